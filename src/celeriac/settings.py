@@ -1,0 +1,172 @@
+"""Settings: the only reader of the environment, and the documentation of every variable.
+
+Composition roots (`worker.py`, `asgi.py`, the CLI) call `load_settings()` once and hand the object down; no
+other module reads `os.environ`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from celeriac.core.errors import ConfigurationError
+
+_BROKER_SCHEMES = ("redis", "rediss", "redis+socket", "unix")
+_SECRET_FIELDS = frozenset({"broker_url", "result_url", "database_url", "smtp_url", "api_keys", "flower_auth"})
+
+#: Where Celery users expect a broker when nothing is configured and no embedded one runs.
+DEFAULT_BROKER_URL = "redis://127.0.0.1:6379/0"
+
+
+class Settings(BaseSettings):
+    """Everything that can be configured, as `CELERIAC_<NAME>` in the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="CELERIAC_", extra="ignore", frozen=True, env_ignore_empty=True)
+
+    broker_url: SecretStr | None = None
+    """Redis or Valkey to use, `redis://[:password@]host:port/db`. Unset: the embedded Valkey of `data_dir`."""
+    result_url: SecretStr | None = None
+    """Where results are kept. Unset: the broker, which stores a result and acknowledges in one step."""
+    database_url: SecretStr | None = None
+    """SQLAlchemy URL, `postgresql+asyncpg://…`. Unset: an SQLite file in `data_dir`."""
+    smtp_url: SecretStr | None = None
+    """Mail server, `smtp://user:password@host:587?starttls=true` or `smtps://…`. Needed by the email jobs."""
+    mail_from: str = "celeriac@localhost"
+    """Sender of mailings that name none."""
+    data_dir: Path = Path(".celeriac")
+    """Directory of everything that is kept locally: the embedded Valkey's files and the SQLite database."""
+    host: str = "127.0.0.1"
+    """Address the API and Flower listen on. Any address off loopback needs `api_keys`."""
+    port: int = Field(default=8000, ge=0, le=65535)
+    """Port of the API; 0 picks a free one."""
+    flower_port: int = Field(default=5555, ge=0, le=65535)
+    """Port of Flower; 0 picks a free one."""
+    flower_auth: SecretStr | None = None
+    """`user:password` for Flower. Unset, and off loopback: each API key's name and secret."""
+    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    """Accepted API keys, `name:secret` separated by commas; sent as `Authorization: Bearer secret`."""
+    worker_concurrency: int | None = Field(default=None, ge=1, le=10_000)
+    """Jobs one worker runs at a time. Unset: the number of cores."""
+    lease: float = Field(default=15.0, ge=2, le=3600)
+    """Seconds after which the jobs of a worker that has vanished are run elsewhere."""
+    retention: float = Field(default=7 * 86400.0, ge=60)
+    """Seconds for which a finished job's record, result and events are kept."""
+    broker_timeout: float = Field(default=1.5, gt=0, le=60)
+    """Seconds an operation of the API may wait for the broker before it answers 503."""
+    max_body_bytes: int = Field(default=1_048_576, ge=1024)
+    """Largest JSON body the API accepts, in bytes."""
+    max_upload_bytes: int = Field(default=64 * 1_048_576, ge=1024)
+    """Largest upload (a CSV of recipients, say) the API accepts, in bytes."""
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _split_keys(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("api_keys")
+    @classmethod
+    def _named_keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for key in value:
+            name, _, secret = key.get_secret_value().partition(":")
+            if not name or len(secret) < 16:
+                raise ValueError("each key is `name:secret` with a secret of at least 16 characters")
+        return value
+
+    @field_validator("flower_auth")
+    @classmethod
+    def _flower_pair(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not all(value.get_secret_value().partition(":")):
+            raise ValueError("expected `user:password`")
+        return value
+
+    @field_validator("broker_url", "result_url")
+    @classmethod
+    def _redis_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and urlsplit(value.get_secret_value()).scheme not in _BROKER_SCHEMES:
+            raise ValueError(f"expected a URL that starts with one of {', '.join(_BROKER_SCHEMES)}")
+        return value
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _smtp(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parts = urlsplit(value.get_secret_value())
+            if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+                raise ValueError("expected smtp://host:port or smtps://host:port")
+        return value
+
+    @property
+    def embedded_address_file(self) -> Path:
+        """The file in which a running embedded broker leaves its address (readable by its owner only)."""
+        return self.data_dir / "broker.json"
+
+    def broker(self) -> str:
+        """The broker's URL: the configured one, else the embedded one that runs, else Celery's usual place."""
+        if self.broker_url is not None:
+            return self.broker_url.get_secret_value()
+        try:
+            return str(json.loads(self.embedded_address_file.read_text())["url"])
+        except (OSError, ValueError, KeyError):
+            return DEFAULT_BROKER_URL
+
+    def results(self) -> str:
+        """The result store's URL; the broker's unless `result_url` is set."""
+        return self.result_url.get_secret_value() if self.result_url is not None else self.broker()
+
+    def database(self) -> str:
+        """The database's SQLAlchemy URL; an SQLite file in `data_dir` unless `database_url` is set."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite+aiosqlite:///{self.data_dir.resolve() / 'celeriac.db'}"
+
+    def named_api_keys(self) -> dict[str, str]:
+        """API keys as a mapping of name to secret."""
+        return dict(key.get_secret_value().split(":", 1) for key in self.api_keys)
+
+    def check_exposure(self) -> None:
+        """Refuse to listen off loopback without API keys.
+
+        Raises:
+            ConfigurationError: `host` is not a loopback address and `api_keys` is empty.
+        """
+        if not is_loopback(self.host) and not self.api_keys:
+            raise ConfigurationError(
+                f"CELERIAC_HOST={self.host} is reachable from other machines and CELERIAC_API_KEYS is empty; "
+                "set CELERIAC_API_KEYS=name:secret (secret of 16 characters or more), or listen on 127.0.0.1"
+            )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` (a name or an address) can be reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read and validate the settings; `overrides` (from the command line, say) win over the environment.
+
+    Raises:
+        ConfigurationError: names each wrong option, its value (secrets are masked) and what is expected.
+    """
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        raise ConfigurationError("; ".join(_fault(e) for e in error.errors())) from None
+
+
+def _fault(error: Any) -> str:
+    name = str(error["loc"][0]) if error["loc"] else "settings"
+    shown = "***" if name in _SECRET_FIELDS else error["input"]
+    return f"CELERIAC_{name.upper()}={shown}: {error['msg'].removeprefix('Value error, ')}"
