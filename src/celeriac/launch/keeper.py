@@ -1,0 +1,169 @@
+"""Keeps one child running: starts it, sees it become ready, starts it again when it dies."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+
+from celeriac.core.errors import CeleriacError, StartFailed
+from celeriac.launch.output import LineReader
+from celeriac.launch.probes import Probe, wait_until_ready
+from celeriac.launch.process import ChildProcess
+
+
+@dataclass(frozen=True, kw_only=True)
+class Child:
+    """What to keep running, under which name."""
+
+    name: str
+    spawn: Callable[[int], Awaitable[ChildProcess]]
+    """Starts the program once; gets the file descriptor for its output."""
+    probe: Callable[[], Probe]
+    """A new probe for each start."""
+    on_ready: Callable[[int], None] = lambda _pid: None
+    """Called with the pid each time the child has become ready."""
+    stage: int = 1
+    """Children of a stage start when those of the stage before are ready, and stop before them."""
+    grace: float = 10.0
+    """Seconds between SIGTERM and SIGKILL."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestartPolicy:
+    """When to start a child again that has died."""
+
+    first: float = 0.2
+    """Seconds before the first restart; doubled with each one that follows."""
+    longest: float = 10.0
+    """Seconds between two starts at most."""
+    stable: float = 10.0
+    """Seconds a child has to live for its next restart to count as the first."""
+    failures: int = 3
+    """Ends in succession before a child that has never been ready is given up."""
+
+    def delay(self, restarts: int) -> float:
+        """Seconds to wait before the next start, after so many restarts in succession."""
+        return min(self.first * 2.0 ** min(restarts, 32), self.longest)
+
+
+class Keeper:
+    """The life of one child, from `start` to `stop`, over as many processes as it takes."""
+
+    def __init__(self, child: Child, policy: RestartPolicy, log: Callable[[str], None], say: Callable[[str], None]):
+        self.child = child
+        self._policy = policy
+        self._log = log
+        self._say = say
+        self._ready = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._process: ChildProcess | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to keep the child running; returns at once."""
+        self._task = asyncio.create_task(self._run(), name=self.child.name)
+
+    async def ready(self) -> None:
+        """Wait until the child is ready.
+
+        Raises:
+            StartFailed: it ended again and again instead.
+        """
+        if self._task is None:
+            raise RuntimeError("not started")
+        waiting = asyncio.create_task(self._ready.wait())
+        await asyncio.wait({waiting, self._task}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if self._task.done():
+            await self._task
+
+    async def stop(self) -> None:
+        """End the child: SIGTERM, and SIGKILL for its process group when the grace is over."""
+        self._stopping.set()
+        if self._process is not None:
+            self._process.signal(signal.SIGTERM)
+        if self._task is None:
+            return
+        ended, _ = await asyncio.wait({self._task}, timeout=self.child.grace)
+        if not ended:
+            self._say(f"{self.child.name} has not ended within {self.child.grace:g} s; killing it")
+            self.kill()
+            await asyncio.wait({self._task})
+
+    def kill(self) -> None:
+        """End the child and its process group at once."""
+        self._stopping.set()
+        if self._process is not None:
+            self._process.kill_group()
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        restarts = 0
+        been_ready = False
+        while True:
+            started = loop.time()
+            ending = await self._run_once()
+            been_ready = been_ready or self._ready.is_set()
+            self._ready.clear()
+            if self._stopping.is_set():
+                return
+            if loop.time() - started >= self._policy.stable:
+                restarts = 0
+            if not been_ready and restarts + 1 >= self._policy.failures:
+                raise StartFailed(f"{self.child.name} {ending}, {restarts + 1} times, and was never ready")
+            delay = self._policy.delay(restarts)
+            self._say(f"{self.child.name} {ending}; starting it again in {delay:g} s")
+            restarts += 1
+            if await self._stopped_within(delay):
+                return
+
+    async def _run_once(self) -> str:
+        """One process, from start to end; returns how it ended."""
+        probe = self.child.probe()
+        output = await LineReader.open(partial(self._on_line, probe))
+        try:
+            process = await self.child.spawn(output.write_end)
+        except (CeleriacError, OSError) as error:
+            return f"could not be started: {error}"
+        finally:
+            output.close_write_end()
+        getting_ready = asyncio.create_task(self._announce(probe, process.pid))
+        self._process = process
+        if self._stopping.is_set():  # asked to stop while it was being started
+            process.kill_group()
+        try:
+            return described(await process.wait())
+        finally:
+            self._process = None
+            getting_ready.cancel()
+            process.kill_group()  # what a dead program has left behind
+            await output.drain()
+
+    def _on_line(self, probe: Probe, line: str) -> None:
+        probe.observe(line)
+        self._log(line)
+
+    async def _announce(self, probe: Probe, pid: int) -> None:
+        await wait_until_ready(probe)
+        try:
+            self.child.on_ready(pid)
+        except OSError as error:
+            self._say(f"{self.child.name} is ready, but its address cannot be written down: {error}")
+        self._ready.set()
+
+    async def _stopped_within(self, seconds: float) -> bool:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        return self._stopping.is_set()
+
+
+def described(code: int) -> str:
+    """An exit code in words."""
+    if code < 0:
+        return f"was killed by {signal.Signals(-code).name}"
+    return f"ended with exit code {code}"

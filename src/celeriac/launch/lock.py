@@ -1,0 +1,78 @@
+"""A lock on a file that lasts as long as its holder lives, however the holder ends (flock)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import time
+from pathlib import Path
+from types import TracebackType
+
+_POLL = 0.02
+
+
+class FileLock:
+    """Holds an exclusive lock on `path` from a successful `acquire` to `release`; the file holds the pid.
+
+    The lock belongs to the open file: a child that inherits `fileno()` keeps it when this process is gone.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd: int | None = None
+
+    def acquire(self) -> bool:
+        """Take the lock if it is free."""
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            return False
+        self._fd = fd
+        self.name_holder(os.getpid())
+        return True
+
+    async def acquire_within(self, seconds: float) -> bool:
+        """Take the lock as soon as it is free, or give up."""
+        deadline = time.monotonic() + seconds
+        while not self.acquire():
+            if time.monotonic() >= deadline:
+                return False
+            await asyncio.sleep(_POLL)
+        return True
+
+    def name_holder(self, pid: int) -> None:
+        """Write down whom to name to those who find the lock taken."""
+        os.ftruncate(self.fileno(), 0)
+        os.pwrite(self.fileno(), f"{pid}\n".encode(), 0)
+
+    def holder(self) -> int | None:
+        """The pid in the file: the present holder's if the lock is taken, else the last one's."""
+        try:
+            return int(self._path.read_text())
+        except (OSError, ValueError):
+            return None
+
+    def fileno(self) -> int:
+        """The locked file's descriptor."""
+        if self._fd is None:
+            raise ValueError("the lock is not held")
+        return self._fd
+
+    def release(self) -> None:
+        """Close the file; the lock is free unless a child has inherited it."""
+        if self._fd is not None:
+            with contextlib.suppress(OSError):
+                os.close(self._fd)
+            self._fd = None
+
+    def __enter__(self) -> FileLock:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()

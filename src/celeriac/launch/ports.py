@@ -1,0 +1,66 @@
+"""Free and taken TCP ports of this machine."""
+
+from __future__ import annotations
+
+import errno
+import secrets
+import socket
+
+from celeriac.core.errors import ConfigurationError, ResourceBusy
+
+#: Below every usual range of ephemeral ports. Inside it, a client that connects to a server which is just being
+#: restarted can be given the server's own port as its source port, connect to itself, and keep the server out.
+_LASTING_PORTS = range(20_000, 32_000)
+_ATTEMPTS = 100
+
+
+def is_free(host: str, port: int) -> bool:
+    """Whether a server can listen there now.
+
+    Raises:
+        ConfigurationError: `host` is no address of this machine, or the port needs a privilege.
+    """
+    try:
+        _bind(host, port).close()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return False
+        raise ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror}") from None
+    return True
+
+
+def claim(host: str, port: int, option: str) -> int:
+    """The port to listen on: `port` itself, or a free one if it is 0.
+
+    Raises:
+        ResourceBusy: the port is in use; names `option`, with which another can be chosen.
+        ConfigurationError: `host` is no address of this machine, or the port needs a privilege.
+    """
+    if port == 0:
+        return free_port(host)
+    if not is_free(host, port):
+        raise ResourceBusy(f"port {port} is in use; choose another with {option} N, or {option} 0 for a free one")
+    return port
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A random port on which nobody listens, outside the range of ephemeral ports."""
+    for _ in range(_ATTEMPTS):
+        port = secrets.choice(_LASTING_PORTS)
+        if is_free(host, port):
+            return port
+    raise ResourceBusy(f"no free port found between {_LASTING_PORTS.start} and {_LASTING_PORTS.stop}")
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host.strip("[]") or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError:
+        listener.close()
+        raise
+    return listener
