@@ -1,0 +1,1 @@
+"""Typed jobs: enqueue them, watch them, cancel them."""

@@ -24,6 +24,9 @@ CeleriacError
     ├── RetryAfter              raise it to ask for another attempt after a delay of your choice
     ├── JobInterrupted          raised inside a `def` job that is cancelled
     └── JobTimedOut             raised inside a job that exceeds its time limit
+
+    BaseException
+    └── JobInterrupted              raised inside a `def` job that is cancelled
 """
 
 from __future__ import annotations
@@ -204,8 +207,11 @@ class RetryAfter(CeleriacError):
         return type(self), (self.seconds, self.reason)
 
 
-class JobInterrupted(CeleriacError):
-    """Raised inside a running `def` job when it is cancelled; `async def` jobs get `CancelledError`."""
+class JobInterrupted(BaseException):
+    """Raised inside a running `def` job when it is cancelled; `async def` jobs get `CancelledError`.
+
+    Like that one it is no `Exception`, so that a job's own error handling does not swallow it.
+    """
 
 
 class JobTimedOut(CeleriacError, TimeoutError):

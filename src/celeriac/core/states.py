@@ -40,9 +40,7 @@ FINISHED = frozenset({_S.SUCCEEDED, _S.FAILED, _S.CANCELLED, _S.DEAD})
 TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     _S.SCHEDULED: frozenset({_S.QUEUED, _S.RUNNING, _S.CANCELLED, _S.FAILED, _S.DEAD}),
     _S.QUEUED: frozenset({_S.RUNNING, _S.RETRYING, _S.SUCCEEDED, _S.FAILED, _S.CANCELLED, _S.DEAD}),
-    _S.RUNNING: frozenset(
-        {_S.RUNNING, _S.QUEUED, _S.RETRYING, _S.SUCCEEDED, _S.FAILED, _S.CANCELLED, _S.DEAD}
-    ),
+    _S.RUNNING: frozenset({_S.RUNNING, _S.QUEUED, _S.RETRYING, _S.SUCCEEDED, _S.FAILED, _S.CANCELLED, _S.DEAD}),
     _S.RETRYING: frozenset({_S.QUEUED, _S.RUNNING, _S.SUCCEEDED, _S.FAILED, _S.CANCELLED, _S.DEAD}),
     # A manual retry puts a finished job back into its queue; success is final.
     _S.SUCCEEDED: frozenset(),

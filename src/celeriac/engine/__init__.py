@@ -1,0 +1,1 @@
+"""Celery behind Celeriac: the only package that imports celery and kombu."""

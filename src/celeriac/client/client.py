@@ -1,0 +1,336 @@
+"""The asyncio client: everything that can be done to jobs from outside a worker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from celeriac.client.connections import ConnectionsPerLoop
+from celeriac.core.envelope import Delivery, EnvelopeWriter
+from celeriac.core.errors import (
+    BrokerUnavailable,
+    IdempotencyConflict,
+    JobCancelled,
+    JobFailed,
+    ResultTimeout,
+    UnknownJob,
+    UnknownTask,
+    WrongState,
+)
+from celeriac.core.ids import is_valid_id, new_id
+from celeriac.core.records import JobEvent, JobRecord, Progress
+from celeriac.core.spec import Call, JobSpec
+from celeriac.core.states import JobState
+from celeriac.store import jobs as store
+from celeriac.store import keys, reader
+from celeriac.store.connection import deadline
+from celeriac.store.listener import Callback
+from celeriac.store.script import ScriptCall, run
+
+T = TypeVar("T")
+
+#: Jobs that one script call accepts; a larger batch is sent as several, so that the server serves others between.
+BATCH = 500
+#: Seconds after which a waiter looks for itself, should a notification have been lost.
+POLL = 1.0
+#: Seconds beyond a job's own timeout after which its worker process is ended, where the pool has processes.
+HARD_LIMIT_GRACE = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnqueueOptions:
+    """What an enqueuer may say about one job.
+
+    Attributes:
+        queue: instead of the job's own queue.
+        delay: seconds, or a timedelta, before the job may run.
+        at: not before this time (aware); excludes `delay`.
+        idempotency_key: the same key with the same request, within 24 hours, yields the same job.
+        job_id: the id to use instead of a random one.
+    """
+
+    queue: str | None = None
+    delay: float | timedelta | None = None
+    at: datetime | None = None
+    idempotency_key: str | None = None
+    job_id: str | None = None
+
+    def due(self) -> datetime | None:
+        """When the job may run; None for at once."""
+        if self.at is not None:
+            if self.delay is not None:
+                raise ValueError("give `delay` or `at`, not both")
+            if self.at.tzinfo is None:
+                raise ValueError("`at` needs a time zone, such as datetime(..., tzinfo=UTC)")
+            return self.at.astimezone(UTC)
+        if not self.delay:
+            return None
+        delay = self.delay if isinstance(self.delay, timedelta) else timedelta(seconds=self.delay)
+        return datetime.now(UTC) + delay
+
+
+NO_OPTIONS = EnqueueOptions()
+
+
+class JobClient:
+    """Talks to the broker for one application. Bound to no event loop: it connects anew in each that uses it."""
+
+    def __init__(
+        self,
+        *,
+        broker_url: Callable[[], str],
+        results_url: Callable[[], str],
+        default_queue: Callable[[], str],
+        specs: Mapping[str, JobSpec],
+        timeout: float,
+        retention: float,
+    ) -> None:
+        self._connections = ConnectionsPerLoop(broker_url, results_url, timeout)
+        self._default_queue = default_queue
+        self._specs = specs
+        self._timeout = timeout
+        self._retention_ms = int(retention * 1000)
+        self._envelopes = EnvelopeWriter()
+
+    async def enqueue(self, call: Call[Any], options: EnqueueOptions = NO_OPTIONS) -> str:
+        """Accept one job and return its id.
+
+        Raises:
+            IdempotencyConflict: the key was used before for another request.
+            BrokerUnavailable: the broker did not confirm in time.
+        """
+        job = self._new_job(call, options)
+        idempotency = None
+        if options.idempotency_key is not None:
+            print_ = store.fingerprint(call.spec.name, call.arguments)
+            idempotency = store.Idempotency(options.idempotency_key, print_)
+        accepted = await self._run(store.enqueue([job], idempotency=idempotency))
+        if accepted.outcome == "conflict":
+            raise IdempotencyConflict(
+                f"the idempotency key was used before, with another request, for job {accepted.detail}; "
+                "use a new key for a new request"
+            )
+        return accepted.detail if accepted.outcome == "repeated" else job.id
+
+    async def enqueue_many(self, calls: Sequence[Call[Any]], options: EnqueueOptions = NO_OPTIONS) -> list[str]:
+        """Accept many jobs, one round trip per 500, and return their ids in order.
+
+        Raises:
+            BrokerUnavailable: the broker did not confirm in time; earlier batches may have been accepted.
+        """
+        if options.idempotency_key is not None or options.job_id is not None:
+            raise ValueError("an idempotency key or a job id stands for one job: enqueue it by itself")
+        jobs = [self._new_job(call, options) for call in calls]
+        for start in range(0, len(jobs), BATCH):
+            await self._run(store.enqueue(jobs[start : start + BATCH]))
+        return [job.id for job in jobs]
+
+    async def fan_out(self, parent: store.FanOut, calls: Sequence[Call[Any]], *, root_id: str) -> bool:
+        """Accept `calls` as children of a running job, all or none; False if the parent may no longer go on."""
+        jobs = [self._new_job(call, NO_OPTIONS, parent_id=parent.parent_id, root_id=root_id) for call in calls]
+        accepted = await self._run(store.enqueue(jobs, fan_out=parent))
+        return accepted.outcome == "accepted"
+
+    async def get(self, job_id: str) -> JobRecord:
+        """The job's record.
+
+        Raises:
+            UnknownJob: no such job, or its record has expired.
+        """
+        if not is_valid_id(job_id):
+            raise UnknownJob(job_id)
+        async with deadline(self._timeout):
+            record = await reader.get_record(self._connections.current().broker, job_id)
+        if record is None:
+            raise UnknownJob(job_id)
+        return record
+
+    async def page(
+        self, *, cursor: str | None = None, limit: int = 50, matches: Callable[[JobRecord], bool] = lambda _: True
+    ) -> tuple[list[JobRecord], str | None]:
+        """A page of jobs, newest first, and the next page's cursor. A page may be short while there are more."""
+        async with deadline(self._timeout):
+            broker = self._connections.current().broker
+            return await reader.list_records(broker, cursor=cursor, limit=limit, matches=matches)
+
+    async def outcome(self, job_id: str) -> Any:
+        """The stored result of a job, as JSON types.
+
+        Raises:
+            UnknownJob: no such job, or its result has expired.
+            WrongState: the job has not ended yet.
+            JobFailed, JobCancelled: it ended without a result.
+        """
+        record = await self.get(job_id)
+        return await self._outcome_of(record)
+
+    async def wait(self, job_id: str, timeout: float | None = None) -> JobRecord:
+        """Wait until the job has ended, and return its record. Outages of the broker are waited out.
+
+        Raises:
+            ResultTimeout: it did not end within `timeout` seconds.
+            UnknownJob: no such job.
+        """
+        changed = asyncio.Event()
+        try:
+            async with asyncio.timeout(timeout), self._listening(job_id, changed):
+                while True:
+                    changed.clear()
+                    try:
+                        record = await self.get(job_id)
+                        if record.state.finished:
+                            return record
+                    except BrokerUnavailable:
+                        pass  # the job may well go on without us; the next look will tell
+                    await _within(POLL, changed)
+        except TimeoutError:
+            raise ResultTimeout(f"job {job_id} did not end within {timeout:g} s; it goes on") from None
+
+    async def result(self, job_id: str, timeout: float | None = None) -> Any:
+        """Wait for the job's result, as JSON types. Raises as `wait` and `outcome` do."""
+        return await self._outcome_of(await self.wait(job_id, timeout))
+
+    async def events(self, job_id: str, after: str = "0-0") -> AsyncGenerator[JobEvent | None]:
+        """The job's events after the event id `after`, live, until the job ends; None when nothing came for a while.
+
+        Raises:
+            UnknownJob: no such job.
+        """
+        record = await self.get(job_id)
+        if after == "0-0":
+            data = {"state": (JobState.SCHEDULED if record.delay_until else JobState.QUEUED).value}
+            yield JobEvent("0-1", "state", data)
+            after = "0-1"
+        changed = asyncio.Event()
+        async with self._listening(job_id, changed):
+            while True:
+                changed.clear()
+                async with deadline(self._timeout):
+                    batch = await reader.read_events(self._connections.current().broker, job_id, after)
+                for event in batch:
+                    after = event.id
+                    yield event
+                if batch:
+                    continue
+                if (await self.get(job_id)).state.finished and not changed.is_set():
+                    return
+                if not await _within(POLL, changed):
+                    yield None
+
+    async def cancel(self, job_id: str) -> JobRecord:
+        """Cancel a job: at once if no worker runs it, else its worker is asked to.
+
+        Raises:
+            UnknownJob: no such job.
+            WrongState: it has ended already (cancelling a cancelled job is no error).
+        """
+        record = await self.get(job_id)
+        reply = await self._run(store.cancel(job_id, record.parent_id, retention_ms=self._retention_ms))
+        if reply == "unknown":
+            raise UnknownJob(job_id)
+        if reply not in ("requested", "cancelled"):
+            raise WrongState(f"job {job_id} has {reply} already and cannot be cancelled")
+        return await self.get(job_id)
+
+    async def retry(self, job_id: str) -> JobRecord:
+        """Run a job again that failed, died or was cancelled; same id, same arguments, attempts counted anew.
+
+        Raises:
+            UnknownJob: no such job.
+            UnknownTask: its task is not known to this application as a job.
+            WrongState: it has not ended, or it succeeded.
+        """
+        record = await self.get(job_id)
+        spec = self._specs.get(record.task)
+        if spec is None or record.arguments is None:
+            raise UnknownTask(record.task)
+        call = Call[Any](spec, spec.encode((), record.arguments))
+        job = self._new_job(call, EnqueueOptions(queue=record.queue or None, job_id=job_id))
+        reply = await self._run(store.requeue(job))
+        if reply == "unknown":
+            raise UnknownJob(job_id)
+        if reply != "queued":
+            raise WrongState(f"job {job_id} is {reply}; only a failed, dead or cancelled job can be retried")
+        return await self.get(job_id)
+
+    async def report_progress(self, job_id: str, progress: Progress) -> None:
+        """Record how far a running job is. For workers."""
+        await self._run(store.progress(job_id, progress))
+
+    def cancellations(self, heard: Callback) -> AbstractAsyncContextManager[None]:
+        """While inside, call `heard` with the id of each job that is to be cancelled. For workers."""
+        return self._connections.current().listener.subscribed(keys.CANCEL_CHANNEL, heard)
+
+    async def cancel_requested(self, job_ids: list[str]) -> set[str]:
+        """Those of the jobs that are to be cancelled. For workers."""
+        async with deadline(self._timeout):
+            return await reader.cancel_requested(self._connections.current().broker, job_ids)
+
+    async def ping(self) -> None:
+        """Raise `BrokerUnavailable` unless the broker answers in time."""
+        async with deadline(self._timeout):
+            await reader.ping(self._connections.current().broker)
+
+    async def aclose(self) -> None:
+        """Close the running loop's connections. Safe to call twice."""
+        await self._connections.aclose()
+
+    async def _outcome_of(self, record: JobRecord) -> Any:
+        if record.state is JobState.CANCELLED:
+            raise JobCancelled(record.id, "was cancelled")
+        if record.state in (JobState.FAILED, JobState.DEAD):
+            error = record.error
+            raise JobFailed(record.id, f"failed: {error.type}: {error.message}" if error else "failed")
+        if record.state is not JobState.SUCCEEDED:
+            raise WrongState(f"job {record.id} is {record.state}; it has no result yet")
+        async with deadline(self._timeout):
+            outcome = await reader.get_outcome(self._connections.current().results, record.id)
+        if outcome is None:
+            raise UnknownJob(record.id)
+        return outcome["result"]
+
+    def _listening(self, job_id: str, changed: asyncio.Event) -> AbstractAsyncContextManager[None]:
+        listener = self._connections.current().listener
+        return listener.subscribed(keys.events(job_id), lambda _: changed.set())
+
+    async def _run(self, call: ScriptCall[T]) -> T:
+        async with deadline(self._timeout):
+            return await run(self._connections.current().broker, call)
+
+    def _new_job(
+        self, call: Call[Any], options: EnqueueOptions, *, parent_id: str | None = None, root_id: str | None = None
+    ) -> store.NewJob:
+        spec, job_id = call.spec, options.job_id or new_id()
+        if not is_valid_id(job_id):
+            raise ValueError(f"job_id={job_id[:64]!r}: use 1 to 128 letters, digits, or the marks _ . : -")
+        due = options.due()
+        delivery = Delivery(
+            queue=options.queue or spec.options.queue or self._default_queue(),
+            parent_id=parent_id,
+            root_id=root_id,
+            eta=due,
+            timeout=spec.options.timeout + HARD_LIMIT_GRACE if spec.options.timeout else None,
+        )
+        return store.NewJob(
+            id=job_id,
+            task=spec.name,
+            queue=delivery.queue,
+            message=self._envelopes.write(spec.name, job_id, call.arguments, delivery),
+            arguments=call.arguments,
+            delay_until=due,
+            parent_id=parent_id,
+        )
+
+
+async def _within(seconds: float, event: asyncio.Event) -> bool:
+    """Wait for `event`, `seconds` at most; whether it came."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

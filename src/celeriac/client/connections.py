@@ -1,0 +1,56 @@
+"""Redis connections of the event loop that is running."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+from celeriac.store.connection import Client, connect
+from celeriac.store.listener import Listener
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """What one event loop talks to Redis with. `results` is `broker` unless results are kept elsewhere."""
+
+    broker: Client
+    results: Client
+    listener: Listener
+
+    async def aclose(self) -> None:
+        await self.listener.aclose()
+        await self.broker.aclose()
+        if self.results is not self.broker:
+            await self.results.aclose()
+
+
+class ConnectionsPerLoop:
+    """Connections made on first use, one set for each event loop: a connection cannot be shared between loops."""
+
+    def __init__(self, broker_url: Callable[[], str], results_url: Callable[[], str], timeout: float) -> None:
+        self._broker_url = broker_url
+        self._results_url = results_url
+        self._timeout = timeout
+        self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Connections] = WeakKeyDictionary()
+
+    def current(self) -> Connections:
+        """The running loop's connections."""
+        loop = asyncio.get_running_loop()
+        known = self._by_loop.get(loop)
+        if known is None:
+            known = self._by_loop[loop] = self._connect()
+        return known
+
+    async def aclose(self) -> None:
+        """Close the running loop's connections. Safe to call twice."""
+        known = self._by_loop.pop(asyncio.get_running_loop(), None)
+        if known is not None:
+            await known.aclose()
+
+    def _connect(self) -> Connections:
+        broker_url, results_url = self._broker_url(), self._results_url()
+        broker = connect(broker_url, timeout=self._timeout)
+        results = broker if results_url == broker_url else connect(results_url, timeout=self._timeout)
+        return Connections(broker, results, Listener(broker))

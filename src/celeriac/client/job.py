@@ -1,0 +1,103 @@
+"""A job as its users see it: a function that can also be enqueued, with its types."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
+
+from celeriac.client.client import NO_OPTIONS, EnqueueOptions, JobClient
+from celeriac.client.handle import JobHandle
+from celeriac.core.context import JobContext
+from celeriac.core.spec import Call, JobSpec
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class JobDecorator(Protocol):
+    """What `app.job(...)` returns. The first two forms are told apart by what the function returns: an awaitable."""
+
+    @overload
+    def __call__(self, function: Callable[Concatenate[JobContext, P], Coroutine[Any, Any, R]], /) -> Job[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Job[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[JobContext, P], R], /) -> Job[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Job[P, R]: ...
+
+
+class Job(Generic[P, R]):
+    """What `@app.job` makes of a function.
+
+    Attributes:
+        spec: name, types and options.
+        task: the Celery task, for `.delay()`, `.apply_async()`, `.s()` and canvas.
+    """
+
+    def __init__(self, spec: JobSpec, client: JobClient, task: Any, options: EnqueueOptions = NO_OPTIONS) -> None:
+        self.spec = spec
+        self.task = task
+        self._client = client
+        self._options = options
+
+    @property
+    def name(self) -> str:
+        """The task name."""
+        return self.spec.name
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The decorated function itself, to call without a queue, in a test say."""
+        return self.spec.function
+
+    async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
+        """Validate the arguments and hand the job to the broker.
+
+        Raises:
+            InvalidArguments: they do not fit the signature; nothing was sent.
+            IdempotencyConflict: the key given to `options()` stands for another request.
+            BrokerUnavailable: the broker did not confirm in time.
+        """
+        return self.handle(await self._client.enqueue(self.call(*args, **kwargs), self._options))
+
+    async def enqueue_many(self, calls: Iterable[Call[R] | Mapping[str, Any]]) -> list[JobHandle[R]]:
+        """Hand many jobs to the broker, one round trip per 500.
+
+        `calls` are made with `call()`, which the type checker checks, or are mappings of arguments. All are validated
+        before the first is sent. Raises as `enqueue` does.
+        """
+        ready = [c if isinstance(c, Call) else Call[R](self.spec, self.spec.encode((), c)) for c in calls]
+        foreign = {call.spec.name for call in ready} - {self.name}
+        if foreign:
+            raise ValueError(f"calls of another job, {', '.join(sorted(foreign))}, given to {self.name}")
+        return [self.handle(job_id) for job_id in await self._client.enqueue_many(ready, self._options)]
+
+    def call(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
+        """Validated arguments, to enqueue later. Raises `InvalidArguments`."""
+        return Call(self.spec, self.spec.encode(args, kwargs))
+
+    def options(
+        self,
+        *,
+        queue: str | None = None,
+        delay: float | timedelta | None = None,
+        at: datetime | None = None,
+        idempotency_key: str | None = None,
+        job_id: str | None = None,
+    ) -> Job[P, R]:
+        """The same job with other delivery: `await welcome.options(delay=60).enqueue(user_id=7)`."""
+        given = {"queue": queue, "delay": delay, "at": at, "idempotency_key": idempotency_key, "job_id": job_id}
+        changed = {name: value for name, value in given.items() if value is not None}
+        options = dataclasses.replace(self._options, **cast(Any, changed))
+        options.due()  # a contradiction is an error here, where it was written
+        return Job(self.spec, self._client, self.task, options)
+
+    def handle(self, job_id: str) -> JobHandle[R]:
+        """A handle on a job that was enqueued before."""
+        return JobHandle(self._client, self.spec, job_id)
+
+    def __repr__(self) -> str:
+        return f"<Job {self.name}>"

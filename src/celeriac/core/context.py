@@ -1,0 +1,96 @@
+"""What a running job knows of itself, and may say about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from celeriac.core.errors import JobInterrupted
+
+if TYPE_CHECKING:
+    from celeriac.core.records import Progress
+    from celeriac.core.spec import Call
+
+
+@dataclass(frozen=True, slots=True)
+class Children:
+    """How the children of a job have ended, by count."""
+
+    total: int
+    succeeded: int
+    failed: int
+    cancelled: int
+
+
+class JobSuspended(BaseException):
+    """Leaves a job that has fanned out and waits for its children. Raised and caught by Celeriac only."""
+
+
+@dataclass(slots=True, kw_only=True)
+class JobContext:
+    """Handed to a job that has a parameter of this type.
+
+    Attributes:
+        id: the job's id.
+        task: the task's name.
+        attempt: which attempt this is, counted from 1.
+        attempts: how many attempts the job's retry policy allows.
+        parent_id: the job that fanned out to this one, if any.
+        children: how the children have ended, once a job that fanned out runs again; else None.
+    """
+
+    id: str
+    task: str
+    attempt: int
+    attempts: int
+    parent_id: str | None
+    children: Children | None
+    report: Callable[[str, Progress], None]
+    spawn: Callable[[list[Call[Any]]], Awaitable[None]]
+    cancel_requested: Callable[[], bool]
+
+    @property
+    def is_last_attempt(self) -> bool:
+        """Whether a failure now is final."""
+        return self.attempt >= self.attempts
+
+    def progress(self, done: float, total: float | None = None, message: str = "") -> None:
+        """Say how far the job is. Never blocks, from `async def` and `def` jobs alike.
+
+        Reports are coalesced: of many in a short time the newest is published, and the last one always is.
+        """
+        from celeriac.core.records import Progress
+
+        self.report(self.id, Progress(done=done, total=total, message=message))
+
+    def parent_progress(self, done: float, total: float | None = None, message: str = "") -> None:
+        """Say how far the parent is; for children that know it, from a ledger say. Nothing without a parent."""
+        from celeriac.core.records import Progress
+
+        if self.parent_id is not None:
+            self.report(self.parent_id, Progress(done=done, total=total, message=message))
+
+    def raise_if_cancelled(self) -> None:
+        """Stop here if the job was cancelled. For `def` jobs that spend long in code that cannot be interrupted.
+
+        Raises:
+            JobInterrupted: cancellation was asked for.
+        """
+        if self.cancel_requested():
+            raise JobInterrupted(f"job {self.id} was cancelled")
+
+    async def fan_out(self, calls: Iterable[Call[Any]]) -> Children:
+        """Run `calls` as child jobs and go on when all have ended, without holding a worker meanwhile.
+
+        The first time, the children are enqueued in one step and the job leaves its worker, still `running`.
+        When the last child has ended, in whatever state, the job's function is called again from its start,
+        and this call returns the counts. So what stands before it runs twice and must be safe to repeat.
+        """
+        if self.children is not None:
+            return self.children
+        children = list(calls)
+        if not children:
+            return Children(total=0, succeeded=0, failed=0, cancelled=0)
+        await self.spawn(children)
+        raise JobSuspended

@@ -1,0 +1,105 @@
+"""The job record: what is known of one job, as it is kept in Redis and shown by the API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from celeriac.core.clock import to_datetime
+from celeriac.core.states import JobState
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job is: `done` of `total` units (None: unknown), and a word on what it is doing."""
+
+    done: float
+    total: float | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a job did not succeed: the exception's class name, its message, and the traceback where there is one."""
+
+    type: str
+    message: str
+    traceback: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecord:
+    """One job. Times are UTC; `attempt` counts from 1 once the job has run; `delay_until` is set while it waits."""
+
+    id: str
+    task: str
+    queue: str
+    state: JobState
+    created_at: datetime
+    updated_at: datetime
+    arguments: dict[str, Any] | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    delay_until: datetime | None = None
+    attempt: int = 0
+    progress: Progress | None = None
+    error: Failure | None = None
+    parent_id: str | None = None
+    worker: str | None = None
+    cancel_requested: bool = False
+    children: dict[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobEvent:
+    """One thing that happened to a job. `id` orders events and resumes a stream; `name` is `state` or `progress`."""
+
+    id: str
+    name: str
+    data: dict[str, Any]
+
+    @property
+    def final(self) -> bool:
+        """Whether no event follows (unless the job is retried by hand)."""
+        return self.name == "state" and JobState(self.data["state"]).finished
+
+
+def parse_record(job_id: str, fields: Mapping[bytes, bytes]) -> JobRecord:
+    """Read a record from the hash in which `store/scripts/*.lua` keep it."""
+    text = {key.decode(): value.decode() for key, value in fields.items()}
+
+    def moment(name: str) -> datetime | None:
+        return to_datetime(int(text[name])) if name in text else None
+
+    created = moment("created") or to_datetime(0)
+    return JobRecord(
+        id=job_id,
+        task=text.get("task", ""),
+        queue=text.get("queue", ""),
+        state=JobState(text["state"]),
+        created_at=created,
+        updated_at=moment("updated") or created,
+        arguments=orjson.loads(text["arguments"]) if "arguments" in text else None,
+        started_at=moment("started"),
+        finished_at=moment("finished"),
+        delay_until=moment("delay_until"),
+        attempt=int(text.get("attempt", "0")),
+        progress=Progress(**orjson.loads(text["progress"])) if "progress" in text else None,
+        error=Failure(**orjson.loads(text["error"])) if "error" in text else None,
+        parent_id=text.get("parent"),
+        worker=text.get("worker"),
+        cancel_requested="cancel" in text,
+        children=_children(text),
+    )
+
+
+def _children(text: Mapping[str, str]) -> dict[str, int] | None:
+    if "children" not in text:
+        return None
+    names = ("children", "open", "children_succeeded", "children_failed", "children_cancelled")
+    total, *rest = (int(text.get(name, "0")) for name in names)
+    return {"total": total, **dict(zip(("open", "succeeded", "failed", "cancelled"), rest, strict=True))}

@@ -1,0 +1,61 @@
+"""When a failed attempt is followed by another, and after how long."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from celeriac.core.errors import ConfigurationError, InvalidArguments, RetryAfter
+
+ExceptionTypes = tuple[type[BaseException], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """A retry policy: exponential backoff with equal jitter.
+
+    The delay before attempt `n + 1` is drawn evenly from the upper half of `backoff * factor ** (n - 1)`,
+    bounded by `max_delay` ("equal jitter", Marc Brooker, *Exponential Backoff And Jitter*, AWS Architecture
+    Blog, 2015): a crowd of failed jobs spreads out, and none returns at once.
+
+    Attributes:
+        attempts: how often the job may run in all, the first time included.
+        backoff: seconds before the second attempt, before jitter.
+        factor: growth of the delay from one attempt to the next.
+        max_delay: seconds that no delay exceeds.
+        jitter: whether delays are spread; without it they are exact.
+        on: errors that are worth another attempt.
+        never: errors that are not, even where `on` names a base class of theirs.
+    """
+
+    attempts: int = 5
+    backoff: float = 1.0
+    factor: float = 2.0
+    max_delay: float = 300.0
+    jitter: bool = True
+    on: ExceptionTypes = (Exception,)
+    never: ExceptionTypes = ()
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1:
+            raise ConfigurationError(f"Retry(attempts={self.attempts}): at least 1 attempt is needed")
+        for name in ("backoff", "max_delay"):
+            if getattr(self, name) < 0:
+                raise ConfigurationError(f"Retry({name}={getattr(self, name)}): seconds cannot be negative")
+        if self.factor < 1:
+            raise ConfigurationError(f"Retry(factor={self.factor}): below 1 the delays would shrink")
+
+    def delay_after(self, error: BaseException, attempt: int) -> float | None:
+        """Seconds until the attempt that follows `attempt` (counted from 1), or None if there is to be none."""
+        if attempt >= self.attempts:
+            return None
+        if isinstance(error, RetryAfter):
+            return max(0.0, error.seconds)
+        if isinstance(error, (InvalidArguments, *self.never)) or not isinstance(error, self.on):
+            return None
+        # The exponent is bounded so that a patient policy (attempts=5000) cannot overflow a float.
+        delay = min(self.max_delay, self.backoff * self.factor ** min(attempt - 1, 64))
+        return delay * random.uniform(0.5, 1.0) if self.jitter else delay  # noqa: S311 (spreading, not secrecy)
+
+
+NO_RETRY = Retry(attempts=1)

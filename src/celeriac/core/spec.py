@@ -1,0 +1,209 @@
+"""The specification of a job: a function, its typed signature, and how it is to be run."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Annotated, Any, Generic, NotRequired, TypeVar, get_type_hints
+
+import orjson
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
+from typing_extensions import TypedDict
+
+from celeriac.core.context import JobContext
+from celeriac.core.errors import ConfigurationError, InvalidArguments, InvalidJobDefinition
+from celeriac.core.retry import NO_RETRY, Retry
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobOptions:
+    """How a job is run unless its enqueuer says otherwise.
+
+    Attributes:
+        queue: the queue's name; None means the application's default queue.
+        retry: what happens after a failed attempt.
+        timeout: seconds one attempt may take; None means no limit.
+    """
+
+    queue: str | None = None
+    retry: Retry = NO_RETRY
+    timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.timeout is not None and self.timeout <= 0:
+            raise ConfigurationError(f"timeout={self.timeout}: seconds must be positive, or None for no limit")
+        if self.queue is not None and (not self.queue or len(self.queue) > 200):
+            raise ConfigurationError(f"queue={self.queue!r}: a queue's name has 1 to 200 characters")
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[R]):
+    """A job with validated arguments, ready to be enqueued. `arguments` is a JSON object as bytes."""
+
+    spec: JobSpec
+    arguments: bytes
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """A function that can be run as a job: its name, argument types and result type."""
+
+    name: str
+    function: Callable[..., Any]
+    options: JobOptions = field(default_factory=JobOptions)
+
+    def __post_init__(self) -> None:
+        # Built now, so that a function that cannot be a job is refused where it is decorated.
+        _ = self.arguments, self.result_type, self.context_parameter
+
+    @cached_property
+    def is_async(self) -> bool:
+        return inspect.iscoroutinefunction(self.function)
+
+    @cached_property
+    def signature(self) -> inspect.Signature:
+        """The function's signature without the parameter that receives the `JobContext`."""
+        parameters = [p for p in self._parameters.values() if p.name != self.context_parameter]
+        return inspect.Signature(parameters)
+
+    @cached_property
+    def context_parameter(self) -> str | None:
+        """Name of the parameter annotated `JobContext`, if there is one."""
+        names = [name for name in self._parameters if self._hints.get(name) is JobContext]
+        if len(names) > 1:
+            raise InvalidJobDefinition(f"job {self.name!r} has {len(names)} JobContext parameters: keep one")
+        return names[0] if names else None
+
+    @cached_property
+    def arguments(self) -> TypeAdapter[dict[str, Any]]:
+        """Validator and serializer of the arguments, as a dict by name; unknown names are refused.
+
+        An argument that is not given stays absent, so that the function's own default applies where it runs.
+        """
+        fields: dict[str, Any] = {}
+        for parameter in self.signature.parameters.values():
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                raise InvalidJobDefinition(f"job {self.name!r}: {parameter} cannot be validated; name each argument")
+            fields[parameter.name] = _field(self._hints.get(parameter.name, Any), parameter.default)
+        # A TypedDict and not a model: arguments may have any name, `json` or `copy` too.
+        shape = TypedDict(self.name, fields)  # pyright: ignore[reportArgumentType, reportGeneralTypeIssues]
+        shape.__doc__ = inspect.getdoc(self.function)
+        try:
+            return TypeAdapter(with_config(ConfigDict(extra="forbid"))(shape))  # pyright: ignore
+        except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation) as error:
+            raise InvalidJobDefinition(
+                f"job {self.name!r}: an argument has a type that cannot be sent as JSON: {_first_line(error)}"
+            ) from None
+
+    @cached_property
+    def result_type(self) -> TypeAdapter[Any]:
+        """Validator and serializer of the returned value."""
+        annotation = self._hints.get("return", Any)
+        try:
+            return TypeAdapter(annotation)
+        except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation) as error:
+            raise InvalidJobDefinition(
+                f"job {self.name!r}: its result has a type that cannot be sent as JSON: {_first_line(error)}"
+            ) from None
+
+    def encode(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes:
+        """Validate arguments given as for a call, and encode them as a JSON object.
+
+        Raises:
+            InvalidArguments: they do not fit the signature, or cannot be sent as JSON.
+        """
+        return self._dump(self.validate(args, kwargs))
+
+    def validate(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Validate arguments given as for a call.
+
+        Raises:
+            InvalidArguments: they do not fit the signature.
+        """
+        names = list(self.signature.parameters)
+        if len(args) > len(names):
+            fault = {"loc": (), "msg": f"takes {len(names)} arguments, got {len(args)}", "type": "too_many"}
+            raise InvalidArguments(self.name, [fault])
+        given = dict(zip(names, args, strict=False))
+        twice = given.keys() & kwargs.keys()
+        if twice:
+            faults = [{"loc": (name,), "msg": "was given twice", "type": "twice"} for name in sorted(twice)]
+            raise InvalidArguments(self.name, faults)
+        try:
+            return self.arguments.validate_python({**given, **kwargs})
+        except ValidationError as error:
+            raise InvalidArguments(self.name, _faults(error)) from None
+
+    def encode_json(self, body: bytes) -> bytes:
+        """Validate a JSON object that came from outside, and encode it anew.
+
+        Raises:
+            InvalidArguments: it is no JSON object, or does not fit the signature.
+        """
+        try:
+            return self._dump(self.arguments.validate_json(body or b"{}"))
+        except ValidationError as error:
+            raise InvalidArguments(self.name, _faults(error)) from None
+
+    def call(self, arguments: dict[str, Any], context: JobContext) -> Any:
+        """Call the function; for an `async def` job this returns its coroutine."""
+        values = dict(arguments)
+        if self.context_parameter is not None:
+            values[self.context_parameter] = context
+        positional = [
+            values.pop(p.name) for p in self._parameters.values() if p.kind is p.POSITIONAL_ONLY and p.name in values
+        ]
+        return self.function(*positional, **values)
+
+    def dump_result(self, value: Any) -> Any:
+        """Validate the returned value against the annotation, and turn it into JSON types."""
+        return self.result_type.dump_python(self.result_type.validate_python(value), mode="json")
+
+    def load_result(self, value: Any) -> Any:
+        """Turn a stored result back into the annotated type."""
+        return self.result_type.validate_json(orjson.dumps(value))
+
+    def _dump(self, arguments: dict[str, Any]) -> bytes:
+        try:
+            return self.arguments.dump_json(arguments)
+        except ValueError as error:
+            fault = {"loc": (), "msg": f"cannot be sent as JSON: {_first_line(error)}", "type": "json"}
+            raise InvalidArguments(self.name, [fault]) from None
+
+    @cached_property
+    def _parameters(self) -> Mapping[str, inspect.Parameter]:
+        return inspect.signature(self.function).parameters
+
+    @cached_property
+    def _hints(self) -> dict[str, Any]:
+        try:
+            return get_type_hints(self.function, include_extras=True)
+        except NameError as error:
+            raise InvalidJobDefinition(
+                f"job {self.name!r}: a type of its signature cannot be resolved at run time: {error}; "
+                "import it outside `if TYPE_CHECKING`"
+            ) from None
+
+
+def _field(annotation: Any, default: Any) -> Any:
+    """The TypedDict field of one argument; a default makes it optional, and shows in the JSON schema."""
+    if default is inspect.Parameter.empty:
+        return annotation
+    try:
+        shown = orjson.loads(orjson.dumps(default))
+    except (TypeError, ValueError):
+        return NotRequired[annotation]
+    return NotRequired[Annotated[annotation, Field(json_schema_extra={"default": shown})]]
+
+
+def _faults(error: ValidationError) -> list[dict[str, Any]]:
+    return [dict(fault) for fault in error.errors(include_url=False, include_context=False, include_input=False)]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

@@ -1,0 +1,206 @@
+"""The application: a `celery.Celery` that also knows typed jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast, overload
+
+import orjson
+from celery import Celery
+from celery.result import AsyncResult
+
+from celeriac.client.client import HARD_LIMIT_GRACE, JobClient
+from celeriac.client.job import Job, JobDecorator
+from celeriac.core.context import JobContext
+from celeriac.core.errors import InvalidJobDefinition
+from celeriac.core.retry import NO_RETRY, Retry
+from celeriac.core.spec import Call, JobOptions, JobSpec
+from celeriac.engine import process
+from celeriac.engine.defaults import celery_defaults
+from celeriac.engine.execution import Executor
+from celeriac.engine.lease import LeaseRenewal
+from celeriac.engine.records import Records
+from celeriac.engine.schedules import beat_entry
+from celeriac.engine.task import JobTask
+from celeriac.settings import Settings, load_settings
+from celeriac.store import jobs as store
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class JobApp(Celery):
+    """Celery with typed jobs, job records and settings that are safe on Redis.
+
+    Takes what `celery.Celery` takes; its own defaults (`engine/defaults.py`) give way to any setting made in one of
+    Celery's ways.
+    """
+
+    task_cls = "celeriac.engine.task:Task"
+
+    def __init__(self, main: str | None = None, *, settings: Settings | None = None, **options: Any) -> None:
+        self.settings = settings or load_settings()
+        self.specs: dict[str, JobSpec] = {}
+        options.setdefault("set_as_current", False)
+        super().__init__(main, **options)
+        process.install()
+        self.add_defaults(lambda: celery_defaults(self.settings))
+        steps = cast("dict[str, set[Any]]", self.steps)
+        steps["consumer"].add(LeaseRenewal)
+
+    @property
+    def retention_ms(self) -> int:
+        """For how long what is left of a finished job is kept, in ms."""
+        return int(self.settings.retention * 1000)
+
+    @property
+    def broker_address(self) -> str:
+        """The URL in force, whether it came from our settings or from Celery's."""
+        return str(self.conf.broker_write_url or self.conf.broker_url)
+
+    @property
+    def results_address(self) -> str:
+        """The URL of the result store in force, without Celery's prefix that names the backend's class."""
+        url = str(self.conf.result_backend)
+        return url.partition("+")[2] if url.startswith("celeriac.") else url
+
+    @property
+    def results_are_separate(self) -> bool:
+        """Whether results are kept on another server than the job records."""
+        return self.results_address != self.broker_address
+
+    @cached_property
+    def client(self) -> JobClient:
+        """The asyncio client, for this process and any event loop of it."""
+        return JobClient(
+            broker_url=lambda: self.broker_address,
+            results_url=lambda: self.results_address,
+            default_queue=lambda: str(self.conf.task_default_queue),
+            specs=self.specs,
+            timeout=self.settings.broker_timeout,
+            retention=self.settings.retention,
+        )
+
+    @cached_property
+    def records(self) -> Records:
+        """Job records for code without an event loop."""
+        return Records(lambda: self.broker_address)
+
+    @cached_property
+    def executor(self) -> Executor:
+        """Runs typed jobs in this process."""
+        return Executor(self.client)
+
+    @overload
+    def job(self, function: Callable[Concatenate[JobContext, P], Coroutine[Any, Any, R]], /) -> Job[P, R]: ...
+    @overload
+    def job(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Job[P, R]: ...
+    @overload
+    def job(self, function: Callable[Concatenate[JobContext, P], R], /) -> Job[P, R]: ...
+    @overload
+    def job(self, function: Callable[P, R], /) -> Job[P, R]: ...
+    @overload
+    def job(
+        self,
+        *,
+        name: str | None = None,
+        queue: str | None = None,
+        retry: Retry = NO_RETRY,
+        timeout: float | None = None,
+    ) -> JobDecorator: ...
+
+    def job(
+        self,
+        function: Callable[..., Any] | None = None,
+        /,
+        *,
+        name: str | None = None,
+        queue: str | None = None,
+        retry: Retry = NO_RETRY,
+        timeout: float | None = None,
+    ) -> Any:
+        """Make a job of a function, `async def` or `def`: `@app.job`, or `@app.job(retry=Retry(attempts=8))`.
+
+        Arguments and result are validated by their annotations. A parameter annotated `JobContext` is filled in
+        by the worker; put it first, and type checkers know that enqueuers do not give it.
+
+        Args:
+            name: the task's name; by default module and function, as Celery names tasks.
+            queue: the queue it goes to; by default the application's.
+            retry: what happens after a failed attempt; by default nothing.
+            timeout: seconds one attempt may take; by default without limit.
+
+        Raises:
+            InvalidJobDefinition: the function cannot be a job.
+            ConfigurationError: an option is wrong.
+        """
+        options = JobOptions(queue=queue, retry=retry, timeout=timeout)
+
+        def register(decorated: Callable[..., Any]) -> Job[..., Any]:
+            return self._register(decorated, name, options)
+
+        return register if function is None else register(function)
+
+    def schedule(
+        self,
+        name: str,
+        call: Call[Any],
+        *,
+        every: float | timedelta | None = None,
+        cron: str | None = None,
+        queue: str | None = None,
+    ) -> None:
+        """Have beat enqueue `call` at an interval or by a cron expression (UTC unless `timezone` is set).
+
+            app.schedule("nightly", clean_up.call(days=30), cron="15 3 * * *")
+
+        Raises:
+            ConfigurationError: neither or both of `every` and `cron` are given, or one cannot be read.
+        """
+        entry = beat_entry(name, call, every=every, cron=cron, queue=queue)
+        self.conf.beat_schedule = {**self.conf.beat_schedule, name: entry}
+
+    def send_task(  # pyright: ignore[reportIncompatibleMethodOverride] (all of Celery's options pass through)
+        self, name: str, args: Any = None, kwargs: Any = None, **options: Any
+    ) -> AsyncResult:
+        """Publish as Celery does, and record the job, so that its id is known."""
+        result = super().send_task(name, args, kwargs, **options)
+        if not options.get("retries"):
+            self.records.try_run(store.publish(self._published(name, str(result.id), args, kwargs, options)))
+        return result
+
+    def _published(self, name: str, job_id: str, args: Any, kwargs: Any, options: dict[str, Any]) -> store.NewJob:
+        due: datetime | None = options.get("eta")
+        if options.get("countdown"):
+            due = datetime.now(UTC) + timedelta(seconds=options["countdown"])
+        spec = self.specs.get(name)
+        queue = options.get("queue") or self.conf.task_default_queue
+        return store.NewJob(
+            id=job_id,
+            task=name,
+            queue=str(getattr(queue, "name", queue)),
+            message=b"",
+            # Typed jobs can be shown and run again; what plain tasks take is Celery's and the user's business.
+            arguments=orjson.dumps(kwargs or {}) if spec is not None and not args else b"",
+            delay_until=due.astimezone(UTC) if due else None,
+        )
+
+    def _register(self, function: Callable[..., Any], name: str | None, options: JobOptions) -> Job[..., Any]:
+        task_name = name or str(self.gen_task_name(function.__name__, function.__module__))
+        if task_name in self.specs:
+            raise InvalidJobDefinition(f"two jobs are named {task_name!r}; give one of them another `name`")
+        spec = JobSpec(task_name, function, options)
+        members = {
+            "name": task_name,
+            "spec": spec,
+            "queue": options.queue,
+            "time_limit": options.timeout + HARD_LIMIT_GRACE if options.timeout else None,
+            "__doc__": function.__doc__,
+            "__module__": function.__module__,
+            "__wrapped__": function,
+        }
+        task = self.register_task(type(function.__name__, (JobTask,), members)())
+        self.specs[task_name] = spec
+        return Job(spec, self.client, task)

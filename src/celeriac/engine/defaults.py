@@ -1,0 +1,54 @@
+"""The Celery settings that make work on Redis safe. An application's own settings win over them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celeriac.settings import Settings
+
+#: Seconds Celery's own, blocking, publisher may wait for a connection or a reply.
+_SOCKET_TIMEOUT = 5.0
+
+
+def celery_defaults(settings: Settings) -> dict[str, Any]:
+    """Defaults for an application; every line names the fault of stock Celery on Redis that it closes."""
+    return {
+        "broker_url": settings.broker(),
+        "result_backend": f"celeriac.engine.backend:ResultBackend+{settings.results()}",
+        # A message is acknowledged after its job has ended, and goes back if the process that ran it died.
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        # Jobs wait in the queue, where any worker can take them, and not behind a long one in a busy worker.
+        "worker_prefetch_multiplier": 1,
+        # A message whose worker vanished returns after the lease; `engine.lease` renews it for those still held.
+        "broker_transport_options": {
+            "visibility_timeout": settings.lease,
+            "socket_timeout": _SOCKET_TIMEOUT,
+            "socket_connect_timeout": _SOCKET_TIMEOUT,
+            "socket_keepalive": True,
+            "health_check_interval": 10,
+        },
+        "broker_connection_timeout": 2.0,
+        # Workers and beat outlast a broker that is away, also at start; publishers fail instead of hanging.
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "task_publish_retry_policy": {"max_retries": 1, "interval_start": 0.1, "interval_step": 0.1},
+        "redis_socket_timeout": _SOCKET_TIMEOUT,
+        "redis_socket_connect_timeout": _SOCKET_TIMEOUT,
+        "redis_socket_keepalive": True,
+        "result_expires": int(settings.retention),
+        # The record says when a job runs: `Task.before_start` writes it, in the same step that asks for leave.
+        "task_track_started": False,
+        # JSON only: what is on a queue is never executed as code.
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "accept_content": ["json"],
+        "worker_concurrency": settings.worker_concurrency,
+        # Flower and `task-*` events, without the flag.
+        "worker_send_task_events": True,
+        "task_send_sent_event": True,
+        # The worker's own log lines name the job; prints of jobs stay prints.
+        "worker_redirect_stdouts": False,
+        "enable_utc": True,
+        "timezone": "UTC",
+    }

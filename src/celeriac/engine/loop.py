@@ -1,0 +1,53 @@
+"""The event loop of one worker process: a thread in which its `async def` jobs, and all our asyncio, run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+try:
+    from uvloop import new_event_loop
+except ImportError:  # not built for this platform
+    from asyncio import new_event_loop
+
+T = TypeVar("T")
+
+
+class JobLoop:
+    """One event loop in one daemon thread, started on first use, and anew in a process that was forked."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pid = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The running loop of this process."""
+        with self._lock:
+            if self._loop is None or self._pid != os.getpid():
+                self._loop, self._pid = _start(), os.getpid()
+            return self._loop
+
+    def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run `coroutine` on the loop."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+
+    def call_soon(self, function: Callable[..., Any], *args: Any) -> None:
+        """Call `function` on the loop's thread."""
+        self.loop.call_soon_threadsafe(function, *args)
+
+
+def _start() -> asyncio.AbstractEventLoop:
+    loop = new_event_loop()
+    threading.Thread(target=_serve, args=(loop,), name="celeriac-jobs", daemon=True).start()
+    return loop
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    loop.run_forever()

@@ -1,0 +1,30 @@
+"""Hooks of worker processes."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from typing import Any
+
+from celery.signals import worker_process_init
+
+_PR_SET_PDEATHSIG = 1
+
+
+def install() -> None:
+    """Connect the hooks. Safe to call for every application of a process."""
+    worker_process_init.connect(_die_with_parent, dispatch_uid="celeriac.die_with_parent")
+
+
+def _die_with_parent(**_: Any) -> None:
+    """Have the kernel end a pool process whose worker was killed.
+
+    Else it would finish its job unseen, while the message has gone back to the queue for another worker.
+    """
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() == 1:  # it died before the call
+        os.kill(os.getpid(), signal.SIGKILL)

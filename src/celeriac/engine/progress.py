@@ -1,0 +1,61 @@
+"""Publishes the progress of running jobs without ever making them wait."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+
+from celeriac.client.client import JobClient
+from celeriac.core.errors import BrokerUnavailable
+from celeriac.core.records import Progress
+from celeriac.engine.loop import JobLoop
+
+log = logging.getLogger("celeriac.engine")
+
+#: Seconds for which reports on one job are gathered; the newest is published.
+_GATHER = 0.1
+#: Seconds that the end of a job may wait for its last report to be published.
+_LAST_REPORT_TIMEOUT = 2.0
+
+
+class ProgressReporter:
+    """Keeps the newest report of each job and publishes it from the event loop."""
+
+    def __init__(self, loop: JobLoop, client: JobClient) -> None:
+        self._loop = loop
+        self._client = client
+        self._lock = threading.Lock()
+        self._newest: dict[str, Progress] = {}
+        self._scheduled = False
+
+    def report(self, job_id: str, progress: Progress) -> None:
+        """Take a report; returns at once, from any thread."""
+        with self._lock:
+            self._newest[job_id] = progress
+            scheduled, self._scheduled = self._scheduled, True
+        if not scheduled:
+            self._loop.call_soon(self._schedule)
+
+    def flush(self) -> None:
+        """Publish what is gathered, so that a job's last report comes before its end. Blocks the calling thread."""
+        if not self._newest:
+            return
+        try:
+            self._loop.submit(self._publish()).result(_LAST_REPORT_TIMEOUT)
+        except TimeoutError:
+            log.warning("a job's last progress was not published in time")
+
+    def _schedule(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_later(_GATHER, lambda: loop.create_task(self._publish()))
+
+    async def _publish(self) -> None:
+        with self._lock:
+            reports, self._newest = self._newest, {}
+            self._scheduled = False
+        for job_id, progress in reports.items():
+            try:
+                await self._client.report_progress(job_id, progress)
+            except BrokerUnavailable as error:
+                log.debug("progress of %s was not published: %s", job_id, error)

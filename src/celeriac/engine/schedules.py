@@ -1,0 +1,49 @@
+"""Schedules: jobs that beat enqueues at intervals or by a cron expression."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import orjson
+from celery.schedules import ParseException, crontab, schedule
+
+from celeriac.core.errors import ConfigurationError
+from celeriac.core.spec import Call
+
+
+def beat_entry(
+    name: str, call: Call[Any], *, every: float | timedelta | None, cron: str | None, queue: str | None
+) -> dict[str, Any]:
+    """One entry of Celery's `beat_schedule`.
+
+    Raises:
+        ConfigurationError: neither or both of `every` and `cron`, or one that cannot be read.
+    """
+    if (every is None) == (cron is None):
+        raise ConfigurationError(f"schedule {name!r}: give either `every` (seconds or timedelta) or `cron`")
+    entry: dict[str, Any] = {
+        "task": call.spec.name,
+        "schedule": _interval(name, every) if every is not None else _crontab(name, cron or ""),
+        "kwargs": orjson.loads(call.arguments),
+    }
+    chosen = queue or call.spec.options.queue
+    if chosen is not None:
+        entry["options"] = {"queue": chosen}
+    return entry
+
+
+def _interval(name: str, every: float | timedelta) -> Any:
+    interval = every if isinstance(every, timedelta) else timedelta(seconds=every)
+    if interval <= timedelta(0):
+        raise ConfigurationError(f"schedule {name!r}: every={every!r} must be positive")
+    return schedule(interval)
+
+
+def _crontab(name: str, expression: str) -> Any:
+    try:
+        return crontab.from_string(expression)
+    except (ParseException, ValueError, TypeError) as error:
+        raise ConfigurationError(
+            f"schedule {name!r}: cron={expression!r} is not `minute hour day month weekday`: {error}"
+        ) from None

@@ -1,0 +1,86 @@
+"""Connections to Redis or Valkey that never hang: every operation has a deadline and one clear error."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+from urllib.parse import parse_qs, urlsplit, urlunsplit
+
+from redis import Redis
+from redis.asyncio import BlockingConnectionPool
+from redis.asyncio import Redis as AsyncRedis
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, ResponseError
+from redis.retry import Retry
+
+from celeriac.core.errors import BrokerUnavailable
+
+Client = AsyncRedis
+BlockingClient = Redis
+
+#: Errors that the server answers with while it cannot serve, by the first word of its reply.
+_UNAVAILABLE = ("LOADING", "READONLY", "OOM", "MASTERDOWN", "CLUSTERDOWN", "MISCONF", "TRYAGAIN", "NOAUTH", "WRONGPASS")
+
+
+def connect(url: str, *, timeout: float, max_connections: int = 32) -> Client:
+    """An asyncio client whose operations fail rather than wait longer than `timeout` seconds.
+
+    A connection that the server closed since its last use is replaced once without an error; that is safe because
+    every script of ours may be sent twice.
+    """
+    pool = cast(Any, BlockingConnectionPool).from_url(  # redis-py does not type its keyword arguments
+        redis_py_url(url),
+        max_connections=max_connections,
+        timeout=timeout,
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
+        retry=AsyncRetry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
+    )
+    return AsyncRedis.from_pool(pool)
+
+
+def connect_blocking(url: str, *, timeout: float) -> BlockingClient:
+    """A blocking client with the same promise."""
+    options: dict[str, Any] = {
+        "socket_timeout": timeout,
+        "socket_connect_timeout": timeout,
+        "retry": Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
+    }
+    return cast(Any, Redis).from_url(redis_py_url(url), **options)
+
+
+def redis_py_url(url: str) -> str:
+    """Translate Celery's URL of a unix socket (`redis+socket:///path?virtual_host=1`) into redis-py's."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("redis+socket", "socket"):
+        return url
+    database = parse_qs(parts.query).get("virtual_host", ["0"])[0]
+    return urlunsplit(("unix", parts.netloc, parts.path, f"db={database}", ""))
+
+
+@asynccontextmanager
+async def deadline(seconds: float) -> AsyncGenerator[None]:
+    """Bound what is inside to `seconds` and turn every sign of an absent broker into one error.
+
+    Raises:
+        BrokerUnavailable: no answer in time, no connection, or the server says that it cannot serve.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except (TimeoutError, RedisError) as error:
+        raise unavailable(error, seconds) from error
+
+
+def unavailable(error: Exception, seconds: float) -> BrokerUnavailable:
+    """The error to raise for `error`; re-raises one that is a fault of ours and not of the broker's."""
+    if isinstance(error, ResponseError) and not str(error).startswith(_UNAVAILABLE):
+        raise error
+    cause = str(error).partition("\n")[0]
+    if isinstance(error, TimeoutError) or "timeout" in cause.lower():
+        return BrokerUnavailable(f"the broker did not answer within {seconds:g} s")
+    return BrokerUnavailable(f"the broker cannot be used: {type(error).__name__}")

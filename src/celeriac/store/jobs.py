@@ -1,0 +1,266 @@
+"""What is done to jobs in Redis, as script calls. The one place where keys, fields and scripts meet."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from celeriac.core.clock import now_ms, to_ms
+from celeriac.core.context import Children
+from celeriac.core.records import Failure, Progress
+from celeriac.core.states import CELERY_STATES, FINISHED, JobState, sources_of
+from celeriac.store import keys
+from celeriac.store.script import Script, ScriptCall
+
+_DAY_MS = 86_400_000
+#: Life of the record of a job that has not ended, counted from its last change (and beyond its delay).
+OPEN_LIFE_MS = 30 * _DAY_MS
+IDEMPOTENCY_LIFE_MS = _DAY_MS
+
+_ENQUEUE = Script("enqueue")
+_BEGIN = Script("begin")
+_TRANSITION = Script("transition")
+_CANCEL = Script("cancel")
+_REQUEUE = Script("requeue")
+_PROGRESS = Script("progress")
+_PUBLISH = Script("publish")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """A job that is to be accepted: its record, and the message that makes a worker run it."""
+
+    id: str
+    task: str
+    queue: str
+    message: bytes
+    arguments: bytes
+    delay_until: datetime | None = None
+    parent_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """A caller's key, and a fingerprint of what the caller asks for under it."""
+
+    key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class FanOut:
+    """The job that enqueues children and waits for them, and the message that runs it again afterwards."""
+
+    parent_id: str
+    queue: str
+    resume: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The reply to an enqueue: `outcome` is accepted, repeated, conflict or refused; `detail` an id or a state."""
+
+    outcome: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """Whether a worker may run a job: `verdict` is run, stale or cancelled."""
+
+    verdict: str
+    children: Children | None = None
+
+
+def fingerprint(task: str, arguments: bytes) -> str:
+    """What makes two requests the same request."""
+    return hashlib.sha256(task.encode() + b"\0" + arguments).hexdigest()
+
+
+def enqueue(
+    jobs: Sequence[NewJob], *, idempotency: Idempotency | None = None, fan_out: FanOut | None = None
+) -> ScriptCall[Accepted]:
+    """Accept `jobs`, all or none. `idempotency` is for a single job."""
+    now = now_ms()
+    script_keys = [
+        keys.JOB_INDEX,
+        keys.idempotency(idempotency.key) if idempotency else keys.JOB_INDEX,
+        keys.record(fan_out.parent_id) if fan_out else keys.JOB_INDEX,
+    ]
+    args: list[str | bytes | int] = [
+        now,
+        max(_open_life(job, now) for job in jobs),
+        now - OPEN_LIFE_MS,
+        idempotency.fingerprint if idempotency else "",
+        IDEMPOTENCY_LIFE_MS,
+        fan_out.resume if fan_out else "",
+        keys.queue(fan_out.queue) if fan_out else "",
+    ]
+    for job in jobs:
+        fields = _new_fields(job, now)
+        script_keys += (keys.record(job.id), keys.queue(job.queue))
+        args += (job.id, job.message, len(fields) // 2, *fields)
+    return ScriptCall(_ENQUEUE, script_keys, args, lambda reply: Accepted(reply[0].decode(), reply[1].decode()))
+
+
+def publish(job: NewJob) -> ScriptCall[bool]:
+    """Record a job whose message Celery itself publishes."""
+    now = now_ms()
+    args = [now, _open_life(job, now), job.id, *_new_fields(job, now)]
+    return ScriptCall(_PUBLISH, [keys.record(job.id), keys.JOB_INDEX], args, bool)
+
+
+def begin(
+    job_id: str, *, task: str, queue: str, parent_id: str | None, attempt: int, worker: str, retention_ms: int
+) -> ScriptCall[Permit]:
+    """Ask whether a job may run now, and record that it does."""
+    args: list[str | bytes | int] = [
+        now_ms(),
+        OPEN_LIFE_MS,
+        retention_ms,
+        attempt,
+        worker,
+        job_id,
+        parent_id or "",
+        _state_event(JobState.RUNNING, attempt=attempt),
+        _outcome(job_id, JobState.RUNNING, {"hostname": worker}),
+        _state_event(JobState.CANCELLED),
+        cancelled_outcome(job_id),
+        task,
+        queue,
+    ]
+    return ScriptCall(_BEGIN, [*_job_keys(job_id, parent_id), keys.JOB_INDEX], args, _parse_permit)
+
+
+def transition(
+    job_id: str,
+    state: JobState,
+    *,
+    parent_id: str | None = None,
+    outcome: bytes = b"",
+    error: Failure | None = None,
+    delay_until: datetime | None = None,
+    fields: dict[str, str | bytes | int] | None = None,
+    retention_ms: int,
+) -> ScriptCall[bool]:
+    """Move a job to `state` with its `outcome` (in Celery's format); True if the state it was in allowed that."""
+    extra: dict[str, str | bytes | int] = dict(fields or {})
+    if error is not None:
+        extra["error"] = _failure(error)
+    if delay_until is not None:
+        extra["delay_until"] = to_ms(delay_until)
+    args: list[str | bytes | int] = [
+        now_ms(),
+        retention_ms if state.finished else OPEN_LIFE_MS,
+        state.value,
+        _joined(sources_of(state)),
+        "1" if state.finished else "0",
+        job_id,
+        parent_id or "",
+        _state_event(state, error=error),
+        outcome,
+    ]
+    for name, value in (extra or {"state": state.value}).items():
+        args += (name, value)
+    script_keys = [*_job_keys(job_id, parent_id), keys.JOB_INDEX]
+    return ScriptCall(_TRANSITION, script_keys, args, lambda reply: reply[0] == b"moved")
+
+
+def cancel(job_id: str, parent_id: str | None, *, retention_ms: int) -> ScriptCall[str]:
+    """Cancel a job; replies `unknown`, `cancelled`, `requested`, or the state of a job that has ended."""
+    args: list[str | bytes | int] = [
+        now_ms(),
+        retention_ms,
+        job_id,
+        parent_id or "",
+        _state_event(JobState.CANCELLED),
+        cancelled_outcome(job_id),
+        _state_event(JobState.RUNNING, cancel_requested=True),
+        keys.CANCEL_CHANNEL,
+        _joined(FINISHED),
+    ]
+    return ScriptCall(_CANCEL, _job_keys(job_id, parent_id), args, bytes.decode)
+
+
+def requeue(job: NewJob) -> ScriptCall[str]:
+    """Put a job that ended without success back into its queue; replies `unknown`, `queued` or its state."""
+    sources = _joined(s for s in sources_of(JobState.QUEUED, manual=True) if s.finished)
+    args = [now_ms(), OPEN_LIFE_MS, sources, _state_event(JobState.QUEUED), job.message]
+    script_keys = [keys.record(job.id), keys.events(job.id), keys.result(job.id), keys.queue(job.queue)]
+    return ScriptCall(_REQUEUE, script_keys, args, bytes.decode)
+
+
+def progress(job_id: str, value: Progress) -> ScriptCall[bool]:
+    """Record how far a running job is."""
+    shown = orjson.dumps({"done": value.done, "total": value.total, "message": value.message})
+    return ScriptCall(_PROGRESS, [keys.record(job_id), keys.events(job_id)], [now_ms(), OPEN_LIFE_MS, shown], bool)
+
+
+def cancelled_outcome(job_id: str) -> bytes:
+    """The outcome of a cancelled job as Celery stores it, so that `AsyncResult.get()` raises `TaskRevokedError`."""
+    error = {
+        "exc_type": "TaskRevokedError",
+        "exc_message": ["cancelled"],
+        "exc_module": "celery.exceptions",
+    }
+    return _outcome(job_id, JobState.CANCELLED, error)
+
+
+def _outcome(job_id: str, state: JobState, value: Any) -> bytes:
+    done = datetime.now(UTC).isoformat() if state.finished else None
+    meta: dict[str, Any] = {
+        "status": CELERY_STATES[state],
+        "result": value,
+        "traceback": None,
+        "children": [],
+        "date_done": done,
+    }
+    return orjson.dumps({**meta, "task_id": job_id})
+
+
+def _state_event(state: JobState, *, error: Failure | None = None, **more: Any) -> bytes:
+    data: dict[str, Any] = {"state": state.value, **more}
+    if error is not None:
+        data["error"] = {"type": error.type, "message": error.message}
+    return orjson.dumps(data)
+
+
+def _failure(error: Failure) -> bytes:
+    return orjson.dumps({"type": error.type, "message": error.message, "traceback": error.traceback})
+
+
+def _job_keys(job_id: str, parent_id: str | None) -> list[str]:
+    return [keys.record(job_id), keys.events(job_id), keys.result(job_id), keys.record(parent_id or job_id)]
+
+
+def _new_fields(job: NewJob, now: int) -> list[str | bytes | int]:
+    state = JobState.SCHEDULED if job.delay_until else JobState.QUEUED
+    fields: list[str | bytes | int] = ["state", state.value, "task", job.task, "queue", job.queue]
+    fields += ("created", now, "updated", now)
+    if job.arguments:
+        fields += ("arguments", job.arguments)
+    if job.delay_until is not None:
+        fields += ("delay_until", to_ms(job.delay_until))
+    if job.parent_id is not None:
+        fields += ("parent", job.parent_id)
+    return fields
+
+
+def _open_life(job: NewJob, now: int) -> int:
+    return OPEN_LIFE_MS + max(0, to_ms(job.delay_until) - now if job.delay_until else 0)
+
+
+def _parse_permit(reply: list[Any]) -> Permit:
+    verdict = reply[0].decode()
+    if verdict != "run" or reply[1] < 0:
+        return Permit(verdict)
+    return Permit(verdict, Children(*reply[1:5]))
+
+
+def _joined(states: Any) -> str:
+    return ",".join(sorted(state.value for state in states))

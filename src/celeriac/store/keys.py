@@ -1,0 +1,37 @@
+"""Every key and channel of Celeriac in Redis. Nothing else in the code spells one out."""
+
+from __future__ import annotations
+
+import hashlib
+
+PREFIX = "celeriac:"
+
+#: Sorted set of all job ids by creation time in ms, for listing; trimmed at every enqueue.
+JOB_INDEX = PREFIX + "jobs"
+#: Channel on which workers hear the id of a job that is to be cancelled.
+CANCEL_CHANNEL = PREFIX + "cancel"
+
+
+def record(job_id: str) -> str:
+    """Hash: one job's record. Fields: `core.records.parse_record` and the scripts."""
+    return f"{PREFIX}job:{job_id}"
+
+
+def events(job_id: str) -> str:
+    """Stream of one job's events; also the channel that says a new one is there."""
+    return f"{PREFIX}events:{job_id}"
+
+
+def idempotency(key: str) -> str:
+    """String `<fingerprint>:<job id>`: what a caller's idempotency key stands for. Hashed: the key is a stranger's."""
+    return f"{PREFIX}idempotency:{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def result(job_id: str) -> str:
+    """String: the outcome in Celery's own format, at Celery's own key, so that `AsyncResult` finds it."""
+    return f"celery-task-meta-{job_id}"
+
+
+def queue(name: str) -> str:
+    """List: kombu's own key of a queue (its default priority), so that stock workers and Flower share it."""
+    return name

@@ -1,0 +1,98 @@
+"""One pub/sub connection for all that a process listens to."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, cast
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+log = logging.getLogger("celeriac.store")
+
+#: Called with a message's payload, or with None when messages may have been missed (on (re)subscription).
+Callback = Callable[[bytes | None], None]
+
+_RECONNECT_DELAY = 0.2
+_IDLE_CHANNEL = "celeriac:idle"
+
+
+class Listener:
+    """Hands messages of channels to callbacks, and survives the broker's absence.
+
+    Pub/sub loses what is published while nobody listens, so whoever uses it must look for itself when called with
+    None: after subscribing, and after every reconnect.
+    """
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+        self._callbacks: dict[str, set[Callback]] = {}
+        self._pubsub: Any = None
+        self._reader: asyncio.Task[None] | None = None
+
+    @asynccontextmanager
+    async def subscribed(self, channel: str, callback: Callback) -> AsyncGenerator[None]:
+        """Call `callback` for messages of `channel` while inside."""
+        await self.subscribe(channel, callback)
+        try:
+            yield
+        finally:
+            await self.unsubscribe(channel, callback)
+
+    async def subscribe(self, channel: str, callback: Callback) -> None:
+        """Call `callback` for messages of `channel` from now on; soon after with None, once that is in force."""
+        known = self._callbacks.setdefault(channel, set())
+        known.add(callback)
+        if self._reader is None or self._reader.done():
+            self._reader = asyncio.create_task(self._read(), name="celeriac-listener")
+        elif self._pubsub is not None and len(known) == 1:
+            await self._pubsub.subscribe(channel)
+        else:
+            callback(None)
+
+    async def unsubscribe(self, channel: str, callback: Callback) -> None:
+        """Stop calling `callback`."""
+        known = self._callbacks.get(channel, set())
+        known.discard(callback)
+        if not known:
+            self._callbacks.pop(channel, None)
+            if self._pubsub is not None:
+                with suppress(RedisError):  # the connection is gone, and the subscription with it
+                    await self._pubsub.unsubscribe(channel)
+
+    async def aclose(self) -> None:
+        """Stop listening. Safe to call twice."""
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.gather(self._reader, return_exceptions=True)
+            self._reader = None
+
+    async def _read(self) -> None:
+        while True:
+            pubsub = cast(Any, self._client).pubsub()
+            try:
+                channels = set(self._callbacks) or {_IDLE_CHANNEL}
+                await pubsub.subscribe(*channels)
+                self._pubsub = pubsub
+                if late := set(self._callbacks) - channels:  # came while the connection was being made
+                    await pubsub.subscribe(*late)
+                while True:
+                    message = await pubsub.get_message(timeout=None)
+                    if message is not None:
+                        self._dispatch(message)
+            except (RedisError, OSError) as error:
+                log.debug("listening was interrupted: %s", error)
+                await asyncio.sleep(_RECONNECT_DELAY)
+            finally:
+                self._pubsub = None
+                await pubsub.aclose()
+
+    def _dispatch(self, message: dict[str, Any]) -> None:
+        kind = message["type"]
+        payload = message["data"] if kind == "message" else None
+        if kind in ("message", "subscribe"):
+            for callback in tuple(self._callbacks.get(message["channel"].decode(), ())):
+                callback(payload)

@@ -1,0 +1,66 @@
+"""Typed calls of the Lua scripts, for asyncio and for blocking clients alike.
+
+A `ScriptCall` is a script with its keys and arguments and the function that reads its reply; it does no I/O itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from typing import Any, Generic, TypeVar
+
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+from redis.exceptions import NoScriptError
+
+T = TypeVar("T")
+
+_FOLDER = files("celeriac.store") / "scripts"
+
+
+@dataclass(frozen=True)
+class Script:
+    """One Lua script of `store/scripts/`, with the shared part in front of it."""
+
+    name: str
+
+    @cached_property
+    def source(self) -> str:
+        return (_FOLDER / "_lib.lua").read_text() + (_FOLDER / f"{self.name}.lua").read_text()
+
+    @cached_property
+    def sha(self) -> str:
+        return hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptCall(Generic[T]):
+    """One call of a script; `parse` turns its raw reply into what the caller wants to know."""
+
+    script: Script
+    keys: Sequence[str]
+    args: Sequence[str | bytes | int]
+    parse: Callable[[Any], T]
+
+
+async def run(client: AsyncRedis, call: ScriptCall[T]) -> T:
+    """Run `call`, sending the script's source only to a server that has not seen it."""
+    parameters: list[Any] = [*call.keys, *call.args]
+    try:
+        reply = await client.evalsha(call.script.sha, len(call.keys), *parameters)
+    except NoScriptError:
+        reply = await client.eval(call.script.source, len(call.keys), *parameters)
+    return call.parse(reply)
+
+
+def run_blocking(client: Redis, call: ScriptCall[T]) -> T:
+    """The same for code that has no event loop: Celery's result backend and publisher."""
+    parameters: list[Any] = [*call.keys, *call.args]
+    try:
+        reply: Any = client.evalsha(call.script.sha, len(call.keys), *parameters)
+    except NoScriptError:
+        reply = client.eval(call.script.source, len(call.keys), *parameters)
+    return call.parse(reply)

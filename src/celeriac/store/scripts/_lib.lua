@@ -1,0 +1,41 @@
+-- Shared by the scripts below; prepended to each of them.
+--
+-- record  hash    one job: state, task, queue, created, updated, arguments, attempt, ... (core/records.py);
+--                 a job that has fanned out also has: children (count), open (children that have not ended),
+--                 children_succeeded, children_failed, children_cancelled, resume (the message that runs it again)
+--                 and resume_queue (the list it goes to)
+-- events  stream  entries {name, data}; its key is also the channel that announces a new entry
+-- result  string  the outcome in Celery's format; its key is also the channel Celery's own clients listen on
+
+local function emit(events, ttl, name, data)
+  redis.call('XADD', events, 'MAXLEN', '~', 1000, '*', 'name', name, 'data', data)
+  redis.call('PEXPIRE', events, ttl)
+  redis.call('PUBLISH', events, name)
+end
+
+local function store_result(result, meta, ttl)
+  if meta ~= '' then
+    redis.call('SET', result, meta, 'PX', ttl)
+    redis.call('PUBLISH', result, meta)
+  end
+end
+
+-- One child of `parent` has ended: count it, and run the parent again after the last one. A child's record names its
+-- parent only while the parent waits for it, so that no child is counted twice.
+local function settle_parent(record, parent, parent_id, outcome)
+  if parent_id == '' or redis.call('HGET', record, 'parent') ~= parent_id then return end
+  if redis.call('HEXISTS', parent, 'open') == 0 then return end
+  if outcome == 'dead' then outcome = 'failed' end
+  redis.call('HINCRBY', parent, 'children_' .. outcome, 1)
+  if redis.call('HINCRBY', parent, 'open', -1) > 0 then return end
+  if redis.call('HGET', parent, 'state') ~= 'running' then return end
+  local message = redis.call('HGET', parent, 'resume')
+  if message then
+    redis.call('LPUSH', redis.call('HGET', parent, 'resume_queue'), message)
+    redis.call('HDEL', parent, 'resume', 'resume_queue')
+  end
+end
+
+local function contains(list, word)
+  return string.find(',' .. list .. ',', ',' .. word .. ',', 1, true) ~= nil
+end

@@ -1,0 +1,10 @@
+-- Records how far a running job is.
+--
+-- KEYS[1] record  KEYS[2] events
+-- ARGV[1] now (ms)  ARGV[2] life of an open record (ms)  ARGV[3] progress, a JSON object
+-- Returns 1 if it was recorded, 0 if the job does not run
+
+if redis.call('HGET', KEYS[1], 'state') ~= 'running' then return 0 end
+redis.call('HSET', KEYS[1], 'progress', ARGV[3], 'updated', ARGV[1])
+emit(KEYS[2], ARGV[2], 'progress', ARGV[3])
+return 1
