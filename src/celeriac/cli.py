@@ -1,0 +1,190 @@
+"""The command `celeriac`. Thin: a command reads the settings and hands them to the launch layer.
+
+What a command needs is imported when it runs, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from enum import IntEnum
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from celeriac.core.errors import BrokerUnavailable, CeleriacError, ConfigurationError, ResourceBusy
+
+
+class ExitCode(IntEnum):
+    """How a command ended."""
+
+    OK = 0
+    FAILURE = 1
+    """It was tried, and did not work."""
+    USAGE = 2
+    """The command line is wrong."""
+    CONFIGURATION = 3
+    """A setting is wrong."""
+    BUSY = 4
+    """The data directory or a port is in use."""
+    UNAVAILABLE = 5
+    """The broker cannot be reached."""
+
+
+EXIT_CODES = (
+    "Exit codes: 0 all went well; 1 it did not work; 2 the command line is wrong; 3 a setting is wrong; "
+    "4 the data directory or a port is in use; 5 the broker cannot be reached."
+)
+
+cli = typer.Typer(
+    name="celeriac",
+    help="Background jobs for FastAPI. Settings are environment variables, CELERIAC_BROKER_URL and so on.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Host = Annotated[str | None, typer.Option(help="Address to listen on. Off loopback, CELERIAC_API_KEYS is needed.")]
+Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Port of the API; 0 for a free one.")]
+FlowerPort = Annotated[int | None, typer.Option(min=0, max=65535, help="Port of Flower; 0 for a free one.")]
+DataDir = Annotated[Path | None, typer.Option(help="Directory of the embedded broker and the SQLite database.")]
+App = Annotated[
+    str | None, typer.Option("--app", "-A", metavar="MODULE:ATTRIBUTE", help="Your Celeriac or Celery app.")
+]
+Api = Annotated[str | None, typer.Option("--api", metavar="MODULE:ATTRIBUTE", help="Your own ASGI application.")]
+Concurrency = Annotated[int | None, typer.Option(min=1, help="Jobs the worker runs at a time.")]
+
+#: For commands that pass on what they do not know.
+PASSES_ON: dict[str, Any] = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+def main() -> None:
+    """Run the command line and exit; an error of the user's is one line and an exit code, never a traceback."""
+    try:
+        cli()
+    except CeleriacError as error:
+        sys.stderr.write(f"celeriac: error: {error}\n")
+        sys.exit(exit_code(error))
+
+
+def exit_code(error: CeleriacError) -> ExitCode:
+    """The exit code for an error."""
+    match error:
+        case ResourceBusy():
+            return ExitCode.BUSY
+        case ConfigurationError():
+            return ExitCode.CONFIGURATION
+        case BrokerUnavailable():
+            return ExitCode.UNAVAILABLE
+        case _:
+            return ExitCode.FAILURE
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from celeriac import __version__
+
+        typer.echo(f"celeriac {__version__}")
+        raise typer.Exit
+
+
+@cli.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True)] = False,
+) -> None:
+    pass
+
+
+@cli.command()
+def up(
+    host: Host = None,
+    port: Port = None,
+    flower_port: FlowerPort = None,
+    data_dir: DataDir = None,
+    app: App = None,
+    api: Api = None,
+    concurrency: Concurrency = None,
+    flower: Annotated[bool, typer.Option("--flower/--no-flower", help="Run Flower.")] = True,
+    beat: Annotated[bool, typer.Option("--beat/--no-beat", help="Run beat.")] = True,
+) -> None:
+    """Run everything: broker (unless CELERIAC_BROKER_URL is set), API, worker, beat and Flower.
+
+    What dies comes back. Ctrl-C stops all, a second one kills.
+    """
+    since = time.monotonic() - time.process_time()  # what came before this line was work, not waiting
+    from celeriac.launch.children import StackOptions
+    from celeriac.launch.stack import run_stack
+    from celeriac.settings import load_settings
+
+    settings = load_settings(
+        host=host, port=port, flower_port=flower_port, data_dir=data_dir, worker_concurrency=concurrency
+    )
+    options = StackOptions(app=app, api=api, beat=beat, flower=flower)
+    asyncio.run(run_stack(settings, options, sys.stdout, since=since))
+
+
+@cli.command(context_settings=PASSES_ON)
+def api(
+    context: typer.Context, host: Host = None, port: Port = None, data_dir: DataDir = None, api: Api = None
+) -> None:
+    """Run the API alone. Further options go to uvicorn."""
+    from celeriac.launch import commands, ports
+    from celeriac.launch.environment import as_environment
+    from celeriac.settings import load_settings
+
+    settings = load_settings(host=host, port=port, data_dir=data_dir)
+    settings.check_exposure()
+    ports.claim(settings.host, settings.port, "--port")
+    _become(commands.api_command(settings, api, context.args), as_environment(settings))
+
+
+@cli.command(context_settings=PASSES_ON)
+def worker(context: typer.Context, app: App = None, data_dir: DataDir = None, concurrency: Concurrency = None) -> None:
+    """Run a worker alone. Further options go to `celery worker`."""
+    from celeriac.launch import commands
+    from celeriac.launch.environment import as_environment
+    from celeriac.settings import load_settings
+
+    settings = load_settings(data_dir=data_dir, worker_concurrency=concurrency)
+    _become(commands.worker_command(settings, app, context.args), as_environment(settings))
+
+
+@cli.command(context_settings=PASSES_ON)
+def beat(context: typer.Context, app: App = None, data_dir: DataDir = None) -> None:
+    """Run beat alone. Further options go to `celery beat`."""
+    from celeriac.launch import commands
+    from celeriac.launch.environment import as_environment
+    from celeriac.launch.files import private_directory
+    from celeriac.settings import load_settings
+
+    settings = load_settings(data_dir=data_dir)
+    private_directory(settings.data_dir)
+    _become(commands.beat_command(settings, app, context.args), as_environment(settings))
+
+
+@cli.command(context_settings=PASSES_ON)
+def flower(
+    context: typer.Context, host: Host = None, flower_port: FlowerPort = None, data_dir: DataDir = None, app: App = None
+) -> None:
+    """Run Flower alone. Further options go to `celery flower`."""
+    from celeriac.launch import commands, ports
+    from celeriac.launch.environment import as_environment
+    from celeriac.launch.flower import flower_options
+    from celeriac.settings import load_settings
+
+    settings = load_settings(host=host, flower_port=flower_port, data_dir=data_dir)
+    options = flower_options(settings)
+    ports.claim(settings.host, settings.flower_port, "--flower-port")
+    command = commands.flower_command(options, app, context.args)
+    _become(command, {**as_environment(settings), **options.environment()})
+
+
+def _become(command: Sequence[str], variables: Mapping[str, str]) -> NoReturn:
+    """Replace this process by another, so that signals and exit code are that one's own."""
+    sys.stdout.flush()
+    os.execve(command[0], tuple(command), {**os.environ, **variables})  # noqa: S606

@@ -1,0 +1,66 @@
+"""The processes of a stack: how each is started, and how it is seen to be ready."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from celeriac.launch import commands
+from celeriac.launch.embedded import EmbeddedValkey
+from celeriac.launch.environment import as_environment
+from celeriac.launch.flower import flower_options
+from celeriac.launch.keeper import Child
+from celeriac.launch.probes import HttpProbe, LogProbe, Probe
+from celeriac.launch.process import ChildProcess, spawn
+from celeriac.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackOptions:
+    """What to run. `app` and `api` name the user's own applications, `module:attribute`."""
+
+    app: str | None = None
+    api: str | None = None
+    beat: bool = True
+    flower: bool = True
+
+
+def broker_child(broker: EmbeddedValkey) -> Child:
+    """The embedded broker: up before all others, and the last to go."""
+    return Child(name="broker", spawn=broker.spawn, probe=broker.probe, on_ready=broker.publish, stage=0)
+
+
+def celeriac_children(settings: Settings, options: StackOptions) -> list[Child]:
+    """API, worker, beat and Flower, which find `settings` in their environment.
+
+    Raises:
+        ConfigurationError: Flower would be open to other machines without a password.
+    """
+    variables = {**as_environment(settings), "PYTHONUNBUFFERED": "1"}
+    children = [
+        _child("api", commands.api_command(settings, options.api), variables, _api_probe(settings, options)),
+        _child("worker", commands.worker_command(settings, options.app), variables, partial(LogProbe, r" ready\.$")),
+    ]
+    if options.beat:
+        command = commands.beat_command(settings, options.app)
+        children.append(_child("beat", command, variables, partial(LogProbe, r"beat: Starting")))
+    if options.flower:
+        flower = flower_options(settings)
+        command = commands.flower_command(flower, options.app)
+        probe = partial(HttpProbe, flower.address, flower.port, "/healthcheck")
+        children.append(_child("flower", command, {**variables, **flower.environment()}, probe))
+    return children
+
+
+def _api_probe(settings: Settings, options: StackOptions) -> Callable[[], Probe]:
+    if options.api is None:
+        return partial(HttpProbe, settings.host, settings.port, "/health/live")
+    return partial(HttpProbe, settings.host, settings.port, "/", below=500)  # it may have no page at all
+
+
+def _child(name: str, command: commands.Command, variables: Mapping[str, str], probe: Callable[[], Probe]) -> Child:
+    async def start(output: int) -> ChildProcess:
+        return await spawn(command, environment=variables, output=output)
+
+    return Child(name=name, spawn=start, probe=probe)

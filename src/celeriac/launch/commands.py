@@ -1,0 +1,47 @@
+"""The command lines of the stack's processes. They can be read by every user of the machine: no secrets in them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from celeriac.launch.flower import FlowerOptions
+from celeriac.settings import Settings
+
+#: What runs unless the user names an application of their own.
+DEFAULT_APP = "celeriac.worker:c_app"
+DEFAULT_API = "celeriac.asgi:create_api"
+
+Command = tuple[str, ...]
+
+_GRACE_FOR_REQUESTS = 3  # seconds; an open event stream would hold up the shutdown for ever
+
+
+def api_command(settings: Settings, api: str | None = None, extra: Sequence[str] = ()) -> Command:
+    """uvicorn with the API, or with the ASGI application that `api` names (`module:attribute`)."""
+    target = ("--factory", DEFAULT_API) if api is None else (api,)
+    address = ("--host", settings.host.strip("[]"), "--port", str(settings.port))
+    shutdown = ("--timeout-graceful-shutdown", str(_GRACE_FOR_REQUESTS))
+    return (sys.executable, "-m", "uvicorn", *target, *address, *shutdown, *extra)
+
+
+def worker_command(settings: Settings, app: str | None = None, extra: Sequence[str] = ()) -> Command:
+    """`celery worker`."""
+    concurrency = settings.worker_concurrency
+    options = () if concurrency is None else ("--concurrency", str(concurrency))
+    return (*_celery(app), "worker", "--loglevel=info", *options, *extra)
+
+
+def beat_command(settings: Settings, app: str | None = None, extra: Sequence[str] = ()) -> Command:
+    """`celery beat`, its schedule kept in the data directory."""
+    schedule = settings.data_dir.absolute() / "beat-schedule"
+    return (*_celery(app), "beat", "--loglevel=info", "--schedule", str(schedule), *extra)
+
+
+def flower_command(options: FlowerOptions, app: str | None = None, extra: Sequence[str] = ()) -> Command:
+    """`celery flower`; its passwords travel in `FlowerOptions.environment`."""
+    return (*_celery(app), "flower", f"--address={options.address}", f"--port={options.port}", *extra)
+
+
+def _celery(app: str | None) -> Command:
+    return (sys.executable, "-m", "celery", "-A", app or DEFAULT_APP)
