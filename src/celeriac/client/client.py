@@ -209,17 +209,19 @@ class JobClient:
         async with self._listening(job_id, changed):
             while True:
                 changed.clear()
-                async with deadline(self._timeout):
-                    batch = await reader.read_events(self._connections.current().broker, job_id, after)
+                batch, over = await self._look_for_events(job_id, after)
                 for event in batch:
                     after = event.id
                     yield event
-                if batch:
-                    continue
-                if (await self.get(job_id)).state.finished and not changed.is_set():
+                if over and not batch and not changed.is_set():
                     return
-                if not await _within(POLL, changed):
+                if not batch and not await _within(POLL, changed):
                     yield None
+
+    async def has_events(self, job_id: str, after: str) -> bool:
+        """Whether an event came after the event id `after`."""
+        async with deadline(self._timeout):
+            return bool(await reader.read_events(self._connections.current().broker, job_id, after, limit=1))
 
     async def cancel(self, job_id: str) -> JobRecord:
         """Cancel a job: at once if no worker runs it, else its worker is asked to.
@@ -292,6 +294,18 @@ class JobClient:
         if outcome is None:
             raise UnknownJob(record.id)
         return outcome["result"]
+
+    async def _look_for_events(self, job_id: str, after: str) -> tuple[list[JobEvent], bool]:
+        """Events after `after`, and whether none can follow them. An outage looks like nothing new."""
+        try:
+            # The state first: what is read after it cannot miss an event that came before an end.
+            over = (await self.get(job_id)).state.finished
+            async with deadline(self._timeout):
+                return await reader.read_events(self._connections.current().broker, job_id, after), over
+        except BrokerUnavailable:
+            return [], False
+        except UnknownJob:
+            return [], True
 
     def _listening(self, job_id: str, changed: asyncio.Event) -> AbstractAsyncContextManager[None]:
         listener = self._connections.current().listener

@@ -41,7 +41,7 @@ class JobOptions:
             raise ConfigurationError(f"queue={self.queue!r}: a queue's name has 1 to 200 characters")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: CPython 3.11's `Call[int](...)` cannot be a frozen class with slots
 class Call(Generic[R]):
     """A job with validated arguments, ready to be enqueued. `arguments` is a JSON object as bytes."""
 
@@ -80,21 +80,25 @@ class JobSpec:
         return names[0] if names else None
 
     @cached_property
-    def arguments(self) -> TypeAdapter[dict[str, Any]]:
-        """Validator and serializer of the arguments, as a dict by name; unknown names are refused.
+    def shape(self) -> Any:
+        """The arguments as a TypedDict type: what `arguments` validates, and what OpenAPI shows.
 
-        An argument that is not given stays absent, so that the function's own default applies where it runs.
+        A TypedDict and not a model, since arguments may have any name, `json` or `copy` too. An argument that has a
+        default may be absent, so that the function's own default applies where it runs.
         """
         fields: dict[str, Any] = {}
         for parameter in self.signature.parameters.values():
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
                 raise InvalidJobDefinition(f"job {self.name!r}: {parameter} cannot be validated; name each argument")
             fields[parameter.name] = _field(self._hints.get(parameter.name, Any), parameter.default)
-        # A TypedDict and not a model: arguments may have any name, `json` or `copy` too.
-        shape = TypedDict(self.name, fields)  # pyright: ignore[reportArgumentType, reportGeneralTypeIssues]
-        shape.__doc__ = inspect.getdoc(self.function)
+        shape = TypedDict(self.name.replace(".", "_"), fields)  # pyright: ignore
+        return with_config(ConfigDict(extra="forbid"))(shape)  # pyright: ignore
+
+    @cached_property
+    def arguments(self) -> TypeAdapter[dict[str, Any]]:
+        """Validator and serializer of the arguments, as a dict by name; unknown names are refused."""
         try:
-            return TypeAdapter(with_config(ConfigDict(extra="forbid"))(shape))  # pyright: ignore
+            return TypeAdapter(self.shape)
         except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation) as error:
             raise InvalidJobDefinition(
                 f"job {self.name!r}: an argument has a type that cannot be sent as JSON: {_first_line(error)}"
@@ -139,16 +143,9 @@ class JobSpec:
         except ValidationError as error:
             raise InvalidArguments(self.name, _faults(error)) from None
 
-    def encode_json(self, body: bytes) -> bytes:
-        """Validate a JSON object that came from outside, and encode it anew.
-
-        Raises:
-            InvalidArguments: it is no JSON object, or does not fit the signature.
-        """
-        try:
-            return self._dump(self.arguments.validate_json(body or b"{}"))
-        except ValidationError as error:
-            raise InvalidArguments(self.name, _faults(error)) from None
+    def encode_validated(self, arguments: dict[str, Any]) -> bytes:
+        """Encode arguments that `shape` has validated already, as the HTTP API does."""
+        return self._dump(arguments)
 
     def call(self, arguments: dict[str, Any], context: JobContext) -> Any:
         """Call the function; for an `async def` job this returns its coroutine."""

@@ -1,0 +1,43 @@
+"""Composition root of the API: the built-in application over HTTP.
+
+uvicorn --factory celeriac.asgi:create_api
+"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends, FastAPI
+from starlette.exceptions import HTTPException
+
+import celeriac
+from celeriac.application import Celeriac
+from celeriac.http.auth import refuse_foreign_pages, require_api_key
+from celeriac.http.health import add_health_routes
+from celeriac.http.problems import answer_with_problem
+from celeriac.settings import Settings, load_settings
+from celeriac.worker import create_app
+
+
+def create_api(settings: Settings | None = None) -> FastAPI:
+    """The API of the built-in application, with API keys where some are set.
+
+    Raises:
+        ConfigurationError: a setting is wrong, or the API would be open to other machines without keys.
+    """
+    settings = settings or load_settings()
+    settings.check_exposure()
+    app = create_app(settings)
+    api = FastAPI(title="Celeriac", version=celeriac.__version__, lifespan=app.lifespan)
+    include(api, app)
+    return api
+
+
+def include(api: FastAPI, app: Celeriac) -> None:
+    """Put everything `app` offers over HTTP into `api`."""
+    api.add_exception_handler(HTTPException, answer_with_problem)
+    authenticated = [Depends(require_api_key(app.settings.named_api_keys()))]
+    if not app.settings.api_keys:
+        api.middleware("http")(refuse_foreign_pages)
+    health = APIRouter(tags=["health"])
+    add_health_routes(health, app)
+    api.include_router(health)
+    api.include_router(app.router(dependencies=authenticated), prefix="/jobs")

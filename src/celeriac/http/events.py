@@ -1,0 +1,51 @@
+"""A job's events as they happen: server-sent events that resume where a client left off.
+
+Format: https://html.spec.whatwg.org/multipage/server-sent-events.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from celeriac.engine.app import JobApp
+from celeriac.http.jobs import JobId
+from celeriac.http.problems import ProblemError, responses
+from celeriac.http.route import NothingMore
+
+LastEventId = Annotated[
+    str | None, Header(description="Where to resume; browsers send it by themselves when they reconnect")
+]
+
+_EVENT_ID = re.compile(r"\d{1,20}-\d{1,20}\Z")
+_FROM_THE_FIRST = "0-0"
+
+
+def add_event_route(router: APIRouter, app: JobApp) -> None:
+    """Add `GET /{job_id}/events` to `router`."""
+
+    async def resume_after(job_id: JobId, last_event_id: LastEventId = None) -> str:
+        """Where the stream is to begin. Refuses, before it begins, what it could not refuse once it has."""
+        after = last_event_id or _FROM_THE_FIRST
+        if not _EVENT_ID.match(after):
+            raise ProblemError(422, "invalid-request", "Last-Event-ID: give the id of an event of this stream")
+        record = await app.client.get(job_id)
+        if record.state.finished and after != _FROM_THE_FIRST and not await app.client.has_events(job_id, after):
+            raise NothingMore  # a browser reconnects to a stream that ended, unless it is told 204
+        return after
+
+    @router.get(
+        "/{job_id}/events",
+        response_class=EventSourceResponse,
+        summary="A job's events, live",
+        responses=responses(404, 422, 503),
+    )
+    async def events(job_id: JobId, after: str = Depends(resume_after)) -> AsyncGenerator[ServerSentEvent]:
+        """`state` and `progress` events from the first one that is kept until the job ends."""
+        async for event in app.client.events(job_id, after):
+            if event is not None:
+                yield ServerSentEvent(data=event.data, event=event.name, id=event.id)
