@@ -1,0 +1,29 @@
+"""The database server's clock, in SQL.
+
+What several machines compare (the expiry of a claim, say) is measured by one clock, the server's: a clock
+that is wrong on one worker must not make it see another's claim as expired.
+"""
+
+from typing import Any
+
+from sqlalchemy import BigInteger
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+
+class now_ms(FunctionElement[int]):
+    """Milliseconds since the epoch, as the database server sees them when the statement runs."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(now_ms, "sqlite")
+def _sqlite(element: now_ms, compiler: Any, **kw: Any) -> str:
+    # 2440587.5 is the Julian day of the epoch; `unixepoch('subsec')` needs SQLite 3.42.
+    return "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+
+
+@compiles(now_ms, "postgresql")
+def _postgresql(element: now_ms, compiler: Any, **kw: Any) -> str:
+    return "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"

@@ -1,0 +1,88 @@
+"""The connection to the database: SQLite in one file by default, Postgres in production.
+
+Work is handed over as a function of a SQLAlchemy `Connection`, which runs as one transaction:
+
+    count = await database.read(lambda connection: connection.execute(query).scalar_one())
+    await database.write(lambda connection: connection.execute(statement))
+
+That keeps transactions short, since a function cannot wait for anything but the database, and makes SQLite fast
+without blocking the event loop: a transaction is one hop to a thread. (An async SQLite driver makes such a hop for
+every cursor, statement and commit, a dozen in all.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from sqlalchemy.engine import Connection
+
+from celeriac.database.migrations import HEAD, current_revision, upgrade
+from celeriac.database.postgres import PostgresEngine
+from celeriac.database.sqlite import SqliteEngine
+from celeriac.database.url import parse_database_url, shown
+
+T = TypeVar("T")
+
+
+class Engine(Protocol):
+    """What `Database` needs of each of its two kinds."""
+
+    async def run(self, function: Callable[[Connection], T], *, write: bool) -> T:
+        """Call `function` with a connection, as one transaction."""
+        ...
+
+    async def dispose(self) -> None:
+        """Close this process's connections."""
+        ...
+
+
+class Database:
+    """A lazily connected database, safe to build before a fork and to share by everything in a process."""
+
+    def __init__(self, url: str) -> None:
+        """
+        Raises:
+            ConfigurationError: the URL is not understood, or its driver is not installed.
+        """
+        self._url = parse_database_url(url)
+        is_sqlite = self._url.get_backend_name() == "sqlite"
+        self._engine: Engine = SqliteEngine(self._url) if is_sqlite else PostgresEngine(self._url)
+
+    def __repr__(self) -> str:
+        return f"Database({shown(self._url)!r})"
+
+    async def read(self, function: Callable[[Connection], T]) -> T:
+        """Call `function` with a connection and return its result. It must only query.
+
+        With SQLite the function runs in a thread, with Postgres in the event loop's own: it must not block on
+        anything but the connection, nor touch what other code is changing.
+
+        Raises:
+            DatabaseUnavailable: no connection could be had, or it broke.
+        """
+        return await self._engine.run(function, write=False)
+
+    async def write(self, function: Callable[[Connection], T]) -> T:
+        """Like `read`, in a transaction that is committed when `function` returns and rolled back if it raises.
+
+        Where this is cancelled, the transaction may still be committed.
+
+        Raises:
+            DatabaseUnavailable: no connection could be had, it broke, or SQLite stayed locked for 10 seconds.
+        """
+        return await self._engine.run(function, write=True)
+
+    async def ensure_schema(self) -> None:
+        """Bring the schema up to date, by any number of processes at the same time. One query if it already is.
+
+        Raises:
+            ConfigurationError: a newer version of Celeriac has migrated this database.
+            DatabaseUnavailable: no connection could be had.
+        """
+        if await self.read(current_revision) != HEAD:
+            await self.write(upgrade)
+
+    async def dispose(self) -> None:
+        """Close the connections of this process. The next use opens new ones."""
+        await self._engine.dispose()

@@ -1,0 +1,68 @@
+"""Postgres, through asyncpg."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import orjson
+from sqlalchemy.engine import URL, Connection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from celeriac.core.errors import DatabaseUnavailable
+from celeriac.database.url import shown
+
+T = TypeVar("T")
+
+
+class PostgresEngine:
+    """Runs transactions on a Postgres server.
+
+    Each process and event loop has an engine of its own: connections belong to the loop they were opened on,
+    and must not be used by a parent and its forked child.
+    """
+
+    def __init__(self, url: URL) -> None:
+        self._url = url
+        self._engines: dict[tuple[int, asyncio.AbstractEventLoop], AsyncEngine] = {}
+
+    async def run(self, function: Callable[[Connection], T], *, write: bool) -> T:
+        """Call `function` in a transaction.
+
+        Raises:
+            DatabaseUnavailable: the server cannot be reached, refuses us, or the connection broke.
+        """
+        try:
+            async with self._engine().begin() as connection:
+                return await connection.run_sync(function)
+        except OSError as error:
+            raise DatabaseUnavailable(shown(self._url), str(error)) from error
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise DatabaseUnavailable(shown(self._url), str(error.orig)) from error
+            raise
+
+    async def dispose(self) -> None:
+        """Close the connections of this process and event loop."""
+        engine = self._engines.pop(_here(), None)
+        if engine is not None:
+            await engine.dispose()
+
+    def _engine(self) -> AsyncEngine:
+        # Engines of a parent process are kept: dropping them would close connections that are not ours.
+        if _here() not in self._engines:
+            self._engines[_here()] = create_async_engine(
+                self._url, json_serializer=_to_json, json_deserializer=orjson.loads
+            )
+        return self._engines[_here()]
+
+
+def _here() -> tuple[int, asyncio.AbstractEventLoop]:
+    return os.getpid(), asyncio.get_running_loop()
+
+
+def _to_json(value: Any) -> str:
+    return orjson.dumps(value).decode()

@@ -1,0 +1,108 @@
+"""SQLite: a file that the processes of one machine share, each through a few threads."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+from sqlalchemy import create_engine, event
+from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.exc import OperationalError
+
+from celeriac.core.errors import DatabaseUnavailable
+from celeriac.database.url import shown
+
+T = TypeVar("T")
+
+_THREADS = 8
+_PRAGMAS = (
+    # First, so that the others wait too. A transaction here takes milliseconds; 10 s of waiting means trouble.
+    "PRAGMA busy_timeout = 10000",
+    # Readers do not block the writer, nor it them. NORMAL: a commit survives the process, not a power cut.
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = NORMAL",
+    "PRAGMA foreign_keys = ON",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Process:
+    """What one process has open. A forked child must use neither its parent's connections nor its threads."""
+
+    engine: Engine
+    threads: ThreadPoolExecutor
+
+
+class SqliteEngine:
+    """Runs transactions on an SQLite file, one thread hop each."""
+
+    def __init__(self, url: URL) -> None:
+        self._url = url
+        self._processes: dict[int, _Process] = {}
+
+    async def run(self, function: Callable[[Connection], T], *, write: bool) -> T:
+        """Call `function` in a thread.
+
+        Raises:
+            DatabaseUnavailable: the file cannot be opened, or stayed locked.
+        """
+        process = self._process()
+        transaction = self._write if write else self._read
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(process.threads, transaction, process.engine, function)
+
+    async def dispose(self) -> None:
+        """Close this process's connections and end its threads."""
+        process = self._processes.pop(os.getpid(), None)
+        if process is not None:
+            await asyncio.to_thread(process.threads.shutdown)
+            process.engine.dispose()
+
+    def _process(self) -> _Process:
+        # Entries of parent processes are kept: dropping them would close connections that are not ours.
+        if os.getpid() not in self._processes:
+            self._processes[os.getpid()] = _open(self._url)
+        return self._processes[os.getpid()]
+
+    def _read(self, engine: Engine, function: Callable[[Connection], T]) -> T:
+        with self._connect(engine) as connection:
+            return function(connection)
+
+    def _write(self, engine: Engine, function: Callable[[Connection], T]) -> T:
+        with self._connect(engine) as connection, connection.begin():
+            # The write lock comes first: a transaction that reads and then writes cannot wait for it (SQLite
+            # refuses at once, whatever the timeout).
+            self._translated(lambda: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+            return function(connection)
+
+    def _connect(self, engine: Engine) -> Connection:
+        return self._translated(engine.connect)
+
+    def _translated(self, function: Callable[[], T]) -> T:
+        try:
+            return function()
+        except OperationalError as error:
+            raise DatabaseUnavailable(shown(self._url), str(error.orig)) from error
+
+
+def _open(url: URL) -> _Process:
+    Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, json_serializer=_to_json, json_deserializer=orjson.loads, pool_size=_THREADS)
+    event.listen(engine, "connect", _configure)
+    return _Process(engine, ThreadPoolExecutor(_THREADS, thread_name_prefix="celeriac-sqlite"))
+
+
+def _to_json(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _configure(dbapi_connection: Any, record: object) -> None:
+    dbapi_connection.isolation_level = None  # the driver begins no transactions of its own: `_write` does
+    for pragma in _PRAGMAS:
+        dbapi_connection.execute(pragma)

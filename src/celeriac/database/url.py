@@ -1,0 +1,51 @@
+"""Reading a database URL: what is accepted, which driver it means, and how it is shown."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from celeriac.core.errors import ConfigurationError
+
+_EXPECTED = "expected sqlite:///path/to/file.db or postgresql://user:password@host/database"
+
+#: Accepted drivernames, and the driver each one means.
+_DRIVERS = {
+    "sqlite": "sqlite+pysqlite",
+    "sqlite+aiosqlite": "sqlite+pysqlite",
+    "postgres": "postgresql+asyncpg",
+    "postgresql": "postgresql+asyncpg",
+    "postgresql+asyncpg": "postgresql+asyncpg",
+}
+
+
+def parse_database_url(text: str) -> URL:
+    """The SQLAlchemy URL that `text` means, with its driver.
+
+    Raises:
+        ConfigurationError: names what is wrong with the URL. Its password is never part of the message.
+    """
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):  # ValueError: a port that is no number
+        raise ConfigurationError(f"the database URL cannot be read; {_EXPECTED}") from None
+    driver = _DRIVERS.get(url.drivername)
+    if driver is None:
+        raise ConfigurationError(
+            f"the database URL starts with {url.drivername}://, which is not supported; {_EXPECTED}"
+        )
+    if driver.startswith("sqlite") and url.database in (None, "", ":memory:"):
+        raise ConfigurationError("an SQLite database in memory serves one process only; name a file: sqlite:///jobs.db")
+    if driver.startswith("postgresql"):
+        if find_spec("asyncpg") is None:
+            raise ConfigurationError("Postgres needs the driver asyncpg: pip install 'celeriac[postgres]'")
+        if not url.database:
+            raise ConfigurationError(f"{shown(url)} names no database; {_EXPECTED}")
+    return url.set(drivername=driver)
+
+
+def shown(url: URL) -> str:
+    """The URL as it may be logged: the password masked."""
+    return url.render_as_string(hide_password=True)

@@ -1,0 +1,53 @@
+"""The tables of the mailing ledger."""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+)
+
+from celeriac.database.tables import metadata
+
+#: One mailing. `id` is the id of its job. `ready` turns true when all recipients are stored; until then the
+#: mailing does not exist for any reader. Times are milliseconds since the epoch.
+mailing_table = Table(
+    "celeriac_email_mailing",
+    metadata,
+    Column("id", String(128), primary_key=True),
+    Column("sender", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("html", Text),
+    Column("text", Text),
+    Column("list_unsubscribe", Text),
+    Column("ready", Boolean, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+#: One recipient of a mailing and what became of it. `position` is the row number in the file (or list) that was
+#: uploaded. `claim` names the sender that has the recipient in hand until `claim_expires_at`.
+recipient_table = Table(
+    "celeriac_email_recipient",
+    metadata,
+    Column("mailing_id", String(128), ForeignKey(mailing_table.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("address", Text, nullable=False),
+    Column("variables", JSON, nullable=False),
+    Column("status", String(8), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("code", Integer),
+    Column("error", Text),
+    Column("message_id", Text),
+    Column("claim", String(32)),
+    Column("claim_expires_at", BigInteger),
+    Column("updated_at", BigInteger, nullable=False),
+    CheckConstraint("status IN ('pending', 'sending', 'sent', 'failed')", name="status"),
+    Index(None, "mailing_id", "status"),
+)

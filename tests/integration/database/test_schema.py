@@ -1,0 +1,88 @@
+"""The migrations, on real databases."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+import celeriac.jobs.email.tables  # noqa: F401 (its tables register with the metadata)
+from celeriac.core.errors import ConfigurationError
+from celeriac.database.engine import Database
+from celeriac.database.migrations import HEAD, VERSION_TABLE, current_revision
+from celeriac.database.tables import metadata
+
+# Prints whether Alembic was needed.
+ENSURE_SCHEMA = """
+import asyncio, sys
+from celeriac.database.engine import Database
+
+asyncio.run(Database(sys.argv[1]).ensure_schema())
+print("alembic" in sys.modules)
+"""
+
+
+async def test_the_migrated_schema_is_the_one_the_code_declares(database: Database) -> None:
+    def differences(connection: Connection) -> list[Any]:
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE, "compare_type": True})
+        return compare_metadata(context, metadata)
+
+    assert await database.read(differences) == []
+
+
+def test_the_newest_script_is_the_declared_head() -> None:
+    scripts = ScriptDirectory("src/celeriac/database/migrations")
+    assert scripts.get_current_head() == HEAD
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+async def test_processes_that_start_at_once_migrate_once(database_url: str) -> None:
+    database = Database(database_url)
+    children = [fork(database.ensure_schema) for _ in range(8)]
+    statuses = await asyncio.gather(*(asyncio.to_thread(os.waitpid, child, 0) for child in children))
+    assert [os.waitstatus_to_exitcode(status) for _, status in statuses] == [0] * 8
+    assert await database.read(current_revision) == HEAD
+    await database.dispose()
+
+
+def fork(job: Callable[[], Coroutine[Any, Any, None]]) -> int:
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            asyncio.run(job())
+            code = 0
+        finally:
+            os._exit(code)
+    return child
+
+
+def test_a_schema_that_is_up_to_date_costs_no_import_of_alembic(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", ENSURE_SCHEMA, f"sqlite:///{tmp_path / 'jobs.db'}"]
+    printed = [subprocess.run(command, check=True, capture_output=True, text=True).stdout for _ in range(2)]
+    assert printed == ["True\n", "False\n"]
+
+
+async def test_a_database_of_a_newer_version_is_refused(database: Database) -> None:
+    statement = text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
+    await database.write(lambda connection: connection.execute(statement))
+    with pytest.raises(ConfigurationError, match=r"revision '9999'.*does not know"):
+        await database.ensure_schema()
+
+
+async def test_the_applications_own_alembic_table_is_left_alone(database_url: str) -> None:
+    database = Database(database_url)
+    await database.write(lambda c: c.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32))")))
+    await database.write(lambda c: c.execute(text("INSERT INTO alembic_version VALUES ('of-the-app')")))
+    await database.ensure_schema()
+    kept = await database.read(lambda c: c.execute(text("SELECT version_num FROM alembic_version")).scalar_one())
+    assert kept == "of-the-app"
+    await database.dispose()
