@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,14 +23,8 @@ from celeriac.database.url import shown
 T = TypeVar("T")
 
 _THREADS = 8
-_PRAGMAS = (
-    # First, so that the others wait too. A transaction here takes milliseconds; 10 s of waiting means trouble.
-    "PRAGMA busy_timeout = 10000",
-    # Readers do not block the writer, nor it them. NORMAL: a commit survives the process, not a power cut.
-    "PRAGMA journal_mode = WAL",
-    "PRAGMA synchronous = NORMAL",
-    "PRAGMA foreign_keys = ON",
-)
+# A transaction here takes milliseconds; waiting so long for the write lock means trouble.
+_BUSY_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,5 +100,23 @@ def _to_json(value: Any) -> str:
 
 def _configure(dbapi_connection: Any, record: object) -> None:
     dbapi_connection.isolation_level = None  # the driver begins no transactions of its own: `_write` does
-    for pragma in _PRAGMAS:
-        dbapi_connection.execute(pragma)
+    dbapi_connection.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000}")
+    _use_wal(dbapi_connection)
+    dbapi_connection.execute("PRAGMA synchronous = NORMAL")  # in WAL: a commit survives the process, not a power cut
+    dbapi_connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _use_wal(dbapi_connection: Any) -> None:
+    """Switch to write-ahead logging, in which readers do not block the writer, nor it them.
+
+    Where several processes do so at once, SQLite refuses without waiting for its lock.
+    """
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            dbapi_connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
