@@ -1,6 +1,6 @@
 """A stack of small programs under the real supervisor, to be run as a process of its own.
 
-    python -m tests.support.small_stack DATA_DIR [--program NAME=PYTHON]...
+    python -m tests.support.small_stack DATA_DIR GRACE [NAME=PYTHON]...
 
 It brings an embedded Valkey and `alpha` and `beta`, which print `up PID`, and `down` when they are stopped.
 """
@@ -39,14 +39,14 @@ async def _spawn(source: str, output: int) -> ChildProcess:
     return await spawn([sys.executable, "-c", source], output=output)
 
 
-def _child(name: str, source: str) -> Child:
-    return Child(name=name, spawn=partial(_spawn, source), probe=lambda: LogProbe("up"), grace=1.0)
+def _child(name: str, source: str, grace: float) -> Child:
+    return Child(name=name, spawn=partial(_spawn, source), probe=lambda: LogProbe("up"), grace=grace)
 
 
-async def main(data_dir: Path, programs: dict[str, str]) -> None:
+async def main(data_dir: Path, grace: float, programs: dict[str, str]) -> None:
     broker = EmbeddedValkey(data_dir)
     await broker.prepare()
-    children = [_child(name, source) for name, source in programs.items()]
+    children = [_child(name, source, grace) for name, source in programs.items()]
     children.append(Child(name="broker", spawn=broker.spawn, probe=broker.probe, on_ready=broker.publish, stage=0))
     supervisor = Supervisor(children, LogWriter(sys.stdout, [child.name for child in children]), POLICY)
     await supervisor.run(lambda: supervisor.say("ready"))
@@ -54,10 +54,10 @@ async def main(data_dir: Path, programs: dict[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    _, directory, *overrides = sys.argv
+    _, directory, seconds, *overrides = sys.argv
     chosen = {"alpha": PROGRAM, "beta": PROGRAM}
     chosen.update(argument.split("=", 1) for argument in overrides)  # type: ignore[misc]
     try:
-        asyncio.run(main(Path(directory), chosen))
+        asyncio.run(main(Path(directory), float(seconds), chosen))
     except CeleriacError as error:
         sys.exit(f"failed: {error}")

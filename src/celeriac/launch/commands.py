@@ -26,10 +26,10 @@ def api_command(settings: Settings, api: str | None = None, extra: Sequence[str]
 
 
 def worker_command(settings: Settings, app: str | None = None, extra: Sequence[str] = ()) -> Command:
-    """`celery worker`."""
+    """`celery worker`, without the second it takes to look for other workers, whose state nothing here needs."""
     concurrency = settings.worker_concurrency
     options = () if concurrency is None else ("--concurrency", str(concurrency))
-    return (*_celery(app), "worker", "--loglevel=info", *options, *extra)
+    return (*_celery(app), "worker", "--loglevel=info", "--without-mingle", "--without-gossip", *options, *extra)
 
 
 def beat_command(settings: Settings, app: str | None = None, extra: Sequence[str] = ()) -> Command:
@@ -44,4 +44,4 @@ def flower_command(options: FlowerOptions, app: str | None = None, extra: Sequen
 
 
 def _celery(app: str | None) -> Command:
-    return (sys.executable, "-m", "celery", "-A", app or DEFAULT_APP)
+    return (sys.executable, "-m", "celeriac.engine.command", "-A", app or DEFAULT_APP)

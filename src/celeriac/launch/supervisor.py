@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import groupby
@@ -13,6 +14,7 @@ from celeriac.launch.keeper import Child, Keeper, RestartPolicy
 from celeriac.launch.output import SUPERVISOR, LogWriter
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SAME_SIGNAL = 0.3  # seconds; `timeout` and terminals under some wrappers deliver one Ctrl-C twice
 _REMIND = 10.0  # seconds between two reminders of a child that is not yet ready
 
 
@@ -21,6 +23,7 @@ class Supervisor:
 
     def __init__(self, children: Sequence[Child], log: LogWriter, policy: RestartPolicy | None = None) -> None:
         self.say = partial(log.line, SUPERVISOR)
+        self._stopping_since = 0.0
         by_stage = attrgetter("stage")
         self._stages = [
             [Keeper(child, policy or RestartPolicy(), partial(log.line, child.name), self.say) for child in stage]
@@ -83,8 +86,9 @@ class Supervisor:
     def _on_signal(self, signum: signal.Signals, stopping: asyncio.Event) -> None:
         if not stopping.is_set():
             self.say(f"{signum.name}: stopping; Ctrl-C kills")
+            self._stopping_since = time.monotonic()
             stopping.set()
-        elif signum == signal.SIGINT:
+        elif signum == signal.SIGINT and time.monotonic() - self._stopping_since > _SAME_SIGNAL:
             self.say("killing what is left")
             self.kill()
 
