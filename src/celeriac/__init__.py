@@ -1,33 +1,42 @@
-"""Background jobs for FastAPI: Celery and Redis, typed and asyncio-first."""
+"""Background jobs for FastAPI: Celery and Redis, typed and asyncio-first.
 
-from celeriac.application import Celeriac
-from celeriac.client.handle import JobHandle
-from celeriac.client.job import Job
-from celeriac.core.context import Children, JobContext
-from celeriac.core.errors import (
-    BrokerUnavailable,
-    CeleriacError,
-    ConfigurationError,
-    IdempotencyConflict,
-    InvalidArguments,
-    InvalidJobDefinition,
-    JobCancelled,
-    JobFailed,
-    JobInterrupted,
-    JobRefused,
-    JobTimedOut,
-    JobUnsuccessful,
-    ResultTimeout,
-    RetryAfter,
-    UnknownJob,
-    UnknownTask,
-    WrongState,
-)
-from celeriac.core.records import Failure, JobEvent, JobRecord, Progress
-from celeriac.core.retry import Retry
-from celeriac.core.spec import Call
-from celeriac.core.states import JobState
-from celeriac.settings import Settings, load_settings
+The names below are imported when they are first used: a process of the stack loads only what it runs.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from celeriac.application import Celeriac
+    from celeriac.client.handle import JobHandle
+    from celeriac.client.job import Job
+    from celeriac.core.context import Children, JobContext
+    from celeriac.core.errors import (
+        BrokerUnavailable,
+        CeleriacError,
+        ConfigurationError,
+        IdempotencyConflict,
+        InvalidArguments,
+        InvalidJobDefinition,
+        JobCancelled,
+        JobFailed,
+        JobInterrupted,
+        JobRefused,
+        JobTimedOut,
+        JobUnsuccessful,
+        ResultTimeout,
+        RetryAfter,
+        UnknownJob,
+        UnknownTask,
+        WrongState,
+    )
+    from celeriac.core.records import Failure, JobEvent, JobRecord, Progress
+    from celeriac.core.retry import Retry
+    from celeriac.core.spec import Call
+    from celeriac.core.states import JobState
+    from celeriac.settings import Settings, load_settings
 
 __version__ = "0.1.0"
 
@@ -64,3 +73,46 @@ __all__ = [
     "WrongState",
     "load_settings",
 ]
+
+_HOMES = {
+    "celeriac.application": ("Celeriac",),
+    "celeriac.client.handle": ("JobHandle",),
+    "celeriac.client.job": ("Job",),
+    "celeriac.core.context": ("Children", "JobContext"),
+    "celeriac.core.errors": (
+        "BrokerUnavailable",
+        "CeleriacError",
+        "ConfigurationError",
+        "IdempotencyConflict",
+        "InvalidArguments",
+        "InvalidJobDefinition",
+        "JobCancelled",
+        "JobFailed",
+        "JobInterrupted",
+        "JobRefused",
+        "JobTimedOut",
+        "JobUnsuccessful",
+        "ResultTimeout",
+        "RetryAfter",
+        "UnknownJob",
+        "UnknownTask",
+        "WrongState",
+    ),
+    "celeriac.core.records": ("Failure", "JobEvent", "JobRecord", "Progress"),
+    "celeriac.core.retry": ("Retry",),
+    "celeriac.core.spec": ("Call",),
+    "celeriac.core.states": ("JobState",),
+    "celeriac.settings": ("Settings", "load_settings"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOME_OF[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,19 @@
+import subprocess
+import sys
+
+import celeriac
+
+
+def test_every_public_name_is_there() -> None:
+    missing = [name for name in celeriac.__all__ if getattr(celeriac, name, None) is None]
+    assert missing == []
+    assert set(celeriac.__all__) <= set(dir(celeriac))
+
+
+def test_nothing_is_imported_before_it_is_used() -> None:
+    program = "import sys, celeriac; print([name for name in ('celery', 'fastapi', 'pydantic', 'redis') if name in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", program], text=True) == "[]\n"
+
+
+def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
+    assert not hasattr(celeriac, "no_such_name")
