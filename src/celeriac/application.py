@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
-
-from fastapi import APIRouter, FastAPI
+from typing import TYPE_CHECKING, Any
 
 from celeriac.engine.app import JobApp
+
+if TYPE_CHECKING:  # a worker has no use for it
+    from fastapi import APIRouter, FastAPI
 
 
 class Celeriac(JobApp):

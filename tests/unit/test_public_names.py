@@ -11,8 +11,16 @@ def test_every_public_name_is_there() -> None:
 
 
 def test_nothing_is_imported_before_it_is_used() -> None:
-    program = "import sys, celeriac; print([name for name in ('celery', 'fastapi', 'pydantic', 'redis') if name in sys.modules])"
-    assert subprocess.check_output([sys.executable, "-c", program], text=True) == "[]\n"
+    assert _modules_after("import celeriac") & {"celery", "fastapi", "pydantic", "redis"} == set()
+
+
+def test_a_worker_does_not_import_the_api() -> None:
+    assert _modules_after("import celeriac.worker") & {"fastapi", "starlette", "uvicorn"} == set()
+
+
+def _modules_after(statement: str) -> set[str]:
+    program = f"import sys; {statement}; print(*sys.modules)"
+    return set(subprocess.check_output([sys.executable, "-c", program], text=True).split())
 
 
 def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
