@@ -17,6 +17,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from celeriac.core.errors import BrokerUnavailable, CeleriacError, ConfigurationError, ResourceBusy
+from celeriac.jobs_cli import jobs
 
 
 class ExitCode(IntEnum):
@@ -48,6 +49,7 @@ cli = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+cli.add_typer(jobs)
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on. Off loopback, CELERIAC_API_KEYS is needed.")]
 Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Port of the API; 0 for a free one.")]

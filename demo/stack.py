@@ -1,0 +1,90 @@
+"""The stack as a user starts it: `celeriac up`, in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from demo.mailing import DemoFailed
+from rich.console import Console
+
+from celeriac.core.errors import ResourceBusy
+from celeriac.launch.ports import claim
+
+_START_TIMEOUT = 60.0
+_STOP_TIMEOUT = 30.0
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Where the stack answers."""
+
+    api: str
+    flower: str
+    log: Path
+
+    def addresses(self) -> str:
+        """What to open in a browser."""
+        places = {"API docs": f"{self.api}/docs", "jobs": f"{self.api}/jobs", "Flower": self.flower, "log": self.log}
+        return "\n".join(f"  {name:<10}{place}" for name, place in places.items())
+
+
+@asynccontextmanager
+async def running_stack(directory: Path, smtp_url: str, console: Console) -> AsyncGenerator[Stack]:
+    """Start everything in `directory`, and stop it at the end."""
+    began = time.monotonic()
+    log = directory / "stack.log"
+    data = directory / "data"
+    command = [str(Path(sys.executable).with_name("celeriac")), "up", "--data-dir", str(data)]
+    command += ["--port", _usual_or_free(8000), "--flower-port", _usual_or_free(5555)]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CELERIAC_")}
+    environment |= {"CELERIAC_SMTP_URL": smtp_url, "CELERIAC_MAIL_FROM": "Celeriac demo <demo@celeriac.example>"}
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output, env=environment
+        )
+        try:
+            with console.status("starting Valkey, API, worker, beat and Flower …"):
+                stack = await _ready(process, data / "stack.json", log)
+            console.print(f"Valkey, API, worker, beat and Flower are ready after {time.monotonic() - began:.1f} s")
+            yield stack
+        finally:
+            await _stop(process, console)
+
+
+async def _ready(process: asyncio.subprocess.Process, address_file: Path, log: Path) -> Stack:
+    give_up = time.monotonic() + _START_TIMEOUT
+    while not address_file.exists():
+        if process.returncode is not None or time.monotonic() > give_up:
+            tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
+            raise DemoFailed(f"the stack did not become ready; its log ends with\n{tail}")
+        await asyncio.sleep(0.05)
+    addresses = json.loads(address_file.read_text())
+    return Stack(addresses["api"], addresses["flower"], log)
+
+
+async def _stop(process: asyncio.subprocess.Process, console: Console) -> None:
+    if process.returncode is not None:
+        return
+    with console.status("stopping …"):
+        process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), _STOP_TIMEOUT)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+def _usual_or_free(port: int) -> str:
+    """The port everyone expects, or 0 (any free one) if something else has it."""
+    try:
+        return str(claim("127.0.0.1", port, "--port"))
+    except ResourceBusy:
+        return "0"

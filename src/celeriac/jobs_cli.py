@@ -1,0 +1,189 @@
+"""`celeriac jobs`: jobs from a terminal. With `--json`, what a script can read; else what a person can."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import orjson
+import typer
+
+from celeriac.core.errors import ConfigurationError, InvalidArguments, UnknownTask
+
+if TYPE_CHECKING:
+    from celeriac.core.records import JobRecord
+    from celeriac.engine.app import JobApp
+
+T = TypeVar("T")
+
+jobs = typer.Typer(name="jobs", help="List, show, enqueue, cancel and retry jobs.", no_args_is_help=True)
+
+App = Annotated[str, typer.Option("--app", "-A", metavar="MODULE:ATTRIBUTE", help="Your application.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+JobId = Annotated[str, typer.Argument(help="The job's id.")]
+
+_BUILT_IN = "celeriac.worker:c_app"
+_COLOURS = {"succeeded": "green", "failed": "red", "dead": "red", "cancelled": "yellow", "running": "cyan"}
+
+
+@jobs.command("list")
+def list_jobs(
+    state: Annotated[str | None, typer.Option(help="Only jobs in this state.")] = None,
+    task: Annotated[str | None, typer.Option(help="Only jobs of this task.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, the newest first.")] = 20,
+    app: App = _BUILT_IN,
+    as_json: AsJson = False,
+) -> None:
+    """List jobs, the newest first."""
+    from celeriac.core.states import JobState
+
+    if state is not None and state not in set(JobState):
+        raise typer.BadParameter(f"{state!r} is none of {', '.join(JobState)}", param_hint="--state")
+
+    def matches(record: JobRecord) -> bool:
+        return (state is None or record.state == state) and (task is None or record.task == task)
+
+    async def newest(application: JobApp) -> list[JobRecord]:
+        found: list[JobRecord] = []
+        cursor = None
+        while len(found) < limit:
+            page, cursor = await application.client.page(cursor=cursor, limit=min(limit, 200), matches=matches)
+            found += page
+            if cursor is None:
+                break
+        return found[:limit]
+
+    records = _run(app, newest)
+    if as_json:
+        _print_json([_as_dict(record) for record in records])
+    elif not records:
+        typer.echo("no jobs")
+    else:
+        _print_table(records)
+
+
+@jobs.command()
+def show(job_id: JobId, app: App = _BUILT_IN, as_json: AsJson = False) -> None:
+    """Show what is known of one job, its arguments and traceback too."""
+    record = _run(app, lambda application: application.client.get(job_id))
+    if as_json:
+        _print_json(_as_dict(record))
+        return
+    for name, value in _as_dict(record).items():
+        if value is not None:
+            typer.echo(f"{name:<17}{value if isinstance(value, str) else orjson.dumps(value).decode()}")
+
+
+@jobs.command()
+def result(
+    job_id: JobId,
+    timeout: Annotated[float | None, typer.Option(min=0, help="Seconds to wait; without it, for ever.")] = None,
+    app: App = _BUILT_IN,
+) -> None:
+    """Wait for a job's result and print it as JSON."""
+    _print_json(_run(app, lambda application: application.client.result(job_id, timeout)))
+
+
+@jobs.command()
+def enqueue(
+    task: Annotated[str, typer.Argument(help="The task's name.")],
+    arguments: Annotated[str, typer.Argument(help="A JSON object.")] = "{}",
+    app: App = _BUILT_IN,
+) -> None:
+    """Enqueue a job and print its id."""
+
+    async def send(application: JobApp) -> str:
+        from celeriac.core.spec import Call
+
+        spec = application.specs.get(task)
+        if spec is None:
+            raise UnknownTask(task)
+        return await application.client.enqueue(Call[Any](spec, spec.encode((), _parse_object(task, arguments))))
+
+    typer.echo(_run(app, send))
+
+
+@jobs.command()
+def cancel(job_id: JobId, app: App = _BUILT_IN) -> None:
+    """Cancel a job: at once if no worker runs it, else its worker is asked to."""
+    record = _run(app, lambda application: application.client.cancel(job_id))
+    typer.echo("cancelled" if record.state.finished else "its worker was asked to stop it")
+
+
+@jobs.command()
+def retry(job_id: JobId, app: App = _BUILT_IN) -> None:
+    """Run a failed, dead or cancelled job again."""
+    _run(app, lambda application: application.client.retry(job_id))
+    typer.echo("queued")
+
+
+def load_app(path: str) -> JobApp:
+    """The application at `module:attribute` (or Celery's `module.attribute`), seen from the working directory.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    from celeriac.engine.app import JobApp
+
+    module_name, separator, attribute = path.partition(":")
+    if not separator:
+        module_name, _, attribute = path.rpartition(".")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        found = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigurationError(f"--app {path}: {error}") from None
+    if not isinstance(found, JobApp):
+        raise ConfigurationError(f"--app {path}: is a {type(found).__name__} and no Celeriac application")
+    return found
+
+
+def _run(app: str, action: Callable[[JobApp], Awaitable[T]]) -> T:
+    application = load_app(app)
+
+    async def act() -> T:
+        try:
+            return await action(application)
+        finally:
+            await application.client.aclose()
+
+    return asyncio.run(act())
+
+
+def _parse_object(task: str, text: str) -> dict[str, Any]:
+    try:
+        value = orjson.loads(text)
+    except ValueError as error:
+        raise InvalidArguments(task, [{"loc": (), "msg": f"not JSON: {error}", "type": "json"}]) from None
+    if not isinstance(value, dict):
+        raise InvalidArguments(task, [{"loc": (), "msg": "give a JSON object", "type": "json"}])
+    return value  # pyright: ignore[reportUnknownVariableType]
+
+
+def _as_dict(record: JobRecord) -> dict[str, Any]:
+    return orjson.loads(orjson.dumps(record))
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+
+
+def _print_table(records: list[JobRecord]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None)
+    for name in ("id", "task", "state", "attempt", "progress", "created"):
+        table.add_column(name, no_wrap=name in ("id", "created"))
+    for record in records:
+        progress = record.progress
+        shown = f"{progress.done:g}/{progress.total:g}" if progress and progress.total else ""
+        colour = _COLOURS.get(record.state, "")
+        state = f"[{colour}]{record.state}[/]" if colour else str(record.state)
+        created = f"{record.created_at:%Y-%m-%d %H:%M:%S}"
+        table.add_row(record.id, record.task, state, str(record.attempt), shown, created)
+    Console(highlight=False).print(table)
