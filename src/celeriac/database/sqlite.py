@@ -83,8 +83,8 @@ class SqliteEngine:
     def _translated(self, function: Callable[[], T]) -> T:
         try:
             return function()
-        except OperationalError as error:
-            raise DatabaseUnavailable(shown(self._url), str(error.orig)) from error
+        except (OperationalError, sqlite3.OperationalError) as error:  # the latter from `_configure`
+            raise DatabaseUnavailable(shown(self._url), str(getattr(error, "orig", error))) from error
 
 
 def _open(url: URL) -> _Process:
