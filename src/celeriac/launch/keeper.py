@@ -164,6 +164,9 @@ class Keeper:
 
 def described(code: int) -> str:
     """An exit code in words."""
-    if code < 0:
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
         return f"was killed by {signal.Signals(-code).name}"
-    return f"ended with exit code {code}"
+    except ValueError:
+        return f"was killed by signal {-code}"

@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError
-from tests.support.processes import command_lines, is_alive
 
 from celeriac.core.errors import ConfigurationError, ResourceBusy, StartFailed
 from celeriac.launch import embedded
 from celeriac.launch.embedded import EmbeddedValkey, embedded_valkey
 from celeriac.settings import Settings
+from tests.support.processes import command_lines, is_alive
 
 
 def _running_pid(data_dir: Path) -> int:

@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.support.processes import command_lines, eventually, is_alive
 
 from celeriac.launch.output import LineReader
 from celeriac.launch.process import ChildProcess, spawn
+from tests.support.processes import command_lines, eventually, is_alive
 
 #: The mechanisms that end a child with its parent; the watcher is the one that works everywhere.
 MECHANISMS = ["watcher", "kernel"] if sys.platform == "linux" else ["watcher"]

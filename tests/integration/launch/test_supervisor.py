@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
+
 from tests.support.processes import eventually, is_alive
 from tests.support.running import Running, running
 
