@@ -11,7 +11,8 @@ import re
 import ssl
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from types import TracebackType
+from typing import Any, Literal, Self, cast
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
@@ -43,7 +44,10 @@ class _Rule:
 
 
 class MailSink:
-    """Start it, send mail to `url`, look at `deliveries`. All methods belong to the event loop it runs in."""
+    """Start it (or use `async with`), send mail to `url`, look at `deliveries`.
+
+    All methods belong to the event loop it runs in.
+    """
 
     def __init__(
         self,
@@ -73,9 +77,18 @@ class MailSink:
         self._protocols = set[SMTP]()
         self._server: asyncio.Server | None = None
 
-    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Listen; port 0 picks a free one."""
-        self._server = await asyncio.get_running_loop().create_server(self._connection, host, port)
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self, port: int = 0) -> None:
+        """Listen on loopback; port 0 picks a free one."""
+        self._server = await asyncio.get_running_loop().create_server(self._connection, "127.0.0.1", port)
 
     async def stop(self) -> None:
         """Stop listening and break all connections."""
@@ -96,20 +109,18 @@ class MailSink:
         """Its address, as `CELERIAC_SMTP_URL` takes it; without credentials."""
         return f"smtp://127.0.0.1:{self.port}"
 
-    @property
-    def by_recipient(self) -> Counter[str]:
+    def mails_per_recipient(self) -> Counter[str]:
         """How many mails each recipient got."""
         return Counter(delivery.recipient for delivery in self.deliveries)
 
-    @property
-    def by_message_id(self) -> Counter[str]:
+    def mails_per_message_id(self) -> Counter[str]:
         """How often each Message-ID arrived."""
         return Counter(delivery.message_id for delivery in self.deliveries)
 
     @property
     def duplicates(self) -> int:
         """How many mails were one too many for their recipient."""
-        return sum(count - 1 for count in self.by_recipient.values())
+        return sum(count - 1 for count in self.mails_per_recipient().values())
 
     def answer(
         self, recipient: str, code: int, text: str = "told to", *, at: Stage = "RCPT", times: int | None = None
@@ -122,7 +133,7 @@ class MailSink:
         self._rules[recipient, at] = _Rule(None, times, after_accepting=accept)
 
     def pause(self) -> None:
-        """Keep every client waiting for the answer to its DATA."""
+        """From now on keep every client waiting for the answer to its DATA; what waits is not delivered yet."""
         self._running.clear()
 
     def resume(self) -> None:
