@@ -1,14 +1,9 @@
-"""Looking at real processes: is it alive, what is its command line, wait until something is true of it."""
+"""Looking at real processes: is it alive, what is its command line."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
-import time
-from collections.abc import Callable
-
-DEADLINE = 15.0
 
 
 def is_alive(pid: int) -> bool:
@@ -26,11 +21,3 @@ def command_lines() -> dict[int, str]:
     listing = subprocess.run(["ps", "-axww", "-o", "pid=,command="], capture_output=True, text=True, check=True)
     rows = (line.split(maxsplit=1) for line in listing.stdout.splitlines())
     return {int(pid): "".join(command) for pid, *command in rows}
-
-
-async def eventually(condition: Callable[[], bool], what: str = "", *, within: float = DEADLINE) -> None:
-    """Return as soon as `condition` is true; fail after `within` seconds."""
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {within:g} s: {what or condition}"
-        await asyncio.sleep(0.01)

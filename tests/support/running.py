@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.support.processes import DEADLINE
+from tests.support.waiting import DEADLINE
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,7 +13,8 @@ import pytest
 
 from celeriac.launch.output import LineReader
 from celeriac.launch.process import ChildProcess, spawn
-from tests.support.processes import command_lines, eventually, is_alive
+from tests.support.processes import command_lines, is_alive
+from tests.support.waiting import eventually
 
 #: The mechanisms that end a child with its parent; the watcher is the one that works everywhere.
 MECHANISMS = ["watcher", "kernel"] if sys.platform == "linux" else ["watcher"]

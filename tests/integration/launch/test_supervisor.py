@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from tests.support.processes import eventually, is_alive
+from tests.support.processes import is_alive
 from tests.support.running import Running, running
+from tests.support.waiting import eventually
 
 Stack = Callable[..., AbstractAsyncContextManager[Running]]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from celeriac.launch.lock import FileLock
-from tests.support.processes import eventually
+from tests.support.waiting import eventually
 
 
 def test_a_held_lock_is_refused_and_names_its_holder(tmp_path: Path) -> None:
