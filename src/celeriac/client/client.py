@@ -50,6 +50,7 @@ class EnqueueOptions:
         delay: seconds, or a timedelta, before the job may run.
         at: not before this time (aware); excludes `delay`.
         idempotency_key: the same key with the same request, within 24 hours, yields the same job.
+        fingerprint: hexadecimal digits that tell one request from another, where the job's arguments do not.
         job_id: the id to use instead of a random one.
     """
 
@@ -57,6 +58,7 @@ class EnqueueOptions:
     delay: float | timedelta | None = None
     at: datetime | None = None
     idempotency_key: str | None = None
+    fingerprint: str | None = None
     job_id: str | None = None
 
     def due(self) -> datetime | None:
@@ -106,8 +108,8 @@ class JobClient:
         job = self._new_job(call, options)
         idempotency = None
         if options.idempotency_key is not None:
-            print_ = store.fingerprint(call.spec.name, call.arguments)
-            idempotency = store.Idempotency(options.idempotency_key, print_)
+            request = options.fingerprint or store.fingerprint(call.spec.name, call.arguments)
+            idempotency = store.Idempotency(options.idempotency_key, request)
         accepted = await self._run(store.enqueue([job], idempotency=idempotency))
         if accepted.outcome == "conflict":
             raise IdempotencyConflict(
