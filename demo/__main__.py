@@ -9,10 +9,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+from rich.console import Console
+
 from demo.mailing import DemoFailed, Outcome, send_mailing
 from demo.sink import MailSink
 from demo.stack import running_stack
-from rich.console import Console
 
 
 def main() -> int:

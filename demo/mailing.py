@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import httpx2
-from demo.sink import MailSink
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from demo.sink import MailSink
 
 _SUBJECT = "Your order {{ order }}, {{ name }}"
 _TEXT = "Dear {{ name }},\n\nyour order {{ order }} is on its way.\n"

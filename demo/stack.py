@@ -12,11 +12,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from demo.mailing import DemoFailed
 from rich.console import Console
 
 from celeriac.core.errors import ResourceBusy
 from celeriac.launch.ports import claim
+from demo.mailing import DemoFailed
 
 _START_TIMEOUT = 60.0
 _STOP_TIMEOUT = 30.0
