@@ -5,14 +5,16 @@ uvicorn --factory celeriac.asgi:create_api
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Depends, FastAPI
 from starlette.exceptions import HTTPException
 
 import celeriac
 from celeriac.application import Celeriac
-from celeriac.http.auth import refuse_foreign_pages, require_api_key
+from celeriac.http.auth import LoopbackOnly, require_api_key
 from celeriac.http.health import add_health_routes
-from celeriac.http.problems import answer_with_problem
+from celeriac.http.problems import answer_with_problem, responses
 from celeriac.settings import Settings, load_settings
 from celeriac.worker import create_app
 
@@ -32,12 +34,16 @@ def create_api(settings: Settings | None = None) -> FastAPI:
 
 
 def include(api: FastAPI, app: Celeriac) -> None:
-    """Put everything `app` offers over HTTP into `api`."""
-    api.add_exception_handler(HTTPException, answer_with_problem)
-    authenticated = [Depends(require_api_key(app.settings.named_api_keys()))]
-    if not app.settings.api_keys:
-        api.middleware("http")(refuse_foreign_pages)
+    """Put everything `app` offers over HTTP into `api`, behind API keys if there are any, else on this machine only."""
+    for fault in (HTTPException, Exception):
+        api.add_exception_handler(fault, answer_with_problem)
+    keys = app.settings.named_api_keys()
+    guarded: dict[str, Any] = {}
+    if keys:
+        guarded = {"dependencies": [Depends(require_api_key(keys))], "responses": responses(401)}
+    else:
+        api.add_middleware(LoopbackOnly)
     health = APIRouter(tags=["health"])
     add_health_routes(health, app)
     api.include_router(health)
-    api.include_router(app.router(dependencies=authenticated), prefix="/jobs")
+    api.include_router(app.router(**guarded), prefix="/jobs")

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
+from celeriac.core.errors import BrokerUnavailable, UnknownJob
 from celeriac.engine.app import JobApp
-from celeriac.http.jobs import JobId
+from celeriac.http.jobs import JobId, in_time
 from celeriac.http.problems import ProblemError, responses
 from celeriac.http.route import NothingMore
 
@@ -21,7 +23,8 @@ LastEventId = Annotated[
     str | None, Header(description="Where to resume; browsers send it by themselves when they reconnect")
 ]
 
-_EVENT_ID = re.compile(r"\d{1,20}-\d{1,20}\Z")
+#: The id of an entry of a Redis stream: milliseconds and a count, both of 64 bits; here of the digits that surely fit.
+_EVENT_ID = re.compile(r"[0-9]{1,18}-[0-9]{1,18}\Z")
 _FROM_THE_FIRST = "0-0"
 
 
@@ -33,19 +36,26 @@ def add_event_route(router: APIRouter, app: JobApp) -> None:
         after = last_event_id or _FROM_THE_FIRST
         if not _EVENT_ID.match(after):
             raise ProblemError(422, "invalid-request", "Last-Event-ID: give the id of an event of this stream")
-        record = await app.client.get(job_id)
-        if record.state.finished and after != _FROM_THE_FIRST and not await app.client.has_events(job_id, after):
-            raise NothingMore  # a browser reconnects to a stream that ended, unless it is told 204
+        async with in_time(app):
+            record = await app.client.get(job_id)
+            if record.state.finished and after != _FROM_THE_FIRST and not await app.client.has_events(job_id, after):
+                raise NothingMore  # a browser reconnects to a stream that ended, unless it is told 204
         return after
 
     @router.get(
         "/{job_id}/events",
         response_class=EventSourceResponse,
         summary="A job's events, live",
-        responses=responses(404, 422, 503),
+        responses={
+            204: {"description": "The job has ended, and all its events came before"},
+            **responses(404, 422, 503),
+        },
     )
     async def events(job_id: JobId, after: str = Depends(resume_after)) -> AsyncGenerator[ServerSentEvent]:
         """`state` and `progress` events from the first one that is kept until the job ends."""
-        async for event in app.client.events(job_id, after):
-            if event is not None:
-                yield ServerSentEvent(data=event.data, event=event.name, id=event.id)
+        # The answer has begun: should the broker vanish now, all that is left is to end it. Clients come back.
+        with suppress(BrokerUnavailable, UnknownJob):
+            async with aclosing(app.client.events(job_id, after)) as happening:
+                async for event in happening:
+                    if event is not None:
+                        yield ServerSentEvent(data=event.data, event=event.name, id=event.id)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+from contextlib import AbstractAsyncContextManager
+from typing import Annotated, Any
+from urllib.parse import quote
 
-from fastapi import APIRouter, Body, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request, Response
 
 from celeriac.client.client import EnqueueOptions
 from celeriac.core.errors import JobCancelled, JobFailed, UnknownTask
@@ -17,8 +18,8 @@ from celeriac.engine.app import JobApp
 from celeriac.http.auth import caller
 from celeriac.http.models import JobPage, JobView, ResultView, view
 from celeriac.http.problems import ProblemError, responses
-
-F = TypeVar("F", bound=Callable[..., Any])
+from celeriac.http.route import require_json
+from celeriac.store.connection import deadline
 
 JobId = Annotated[str, Path(description="The job's id")]
 IdempotencyKey = Annotated[
@@ -31,8 +32,8 @@ IdempotencyKey = Annotated[
     ),
 ]
 
-_CURSOR = re.compile(r"\d{1,16}_[A-Za-z0-9_.:\-]{1,128}\Z")
-#: What a user's task may be called in a path.
+_CURSOR = re.compile(r"[0-9]{1,16}_[A-Za-z0-9_.:\-]{1,128}\Z")
+#: What a task may be called in a path.
 _TASK = re.compile(r"[A-Za-z0-9_.\-]{1,200}\Z")
 
 
@@ -41,9 +42,25 @@ def add_job_routes(router: APIRouter, app: JobApp) -> None:
     for spec in app.specs.values():
         if _TASK.match(spec.name):
             _add_submit(router, app, spec)
-    _add_submit_of_unknown(router)
     _add_reading(router, app)
     _add_steering(router, app)
+    _add_submit_of_unknown(router)  # the last, so that a job's resource is what other methods are told about
+
+
+def in_time(app: JobApp) -> AbstractAsyncContextManager[None]:
+    """One deadline for all that a request asks of the broker. Raises `BrokerUnavailable` when it has passed."""
+    return deadline(app.settings.broker_timeout)
+
+
+def location(request: Request, app: JobApp, job_id: str) -> str:
+    """The path of a job of `app`, wherever its router was included, and wherever that application was mounted."""
+    path = request.app.url_path_for(_route_name(app), job_id=job_id)
+    return quote(request.scope.get("root_path", "").rstrip("/") + path, safe="/:@!$&'()*+,;=%-._~")
+
+
+def _route_name(app: JobApp) -> str:
+    """Names `GET /{job_id}` apart from other applications' in the same API."""
+    return f"job of {app.main}"  # pyright: ignore[reportUnknownMemberType] (Celery carries no types)
 
 
 def _add_submit(router: APIRouter, app: JobApp, spec: JobSpec) -> None:
@@ -54,9 +71,11 @@ def _add_submit(router: APIRouter, app: JobApp, spec: JobSpec) -> None:
     ) -> Any:
         call = Call[Any](spec, spec.encode_validated(arguments))
         key = f"{caller(request)}:{idempotency_key}" if idempotency_key is not None else None
-        job_id = await app.client.enqueue(call, EnqueueOptions(idempotency_key=key))
-        response.headers["Location"] = location(request, job_id)
-        return view(await app.client.get(job_id))
+        async with in_time(app):
+            job_id = await app.client.enqueue(call, EnqueueOptions(idempotency_key=key))
+            record = await app.client.get(job_id)
+        response.headers["Location"] = location(request, app, job_id)
+        return view(record)
 
     optional = all(name.default is not name.empty for name in spec.signature.parameters.values())
     body = Body(default_factory=dict) if optional else Body()
@@ -70,7 +89,8 @@ def _add_submit(router: APIRouter, app: JobApp, spec: JobSpec) -> None:
         name=f"submit {spec.name}",
         summary=f"Submit {spec.name}",
         description=spec.function.__doc__ or "",
-        responses=responses(409, 413, 422, 503),
+        dependencies=[Depends(require_json)],
+        responses=responses(400, 409, 413, 415, 422, 503),
     )
 
 
@@ -104,7 +124,13 @@ def _add_reading(router: APIRouter, app: JobApp) -> None:
         records, following = await app.client.page(cursor=cursor, limit=limit, matches=matches)
         return JobPage(jobs=[view(record) for record in records], next=following)
 
-    @router.get("/{job_id}", response_model=JobView, name="job", summary="A job's state", responses=responses(404, 503))
+    @router.get(
+        "/{job_id}",
+        response_model=JobView,
+        name=_route_name(app),
+        summary="A job's state",
+        responses=responses(404, 503),
+    )
     async def show(job_id: JobId) -> Any:
         return view(await app.client.get(job_id))
 
@@ -113,19 +139,20 @@ def _add_reading(router: APIRouter, app: JobApp) -> None:
     )
     async def result(job_id: JobId) -> Any:
         try:
-            value = await app.client.outcome(job_id)
+            async with in_time(app):
+                return ResultView(id=job_id, result=await app.client.outcome(job_id))
         except JobFailed as error:
             raise ProblemError(409, "job-failed", str(error)) from None
         except JobCancelled as error:
             raise ProblemError(409, "job-cancelled", str(error)) from None
-        return ResultView(id=job_id, task=(await app.client.get(job_id)).task, result=value)
 
 
 def _add_steering(router: APIRouter, app: JobApp) -> None:
     @router.post("/{job_id}/cancel", response_model=JobView, summary="Cancel a job", responses=responses(404, 409, 503))
     async def cancel(job_id: JobId, response: Response) -> Any:
         """At once if no worker runs it (200), else its worker is asked to (202)."""
-        record = await app.client.cancel(job_id)
+        async with in_time(app):
+            record = await app.client.cancel(job_id)
         response.status_code = 200 if record.state.finished else 202
         return view(record)
 
@@ -138,11 +165,7 @@ def _add_steering(router: APIRouter, app: JobApp) -> None:
     )
     async def retry(job_id: JobId, request: Request, response: Response) -> Any:
         """The same id and arguments; attempts are counted anew."""
-        record = await app.client.retry(job_id)
-        response.headers["Location"] = location(request, job_id)
+        async with in_time(app):
+            record = await app.client.retry(job_id)
+        response.headers["Location"] = location(request, app, job_id)
         return view(record)
-
-
-def location(request: Request, job_id: str) -> str:
-    """The path of a job, wherever the router was mounted."""
-    return request.url_for("job", job_id=job_id).path

@@ -67,7 +67,6 @@ class ResultView(BaseModel):
     """The result of a job that succeeded."""
 
     id: str
-    task: str
     result: Any
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -33,6 +34,10 @@ _STATUS: dict[type[CeleriacError], int] = {
     BrokerUnavailable: 503,
 }
 
+#: A hostile body can have a fault in every byte; so many of them are shown, each cut to this length.
+_FAULTS_SHOWN = 20
+_LONGEST_TEXT = 500
+
 
 class Problem(BaseModel):
     """A problem (RFC 9457). `type` is a URN that programs may compare; `detail` is for people."""
@@ -47,12 +52,33 @@ class Problem(BaseModel):
 class ProblemError(Exception):
     """Raise inside an endpoint to answer with a problem of its own."""
 
-    def __init__(self, status: int, kind: str, detail: str, errors: Sequence[dict[str, Any]] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        kind: str,
+        detail: str,
+        *,
+        errors: Sequence[Mapping[str, Any]] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.kind = kind
         self.detail = detail
         self.errors = errors
+        self.headers = headers
+
+    def response(self) -> ProblemResponse:
+        return problem(self.status, self.kind, self.detail, errors=self.errors, headers=self.headers)
+
+
+class ProblemResponse(JSONResponse):
+    """A problem on its way out, in ASCII: a stranger's text may hold characters that UTF-8 cannot (lone surrogates)."""
+
+    media_type = MEDIA_TYPE
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, separators=(",", ":")).encode("ascii")
 
 
 def problem(
@@ -60,33 +86,33 @@ def problem(
     kind: str,
     detail: str,
     *,
-    errors: Sequence[dict[str, Any]] | None = None,
-    headers: dict[str, str] | None = None,
-) -> JSONResponse:
+    errors: Sequence[Mapping[str, Any]] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> ProblemResponse:
     """A problem as a response. `kind` is the last part of its type."""
     body: dict[str, Any] = {
         "type": f"urn:celeriac:problem:{kind}",
-        "title": HTTPStatus(status).phrase,
+        "title": _phrase(status),
         "status": status,
         "detail": detail,
     }
     if errors is not None:
         body["errors"] = list(errors)
-    return JSONResponse(body, status_code=status, media_type=MEDIA_TYPE, headers=headers)
+    return ProblemResponse(body, status_code=status, headers=headers)
 
 
-def as_problem(error: Exception) -> JSONResponse | None:
-    """The response that `error` stands for, or None for one that is a fault of the server's."""
+def as_problem(error: Exception) -> ProblemResponse | None:
+    """The response that `error` stands for; None for a fault of the server's, and for what is no error in HTTP."""
     if isinstance(error.__cause__, ProblemError):  # FastAPI wraps what goes wrong while it reads a body
         error = error.__cause__
     if isinstance(error, ProblemError):
-        return problem(error.status, error.kind, error.detail, errors=error.errors)
+        return error.response()
     if isinstance(error, InvalidArguments):
-        return problem(422, "invalid-arguments", str(error), errors=_located(error.errors))
+        return _invalid("invalid-arguments", [{**fault, "loc": ["body", *fault["loc"]]} for fault in error.errors])
     if isinstance(error, RequestValidationError):
-        return _invalid_request(error)
+        return _invalid("invalid-request", error.errors())
     if isinstance(error, HTTPException):
-        return problem(error.status_code, "http", str(error.detail), headers=dict(error.headers or {}))
+        return _of_http(error)
     for known, status in _STATUS.items():
         if isinstance(error, known):
             headers = {"Retry-After": "1"} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
@@ -95,26 +121,48 @@ def as_problem(error: Exception) -> JSONResponse | None:
 
 
 async def answer_with_problem(_: Request, error: Exception) -> Response:
-    """Exception handler for a whole application: what no route of ours answers, a wrong path say."""
+    """Exception handler for a whole application: what no route of ours answers, a wrong path or a fault say."""
     return as_problem(error) or problem(500, "internal", "an error on the server's side; it has been logged")
+
+
+def method_not_allowed(method: str, allowed: Sequence[str]) -> ProblemResponse:
+    """The problem of a path that knows other methods."""
+    detail = f"{method[:20]} is not possible here; {', '.join(allowed)} is"
+    return problem(405, "method-not-allowed", detail, headers={"Allow": ", ".join(allowed)})
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """What to tell OpenAPI about the problems an endpoint may answer with."""
     content = {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}
-    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+    return {status: {"description": _phrase(status), "content": content} for status in statuses}
 
 
-def _invalid_request(error: RequestValidationError) -> JSONResponse:
-    faults = [{"loc": list(e["loc"]), "msg": e["msg"], "type": e["type"]} for e in error.errors()]
-    if any(fault["type"] == "json_invalid" for fault in faults):
-        return problem(400, "invalid-json", "the body is not valid JSON", errors=faults)
-    shown = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults[:5])
-    return problem(422, "invalid-request", shown, errors=faults)
+def _invalid(kind: str, faults: Sequence[Mapping[str, Any]]) -> ProblemResponse:
+    shown = [
+        {"loc": [_cut(part) for part in fault["loc"]], "msg": _cut(fault["msg"]), "type": fault["type"]}
+        for fault in faults[:_FAULTS_SHOWN]
+    ]
+    detail = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in shown[:5])
+    more = len(faults) - min(len(shown), 5)
+    return problem(422, kind, f"{detail}; and {more} more" if more else detail, errors=shown)
 
 
-def _located(errors: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{**error, "loc": ["body", *error["loc"]]} for error in errors]
+def _of_http(error: HTTPException) -> ProblemResponse | None:
+    if error.status_code < HTTPStatus.BAD_REQUEST:  # a redirect, say
+        return None
+    kind = _phrase(error.status_code).lower().replace(" ", "-").replace("'", "")
+    return problem(error.status_code, kind, str(error.detail), headers=error.headers)
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return f"Status {status}"
+
+
+def _cut(text: Any) -> Any:
+    return f"{text[:_LONGEST_TEXT]}..." if isinstance(text, str) and len(text) > _LONGEST_TEXT else text
 
 
 def _kebab(name: str) -> str:

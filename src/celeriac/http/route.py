@@ -1,18 +1,17 @@
-"""The route class of our routers: bounded bodies, and problems instead of bare errors, in whatever app they live."""
+"""The route class of our routers: bounded bodies, strict JSON, and problems instead of bare errors, in whatever app."""
 
 from __future__ import annotations
 
-import logging
+import json
+import math
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, NoReturn
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
-from starlette.types import Message, Receive
+from starlette.types import Message, Receive, Scope, Send
 
-from celeriac.http.problems import ProblemError, as_problem, problem
-
-log = logging.getLogger("celeriac.http")
+from celeriac.http.problems import ProblemError, as_problem, method_not_allowed
 
 
 class BodyTooLarge(ProblemError):
@@ -22,12 +21,22 @@ class BodyTooLarge(ProblemError):
         super().__init__(413, "body-too-large", f"the body is larger than the {limit:,} bytes accepted here")
 
 
+class InvalidJson(ProblemError):
+    """The body is not JSON as RFC 8259 defines it."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__(400, "invalid-json", f"the body is not valid JSON: {fault}")
+
+
 class NothingMore(Exception):
     """Answers 204: what was asked for has ended, and asking again is of no use."""
 
 
 def bounded_route(max_body_bytes: int) -> type[APIRoute]:
-    """A route class that refuses bodies beyond `max_body_bytes`, announced or not, before they are in memory."""
+    """A route class that refuses bodies beyond `max_body_bytes`, announced or not, before they are in memory.
+
+    Errors that stand for no problem are raised on, to be handled and logged as the application handles its own.
+    """
 
     class BoundedRoute(APIRoute):
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -36,19 +45,58 @@ def bounded_route(max_body_bytes: int) -> type[APIRoute]:
             async def answer(request: Request) -> Response:
                 try:
                     check_announced_length(request, max_body_bytes)
-                    return await handle(Request(request.scope, bounded(request.receive, max_body_bytes)))
+                    return await handle(StrictRequest(request.scope, bounded(request.receive, max_body_bytes)))
                 except NothingMore:
                     return Response(status_code=204)
                 except Exception as error:
                     response = as_problem(error)
-                    if response is not None:
-                        return response
-                    log.exception("an error in %s %s", request.method, request.url.path)
-                    return problem(500, "internal", "an error on the server's side; it has been logged")
+                    if response is None:
+                        raise
+                    return response
 
             return answer
 
+        async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+            allowed = self.methods or set()
+            if scope["method"] in allowed:
+                await super().handle(scope, receive, send)
+            else:
+                await method_not_allowed(scope["method"], sorted(allowed))(scope, receive, send)
+
     return BoundedRoute
+
+
+class StrictRequest(Request):
+    """A request whose JSON is read by the book: Python's reader lets pass, or fails on, what other readers refuse."""
+
+    async def json(self) -> Any:
+        """The body as JSON.
+
+        Raises:
+            InvalidJson: it is not UTF-8, not JSON, holds a number that JSON has not, or is nested too deeply.
+        """
+        try:
+            text = (await self.body()).decode()
+            return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        except UnicodeDecodeError as error:
+            raise InvalidJson(f"not UTF-8 at byte {error.start}") from None
+        except RecursionError:
+            raise InvalidJson("nested too deeply") from None
+        except ValueError as error:
+            raise InvalidJson(str(error)) from None
+
+
+def require_json(request: Request) -> None:
+    """Refuse a body that is not announced as JSON, rather than take it for something else.
+
+    Raises:
+        ProblemError: 415.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    has_body = "transfer-encoding" in request.headers or request.headers.get("content-length", "0") != "0"
+    if has_body and kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+        shown = f"Content-Type {kind[:100]!r} is not understood" if kind else "the body has no Content-Type"
+        raise ProblemError(415, "unsupported-media-type", f"{shown}; send JSON, with Content-Type: application/json")
 
 
 def check_announced_length(request: Request, limit: int) -> None:
@@ -71,3 +119,14 @@ def bounded(receive: Receive, limit: int) -> Receive:
         return message
 
     return counted
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number in JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:30]} is too large a number")
+    return value
