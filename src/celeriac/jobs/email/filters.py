@@ -1,0 +1,117 @@
+"""The filters of mail templates: Jinja's, less those that can blow up a small input, plus careful versions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
+from typing import Any, cast
+
+from jinja2 import Undefined, pass_environment, pass_eval_context
+from jinja2.exceptions import FilterArgumentError
+from jinja2.filters import FILTERS as JINJA_FILTERS
+from jinja2.filters import make_attrgetter
+
+_JINJA = cast(Mapping[str, Callable[..., Any]], JINJA_FILTERS)
+
+#: The longest text, and the longest list, that a filter makes.
+MAX_TEXT = 1_000_000
+MAX_ITEMS = 100_000
+
+# How many times longer a text can get when it is escaped for HTML.
+_ESCAPED = len("&#34;")
+
+# `%` conversions with a width and a precision of at most two digits.
+_FORMAT = re.compile(r"(?:[^%]|%%|%[-+ 0]{0,3}\d{0,2}(?:\.\d{0,2})?[dfs])*")
+
+_UNCHANGED = (
+    "abs", "capitalize", "count", "d", "default", "dictsort", "e", "escape", "first", "float", "forceescape", "int",
+    "items", "last", "length", "lower", "map", "max", "min", "reject", "rejectattr", "reverse", "safe", "select",
+    "selectattr", "sort", "striptags", "title", "trim", "truncate", "unique", "upper", "urlencode", "wordcount",
+)  # fmt: skip
+
+
+@pass_eval_context
+def do_join(eval_ctx: Any, values: Iterable[Any], d: str = "", attribute: str | int | None = None) -> str:
+    """The values as one text, with `d` between them."""
+    if attribute is not None:
+        values = map(make_attrgetter(eval_ctx.environment, attribute), values)
+    parts, length = list[Any](), 0
+    for value in values:
+        parts.append(scalar(value))
+        length += (len(str(parts[-1])) + len(str(d))) * _ESCAPED
+        if length > MAX_TEXT:
+            raise FilterArgumentError("join makes a text that is too long")
+    return _JINJA["join"](eval_ctx, parts, d)
+
+
+@pass_eval_context
+def do_replace(eval_ctx: Any, s: Any, old: Any, new: Any, count: int | None = None) -> Any:
+    """The text with `old` replaced by `new`."""
+    times = str(s).count(str(old)) if count is None else max(0, count)
+    if (len(str(s)) + times * len(str(new))) * _ESCAPED > MAX_TEXT:
+        raise FilterArgumentError("replace makes a text that is too long")
+    return _JINJA["replace"](eval_ctx, s, old, new, count)
+
+
+def do_round(value: float, precision: int = 0, method: str = "common") -> float:
+    """The number, rounded."""
+    if precision not in range(-10, 11):
+        raise FilterArgumentError("round takes a precision from -10 to 10")
+    return _JINJA["round"](value, precision, method)
+
+
+def do_format(value: str, *args: Any) -> str:
+    """`{{ "%.2f"|format(price) }}`: the conversions %d, %f and %s."""
+    if not _FORMAT.fullmatch(str(value)):
+        raise FilterArgumentError("format takes %d, %f and %s, with a width and a precision of at most two digits")
+    return str(value) % tuple(scalar(arg) for arg in args)
+
+
+@pass_environment
+def do_sum(environment: Any, values: Iterable[Any], attribute: str | int | None = None) -> float:
+    """The sum of numbers."""
+    if attribute is not None:
+        values = map(make_attrgetter(environment, attribute), values)
+    numbers = list(values)
+    if not all(isinstance(number, (int, float)) for number in numbers):
+        raise FilterArgumentError("sum takes numbers")
+    return sum(numbers)
+
+
+def do_list(values: Iterable[Any]) -> list[Any]:
+    """The values as a list."""
+    items = list(islice(values, MAX_ITEMS + 1))
+    if len(items) > MAX_ITEMS:
+        raise FilterArgumentError("the list is too long")
+    return items
+
+
+def do_string(value: Any) -> str:
+    """The value as a text."""
+    return value if isinstance(value, str) else str(scalar(value))
+
+
+def scalar(value: Any) -> Any:
+    """The value, if it can be used as a text: null is an empty one.
+
+    Raises:
+        FilterArgumentError: it is made of other values, so that its text could be of any length.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, (str, int, float, Undefined)):
+        return value
+    raise FilterArgumentError("a list or an object cannot be used as a text; loop over it, or use the filter join")
+
+
+FILTERS: Mapping[str, Callable[..., Any]] = {
+    **{name: _JINJA[name] for name in _UNCHANGED},
+    "format": do_format,
+    "join": do_join,
+    "list": do_list,
+    "replace": do_replace,
+    "round": do_round,
+    "string": do_string,
+    "sum": do_sum,
+}
