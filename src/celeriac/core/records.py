@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,11 +17,21 @@ from celeriac.core.states import JobState
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job is: `done` of `total` units (None: unknown), and a word on what it is doing."""
+    """How far a job is: `done` of `total` units (None: unknown), and a word on what it is doing.
+
+    Raises:
+        ValueError, TypeError: `done` or `total` is not a finite number.
+    """
 
     done: float
     total: float | None = None
     message: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "done", _plain_number("done", self.done))
+        if self.total is not None:
+            object.__setattr__(self, "total", _plain_number("total", self.total))
+        object.__setattr__(self, "message", _unicode(self.message))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +41,11 @@ class Failure:
     type: str
     message: str
     traceback: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", _unicode(self.message))
+        if self.traceback is not None:
+            object.__setattr__(self, "traceback", _unicode(self.traceback))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +100,8 @@ def parse_record(job_id: str, fields: Mapping[bytes, bytes]) -> JobRecord:
         state=JobState(text["state"]),
         created_at=created,
         updated_at=moment("updated") or created,
-        arguments=orjson.loads(text["arguments"]) if "arguments" in text else None,
+        # Not orjson: it makes a float of an integer beyond 64 bits, and a job is run again with these.
+        arguments=json.loads(text["arguments"]) if "arguments" in text else None,
         started_at=moment("started"),
         finished_at=moment("finished"),
         delay_until=moment("delay_until"),
@@ -103,3 +121,16 @@ def _children(text: Mapping[str, str]) -> dict[str, int] | None:
     names = ("children", "open", "children_succeeded", "children_failed", "children_cancelled")
     total, *rest = (int(text.get(name, "0")) for name in names)
     return {"total": total, **dict(zip(("open", "succeeded", "failed", "cancelled"), rest, strict=True))}
+
+
+def _plain_number(name: str, value: float) -> float:
+    """`value` as JSON can hold it, whatever kind of number it is (numpy's, Decimal)."""
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"progress: {name}={value!r} is not a finite number")
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number
+
+
+def _unicode(text: str) -> str:
+    """`text` as UTF-8 can hold it; a lone surrogate, as in the name of a file in another encoding, is spelt out."""
+    return str(text).encode("utf-8", "backslashreplace").decode()

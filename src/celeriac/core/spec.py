@@ -158,8 +158,17 @@ class JobSpec:
         return self.function(*positional, **values)
 
     def dump_result(self, value: Any) -> Any:
-        """Validate the returned value against the annotation, and turn it into JSON types."""
-        return self.result_type.dump_python(self.result_type.validate_python(value), mode="json")
+        """Validate the returned value against the annotation, and turn it into JSON types.
+
+        Raises:
+            ValueError: it does not fit the annotation, or JSON's readers could not give it back as it is.
+        """
+        dumped = self.result_type.dump_python(self.result_type.validate_python(value), mode="json")
+        try:
+            orjson.dumps(dumped)  # refuses integers beyond 64 bits and text that is no Unicode
+        except TypeError as error:
+            raise ValueError(f"the result cannot be sent as JSON: {error}") from None
+        return dumped
 
     def load_result(self, value: Any) -> Any:
         """Turn a stored result back into the annotated type."""
