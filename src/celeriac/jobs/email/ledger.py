@@ -8,9 +8,9 @@ recipient is in an unknown state at any time.
 
 - Two senders on the same recipients (delivery of jobs is at least once): the claim is a compare-and-set, one
   of them gets the recipient, the other passes over it.
-- A sender that dies: its claim expires after `CLAIM_SECONDS`, and whoever works on the range next takes over.
-  A living sender renews its claim for as long as the mail server keeps it waiting. Expiry is measured by the
-  database's clock.
+- A sender that dies: its claim expires after `statements.CLAIM_SECONDS`, and whoever works on the range next
+  takes over. A living sender renews its claim for as long as the mail server keeps it waiting. Expiry is measured
+  by the database's clock.
 - *The window*: between the server's 250 after DATA and the commit of `sent`, a crash loses the knowledge that
   the mail went out. That one recipient per connection stays `sending`, and is sent to again when the claim has
   expired: at least once, not at most once. The second mail carries the same Message-ID, by which receiving
@@ -133,7 +133,7 @@ class Ledger:
         return await self._database.write(transaction)
 
     async def renew(self, mailing_id: str, position: int, claim: str) -> None:
-        """Extend a claim, if it still holds, to `CLAIM_SECONDS` from now."""
+        """Extend a claim, if nobody else has taken it, to `CLAIM_SECONDS` from now."""
         parameters = {"mailing": mailing_id, "at": position, "by": claim}
         await self._database.write(lambda connection: connection.execute(sql.RENEW, parameters))
 

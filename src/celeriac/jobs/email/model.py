@@ -81,14 +81,17 @@ Outcome = Sent | PermanentFailure | TransientFailure
 class OpenRecipient:
     """A recipient that has no final outcome yet.
 
-    `attempts` counts how often sending was begun. `held_ms` is for how much longer another sender's claim on
-    it holds, in milliseconds by the database's clock; 0 if it is free.
+    Attributes:
+        attempts: how often sending was begun.
+        message_id: the Message-ID used before, if it was; what may have gone out is repeated only under that.
+        held_ms: for how much longer a claim on it holds, in milliseconds by the database's clock; 0: it is free.
     """
 
     position: int
     address: str
     variables: dict[str, Any]
     attempts: int
+    message_id: str | None
     held_ms: int
 
 

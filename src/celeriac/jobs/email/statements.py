@@ -43,8 +43,7 @@ CLAIM: Update = (
     .values(
         status=Status.SENDING,
         attempts=_r.attempts + 1,
-        # The first one stays: a mail that may have gone out is only ever repeated under the same id.
-        message_id=func.coalesce(_r.message_id, bindparam("message", type_=String())),
+        message_id=bindparam("message"),
         claim=bindparam("by"),
         claim_expires_at=_claim_end,
         updated_at=now_ms(),
@@ -88,12 +87,13 @@ GIVE_UP: Update = (
 _remaining_ms = _r.claim_expires_at - now_ms()
 
 #: Parameters: mailing, first, last.
-OPEN_RECIPIENTS: Select[int, str, dict[str, Any], int, int] = (
+OPEN_RECIPIENTS: Select[int, str, dict[str, Any], int, str | None, int] = (
     select(
         _r.position,
         _r.address,
         _r.variables,
         _r.attempts,
+        _r.message_id,
         case((and_(_r.status == Status.SENDING, _remaining_ms > 0), _remaining_ms), else_=0),
     )
     .where(_range, _open)

@@ -1,0 +1,212 @@
+"""Sending to a range of a mailing's recipients over one connection. How no one gets a mail twice: see `ledger`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from uuid import uuid4
+
+from celeriac.core.errors import MailServerUnavailable
+from celeriac.jobs.email.ledger import Ledger
+from celeriac.jobs.email.model import Mailing, OpenRecipient, Outcome, PermanentFailure, Sent, TransientFailure
+from celeriac.jobs.email.prepare import Prepared, Preparer
+from celeriac.jobs.email.smtp import SmtpSession
+from celeriac.jobs.email.statements import CLAIM_SECONDS
+
+# Rendered ahead of sending. Few, since a message may have megabytes.
+_AHEAD = 20
+_RENEW_SECONDS = CLAIM_SECONDS / 3
+# For recipients in the hand of another sender, which sends at the same time or has died: either way its claim ends.
+_PATIENCE_SECONDS = 2 * CLAIM_SECONDS
+_BROKEN_IN_A_ROW = 3
+_PROGRESS_SECONDS = 0.5
+
+OnProgress = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkOutcome:
+    """What one run over a range has done.
+
+    Attributes:
+        sent: recipients the mail server accepted the mail for.
+        failed: recipients given up.
+        deferred: recipients of the range that are still open: run again later.
+        reason: the last reason why one was deferred, or None.
+    """
+
+    sent: int
+    failed: int
+    deferred: int
+    reason: str | None
+
+
+async def send_chunk(
+    ledger: Ledger,
+    mailing: Mailing,
+    first: int,
+    last: int,
+    session: SmtpSession,
+    *,
+    final: bool = False,
+    on_progress: OnProgress | None = None,
+) -> ChunkOutcome:
+    """Send to the open recipients at positions `first` to `last`, both included.
+
+    Safe to run again after any kind of end, and by several workers at once. Where another sender has recipients
+    of the range in hand, this waits until they are finished or its claim on them has expired.
+
+    Args:
+        final: there will be no other run: what is refused for the time being is recorded as failed.
+        on_progress: called now and then after outcomes were recorded.
+
+    Raises:
+        DatabaseUnavailable: the outcome of the last mail may be lost (the window).
+        TemplateInvalid: a template cannot be compiled.
+    """
+    return await _Chunk(ledger, mailing, (first, last), session, final, on_progress).run()
+
+
+class _Chunk:
+    def __init__(
+        self,
+        ledger: Ledger,
+        mailing: Mailing,
+        positions: tuple[int, int],
+        session: SmtpSession,
+        final: bool,
+        on_progress: OnProgress | None,
+    ) -> None:
+        self._ledger = ledger
+        self._mailing_id = mailing.id
+        self._positions = positions
+        self._session = session
+        self._final = final
+        self._on_progress = on_progress
+        self._progress_due = time.monotonic() + _PROGRESS_SECONDS
+        self._preparer = Preparer(mailing)
+        self._claim = uuid4().hex
+        self._done: tuple[int, Outcome] | None = None  # known, and not recorded yet
+        self._tried = set[int]()
+        self._sent = self._failed = self._broken = 0
+        self._reason: str | None = None
+        self._stopped = False
+
+    async def run(self) -> ChunkOutcome:
+        try:
+            await self._send_all()
+        finally:
+            await asyncio.shield(self._record())  # what is known is recorded, even by a run that is cancelled
+        if self._stopped and self._final:
+            self._failed += await self._ledger.give_up(self._mailing_id, *self._positions, self._reason or "")
+        if self._on_progress is not None:
+            await self._on_progress()
+        deferred = len(await self._open())
+        return ChunkOutcome(sent=self._sent, failed=self._failed, deferred=deferred, reason=self._reason)
+
+    async def _send_all(self) -> None:
+        patient_until = time.monotonic() + _PATIENCE_SECONDS
+        while not self._stopped and (todo := [r for r in await self._open() if r.position not in self._tried]):
+            free = [recipient for recipient in todo if recipient.held_ms <= 0]
+            for start in range(0, len(free), _AHEAD):
+                await self._send_some(free[start : start + _AHEAD])
+            if not free:
+                if time.monotonic() > patient_until:
+                    self._reason = "another sender has some of the recipients in hand"
+                    return
+                await self._record()
+                await asyncio.sleep(min(recipient.held_ms for recipient in todo) / 1000)
+
+    async def _send_some(self, recipients: Sequence[OpenRecipient]) -> None:
+        if self._stopped:
+            return
+        for prepared in await self._preparer.prepare(recipients):
+            if not await self._ready_for(prepared) or not await self._claimed(prepared):
+                continue
+            outcome = self._settled(prepared, await self._deliver(prepared))
+            self._done = (prepared.recipient.position, outcome)
+            self._tried.add(prepared.recipient.position)
+            self._count(outcome)
+            await self._report()
+
+    async def _ready_for(self, prepared: Prepared) -> bool:
+        """Whether there is a connection, if the message needs one. Asked before the claim: it may take long."""
+        if self._stopped:
+            return False
+        try:
+            if isinstance(prepared.content, bytes):
+                await self._session.connect()
+        except MailServerUnavailable as error:
+            self._stop(str(error))
+        return not self._stopped
+
+    async def _claimed(self, prepared: Prepared) -> bool:
+        """Record the last outcome and claim this recipient; False if another sender was faster."""
+        claimed = await self._ledger.advance(
+            self._mailing_id,
+            self._claim,
+            done=self._done,
+            following=(prepared.recipient.position, prepared.message_id),
+        )
+        self._done = None
+        return claimed
+
+    async def _deliver(self, prepared: Prepared) -> Outcome:
+        if not isinstance(prepared.content, bytes):
+            return prepared.content
+        try:
+            outcome = await self._send_keeping_the_claim(prepared, prepared.content)
+        except MailServerUnavailable as error:
+            self._stop(str(error))
+            return TransientFailure(error.code, str(error))
+        self._broken = 0 if self._session.is_connected else self._broken + 1
+        if self._broken >= _BROKEN_IN_A_ROW:
+            self._stop("the mail server breaks every connection")
+        return outcome
+
+    async def _send_keeping_the_claim(self, prepared: Prepared, message: bytes) -> Outcome:
+        sending = asyncio.ensure_future(
+            self._session.send(self._preparer.envelope_sender, prepared.to, message, utf8=prepared.utf8)
+        )
+        try:
+            while not (await asyncio.wait({sending}, timeout=_RENEW_SECONDS))[0]:
+                await self._ledger.renew(self._mailing_id, prepared.recipient.position, self._claim)
+            return sending.result()
+        finally:
+            if not sending.done():
+                sending.cancel()
+                await asyncio.wait({sending})
+
+    def _settled(self, prepared: Prepared, outcome: Outcome) -> Outcome:
+        """The outcome as it is to be recorded: on the last run nothing stays open."""
+        if self._final and isinstance(outcome, TransientFailure):
+            attempts = prepared.recipient.attempts + 1
+            return PermanentFailure(outcome.code, f"gave up after {attempts} attempts: {outcome.text}")
+        return outcome
+
+    def _count(self, outcome: Outcome) -> None:
+        match outcome:
+            case Sent():
+                self._sent += 1
+            case PermanentFailure():
+                self._failed += 1
+            case TransientFailure():
+                self._reason = self._reason if self._stopped else outcome.text
+
+    def _stop(self, reason: str) -> None:
+        self._stopped, self._reason = True, reason
+
+    async def _report(self) -> None:
+        if self._on_progress is not None and time.monotonic() >= self._progress_due:
+            await self._on_progress()
+            self._progress_due = time.monotonic() + _PROGRESS_SECONDS
+
+    async def _record(self) -> None:
+        if self._done is not None:
+            await self._ledger.advance(self._mailing_id, self._claim, done=self._done)
+            self._done = None
+
+    async def _open(self) -> list[OpenRecipient]:
+        return await self._ledger.open_recipients(self._mailing_id, *self._positions)

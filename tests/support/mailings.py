@@ -1,0 +1,43 @@
+"""Mailings for tests: a ledger with one, and what is asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from uuid import uuid4
+
+from celeriac.jobs.email.ledger import Ledger
+from celeriac.jobs.email.model import Mailing, Recipient, RecipientOutcome
+from celeriac.jobs.email.send import ChunkOutcome, send_chunk
+from celeriac.jobs.email.smtp import SmtpSession
+from celeriac.jobs.email.smtp_url import parse_smtp_url
+
+EVERY_POSITION = (0, 1_000_000)
+
+
+def recipients(count: int) -> Iterable[Recipient]:
+    """Recipients as a CSV of so many lines below its header gives them."""
+    return (Recipient(row, f"user{row}@example.com", {"name": f"Üser {row}"}) for row in range(2, count + 2))
+
+
+def new_mailing(**changes: str) -> Mailing:
+    given = {"sender": "News <news@example.com>", "subject": "Hello {{ name }}", "text": "Dear {{ name }},\n"}
+    return Mailing(id=str(uuid4()), **{**given, **changes})
+
+
+async def stored_mailing(ledger: Ledger, count: int, **changes: str) -> Mailing:
+    mailing = new_mailing(**changes)
+    await ledger.create(mailing, recipients(count))
+    return mailing
+
+
+async def send(
+    ledger: Ledger, mailing: Mailing, url: str, *, final: bool = False, range_: tuple[int, int] = EVERY_POSITION
+) -> ChunkOutcome:
+    """One run over (by default) all recipients, with a connection of its own."""
+    async with SmtpSession(parse_smtp_url(url)) as session:
+        return await send_chunk(ledger, mailing, *range_, session, final=final)
+
+
+async def outcomes(ledger: Ledger, mailing: Mailing) -> dict[str, RecipientOutcome]:
+    """The ledger's lines by address."""
+    return {outcome.address: outcome async for outcome in ledger.outcomes(mailing.id)}
