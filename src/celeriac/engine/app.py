@@ -104,6 +104,7 @@ class JobApp(Celery):
     @overload
     def job(
         self,
+        /,
         *,
         name: str | None = None,
         queue: str | None = None,
@@ -166,6 +167,9 @@ class JobApp(Celery):
         self, name: str, args: Any = None, kwargs: Any = None, **options: Any
     ) -> AsyncResult:
         """Publish as Celery does, and record the job, so that its id is known."""
+        spec = self.specs.get(name)
+        if spec is not None and spec.options.queue and not options.keys() & {"queue", "exchange", "routing_key"}:
+            options["queue"] = spec.options.queue
         result = super().send_task(name, args, kwargs, **options)
         if not options.get("retries"):
             self.records.try_run(store.publish(self._published(name, str(result.id), args, kwargs, options)))
@@ -195,7 +199,6 @@ class JobApp(Celery):
         members = {
             "name": task_name,
             "spec": spec,
-            "queue": options.queue,
             "time_limit": options.timeout + HARD_LIMIT_GRACE if options.timeout else None,
             "__doc__": function.__doc__,
             "__module__": function.__module__,

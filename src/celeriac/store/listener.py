@@ -17,6 +17,7 @@ log = logging.getLogger("celeriac.store")
 Callback = Callable[[bytes | None], None]
 
 _RECONNECT_DELAY = 0.2
+_CANCEL_AGAIN = 0.1
 _IDLE_CHANNEL = "celeriac:idle"
 
 
@@ -49,7 +50,8 @@ class Listener:
         if self._reader is None or self._reader.done():
             self._reader = asyncio.create_task(self._read(), name="celeriac-listener")
         elif self._pubsub is not None and len(known) == 1:
-            await self._pubsub.subscribe(channel)
+            with suppress(RedisError, OSError):  # the connection is gone; the next one subscribes to all anew
+                await self._pubsub.subscribe(channel)
         else:
             callback(None)
 
@@ -60,15 +62,16 @@ class Listener:
         if not known:
             self._callbacks.pop(channel, None)
             if self._pubsub is not None:
-                with suppress(RedisError):  # the connection is gone, and the subscription with it
+                with suppress(RedisError, OSError):  # the connection is gone, and the subscription with it
                     await self._pubsub.unsubscribe(channel)
 
     async def aclose(self) -> None:
         """Stop listening. Safe to call twice."""
-        if self._reader is not None:
-            self._reader.cancel()
-            await asyncio.gather(self._reader, return_exceptions=True)
-            self._reader = None
+        reader, self._reader = self._reader, None
+        while reader is not None and not reader.done():
+            reader.cancel()
+            # Once may not do: `asyncio.wait_for`, which redis-py uses, can swallow it (python/cpython#86296).
+            await asyncio.wait({reader}, timeout=_CANCEL_AGAIN)
 
     async def _read(self) -> None:
         while True:

@@ -1,0 +1,140 @@
+"""What every test may use: a real Valkey, applications bound to it, real workers, and proof that no key leaks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+import pytest_asyncio
+import redis
+from pydantic import SecretStr
+
+from celeriac import Celeriac, Settings
+from celeriac.launch.embedded import embedded_valkey
+from tests.support.workers import Worker, start_worker
+
+#: Seconds; the shortest lease there is, so that tests of recovery are short.
+LEASE = 2.0
+WORKERS = pytest.StashKey[list[tuple[Worker, int]]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="also run the tests marked slow")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name in [name for name in os.environ if name.startswith("CELERIAC_")]:
+        del os.environ[name]  # the settings of a developer's shell are not the tests' business
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--slow"):
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in slow]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure shows what the test's workers printed meanwhile."""
+    report = yield
+    if report.failed:
+        for worker, start in item.stash.get(WORKERS, []):
+            report.sections.append((f"log of {worker.name}", worker.log[start:]))
+    return report
+
+
+def on_database(url: str, number: int) -> str:
+    """The same server's database `number`."""
+    return urlunsplit(urlsplit(url)._replace(path=f"/{number}"))
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[str]:
+    """A Valkey for this test process. Database 0 is emptied for each test; workers that tests share have others."""
+    async with embedded_valkey(tmp_path_factory.mktemp("valkey"), append_only=False) as url:
+        yield url
+
+
+@pytest.fixture
+def broker_url(valkey_url: str) -> str:
+    """An empty database."""
+    with closing(redis.Redis.from_url(valkey_url)) as client:
+        client.flushdb()
+    return valkey_url
+
+
+@pytest.fixture
+def broker(broker_url: str) -> Iterator[redis.Redis]:
+    """A client to look into the database with."""
+    with closing(redis.Redis.from_url(broker_url)) as client:
+        yield client
+
+
+@pytest.fixture
+def settings(broker_url: str, tmp_path: Path) -> Settings:
+    return Settings(broker_url=SecretStr(broker_url), data_dir=tmp_path, lease=LEASE)
+
+
+@pytest_asyncio.fixture
+async def app(settings: Settings) -> AsyncGenerator[Celeriac]:
+    """A fresh application on an empty database."""
+    application = Celeriac("test", settings=settings)
+    yield application
+    await application.client.aclose()
+    application.close()
+
+
+StartWorker = Callable[..., Worker]
+
+
+@pytest.fixture
+def start(request: pytest.FixtureRequest, broker_url: str, tmp_path: Path) -> Iterator[StartWorker]:
+    """Starts workers of the test's own: `start("tests.support.contract_jobs", pool="solo")`."""
+    with ExitStack() as started:
+
+        def start_one(module: str, *, pool: str, url: str = broker_url, **options: object) -> Worker:
+            number = len(request.node.stash.setdefault(WORKERS, []))
+            worker = start_worker(
+                "tests.support.celery_main",
+                worker_environment(module, url, tmp_path),
+                tmp_path / f"worker-{number}.log",
+                pool=pool,
+                name=f"worker-{number}",
+                **options,  # type: ignore[arg-type]
+            )
+            started.callback(worker.stop)
+            request.node.stash[WORKERS].append((worker, 0))
+            return worker
+
+        yield start_one
+
+
+def worker_environment(module: str, url: str, data_dir: Path, **settings: object) -> dict[str, str]:
+    """The environment that has `tests.support.celery_main` serve the application of `module` on `url`."""
+    values = {"broker_url": url, "data_dir": data_dir, "lease": LEASE, **settings}
+    return {"TEST_APPLICATION": module, **{f"CELERIAC_{name.upper()}": str(value) for name, value in values.items()}}
+
+
+@pytest.fixture
+def no_key_leaks(broker: redis.Redis) -> Iterator[None]:
+    """After the test, every key left on the broker has a bounded life, or is a queue or a binding of kombu's."""
+    yield
+    assert immortal_keys(broker) == []
+
+
+def immortal_keys(broker: redis.Redis) -> list[str]:
+    """The keys that nothing will ever remove: no time to live, and neither queue nor kombu's own."""
+    kombus = (b"_kombu.", b"unacked")
+    left = [key for key in broker.scan_iter() if not key.startswith(kombus) and broker.ttl(key) == -1]
+    return sorted(key.decode() for key in left if not _is_queue(broker, key))
+
+
+def _is_queue(broker: redis.Redis, key: bytes) -> bool:
+    bound = broker.keys("_kombu.binding.*")
+    queues = {member.rpartition(b"\x06\x16")[2] for table in bound for member in broker.smembers(table)}  # type: ignore
+    return key.partition(b"\x06\x16")[0] in queues

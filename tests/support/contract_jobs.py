@@ -1,0 +1,289 @@
+"""The jobs of the contract suite. Each leaves a trace on the broker of what really ran, apart from what is recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from contextlib import closing
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
+
+import redis
+from pydantic import BaseModel, Field
+
+from celeriac import Celeriac, Children, Job, JobContext, Retry, RetryAfter, Settings
+
+QUICK = Retry(attempts=3, backoff=0.05, jitter=False)
+
+
+class Line(BaseModel):
+    article: str
+    count: Annotated[int, Field(ge=1)] = 1
+
+
+class Invoice(BaseModel):
+    lines: list[Line]
+    due: datetime
+    paid: bool = False
+
+
+class OrderRejected(Exception):
+    """What the jobs that fail fail with."""
+
+
+class Trace:
+    """Lists on the broker: what ran under an id; and gates that hold jobs until a test opens them."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def add(self, job_id: str, word: str) -> None:
+        with closing(redis.Redis.from_url(self._url)) as client, client.pipeline() as pipeline:
+            pipeline.rpush(f"test:trace:{job_id}", word).expire(f"test:trace:{job_id}", 600).execute()
+
+    def of(self, job_id: str) -> list[str]:
+        with closing(redis.Redis.from_url(self._url)) as client:
+            return [word.decode() for word in client.lrange(f"test:trace:{job_id}", 0, -1)]
+
+    def open(self, gate: str) -> None:
+        with closing(redis.Redis.from_url(self._url)) as client:
+            client.set(f"test:gate:{gate}", 1, ex=600)
+
+    def is_open(self, gate: str) -> bool:
+        with closing(redis.Redis.from_url(self._url)) as client:
+            return bool(client.exists(f"test:gate:{gate}"))
+
+
+class ContractJobs:
+    """An application and its jobs: each kind of behaviour as `async def` and, with `_sync`, as `def`."""
+
+    def __init__(self, app: Celeriac) -> None:
+        self.app = app
+        self.trace = trace = Trace(app.broker_address)
+
+        async def add(a: int, b: int = 1) -> int:
+            return a + b
+
+        def add_sync(a: int, b: int = 1) -> int:
+            return a + b
+
+        self.add = app.job(name="add")(add)
+        self.add_sync = app.job(name="add_sync")(add_sync)
+
+        async def remind(invoice: Invoice, wait: timedelta = timedelta(days=1)) -> Invoice:
+            assert isinstance(invoice.lines[0], Line)
+            return invoice.model_copy(update={"due": invoice.due + wait})
+
+        def remind_sync(invoice: Invoice, wait: timedelta = timedelta(days=1)) -> Invoice:
+            assert isinstance(invoice.lines[0], Line)
+            return invoice.model_copy(update={"due": invoice.due + wait})
+
+        self.remind = app.job(name="remind")(remind)
+        self.remind_sync = app.job(name="remind_sync")(remind_sync)
+
+        async def fail(message: str) -> None:
+            raise OrderRejected(message)
+
+        def fail_sync(message: str) -> None:
+            raise OrderRejected(message)
+
+        self.fail = app.job(name="fail")(fail)
+        self.fail_sync = app.job(name="fail_sync")(fail_sync)
+
+        async def leave(how: Literal["exit", "interrupt", "cancelled"]) -> None:
+            raise _LEAVING[how]("by the job itself")
+
+        def leave_sync(how: Literal["exit", "interrupt", "cancelled"]) -> None:
+            raise _LEAVING[how]("by the job itself")
+
+        self.leave = app.job(name="leave", retry=QUICK)(leave)
+        self.leave_sync = app.job(name="leave_sync", retry=QUICK)(leave_sync)
+
+        async def promise(kind: str) -> int:
+            return kind  # type: ignore[return-value]
+
+        self.promise = app.job(name="promise")(promise)
+
+        async def flaky(job: JobContext, failures: int) -> str:
+            trace.add(job.id, f"attempt {job.attempt} of {job.attempts}")
+            if job.attempt <= failures:
+                raise ConnectionError(f"failure {job.attempt}")
+            return "last" if job.is_last_attempt else "early"
+
+        def flaky_sync(job: JobContext, failures: int) -> str:
+            trace.add(job.id, f"attempt {job.attempt} of {job.attempts}")
+            if job.attempt <= failures:
+                raise ConnectionError(f"failure {job.attempt}")
+            return "last" if job.is_last_attempt else "early"
+
+        self.flaky = app.job(name="flaky", retry=QUICK)(flaky)
+        self.flaky_sync = app.job(name="flaky_sync", retry=QUICK)(flaky_sync)
+
+        async def choosy(error: Literal["reset", "refused", "value"], job: JobContext) -> None:
+            trace.add(job.id, f"attempt {job.attempt}")
+            raise {"reset": ConnectionResetError, "refused": ConnectionRefusedError, "value": ValueError}[error](error)
+
+        only_connections = Retry(
+            attempts=2, backoff=0.05, jitter=False, on=(ConnectionError,), never=(ConnectionRefusedError,)
+        )
+        self.choosy = app.job(name="choosy", retry=only_connections)(choosy)
+
+        async def postponed(job: JobContext, seconds: float) -> int:
+            if job.attempt == 1:
+                raise RetryAfter(seconds, "the other side is busy")
+            return job.attempt
+
+        self.postponed = app.job(name="postponed", retry=Retry(attempts=2, backoff=100, on=()))(postponed)
+
+        async def hold(job: JobContext, gate: str) -> str:
+            trace.add(job.id, "start")
+            try:
+                while not trace.is_open(gate):
+                    await asyncio.sleep(0.02)
+            except asyncio.CancelledError:
+                trace.add(job.id, "cancelled")
+                raise
+            trace.add(job.id, "end")
+            return gate
+
+        def hold_sync(job: JobContext, gate: str) -> str:
+            trace.add(job.id, "start")
+            try:
+                while not trace.is_open(gate):
+                    time.sleep(0.02)
+            except BaseException as error:
+                trace.add(job.id, type(error).__name__)
+                raise
+            trace.add(job.id, "end")
+            return gate
+
+        self.hold = app.job(name="hold")(hold)
+        self.hold_sync = app.job(name="hold_sync")(hold_sync)
+
+        def sleep_sync(job: JobContext, seconds: float) -> None:
+            trace.add(job.id, "start")
+            try:
+                time.sleep(seconds)
+            except BaseException as error:
+                trace.add(job.id, type(error).__name__)
+                raise
+            trace.add(job.id, "end")
+
+        self.sleep_sync = app.job(name="sleep_sync")(sleep_sync)
+
+        async def late(job: JobContext) -> None:
+            trace.add(job.id, "start")
+            await asyncio.sleep(60)
+
+        def late_sync(job: JobContext) -> None:
+            trace.add(job.id, "start")
+            for _ in range(6000):
+                time.sleep(0.01)
+
+        self.late = app.job(name="late", timeout=0.3)(late)
+        self.late_sync = app.job(name="late_sync", timeout=0.3)(late_sync)
+        self.late_retried = app.job(name="late_retried", timeout=0.2, retry=Retry(attempts=2, backoff=0.05))(late)
+
+        async def count(job: JobContext, steps: int, gate: str | None = None) -> None:
+            for step in range(1, steps + 1):
+                job.progress(step, steps, f"step {step}")
+                await asyncio.sleep(0.03)
+            while gate is not None and not trace.is_open(gate):
+                await asyncio.sleep(0.02)
+
+        self.count = app.job(name="count")(count)
+
+        async def who(job: JobContext, pid: bool = True) -> dict[str, Any]:
+            return {"id": job.id, "attempt": job.attempt, "attempts": job.attempts, "parent": job.parent_id}
+
+        self.who = app.job(name="who")(who)
+
+        async def child(job: JobContext, index: int, fail: bool = False, gate: str | None = None) -> int:
+            trace.add(job.id, "start")
+            trace.add(job.parent_id or "", f"child {index}")
+            while gate is not None and not trace.is_open(gate):
+                await asyncio.sleep(0.02)
+            if fail:
+                raise OrderRejected(f"child {index}")
+            job.parent_progress(index, None, "child")
+            return index
+
+        self.child = app.job(name="child")(child)
+
+        async def parent(job: JobContext, children: int, failing: int = 0, gate: str | None = None) -> dict[str, int]:
+            trace.add(job.id, "start")
+            calls = [self.child.call(index=i, fail=i < failing, gate=gate) for i in range(children)]
+            ended: Children = await job.fan_out(calls)
+            trace.add(job.id, "resumed")
+            return {"total": ended.total, "succeeded": ended.succeeded, "failed": ended.failed}
+
+        self.parent = app.job(name="parent")(parent)
+
+        async def parent_flaky(job: JobContext, children: int) -> int:
+            ended = await job.fan_out([self.child.call(index=i) for i in range(children)])
+            trace.add(job.id, f"resumed {job.attempt}")
+            if job.attempt == 1:
+                raise ConnectionError("after the children")
+            return ended.succeeded
+
+        self.parent_flaky = app.job(name="parent_flaky", retry=QUICK)(parent_flaky)
+
+        def crash(job: JobContext, gate: str) -> str:
+            trace.add(job.id, "start")
+            while not trace.is_open(gate):
+                time.sleep(0.02)
+            os._exit(9)
+
+        self.crash = app.job(name="crash")(crash)
+        self._plain_tasks(app)
+
+    def _plain_tasks(self, app: Celeriac) -> None:
+        """Celery's own tasks, as an application that comes to Celeriac has them."""
+
+        @app.task(name="plain.total", shared=False)
+        def total(numbers: list[int]) -> int:
+            return sum(numbers)
+
+        @app.task(name="plain.double", shared=False)
+        def double(number: int) -> int:
+            return 2 * number
+
+        @app.task(name="plain.fail", shared=False)
+        def fail_plainly(message: str) -> None:
+            raise OrderRejected(message)
+
+        @app.task(name="plain.flaky", shared=False, bind=True, max_retries=3)
+        def flaky_plainly(task: Any, failures: int) -> int:
+            if task.request.retries < failures:
+                raise task.retry(exc=ConnectionError("plainly"), countdown=0.05)
+            return int(task.request.retries)
+
+        @app.task(name="plain.hold", shared=False)
+        def hold_plainly(key: str, gate: str) -> str:
+            self.trace.add(key, "start")
+            while not self.trace.is_open(gate):
+                time.sleep(0.02)
+            self.trace.add(key, "end")
+            return gate
+
+        self.total, self.double, self.fail_plainly = total, double, fail_plainly
+        self.flaky_plainly, self.hold_plainly = flaky_plainly, hold_plainly
+
+    def twin(self, name: str, kind: str) -> Job[..., Any]:
+        """The `async` or the `def` form of the job `name`."""
+        return getattr(self, name if kind == "async" else f"{name}_sync")
+
+
+_LEAVING: dict[str, type[BaseException]] = {
+    "exit": SystemExit,
+    "interrupt": KeyboardInterrupt,
+    "cancelled": asyncio.CancelledError,
+}
+
+
+def create(settings: Settings) -> ContractJobs:
+    """The application of the settings."""
+    return ContractJobs(Celeriac("contract", settings=settings))
+
+
