@@ -6,6 +6,7 @@ What a command needs is imported when it runs, so that `--help` answers at once.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 import time
@@ -184,6 +185,29 @@ def flower(
     ports.claim(settings.host, settings.flower_port, "--flower-port")
     command = commands.flower_command(options, app, context.args)
     _become(command, {**as_environment(settings), **options.environment()})
+
+
+@cli.command()
+def doctor(
+    data_dir: DataDir = None, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
+) -> None:
+    """Check settings, broker, database, mail server, API and worker, and say what to do."""
+    from celeriac.launch.doctor import examine
+    from celeriac.launch.findings import Status
+
+    findings = asyncio.run(examine(data_dir))
+    healthy = all(finding.status is not Status.FAIL for finding in findings)
+    if as_json:
+        typer.echo(json.dumps({"ok": healthy, "findings": [finding.as_dict() for finding in findings]}))
+    else:
+        colours = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "red"}
+        for finding in findings:
+            status = typer.style(f"{finding.status:<5}", fg=colours[finding.status])
+            typer.echo(f"{status} {finding.check:<12} {finding.detail}")
+            if finding.advice:
+                typer.echo(f"{'':18} {finding.advice}")
+    if not healthy:
+        raise typer.Exit(ExitCode.FAILURE)
 
 
 def _become(command: Sequence[str], variables: Mapping[str, str]) -> NoReturn:

@@ -1,0 +1,166 @@
+"""The doctor, looking at real servers that work, do not work, or are not there."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiosmtpd.handlers import Sink
+from aiosmtpd.smtp import SMTP
+
+from celeriac.cli import ExitCode
+from celeriac.launch.doctor import examine
+from celeriac.launch.embedded import embedded_valkey
+from celeriac.launch.findings import Finding, Status
+from celeriac.launch.ports import free_port
+from tests.support.running import running
+
+OK, WARN, FAIL = Status.OK, Status.WARN, Status.FAIL
+
+
+@asynccontextmanager
+async def _mail_server() -> AsyncGenerator[str]:
+    server = await asyncio.get_running_loop().create_server(lambda: SMTP(Sink()), "127.0.0.1", 0)
+    async with server:
+        yield f"smtp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+@pytest.fixture
+def variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """Sets `CELERIAC_<NAME>` variables; the API's port is one on which nobody listens."""
+
+    def set_variables(**values: object) -> None:
+        for name, value in values.items():
+            monkeypatch.setenv(f"CELERIAC_{name.upper()}", str(value))
+
+    set_variables(data_dir=tmp_path, port=free_port())
+    return set_variables
+
+
+async def _findings() -> dict[str, Finding]:
+    return {finding.check: finding for finding in await examine()}
+
+
+def _statuses(findings: dict[str, Finding]) -> dict[str, Status]:
+    return {name: finding.status for name, finding in findings.items()}
+
+
+async def test_a_running_stack_is_well(tmp_path: Path) -> None:
+    options = ["--data-dir", str(tmp_path)]
+    up = ["-m", "celeriac", "up", *options, "--port", "0", "--flower-port", "0", "--no-flower", "--no-beat"]
+    async with _mail_server() as smtp_url, running(up) as stack:
+        await stack.printed(r"celeriac \| ready in", within=60)
+        environment = {"CELERIAC_SMTP_URL": smtp_url}
+        async with running(["-m", "celeriac", "doctor", "--json", *options], environment=environment) as doctor:
+            assert await doctor.ended(within=30) == ExitCode.OK
+        report = json.loads("\n".join(doctor.lines))
+        assert report["ok"] is True
+        assert [(found["check"], found["status"]) for found in report["findings"]] == [
+            ("python", "ok"),
+            ("settings", "ok"),
+            ("server", "ok"),
+            ("broker", "ok"),
+            ("persistence", "ok"),
+            ("eviction", "ok"),
+            ("database", "ok"),
+            ("mail", "ok"),
+            ("api", "ok"),
+            ("worker", "ok"),
+        ]
+
+
+async def test_where_nothing_runs_it_says_what_to_start(tmp_path: Path) -> None:
+    command = ["-m", "celeriac", "doctor", "--data-dir", str(tmp_path)]
+    environment = {"CELERIAC_BROKER_URL": f"redis://:hidden@127.0.0.1:{free_port()}", "CELERIAC_PORT": str(free_port())}
+    async with running(command, environment=environment) as doctor:
+        assert await doctor.ended(within=30) == ExitCode.FAILURE
+    doctor.number(r"^fail +broker +redis://127\.0\.0\.1:\d+: the broker cannot be used")
+    doctor.number("start it, or correct CELERIAC_BROKER_URL")
+    doctor.number(r"^fail +api +nobody answers on http://127\.0\.0\.1")
+    doctor.number("start it with `celeriac up`")
+    assert "hidden" not in "\n".join(doctor.lines)
+
+
+async def test_a_wrong_setting_is_the_only_thing_to_read(variables: Any) -> None:
+    variables(lease="soon", api_keys="ci:short")
+    findings = await _findings()
+    assert _statuses(findings) == {"python": OK, "settings": FAIL}
+    assert "CELERIAC_LEASE=soon" in findings["settings"].detail
+    assert "short" not in findings["settings"].detail
+
+
+async def test_a_broker_that_forgets_is_a_warning(variables: Any, tmp_path: Path) -> None:
+    from redis.asyncio import Redis
+
+    async with embedded_valkey(tmp_path, append_only=False) as url, Redis.from_url(url) as client:
+        await client.config_set("maxmemory-policy", "allkeys-lru")
+        findings = await _findings()
+    assert findings["broker"].status is OK
+    assert findings["persistence"].status is WARN
+    assert findings["eviction"].status is WARN
+    assert "allkeys-lru" in findings["eviction"].detail
+
+
+async def test_without_a_worker_the_job_is_taken_back(
+    variables: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from celeriac import Celeriac, JobState, load_settings
+
+    monkeypatch.setattr("celeriac.launch.doctor._PATIENCE", 0.2)
+    async with embedded_valkey(tmp_path, append_only=False):
+        findings = await _findings()
+        client = Celeriac("test", settings=load_settings()).client
+        (record,), _ = await client.page(limit=10)
+        await client.aclose()
+    assert findings["worker"].status is FAIL
+    assert "celeriac worker" in findings["worker"].advice
+    assert record.state is JobState.CANCELLED
+
+
+@pytest.mark.parametrize(
+    ("url", "detail"),
+    [
+        ("smtp://127.0.0.1:1", "cannot be used"),
+        ("smtp://127.0.0.1:25?starttls=perhaps", "starttls=perhaps"),
+    ],
+)
+async def test_a_mail_server_that_cannot_be_used(variables: Any, url: str, detail: str) -> None:
+    variables(smtp_url=url)
+    mail = (await _findings())["mail"]
+    assert mail.status is FAIL
+    assert detail in mail.detail
+    assert "CELERIAC_SMTP_URL" in mail.advice
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://me:hidden@127.0.0.1:1/jobs", "mysql://me:hidden@host/jobs", "sqlite:////dev"]
+)
+async def test_a_database_that_cannot_be_used(variables: Any, url: str) -> None:
+    variables(database_url=url)
+    database = (await _findings())["database"]
+    assert database.status is FAIL
+    assert "CELERIAC_DATABASE_URL" in database.advice
+    assert "hidden" not in database.detail
+
+
+async def test_looking_for_a_database_does_not_make_one(variables: Any, tmp_path: Path) -> None:
+    variables(database_url=f"sqlite:///{tmp_path}/not/yet.db")
+    assert (await _findings())["database"].status is OK
+    assert not (tmp_path / "not").exists()
+
+
+async def test_another_server_on_the_apis_port(variables: Any) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(b"HTTP/1.1 404 Not Found\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        variables(port=server.sockets[0].getsockname()[1])
+        api = (await _findings())["api"]
+    assert (api.status, "404" in api.detail) == (WARN, True)
