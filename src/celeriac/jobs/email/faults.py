@@ -15,6 +15,11 @@ MAX_FAULTS = 20
 _UNUSABLE = re.compile("[\x00\ud800-\udfff]")
 
 
+def invalid(row: int | None, column: str | None, message: str) -> RecipientsInvalid:
+    """The error for one fault after which nothing else can be said."""
+    return RecipientsInvalid([{"row": row, "column": column, "message": message}])
+
+
 class Faults:
     """The faults found so far."""
 

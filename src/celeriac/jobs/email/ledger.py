@@ -8,7 +8,7 @@ recipient is in an unknown state at any time.
 
 - Two senders on the same recipients (delivery of jobs is at least once): the claim is a compare-and-set, one
   of them gets the recipient, the other passes over it.
-- A sender that dies: its claim expires after `statements.CLAIM_SECONDS`, and whoever works on the range next
+- A sender that dies: its claim expires after `Ledger.claim_seconds`, and whoever works on the range next
   takes over. A living sender renews its claim for as long as the mail server keeps it waiting. Expiry is measured
   by the database's clock.
 - *The window*: between the server's 250 after DATA and the commit of `sent`, a crash loses the knowledge that
@@ -55,8 +55,10 @@ _ABANDONED_MS = 3_600_000
 class Ledger:
     """The ledger of all mailings in one database. Every method may raise `DatabaseUnavailable`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, claim_seconds: float = 10.0) -> None:
+        """`claim_seconds` is how long a claim holds unless it is renewed: longer than a sender may ever stall."""
         self._database = database
+        self.claim_seconds = claim_seconds
 
     async def create(self, mailing: Mailing, recipients: Iterable[Recipient]) -> int:
         """Store a mailing with its recipients; returns how many. Nothing is to be seen of it if this fails.
@@ -73,7 +75,7 @@ class Ledger:
         try:
             return await self._store(mailing.id, iter(recipients))
         except BaseException:
-            await asyncio.shield(self._discard(mailing.id))
+            await asyncio.shield(self.discard(mailing.id))
             raise
 
     async def mailing(self, mailing_id: str) -> Mailing:
@@ -127,14 +129,14 @@ class Ledger:
             if following is None:
                 return False
             position, message_id = following
-            parameters = {"mailing": mailing_id, "at": position, "by": claim, "message": message_id}
+            parameters = self._claim_parameters(mailing_id, position, claim) | {"message": message_id}
             return connection.execute(sql.CLAIM, parameters).rowcount == 1
 
         return await self._database.write(transaction)
 
     async def renew(self, mailing_id: str, position: int, claim: str) -> None:
-        """Extend a claim, if nobody else has taken it, to `CLAIM_SECONDS` from now."""
-        parameters = {"mailing": mailing_id, "at": position, "by": claim}
+        """Extend a claim, if nobody else has taken it, to `claim_seconds` from now."""
+        parameters = self._claim_parameters(mailing_id, position, claim)
         await self._database.write(lambda connection: connection.execute(sql.RENEW, parameters))
 
     async def give_up(self, mailing_id: str, first: int, last: int, reason: str) -> int:
@@ -155,6 +157,9 @@ class Ledger:
                 yield outcome
             after = page[-1].position
 
+    def _claim_parameters(self, mailing_id: str, position: int, claim: str) -> dict[str, Any]:
+        return {"mailing": mailing_id, "at": position, "by": claim, "lifetime": int(self.claim_seconds * 1000)}
+
     async def _page(self, mailing_id: str, after: int) -> list[RecipientOutcome]:
         parameters = {"mailing": mailing_id, "after": after, "size": _BATCH}
         rows = await self._database.read(lambda connection: connection.execute(sql.OUTCOMES, parameters).all())
@@ -169,7 +174,8 @@ class Ledger:
         await self._database.write(lambda connection: connection.execute(ready))
         return stored
 
-    async def _discard(self, mailing_id: str) -> None:
+    async def discard(self, mailing_id: str) -> None:
+        """Forget a mailing and its recipients. Nothing happens if there is none with this id."""
         statement = delete(mailing_table).where(mailing_table.c.id == mailing_id)
         await self._database.write(lambda connection: connection.execute(statement))
 

@@ -6,30 +6,19 @@ Nothing here is async: reading a large file is work for the CPU, to be done in a
 from __future__ import annotations
 
 import csv
-import io
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol, cast
 
-from celeriac.core.errors import RecipientsInvalid
-from celeriac.jobs.email.faults import Addresses, Faults, is_usable, shortened, too_long, why_unusable
+from celeriac.jobs.email.faults import Addresses, Faults, invalid, is_usable, shortened, too_long, why_unusable
 from celeriac.jobs.email.model import Recipient
+from celeriac.jobs.email.upload import text_lines
 
 _DELIMITERS = (",", ";", "\t")
-_MAX_LINE = 1_000_000
 _MAX_DEPTH = 5
 _INT64 = range(-(2**63), 2**63)
 _NOT_IN_A_NAME = re.compile(r"\W+")
-
-#: How files begin that are often taken for CSV, and what they are.
-_NOT_CSV = {
-    b"PK\x03\x04": "an Excel or OpenDocument file; save it as CSV UTF-8",
-    b"\xd0\xcf\x11\xe0": "an old Excel file; save it as CSV UTF-8",
-    b"\xff\xfe": "UTF-16; save it as CSV UTF-8",
-    b"\xfe\xff": "UTF-16; save it as CSV UTF-8",
-    b"%PDF": "a PDF",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,16 +60,16 @@ class CsvRecipients:
             RecipientsInvalid: the file is no CSV, or its header cannot be used.
         """
         self._limits = limits
-        self._lines = _lines(stream)
+        self._lines = text_lines(stream)
         header = next(self._lines, "")
         if not header.strip():
-            raise _invalid(1, None, "the first row is empty; it must name the columns, one of them email")
+            raise invalid(1, None, "the first row is empty; it must name the columns, one of them email")
         delimiter = max(_DELIMITERS, key=header.count)
         self._rows = csv.reader(_chain(header, self._lines), delimiter=delimiter, strict=True)
         try:
             names = next(self._rows)
         except csv.Error as error:
-            raise _invalid(1, None, _explained(error)) from None
+            raise invalid(1, None, _explained(error)) from None
         self._names = _variables(names, limits)
         self._email = self._names.index("email")
 
@@ -220,21 +209,21 @@ def _fault_in(value: Any, limits: Limits, depth: int) -> str | None:
 def _variables(names: list[str], limits: Limits) -> list[str]:
     """The variables that the header's names stand for."""
     if len(names) > limits.columns:
-        raise _invalid(1, None, f"has {len(names):,} columns; at most {limits.columns:,} are allowed")
+        raise invalid(1, None, f"has {len(names):,} columns; at most {limits.columns:,} are allowed")
     variables = dict[str, str]()
     for number, name in enumerate(names, start=1):
         if len(name) > limits.field:
-            raise _invalid(1, str(number), too_long(len(name), limits.field))
+            raise invalid(1, str(number), too_long(len(name), limits.field))
         if not is_usable(name):
-            raise _invalid(1, str(number), why_unusable(name))
+            raise invalid(1, str(number), why_unusable(name))
         variable = _variable(name.strip())
         if not variable:
-            raise _invalid(1, str(number), "has no name; name the column, or remove it")
+            raise invalid(1, str(number), "has no name; name the column, or remove it")
         if variable in variables:
-            raise _invalid(1, name, f"means the variable {variable}, as does {variables[variable]}; rename one of them")
+            raise invalid(1, name, f"means the variable {variable}, as does {variables[variable]}; rename one of them")
         variables[variable] = name
     if "email" not in variables:
-        raise _invalid(1, None, f"no column is called email; there are: {', '.join(map(shortened, names))}")
+        raise invalid(1, None, f"no column is called email; there are: {', '.join(map(shortened, names))}")
     return list(variables)
 
 
@@ -243,46 +232,6 @@ def _variable(name: str) -> str:
         return "email"
     variable = _NOT_IN_A_NAME.sub("_", name)
     return f"_{variable}" if variable[:1].isdigit() else variable
-
-
-def _lines(stream: BinaryIO) -> Iterator[str]:
-    """The lines of the file. Bytes that are not UTF-8 become lone surrogates, and are found where they are.
-
-    Raises:
-        RecipientsInvalid: the file is not text, or a line is too long.
-    """
-    beginning = stream.read(4)
-    for magic, what in _NOT_CSV.items():
-        if beginning.startswith(magic):
-            raise _invalid(None, None, f"the file is {what}")
-    text = io.TextIOWrapper(
-        cast(Any, _Rest(beginning, stream)), encoding="utf-8-sig", errors="surrogateescape", newline=""
-    )
-    number = 0
-    while line := text.readline(_MAX_LINE):
-        number += 1
-        if len(line) == _MAX_LINE and not line.endswith(("\n", "\r")):
-            raise _invalid(None, None, f"line {number} is longer than {_MAX_LINE:,} characters; is this a CSV file?")
-        yield line
-
-
-class _Rest(io.RawIOBase):
-    """A stream with some bytes put back in front; closing it leaves the stream open."""
-
-    def __init__(self, beginning: bytes, stream: BinaryIO) -> None:
-        self._beginning = beginning
-        self._stream = stream
-
-    def readable(self) -> bool:
-        return True
-
-    def read1(self, size: int = -1) -> bytes:
-        if self._beginning:
-            beginning, self._beginning = self._beginning, b""
-            return beginning
-        return self._stream.read(size)
-
-    read = read1
 
 
 def _chain(first: str, others: Iterator[str]) -> Iterator[str]:
@@ -296,7 +245,3 @@ def _explained(error: csv.Error) -> str:
     if "expected after" in str(error):
         return 'there is text after a closing quote; a quote inside a value is written twice ("")'
     return f"cannot be read: {error}"
-
-
-def _invalid(row: int | None, column: str | None, message: str) -> RecipientsInvalid:
-    return RecipientsInvalid([{"row": row, "column": column, "message": message}])

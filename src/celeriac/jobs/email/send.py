@@ -13,13 +13,9 @@ from celeriac.jobs.email.ledger import Ledger
 from celeriac.jobs.email.model import Mailing, OpenRecipient, Outcome, PermanentFailure, Sent, TransientFailure
 from celeriac.jobs.email.prepare import Prepared, Preparer
 from celeriac.jobs.email.smtp import SmtpSession
-from celeriac.jobs.email.statements import CLAIM_SECONDS
 
 # Rendered ahead of sending. Few, since a message may have megabytes.
 _AHEAD = 20
-_RENEW_SECONDS = CLAIM_SECONDS / 3
-# For recipients in the hand of another sender, which sends at the same time or has died: either way its claim ends.
-_PATIENCE_SECONDS = 2 * CLAIM_SECONDS
 _BROKEN_IN_A_ROW = 3
 _PROGRESS_SECONDS = 0.5
 
@@ -107,7 +103,8 @@ class _Chunk:
         return ChunkOutcome(sent=self._sent, failed=self._failed, deferred=deferred, reason=self._reason)
 
     async def _send_all(self) -> None:
-        patient_until = time.monotonic() + _PATIENCE_SECONDS
+        # Other senders' claims end: by an outcome, or because the sender has died.
+        patient_until = time.monotonic() + 2 * self._ledger.claim_seconds
         while not self._stopped and (todo := [r for r in await self._open() if r.position not in self._tried]):
             free = [recipient for recipient in todo if recipient.held_ms <= 0]
             for start in range(0, len(free), _AHEAD):
@@ -171,7 +168,7 @@ class _Chunk:
             self._session.send(self._preparer.envelope_sender, prepared.to, message, utf8=prepared.utf8)
         )
         try:
-            while not (await asyncio.wait({sending}, timeout=_RENEW_SECONDS))[0]:
+            while not (await asyncio.wait({sending}, timeout=self._ledger.claim_seconds / 3))[0]:
                 await self._ledger.renew(self._mailing_id, prepared.recipient.position, self._claim)
             return sending.result()
         finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Select,
     String,
@@ -24,9 +25,6 @@ from celeriac.database.clock import now_ms
 from celeriac.jobs.email.model import Status
 from celeriac.jobs.email.tables import recipient_table
 
-#: How long a claim holds unless it is renewed, in seconds.
-CLAIM_SECONDS = 10.0
-
 _r = recipient_table.c
 _here = and_(_r.mailing_id == bindparam("mailing"), _r.position == bindparam("at"))
 _range = and_(_r.mailing_id == bindparam("mailing"), _r.position.between(bindparam("first"), bindparam("last")))
@@ -34,9 +32,9 @@ _open = _r.status.in_((Status.PENDING, Status.SENDING))
 _free: ColumnElement[bool] = or_(
     _r.status == Status.PENDING, and_(_r.status == Status.SENDING, _r.claim_expires_at <= now_ms())
 )
-_claim_end = now_ms() + int(CLAIM_SECONDS * 1000)
+_claim_end = now_ms() + bindparam("lifetime", type_=BigInteger())  # milliseconds
 
-#: Parameters: mailing, at, by (the claim), message.
+#: Parameters: mailing, at, by (the claim), lifetime, message.
 CLAIM: Update = (
     update(recipient_table)
     .where(_here, _free)
@@ -50,7 +48,7 @@ CLAIM: Update = (
     )
 )
 
-#: Parameters: mailing, at, by.
+#: Parameters: mailing, at, by, lifetime.
 RENEW: Update = update(recipient_table).where(_here, _r.claim == bindparam("by")).values(claim_expires_at=_claim_end)
 
 _record = update(recipient_table).values(
