@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import secrets
 import socket
+from collections.abc import Collection
 
 from celeriac.core.errors import ConfigurationError, ResourceBusy
 
@@ -29,25 +30,25 @@ def is_free(host: str, port: int) -> bool:
     return True
 
 
-def claim(host: str, port: int, option: str) -> int:
-    """The port to listen on: `port` itself, or a free one if it is 0.
+def claim(host: str, port: int, option: str, *, reserved: Collection[int] = ()) -> int:
+    """The port to listen on: `port` itself, or a free one if it is 0; `reserved` ones are about to be in use.
 
     Raises:
         ResourceBusy: the port is in use; names `option`, with which another can be chosen.
         ConfigurationError: `host` is no address of this machine, or the port needs a privilege.
     """
     if port == 0:
-        return free_port(host)
-    if not is_free(host, port):
+        return free_port(host, reserved=reserved)
+    if port in reserved or not is_free(host, port):
         raise ResourceBusy(f"port {port} is in use; choose another with {option} N, or {option} 0 for a free one")
     return port
 
 
-def free_port(host: str = "127.0.0.1") -> int:
-    """A random port on which nobody listens, outside the range of ephemeral ports."""
+def free_port(host: str = "127.0.0.1", *, reserved: Collection[int] = ()) -> int:
+    """A random port on which nobody listens, outside the range of ephemeral ports and none of `reserved`."""
     for _ in range(_ATTEMPTS):
         port = secrets.choice(_LASTING_PORTS)
-        if is_free(host, port):
+        if port not in reserved and is_free(host, port):
             return port
     raise ResourceBusy(f"no free port found between {_LASTING_PORTS.start} and {_LASTING_PORTS.stop}")
 

@@ -44,11 +44,13 @@ async def run_stack(settings: Settings, options: StackOptions, stream: TextIO, *
     since = time.monotonic() if since is None else since
     settings.check_exposure()
     with _claimed(settings.data_dir.absolute()) as directory:
-        settings = _with_ports(settings, options)
         broker = EmbeddedValkey(directory) if settings.broker_url is None else None
+        reserved: set[int] = set()
         if broker is not None:
             endpoint = await broker.prepare()
             settings = settings.model_copy(update={"broker_url": SecretStr(endpoint.url)})
+            reserved.add(endpoint.port)
+        settings = _with_ports(settings, options, reserved)
         children = [broker_child(broker)] if broker is not None else []
         children += celeriac_children(settings, options)
         supervisor = Supervisor(children, LogWriter(stream, [child.name for child in children]))
@@ -74,11 +76,12 @@ def _claimed(directory: Path) -> Generator[Path]:
         yield directory
 
 
-def _with_ports(settings: Settings, options: StackOptions) -> Settings:
-    ports = {"port": claim(settings.host, settings.port, "--port")}
-    if options.flower:
-        ports["flower_port"] = claim(settings.host, settings.flower_port, "--flower-port")
-    return settings.model_copy(update=ports)
+def _with_ports(settings: Settings, options: StackOptions, reserved: set[int]) -> Settings:
+    api = claim(settings.host, settings.port, "--port", reserved=reserved)
+    if not options.flower:
+        return settings.model_copy(update={"port": api})
+    flower = claim(settings.host, settings.flower_port, "--flower-port", reserved={*reserved, api})
+    return settings.model_copy(update={"port": api, "flower_port": flower})
 
 
 def _addresses(settings: Settings, options: StackOptions) -> dict[str, str | None]:

@@ -84,6 +84,12 @@ def test_a_taken_port_is_named(tmp_path: Path, taken_port: int, command: str, op
     _assert_refused(done, ExitCode.BUSY, rf"port {taken_port} is in use; choose another with {option} N, or {option} 0")
 
 
+def test_one_port_for_two_servers_is_named(tmp_path: Path) -> None:
+    port = str(free_port())
+    done = _celeriac("up", "--port", port, "--flower-port", port, cwd=tmp_path)
+    _assert_refused(done, ExitCode.BUSY, rf"port {port} is in use; choose another with --flower-port N")
+
+
 def test_a_data_directory_that_is_in_use_names_the_pid(tmp_path: Path) -> None:
     with FileLock(tmp_path / "lock") as lock:
         lock.acquire()

@@ -138,6 +138,20 @@ async def test_a_killed_child_comes_back_and_the_others_stay(stack: Stack) -> No
         assert is_alive(beta)
 
 
+async def test_what_a_dead_child_has_started_goes_with_it(stack: Stack) -> None:
+    parent = (
+        "import os, signal, subprocess\n"
+        "print('started', subprocess.Popen(['sleep', '300']).pid)\n"
+        "print('up', os.getpid(), flush=True)\n"
+        "signal.pause()"
+    )
+    async with stack(alpha=parent) as program:
+        grandchild = int((await program.printed(r"alpha +\| started (\d+)"))[1])
+        assert is_alive(grandchild)
+        os.kill(_pid(program, "alpha"), signal.SIGKILL)
+        await eventually(lambda: not is_alive(grandchild), "the grandchild is gone")
+
+
 async def test_the_delay_doubles_up_to_its_limit(stack: Stack) -> None:
     async with stack() as program:
         for delay in ("0.05", "0.1", "0.2", "0.4", "0.4"):

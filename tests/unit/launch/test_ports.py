@@ -30,6 +30,14 @@ def test_zero_chooses_a_port_that_can_be_listened_on() -> None:
         assert not ports.is_free("127.0.0.1", port)
 
 
+def test_a_reserved_port_is_as_good_as_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = ports.free_port(), ports.free_port()
+    with pytest.raises(ResourceBusy, match=f"port {first} is in use"):
+        ports.claim("127.0.0.1", first, "--port", reserved={first})
+    monkeypatch.setattr(ports, "_LASTING_PORTS", (first, second))
+    assert ports.claim("127.0.0.1", 0, "--port", reserved={first}) == second
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's range of ephemeral ports")
 def test_chosen_ports_are_never_given_to_outgoing_connections() -> None:
     lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
