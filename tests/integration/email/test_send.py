@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from celeriac.database.engine import Database
 from celeriac.jobs.email.ledger import Ledger
 from celeriac.jobs.email.model import Counts, Recipient, Status, TransientFailure
 from celeriac.jobs.email.prepare import Preparer
@@ -191,21 +192,23 @@ async def test_senders_on_the_same_range_share_it_without_a_duplicate(ledger: Le
 
 
 async def test_a_claim_is_renewed_while_the_server_keeps_a_sender_waiting(
-    ledger: Ledger, sink: MailSink, monkeypatch: pytest.MonkeyPatch
+    database: Database, sink: MailSink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("celeriac.jobs.email.send._RENEW_SECONDS", 0.01)
+    ledger = Ledger(database, claim_seconds=0.3)
     mailing = await stored_mailing(ledger, 1)
     sink.pause()
-    renewals = asyncio.Event()
+    renewed = asyncio.Semaphore(0)
     renew = ledger.renew
 
     async def watched(mailing_id: str, position: int, claim: str) -> None:
         await renew(mailing_id, position, claim)
-        renewals.set()
+        renewed.release()
 
     monkeypatch.setattr(ledger, "renew", watched)
     run = asyncio.create_task(send(ledger, mailing, sink.url))
-    await asyncio.wait_for(renewals.wait(), 10)
+    async with asyncio.timeout(20):
+        for _ in range(5):  # by then the claim would have expired
+            await renewed.acquire()
     (recipient,) = await ledger.open_recipients(mailing.id, *EVERY_POSITION)
     assert recipient.held_ms > 0
     sink.resume()
