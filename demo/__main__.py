@@ -25,7 +25,8 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     except DemoFailed as error:
-        console.print(f"[red]the demo failed:[/] {error}")
+        console.print("[red]the demo failed:[/]", end=" ")
+        console.print(str(error), markup=False, soft_wrap=True)
         return 1
     if options.json:
         print(json.dumps(outcome.as_dict()))

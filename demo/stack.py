@@ -55,6 +55,8 @@ async def running_stack(directory: Path, smtp_url: str, console: Console) -> Asy
                 stack = await _ready(process, data / "stack.json", log)
             console.print(f"Valkey, API, worker, beat and Flower are ready after {time.monotonic() - began:.1f} s")
             yield stack
+        except DemoFailed as error:
+            raise DemoFailed(f"{error}\n{_tail(log)}") from None
         finally:
             await _stop(process, console)
 
@@ -63,11 +65,15 @@ async def _ready(process: asyncio.subprocess.Process, address_file: Path, log: P
     give_up = time.monotonic() + _START_TIMEOUT
     while not address_file.exists():
         if process.returncode is not None or time.monotonic() > give_up:
-            tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
-            raise DemoFailed(f"the stack did not become ready; its log ends with\n{tail}")
+            raise DemoFailed("the stack did not become ready")
         await asyncio.sleep(0.05)
     addresses = json.loads(address_file.read_text())
     return Stack(addresses["api"], addresses["flower"], log)
+
+
+def _tail(log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines()[-20:]
+    return "\n".join(["the log of the stack ends with", *lines])
 
 
 async def _stop(process: asyncio.subprocess.Process, console: Console) -> None:

@@ -11,12 +11,12 @@ from fastapi import APIRouter, Depends, FastAPI
 from starlette.exceptions import HTTPException
 
 import celeriac
-from celeriac.application import Celeriac
 from celeriac.http.auth import LoopbackOnly, require_api_key
 from celeriac.http.health import add_health_routes
+from celeriac.http.mailings import create_email_router
 from celeriac.http.problems import answer_with_problem, responses
 from celeriac.settings import Settings, load_settings
-from celeriac.worker import create_app
+from celeriac.worker import BuiltIn, compose
 
 
 def create_api(settings: Settings | None = None) -> FastAPI:
@@ -27,14 +27,15 @@ def create_api(settings: Settings | None = None) -> FastAPI:
     """
     settings = settings or load_settings()
     settings.check_exposure()
-    app = create_app(settings)
-    api = FastAPI(title="Celeriac", version=celeriac.__version__, lifespan=app.lifespan)
-    include(api, app)
+    built_in = compose(settings)
+    api = FastAPI(title="Celeriac", version=celeriac.__version__, lifespan=built_in.app.lifespan)
+    include(api, built_in)
     return api
 
 
-def include(api: FastAPI, app: Celeriac) -> None:
-    """Put everything `app` offers over HTTP into `api`, behind API keys if there are any, else on this machine only."""
+def include(api: FastAPI, built_in: BuiltIn) -> None:
+    """Put everything that is built in into `api`, behind API keys if there are any, else on this machine only."""
+    app = built_in.app
     for fault in (HTTPException, Exception):
         api.add_exception_handler(fault, answer_with_problem)
     keys = app.settings.named_api_keys()
@@ -47,3 +48,4 @@ def include(api: FastAPI, app: Celeriac) -> None:
     add_health_routes(health, app)
     api.include_router(health)
     api.include_router(app.router(**guarded), prefix="/jobs")
+    api.include_router(create_email_router(app, built_in.email, **guarded), prefix="/email")

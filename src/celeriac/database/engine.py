@@ -45,6 +45,7 @@ class Database:
         """
         self._url = parse_database_url(url)
         self._engine = _engine(self._url)
+        self._is_migrated = False
 
     def __repr__(self) -> str:
         return f"Database({shown(self._url)!r})"
@@ -58,6 +59,7 @@ class Database:
         Raises:
             DatabaseUnavailable: no connection could be had, or it broke.
         """
+        await self.ensure_schema()
         return await self._engine.run(function, write=False)
 
     async def write(self, function: Callable[[Connection], T]) -> T:
@@ -68,20 +70,27 @@ class Database:
         Raises:
             DatabaseUnavailable: no connection could be had, it broke, or SQLite stayed locked for 10 seconds.
         """
+        await self.ensure_schema()
         return await self._engine.run(function, write=True)
 
     async def ensure_schema(self) -> None:
         """Bring the schema up to date, by any number of processes at the same time. One query if it already is.
 
+        The first use of the database does so by itself.
+
         Raises:
             ConfigurationError: a newer version of Celeriac has migrated this database.
             DatabaseUnavailable: no connection could be had.
         """
-        if await self.read(current_revision) != HEAD:
-            await self.write(upgrade)
+        if self._is_migrated:
+            return
+        if await self._engine.run(current_revision, write=False) != HEAD:
+            await self._engine.run(upgrade, write=True)
+        self._is_migrated = True
 
     async def dispose(self) -> None:
         """Close the connections of this process. The next use opens new ones."""
+        self._is_migrated = False
         await self._engine.dispose()
 
 

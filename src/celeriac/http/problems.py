@@ -16,8 +16,11 @@ from starlette.exceptions import HTTPException
 from celeriac.core.errors import (
     BrokerUnavailable,
     CeleriacError,
+    DatabaseUnavailable,
     IdempotencyConflict,
     InvalidArguments,
+    RecipientsInvalid,
+    TemplateInvalid,
     UnknownJob,
     UnknownTask,
     WrongState,
@@ -32,6 +35,7 @@ _STATUS: dict[type[CeleriacError], int] = {
     IdempotencyConflict: 409,
     WrongState: 409,
     BrokerUnavailable: 503,
+    DatabaseUnavailable: 503,
 }
 
 #: A hostile body can have a fault in every byte; so many of them are shown, each cut to this length.
@@ -111,6 +115,11 @@ def as_problem(error: Exception) -> ProblemResponse | None:
         return _invalid("invalid-arguments", [{**fault, "loc": ["body", *fault["loc"]]} for fault in error.errors])
     if isinstance(error, RequestValidationError):
         return _invalid("invalid-request", error.errors())
+    if isinstance(error, RecipientsInvalid):
+        return problem(422, "recipients-invalid", str(error), errors=error.faults)
+    if isinstance(error, TemplateInvalid):
+        fault = {"template": error.template, "line": error.line, "message": error.fault}
+        return problem(422, "template-invalid", str(error), errors=[fault])
     if isinstance(error, HTTPException):
         return _of_http(error)
     for known, status in _STATUS.items():

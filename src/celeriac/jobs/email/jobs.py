@@ -41,14 +41,15 @@ class MailingOutcome:
 
 @dataclass(frozen=True, slots=True)
 class EmailJobs:
-    """The family as the composition roots hold it."""
+    """The family as the composition roots hold it. `server` may raise ConfigurationError."""
 
     ledger: Ledger
     mailing: Job[[str], MailingOutcome]
+    server: Callable[[], SmtpServer]
 
 
 def register(app: JobApp, ledger: Ledger, server: Callable[[], SmtpServer]) -> EmailJobs:
-    """Add the email jobs to `app`. `server` is asked when mail is about to be sent, and may raise ConfigurationError."""
+    """Add the email jobs to `app`. `server` is asked for the mail server when mail is about to be sent."""
 
     @app.job(name="celeriac.email.chunk", retry=_RETRY)
     async def chunk(job: JobContext, mailing_id: str, first: int, last: int) -> ChunkOutcome:
@@ -80,4 +81,4 @@ def register(app: JobApp, ledger: Ledger, server: Callable[[], SmtpServer]) -> E
             )
         return MailingOutcome(recipients=counts.total, sent=counts.sent, failed=counts.failed)
 
-    return EmailJobs(ledger, mailing)
+    return EmailJobs(ledger, mailing, server)

@@ -1,76 +1,84 @@
-"""Accepting a mailing: everything that can be wrong with it is found now, before anything is sent."""
+"""Accepting a mailing: all of it is checked and stored, or nothing of it is sent."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
-from celeriac.core.errors import InvalidArguments, TemplateInvalid
+from celeriac.client.client import EnqueueOptions, JobClient
+from celeriac.core.errors import IdempotencyConflict, TemplateInvalid
+from celeriac.core.ids import new_id
 from celeriac.core.interrupt import run_with_deadline
-from celeriac.jobs.email.address import parse_sender
-from celeriac.jobs.email.ledger import Ledger
-from celeriac.jobs.email.message import MessageBuilder
+from celeriac.jobs.email.jobs import EmailJobs
 from celeriac.jobs.email.model import Mailing, Recipient
 from celeriac.jobs.email.recipients import Recipients
 from celeriac.jobs.email.templates import MailTemplates
 
 T = TypeVar("T")
 
+#: Seconds that compiling the templates, or rendering one mail, may take. Usual are some milliseconds.
 _TEMPLATE_SECONDS = 5.0
 
 
-async def submit_mailing(ledger: Ledger, mailing: Mailing, recipients: Recipients) -> int:
-    """Check a mailing and its recipients and store them; returns the number of recipients.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """What was submitted. `fingerprint` (hexadecimal) tells one submission from another under an idempotency key."""
 
-    The templates are compared with the recipients' variables and, as a trial, rendered for the first one. The
-    work is done in threads; the event loop goes on.
+    sender: str
+    subject: str
+    text: str | None
+    html: str | None
+    list_unsubscribe: str | None
+    recipients: Recipients
+    fingerprint: str
+
+
+async def submit(client: JobClient, jobs: EmailJobs, submission: Submission, *, idempotency_key: str | None) -> str:
+    """Check and store a mailing, enqueue its job, and return the job's id, which is the mailing's too.
 
     Raises:
-        InvalidArguments: the sender or the List-Unsubscribe header cannot be used.
-        TemplateInvalid: names the template, the line and the fault.
-        RecipientsInvalid: names rows, columns and faults.
-        IdempotencyConflict: there is a mailing with this id.
-        DatabaseUnavailable: nothing was stored.
+        TemplateInvalid, RecipientsInvalid: name what to change.
+        IdempotencyConflict: the key was used before, for another mailing.
+        DatabaseUnavailable: nothing was accepted.
+        BrokerUnavailable: whether it was accepted is not known; the same request with the same key tells.
     """
-    _check_headers(mailing)
-    templates = await asyncio.to_thread(_in_time, lambda: _compiled(mailing))
+    mailing = Mailing(
+        id=new_id(),
+        sender=submission.sender,
+        subject=submission.subject,
+        text=submission.text,
+        html=submission.html,
+        list_unsubscribe=submission.list_unsubscribe,
+    )
+    await jobs.ledger.create(mailing, _checked_recipients(mailing, submission.recipients))
+    options = EnqueueOptions(job_id=mailing.id, idempotency_key=idempotency_key, fingerprint=submission.fingerprint)
+    try:
+        job_id = await client.enqueue(jobs.mailing.call(mailing.id), options)
+    except IdempotencyConflict:
+        await jobs.ledger.discard(mailing.id)
+        raise
+    if job_id != mailing.id:  # the same request came before, and its mailing is under way
+        await jobs.ledger.discard(mailing.id)
+    return job_id
+
+
+def _checked_recipients(mailing: Mailing, recipients: Recipients) -> Iterator[Recipient]:
+    """The recipients, after the templates have been found to fit them. Runs in the ledger's thread, not in the loop."""
+    templates = _bounded(partial(MailTemplates, subject=mailing.subject, text=mailing.text, html=mailing.html))
     if recipients.columns is not None:
         templates.check_columns(recipients.columns)
-    return await ledger.create(mailing, _after_a_trial(templates, recipients))
-
-
-def _check_headers(mailing: Mailing) -> None:
-    try:
-        sender = parse_sender(mailing.sender)
-    except ValueError as error:
-        raise _invalid("sender", error) from None
-    try:
-        MessageBuilder(sender, mailing.list_unsubscribe)
-    except ValueError as error:
-        raise _invalid("list_unsubscribe", error) from None
-
-
-def _invalid(field: str, error: ValueError) -> InvalidArguments:
-    return InvalidArguments("celeriac.email.mailing", [{"loc": (field,), "msg": str(error), "type": "value_error"}])
-
-
-def _compiled(mailing: Mailing) -> MailTemplates:
-    return MailTemplates(subject=mailing.subject, text=mailing.text, html=mailing.html)
-
-
-def _after_a_trial(templates: MailTemplates, recipients: Recipients) -> Iterator[Recipient]:
     tried = False
-    for recipient in recipients.read(templates.required - {"email"}):
+    for recipient in recipients.read(templates.required):
         if not tried:
-            variables = {**recipient.variables, "email": recipient.address}
-            _in_time(lambda variables=variables: templates.render(variables))
+            _bounded(partial(templates.render, {**recipient.variables, "email": recipient.address}))
             tried = True
         yield recipient
 
 
-def _in_time(function: Callable[[], T]) -> T:
+def _bounded(work: Callable[[], T]) -> T:
     try:
-        return run_with_deadline(function, _TEMPLATE_SECONDS)
-    except TimeoutError as error:
-        raise TemplateInvalid("mail", None, str(error)) from None
+        return run_with_deadline(work, _TEMPLATE_SECONDS)
+    except TimeoutError:
+        raise TemplateInvalid("mail", None, f"takes more than {_TEMPLATE_SECONDS:g} s for one recipient") from None

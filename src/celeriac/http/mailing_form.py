@@ -1,0 +1,145 @@
+"""Reading a submitted mailing: a form with a CSV file, or JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any, BinaryIO, TypeVar, cast
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.datastructures import UploadFile
+
+from celeriac.http.problems import ProblemError
+from celeriac.http.route import BodyTooLarge
+from celeriac.jobs.email.address import parse_sender
+from celeriac.jobs.email.recipients import CsvRecipients, JsonRecipients
+from celeriac.jobs.email.submission import Submission
+from celeriac.settings import Settings
+
+
+class MailingText(BaseModel):
+    """What all recipients of a mailing have in common."""
+
+    model_config = ConfigDict(extra="forbid", title="Mailing")
+
+    subject: str = Field(min_length=1, description="A Jinja template")
+    text: str | None = Field(default=None, description="A Jinja template of the plain text")
+    html: str | None = Field(default=None, description="A Jinja template of the HTML; values are escaped")
+    sender: str | None = Field(default=None, description="`address` or `Name <address>`; by default the server's")
+    list_unsubscribe: str | None = Field(default=None, description="The List-Unsubscribe header (RFC 2369)")
+
+
+class MailingJson(MailingText):
+    """A mailing as JSON."""
+
+    recipients: list[dict[str, Any]] = Field(
+        description="Objects with `email`; their other members are variables of the templates"
+    )
+
+
+def openapi_body() -> dict[str, Any]:
+    """The request body for OpenAPI: one operation, two media types."""
+    form = MailingText.model_json_schema()
+    form["properties"]["recipients"] = {
+        "type": "string",
+        "format": "binary",
+        "description": "CSV, UTF-8, with a header row; one column is `email`, the others are variables",
+    }
+    form["required"] = ["subject", "recipients"]
+    content = {
+        "multipart/form-data": {"schema": form},
+        "application/json": {"schema": MailingJson.model_json_schema()},
+    }
+    return {"requestBody": {"required": True, "content": content}}
+
+
+M = TypeVar("M", bound=MailingText)
+
+
+@asynccontextmanager
+async def read_submission(request: Request, settings: Settings) -> AsyncGenerator[Submission]:
+    """The submission in `request`; its file stays open while inside.
+
+    Raises:
+        RequestValidationError, ProblemError, RecipientsInvalid: name what to change.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/json":
+        yield await _from_json(request, settings)
+    elif kind == "multipart/form-data":
+        async with request.form(max_files=1, max_fields=len(MailingText.model_fields)) as form:
+            yield await _from_form(dict(form.multi_items()), settings)
+    else:
+        detail = "send multipart/form-data with a CSV file `recipients`, or application/json"
+        raise ProblemError(415, "unsupported-media-type", detail)
+
+
+async def _from_json(request: Request, settings: Settings) -> Submission:
+    body = await request.body()
+    if len(body) > settings.max_body_bytes:  # larger lists come as CSV, which is read in a thread and in pieces
+        raise BodyTooLarge(settings.max_body_bytes)
+    mailing = _validated(MailingJson, await request.json())
+    return _submission(mailing, JsonRecipients(mailing.recipients), hashlib.sha256(body).hexdigest(), settings)
+
+
+async def _from_form(fields: dict[str, Any], settings: Settings) -> Submission:
+    upload = fields.pop("recipients", None)
+    if not isinstance(upload, UploadFile):
+        raise _missing_file()
+    mailing = _validated(MailingText, fields)
+    file = upload.file
+    digest = hashlib.sha256(mailing.model_dump_json().encode())
+    digest.update(await asyncio.to_thread(_digest_of, file))
+    recipients = await asyncio.to_thread(CsvRecipients, file)
+    return _submission(mailing, recipients, digest.hexdigest(), settings)
+
+
+def _submission(
+    mailing: MailingText, recipients: CsvRecipients | JsonRecipients, fingerprint: str, settings: Settings
+) -> Submission:
+    sender = mailing.sender or settings.mail_from
+    try:
+        parse_sender(sender)
+    except ValueError as error:
+        raise _invalid("sender", str(error)) from None
+    if mailing.list_unsubscribe is not None and not _is_header_value(mailing.list_unsubscribe):
+        raise _invalid("list_unsubscribe", "must be one line of at most 900 ASCII characters")
+    return Submission(
+        sender=sender,
+        subject=mailing.subject,
+        text=mailing.text,
+        html=mailing.html,
+        list_unsubscribe=mailing.list_unsubscribe,
+        recipients=recipients,
+        fingerprint=fingerprint,
+    )
+
+
+def _validated(model: type[M], value: Any) -> M:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors(include_url=False)]
+        raise RequestValidationError(faults) from None
+
+
+def _digest_of(file: BinaryIO) -> bytes:
+    digest = hashlib.file_digest(cast(Any, file), "sha256").digest()
+    file.seek(0)
+    return digest
+
+
+def _is_header_value(text: str) -> bool:
+    return text.isascii() and text.isprintable() and len(text) <= 900
+
+
+def _missing_file() -> RequestValidationError:
+    return _invalid("recipients", "a CSV file is needed here, sent as a file and not as text")
+
+
+def _invalid(field: str, message: str) -> RequestValidationError:
+    return RequestValidationError([{"loc": ("body", field), "msg": message, "type": "value_error"}])

@@ -1,0 +1,111 @@
+"""The mailing resource: submit one, look at it, export what became of each recipient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, Field
+
+from celeriac.core.errors import ConfigurationError, UnknownJob
+from celeriac.core.ids import is_valid_id
+from celeriac.engine.app import JobApp
+from celeriac.http.auth import caller
+from celeriac.http.jobs import IdempotencyKey, JobId, location
+from celeriac.http.mailing_form import openapi_body, read_submission
+from celeriac.http.models import JobView, view
+from celeriac.http.problems import ProblemError, responses
+from celeriac.http.route import bounded_route
+from celeriac.jobs.email.jobs import EmailJobs
+from celeriac.jobs.email.outcome_csv import outcome_csv
+from celeriac.jobs.email.submission import submit
+
+
+class MailingView(BaseModel):
+    """A mailing and how far it is. Its job, at `/jobs/{id}`, says whether it is under way."""
+
+    id: str
+    sender: str
+    subject: str = Field(description="The template, not rendered")
+    recipients: int
+    sent: int
+    failed: int
+    open: int = Field(description="Recipients without a final outcome")
+
+
+def create_email_router(app: JobApp, jobs: EmailJobs, **options: Any) -> APIRouter:
+    """The mailing API, to include under a prefix such as `/email`. `options` are `fastapi.APIRouter`'s."""
+    options.setdefault("tags", ["email"])
+    router = APIRouter(route_class=bounded_route(app.settings.max_upload_bytes), **options)
+    _add_submit(router, app, jobs)
+    _add_reading(router, jobs)
+    return router
+
+
+def _add_submit(router: APIRouter, app: JobApp, jobs: EmailJobs) -> None:
+    @router.post(
+        "/mailings",
+        status_code=202,
+        response_model=JobView,
+        summary="Submit a mailing",
+        openapi_extra=openapi_body(),
+        responses=responses(400, 409, 413, 415, 422, 503),
+    )
+    async def submit_mailing(request: Request, response: Response, idempotency_key: IdempotencyKey = None) -> Any:
+        """Send one mail to each recipient, written from Jinja templates.
+
+        Everything is checked first; a fault in a template, a row or an address is answered with 422, and nothing is
+        sent. The answer is the mailing's job, to be followed at `/jobs/{id}/events`.
+        """
+        _require_mail_server(jobs)
+        key = f"{caller(request)}:{idempotency_key}" if idempotency_key is not None else None
+        async with read_submission(request, app.settings) as submission:
+            job_id = await submit(app.client, jobs, submission, idempotency_key=key)
+        response.headers["Location"] = location(request, app, job_id)
+        return view(await app.client.get(job_id))
+
+
+def _add_reading(router: APIRouter, jobs: EmailJobs) -> None:
+    @router.get("/mailings/{job_id}", response_model=MailingView, summary="A mailing", responses=responses(404, 503))
+    async def show_mailing(job_id: JobId) -> Any:
+        mailing = await jobs.ledger.mailing(_checked(job_id))
+        counts = await jobs.ledger.counts(job_id)
+        return MailingView(
+            id=job_id,
+            sender=mailing.sender,
+            subject=mailing.subject,
+            recipients=counts.total,
+            sent=counts.sent,
+            failed=counts.failed,
+            open=counts.total - counts.finished,
+        )
+
+    @router.get(
+        "/mailings/{job_id}/recipients.csv",
+        summary="What became of each recipient",
+        response_class=StreamingResponse,
+        responses={200: {"content": {"text/csv": {}}}, **responses(404, 503)},
+    )
+    async def export_recipients(job_id: JobId) -> StreamingResponse:
+        """One row per recipient: row, email, status, attempts, code, error, message_id."""
+        await jobs.ledger.mailing(_checked(job_id))
+        disposition = f'attachment; filename="mailing-{job_id}.csv"'
+        return StreamingResponse(
+            outcome_csv(jobs.ledger.outcomes(job_id)),
+            media_type="text/csv; charset=utf-8",
+            headers={"Content-Disposition": disposition},
+        )
+
+
+def _require_mail_server(jobs: EmailJobs) -> None:
+    try:
+        jobs.server()
+    except ConfigurationError as error:
+        raise ProblemError(503, "mail-not-configured", str(error)) from None
+
+
+def _checked(job_id: str) -> str:
+    if not is_valid_id(job_id):
+        raise UnknownJob(job_id)
+    return job_id
