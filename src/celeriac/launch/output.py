@@ -11,7 +11,7 @@ from typing import TextIO
 #: Name under which the supervisor itself speaks.
 SUPERVISOR = "celeriac"
 
-_COLOURS = (36, 32, 33, 35, 34, 91, 92)  # SGR foreground codes; red is left to errors
+_COLOURS = (36, 32, 33, 35, 34, 96, 94)  # SGR foreground codes; red is left to errors
 _LONGEST_LINE = 64 * 1024
 _LAST_WORDS = 0.5  # seconds to wait for the end of a dead child's output
 
