@@ -11,12 +11,15 @@ from fastapi import APIRouter, Depends, FastAPI
 from starlette.exceptions import HTTPException
 
 import celeriac
+from celeriac.engine.app import JobApp
 from celeriac.http.auth import LoopbackOnly, require_api_key
 from celeriac.http.health import add_health_routes
 from celeriac.http.mailings import create_email_router
 from celeriac.http.problems import answer_with_problem, responses
+from celeriac.http.router import create_router
+from celeriac.jobs.email.jobs import EmailJobs
 from celeriac.settings import Settings, load_settings
-from celeriac.worker import BuiltIn, compose
+from celeriac.worker import compose
 
 
 def create_api(settings: Settings | None = None) -> FastAPI:
@@ -29,13 +32,12 @@ def create_api(settings: Settings | None = None) -> FastAPI:
     settings.check_exposure()
     built_in = compose(settings)
     api = FastAPI(title="Celeriac", version=celeriac.__version__, lifespan=built_in.app.lifespan)
-    include(api, built_in)
+    include(api, built_in.app, built_in.email)
     return api
 
 
-def include(api: FastAPI, built_in: BuiltIn) -> None:
-    """Put everything that is built in into `api`, behind API keys if there are any, else on this machine only."""
-    app = built_in.app
+def include(api: FastAPI, app: JobApp, email: EmailJobs | None = None) -> None:
+    """Put the job API of `app`, and of the families given, into `api`, behind API keys if there are any, else on this machine only."""
     for fault in (HTTPException, Exception):
         api.add_exception_handler(fault, answer_with_problem)
     keys = app.settings.named_api_keys()
@@ -47,5 +49,6 @@ def include(api: FastAPI, built_in: BuiltIn) -> None:
     health = APIRouter(tags=["health"])
     add_health_routes(health, app)
     api.include_router(health)
-    api.include_router(app.router(**guarded), prefix="/jobs")
-    api.include_router(create_email_router(app, built_in.email, **guarded), prefix="/email")
+    api.include_router(create_router(app, **guarded), prefix="/jobs")
+    if email is not None:
+        api.include_router(create_email_router(app, email, **guarded), prefix="/email")
