@@ -76,6 +76,7 @@ class MailSink:
         self._delivered = asyncio.Condition()
         self._protocols = set[SMTP]()
         self._server: asyncio.Server | None = None
+        self.port = 0
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -89,6 +90,7 @@ class MailSink:
     async def start(self, port: int = 0) -> None:
         """Listen on loopback; port 0 picks a free one."""
         self._server = await asyncio.get_running_loop().create_server(self._connection, "127.0.0.1", port)
+        self.port = int(self._server.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
         """Stop listening and break all connections."""
@@ -97,12 +99,6 @@ class MailSink:
             for protocol in self._protocols:
                 _break_connection(protocol)
             await self._server.wait_closed()
-
-    @property
-    def port(self) -> int:
-        """The port it listens on."""
-        assert self._server is not None, "the sink has not been started"
-        return int(self._server.sockets[0].getsockname()[1])
 
     @property
     def url(self) -> str:
@@ -214,7 +210,7 @@ class MailSink:
             tls_context=self._tls,
             auth_required=self._credentials is not None,
             auth_require_tls=self._tls is not None,
-            authenticator=self._authenticate,
+            authenticator=self._authenticate if self._credentials else None,
         )
         self._protocols.add(protocol)
         return protocol
@@ -223,7 +219,7 @@ class MailSink:
         self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any
     ) -> AuthResult:
         given = (data.login.decode(), data.password.decode())
-        return AuthResult(success=given == self._credentials)
+        return AuthResult(success=given == self._credentials, handled=False)  # aiosmtpd is to send the reply
 
 
 def _break_connection(protocol: SMTP) -> None:

@@ -1,0 +1,152 @@
+"""One SMTP connection against a real server: outcomes, TLS, login, and connections that break."""
+
+import socket
+import ssl
+from pathlib import Path
+
+import pytest
+
+from celeriac.core.errors import MailServerUnavailable
+from celeriac.jobs.email.model import PermanentFailure, Sent, TransientFailure
+from celeriac.jobs.email.smtp import SmtpSession
+from celeriac.jobs.email.smtp_url import parse_smtp_url
+from demo.sink import ANYONE, MailSink
+
+TLS = Path(__file__).parents[2] / "support" / "tls"
+MESSAGE = b"Message-ID: <1@example.com>\r\nSubject: Hi\r\n\r\nHello\r\n"
+SENDER = "news@example.com"
+
+
+@pytest.fixture
+def tls() -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(TLS / "cert.pem", TLS / "key.pem")
+    return context
+
+
+def with_options(url: str, credentials: str = "", options: str = "") -> SmtpSession:
+    return SmtpSession(parse_smtp_url(url.replace("smtp://", f"smtp://{credentials}") + options))
+
+
+async def test_one_connection_takes_many_messages(sink: MailSink) -> None:
+    async with with_options(sink.url) as session:
+        for number in range(5):
+            assert await session.send(SENDER, f"u{number}@example.com", MESSAGE) == Sent(250)
+    assert sink.connections == 1
+    assert len(sink.deliveries) == 5
+
+
+@pytest.mark.parametrize("stage", ["MAIL", "RCPT", "DATA"])
+@pytest.mark.parametrize(
+    ("code", "outcome"),
+    [(450, TransientFailure(450, "no")), (452, TransientFailure(452, "no")), (550, PermanentFailure(550, "no"))],
+)
+async def test_the_outcome_follows_the_first_digit_and_the_connection_goes_on(
+    sink: MailSink, stage: str, code: int, outcome: object
+) -> None:
+    sink.answer(ANYONE, code, "no", at=stage, times=1)  # type: ignore[arg-type]
+    async with with_options(sink.url) as session:
+        assert await session.send(SENDER, "a@example.com", MESSAGE) == outcome
+        assert await session.send(SENDER, "b@example.com", MESSAGE) == Sent(250)
+    assert sink.connections == 1
+    assert sink.mails_per_recipient() == {"b@example.com": 1}
+
+
+@pytest.mark.parametrize("stage", ["RCPT", "DATA"])
+async def test_a_broken_connection_is_transient_and_replaced(sink: MailSink, stage: str) -> None:
+    sink.disconnect("a@example.com", at=stage)  # type: ignore[arg-type]
+    async with with_options(sink.url) as session:
+        outcome = await session.send(SENDER, "a@example.com", MESSAGE)
+        assert isinstance(outcome, TransientFailure)
+        assert outcome.code is None
+        assert not session.is_connected
+        assert await session.send(SENDER, "b@example.com", MESSAGE) == Sent(250)
+    assert sink.connections == 2
+
+
+async def test_421_closes_the_connection(sink: MailSink) -> None:
+    sink.answer("a@example.com", 421, "closing", times=1)
+    async with with_options(sink.url) as session:
+        assert await session.send(SENDER, "a@example.com", MESSAGE) == TransientFailure(421, "closing")
+        assert not session.is_connected
+
+
+async def test_a_connection_that_the_server_ended_between_messages_costs_no_attempt(sink: MailSink) -> None:
+    async with with_options(sink.url) as session:
+        await session.send(SENDER, "a@example.com", MESSAGE)
+        sink.disconnect(ANYONE, at="MAIL")
+        assert await session.send(SENDER, "b@example.com", MESSAGE) == Sent(250)
+    assert sink.connections == 2
+
+
+async def test_a_new_connection_that_refuses_every_mail_is_not_tried_again_at_once(sink: MailSink) -> None:
+    sink.answer(ANYONE, 421, "too many connections", at="MAIL")
+    async with with_options(sink.url) as session:
+        outcome = await session.send(SENDER, "a@example.com", MESSAGE)
+    assert outcome == TransientFailure(421, "too many connections")
+    assert sink.connections == 1
+
+
+async def test_a_servers_words_become_one_printable_line(sink: MailSink) -> None:
+    sink.answer("a@example.com", 550, "no\x07 \u202esuch user " + "x" * 1000)
+    async with with_options(sink.url) as session:
+        outcome = await session.send(SENDER, "a@example.com", MESSAGE)
+    assert isinstance(outcome, PermanentFailure)
+    assert outcome.text.startswith("no? ?such user xxx")
+    assert len(outcome.text) == 500
+
+
+async def test_lines_that_begin_with_a_dot_arrive_as_they_were(sink: MailSink) -> None:
+    message = MESSAGE + b".\r\n..\r\n.hidden\r\n"
+    async with with_options(sink.url) as session:
+        await session.send(SENDER, "a@example.com", message)
+    assert sink.deliveries[0].content == message
+
+
+async def test_login_over_starttls(tls: ssl.SSLContext) -> None:
+    async with (
+        MailSink(credentials=("app", "p@ss word"), tls=tls) as sink,
+        with_options(sink.url, "app:p%40ss%20word@", "?starttls=true&verify=false") as session,
+    ):
+        assert await session.send(SENDER, "a@example.com", MESSAGE) == Sent(250)
+
+
+async def test_a_refused_login_is_named_without_the_password(tls: ssl.SSLContext) -> None:
+    async with (
+        MailSink(credentials=("app", "right"), tls=tls) as sink,
+        with_options(sink.url, "app:wrong-secret@", "?verify=false") as session,
+    ):
+        with pytest.raises(MailServerUnavailable) as caught:
+            await session.connect()
+    assert caught.value.code == 535
+    assert "wrong-secret" not in str(caught.value)
+    assert str(sink.port) in str(caught.value)
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_refused(tls: ssl.SSLContext) -> None:
+    async with MailSink(tls=tls) as sink, with_options(sink.url) as session:
+        with pytest.raises(MailServerUnavailable, match="certificate verify failed"):
+            await session.connect()
+
+
+async def test_starttls_that_is_asked_for_and_not_offered_is_an_error(sink: MailSink) -> None:
+    async with with_options(sink.url, options="?starttls=true") as session:
+        with pytest.raises(MailServerUnavailable, match="STARTTLS"):
+            await session.send(SENDER, "a@example.com", MESSAGE)
+    assert sink.deliveries == []
+
+
+async def test_a_server_that_offers_no_login_is_an_error(tls: ssl.SSLContext) -> None:
+    async with MailSink(tls=tls) as sink, with_options(sink.url, "app:secret@", "?starttls=false") as session:
+        with pytest.raises(MailServerUnavailable, match="AUTH"):
+            await session.connect()
+
+
+async def test_a_server_that_says_nothing_is_given_up_after_the_timeout() -> None:
+    with socket.socket() as silent:  # listens, and accepts nobody
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"smtp://127.0.0.1:{silent.getsockname()[1]}?timeout=0.2"
+        async with SmtpSession(parse_smtp_url(url)) as session:
+            with pytest.raises(MailServerUnavailable, match="Timed out"):
+                await session.connect()
