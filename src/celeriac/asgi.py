@@ -37,7 +37,10 @@ def create_api(settings: Settings | None = None) -> FastAPI:
 
 
 def include(api: FastAPI, app: JobApp, email: EmailJobs | None = None) -> None:
-    """Put the job API of `app`, and of the families given, into `api`, behind API keys if there are any, else on this machine only."""
+    """Put the API of `app`, and of the families given, into `api`.
+
+    It is behind API keys if there are any, else for this machine only.
+    """
     for fault in (HTTPException, Exception):
         api.add_exception_handler(fault, answer_with_problem)
     keys = app.settings.named_api_keys()

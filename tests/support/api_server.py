@@ -12,9 +12,18 @@ from typing import Any, TypeVar
 import uvicorn
 from fastapi import FastAPI
 
+from celeriac import Celeriac
+from celeriac.asgi import include
 from tests.support.waiting import wait_until
 
 T = TypeVar("T")
+
+
+def api_of(app: Celeriac) -> FastAPI:
+    """The API of an application of the tests' own, made as the built-in one's is."""
+    api = FastAPI(lifespan=app.lifespan)
+    include(api, app)
+    return api
 
 
 class ApiServer:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Any
 
 import orjson
@@ -13,6 +14,15 @@ from celeriac.store import keys
 
 #: How many index entries one page may look at. A filter that matches little yields short pages, never slow ones.
 SCAN_LIMIT = 1000
+#: How many of them it looks at in one step, after the first.
+SCAN_STEP = 250
+
+#: What a listing reads of a record: not the arguments, which may be large.
+_LISTED = (
+    *(b"state", b"task", b"queue", b"created", b"updated", b"started", b"finished", b"delay_until", b"attempt"),
+    *(b"progress", b"error", b"parent", b"worker", b"cancel", b"children", b"open"),
+    *(b"children_succeeded", b"children_failed", b"children_cancelled"),
+)
 
 
 def _commands(client: Redis) -> Any:
@@ -49,41 +59,59 @@ async def get_outcome(client: Redis, job_id: str) -> dict[str, Any] | None:
 async def list_records(
     client: Redis, *, cursor: str | None, limit: int, matches: Callable[[JobRecord], bool]
 ) -> tuple[list[JobRecord], str | None]:
-    """A page of jobs, newest first, and the cursor of the next page (None after the last).
+    """A page of jobs, newest first and without their arguments, and the cursor of the next page (None after the last).
 
     The cursor is `<created ms>_<id>` of the last entry looked at, so a page is not disturbed by jobs that come or go.
     """
-    top, last = _split_cursor(cursor)
     found: list[JobRecord] = []
-    looked_at = skip = 0
-    while looked_at < SCAN_LIMIT:
-        batch: list[tuple[bytes, float]] = await _commands(client).zrange(
-            keys.JOB_INDEX, top, "-inf", desc=True, byscore=True, offset=skip, num=limit, withscores=True
-        )
-        if not batch:
-            return found, None
-        skip += len(batch)
-        entries = [(raw.decode(), int(score)) for raw, score in batch]
-        if last is not None:
-            entries = [(i, s) for i, s in entries if (s, i) < last]
-        pipeline = _commands(client).pipeline(transaction=False)
-        for job_id, _ in entries:
-            pipeline.hgetall(keys.record(job_id))
-        for (job_id, score), fields in zip(entries, await pipeline.execute(), strict=True):
-            looked_at += 1
-            record = parse_record(job_id, fields) if b"state" in fields else None
-            if record is not None and matches(record):
-                found.append(record)
-            if len(found) == limit or looked_at == SCAN_LIMIT:
-                return found, f"{score}_{job_id}"
+    looked_at = 0
+    async with aclosing(_index(client, cursor, first=limit)) as steps:
+        async for entries in steps:
+            for (score, job_id), record in zip(entries, await _listed(client, entries), strict=True):
+                looked_at += 1
+                if record is not None and matches(record):
+                    found.append(record)
+                if len(found) == limit or looked_at == SCAN_LIMIT:
+                    return found, f"{score}_{job_id}"
     return found, None
 
 
-def _split_cursor(cursor: str | None) -> tuple[str, tuple[int, str] | None]:
+async def _listed(client: Redis, entries: list[tuple[int, str]]) -> list[JobRecord | None]:
+    """The records of index entries; None for those that have expired."""
+    pipeline = _commands(client).pipeline(transaction=False)
+    for _, job_id in entries:
+        pipeline.hmget(keys.record(job_id), _LISTED)
+    records: list[JobRecord | None] = []
+    for (_, job_id), values in zip(entries, await pipeline.execute(), strict=True):
+        fields = {name: value for name, value in zip(_LISTED, values, strict=True) if value is not None}
+        records.append(parse_record(job_id, fields) if b"state" in fields else None)
+    return records
+
+
+async def _index(client: Redis, cursor: str | None, *, first: int) -> AsyncGenerator[list[tuple[int, str]]]:
+    """The index after `cursor` in steps, as (created ms, id) from the newest on; `first` entries in the first step."""
+    last = _split_cursor(cursor)
+    top, seen_at_top, step = "+inf" if last is None else str(last[0]), 0, first
+    while True:
+        # By score and not by rank, which new jobs would shift; jobs of one batch may share a score.
+        batch: list[tuple[bytes, float]] = await _commands(client).zrange(
+            keys.JOB_INDEX, top, "-inf", desc=True, byscore=True, offset=seen_at_top, num=step, withscores=True
+        )
+        if not batch:
+            return
+        entries = [(int(score), raw.decode()) for raw, score in batch]
+        yield [entry for entry in entries if last is None or entry < last]
+        last = min(entries[-1], last or entries[-1])
+        lowest = str(last[0])
+        at_lowest = sum(score == last[0] for score, _ in entries)
+        top, seen_at_top, step = lowest, at_lowest + (seen_at_top if lowest == top else 0), SCAN_STEP
+
+
+def _split_cursor(cursor: str | None) -> tuple[int, str] | None:
     if cursor is None:
-        return "+inf", None
+        return None
     score, _, job_id = cursor.partition("_")
-    return str(int(score)), (int(score), job_id)
+    return int(score), job_id
 
 
 async def read_events(client: Redis, job_id: str, after: str, limit: int = 200) -> list[JobEvent]:

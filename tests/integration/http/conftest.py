@@ -8,14 +8,12 @@ import httpx2
 import pytest
 import pytest_asyncio
 import redis
-from fastapi import FastAPI
 from pydantic import SecretStr
 
 from celeriac import Settings
-from celeriac.asgi import include
 from tests.conftest import LEASE, WORKERS, on_database, worker_environment
 from tests.support import http_jobs
-from tests.support.api_server import ApiServer, serving
+from tests.support.api_server import ApiServer, api_of, serving
 from tests.support.contract_jobs import ContractJobs
 from tests.support.jobs_client import JobsClient
 from tests.support.workers import Worker, start_worker
@@ -57,9 +55,7 @@ def worker(http_worker: Worker, request: pytest.FixtureRequest) -> Worker:
 
 @pytest.fixture(scope="session")
 def api(http_jobs_app: ContractJobs) -> Iterator[ApiServer]:
-    application = FastAPI(lifespan=http_jobs_app.app.lifespan)
-    include(application, http_jobs_app.app)
-    with serving(application) as server:
+    with serving(api_of(http_jobs_app.app)) as server:
         yield server
 
 
