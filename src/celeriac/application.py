@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+import importlib
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from celeriac.core.errors import ConfigurationError
 from celeriac.engine.app import JobApp
+from celeriac.jobs import builtin
+from celeriac.settings import Settings
 
 if TYPE_CHECKING:  # a worker has no use for it
-    from fastapi import APIRouter, FastAPI
+    from fastapi import APIRouter
 
 
 class Celeriac(JobApp):
@@ -20,6 +24,10 @@ class Celeriac(JobApp):
     api.include_router(app.router(), prefix="/jobs")
     """
 
+    def __init__(self, main: str | None = None, *, settings: Settings | None = None, **options: Any) -> None:
+        super().__init__(main, settings=settings, **options)
+        self.echo = builtin.register(self)
+
     def router(self, **options: Any) -> APIRouter:
         """The job API, to include under a prefix. `options` are `fastapi.APIRouter`'s, `dependencies` say.
 
@@ -29,10 +37,24 @@ class Celeriac(JobApp):
 
         return create_router(self, **options)
 
-    @asynccontextmanager
-    async def lifespan(self, _: FastAPI) -> AsyncGenerator[None]:
-        """Close this application's connections when the API ends."""
-        try:
-            yield
-        finally:
-            await self.client.aclose()
+
+def load_app(path: str) -> JobApp:
+    """The application at `module:attribute` (or Celery's `module.attribute`), seen from the working directory.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    module_name, separator, attribute = path.partition(":")
+    if not separator:
+        module_name, _, attribute = path.rpartition(".")
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        found = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigurationError(f"CELERIAC_APP={path} (or --app): {error}") from None
+    if not isinstance(found, JobApp):
+        raise ConfigurationError(
+            f"CELERIAC_APP={path} (or --app): is a {type(found).__name__} and no Celeriac application"
+        )
+    return found

@@ -57,7 +57,8 @@ Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Port of the AP
 FlowerPort = Annotated[int | None, typer.Option(min=0, max=65535, help="Port of Flower; 0 for a free one.")]
 DataDir = Annotated[Path | None, typer.Option(help="Directory of the embedded broker and the SQLite database.")]
 App = Annotated[
-    str | None, typer.Option("--app", "-A", metavar="MODULE:ATTRIBUTE", help="Your Celeriac or Celery app.")
+    str | None,
+    typer.Option("--app", "-A", metavar="MODULE:ATTRIBUTE", help="Your application; else CELERIAC_APP, or ours."),
 ]
 Api = Annotated[str | None, typer.Option("--api", metavar="MODULE:ATTRIBUTE", help="Your own ASGI application.")]
 Concurrency = Annotated[int | None, typer.Option(min=1, help="Jobs the worker runs at a time.")]
@@ -125,22 +126,27 @@ def up(
     from celeriac.settings import load_settings
 
     settings = load_settings(
-        host=host, port=port, flower_port=flower_port, data_dir=data_dir, worker_concurrency=concurrency
+        app=app, host=host, port=port, flower_port=flower_port, data_dir=data_dir, worker_concurrency=concurrency
     )
-    options = StackOptions(app=app, api=api, beat=beat, flower=flower)
+    options = StackOptions(api=api, beat=beat, flower=flower)
     asyncio.run(run_stack(settings, options, sys.stdout, since=since))
 
 
 @cli.command(context_settings=PASSES_ON)
 def api(
-    context: typer.Context, host: Host = None, port: Port = None, data_dir: DataDir = None, api: Api = None
+    context: typer.Context,
+    host: Host = None,
+    port: Port = None,
+    data_dir: DataDir = None,
+    app: App = None,
+    api: Api = None,
 ) -> None:
     """Run the API alone. Further options go to uvicorn."""
     from celeriac.launch import commands, ports
     from celeriac.launch.environment import as_environment
     from celeriac.settings import load_settings
 
-    settings = load_settings(host=host, port=port, data_dir=data_dir)
+    settings = load_settings(app=app, host=host, port=port, data_dir=data_dir)
     settings.check_exposure()
     ports.claim(settings.host, settings.port, "--port")
     _become(commands.api_command(settings, api, context.args), as_environment(settings))
@@ -153,8 +159,8 @@ def worker(context: typer.Context, app: App = None, data_dir: DataDir = None, co
     from celeriac.launch.environment import as_environment
     from celeriac.settings import load_settings
 
-    settings = load_settings(data_dir=data_dir, worker_concurrency=concurrency)
-    _become(commands.worker_command(settings, app, context.args), as_environment(settings))
+    settings = load_settings(app=app, data_dir=data_dir, worker_concurrency=concurrency)
+    _become(commands.worker_command(settings, context.args), as_environment(settings))
 
 
 @cli.command(context_settings=PASSES_ON)
@@ -165,9 +171,9 @@ def beat(context: typer.Context, app: App = None, data_dir: DataDir = None) -> N
     from celeriac.launch.files import private_directory
     from celeriac.settings import load_settings
 
-    settings = load_settings(data_dir=data_dir)
+    settings = load_settings(app=app, data_dir=data_dir)
     private_directory(settings.data_dir)
-    _become(commands.beat_command(settings, app, context.args), as_environment(settings))
+    _become(commands.beat_command(settings, context.args), as_environment(settings))
 
 
 @cli.command(context_settings=PASSES_ON)
@@ -180,10 +186,10 @@ def flower(
     from celeriac.launch.flower import flower_options
     from celeriac.settings import load_settings
 
-    settings = load_settings(host=host, flower_port=flower_port, data_dir=data_dir)
+    settings = load_settings(app=app, host=host, flower_port=flower_port, data_dir=data_dir)
     options = flower_options(settings)
     ports.claim(settings.host, settings.flower_port, "--flower-port")
-    command = commands.flower_command(options, app, context.args)
+    command = commands.flower_command(settings, options, context.args)
     _become(command, {**as_environment(settings), **options.environment()})
 
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
-import sys
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import orjson
 import typer
 
-from celeriac.core.errors import ConfigurationError, InvalidArguments, UnknownTask
+from celeriac.core.errors import InvalidArguments, UnknownTask
 
 if TYPE_CHECKING:
     from celeriac.core.records import JobRecord
@@ -22,11 +19,13 @@ T = TypeVar("T")
 
 jobs = typer.Typer(name="jobs", help="List, show, enqueue, cancel and retry jobs.", no_args_is_help=True)
 
-App = Annotated[str, typer.Option("--app", "-A", metavar="MODULE:ATTRIBUTE", help="Your application.")]
+App = Annotated[
+    str | None,
+    typer.Option("--app", "-A", metavar="MODULE:ATTRIBUTE", help="Your application; else CELERIAC_APP, or ours."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 JobId = Annotated[str, typer.Argument(help="The job's id.")]
 
-_BUILT_IN = "celeriac.worker:c_app"
 _COLOURS = {"succeeded": "green", "failed": "red", "dead": "red", "cancelled": "yellow", "running": "cyan"}
 
 
@@ -35,7 +34,7 @@ def list_jobs(
     state: Annotated[str | None, typer.Option(help="Only jobs in this state.")] = None,
     task: Annotated[str | None, typer.Option(help="Only jobs of this task.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, the newest first.")] = 20,
-    app: App = _BUILT_IN,
+    app: App = None,
     as_json: AsJson = False,
 ) -> None:
     """List jobs, the newest first."""
@@ -67,7 +66,7 @@ def list_jobs(
 
 
 @jobs.command()
-def show(job_id: JobId, app: App = _BUILT_IN, as_json: AsJson = False) -> None:
+def show(job_id: JobId, app: App = None, as_json: AsJson = False) -> None:
     """Show what is known of one job, its arguments and traceback too."""
     record = _run(app, lambda application: application.client.get(job_id))
     if as_json:
@@ -82,7 +81,7 @@ def show(job_id: JobId, app: App = _BUILT_IN, as_json: AsJson = False) -> None:
 def result(
     job_id: JobId,
     timeout: Annotated[float | None, typer.Option(min=0, help="Seconds to wait; without it, for ever.")] = None,
-    app: App = _BUILT_IN,
+    app: App = None,
 ) -> None:
     """Wait for a job's result and print it as JSON."""
     _print_json(_run(app, lambda application: application.client.result(job_id, timeout)))
@@ -92,7 +91,7 @@ def result(
 def enqueue(
     task: Annotated[str, typer.Argument(help="The task's name.")],
     arguments: Annotated[str, typer.Argument(help="A JSON object.")] = "{}",
-    app: App = _BUILT_IN,
+    app: App = None,
 ) -> None:
     """Enqueue a job and print its id."""
 
@@ -108,42 +107,24 @@ def enqueue(
 
 
 @jobs.command()
-def cancel(job_id: JobId, app: App = _BUILT_IN) -> None:
+def cancel(job_id: JobId, app: App = None) -> None:
     """Cancel a job: at once if no worker runs it, else its worker is asked to."""
     record = _run(app, lambda application: application.client.cancel(job_id))
     typer.echo("cancelled" if record.state.finished else "its worker was asked to stop it")
 
 
 @jobs.command()
-def retry(job_id: JobId, app: App = _BUILT_IN) -> None:
+def retry(job_id: JobId, app: App = None) -> None:
     """Run a failed, dead or cancelled job again."""
     _run(app, lambda application: application.client.retry(job_id))
     typer.echo("queued")
 
 
-def load_app(path: str) -> JobApp:
-    """The application at `module:attribute` (or Celery's `module.attribute`), seen from the working directory.
+def _run(app: str | None, action: Callable[[JobApp], Awaitable[T]]) -> T:
+    from celeriac.application import load_app
+    from celeriac.settings import load_settings
 
-    Raises:
-        ConfigurationError: there is none.
-    """
-    from celeriac.engine.app import JobApp
-
-    module_name, separator, attribute = path.partition(":")
-    if not separator:
-        module_name, _, attribute = path.rpartition(".")
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        found = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigurationError(f"--app {path}: {error}") from None
-    if not isinstance(found, JobApp):
-        raise ConfigurationError(f"--app {path}: is a {type(found).__name__} and no Celeriac application")
-    return found
-
-
-def _run(app: str, action: Callable[[JobApp], Awaitable[T]]) -> T:
-    application = load_app(app)
+    application = load_app(load_settings(app=app).app)
 
     async def act() -> T:
         try:

@@ -20,6 +20,9 @@ from celeriac.core.errors import ConfigurationError
 _BROKER_SCHEMES = ("redis", "rediss", "redis+socket", "unix")
 _SECRET_FIELDS = frozenset({"broker_url", "result_url", "database_url", "smtp_url", "api_keys", "flower_auth"})
 
+#: The application that is built in.
+DEFAULT_APP = "celeriac.worker:c_app"
+
 #: Where Celery users expect a broker when nothing is configured and no embedded one runs.
 DEFAULT_BROKER_URL = "redis://127.0.0.1:6379/0"
 
@@ -29,6 +32,8 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="CELERIAC_", extra="ignore", frozen=True, env_ignore_empty=True)
 
+    app: str = DEFAULT_APP
+    """The application that `celeriac up`, `api`, `worker`, `beat` and `flower` serve, `module:attribute`."""
     broker_url: SecretStr | None = None
     """Redis or Valkey to use, `redis://[:password@]host:port/db`. Unset: the embedded Valkey of `data_dir`."""
     result_url: SecretStr | None = None

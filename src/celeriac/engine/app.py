@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast, overload
@@ -92,6 +93,14 @@ class JobApp(Celery):
     def executor(self) -> Executor:
         """Runs typed jobs in this process."""
         return Executor(self.client)
+
+    @asynccontextmanager
+    async def lifespan(self, _: object) -> AsyncGenerator[None]:
+        """For `FastAPI(lifespan=app.lifespan)`: closes this application's connections when the API ends."""
+        try:
+            yield
+        finally:
+            await self.client.aclose()
 
     @overload
     def job(self, function: Callable[Concatenate[JobContext, P], Coroutine[Any, Any, R]], /) -> Job[P, R]: ...

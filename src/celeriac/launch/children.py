@@ -18,9 +18,8 @@ from celeriac.settings import Settings
 
 @dataclass(frozen=True, kw_only=True)
 class StackOptions:
-    """What to run. `app` and `api` name the user's own applications, `module:attribute`."""
+    """What to run. `api` names an ASGI application of the user's own, `module:attribute`."""
 
-    app: str | None = None
     api: str | None = None
     beat: bool = True
     flower: bool = True
@@ -40,14 +39,14 @@ def celeriac_children(settings: Settings, options: StackOptions) -> list[Child]:
     variables = {**as_environment(settings), "PYTHONUNBUFFERED": "1"}
     children = [
         _child("api", commands.api_command(settings, options.api), variables, _api_probe(settings, options)),
-        _child("worker", commands.worker_command(settings, options.app), variables, partial(LogProbe, r" ready\.$")),
+        _child("worker", commands.worker_command(settings), variables, partial(LogProbe, r" ready\.$")),
     ]
     if options.beat:
-        command = commands.beat_command(settings, options.app)
+        command = commands.beat_command(settings)
         children.append(_child("beat", command, variables, partial(LogProbe, r"beat: Starting")))
     if options.flower:
         flower = flower_options(settings)
-        command = commands.flower_command(flower, options.app)
+        command = commands.flower_command(settings, flower)
         probe = partial(HttpProbe, flower.address, flower.port, "/healthcheck")
         children.append(_child("flower", command, {**variables, **flower.environment()}, probe))
     return children

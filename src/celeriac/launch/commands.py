@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from celeriac.launch.flower import FlowerOptions
 from celeriac.settings import Settings
 
-#: What runs unless the user names an application of their own.
-DEFAULT_APP = "celeriac.worker:c_app"
+#: Serves the application that the settings name.
 DEFAULT_API = "celeriac.asgi:create_api"
 
 Command = tuple[str, ...]
@@ -25,23 +24,23 @@ def api_command(settings: Settings, api: str | None = None, extra: Sequence[str]
     return (sys.executable, "-m", "uvicorn", *target, *address, *shutdown, *extra)
 
 
-def worker_command(settings: Settings, app: str | None = None, extra: Sequence[str] = ()) -> Command:
+def worker_command(settings: Settings, extra: Sequence[str] = ()) -> Command:
     """`celery worker`, without the second it takes to look for other workers, whose state nothing here needs."""
     concurrency = settings.worker_concurrency
     options = () if concurrency is None else ("--concurrency", str(concurrency))
-    return (*_celery(app), "worker", "--loglevel=info", "--without-mingle", "--without-gossip", *options, *extra)
+    return (*_celery(settings), "worker", "--loglevel=info", "--without-mingle", "--without-gossip", *options, *extra)
 
 
-def beat_command(settings: Settings, app: str | None = None, extra: Sequence[str] = ()) -> Command:
+def beat_command(settings: Settings, extra: Sequence[str] = ()) -> Command:
     """`celery beat`, its schedule kept in the data directory."""
     schedule = settings.data_dir.absolute() / "beat-schedule"
-    return (*_celery(app), "beat", "--loglevel=info", "--schedule", str(schedule), *extra)
+    return (*_celery(settings), "beat", "--loglevel=info", "--schedule", str(schedule), *extra)
 
 
-def flower_command(options: FlowerOptions, app: str | None = None, extra: Sequence[str] = ()) -> Command:
+def flower_command(settings: Settings, options: FlowerOptions, extra: Sequence[str] = ()) -> Command:
     """`celery flower`; its passwords travel in `FlowerOptions.environment`."""
-    return (*_celery(app), "flower", f"--address={options.address}", f"--port={options.port}", *extra)
+    return (*_celery(settings), "flower", f"--address={options.address}", f"--port={options.port}", *extra)
 
 
-def _celery(app: str | None) -> Command:
-    return (sys.executable, "-m", "celeriac.engine.command", "-A", app or DEFAULT_APP)
+def _celery(settings: Settings) -> Command:
+    return (sys.executable, "-m", "celeriac.engine.command", "-A", settings.app)

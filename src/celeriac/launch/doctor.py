@@ -182,12 +182,10 @@ def _api_address(settings: Settings) -> tuple[str, int]:
 async def check_worker(settings: Settings) -> Finding:
     """Whether a worker runs a job that does nothing."""
     from celeriac.application import Celeriac
-    from celeriac.jobs import builtin
 
     app = Celeriac("celeriac", settings=settings)
-    echo = builtin.register(app)
     try:
-        return await _run(app.client, echo.call(value="doctor"))
+        return await _run(app.client, app.echo.call(value="doctor"))
     except CeleriacError as error:
         return fail("worker", f"celeriac.echo: {error}", "see the worker's log")
     finally:

@@ -53,7 +53,7 @@ def test_no_secret_is_in_a_command_line() -> None:
         commands.api_command(settings),
         commands.worker_command(settings),
         commands.beat_command(settings),
-        commands.flower_command(flower_options(settings)),
+        commands.flower_command(settings, flower_options(settings)),
     ]
     assert not [line for line in lines if SECRET in " ".join(line)]
 
@@ -61,9 +61,9 @@ def test_no_secret_is_in_a_command_line() -> None:
 def test_commands_follow_the_settings() -> None:
     settings = Settings(host="::1", port=81, flower_port=82, worker_concurrency=3, data_dir=Path("/data"))
     assert _pairs(commands.api_command(settings)) >= {("--host", "::1"), ("--port", "81")}
-    assert _pairs(commands.worker_command(settings)) >= {("--concurrency", "3"), ("-A", commands.DEFAULT_APP)}
+    assert _pairs(commands.worker_command(settings)) >= {("--concurrency", "3"), ("-A", settings.app)}
     assert _pairs(commands.beat_command(settings)) >= {("--schedule", "/data/beat-schedule")}
-    assert set(commands.flower_command(flower_options(settings))) >= {"--address=::1", "--port=82"}
+    assert set(commands.flower_command(settings, flower_options(settings))) >= {"--address=::1", "--port=82"}
 
 
 def test_the_users_own_applications_take_the_place_of_ours() -> None:
@@ -71,7 +71,7 @@ def test_the_users_own_applications_take_the_place_of_ours() -> None:
     api = commands.api_command(settings, "shop:api")
     assert "shop:api" in api
     assert "--factory" not in api
-    assert ("-A", "shop:app") in _pairs(commands.worker_command(settings, "shop:app"))
+    assert ("-A", "shop:app") in _pairs(commands.worker_command(settings.model_copy(update={"app": "shop:app"})))
 
 
 def test_further_options_come_last_so_that_they_win() -> None:
