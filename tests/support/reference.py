@@ -1,0 +1,241 @@
+"""The parts of docs/reference that follow from the code. `python -m tests.support.reference` writes them anew."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from enum import Enum
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import typer.main
+from fastapi import FastAPI
+from pydantic import SecretStr
+from pydantic_core import PydanticUndefined
+
+import celeriac
+from celeriac import JobState, Settings
+from celeriac.asgi import create_api
+from celeriac.cli import ExitCode, cli
+from celeriac.client.client import JobClient
+from celeriac.core import errors
+from celeriac.core.states import CELERY_STATES, TRANSITIONS
+from celeriac.engine.app import JobApp
+from tests.support.workers import ROOT
+
+REFERENCE = ROOT / "docs" / "reference"
+#: Of the application and its client, what is for users; the rest is for Celeriac's own layers.
+_APPLICATION = frozenset({"client", "job", "schedule"})
+_CLIENT = ("get", "page", "wait", "outcome", "result", "events", "cancel", "retry", "ping", "aclose")
+_SECTION = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def written(page: Path) -> str:
+    """The page with its generated sections as they should be."""
+    return _SECTION.sub(lambda found: f"{found[1]}\n{SECTIONS[found[2]]()}\n\n{found[3]}", page.read_text())
+
+
+def settings() -> str:
+    rows = ["| Variable | Default | Meaning |", "|---|---|---|"]
+    described = attribute_docstrings(Settings)
+    for name, field in Settings.model_fields.items():
+        rows.append(f"| `CELERIAC_{name.upper()}` | {_default(field.default)} | {_cell(described[name])} |")
+    return "\n".join(rows)
+
+
+def attribute_docstrings(kind: type) -> dict[str, str]:
+    """The strings that stand below the attributes of a class."""
+    body = ast.parse(inspect.getsource(kind)).body[0].body  # type: ignore[attr-defined]
+    found: dict[str, str] = {}
+    for before, after in pairwise(body):
+        target = getattr(before, "target", None) or (before.targets[0] if isinstance(before, ast.Assign) else None)
+        if isinstance(target, ast.Name) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+            found[target.id] = inspect.cleandoc(str(after.value.value))
+    return found
+
+
+def transitions() -> str:
+    rows = ["| From | To |", "|---|---|"]
+    for state in JobState:
+        targets = ", ".join(f"`{target}`" for target in JobState if target in TRANSITIONS[state])
+        rows.append(f"| `{state}` | {targets or 'none: it is final'} |")
+    return "\n".join(rows)
+
+
+def celery_states() -> str:
+    return "\n".join(
+        [
+            "| Job | Celery, Flower |",
+            "|---|---|",
+            *(f"| `{state}` | `{name}` |" for state, name in CELERY_STATES.items()),
+        ]
+    )
+
+
+def error_tree() -> str:
+    rows: list[str] = []
+
+    def add(kind: type, depth: int) -> None:
+        public = f"`{kind.__name__}`" if kind.__name__ in celeriac.__all__ else kind.__name__
+        rows.append(f"{'  ' * depth}- {public}: {_first_paragraph(kind)}")
+        for child in kind.__subclasses__():
+            if child.__module__ == errors.__name__:
+                add(child, depth + 1)
+
+    add(errors.CeleriacError, 0)
+    for kind in vars(errors).values():
+        if isinstance(kind, type) and kind.__base__ is BaseException:
+            add(kind, 0)
+    return "\n".join(rows)
+
+
+def routes() -> str:
+    rows = ["| Method and path | | Statuses |", "|---|---|---|"]
+    for method, path, operation in operations(create_api(Settings(broker_url=SecretStr("redis://127.0.0.1:1")))):
+        statuses = ", ".join(sorted({*operation["responses"]} - {"default"}))
+        rows.append(f"| `{method} {path}` | {operation['summary']} | {statuses} |")
+    return "\n".join(rows)
+
+
+def operations(api: FastAPI) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """The operations of an API; that of the job `celeriac.echo` stands for those of all jobs."""
+    for path, item in api.openapi()["paths"].items():
+        for method, operation in item.items():
+            if path == "/jobs/celeriac.echo":
+                yield "POST", "/jobs/{task}", {**operation, "summary": "Submit a job"}
+            elif not path.startswith("/jobs/celeriac."):
+                yield method.upper(), path, operation
+
+
+def commands() -> str:
+    parts: list[str] = []
+
+    def add(command: Any, path: str) -> None:
+        for name, child in getattr(command, "commands", {}).items():
+            add(child, f"{path} {name}")
+        if hasattr(command, "commands"):
+            return
+        arguments = "".join(
+            f" {p.name.upper()}" if p.required else f" [{p.name.upper()}]" for p in _parameters(command, "argument")
+        )
+        parts.append(f"### `{path}{arguments}`\n\n{inspect.cleandoc(command.help or '')}\n")
+        if rows := [_option(option) for option in _parameters(command, "option")]:
+            parts.append("\n".join(["| Option | |", "|---|---|", *rows, ""]))
+
+    add(typer.main.get_command(cli), "celeriac")
+    return "\n".join(parts).rstrip()
+
+
+def _parameters(command: Any, kind: str) -> list[Any]:
+    return [p for p in command.params if p.param_type_name == kind and p.name != "help"]
+
+
+def _option(option: Any) -> str:
+    names = ", ".join(f"`{name}`" for name in [*option.opts, *option.secondary_opts])
+    return f"| {names} | {_cell(option.help or '')} |"
+
+
+def exit_codes() -> str:
+    described = attribute_docstrings(ExitCode)
+    rows = [f"| {code.value} | {described.get(code.name, 'All went well.')} |" for code in ExitCode]
+    return "\n".join(["| Code | |", "|---|---|", *rows])
+
+
+def public_names() -> str:
+    parts: list[str] = []
+    for name in celeriac.__all__:
+        thing = getattr(celeriac, name)
+        if isinstance(thing, type) and issubclass(thing, BaseException):
+            continue  # they are on the page of errors
+        parts.append(f"## {name}\n")
+        if not isinstance(thing, type):
+            parts.append(_described(name, thing))
+            continue
+        parts += [_text(thing), *_values(thing)]
+        parts += [_described(f"{name}.{member}", inspect.getattr_static(thing, member)) for member in _members(thing)]
+        if thing is celeriac.Celeriac:
+            parts += [_described(f"Celeriac.client.{n}", getattr(JobClient, n)) for n in _CLIENT]
+    return "\n".join(parts).rstrip()
+
+
+def _members(kind: type) -> list[str]:
+    """What the class and its bases in Celeriac define for users, in the order of definition."""
+    if kind is Settings:
+        return []  # they have a page of their own
+    found: dict[str, None] = {}
+    for base in reversed(kind.__mro__):
+        if base.__module__.startswith("celeriac."):
+            found |= {name: None for name, member in vars(base).items() if _is_for_users(base, name, member)}
+    return list(found)
+
+
+def _is_for_users(base: type, name: str, member: Any) -> bool:
+    if name.startswith("_") or (base is JobApp and name not in _APPLICATION):
+        return False
+    return isinstance(member, property | cached_property) or inspect.isfunction(member)
+
+
+def _values(kind: type) -> list[str]:
+    """The fields of a dataclass, the values of an enumeration."""
+    if issubclass(kind, Enum):
+        return [", ".join(f"`{value}`" for value in kind) + "\n"]
+    if dataclasses.is_dataclass(kind):
+        fields = [f for f in dataclasses.fields(kind) if "Callable" not in str(f.type)]
+        return ["Fields: " + ", ".join(f"`{field.name}: {field.type}`" for field in fields) + "\n"]
+    return []
+
+
+def _described(title: str, thing: Any) -> str:
+    signature = ""
+    if inspect.isfunction(thing):
+        parameters = list(inspect.signature(thing).parameters.values())
+        shown = [_parameter(parameter) for parameter in parameters if parameter.name != "self"]
+        signature = str(inspect.Signature(shown)).replace("Ellipsis", "...")
+    prefix = "await " if inspect.iscoroutinefunction(thing) else ""
+    return f"### `{prefix}{title}{signature}`\n\n{_text(thing)}"
+
+
+def _parameter(parameter: inspect.Parameter) -> inspect.Parameter:
+    """The parameter without its type, and without a default that is too long to read."""
+    default = parameter.default if len(repr(parameter.default)) < 40 else ...
+    return parameter.replace(annotation=parameter.empty, default=default)
+
+
+def _text(thing: Any) -> str:
+    """A docstring, as text: its layout is for terminals and editors."""
+    return f"```text\n{inspect.getdoc(thing)}\n```\n"
+
+
+def _default(value: Any) -> str:
+    if value is None or value is PydanticUndefined or value == ():
+        return "unset"
+    return f"`{value}`"
+
+
+def _first_paragraph(kind: type) -> str:
+    return _cell((inspect.getdoc(kind) or "").partition("\n\n")[0])
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+SECTIONS: dict[str, Callable[[], str]] = {
+    "settings": settings,
+    "transitions": transitions,
+    "celery-states": celery_states,
+    "errors": error_tree,
+    "routes": routes,
+    "commands": commands,
+    "exit-codes": exit_codes,
+    "public-names": public_names,
+}
+
+if __name__ == "__main__":
+    for page in sorted(REFERENCE.glob("*.md")):
+        page.write_text(written(page))

@@ -1,0 +1,108 @@
+"""The reference says what the code does: nothing is missing in it, and nothing in it is stale."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from celeriac import JobState
+from celeriac.core.states import TRANSITIONS
+from celeriac.http import problems
+from celeriac.http.models import JobView
+from celeriac.store import keys
+from tests.support.reference import REFERENCE, SECTIONS, written
+from tests.support.workers import ROOT
+
+
+@pytest.mark.parametrize("page", sorted(REFERENCE.glob("*.md")), ids=lambda page: page.name)
+def test_generated_sections_follow_the_code(page: Path) -> None:
+    assert page.read_text() == written(page), "run: python -m tests.support.reference"
+
+
+def test_every_section_is_somewhere() -> None:
+    text = "".join(page.read_text() for page in REFERENCE.glob("*.md"))
+    assert set(re.findall(r"<!-- generated: ([\w-]+) -->", text)) == set(SECTIONS)
+
+
+def test_the_diagram_shows_allowed_moves_and_every_state() -> None:
+    drawn = re.findall(r"^    (\w+) --> (\w+)", (REFERENCE / "job-states.md").read_text(), re.MULTILINE)
+    assert drawn
+    for source, target in drawn:
+        assert JobState(target) in TRANSITIONS[JobState(source)], f"{source} --> {target} is not allowed"
+    assert {name for move in drawn for name in move} == set(JobState)
+
+
+def test_the_diagram_leaves_no_state_without_its_usual_way_out() -> None:
+    drawn = {
+        source for source, _ in re.findall(r"^    (\w+) --> (\w+)", (REFERENCE / "job-states.md").read_text(), re.M)
+    }
+    assert drawn == {state for state, targets in TRANSITIONS.items() if targets}
+
+
+def test_all_problems_are_listed() -> None:
+    listed = set(re.findall(r"`([a-z]+(?:-[a-z]+)*)`", _column("errors.md", "Over HTTP", 1)))
+    assert listed == _problem_kinds()
+
+
+def test_all_fields_of_a_job_are_listed() -> None:
+    listed = set(re.findall(r"`(\w+)`", _column("http-api.md", "A job", 0)))
+    assert listed == set(JobView.model_fields)
+
+
+def test_all_keys_are_listed() -> None:
+    text = (REFERENCE / "redis-keys.md").read_text()
+    for name, member in vars(keys).items():
+        if isinstance(member, str) and member.startswith(keys.PREFIX) and name != "PREFIX":
+            assert f"`{member}`" in text, name
+        elif inspect.isfunction(member) and member.__module__ == keys.__name__:
+            pattern = {"idempotency": "celeriac:idempotency:{sha256}", "queue": "{queue}"}.get(name) or member("{id}")
+            assert f"`{pattern}`" in text, name
+
+
+def test_dependencies_are_explained_with_their_licence() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    required = [*project["dependencies"], *(d for extra in project["optional-dependencies"].values() for d in extra)]
+    names = {re.split(r"[\[<>=~;! ]", dependency)[0] for dependency in required}
+    table = _rows((ROOT / "docs" / "decisions" / "0002-dependencies.md").read_text())
+    explained = {row[0].strip("`"): row[1] for row in table}
+    assert set(explained) == names
+    for name, licence in explained.items():
+        assert licence in licences(name), f"{name}: its metadata says {licences(name)}"
+
+
+def licences(distribution: str) -> str:
+    """What a distribution's metadata says of its licence."""
+    about = metadata.metadata(distribution)
+    classifiers = [c for c in about.get_all("Classifier", []) if c.startswith("License")]
+    return " ".join([about.get("License-Expression") or "", (about.get("License") or "")[:60], *classifiers])
+
+
+def _column(page: str, heading: str, number: int) -> str:
+    """The cells of one column of the first table below a heading."""
+    _, _, text = (REFERENCE / page).read_text().partition(f"## {heading}\n")
+    return " ".join(row[number] for row in _rows(text.partition("\n## ")[0]))
+
+
+def _rows(text: str) -> list[list[str]]:
+    """The rows of the tables in a text, without their heads."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    heads = {number - 1 for number, line in enumerate(lines) if line.startswith("|---")}
+    kept = [line for number, line in enumerate(lines) if number not in heads and not line.startswith("|---")]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in kept]
+
+
+def _problem_kinds() -> set[str]:
+    """Every kind of problem that the source of the HTTP layer spells out, and those made of errors' names."""
+    kinds = {re.sub(r"(?<!^)(?=[A-Z])", "-", error.__name__).lower() for error in problems._STATUS}
+    for source in (ROOT / "src" / "celeriac" / "http").rglob("*.py"):
+        for call in ast.walk(ast.parse(source.read_text())):
+            match call:
+                case ast.Call(args=[ast.Constant(value=int()), ast.Constant(value=str(kind)), *_]):
+                    kinds.add(kind)
+    return kinds
