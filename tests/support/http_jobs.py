@@ -1,11 +1,10 @@
-"""The jobs of the HTTP tests: those of the contract suite, the built-in one, and some that misbehave."""
+"""The jobs of the HTTP tests: those of the contract suite, and some that misbehave."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from celeriac import Celeriac, JobContext, Settings
-from celeriac.jobs import builtin
 from tests.support.contract_jobs import ContractJobs
 
 #: As `os.listdir` gives it for a file that was named in another encoding than this system's.
@@ -15,7 +14,6 @@ FILE_NAME = "M\udcfcnchen"
 def create(settings: Settings) -> ContractJobs:
     """The application of the settings."""
     jobs = ContractJobs(Celeriac("http", settings=settings))
-    builtin.register(jobs.app)
 
     async def nothing(job: JobContext) -> None:
         """Takes no arguments, and returns nothing."""
