@@ -18,7 +18,7 @@ from celeriac.jobs.email.address import Sender
 # Quoted-printable never contains "=_", so this cannot occur in a part (RFC 2045, 6.7).
 _BOUNDARY = b"=_celeriac_part"
 
-_ENCODED_WORD_OCTETS = 45  # 60 characters in base64, and 12 around them: within the 75 of RFC 2047, 2
+_ENCODED_WORD_OCTETS = 39  # 52 characters in base64, 12 around them, "Subject: ": within the 76 of RFC 2047, 2
 _LINE = 76
 _MAX_UNFOLDED = 900  # a line may have 998 octets (RFC 5322, 2.1.1)
 _DOT_ATOM = re.compile(r"[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*")

@@ -1,0 +1,202 @@
+"""The ledger on real databases."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from celeriac.core.errors import IdempotencyConflict, RecipientsInvalid, UnknownJob
+from celeriac.database.engine import Database
+from celeriac.jobs.email.ledger import Ledger
+from celeriac.jobs.email.model import (
+    Counts,
+    PermanentFailure,
+    Recipient,
+    RecipientOutcome,
+    Sent,
+    Status,
+    TransientFailure,
+)
+from celeriac.jobs.email.outcome_csv import outcome_csv
+from tests.support.mailings import EVERY_POSITION, new_mailing, outcomes, recipients, stored_mailing
+
+
+async def claim(ledger: Ledger, mailing_id: str, position: int, by: str = "me") -> bool:
+    return await ledger.advance(mailing_id, by, following=(position, f"<{position}@test>"))
+
+
+async def test_a_mailing_comes_back_as_it_was_stored(ledger: Ledger) -> None:
+    mailing = new_mailing(html="<p>{{ name }}</p>", list_unsubscribe="<https://example.com/u>")
+    assert await ledger.create(mailing, recipients(3)) == 3
+    assert await ledger.mailing(mailing.id) == mailing
+    first, *_ = await ledger.open_recipients(mailing.id, *EVERY_POSITION)
+    assert (first.position, first.address, first.variables) == (2, "user2@example.com", {"name": "Üser 2"})
+    assert (first.attempts, first.message_id, first.held_ms) == (0, None, 0)
+
+
+async def test_a_mailing_that_was_never_created_is_unknown(ledger: Ledger) -> None:
+    with pytest.raises(UnknownJob):
+        await ledger.mailing("nobody")
+    assert await ledger.counts("nobody") == Counts()
+
+
+async def test_nothing_is_left_of_a_mailing_whose_recipients_turn_out_wrong(ledger: Ledger) -> None:
+    mailing = new_mailing()
+
+    def wrong_at_the_end() -> Iterator[Recipient]:
+        yield from recipients(2500)
+        raise RecipientsInvalid([{"row": 2502, "column": "email", "message": "is wrong"}])
+
+    with pytest.raises(RecipientsInvalid, match="row 2502"):
+        await ledger.create(mailing, wrong_at_the_end())
+    assert await ledger.counts(mailing.id) == Counts()
+    with pytest.raises(UnknownJob):
+        await ledger.mailing(mailing.id)
+    assert await ledger.create(mailing, recipients(1)) == 1  # the id is free again
+
+
+async def test_a_mailing_is_not_to_be_seen_before_all_its_recipients_are_stored(ledger: Ledger) -> None:
+    mailing = new_mailing()
+    loop = asyncio.get_running_loop()
+
+    def looked_at_in_the_middle() -> Iterator[Recipient]:
+        yield from recipients(2000)
+        look = asyncio.run_coroutine_threadsafe(ledger.mailing(mailing.id), loop)
+        with pytest.raises(UnknownJob):
+            look.result(10)
+
+    await ledger.create(mailing, looked_at_in_the_middle())
+    assert await ledger.mailing(mailing.id) == mailing
+
+
+async def test_an_upload_that_is_cancelled_leaves_nothing(ledger: Ledger) -> None:
+    mailing = new_mailing()
+    begun = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def endless() -> Iterator[Recipient]:
+        yield from recipients(1000)
+        loop.call_soon_threadsafe(begun.set)
+        for row in range(2000, 1_000_000):
+            yield Recipient(row, f"user{row}@example.com", {})
+
+    creating = asyncio.create_task(ledger.create(mailing, endless()))
+    await asyncio.wait_for(begun.wait(), 20)
+    creating.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await creating
+    assert await ledger.counts(mailing.id) == Counts()
+
+
+async def test_the_id_of_a_mailing_cannot_be_used_twice(ledger: Ledger) -> None:
+    mailing = await stored_mailing(ledger, 2)
+    with pytest.raises(IdempotencyConflict):
+        await ledger.create(mailing, recipients(5))
+    assert (await ledger.counts(mailing.id)).total == 2
+
+
+async def test_ranges_cover_what_is_open_and_nothing_else(ledger: Ledger) -> None:
+    mailing = await stored_mailing(ledger, 30)
+    for position in range(10, 20):
+        assert await claim(ledger, mailing.id, position)
+        await ledger.advance(mailing.id, "me", done=(position, Sent(250)))
+    ranges = await ledger.open_ranges(mailing.id, 10)
+    assert ranges == [(0, 9), (20, 29), (30, 39)]
+    found = [r.position for range_ in ranges for r in await ledger.open_recipients(mailing.id, *range_)]
+    assert found == [*range(2, 10), *range(20, 32)]
+
+
+async def test_each_outcome_is_recorded_as_what_it_is(ledger: Ledger) -> None:
+    mailing = await stored_mailing(ledger, 3)
+    results = {2: Sent(250), 3: PermanentFailure(550, "no such user"), 4: TransientFailure(None, "connection lost")}
+    for position, result in results.items():
+        assert await claim(ledger, mailing.id, position)
+        await ledger.advance(mailing.id, "me", done=(position, result))
+    assert list((await outcomes(ledger, mailing)).values()) == [
+        RecipientOutcome(2, "user2@example.com", Status.SENT, 1, 250, None, "<2@test>"),
+        RecipientOutcome(3, "user3@example.com", Status.FAILED, 1, 550, "no such user", "<3@test>"),
+        RecipientOutcome(4, "user4@example.com", Status.PENDING, 1, None, "connection lost", "<4@test>"),
+    ]
+    assert await ledger.counts(mailing.id) == Counts(pending=1, sent=1, failed=1)
+
+
+async def test_one_transaction_records_an_outcome_and_claims_the_next(ledger: Ledger) -> None:
+    mailing = await stored_mailing(ledger, 2)
+    assert await claim(ledger, mailing.id, 2)
+    assert await ledger.advance(mailing.id, "me", done=(2, Sent(250)), following=(3, "<3@test>"))
+    assert await ledger.counts(mailing.id) == Counts(sent=1, sending=1)
+
+
+async def test_of_many_senders_one_gets_the_recipient(ledger: Ledger) -> None:
+    mailing = await stored_mailing(ledger, 1)
+    claims = await asyncio.gather(*(claim(ledger, mailing.id, 2, by=f"sender {n}") for n in range(10)))
+    assert sorted(claims) == [False] * 9 + [True]
+    (recipient,) = await ledger.open_recipients(mailing.id, *EVERY_POSITION)
+    assert recipient.held_ms > 0
+    assert recipient.attempts == 1
+
+
+async def test_an_expired_claim_is_taken_over_and_the_message_id_stays_known(database: Database) -> None:
+    ledger = Ledger(database, claim_seconds=0)
+    mailing = await stored_mailing(ledger, 1)
+    assert await claim(ledger, mailing.id, 2, by="dead")
+    (recipient,) = await ledger.open_recipients(mailing.id, *EVERY_POSITION)
+    assert (recipient.held_ms, recipient.message_id) == (0, "<2@test>")
+    assert await claim(ledger, mailing.id, 2, by="next")
+
+
+async def test_a_sender_that_lost_its_claim_can_record_only_that_it_has_sent(database: Database) -> None:
+    ledger = Ledger(database, claim_seconds=0)
+    mailing = await stored_mailing(ledger, 1)
+    await claim(ledger, mailing.id, 2, by="slow")
+    await claim(ledger, mailing.id, 2, by="next")
+    await ledger.advance(mailing.id, "slow", done=(2, PermanentFailure(550, "no")))
+    assert await ledger.counts(mailing.id) == Counts(sending=1)
+    await ledger.advance(mailing.id, "slow", done=(2, Sent(250)))
+    await ledger.advance(mailing.id, "next", done=(2, PermanentFailure(550, "no")))
+    assert await ledger.counts(mailing.id) == Counts(sent=1)
+
+
+async def test_a_recipient_with_an_outcome_is_never_claimed_again(database: Database) -> None:
+    ledger = Ledger(database, claim_seconds=0)
+    mailing = await stored_mailing(ledger, 2)
+    await claim(ledger, mailing.id, 2)
+    await ledger.advance(mailing.id, "me", done=(2, Sent(250)), following=(3, "<3@test>"))
+    await ledger.advance(mailing.id, "me", done=(3, PermanentFailure(550, "no")))
+    assert not await claim(ledger, mailing.id, 2, by="other")
+    assert not await claim(ledger, mailing.id, 3, by="other")
+
+
+async def test_giving_up_leaves_alone_what_is_finished_or_in_hand(ledger: Ledger) -> None:
+    mailing = await stored_mailing(ledger, 4)
+    await claim(ledger, mailing.id, 2)
+    await ledger.advance(mailing.id, "me", done=(2, Sent(250)), following=(3, "<3@test>"))
+    assert await ledger.give_up(mailing.id, 0, 4, "no mail server") == 1
+    assert await ledger.counts(mailing.id) == Counts(sent=1, sending=1, failed=1, pending=1)
+    assert (await outcomes(ledger, mailing))["user4@example.com"].error == "gave up after 0 attempts: no mail server"
+
+
+async def test_outcomes_come_in_order_through_all_pages(ledger: Ledger) -> None:
+    mailing = await stored_mailing(ledger, 2345)
+    positions = [outcome.position async for outcome in ledger.outcomes(mailing.id)]
+    assert positions == list(range(2, 2347))
+
+
+async def test_the_export_has_a_line_for_each_recipient(ledger: Ledger) -> None:
+    mailing = await stored_mailing(ledger, 1200)
+    await claim(ledger, mailing.id, 2)
+    await ledger.advance(mailing.id, "me", done=(2, PermanentFailure(550, "=cmd|' /C calc'!A0")))
+    pieces = [piece async for piece in outcome_csv(ledger.outcomes(mailing.id))]
+    assert len(pieces) > 1
+    lines = b"".join(pieces).decode().split("\r\n")
+    assert lines[0] == "row,email,status,attempts,code,error,message_id"
+    assert lines[1] == "2,user2@example.com,failed,1,550,'=cmd|' /C calc'!A0,<2@test>"
+    assert lines[2] == "3,user3@example.com,pending,0,,,"
+    assert len(lines) == 1202
+
+
+async def test_progress_of_a_large_mailing_is_cheap_to_ask_for(ledger: Ledger) -> None:
+    mailing = await stored_mailing(ledger, 20_000)
+    async with asyncio.timeout(5):
+        for _ in range(20):
+            assert (await ledger.counts(mailing.id)).pending == 20_000
