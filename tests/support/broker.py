@@ -1,0 +1,58 @@
+"""A broker that a test may kill, freeze and start again: its own Valkey, which keeps its data and its address."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from celeriac.launch.embedded import EmbeddedValkey
+from celeriac.launch.probes import wait_until_ready
+from celeriac.launch.process import ChildProcess
+
+
+class Broker:
+    """One server. `url` stays the same over restarts."""
+
+    def __init__(self, directory: Path) -> None:
+        self._server = EmbeddedValkey(directory)
+        self._process: ChildProcess | None = None
+
+    @property
+    def url(self) -> str:
+        return self._server.endpoint.url
+
+    async def start(self) -> None:
+        """Start it, and return when it answers."""
+        if self._process is None:
+            await self._server.prepare()
+            self._process = await self._server.spawn()
+            await wait_until_ready(self._server.probe())
+
+    async def kill(self) -> None:
+        """kill -9."""
+        if self._process is not None:
+            process, self._process = self._process, None
+            process.kill_group()
+            await process.wait()
+
+    def freeze(self) -> None:
+        """Have it hold its connections open and answer nobody."""
+        assert self._process is not None
+        self._process.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        self._process.signal(signal.SIGCONT)
+
+
+@asynccontextmanager
+async def fragile_broker(directory: Path) -> AsyncGenerator[Broker]:
+    """A broker for the length of a `with` block."""
+    broker = Broker(directory)
+    try:
+        await broker.start()
+        yield broker
+    finally:
+        await broker.kill()
