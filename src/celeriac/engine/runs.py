@@ -1,4 +1,4 @@
-"""Attempts that are being made in this process, and how each is stopped."""
+"""How the function of a job runs, and how it is stopped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, Protocol
 
-from celeriac.core.errors import JobInterrupted, JobTimedOut
+from billiard.common import terminate_handler_fired
+from celery.exceptions import WorkerShutdown, WorkerTerminate
+
+from celeriac.core.errors import JobAborted, JobInterrupted, JobTimedOut
 from celeriac.core.interrupt import Interruptible
 from celeriac.engine.loop import JobLoop
 
@@ -22,7 +25,14 @@ class Run(Protocol):
     """One attempt, and the means to stop it from another thread."""
 
     def complete(self) -> Any:
-        """Run the job's function to its end in the calling thread's time, and return what it returns."""
+        """Run the job's function to its end, and return what it returns.
+
+        Raises:
+            JobInterrupted: it was cancelled.
+            JobTimedOut: it took longer than it may.
+            JobAborted: it raised what would end its process or its event loop.
+            Exception: whatever else it raised.
+        """
         ...
 
     def cancel(self) -> None:
@@ -36,20 +46,39 @@ class AsyncRun:
     def __init__(self, coroutine: Coroutine[Any, Any, Any], timeout: float | None, loop: JobLoop) -> None:
         self._coroutine = coroutine
         self._timeout = timeout
-        self._future: Future[Any] | None = None
         self._loop = loop
+        self._task: asyncio.Task[Any] | None = None
+        self._cancelled = False
+        self._future: Future[Any] = loop.submit(self._main())
 
     def complete(self) -> Any:
-        self._future = self._loop.submit(self._within_limit())
         try:
             return self._future.result()
         except BaseException:  # of the job, or aimed at this thread: a time limit of Celery's, a cold shutdown
-            self._future.cancel()
+            self.cancel()
             raise
 
     def cancel(self) -> None:
-        if self._future is not None:
-            self._future.cancel()
+        self._cancelled = True
+        self._loop.call_soon(self._cancel_task)
+
+    def _cancel_task(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _main(self) -> Any:
+        self._task = asyncio.current_task()
+        try:
+            if self._cancelled:
+                self._coroutine.close()
+                raise JobInterrupted("cancelled before it began")
+            return await self._within_limit()
+        except asyncio.CancelledError as error:
+            if self._cancelled:
+                raise JobInterrupted("cancelled") from None
+            raise _aborted(error) from error
+        except (SystemExit, KeyboardInterrupt) as error:
+            raise _aborted(error) from error
 
     async def _within_limit(self) -> Any:
         limit = asyncio.timeout(self._timeout)
@@ -69,26 +98,36 @@ class ThreadRun:
     thread (the threads pool) a call into C has to return first.
     """
 
-    def __init__(self, function: Callable[[], Any], timeout: float | None, loop: JobLoop) -> None:
+    def __init__(self, function: Callable[[], Any], timeout: float | None) -> None:
         self._function = function
         self._timeout = timeout
-        self._loop = loop
         self._work = Interruptible()
         self._in_main_thread = False
+        self._cancelled = False
 
     def complete(self) -> Any:
         self._in_main_thread = _accept_wake_up()
         timer = self._start_timer()
         try:
-            return self._work.run(self._function)
+            return self._work.run(self._unless_cancelled)
         except TimeUp:
             raise JobTimedOut(f"exceeded its time limit of {self._timeout:g} s") from None
+        except (SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError) as error:
+            if isinstance(error, WorkerShutdown | WorkerTerminate) or terminate_handler_fired():
+                raise  # it is the worker that ends here
+            raise _aborted(error) from error
         finally:
             if timer is not None:
                 timer.cancel()
 
     def cancel(self) -> None:
+        self._cancelled = True
         self._interrupt(JobInterrupted)
+
+    def _unless_cancelled(self) -> Any:
+        if self._cancelled:
+            raise JobInterrupted("cancelled before it began")
+        return self._function()
 
     def _start_timer(self) -> threading.Timer | None:
         if self._timeout is None:
@@ -103,6 +142,10 @@ class ThreadRun:
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR2)
 
 
+def _aborted(error: BaseException) -> JobAborted:
+    return JobAborted(f"the job raised {error!r}")
+
+
 def _accept_wake_up() -> bool:
     """Whether this is the main thread; there, give SIGUSR2 a handler (by default it would end the process).
 
@@ -113,37 +156,3 @@ def _accept_wake_up() -> bool:
     if signal.getsignal(signal.SIGUSR2) in (signal.SIG_DFL, None):
         signal.signal(signal.SIGUSR2, lambda _number, _frame: None)
     return True
-
-
-class ActiveRuns:
-    """The attempts of this process by job id; hears of cancellations, and looks for those it may have missed."""
-
-    #: Seconds between two looks at the records of the jobs that run.
-    LOOK_EVERY = 1.0
-
-    def __init__(self) -> None:
-        self._runs: dict[str, tuple[Run, str | None]] = {}
-        self._cancelled: set[str] = set()
-
-    def add(self, job_id: str, parent_id: str | None, run: Run) -> None:
-        self._runs[job_id] = (run, parent_id)
-
-    def remove(self, job_id: str) -> None:
-        self._runs.pop(job_id, None)
-        self._cancelled.discard(job_id)
-
-    def is_cancelled(self, job_id: str) -> bool:
-        """Whether this attempt was told to stop."""
-        return job_id in self._cancelled
-
-    def ids(self) -> list[str]:
-        """Of the jobs that run here, and of their parents."""
-        runs = list(self._runs.items())
-        return [job_id for job_id, _ in runs] + [parent for _, (_, parent) in runs if parent]
-
-    def cancel(self, asked: str) -> None:
-        """Stop the job with that id, and the children of a job with that id."""
-        for job_id, (run, parent_id) in list(self._runs.items()):
-            if asked in (job_id, parent_id) and job_id not in self._cancelled:
-                self._cancelled.add(job_id)
-                run.cancel()

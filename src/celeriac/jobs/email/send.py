@@ -18,6 +18,7 @@ from celeriac.jobs.email.smtp import SmtpSession
 _AHEAD = 20
 _BROKEN_IN_A_ROW = 3
 _PROGRESS_SECONDS = 0.5
+_PARTING_SECONDS = 2.0
 
 OnProgress = Callable[[], Awaitable[None]]
 
@@ -171,6 +172,12 @@ class _Chunk:
             while not (await asyncio.wait({sending}, timeout=self._ledger.claim_seconds / 3))[0]:
                 await self._ledger.renew(self._mailing_id, prepared.recipient.position, self._claim)
             return sending.result()
+        except asyncio.CancelledError:
+            # The mail is on its way; to know how that ends is worth a moment, and leaves nobody in the window.
+            await asyncio.wait({sending}, timeout=_PARTING_SECONDS)
+            if sending.done() and not sending.cancelled() and sending.exception() is None:
+                self._done = (prepared.recipient.position, self._settled(prepared, sending.result()))
+            raise
         finally:
             if not sending.done():
                 sending.cancel()

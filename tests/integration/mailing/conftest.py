@@ -1,0 +1,72 @@
+"""The built-in application with a mail server, a worker and an API, on a database of their own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx2
+import pytest
+import pytest_asyncio
+import redis
+from fastapi import FastAPI
+from pydantic import SecretStr
+
+from celeriac import Settings
+from celeriac.asgi import create_api
+from celeriac.launch.environment import as_environment
+from demo.sink import MailSink
+from tests.conftest import LEASE, on_database
+from tests.support.api_server import serving
+from tests.support.mailing_api import MailingApi
+from tests.support.workers import Worker, start_worker
+
+DATABASE = 13
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def sink() -> AsyncGenerator[MailSink]:
+    async with MailSink() as sink:
+        yield sink
+
+
+@pytest.fixture
+def settings(valkey_url: str, sink: MailSink, tmp_path: Path) -> Settings:
+    url = on_database(valkey_url, DATABASE)
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+    return Settings(
+        broker_url=SecretStr(url),
+        smtp_url=SecretStr(sink.url),
+        data_dir=tmp_path,
+        lease=LEASE,
+        mail_from="a@example.com",
+    )
+
+
+@pytest.fixture
+def api(settings: Settings) -> FastAPI:
+    return create_api(settings)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def mailings(api: FastAPI) -> AsyncGenerator[MailingApi]:
+    with serving(api) as server:
+        async with httpx2.AsyncClient(base_url=server.url, timeout=60) as client:
+            yield MailingApi(client)
+
+
+@pytest.fixture
+def start_mail_worker(settings: Settings, tmp_path: Path) -> Generator[Callable[[], Worker]]:
+    """Starts workers that send mail."""
+    with ExitStack() as started:
+
+        def start() -> Worker:
+            worker = start_worker(
+                "celeriac.worker:c_app", as_environment(settings), tmp_path / "worker.log", pool="prefork"
+            )
+            started.callback(worker.stop)
+            return worker
+
+        yield start
