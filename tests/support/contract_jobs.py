@@ -285,5 +285,3 @@ _LEAVING: dict[str, type[BaseException]] = {
 def create(settings: Settings) -> ContractJobs:
     """The application of the settings."""
     return ContractJobs(Celeriac("contract", settings=settings))
-
-

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,7 +13,10 @@ from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 POOLS = ("solo", "prefork", "threads")
-_PR_SET_PDEATHSIG = 1
+
+#: Becomes the program it is given, which the kernel then kills if pytest vanishes (PR_SET_PDEATHSIG is 1).
+_EXEC = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.argv[1], sys.argv[1:])"
+_DIES_WITH_US = [sys.executable, "-I", "-S", "-c", _EXEC] if sys.platform == "linux" else []
 
 
 class Worker:
@@ -80,7 +81,7 @@ def start_worker(
     options: Sequence[str] = (),
 ) -> Worker:
     """Start `celery -A application worker` and return once it takes jobs."""
-    command = [sys.executable, "-m", "celery", "-A", application, "worker", "--loglevel=info"]
+    command = [*_DIES_WITH_US, sys.executable, "-m", "celery", "-A", application, "worker", "--loglevel=info"]
     command += [f"--pool={pool}", f"--concurrency={concurrency}", f"--hostname={name}@%h"]
     command += ["--without-mingle", "--without-gossip", *options]
     with log_file.open("ab") as log:
@@ -91,7 +92,6 @@ def start_worker(
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            preexec_fn=_die_with_pytest if sys.platform == "linux" else None,
         )
     worker = Worker(process, log_file, name)
     try:
@@ -101,6 +101,3 @@ def start_worker(
         raise
     return worker
 
-
-def _die_with_pytest() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

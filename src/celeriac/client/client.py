@@ -15,6 +15,7 @@ from celeriac.core.errors import (
     BrokerUnavailable,
     IdempotencyConflict,
     JobCancelled,
+    JobExists,
     JobFailed,
     ResultTimeout,
     UnknownJob,
@@ -103,6 +104,7 @@ class JobClient:
 
         Raises:
             IdempotencyConflict: the key was used before for another request.
+            JobExists: the id that the options choose was given to another job.
             BrokerUnavailable: the broker did not confirm in time.
         """
         job = self._new_job(call, options)
@@ -116,6 +118,8 @@ class JobClient:
                 f"the idempotency key was used before, with another request, for job {accepted.detail}; "
                 "use a new key for a new request"
             )
+        if accepted.outcome == "exists":
+            raise JobExists(job.id)
         return accepted.detail if accepted.outcome == "repeated" else job.id
 
     async def enqueue_many(self, calls: Sequence[Call[Any]], options: EnqueueOptions = NO_OPTIONS) -> list[str]:
@@ -269,10 +273,10 @@ class JobClient:
         """While inside, call `heard` with the id of each job that is to be cancelled. For workers."""
         return self._connections.current().listener.subscribed(keys.CANCEL_CHANNEL, heard)
 
-    async def cancel_requested(self, job_ids: list[str]) -> set[str]:
-        """Those of the jobs that are to be cancelled. For workers."""
+    async def standings(self, job_ids: list[str]) -> dict[str, reader.Standing]:
+        """Whether the jobs are to be cancelled, and which run of each is the latest. For workers."""
         async with deadline(self._timeout):
-            return await reader.cancel_requested(self._connections.current().broker, job_ids)
+            return await reader.standings(self._connections.current().broker, job_ids)
 
     async def ping(self) -> None:
         """Raise `BrokerUnavailable` unless the broker answers in time."""

@@ -19,7 +19,21 @@ from celeriac.core.ids import new_id
 
 #: Celery cuts the representations that monitors show at this length.
 _REPR_LENGTH = 1024
-_NO_CANVAS = b'{"callbacks":null,"errbacks":null,"chain":null,"chord":null}'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Canvas:
+    """A message's place in Celery's canvas: what is called after it, and the group it belongs to. All as JSON types."""
+
+    callbacks: Any = None
+    errbacks: Any = None
+    chain: Any = None
+    chord: Any = None
+    group: str | None = None
+    group_index: int | None = None
+
+
+NO_CANVAS = Canvas()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +47,7 @@ class Delivery:
         eta: not before this time.
         retries: how many attempts came before.
         timeout: seconds until the worker's hard time limit ends the process that runs it.
+        canvas: its place in a chain, group or chord.
     """
 
     queue: str
@@ -41,6 +56,7 @@ class Delivery:
     eta: datetime | None = None
     retries: int = 0
     timeout: float | None = None
+    canvas: Canvas = NO_CANVAS
 
 
 @dataclass(frozen=True)
@@ -56,8 +72,10 @@ class EnvelopeWriter:
         kwargs_repr = arguments.decode()
         if len(kwargs_repr) > _REPR_LENGTH:
             kwargs_repr = kwargs_repr[: _REPR_LENGTH - 3] + "..."
+        canvas = delivery.canvas
+        embed = {name: getattr(canvas, name) for name in ("callbacks", "errbacks", "chain", "chord")}
         message: dict[str, Any] = {
-            "body": (b"[[]," + arguments + b"," + _NO_CANVAS + b"]").decode(),
+            "body": (b"[[]," + arguments + b"," + orjson.dumps(embed) + b"]").decode(),
             "content-encoding": "utf-8",
             "content-type": "application/json",
             "headers": {
@@ -67,8 +85,8 @@ class EnvelopeWriter:
                 "shadow": None,
                 "eta": delivery.eta.isoformat() if delivery.eta else None,
                 "expires": None,
-                "group": None,
-                "group_index": None,
+                "group": canvas.group,
+                "group_index": canvas.group_index,
                 "retries": delivery.retries,
                 "timelimit": [delivery.timeout, None],
                 "root_id": delivery.root_id or job_id,

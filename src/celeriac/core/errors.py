@@ -13,6 +13,7 @@ CeleriacError
 │   ├── UnknownTask             no job of that name is registered
 │   ├── UnknownJob              no job with that id was ever enqueued, or its record has expired
 │   ├── IdempotencyConflict     the key was used before, with another request
+│   ├── JobExists               the id was given to another job before
 │   ├── RecipientsInvalid       the recipients of a mailing have faults, each with its row and column
 │   ├── TemplateInvalid         a template cannot be used; names the template, the line and the fault
 │   └── WrongState              the job's state does not allow the operation
@@ -20,13 +21,14 @@ CeleriacError
 │   ├── JobFailed               the job raised, ran out of attempts, or exceeded its time limit
 │   └── JobCancelled            the job was cancelled
 ├── ResultTimeout               the job did not finish within the time given to `result()`
-└── control flow inside a job
-    ├── RetryAfter              raise it to ask for another attempt after a delay of your choice
-    ├── JobInterrupted          raised inside a `def` job that is cancelled
-    └── JobTimedOut             raised inside a job that exceeds its time limit
+├── RetryAfter                  raised by a job to ask for another attempt after a delay of its choice
+└── how a job may fail, apart from its own errors; seen in its record
+    ├── JobTimedOut             it exceeded its time limit
+    ├── InvalidResult           what it returned does not fit its annotation
+    └── JobAborted              it raised what would end its process or event loop, `SystemExit` say
 
-    BaseException
-    └── JobInterrupted              raised inside a `def` job that is cancelled
+BaseException
+└── JobInterrupted              raised inside a `def` job that is cancelled
 """
 
 from __future__ import annotations
@@ -131,6 +133,17 @@ class IdempotencyConflict(JobRefused):
     """The idempotency key was used before with another task or other arguments."""
 
 
+class JobExists(JobRefused):
+    """The id was given to another job before, whose record is still kept."""
+
+    def __init__(self, job_id: str) -> None:
+        self.job_id = job_id
+        super().__init__(f"there is a job with id {job_id!r} already; leave the id out, or choose another")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.job_id,)
+
+
 class RecipientsInvalid(JobRefused, ValueError):
     """The recipients of a mailing have faults.
 
@@ -215,4 +228,12 @@ class JobInterrupted(BaseException):
 
 
 class JobTimedOut(CeleriacError, TimeoutError):
-    """Raised inside a job that runs longer than its `timeout`."""
+    """The job ran longer than its `timeout`, and was stopped."""
+
+
+class InvalidResult(CeleriacError, TypeError):
+    """What the job returned does not fit its annotation, or cannot be sent as JSON. Never retried: the work is done."""
+
+
+class JobAborted(CeleriacError):
+    """The job raised an exception that would end its process or its event loop: it counts as any other failure."""

@@ -42,6 +42,15 @@ class Failure:
     message: str
     traceback: str | None = None
 
+    @classmethod
+    def of(cls, error: BaseException, traceback: str | None = None) -> Failure:
+        """What is recorded of an exception; the message is the one that Python itself would print."""
+        try:
+            message = str(error)
+        except Exception:  # whatever a stranger's __str__ does
+            message = f"(its message cannot be shown: {type(error).__name__}.__str__ failed)"
+        return cls(type(error).__name__, message, traceback)
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "message", _unicode(self.message))
         if self.traceback is not None:

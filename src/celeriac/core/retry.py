@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from celeriac.core.errors import ConfigurationError, InvalidArguments, RetryAfter
+from celeriac.core.errors import ConfigurationError, InvalidArguments, InvalidResult, RetryAfter
 
 ExceptionTypes = tuple[type[BaseException], ...]
 
@@ -51,7 +51,7 @@ class Retry:
             return None
         if isinstance(error, RetryAfter):
             return max(0.0, error.seconds)
-        if isinstance(error, (InvalidArguments, *self.never)) or not isinstance(error, self.on):
+        if isinstance(error, (InvalidArguments, InvalidResult, *self.never)) or not isinstance(error, self.on):
             return None
         # The exponent is bounded so that a patient policy (attempts=5000) cannot overflow a float.
         delay = min(self.max_delay, self.backoff * self.factor ** min(attempt - 1, 64))

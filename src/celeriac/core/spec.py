@@ -14,7 +14,7 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnno
 from typing_extensions import TypedDict
 
 from celeriac.core.context import JobContext
-from celeriac.core.errors import ConfigurationError, InvalidArguments, InvalidJobDefinition
+from celeriac.core.errors import ConfigurationError, InvalidArguments, InvalidJobDefinition, InvalidResult
 from celeriac.core.retry import NO_RETRY, Retry
 
 R = TypeVar("R")
@@ -161,13 +161,16 @@ class JobSpec:
         """Validate the returned value against the annotation, and turn it into JSON types.
 
         Raises:
-            ValueError: it does not fit the annotation, or JSON's readers could not give it back as it is.
+            InvalidResult: it does not fit the annotation, or JSON's readers could not give it back as it is.
         """
-        dumped = self.result_type.dump_python(self.result_type.validate_python(value), mode="json")
         try:
+            dumped = self.result_type.dump_python(self.result_type.validate_python(value), mode="json")
             orjson.dumps(dumped)  # refuses integers beyond 64 bits and text that is no Unicode
-        except TypeError as error:
-            raise ValueError(f"the result cannot be sent as JSON: {error}") from None
+        except ValidationError as error:
+            faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'result'}: {e['msg']}" for e in _faults(error))
+            raise InvalidResult(f"the result of job {self.name!r} does not fit its annotation: {faults}") from None
+        except (TypeError, ValueError) as error:
+            raise InvalidResult(f"the result of job {self.name!r} cannot be sent as JSON: {error}") from None
         return dumped
 
     def load_result(self, value: Any) -> Any:

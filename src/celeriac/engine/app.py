@@ -21,7 +21,7 @@ from celeriac.core.spec import Call, JobOptions, JobSpec
 from celeriac.engine import process
 from celeriac.engine.defaults import celery_defaults
 from celeriac.engine.execution import Executor
-from celeriac.engine.lease import LeaseRenewal
+from celeriac.engine.hold import Hold
 from celeriac.engine.records import Records
 from celeriac.engine.schedules import beat_entry
 from celeriac.engine.task import JobTask
@@ -40,6 +40,7 @@ class JobApp(Celery):
     """
 
     task_cls = "celeriac.engine.task:Task"
+    amqp_cls = "celeriac.engine.transport:AMQP"
 
     def __init__(self, main: str | None = None, *, settings: Settings | None = None, **options: Any) -> None:
         self.settings = settings or load_settings()
@@ -49,7 +50,7 @@ class JobApp(Celery):
         process.install()
         self.add_defaults(lambda: celery_defaults(self.settings))
         steps = cast("dict[str, set[Any]]", self.steps)
-        steps["consumer"].add(LeaseRenewal)
+        steps["consumer"].add(Hold)
 
     @property
     def retention_ms(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any, cast
 
 from celery import states as celery_states
@@ -10,6 +9,7 @@ from celery.backends.redis import RedisBackend
 
 from celeriac.core.records import Failure
 from celeriac.core.states import FROM_CELERY, JobState
+from celeriac.engine.tracebacks import format_error
 from celeriac.store import jobs as store
 
 #: Seconds for which a finished job's outcome is held while the broker is absent, before the worker gives up on it.
@@ -19,8 +19,12 @@ OUTCOME_PATIENCE = 120.0
 class ResultBackend(RedisBackend):
     """Stores outcomes at Celery's keys in Celery's format, so that `AsyncResult`, chords and Flower work unchanged.
 
-    What it does otherwise: it records the job's state; a job that has ended is not overwritten by a late report;
-    nothing is subscribed to while publishing, which costs stock Celery up to 19 s when the broker is absent.
+    What it does otherwise: it records the job's state; a job that has ended, or runs again elsewhere, is not
+    overwritten by a late report; nothing is subscribed to while publishing, which costs stock Celery up to 19 s when
+    the broker is absent.
+
+    It leaves two marks on a task's request: `celeriac_refused` if its report came too late, and reads
+    `celeriac_retrying`, which says that its retry has been recorded already.
     """
 
     def on_task_call(self, producer: Any, task_id: str) -> None:
@@ -30,25 +34,60 @@ class ResultBackend(RedisBackend):
         self, task_id: str, result: Any, request: Any = None, store_result: bool = True, state: str = "SUCCESS"
     ) -> None:
         """Record success, also of a task whose result nobody wants."""
-        super().mark_as_done(task_id, result, request=request, store_result=store_result, state=state)
         if not store_result or getattr(request, "ignore_result", False):
             self._record(task_id, state, request)
+        super().mark_as_done(task_id, result, request=request, store_result=store_result, state=state)
 
-    def _store_result(
+    def on_chord_part_return(self, request: Any, state: str, result: Any, *args: Any, **kwargs: Any) -> Any:
+        """Count the task in its chord, unless another run of it counts."""
+        if not getattr(request, "celeriac_refused", False):
+            return super().on_chord_part_return(request, state, result, *args, **kwargs)
+        return None
+
+    def repeat_chord_part(self, request: Any) -> None:
+        """Count a task that has ended in its chord, if it is in one: its worker may have vanished just before that.
+
+        A part that has been counted is not counted twice (celery/backends/redis.py, CHORD_PART_RETURN_LUA).
+        """
+        if request.chord:
+            outcome = cast("dict[str, Any]", self.get_task_meta(request.id))
+            if outcome["status"] in celery_states.READY_STATES:
+                super().on_chord_part_return(request, outcome["status"], outcome["result"])
+
+    def store_result(
         self, task_id: str, result: Any, state: str, traceback: str | None = None, request: Any = None, **kwargs: Any
     ) -> Any:
+        error = None
+        if isinstance(result, BaseException):
+            error = Failure.of(result, format_error(result) if result.__traceback__ else traceback)
+        return super().store_result(task_id, result, state, traceback, request=request, error=error, **kwargs)
+
+    def outcome(
+        self, task_id: str, result: Any, state: str, *, traceback: str | None = None, request: Any = None
+    ) -> bytes:
+        """The bytes that stand for `result` at Celery's key."""
         meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
-        meta["task_id"] = task_id
-        if state not in FROM_CELERY:
-            self.set(self.get_key_for_task(task_id), self.encode(meta))
-            return result
-        outcome = self.encode(meta)
-        outcome = outcome.encode() if isinstance(outcome, str) else outcome
-        if cast(Any, self.app).results_are_separate:
+        encoded = self.encode({**meta, "task_id": task_id})
+        return encoded.encode() if isinstance(encoded, str) else encoded
+
+    def _store_result(
+        self,
+        task_id: str,
+        result: Any,
+        state: str,
+        traceback: str | None = None,
+        request: Any = None,
+        error: Failure | None = None,
+        **_: Any,
+    ) -> Any:
+        outcome = self.outcome(task_id, result, state, traceback=traceback, request=request)
+        users_own_state = state not in FROM_CELERY
+        if users_own_state or cast(Any, self.app).results_are_separate:
             self.set(self.get_key_for_task(task_id), outcome)  # stored first, then recorded as the job's end
             outcome = b""
-        error = _failure(result, traceback) if state in celery_states.EXCEPTION_STATES else None
-        self._record(task_id, state, request, outcome=outcome, error=error)
+        recorded = state == celery_states.RETRY and getattr(request, "celeriac_retrying", False)
+        if not users_own_state and not recorded:
+            self._record(task_id, state, request, outcome=outcome, error=error)
         return result
 
     def _record(
@@ -56,27 +95,17 @@ class ResultBackend(RedisBackend):
     ) -> None:
         app = cast(Any, self.app)
         job_state = FROM_CELERY[state]
-        delay_until: datetime | None = getattr(request, "celeriac_delay_until", None)
         call = store.transition(
             task_id,
             job_state,
             parent_id=getattr(request, "parent_id", None),
             outcome=outcome,
             error=None if job_state is JobState.CANCELLED else error,
-            delay_until=delay_until if job_state is JobState.RETRYING else None,
-            fields={"task": request.task} if getattr(request, "task", None) else None,
+            run=getattr(request, "celeriac_run", None),
+            attempt=None if request is None else request.retries + 1,
+            fields=None if request is None or not request.task else {"task": request.task},
             retention_ms=app.retention_ms,
         )
-        app.records.run(call, patience=OUTCOME_PATIENCE)
-
-
-def _failure(result: Any, traceback: str | None) -> Failure:
-    """Read an exception as Celery's backend encodes it for JSON."""
-    if not isinstance(result, dict):
-        return Failure(type(result).__name__, str(result), traceback)
-    encoded = cast("dict[str, Any]", result)
-    message: Any = encoded.get("exc_message", "")
-    if isinstance(message, list | tuple):
-        parts = cast("list[Any]", message)
-        message = str(parts[0]) if len(parts) == 1 else ", ".join(map(str, parts))
-    return Failure(str(encoded.get("exc_type", "Exception")), str(message), traceback)
+        moved = app.records.run(call, patience=OUTCOME_PATIENCE)
+        if request is not None:
+            request.celeriac_refused = not moved

@@ -8,20 +8,29 @@ import os
 
 from celeriac.client.client import JobClient
 from celeriac.core.errors import BrokerUnavailable
+from celeriac.engine.attempts import ActiveAttempts, Attempt
 from celeriac.engine.loop import JobLoop
-from celeriac.engine.runs import ActiveRuns
+from celeriac.store.reader import Standing
 
 log = logging.getLogger("celeriac.engine")
 
+#: Seconds between two looks at the records of the jobs that run.
+LOOK_EVERY = 1.0
+
 
 class CancellationWatch:
-    """Listens on the broker, and looks at the records once a second: pub/sub alone may miss a message."""
+    """Looks at the records of the jobs that run: when it hears of one of them, and once a second.
 
-    def __init__(self, loop: JobLoop, client: JobClient, runs: ActiveRuns) -> None:
+    A message alone stops nothing: it may be lost, and it may be of a job with the same id in another database. An
+    attempt is also stopped when the job has begun to run elsewhere, after this worker was taken for vanished.
+    """
+
+    def __init__(self, loop: JobLoop, client: JobClient, attempts: ActiveAttempts) -> None:
         self._loop = loop
         self._client = client
-        self._runs = runs
+        self._attempts = attempts
         self._pid = 0
+        self._heard = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def ensure_started(self) -> None:
@@ -31,26 +40,41 @@ class CancellationWatch:
             self._loop.call_soon(self._start)
 
     def _start(self) -> None:
+        self._heard = asyncio.Event()
         self._task = asyncio.create_task(self._watch(), name="celeriac-cancellations")
 
     async def _watch(self) -> None:
-        async with self._client.cancellations(self._heard):
+        async with self._client.cancellations(self._on_message):
             while True:
-                await asyncio.sleep(self._runs.LOOK_EVERY)
+                try:
+                    async with asyncio.timeout(LOOK_EVERY):
+                        await self._heard.wait()
+                except TimeoutError:
+                    pass
+                self._heard.clear()
                 await self._look()
 
-    def _heard(self, payload: bytes | None) -> None:
-        if payload is not None:
-            self._runs.cancel(payload.decode())
+    def _on_message(self, payload: bytes | None) -> None:
+        job_id = (payload or b"").decode()
+        if payload is None or any(job_id in (attempt.job_id, attempt.parent_id) for attempt in self._attempts.all()):
+            self._heard.set()
 
     async def _look(self) -> None:
-        running = self._runs.ids()
-        if not running:
+        attempts = self._attempts.all()
+        if not attempts:
             return
+        ids = {attempt.job_id for attempt in attempts} | {a.parent_id for a in attempts if a.parent_id}
         try:
-            asked = await self._client.cancel_requested(running)
+            standings = await self._client.standings(sorted(ids))
         except BrokerUnavailable as error:
             log.debug("could not look for cancellations: %s", error)
             return
-        for job_id in asked:
-            self._runs.cancel(job_id)
+        for attempt in attempts:
+            if _is_to_stop(attempt, standings):
+                self._attempts.stop(attempt)
+
+
+def _is_to_stop(attempt: Attempt, standings: dict[str, Standing]) -> bool:
+    own, parents = standings[attempt.job_id], standings.get(attempt.parent_id or "")
+    superseded = None not in (own.run, attempt.run) and own.run != attempt.run
+    return superseded or own.cancel or (parents is not None and parents.cancel)

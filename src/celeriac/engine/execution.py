@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from concurrent.futures import CancelledError
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from celery.exceptions import Ignore, Reject
@@ -16,10 +14,11 @@ from celeriac.core.context import JobContext, JobSuspended
 from celeriac.core.envelope import Delivery, EnvelopeWriter
 from celeriac.core.errors import JobInterrupted
 from celeriac.core.spec import Call, JobSpec
+from celeriac.engine.attempts import ActiveAttempts, Attempt
 from celeriac.engine.cancellation import CancellationWatch
 from celeriac.engine.loop import JobLoop
 from celeriac.engine.progress import ProgressReporter
-from celeriac.engine.runs import ActiveRuns, AsyncRun, Run, ThreadRun
+from celeriac.engine.runs import AsyncRun, Run, ThreadRun
 from celeriac.store.jobs import FanOut
 
 if TYPE_CHECKING:
@@ -29,6 +28,7 @@ log = logging.getLogger("celeriac.engine")
 
 #: Seconds for which a retry is held while the broker is absent, before the message itself goes back.
 _RETRY_PATIENCE = 120.0
+_RETRY_PAUSE = 0.5
 
 
 class Executor:
@@ -37,90 +37,93 @@ class Executor:
     def __init__(self, client: JobClient) -> None:
         self._client = client
         self._loop = JobLoop()
-        self._runs = ActiveRuns()
+        self._attempts = ActiveAttempts()
         self._progress = ProgressReporter(self._loop, client)
-        self._cancellations = CancellationWatch(self._loop, client, self._runs)
+        self._cancellations = CancellationWatch(self._loop, client, self._attempts)
         self._envelopes = EnvelopeWriter()
 
     def execute(self, task: JobTask, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        """Run one attempt: validate, run within limits, and translate its end into Celery's terms.
+        """Run one attempt, and translate its end into Celery's terms.
 
         Raises:
             Ignore: it was cancelled, or waits for its children; all that is to be recorded has been.
             celery.exceptions.Retry: it failed and is to be tried again.
             Exception: it failed for good.
         """
-        spec, request = task.spec, task.request
-        self._cancellations.ensure_started()
+        attempt = Attempt.of(task.request)
         try:
-            arguments = spec.validate(args, kwargs)
-            run = self._start(spec, arguments, self._context(task, args, kwargs))
-            self._runs.add(request.id, request.parent_id, run)
-            return spec.dump_result(run.complete())
+            returned = self._run(task, attempt, args, kwargs)
+            return task.spec.dump_result(returned)
         except JobSuspended:
             raise Ignore from None
-        except (CancelledError, JobInterrupted) as stop:
-            self._end_cancelled(task, stop)
+        except JobInterrupted:
+            self._end_cancelled(task)
         except Exception as error:
-            self._end_failed(task, error)
+            if attempt.cancelled:  # the error is how it took being told to stop
+                self._end_cancelled(task)
+            self._end_failed(task, attempt, error)
+
+    def _run(self, task: JobTask, attempt: Attempt, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        arguments = task.spec.validate(args, kwargs)
+        context = self._context(task, attempt, task.spec.encode_validated(arguments))
+        self._cancellations.ensure_started()
+        run = self._start(task.spec, arguments, context)
+        try:
+            with self._attempts.going_on(attempt, run):
+                return run.complete()
         finally:
-            self._runs.remove(request.id)
-            self._progress.flush()
+            self._progress.flush()  # before the end is recorded: nothing is reported of a job that has ended
 
     def _start(self, spec: JobSpec, arguments: dict[str, Any], context: JobContext) -> Run:
         if spec.is_async:
             return AsyncRun(spec.call(arguments, context), spec.options.timeout, self._loop)
-        return ThreadRun(lambda: spec.call(arguments, context), spec.options.timeout, self._loop)
+        return ThreadRun(lambda: spec.call(arguments, context), spec.options.timeout)
 
-    def _context(self, task: JobTask, args: Sequence[Any], kwargs: dict[str, Any]) -> JobContext:
-        spec, request = task.spec, task.request
-        job_id = request.id
-
-        async def spawn(calls: list[Call[Any]]) -> None:
-            resume = Delivery(
-                queue=(request.delivery_info or {}).get("routing_key") or "",
-                parent_id=request.parent_id,
-                root_id=request.root_id,
-                retries=request.retries,
-                timeout=task.time_limit,
-            )
-            message = self._envelopes.write(spec.name, job_id, spec.encode(args, kwargs), resume)
-            parent = FanOut(job_id, resume.queue, message)
-            if not await self._client.fan_out(parent, calls, root_id=request.root_id or job_id):
-                raise JobInterrupted(f"job {job_id} was cancelled")
-
-        return JobContext(
-            id=job_id,
-            task=spec.name,
-            attempt=request.retries + 1,
-            attempts=spec.options.retry.attempts,
-            parent_id=request.parent_id,
-            children=getattr(request, "celeriac_children", None),
-            report=self._progress.report,
-            spawn=spawn,
-            cancel_requested=lambda: self._runs.is_cancelled(job_id),
+    def _context(self, task: JobTask, attempt: Attempt, arguments: bytes) -> JobContext:
+        """`arguments` are those of the message that runs the job again once its children have ended."""
+        resume = Delivery(
+            queue=attempt.queue,
+            parent_id=attempt.parent_id,
+            root_id=attempt.root_id,
+            retries=attempt.number - 1,
+            timeout=task.time_limit,
+            canvas=attempt.canvas,
         )
 
-    def _end_cancelled(self, task: JobTask, stop: BaseException) -> NoReturn:
-        if not self._runs.is_cancelled(task.request.id) and not isinstance(stop, JobInterrupted):
-            # The job awaited something that was cancelled; nobody asked for the job itself to be.
-            self._end_failed(task, RuntimeError("the job was ended by a CancelledError of its own"))
+        async def spawn(calls: list[Call[Any]]) -> None:
+            message = self._envelopes.write(task.spec.name, attempt.job_id, arguments, resume)
+            parent = FanOut(attempt.job_id, attempt.run or 0, resume.queue, message)
+            if not await self._client.fan_out(parent, calls, root_id=attempt.root_id):
+                raise JobInterrupted(f"job {attempt.job_id} was cancelled, or runs elsewhere")
+
+        return JobContext(
+            id=attempt.job_id,
+            task=task.spec.name,
+            attempt=attempt.number,
+            attempts=task.spec.options.retry.attempts,
+            parent_id=attempt.parent_id,
+            children=getattr(task.request, "celeriac_children", None),
+            report=self._progress.report,
+            spawn=spawn,
+            cancel_requested=lambda: attempt.cancelled,
+        )
+
+    def _end_cancelled(self, task: JobTask) -> NoReturn:
         task.backend.mark_as_revoked(task.request.id, "cancelled", request=task.request)
         task.send_event("task-revoked", terminated=True, signum=None, expired=False)
         raise Ignore from None
 
-    def _end_failed(self, task: JobTask, error: Exception) -> NoReturn:
-        request = task.request
-        delay = task.spec.options.retry.delay_after(error, request.retries + 1)
+    def _end_failed(self, task: JobTask, attempt: Attempt, error: Exception) -> NoReturn:
+        policy = task.spec.options.retry
+        delay = policy.delay_after(error, attempt.number)
         if delay is None:
             raise error
-        request.celeriac_delay_until = datetime.now(UTC) + timedelta(seconds=delay)
         give_up = time.monotonic() + _RETRY_PATIENCE
         while True:
             try:
-                task.retry(exc=error, countdown=delay, max_retries=task.spec.options.retry.attempts)
+                task.retry(exc=error, countdown=delay, max_retries=policy.attempts)
             except Reject as refused:  # the retry could not be published
                 if time.monotonic() >= give_up:
                     raise Reject(refused.reason, requeue=True) from error
-                log.warning("the broker is absent; the retry of job %s is held", request.id)
-                time.sleep(0.5)
+                log.warning("the broker is absent; the retry of job %s is held", attempt.job_id)
+                time.sleep(_RETRY_PAUSE)

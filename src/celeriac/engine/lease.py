@@ -1,73 +1,86 @@
-"""Keeps the messages that a worker holds from being delivered to another, however long their jobs take.
+"""The hold of this process on the messages it has taken.
 
-kombu's Redis transport gives a message to another worker once `visibility_timeout` has passed since its delivery,
-whether or not its worker lives (kombu/transport/redis.py, `QoS.restore_visible`). This bootstep renews that time for
-every message the worker still holds, from a thread of its own, since a job may block the worker's loop. So the
-timeout can be short, and a worker that vanished is replaced within it.
+Stock Celery on Redis gives a message to another worker once a fixed time has passed since its delivery, whether or
+not its worker lives: long jobs run twice, and a worker's crash is noticed after an hour. Here a worker has one lease
+on all that it holds, which a thread renews for as long as the process lives, whatever its jobs do to their threads.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
+import os
 import threading
-import time
-from typing import Any
+from collections.abc import Callable, Iterator
 
-from celery import bootsteps
-from celery.worker import state
 from redis.exceptions import RedisError
+
+from celeriac.engine.identity import has_ended, new_worker_name
+from celeriac.store.connection import BlockingClient
+from celeriac.store.holder import Holder
 
 log = logging.getLogger("celeriac.engine")
 
-#: kombu's own default, should an application have unset ours.
-_STOCK_TIMEOUT = 3600
+#: Seconds between two renewals, and two looks for workers that have vanished; for a short lease, a part of it.
+_LOOK_EVERY = 1.0
+_PARTS = 4
+
+_by_server: dict[tuple[int, str], Lease] = {}
+_lock = threading.Lock()
 
 
-class LeaseRenewal(bootsteps.StartStopStep):
-    """Consumer bootstep: renews while the consumer is connected, and brings back what vanished workers held."""
+def lease_on(server: str, connect: Callable[[], BlockingClient], seconds: float) -> Lease:
+    """This process's lease on `server`. There is one, whatever connections come and go."""
+    with _lock:
+        key = os.getpid(), server
+        if key not in _by_server:
+            _by_server[key] = Lease(connect(), seconds)
+        return _by_server[key]
 
-    requires = ("celery.worker.consumer.tasks:Tasks",)
 
-    def __init__(self, parent: Any, **kwargs: Any) -> None:
-        super().__init__(parent, **kwargs)
-        self._stop = threading.Event()
+def leases() -> list[Lease]:
+    """This process's leases."""
+    with _lock:
+        return [lease for (pid, _), lease in _by_server.items() if pid == os.getpid()]
 
-    def start(self, parent: Any) -> None:
-        lease = float(parent.app.conf.broker_transport_options.get("visibility_timeout", _STOCK_TIMEOUT))
-        self._stop = threading.Event()
-        threading.Thread(
-            target=self._serve, args=(parent, lease / 3, self._stop), name="celeriac-lease", daemon=True
-        ).start()
 
-    def stop(self, parent: Any) -> None:
-        self._stop.set()
+class Lease:
+    """Names this process as the holder of messages, and keeps it known to be alive from the first one on."""
 
-    shutdown = stop
+    def __init__(self, client: BlockingClient, seconds: float) -> None:
+        self.holder = Holder(client, new_worker_name(), lease=seconds)
+        self._numbers: Iterator[int] = itertools.count(1)
+        self._every = min(_LOOK_EVERY, seconds / _PARTS)
+        self._thread: threading.Thread | None = None
+        self._known = False
 
-    def _serve(self, consumer: Any, every: float, stop: threading.Event) -> None:
-        while not stop.wait(every):
+    @property
+    def worker(self) -> str:
+        return self.holder.worker
+
+    def new_receipt(self) -> str:
+        """A name for one message in this worker's hold, `<worker>/<number>`; also starts the renewal of the lease."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._serve, name="celeriac-lease", daemon=True)
+            self._thread.start()
+        return f"{self.worker}/{next(self._numbers)}"
+
+    def _serve(self) -> None:
+        pause = threading.Event()
+        while True:
             try:
-                with consumer.app.connection_for_write() as connection:
-                    channel: Any = connection.default_channel
-                    renew(channel, held_tags(consumer))
-                    channel.qos.restore_visible(num=channel.unacked_restore_limit, interval=1)
+                self._renew()
+                self._bring_back()
             except (RedisError, OSError) as error:
-                log.warning("leases were not renewed (%s); trying again in %.1f s", type(error).__name__, every)
+                log.warning("the lease was not renewed (%s); trying again", type(error).__name__)
+            pause.wait(self._every)
 
+    def _renew(self) -> None:
+        if not self.holder.renew() and self._known:
+            log.warning("the lease of this worker had run out; what it held is run elsewhere")
+        self._known = True
 
-def renew(channel: Any, tags: set[str]) -> None:
-    """Make `tags` as young as if they had been delivered now; those that were acknowledged stay gone."""
-    if tags:
-        channel.client.zadd(channel.unacked_index_key, dict.fromkeys(tags, time.time()), xx=True)
-
-
-def held_tags(consumer: Any) -> set[str]:
-    """Delivery tags of the messages this worker holds.
-
-    Those of its channel, delayed ones included; and those of jobs that outlived the channel they came on, whose
-    messages are acknowledged nowhere until they end.
-    """
-    tasks = consumer.task_consumer
-    delivered: set[str] = set(tasks.channel.qos._delivered) if tasks else set()
-    requests: list[Any] = [*state.reserved_requests, *state.active_requests]
-    return delivered | {request.message.delivery_tag for request in requests}
+    def _bring_back(self) -> None:
+        ended = [worker for worker in self.holder.workers() if has_ended(worker)]
+        for worker, count in self.holder.reclaim(ended).items():
+            log.warning("brought back %d messages that worker %s held when it vanished", count, worker)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from celery import Task as CeleryTask
+from celery import states as celery_states
 from celery.exceptions import Ignore, Reject
 
 from celeriac.core.errors import BrokerUnavailable
+from celeriac.core.records import Failure
 from celeriac.core.spec import JobSpec
+from celeriac.engine.publication import stored_by
+from celeriac.engine.tracebacks import format_error
 from celeriac.store import jobs as store
 
 if TYPE_CHECKING:
     from celeriac.engine.app import JobApp
+    from celeriac.engine.backend import ResultBackend
 
 #: Seconds for which a worker that cannot ask whether a job may run holds it, before it gives the message back.
 PERMIT_PATIENCE = 30.0
@@ -23,12 +30,13 @@ class Task(CeleryTask):  # pyright: ignore[reportMissingTypeArgument]
 
     abstract = True
     app: JobApp
+    backend: ResultBackend  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
         """Ask the broker whether the job may run, and record that it does.
 
         Raises:
-            Ignore: it was cancelled, has ended, or has moved on to a later attempt.
+            Ignore: it was cancelled, has ended, has moved on to a later attempt, or runs elsewhere.
             Reject: the broker stayed absent; the message goes back to its queue.
         """
         request = self.request
@@ -41,6 +49,7 @@ class Task(CeleryTask):  # pyright: ignore[reportMissingTypeArgument]
             parent_id=request.parent_id,
             attempt=request.retries + 1,
             worker=request.hostname or "",
+            receipt=self._receipt(),
             retention_ms=self.app.retention_ms,
         )
         try:
@@ -50,14 +59,46 @@ class Task(CeleryTask):  # pyright: ignore[reportMissingTypeArgument]
         if permit.verdict == "cancelled":
             self.send_event("task-revoked", terminated=False, signum=None, expired=False)
         if permit.verdict != "run":
+            self.backend.repeat_chord_part(request)
             raise Ignore
+        request.celeriac_run = permit.run
         request.celeriac_children = permit.children
+
+    def retry(self, *args: Any, exc: BaseException | None = None, **options: Any) -> Any:
+        """Publish the next attempt as Celery does, and record in the same step that the job is retrying."""
+        request = self.request
+        if request.called_directly or request.is_eager:
+            return super().retry(*args, exc=exc, **options)
+        cause = exc or sys.exc_info()[1]
+        shown = format_error(cause) if cause else None
+        error = Failure.of(cause, shown) if cause else Failure("Retry", "the task asked to be run again")
+        result = self.backend.prepare_exception(cause) if cause else None
+        storing = partial(
+            store.retry,
+            job_id=request.id,
+            attempt=request.retries + 1,
+            run=getattr(request, "celeriac_run", None),
+            error=error,
+            outcome=self.backend.outcome(request.id, result, celery_states.RETRY, traceback=shown, request=request),
+        )
+        with stored_by(storing, job_id=request.id):
+            request.celeriac_retrying = True
+            return super().retry(*args, exc=exc, **options)
+
+    def _receipt(self) -> str:
+        """Under which this worker holds the message; empty if it does not, for it is acknowledged before the job."""
+        if not self.acks_late:
+            return ""
+        receipt = str((self.request.properties or {}).get("delivery_tag", ""))
+        return receipt if "/" in receipt else ""
 
 
 class JobTask(Task):
-    """The Celery side of a typed job."""
+    """The Celery side of a typed job. Its message is acknowledged after the job, whatever the settings say."""
 
     abstract = True
+    acks_late = True
+    reject_on_worker_lost = True
     spec: JobSpec
 
     def run(self, *args: Any, **kwargs: Any) -> Any:

@@ -21,11 +21,14 @@ _DAY_MS = 86_400_000
 #: Life of the record of a job that has not ended, counted from its last change (and beyond its delay).
 OPEN_LIFE_MS = 30 * _DAY_MS
 IDEMPOTENCY_LIFE_MS = _DAY_MS
+#: How often the worker that runs a job may vanish before the job is given up: it may well be the cause.
+LOST_RUNS = 5
 
 _ENQUEUE = Script("enqueue")
-_BEGIN = Script("begin")
-_TRANSITION = Script("transition")
+_BEGIN = Script("begin", when_full=True)
+_TRANSITION = Script("transition", when_full=True)
 _CANCEL = Script("cancel")
+_RETRY = Script("retry", when_full=True)
 _REQUEUE = Script("requeue")
 _PROGRESS = Script("progress")
 _PUBLISH = Script("publish")
@@ -53,17 +56,28 @@ class Idempotency:
 
 
 @dataclass(frozen=True, slots=True)
+class Publication:
+    """A message on its way: `list_key` is the list of `queue` it goes to, at `due_ms` (since the epoch) if given."""
+
+    queue: str
+    list_key: str
+    message: bytes
+    due_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class FanOut:
     """The job that enqueues children and waits for them, and the message that runs it again afterwards."""
 
     parent_id: str
+    run: int
     queue: str
     resume: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The reply to an enqueue: `outcome` is accepted, repeated, conflict or refused; `detail` an id or a state."""
+    """The reply to an enqueue: `outcome` as `enqueue.lua` lists them, and the id or state that goes with it."""
 
     outcome: str
     detail: str
@@ -71,9 +85,13 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """Whether a worker may run a job: `verdict` is run, stale or cancelled."""
+    """Whether a worker may run a job: `verdict` is run, stale, cancelled or dead (`begin.lua` says when).
+
+    `run` numbers the runs of the job; what a run reports counts as long as there is no later one.
+    """
 
     verdict: str
+    run: int = 0
     children: Children | None = None
 
 
@@ -100,11 +118,13 @@ def enqueue(
         IDEMPOTENCY_LIFE_MS,
         fan_out.resume if fan_out else "",
         keys.queue(fan_out.queue) if fan_out else "",
+        fan_out.run if fan_out else "",
     ]
     for job in jobs:
         fields = _new_fields(job, now)
-        script_keys += (keys.record(job.id), keys.queue(job.queue))
-        args += (job.id, job.message, len(fields) // 2, *fields)
+        due = "" if job.delay_until is None else to_ms(job.delay_until)
+        script_keys += (keys.record(job.id), keys.queue(job.queue), keys.delayed(job.queue))
+        args += (job.id, job.message, due, len(fields) // 2, *fields)
     return ScriptCall(_ENQUEUE, script_keys, args, lambda reply: Accepted(reply[0].decode(), reply[1].decode()))
 
 
@@ -116,9 +136,18 @@ def publish(job: NewJob) -> ScriptCall[bool]:
 
 
 def begin(
-    job_id: str, *, task: str, queue: str, parent_id: str | None, attempt: int, worker: str, retention_ms: int
+    job_id: str,
+    *,
+    task: str,
+    queue: str,
+    parent_id: str | None,
+    attempt: int,
+    worker: str,
+    receipt: str,
+    retention_ms: int,
 ) -> ScriptCall[Permit]:
-    """Ask whether a job may run now, and record that it does."""
+    """Ask whether a job may run now, and record that it does. `receipt` is empty where no message is held for it."""
+    lost = Failure("WorkerLost", f"its worker vanished {LOST_RUNS} times while it ran the job")
     args: list[str | bytes | int] = [
         now_ms(),
         OPEN_LIFE_MS,
@@ -133,6 +162,12 @@ def begin(
         cancelled_outcome(job_id),
         task,
         queue,
+        receipt,
+        keys.held(""),
+        LOST_RUNS,
+        _failure(lost),
+        _state_event(JobState.DEAD, error=lost),
+        _outcome(job_id, JobState.DEAD, _celery_error("WorkerLostError", lost.message, "billiard.exceptions")),
     ]
     return ScriptCall(_BEGIN, [*_job_keys(job_id, parent_id), keys.JOB_INDEX], args, _parse_permit)
 
@@ -144,11 +179,16 @@ def transition(
     parent_id: str | None = None,
     outcome: bytes = b"",
     error: Failure | None = None,
+    run: int | None = None,
+    attempt: int | None = None,
     delay_until: datetime | None = None,
     fields: dict[str, str | bytes | int] | None = None,
     retention_ms: int,
 ) -> ScriptCall[bool]:
-    """Move a job to `state` with its `outcome` (in Celery's format); True if the state it was in allowed that."""
+    """Move a job to `state` with its `outcome` (in Celery's format).
+
+    True if the state it was in allowed that, and no later run than `run` (if given) has begun.
+    """
     extra: dict[str, str | bytes | int] = dict(fields or {})
     if error is not None:
         extra["error"] = _failure(error)
@@ -164,6 +204,8 @@ def transition(
         parent_id or "",
         _state_event(state, error=error),
         outcome,
+        "" if run is None else run,
+        "" if attempt is None else attempt,
     ]
     for name, value in (extra or {"state": state.value}).items():
         args += (name, value)
@@ -187,6 +229,22 @@ def cancel(job_id: str, parent_id: str | None, *, retention_ms: int) -> ScriptCa
     return ScriptCall(_CANCEL, _job_keys(job_id, parent_id), args, bytes.decode)
 
 
+def retry(
+    publication: Publication, job_id: str, *, attempt: int, run: int | None, error: Failure, outcome: bytes
+) -> ScriptCall[str]:
+    """Publish the next attempt of a job whose `attempt` failed, and record that it is retrying, in one step.
+
+    Replies `published`, or why it was not: `repeated`, `superseded`, or the state of a job that has ended.
+    """
+    due = publication.due_ms
+    event = _state_event(JobState.RETRYING, error=error, attempt=attempt, delay_until=due)
+    args = [now_ms(), OPEN_LIFE_MS, attempt, "" if run is None else run]
+    args += [publication.message, "" if due is None else due, _failure(error), event, outcome]
+    queue_keys = [publication.list_key, keys.delayed(publication.queue)]
+    script_keys = [keys.record(job_id), keys.events(job_id), keys.result(job_id), *queue_keys]
+    return ScriptCall(_RETRY, script_keys, args, bytes.decode)
+
+
 def requeue(job: NewJob) -> ScriptCall[str]:
     """Put a job that ended without success back into its queue; replies `unknown`, `queued` or its state."""
     sources = _joined(s for s in sources_of(JobState.QUEUED, manual=True) if s.finished)
@@ -203,12 +261,12 @@ def progress(job_id: str, value: Progress) -> ScriptCall[bool]:
 
 def cancelled_outcome(job_id: str) -> bytes:
     """The outcome of a cancelled job as Celery stores it, so that `AsyncResult.get()` raises `TaskRevokedError`."""
-    error = {
-        "exc_type": "TaskRevokedError",
-        "exc_message": ["cancelled"],
-        "exc_module": "celery.exceptions",
-    }
-    return _outcome(job_id, JobState.CANCELLED, error)
+    return _outcome(job_id, JobState.CANCELLED, _celery_error("TaskRevokedError", "cancelled", "celery.exceptions"))
+
+
+def _celery_error(name: str, message: str, module: str) -> dict[str, Any]:
+    """An exception as Celery stores it."""
+    return {"exc_type": name, "exc_message": [message], "exc_module": module}
 
 
 def _outcome(job_id: str, state: JobState, value: Any) -> bytes:
@@ -257,9 +315,10 @@ def _open_life(job: NewJob, now: int) -> int:
 
 def _parse_permit(reply: list[Any]) -> Permit:
     verdict = reply[0].decode()
-    if verdict != "run" or reply[1] < 0:
+    if verdict != "run":
         return Permit(verdict)
-    return Permit(verdict, Children(*reply[1:5]))
+    run, children = reply[1], reply[2:6]
+    return Permit(verdict, run, Children(*children) if children[0] >= 0 else None)
 
 
 def _joined(states: Any) -> str:

@@ -10,6 +10,10 @@ PREFIX = "celeriac:"
 JOB_INDEX = PREFIX + "jobs"
 #: Channel on which workers hear the id of a job that is to be cancelled.
 CANCEL_CHANNEL = PREFIX + "cancel"
+#: List of the newest messages that no worker could read, for someone to look at; trimmed.
+UNREADABLE = PREFIX + "unreadable"
+#: Sorted set of workers by the time until which what they hold is theirs; trimmed as leases run out.
+LEASES = PREFIX + "leases"
 
 
 def record(job_id: str) -> str:
@@ -30,6 +34,16 @@ def idempotency(key: str) -> str:
 def result(job_id: str) -> str:
     """String: the outcome in Celery's own format, at Celery's own key, so that `AsyncResult` finds it."""
     return f"celery-task-meta-{job_id}"
+
+
+def held(worker: str) -> str:
+    """Hash: the messages that a worker has taken and not acknowledged, by receipt."""
+    return f"{PREFIX}held:{worker}"
+
+
+def delayed(queue_name: str) -> str:
+    """Sorted set: messages that go to a queue when they are due."""
+    return f"{PREFIX}delayed:{queue_name}"
 
 
 def queue(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -35,13 +36,24 @@ async def ping(client: Redis) -> None:
     await _commands(client).ping()
 
 
-async def cancel_requested(client: Redis, job_ids: list[str]) -> set[str]:
-    """Those of the jobs that are to be cancelled."""
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a worker that runs a job has to know: whether it is to be cancelled, and the number of its latest run."""
+
+    cancel: bool
+    run: int | None
+
+
+async def standings(client: Redis, job_ids: list[str]) -> dict[str, Standing]:
+    """How the jobs stand."""
     pipeline = _commands(client).pipeline(transaction=False)
     for job_id in job_ids:
-        pipeline.hexists(keys.record(job_id), "cancel")
+        pipeline.hmget(keys.record(job_id), "cancel", "run")
     replies = await pipeline.execute()
-    return {job_id for job_id, asked in zip(job_ids, replies, strict=True) if asked}
+    return {
+        job_id: Standing(cancel is not None, None if run is None else int(run))
+        for job_id, (cancel, run) in zip(job_ids, replies, strict=True)
+    }
 
 
 async def get_record(client: Redis, job_id: str) -> JobRecord | None:

@@ -23,13 +23,19 @@ _FOLDER = files("celeriac.store") / "scripts"
 
 @dataclass(frozen=True)
 class Script:
-    """One Lua script of `store/scripts/`, with the shared part in front of it."""
+    """One Lua script of `store/scripts/`, with the shared part in front of it.
+
+    `when_full`: it runs on a server that has reached its `maxmemory` too. So do those that workers run: else nothing
+    would ever be taken out of a full server. Needs Redis 7 or Valkey.
+    """
 
     name: str
+    when_full: bool = False
 
     @cached_property
     def source(self) -> str:
-        return (_FOLDER / "_lib.lua").read_text() + (_FOLDER / f"{self.name}.lua").read_text()
+        flags = "#!lua flags=allow-oom\n" if self.when_full else ""
+        return flags + (_FOLDER / "_lib.lua").read_text() + (_FOLDER / f"{self.name}.lua").read_text()
 
     @cached_property
     def sha(self) -> str:

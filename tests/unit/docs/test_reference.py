@@ -19,6 +19,9 @@ from celeriac.store import keys
 from tests.support.reference import REFERENCE, SECTIONS, written
 from tests.support.workers import ROOT
 
+_IDEMPOTENCY = "celeriac:idempotency:{sha256}"
+_KEY_OF = {"queue": "{queue}", "delayed": "{queue}", "held": "{worker}"}
+
 
 @pytest.mark.parametrize("page", sorted(REFERENCE.glob("*.md")), ids=lambda page: page.name)
 def test_generated_sections_follow_the_code(page: Path) -> None:
@@ -61,8 +64,7 @@ def test_all_keys_are_listed() -> None:
         if isinstance(member, str) and member.startswith(keys.PREFIX) and name != "PREFIX":
             assert f"`{member}`" in text, name
         elif inspect.isfunction(member) and member.__module__ == keys.__name__:
-            pattern = {"idempotency": "celeriac:idempotency:{sha256}", "queue": "{queue}"}.get(name) or member("{id}")
-            assert f"`{pattern}`" in text, name
+            assert f"`{member(_KEY_OF.get(name, '{id}')) if name != 'idempotency' else _IDEMPOTENCY}`" in text, name
 
 
 def test_dependencies_are_explained_with_their_licence() -> None:

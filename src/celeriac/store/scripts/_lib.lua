@@ -6,6 +6,33 @@
 --                 and resume_queue (the list it goes to)
 -- events  stream  entries {name, data}; its key is also the channel that announces a new entry
 -- result  string  the outcome in Celery's format; its key is also the channel Celery's own clients listen on
+-- queue   list    messages in kombu's format; taken from the right, so the left end is the last
+-- delayed zset    entries of one queue by the time they are due (ms)
+-- held    hash    receipt -> entry: the messages that one worker has taken and not acknowledged
+-- leases  zset    workers by the time until which their hold is respected (ms of the server's clock)
+-- An entry is a message with the list it belongs to: `<length>:<list><message>`.
+
+local function server_time()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local function join_entry(list, message)
+  return #list .. ':' .. list .. message
+end
+
+local function split_entry(entry)
+  local digits = string.match(entry, '^%d+')
+  local length, start = tonumber(digits), #digits + 2
+  return string.sub(entry, start, start + length - 1), string.sub(entry, start + length)
+end
+
+-- The message with a mark that it was delivered before: a field of our own, which other consumers do not look at.
+local function redelivered(message)
+  local mark = '{"celeriac-redelivered":true,'
+  if string.sub(message, 1, #mark) == mark or string.sub(message, 1, 1) ~= '{' then return message end
+  return mark .. string.sub(message, 2)
+end
 
 local function emit(events, ttl, name, data)
   redis.call('XADD', events, 'MAXLEN', '~', 1000, '*', 'name', name, 'data', data)

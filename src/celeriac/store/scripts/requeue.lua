@@ -9,7 +9,9 @@ local state = redis.call('HGET', KEYS[1], 'state')
 if not state then return 'unknown' end
 if not contains(ARGV[3], state) then return state end
 -- Without `parent` it is no longer counted as a child: the parent may have gone on without it.
-redis.call('HDEL', KEYS[1], 'finished', 'started', 'error', 'progress', 'cancel', 'worker', 'attempt', 'delay_until',
+-- A run of before that still reports is refused.
+redis.call('HINCRBY', KEYS[1], 'run', 1)
+redis.call('HDEL', KEYS[1], 'finished', 'floor', 'receipt', 'lost', 'started', 'error', 'progress', 'cancel', 'worker', 'attempt', 'delay_until',
   'parent', 'children', 'open', 'resume', 'resume_queue', 'children_succeeded', 'children_failed', 'children_cancelled')
 redis.call('HSET', KEYS[1], 'state', 'queued', 'updated', ARGV[1])
 redis.call('PEXPIRE', KEYS[1], ARGV[2])

@@ -1,0 +1,91 @@
+"""The attempts that are being made in this process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from celeriac.core.envelope import Canvas
+from celeriac.engine.runs import Run
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Attempt:
+    """One attempt at a job, as the message and the broker's permit describe it.
+
+    Attributes:
+        job_id: the job.
+        number: which attempt it is, from 1.
+        run: the run of the job that it is, to be told from later ones; None outside a worker.
+        parent_id: the job that fanned out to this one.
+        root_id: the first job of the tree.
+        queue: where its message came from.
+        canvas: its message's place in a chain, group or chord.
+        cancelled: whether it was told to stop.
+    """
+
+    job_id: str
+    number: int
+    run: int | None
+    parent_id: str | None
+    root_id: str
+    queue: str
+    canvas: Canvas
+    cancelled: bool = field(default=False, init=False)
+
+    @classmethod
+    def of(cls, request: Any) -> Attempt:
+        """The attempt of the request that Celery is executing."""
+        job_id = request.id or ""
+        return cls(
+            job_id=job_id,
+            number=request.retries + 1,
+            run=getattr(request, "celeriac_run", None),
+            parent_id=request.parent_id,
+            root_id=request.root_id or job_id,
+            queue=(request.delivery_info or {}).get("routing_key") or "",
+            canvas=Canvas(
+                callbacks=request.callbacks,
+                errbacks=request.errbacks,
+                chain=request.chain,
+                chord=request.chord,
+                group=request.group,
+                group_index=request.group_index,
+            ),
+        )
+
+
+class ActiveAttempts:
+    """Attempts that go on, to be found by those that want to stop them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._runs: dict[Attempt, Run] = {}
+
+    @contextmanager
+    def going_on(self, attempt: Attempt, run: Run) -> Generator[None]:
+        """While inside, `attempt` can be found and stopped."""
+        with self._lock:
+            self._runs[attempt] = run
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._runs[attempt]
+
+    def all(self) -> list[Attempt]:
+        """Those that go on and have not been told to stop."""
+        with self._lock:
+            return [attempt for attempt in self._runs if not attempt.cancelled]
+
+    def stop(self, attempt: Attempt) -> None:
+        """Tell it to stop, unless it has been told, or has ended."""
+        with self._lock:
+            run = self._runs.get(attempt)
+            if run is None or attempt.cancelled:
+                return
+            attempt.cancelled = True
+        run.cancel()

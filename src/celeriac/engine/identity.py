@@ -1,0 +1,46 @@
+"""Names of worker processes that tell, on the same machine, whether the process still runs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import socket
+from functools import cache
+from pathlib import Path
+
+
+def new_worker_name() -> str:
+    """A name for this process: `<machine>-<pid>-<random>`."""
+    return f"{_machine()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def has_ended(name: str) -> bool:
+    """Whether the process of that name is known to have ended; False for one on another machine."""
+    machine, pid, _ = name.rsplit("-", 2)
+    if machine != _machine():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # it is there, and another user's
+        return False
+    return False
+
+
+@cache
+def _machine() -> str:
+    """A name for all that shares our process numbers: this boot of this machine, this container.
+
+    Host names do not do: containers may share one, and then a number that means nothing here would look like a
+    process that has ended.
+    """
+    facts = [socket.gethostname()]
+    for fact in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
+        path = Path(fact)
+        if path.is_symlink():
+            facts.append(str(path.readlink()))
+        elif path.exists():
+            facts.append(path.read_text().strip())
+    return hashlib.sha256(" ".join(facts).encode()).hexdigest()[:16]

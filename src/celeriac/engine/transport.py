@@ -1,0 +1,267 @@
+"""kombu's Redis transport, made safe: a message that is not in its queue is always in some worker's hold.
+
+kombu pops a message and records it in two steps, and loses it if the worker dies between them; it takes a record for
+abandoned by its age alone; and when a connection breaks, it gives back messages whose jobs still run. Here the taking
+is one script call (`store/deliveries.py`), and a lease per worker says what is abandoned (`engine/lease.py`). Delayed
+messages wait on the broker and not in a worker. The queues themselves are kombu's own lists, so that any Celery
+producer, worker or monitor can share them.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import UTC, datetime
+from queue import Empty
+from time import monotonic
+from typing import Any, Literal
+
+from celery.app import amqp
+from celery.worker import state as worker_state
+from kombu.connection import Connection as KombuConnection
+from kombu.transport import redis as kombu_redis
+from kombu.transport import virtual
+from redis.exceptions import NoScriptError
+
+from celeriac.core.clock import to_ms
+from celeriac.engine.lease import Lease, lease_on
+from celeriac.engine.publication import storing_of
+from celeriac.store import keys
+from celeriac.store.connection import BlockingClient
+from celeriac.store.deliveries import Source, Taken, put_later, take
+from celeriac.store.jobs import Publication
+from celeriac.store.script import ScriptCall, run_blocking
+
+log = logging.getLogger("celeriac.engine")
+
+#: Seconds an idle worker waits for its queue at most, before it looks at all of them: those of another priority too.
+_WAIT = 1.0
+#: The same for a worker of several queues, which can wait for one of them at a time.
+_WAIT_IN_TURN = 0.1
+
+
+class QoS(kombu_redis.QoS):
+    """What a channel has delivered. It acknowledges by receipt, so that a message may outlive its channel."""
+
+    channel: Channel
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        virtual.QoS.append(self, message, delivery_tag)
+
+    def ack(self, delivery_tag: str) -> None:
+        if not self.channel.lease.holder.acknowledge(delivery_tag):
+            log.warning("message %s was acknowledged too late: it had been given to another worker", delivery_tag)
+        virtual.QoS.ack(self, delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        if requeue:
+            self.channel.lease.holder.put_back(delivery_tag, "last")
+        else:
+            self.channel.lease.holder.acknowledge(delivery_tag)
+        virtual.QoS.ack(self, delivery_tag)
+
+    def restore_unacked(self, client: Any = None) -> None:
+        """Give back what was delivered and does not run; a job that runs keeps its message."""
+        delivered: dict[str, Any] = self._delivered or {}
+        running = running_receipts()
+        for receipt in reversed(delivered):
+            if receipt not in running:
+                self.channel.lease.holder.put_back(receipt, "first")
+        delivered.clear()
+
+    def restore_visible(self, *_: Any, **__: Any) -> None:
+        """Nothing: the lease's thread brings back what vanished workers held."""
+
+
+class Channel(kombu_redis.Channel):
+    """Takes messages by script. Where kombu sends a blocking pop, it alternates between taking and waiting."""
+
+    QoS = QoS
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        server = self.connection.client.as_uri()
+        self.lease: Lease = lease_on(server, self._lasting_client, self.visibility_timeout)
+        self._unacknowledged: set[str] = set()  # queues whose consumers do not acknowledge
+        self._taking: ScriptCall[Taken] | None = None
+        self._receipt = ""
+        self._wait_first: float | None = None  # seconds to wait before the next attempt, after a vain one
+        self._load_script = False
+
+    def _lasting_client(self) -> BlockingClient:
+        """A client on connections of its own, which outlive the channel."""
+        return self.Client(connection_pool=self._get_pool())
+
+    def basic_consume(self, queue: str, no_ack: bool, *args: Any, **kwargs: Any) -> Any:
+        if no_ack:
+            self._unacknowledged.add(queue)
+        return super().basic_consume(queue, no_ack, *args, **kwargs)
+
+    def basic_get(self, queue: str, no_ack: bool = False, **kwargs: Any) -> Any:
+        message = super().basic_get(queue, no_ack=no_ack, **kwargs)
+        if message is not None and no_ack:
+            self.lease.holder.acknowledge(str(message.delivery_tag))
+        return message
+
+    def close(self) -> None:
+        if self._in_poll and self._taking is None:
+            self._in_poll = None  # only waits: there is no message to be expected
+            self.client.connection.disconnect()
+        super().close()
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        queues = self._queue_cycle.consume(len(self.active_queues))
+        if not queues:
+            return
+        connection = self._in_poll = self.client.connection
+        self._brpop_sent_at = monotonic()
+        if self._wait_first is None:
+            connection.send_command(*self._take_command(queues))
+        else:
+            # Takes nothing: the last message moves to where it is, and the reply tells that there is one.
+            self._taking = None
+            connection.send_command("BLMOVE", queues[0], queues[0], "RIGHT", "RIGHT", max(self._wait_first, 0.001))
+            self._wait_first = None
+
+    def _take_command(self, queues: list[str]) -> list[Any]:
+        self._taking = self._take_call(queues)
+        script = self._taking.script
+        command = ["EVAL", script.source] if self._load_script else ["EVALSHA", script.sha]
+        return [*command, len(self._taking.keys), *self._taking.keys, *self._taking.args]
+
+    def _take_call(self, queues: list[str]) -> ScriptCall[Taken]:
+        self._receipt = self.lease.new_receipt()
+        lists = [Source(queue, [self._q_for_pri(queue, p) for p in self.priority_steps]) for queue in queues]
+        holder = self.lease.holder
+        return take(lists, worker=holder.worker, receipt=self._receipt, lease_ms=holder.lease_ms)
+
+    def _brpop_read(self, **options: Any) -> Literal[True]:
+        taking = self._taking
+        try:
+            reply = self.client.parse_response(self.client.connection, "EVALSHA" if taking else "BLMOVE", **options)
+        except NoScriptError:
+            self._load_script = True
+            raise Empty from None
+        except self.connection_errors:
+            self.client.connection.disconnect()
+            raise
+        finally:
+            self._in_poll = self._taking = None
+        if taking is None:
+            raise Empty
+        self._load_script = False
+        taken = taking.parse(reply)
+        if taken.message is None or taken.queue is None:
+            longest = _WAIT if len(self.active_queues) == 1 else _WAIT_IN_TURN
+            self._wait_first = longest if taken.next_due is None else min(longest, taken.next_due)
+            raise Empty
+        self._queue_cycle.rotate(taken.queue)
+        self._hand_over(taken.queue, self._received(taken.queue, taken.message, taken.now_ms))
+        return True
+
+    def _hand_over(self, queue: str, payload: dict[str, Any]) -> None:
+        if self._closing:
+            self.lease.holder.put_back(self._receipt, "first")
+            return
+        receipt = self._receipt
+        try:
+            self.connection._deliver(payload, queue)
+        except self.connection_errors:
+            raise
+        except Exception:
+            self._bury(receipt, queue)
+        else:
+            if queue in self._unacknowledged:
+                self.lease.holder.acknowledge(receipt)
+
+    def _bury(self, receipt: str, queue: str) -> None:
+        """Put a message aside that cannot be read: given back, it would stop one worker after the other."""
+        log.exception("a message from queue %r cannot be read; it is kept in %s", queue, keys.UNREADABLE)
+        self.lease.holder.bury(receipt)
+
+    def _get(self, queue: str) -> Any:
+        taken = run_blocking(self._create_client(), self._take_call([queue]))
+        if taken.message is None:
+            raise Empty
+        return self._received(queue, taken.message, taken.now_ms)
+
+    def _received(self, queue: str, message: bytes, now_ms: int) -> dict[str, Any]:
+        """The message as kombu takes it, under our receipt.
+
+        Raises:
+            Empty: it came too early and was put off, or cannot be read and was put aside.
+        """
+        try:
+            payload = json.loads(message)
+            properties, headers = payload["properties"], payload.get("headers") or {}
+            due = _due_ms(headers)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            self._bury(self._receipt, queue)
+            raise Empty from None
+        if due is not None and due > now_ms:  # published by one who does not know our delayed messages
+            self.lease.holder.put_off(self._receipt, queue, due)
+            raise Empty
+        if due is not None:
+            headers["eta"] = None  # Celery would hold it in a timer again
+        if payload.pop("celeriac-redelivered", False):
+            properties.setdefault("delivery_info", {})["redelivered"] = True
+        properties["delivery_tag"] = self._receipt
+        return payload
+
+    def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
+        """Publish; a message with a time to wait for goes to the delayed ones."""
+        headers = message.get("headers") or {}
+        due, storing = _due_ms(headers), storing_of(headers.get("id", ""))
+        if due is None and storing is None:
+            super()._put(queue, message, **kwargs)
+            return
+        target = self._q_for_pri(queue, self._get_message_priority(message, reverse=False))
+        publication = Publication(queue, target, json.dumps(message).encode(), due)
+        run_blocking(self._create_client(), (storing or _delayed)(publication))
+
+    def _purge(self, queue: str) -> int:
+        client = self._create_client()
+        delayed = client.zcard(keys.delayed(queue))
+        client.delete(keys.delayed(queue))
+        return delayed + super()._purge(queue)
+
+
+class Transport(kombu_redis.Transport):
+    """kombu's transport with our channels."""
+
+    Channel = Channel
+
+
+class Connection(KombuConnection):
+    """A connection that uses our transport wherever kombu would use its own for Redis, whatever form the URL has."""
+
+    def get_transport_cls(self) -> Any:
+        chosen = super().get_transport_cls()
+        return Transport if chosen is kombu_redis.Transport else chosen
+
+
+class AMQP(amqp.AMQP):
+    """Where a Celery application gets its connections from."""
+
+    Connection = Connection
+
+
+def running_receipts() -> set[str]:
+    """The receipts of the messages whose jobs run in this worker, whatever became of their channels."""
+    return {request.message.delivery_tag for request in tuple(worker_state.active_requests)}
+
+
+def _due_ms(headers: dict[str, Any]) -> int | None:
+    """When a task's message is due (ms since the epoch); None for at once."""
+    eta = headers.get("eta")
+    if not isinstance(eta, str):
+        return None
+    try:
+        due = datetime.fromisoformat(eta)
+    except ValueError:  # Celery rejects it, and says so
+        return None
+    return to_ms(due if due.tzinfo else due.replace(tzinfo=UTC))
+
+
+def _delayed(publication: Publication) -> ScriptCall[Any]:
+    return put_later(publication.queue, publication.list_key, publication.message, publication.due_ms or 0)

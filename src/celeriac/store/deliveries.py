@@ -1,0 +1,113 @@
+"""The way of a message from its queue to a worker and out of the world, as script calls.
+
+A worker that takes a message holds it until it acknowledges it or gives it back; both the taking and the record of it
+are one step, so no message is ever nowhere. One lease covers all that a worker holds; what it holds is brought back
+when the lease runs out, or as soon as the worker is known to have ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+
+from celeriac.core.states import JobState
+from celeriac.store import keys
+from celeriac.store.jobs import OPEN_LIFE_MS
+from celeriac.store.script import Script, ScriptCall
+
+_TAKE = Script("take", when_full=True)
+_PUT_BACK = Script("put_back", when_full=True)
+_RENEW = Script("renew", when_full=True)
+_RECLAIM = Script("reclaim", when_full=True)
+_PUT_LATER = Script("put_later")
+_BURY = Script("bury", when_full=True)
+_QUEUED = orjson.dumps({"state": JobState.QUEUED.value})
+
+Place = Literal["first", "last"]
+
+#: How many unreadable messages are kept.
+_UNREADABLE_KEPT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One queue as `take` sees it: its name, and its lists from the highest priority to the lowest."""
+
+    queue: str
+    lists: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What came of an attempt to take a message.
+
+    Attributes:
+        now_ms: the server's time.
+        message: as it was in the queue, or None if all queues are empty.
+        queue: where it came from.
+        next_due: seconds until a delayed message of these queues is due; None if there is none.
+    """
+
+    now_ms: int
+    message: bytes | None
+    queue: str | None
+    next_due: float | None
+
+
+def take(sources: Sequence[Source], *, worker: str, receipt: str, lease_ms: int) -> ScriptCall[Taken]:
+    """Take one message for `worker`, which holds it under `receipt` from then on."""
+    script_keys = [keys.LEASES, keys.held(worker)]
+    for source in sources:
+        script_keys += [keys.delayed(source.queue), *source.lists]
+    args: list[str | bytes | int] = [worker, lease_ms, receipt, len(sources[0].lists)]
+    args += [keys.record(""), keys.events(""), _QUEUED, OPEN_LIFE_MS]
+
+    def parse(reply: list[Any]) -> Taken:
+        now, message = reply[:2]
+        rest: int = reply[2]
+        if message is None:
+            return Taken(now, None, None, None if rest < 0 else rest / 1000)
+        return Taken(now, message, sources[rest].queue, None)
+
+    return ScriptCall(_TAKE, script_keys, args, parse)
+
+
+def put_back(worker: str, receipt: str, place: Place) -> ScriptCall[bool]:
+    """Give a message back, as the first or the last of its queue; False if the worker held it no more."""
+    return ScriptCall(_PUT_BACK, [keys.held(worker), ""], [receipt, place], bool)
+
+
+def put_off(worker: str, receipt: str, queue: str, due_ms: int) -> ScriptCall[bool]:
+    """Give a message back, to be taken again when it is due."""
+    return ScriptCall(_PUT_BACK, [keys.held(worker), keys.delayed(queue)], [receipt, "later", due_ms], bool)
+
+
+def put_later(queue: str, list_key: str, message: bytes, due_ms: int) -> ScriptCall[bool]:
+    """Publish a message that goes to `list_key`, a list of `queue`, when it is due."""
+    return ScriptCall(_PUT_LATER, [keys.delayed(queue)], [list_key, message, due_ms], bool)
+
+
+def bury(worker: str, receipt: str) -> ScriptCall[bool]:
+    """Put a message aside that no worker can read; False if the worker held it no more."""
+    return ScriptCall(_BURY, [keys.held(worker), keys.UNREADABLE], [receipt, _UNREADABLE_KEPT], bool)
+
+
+def renew(worker: str, lease_ms: int) -> ScriptCall[bool]:
+    """Renew a worker's lease; False if it had run out."""
+    return ScriptCall(_RENEW, [keys.LEASES], [worker, lease_ms], bool)
+
+
+def reclaim(ended: Sequence[str] = ()) -> ScriptCall[dict[str, int]]:
+    """Bring back what is held by workers whose lease has run out, or that are known to have `ended`.
+
+    Replies how many messages came back, by worker.
+    """
+
+    def parse(reply: list[Any]) -> dict[str, int]:
+        pairs = iter(reply)
+        return {worker.decode(): count for worker, count in zip(pairs, pairs, strict=True)}
+
+    return ScriptCall(_RECLAIM, [keys.LEASES], [keys.held(""), *ended], parse)

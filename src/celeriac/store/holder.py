@@ -1,0 +1,61 @@
+"""What one worker process holds, for code without an event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, cast
+
+from celeriac.store import deliveries, keys
+from celeriac.store.connection import BlockingClient
+from celeriac.store.script import run_blocking
+
+
+class Holder:
+    """Acts for the worker named `worker`. Its methods raise redis-py's errors, which Celery knows how to outlast."""
+
+    def __init__(self, client: BlockingClient, worker: str, *, lease: float) -> None:
+        self.worker = worker
+        self.lease_ms = int(lease * 1000)
+        self._client = client
+
+    def acknowledge(self, receipt: str) -> bool:
+        """Be done with a message; False if it was given to another worker meanwhile."""
+        return bool(self._commands().hdel(keys.held(self.worker), receipt))
+
+    def put_back(self, receipt: str, place: deliveries.Place) -> bool:
+        """Give a message back to its queue; False if it was given to another worker meanwhile."""
+        return run_blocking(self._client, deliveries.put_back(self.worker, receipt, place))
+
+    def put_off(self, receipt: str, queue: str, due_ms: int) -> bool:
+        """Give a message back, to be taken again when it is due."""
+        return run_blocking(self._client, deliveries.put_off(self.worker, receipt, queue, due_ms))
+
+    def bury(self, receipt: str) -> bool:
+        """Be done with a message that cannot be read, and keep it for someone to look at."""
+        return run_blocking(self._client, deliveries.bury(self.worker, receipt))
+
+    def put_back_all_but(self, receipts: Collection[str]) -> int:
+        """Give back whatever is held and not among `receipts`; replies how much that was."""
+        held = [raw.decode() for raw in self._commands().hkeys(keys.held(self.worker))]
+        # The newest first, so that the oldest ends as the first of its queue.
+        lost = sorted(set(held) - set(receipts), key=lambda receipt: int(receipt.rpartition("/")[2]), reverse=True)
+        return sum(self.put_back(receipt, "first") for receipt in lost)
+
+    def renew(self) -> bool:
+        """Renew the lease; False if it had run out, and what was held was given to others."""
+        return run_blocking(self._client, deliveries.renew(self.worker, self.lease_ms))
+
+    def workers(self) -> list[str]:
+        """All workers that have a lease."""
+        return [raw.decode() for raw in self._commands().zrange(keys.LEASES, 0, -1)]
+
+    def reclaim(self, ended: Collection[str]) -> dict[str, int]:
+        """Bring back what vanished workers held; replies how many messages, by worker."""
+        return run_blocking(self._client, deliveries.reclaim(sorted(ended)))
+
+    def release(self) -> None:
+        """Give back all that is held, and the lease: the worker ends."""
+        self.reclaim([self.worker])
+
+    def _commands(self) -> Any:
+        return cast(Any, self._client)  # redis-py's types are unions over every protocol and decoding option

@@ -1,0 +1,30 @@
+-- Brings back what workers hold that are known to have ended, or whose lease has run out.
+--
+-- KEYS[1] leases
+-- ARGV[1] prefix of what workers hold  ARGV[2...] workers that have ended
+-- Returns worker, number of messages, ... of those that held any
+
+local gone = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', server_time())
+for i = 2, #ARGV do gone[#gone + 1] = ARGV[i] end
+
+local reply = {}
+for _, worker in ipairs(gone) do
+  local held = redis.call('HGETALL', ARGV[1] .. worker)
+  local entries = {}
+  for i = 1, #held, 2 do
+    entries[#entries + 1] = {tonumber(string.match(held[i], '%d+$')) or 0, held[i + 1]}
+  end
+  -- The oldest is pushed last, and so is the first to be taken again.
+  table.sort(entries, function(one, other) return one[1] > other[1] end)
+  redis.call('DEL', ARGV[1] .. worker)
+  redis.call('ZREM', KEYS[1], worker)
+  for _, numbered in ipairs(entries) do
+    local list, message = split_entry(numbered[2])
+    redis.call('RPUSH', list, redelivered(message))
+  end
+  if #entries > 0 then
+    reply[#reply + 1] = worker
+    reply[#reply + 1] = #entries
+  end
+end
+return reply

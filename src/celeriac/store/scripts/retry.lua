@@ -1,0 +1,26 @@
+-- Publishes a job's next attempt, and records that it is retrying, in one step.
+--
+-- KEYS[1] record  KEYS[2] events  KEYS[3] result  KEYS[4] the list the message goes to  KEYS[5] delayed of the queue
+-- ARGV[1] now (ms)  ARGV[2] life of an open record (ms)  ARGV[3] the attempt that failed  ARGV[4] its run, or ''
+-- ARGV[5] message  ARGV[6] when it is due (ms), or ''  ARGV[7] error  ARGV[8] event data  ARGV[9] Celery's outcome
+-- Returns 'published' | 'repeated'    it had been published already
+--       | 'superseded'  another run of the job counts by now
+--       | the state of a job that has ended
+
+local state, run, floor, cancel = unpack(redis.call('HMGET', KEYS[1], 'state', 'run', 'floor', 'cancel'))
+if state == 'succeeded' or state == 'failed' or state == 'dead' or state == 'cancelled' then return state end
+if ARGV[4] ~= '' and run ~= ARGV[4] then return 'superseded' end
+if floor and tonumber(floor) > tonumber(ARGV[3]) then return 'repeated' end
+
+redis.call('HSET', KEYS[1], 'state', 'retrying', 'updated', ARGV[1], 'floor', ARGV[3] + 1, 'error', ARGV[7])
+redis.call('HDEL', KEYS[1], 'receipt')
+if ARGV[6] == '' or cancel then -- cancelled meanwhile: the next worker that takes it ends it, without delay
+  redis.call('LPUSH', KEYS[4], ARGV[5])
+else
+  redis.call('HSET', KEYS[1], 'delay_until', ARGV[6])
+  redis.call('ZADD', KEYS[5], ARGV[6], join_entry(KEYS[4], ARGV[5]))
+end
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+store_result(KEYS[3], ARGV[9], ARGV[2])
+emit(KEYS[2], ARGV[2], 'state', ARGV[8])
+return 'published'
