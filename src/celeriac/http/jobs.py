@@ -129,13 +129,13 @@ def _add_reading(router: APIRouter, app: JobApp) -> None:
         response_model=JobView,
         name=_route_name(app),
         summary="A job's state",
-        responses=responses(404, 503),
+        responses=responses(404, 422, 503),
     )
     async def show(job_id: JobId) -> Any:
         return view(await app.client.get(job_id))
 
     @router.get(
-        "/{job_id}/result", response_model=ResultView, summary="A job's result", responses=responses(404, 409, 503)
+        "/{job_id}/result", response_model=ResultView, summary="A job's result", responses=responses(404, 409, 422, 503)
     )
     async def result(job_id: JobId) -> Any:
         try:
@@ -148,7 +148,9 @@ def _add_reading(router: APIRouter, app: JobApp) -> None:
 
 
 def _add_steering(router: APIRouter, app: JobApp) -> None:
-    @router.post("/{job_id}/cancel", response_model=JobView, summary="Cancel a job", responses=responses(404, 409, 503))
+    @router.post(
+        "/{job_id}/cancel", response_model=JobView, summary="Cancel a job", responses=responses(404, 409, 422, 503)
+    )
     async def cancel(job_id: JobId, response: Response) -> Any:
         """At once if no worker runs it (200), else its worker is asked to (202)."""
         async with in_time(app):
@@ -161,7 +163,7 @@ def _add_steering(router: APIRouter, app: JobApp) -> None:
         status_code=202,
         response_model=JobView,
         summary="Run a failed, dead or cancelled job again",
-        responses=responses(404, 409, 503),
+        responses=responses(404, 409, 422, 503),
     )
     async def retry(job_id: JobId, request: Request, response: Response) -> Any:
         """The same id and arguments; attempts are counted anew."""

@@ -67,7 +67,9 @@ def _add_submit(router: APIRouter, app: JobApp, jobs: EmailJobs) -> None:
 
 
 def _add_reading(router: APIRouter, jobs: EmailJobs) -> None:
-    @router.get("/mailings/{job_id}", response_model=MailingView, summary="A mailing", responses=responses(404, 503))
+    @router.get(
+        "/mailings/{job_id}", response_model=MailingView, summary="A mailing", responses=responses(404, 422, 503)
+    )
     async def show_mailing(job_id: JobId) -> Any:
         mailing = await jobs.ledger.mailing(_checked(job_id))
         counts = await jobs.ledger.counts(job_id)
@@ -85,7 +87,7 @@ def _add_reading(router: APIRouter, jobs: EmailJobs) -> None:
         "/mailings/{job_id}/recipients.csv",
         summary="What became of each recipient",
         response_class=StreamingResponse,
-        responses={200: {"content": {"text/csv": {}}}, **responses(404, 503)},
+        responses={200: {"content": {"text/csv": {}}}, **responses(404, 422, 503)},
     )
     async def export_recipients(job_id: JobId) -> StreamingResponse:
         """One row per recipient: row, email, status, attempts, code, error, message_id."""

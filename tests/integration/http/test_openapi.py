@@ -1,0 +1,180 @@
+"""The API's description: complete, consistent, and with each job's own arguments."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from celeriac import Settings
+from celeriac.asgi import create_api
+from tests.support import http_jobs
+from tests.support.api_server import api_of
+
+METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
+
+
+@pytest.fixture(params=["built in", "own", "with keys"])
+def document(request: pytest.FixtureRequest, settings: Settings) -> Iterator[dict[str, Any]]:
+    """The OpenAPI document of the built-in API, of one with the tests' jobs, and of one with keys."""
+    if request.param == "built in":
+        yield create_api(settings).openapi()
+        return
+    keys = (SecretStr("ops:" + "x" * 16),) if request.param == "with keys" else ()
+    jobs = http_jobs.create(settings.model_copy(update={"api_keys": keys}))
+    yield api_of(jobs.app).openapi()
+    jobs.app.close()
+
+
+@pytest.fixture
+def own(settings: Settings) -> Iterator[dict[str, Any]]:
+    jobs = http_jobs.create(settings)
+    yield api_of(jobs.app).openapi()
+    jobs.app.close()
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            yield path, method, operation
+
+
+def nodes(value: Any) -> Iterator[dict[str, Any]]:
+    """Every object in the document."""
+    if isinstance(value, dict):
+        yield value
+        for part in value.values():
+            yield from nodes(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from nodes(part)
+
+
+def resolve(document: dict[str, Any], reference: str) -> Any:
+    found: Any = document
+    for part in reference.removeprefix("#/").split("/"):
+        found = found[part.replace("~1", "/").replace("~0", "~")]
+    return found
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    references = [node["$ref"] for node in nodes(document) if "$ref" in node]
+    assert references
+    for reference in references:
+        assert reference.startswith("#/components/schemas/")
+        assert resolve(document, reference)
+
+
+def test_the_document_keeps_the_rules_of_openapi(document: dict[str, Any]) -> None:
+    """Those of OpenAPI 3.1 that can be broken without breaking the schema: ids, path parameters, responses."""
+    assert re.fullmatch(r"3\.1\.\d+", document["openapi"])
+    assert {"title", "version"} <= document["info"].keys()
+    ids = [operation["operationId"] for _, _, operation in operations(document)]
+    assert len(ids) == len(set(ids))
+    for path, method, operation in operations(document):
+        assert method in METHODS
+        parameters = operation.get("parameters", [])
+        named = [(parameter["in"], parameter["name"]) for parameter in parameters]
+        assert len(named) == len(set(named))
+        in_path = {name for place, name in named if place == "path"}
+        assert in_path == set(re.findall(r"{(\w+)}", path))
+        assert all(parameter["required"] for parameter in parameters if parameter["in"] == "path")
+        assert operation["responses"]
+        for status, response in operation["responses"].items():
+            assert re.fullmatch(r"[1-5]\d\d|default", status)
+            assert response["description"]
+            assert not (status == "204" and response.get("content"))
+
+
+def test_every_error_is_described_as_a_problem(document: dict[str, Any]) -> None:
+    errors = [
+        (path, status, response)
+        for path, _, operation in operations(document)
+        for status, response in operation["responses"].items()
+        if status >= "400"
+    ]
+    assert errors
+    for path, status, response in errors:
+        assert list(response["content"]) == ["application/problem+json"], (path, status)
+        schema = response["content"]["application/problem+json"]["schema"]
+        assert {"type", "title", "status", "detail"} <= set(schema["required"])
+
+
+def test_keys_are_described_where_they_are_needed(settings: Settings) -> None:
+    keys = (SecretStr("ops:" + "x" * 16),)
+    document = create_api(settings.model_copy(update={"api_keys": keys})).openapi()
+    assert document["components"]["securitySchemes"]["ApiKey"]["scheme"] == "bearer"
+    for path, _, operation in operations(document):
+        assert ("security" in operation) == (not path.startswith("/health")), path
+        assert ("401" in operation["responses"]) == (not path.startswith("/health")), path
+
+
+def test_no_keys_are_described_where_none_are_needed(settings: Settings) -> None:
+    document = create_api(settings).openapi()
+    assert "securitySchemes" not in document["components"]
+    assert not any("security" in operation for _, _, operation in operations(document))
+
+
+def test_each_job_shows_its_own_arguments(own: dict[str, Any]) -> None:
+    def schema(task: str) -> dict[str, Any]:
+        body = own["paths"][f"/jobs/{task}"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        return resolve(own, body["$ref"]) if "$ref" in body else body
+
+    add = schema("add")
+    assert add["properties"]["a"]["type"] == "integer"
+    assert add["properties"]["b"]["default"] == 1
+    assert (add["required"], add["additionalProperties"]) == (["a"], False)
+    invoice = resolve(own, schema("remind")["properties"]["invoice"]["$ref"])
+    line = resolve(own, invoice["properties"]["lines"]["items"]["$ref"])
+    assert line["properties"]["count"]["minimum"] == 1
+    assert schema("celeriac.echo")["properties"]["seconds"]["maximum"] == 86_400
+    assert "required" not in schema("celeriac.echo")
+
+
+def test_a_body_is_required_where_an_argument_is(own: dict[str, Any]) -> None:
+    def required(task: str) -> bool:
+        return bool(own["paths"][f"/jobs/{task}"]["post"]["requestBody"].get("required"))
+
+    assert (required("add"), required("celeriac.echo"), required("nothing")) == (True, False, False)
+
+
+def test_a_job_s_docstring_describes_it(own: dict[str, Any]) -> None:
+    operation = own["paths"]["/jobs/nothing"]["post"]
+    assert (operation["summary"], operation["description"]) == (
+        "Submit nothing",
+        "Takes no arguments, and returns nothing.",
+    )
+    assert operation["responses"]["202"]["content"]["application/json"]["schema"]["$ref"].endswith("/JobView")
+
+
+def test_events_are_described_as_a_stream(own: dict[str, Any]) -> None:
+    responses = own["paths"]["/jobs/{job_id}/events"]["get"]["responses"]
+    assert "text/event-stream" in responses["200"]["content"]
+    assert "204" in responses
+
+
+def test_names_that_differ_in_their_marks_only_are_different_jobs(settings: Settings) -> None:
+    jobs = http_jobs.create(settings)
+
+    async def one(first: int) -> None: ...
+    async def two(second: str) -> None: ...
+
+    jobs.app.job(name="a.b")(one)
+    jobs.app.job(name="a_b")(two)
+    document = api_of(jobs.app).openapi()
+    jobs.app.close()
+    for path, argument in (("/jobs/a.b", "first"), ("/jobs/a_b", "second")):
+        body = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        assert set(resolve(document, body["$ref"])["properties"]) == {argument}
+    ids = [operation["operationId"] for _, _, operation in operations(document)]
+    assert len(ids) == len(set(ids))
+
+
+def test_making_an_api_touches_nothing(tmp_path: Path) -> None:
+    """The description can be made where nothing runs, in a build, say."""
+    create_api(Settings(broker_url=SecretStr("redis://127.0.0.1:1"), data_dir=tmp_path / "data")).openapi()
+    assert list(tmp_path.iterdir()) == []
