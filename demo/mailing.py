@@ -93,7 +93,7 @@ async def _submit(client: httpx2.AsyncClient, table: str) -> str:
         data={"subject": _SUBJECT, "text": _TEXT, "html": _HTML},
         files={"recipients": ("recipients.csv", table, "text/csv")},
     )
-    if response.status_code != httpx2.codes.ACCEPTED:
+    if response.status_code != 202:
         raise DemoFailed(f"the API answered {response.status_code}: {response.text}")
     return str(response.json()["id"])
 
