@@ -22,8 +22,13 @@ from celeriac.core.errors import BrokerUnavailable
 Client = AsyncRedis
 BlockingClient = Redis
 
-#: Errors that the server answers with while it cannot serve, by the first word of its reply.
-_UNAVAILABLE = ("LOADING", "READONLY", "OOM", "MASTERDOWN", "CLUSTERDOWN", "MISCONF", "TRYAGAIN", "NOAUTH", "WRONGPASS")
+#: Errors that the server answers with while it cannot serve, or does not serve us, by the first word of its reply.
+_UNAVAILABLE = frozenset(
+    {
+        *("LOADING", "BUSY", "READONLY", "OOM", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN"),
+        *("NOAUTH", "WRONGPASS", "NOPERM"),
+    }
+)
 
 
 def connect(url: str, *, timeout: float, max_connections: int = 32) -> Client:
@@ -78,9 +83,15 @@ async def deadline(seconds: float) -> AsyncGenerator[None]:
 
 def unavailable(error: Exception, seconds: float) -> BrokerUnavailable:
     """The error to raise for `error`; re-raises one that is a fault of ours and not of the broker's."""
-    if isinstance(error, ResponseError) and not str(error).startswith(_UNAVAILABLE):
+    if isinstance(error, ResponseError) and _code(error) not in _UNAVAILABLE:
         raise error
     cause = str(error).partition("\n")[0]
     if isinstance(error, TimeoutError) or "timeout" in cause.lower():
         return BrokerUnavailable(f"the broker did not answer within {seconds:g} s")
-    return BrokerUnavailable(f"the broker cannot be used: {type(error).__name__}")
+    shown = _code(error) if isinstance(error, ResponseError) else type(error).__name__
+    return BrokerUnavailable(f"the broker cannot be used: {shown}")
+
+
+def _code(error: ResponseError) -> str:
+    """The first word of the server's reply, which redis-py cuts off where it has a class for it."""
+    return error.status_code or str(error).partition(" ")[0]

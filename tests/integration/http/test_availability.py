@@ -1,0 +1,162 @@
+"""The API while its broker is killed, frozen, full, or back: it says so, in time, and goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import redis
+from pydantic import SecretStr
+
+from celeriac import Settings
+from tests.support import http_jobs
+from tests.support.api_server import api_of, serving
+from tests.support.broker import Broker, fragile_broker
+from tests.support.jobs_client import JobsClient, problem
+
+#: Seconds within which an absent broker is reported; and what a busy machine may add to what is measured here.
+PROMISED = 2.0
+MARGIN = 1.0
+
+ROUTES = [
+    ("POST", "/add"),
+    ("GET", ""),
+    ("GET", "/{id}"),
+    ("GET", "/{id}/result"),
+    ("GET", "/{id}/events"),
+    ("POST", "/{id}/cancel"),
+    ("POST", "/{id}/retry"),
+]
+
+
+@pytest.fixture
+async def broker(tmp_path: Path) -> AsyncGenerator[Broker]:
+    async with fragile_broker(tmp_path) as broker:
+        yield broker
+
+
+@pytest.fixture
+async def client(broker: Broker, tmp_path: Path) -> AsyncGenerator[JobsClient]:
+    jobs = http_jobs.create(Settings(broker_url=SecretStr(broker.url), data_dir=tmp_path))
+    limits = httpx2.Limits(max_connections=200)
+    with serving(api_of(jobs.app)) as server:
+        async with httpx2.AsyncClient(base_url=server.url, timeout=30, limits=limits) as http:
+            yield JobsClient(http)
+    jobs.app.close()
+
+
+async def timed(answer: Any) -> tuple[httpx2.Response, float]:
+    started = time.monotonic()
+    return await answer, time.monotonic() - started
+
+
+async def assert_unavailable(client: JobsClient, job_id: str) -> None:
+    """Every route says so, in time."""
+    calls = [
+        client.http.request(method, f"/jobs{path.format(id=job_id)}", json={"a": 1} if method == "POST" else None)
+        for method, path in ROUTES
+    ]
+    for answer, seconds in await asyncio.gather(*map(timed, calls)):
+        problem(answer, 503, "broker-unavailable")
+        assert answer.headers["retry-after"] == "1"
+        assert seconds < PROMISED, answer.request.url
+    answer, seconds = await timed(client.http.get("/health/ready"))
+    problem(answer, 503, "broker-unavailable")
+    assert seconds < PROMISED
+
+
+async def test_a_killed_broker_is_reported_and_its_return_is_seen_at_once(client: JobsClient, broker: Broker) -> None:
+    view = await client.submit("add", {"a": 1})
+    await broker.kill()
+    await assert_unavailable(client, view["id"])
+    assert (await client.http.get("/health/live")).json() == {"status": "ok"}
+    await broker.start()
+    assert (await client.post("/add", json={"a": 2})).status_code == 202, "the first request"
+    assert (await client.http.get("/health/ready")).status_code == 200
+    assert (await client.job(view["id"]))["state"] == "queued", "what was accepted before is there"
+
+
+async def test_a_restart_between_two_requests_is_not_noticed(client: JobsClient, broker: Broker) -> None:
+    await asyncio.gather(*(client.submit("add", {"a": n}) for n in range(20)))  # many connections, all to be broken
+    await broker.kill()
+    await broker.start()
+    answers = await asyncio.gather(*(client.post("/add", json={"a": n}) for n in range(20)))
+    assert {answer.status_code for answer in answers} == {202}
+
+
+async def test_a_frozen_broker_holds_nobody_up(client: JobsClient, broker: Broker) -> None:
+    view = await client.submit("add", {"a": 1})
+    broker.freeze()
+    unavailable = asyncio.create_task(assert_unavailable(client, view["id"]))
+    looks = []
+    while not unavailable.done():
+        answer, seconds = await timed(client.http.get("/health/live"))
+        assert answer.status_code == 200
+        looks.append(seconds)
+        await asyncio.wait([unavailable], timeout=0.05)
+    await unavailable
+    assert len(looks) > 5
+    assert sorted(looks)[len(looks) // 2] < 0.1, "answered meanwhile"
+    assert max(looks) < MARGIN
+    broker.thaw()
+    assert (await client.post("/add", json={"a": 2})).status_code == 202, "the first request"
+
+
+async def crowd(client: JobsClient, status: int, arguments: dict[str, Any]) -> float:
+    """A hundred requests at once, each answered with `status`; the seconds that the slowest took."""
+    answers = await asyncio.gather(*(timed(client.post("/add", json=arguments)) for _ in range(100)))
+    assert {answer.status_code for answer, _ in answers} == {status}
+    return max(seconds for _, seconds in answers)
+
+
+async def test_a_crowd_at_a_frozen_broker_is_answered_in_time(client: JobsClient, broker: Broker) -> None:
+    """More requests than the pool has connections: nobody waits in line first, and then for the broker too."""
+    await crowd(client, 202, {"a": 1})
+    scheduling = await crowd(client, 422, {"a": "no number"})
+    broker.freeze()
+    assert await crowd(client, 503, {"a": 1}) < PROMISED + scheduling + MARGIN
+    broker.thaw()
+    await crowd(client, 202, {"a": 1})
+
+
+async def test_what_was_not_confirmed_can_be_sent_again_under_its_key(client: JobsClient, broker: Broker) -> None:
+    """A frozen broker has received the request, and carries it out when it can, though nobody was told."""
+    key = {"Idempotency-Key": "order 66"}
+    await client.submit("add", {"a": 0})  # the script is known, the connection made
+    broker.freeze()
+    problem(await client.post("/add", json={"a": 1}, headers=key), 503, "broker-unavailable")
+    broker.thaw()
+    await client.submit("add", {"a": 1}, **key)
+    jobs = (await client.get("")).json()["jobs"]
+    assert len(jobs) == 2
+
+
+@pytest.mark.parametrize(("fault", "shown"), [("maxmemory", "OOM"), ("min-replicas-to-write", "NOREPLICAS")])
+async def test_a_broker_that_cannot_store_is_reported_and_nothing_is_accepted(
+    client: JobsClient, broker: Broker, fault: str, shown: str
+) -> None:
+    with redis.Redis.from_url(broker.url) as operator:
+        operator.config_set(fault, 1)
+        answer = await client.post("/add", json={"a": 1})
+        assert shown in problem(answer, 503, "broker-unavailable")["detail"]
+        assert answer.headers["retry-after"] == "1"
+        assert operator.keys() == []
+        operator.config_set(fault, 0)
+    assert (await client.post("/add", json={"a": 1})).status_code == 202
+
+
+async def test_a_broker_that_has_changed_its_password_is_reported_without_it(
+    client: JobsClient, broker: Broker
+) -> None:
+    await client.submit("add", {"a": 1})
+    with redis.Redis.from_url(broker.url) as operator:
+        operator.config_set("requirepass", "another")
+        operator.client_kill_filter(_type="normal", skipme=True)
+        answer = await client.post("/add", json={"a": 1})
+        problem(answer, 503, "broker-unavailable")
+        assert "another" not in answer.text
