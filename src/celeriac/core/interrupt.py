@@ -23,12 +23,15 @@ _REPEAT_SECONDS = 0.02
 _set_async_exc = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _set_async_exc.argtypes = (ctypes.c_ulong, ctypes.py_object)
 _set_async_exc.restype = ctypes.c_int
-_NULL = ctypes.py_object()
 
 
 class DeadlineInterrupt(BaseException):
     """Raised inside a function that `run_with_deadline` stops. A `BaseException`, so that `except Exception`
     in the interrupted code does not swallow it; nothing outside this module needs to catch it."""
+
+
+class _Arrived(BaseException):
+    """Takes the place of an interrupt that came too late."""
 
 
 def interrupt_thread(thread_id: int, exception_type: type[BaseException]) -> bool:
@@ -73,13 +76,18 @@ class Interruptible:
             self._thread_id = None
 
     def _discard_late_interrupt(self) -> None:
-        """Nothing can interrupt from here on, and what is on its way does not arrive."""
+        """Nothing can interrupt from here on, and what is on its way arrives here."""
         try:
             with self._lock:
                 self._thread_id = None
-                _set_async_exc(threading.get_ident(), _NULL)
-        except BaseException as error:  # it arrived within the lines above: just as late
-            if type(error) is not self._interrupted_by:
+            if self._interrupted_by is not None:
+                # It may have arrived or not. This replaces it, and is waited for. (To clear it would do, but
+                # leaves CPython 3.11 checking for it at every call of every thread, for good.)
+                interrupt_thread(threading.get_ident(), _Arrived)
+                while True:
+                    pass
+        except BaseException as error:
+            if type(error) not in (_Arrived, self._interrupted_by):
                 raise
 
 

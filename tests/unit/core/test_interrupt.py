@@ -1,6 +1,7 @@
 """Interrupting threads: loops stop, what is caught is repeated, and nothing arrives late."""
 
 import itertools
+import subprocess
 import sys
 import threading
 import time
@@ -112,3 +113,23 @@ def wait_until(condition: Callable[[], bool], seconds: float = 5) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come true in time"
+
+
+def test_nothing_is_left_behind_that_disturbs_a_traced_program() -> None:
+    """An exception that is set and cleared leaves CPython 3.11 with a flag on which traced code hangs."""
+    code = """
+import cProfile
+from celeriac.core.interrupt import run_with_deadline
+assert run_with_deadline(lambda: 1, 5) == 1
+try:
+    run_with_deadline(lambda: [0 for _ in iter(int, 1)], 0.05)
+except TimeoutError:
+    pass
+profile = cProfile.Profile()
+profile.enable()
+sorted(range(1000), key=lambda n: -n)
+profile.disable()
+print("done")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "done\n", done.stderr
