@@ -43,7 +43,8 @@ class PostgresServer:
         as_user = self._unprivileged()
         data = self._home / "data"
         command = [self._binaries / "initdb", "-D", data, "-U", _USER, "--auth=trust", "-E", "UTF8", "--no-sync"]
-        subprocess.run(command, check=True, capture_output=True, cwd=self._home, **as_user)
+        created = subprocess.run(command, capture_output=True, text=True, cwd=self._home, **as_user)
+        assert created.returncode == 0, created.stderr
         options = [part for option in _FAST for part in ("-c", option)]
         command = [self._binaries / "postgres", "-D", data, "-k", self._home, "-c", "listen_addresses=", *options]
         with (self._home / "log").open("wb") as log:

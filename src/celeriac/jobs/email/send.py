@@ -17,6 +17,7 @@ from celeriac.jobs.email.smtp import SmtpSession
 # Rendered ahead of sending. Few, since a message may have megabytes.
 _AHEAD = 20
 _BROKEN_IN_A_ROW = 3
+_LOOK_AGAIN_SECONDS = 0.25
 _PROGRESS_SECONDS = 0.5
 _PARTING_SECONDS = 2.0
 
@@ -115,7 +116,8 @@ class _Chunk:
                     self._reason = "another sender has some of the recipients in hand"
                     return
                 await self._record()
-                await asyncio.sleep(min(recipient.held_ms for recipient in todo) / 1000)
+                soonest = min(recipient.held_ms for recipient in todo) / 1000
+                await asyncio.sleep(min(soonest, _LOOK_AGAIN_SECONDS))  # a living sender is soon done with it
 
     async def _send_some(self, recipients: Sequence[OpenRecipient]) -> None:
         if self._stopped:

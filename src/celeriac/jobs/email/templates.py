@@ -101,17 +101,20 @@ class _Source:
             raise TemplateInvalid(name, None, "is nested too deeply") from None
         except (SyntaxError, ValueError, OverflowError) as error:  # what Jinja passes on to Python unchecked
             raise TemplateInvalid(name, None, f"cannot be compiled: {error}") from None
-        self._lines = {node.name: node.lineno for node in tree.find_all(nodes.Name) if node.name in undeclared}
+        self._lines = dict[str, int]()  # where each variable is used first
+        for node in tree.find_all(nodes.Name):
+            if node.name in undeclared:
+                self._lines[node.name] = min(node.lineno, self._lines.get(node.name, node.lineno))
         self.required = frozenset(undeclared - _guarded(tree))
 
     def check_columns(self, columns: Collection[str]) -> None:
-        for name in sorted(self.required.difference(columns), key=lambda name: self._lines.get(name, 0)):
-            similar = difflib.get_close_matches(name, columns, n=1)
-            hint = f"; did you mean {similar[0]}?" if similar else ""
+        missing = sorted(self.required.difference(columns), key=lambda name: (self._lines[name], name))
+        if missing:
+            similar = difflib.get_close_matches(missing[0], columns, n=1)
+            hint = f" (did you mean {similar[0]}?)" if similar else ""
             available = ", ".join(sorted(columns))
-            raise TemplateInvalid(
-                self.name, self._lines.get(name), f"there is no column for {name!r}{hint} There are: {available}"
-            )
+            fault = f"there is no column for {missing[0]!r}{hint}; there are: {available}"
+            raise TemplateInvalid(self.name, self._lines[missing[0]], fault)
 
     def render(self, variables: Mapping[str, Any]) -> str:
         pieces, length = list[str](), 0
