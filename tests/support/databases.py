@@ -9,9 +9,9 @@ from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
 import pytest
-from tests.support.postgres import PostgresServer, find_binaries
 
 from celeriac.database.engine import Database
+from tests.support.postgres import PostgresServer, find_binaries
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""A sender is killed in the middle of a mailing, and another takes over."""
+"""Senders in processes of their own: killed in the middle of a mailing, and several at once."""
 
 import asyncio
 import signal
@@ -9,6 +9,7 @@ from celeriac.jobs.email.ledger import Ledger
 from celeriac.jobs.email.model import Counts, Status
 from demo.sink import MailSink
 from tests.support.mailings import outcomes, send, stored_mailing
+from tests.support.waiting import eventually
 
 RECIPIENTS = 400
 
@@ -40,9 +41,28 @@ async def test_a_sender_killed_in_the_middle_costs_no_mail_and_repeats_none_that
     assert await ledger.counts(mailing.id) == Counts(sent=RECIPIENTS)
 
 
-async def kill_a_sender_after(delivered: int, database_url: str, mailing_id: str, sink: MailSink) -> None:
+async def test_processes_that_send_the_same_mailing_share_it_without_a_duplicate(
+    database: Database, database_url: str, sink: MailSink
+) -> None:
+    ledger = Ledger(database)
+    mailing = await stored_mailing(ledger, RECIPIENTS)
+    sink.pause()  # until each of them has a mail on its way
+    processes = [await start_sender(database_url, mailing.id, sink) for _ in range(3)]
+    await eventually(lambda: sink.connections == 3, "three connections")
+    sink.resume()
+    assert [await asyncio.wait_for(process.wait(), 60) for process in processes] == [0, 0, 0]
+    assert len(sink.deliveries) == RECIPIENTS
+    assert sink.duplicates == 0
+    assert await ledger.counts(mailing.id) == Counts(sent=RECIPIENTS)
+
+
+async def start_sender(database_url: str, mailing_id: str, sink: MailSink) -> asyncio.subprocess.Process:
     arguments = ("-m", "tests.support.mailing_sender", database_url, mailing_id, sink.url)
-    process = await asyncio.create_subprocess_exec(sys.executable, *arguments)
+    return await asyncio.create_subprocess_exec(sys.executable, *arguments)
+
+
+async def kill_a_sender_after(delivered: int, database_url: str, mailing_id: str, sink: MailSink) -> None:
+    process = await start_sender(database_url, mailing_id, sink)
     try:
         await sink.wait_for(delivered)
     finally:
