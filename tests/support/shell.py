@@ -18,7 +18,8 @@ from tests.support.processes import is_alive
 
 #: Commands that go on until they are stopped: they get a terminal of their own, so to speak.
 _SERVERS = re.compile(
-    r"(celeriac (up|api|worker|beat|flower)|celery -A \S+ (worker|beat|flower)|uvicorn|valkey-server)\b"
+    r"(celeriac (up|api|worker|beat|flower)|celery -A \S+ (worker|beat|flower)|uvicorn|valkey-server"
+    r"|python -m aiosmtpd)\b"
 )
 _PATIENCE = 30.0
 
