@@ -130,7 +130,7 @@ class Settings(BaseSettings):
         """The database's SQLAlchemy URL; an SQLite file in `data_dir` unless `database_url` is set."""
         if self.database_url is not None:
             return self.database_url.get_secret_value()
-        return f"sqlite+aiosqlite:///{self.data_dir.resolve() / 'celeriac.db'}"
+        return f"sqlite:///{self.data_dir.resolve() / 'celeriac.db'}"
 
     def named_api_keys(self) -> dict[str, str]:
         """API keys as a mapping of name to secret."""
