@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from starlette.exceptions import HTTPException
 
 import celeriac
+from celeriac.application import load_app
 from celeriac.engine.app import JobApp
 from celeriac.http.auth import LoopbackOnly, require_api_key
 from celeriac.http.health import add_health_routes
@@ -18,21 +19,27 @@ from celeriac.http.mailings import create_email_router
 from celeriac.http.problems import answer_with_problem, responses
 from celeriac.http.router import create_router
 from celeriac.jobs.email.jobs import EmailJobs
-from celeriac.settings import Settings, load_settings
+from celeriac.settings import DEFAULT_APP, Settings, load_settings
 from celeriac.worker import compose
 
 
 def create_api(settings: Settings | None = None) -> FastAPI:
-    """The API of the built-in application, with API keys where some are set.
+    """The API of the application that the settings name: the built-in one with its families, or one of yours.
 
     Raises:
         ConfigurationError: a setting is wrong, or the API would be open to other machines without keys.
     """
     settings = settings or load_settings()
     settings.check_exposure()
-    built_in = compose(settings)
-    api = FastAPI(title="Celeriac", version=celeriac.__version__, lifespan=built_in.app.lifespan)
-    include(api, built_in.app, built_in.email)
+    if settings.app == DEFAULT_APP:
+        built_in = compose(settings)
+        return _api_of(built_in.app, built_in.email)
+    return _api_of(load_app(settings.app))
+
+
+def _api_of(app: JobApp, email: EmailJobs | None = None) -> FastAPI:
+    api = FastAPI(title="Celeriac", version=celeriac.__version__, lifespan=app.lifespan)
+    include(api, app, email)
     return api
 
 

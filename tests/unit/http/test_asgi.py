@@ -1,0 +1,37 @@
+"""Which application the API serves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from celeriac import ConfigurationError, Settings
+from celeriac.asgi import create_api
+
+
+def paths(settings: Settings) -> set[str]:
+    return set(create_api(settings).openapi()["paths"])
+
+
+def test_the_built_in_application_is_served_with_its_families(tmp_path: Path) -> None:
+    assert {"/jobs/celeriac.echo", "/jobs/celeriac.email.mailing", "/email/mailings"} <= paths(
+        Settings(data_dir=tmp_path)
+    )
+
+
+def test_an_application_of_ones_own_is_served_with_echo_and_without_our_families(tmp_path: Path) -> None:
+    served = paths(Settings(data_dir=tmp_path, app="tests.support.own_app:app"))
+    assert {"/jobs/own.add", "/jobs/celeriac.echo"} <= served
+    assert not [path for path in served if "email" in path]
+
+
+@pytest.mark.parametrize("name", ["tests.support.own_app:nothing", "tests.support.nowhere:app", "nothing", ":", ""])
+def test_an_application_that_is_not_there_is_a_configuration_error(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigurationError, match="CELERIAC_APP="):
+        create_api(Settings(data_dir=tmp_path, app=name))
+
+
+def test_what_is_no_application_is_a_configuration_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="is a str and no Celeriac application"):
+        create_api(Settings(data_dir=tmp_path, app="tests.support.own_app:not_an_app"))
