@@ -32,7 +32,10 @@ _UNAVAILABLE = frozenset(
 
 
 def connect(url: str, *, timeout: float, max_connections: int = 32) -> Client:
-    """An asyncio client whose operations fail rather than wait longer than `timeout` seconds.
+    """An asyncio client, to be used inside a `deadline`; its connections are made within `timeout` seconds.
+
+    It has no other timeouts: those of redis-py rest on `asyncio.wait_for`, which until Python 3.12 can swallow the
+    deadline's cancellation (python/cpython#86296), and the wait would be twice as long.
 
     A connection that the server closed since its last use is replaced once without an error; that is safe because
     every script of ours may be sent twice.
@@ -40,8 +43,8 @@ def connect(url: str, *, timeout: float, max_connections: int = 32) -> Client:
     pool = cast(Any, BlockingConnectionPool).from_url(  # redis-py does not type its keyword arguments
         redis_py_url(url),
         max_connections=max_connections,
-        timeout=timeout,
-        socket_timeout=timeout,
+        timeout=None,
+        socket_timeout=None,
         socket_connect_timeout=timeout,
         retry=AsyncRetry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
     )
@@ -49,7 +52,7 @@ def connect(url: str, *, timeout: float, max_connections: int = 32) -> Client:
 
 
 def connect_blocking(url: str, *, timeout: float) -> BlockingClient:
-    """A blocking client with the same promise."""
+    """A blocking client whose operations fail rather than wait longer than `timeout` seconds."""
     options: dict[str, Any] = {
         "socket_timeout": timeout,
         "socket_connect_timeout": timeout,

@@ -16,6 +16,8 @@ log = logging.getLogger("celeriac.store")
 #: Called with a message's payload, or with None when messages may have been missed (on (re)subscription).
 Callback = Callable[[bytes | None], None]
 
+#: Seconds that connecting may take, the server's answer to the password included.
+_CONNECT = 5.0
 _RECONNECT_DELAY = 0.2
 _CANCEL_AGAIN = 0.1
 _IDLE_CHANNEL = "celeriac:idle"
@@ -78,7 +80,8 @@ class Listener:
             pubsub = cast(Any, self._client).pubsub()
             try:
                 channels = set(self._callbacks) or {_IDLE_CHANNEL}
-                await pubsub.subscribe(*channels)
+                async with asyncio.timeout(_CONNECT):
+                    await pubsub.subscribe(*channels)
                 self._pubsub = pubsub
                 if late := set(self._callbacks) - channels:  # came while the connection was being made
                     await pubsub.subscribe(*late)
