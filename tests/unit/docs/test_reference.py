@@ -67,6 +67,16 @@ def test_all_keys_are_listed() -> None:
             assert f"`{member(_KEY_OF.get(name, '{id}')) if name != 'idempotency' else _IDEMPOTENCY}`" in text, name
 
 
+def test_the_page_on_architecture_knows_every_script_and_layer() -> None:
+    page = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
+    scripts = {path.name for path in (ROOT / "src" / "celeriac" / "store" / "scripts").glob("[!_]*.lua")}
+    assert set(re.findall(r"`(\w+\.lua)`", page)) == scripts
+    contract = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]
+    layers = {name.strip().removeprefix("celeriac.") for layer in contract["layers"] for name in layer.split("|")}
+    packages = " ".join(row[0] for row in _rows(page))
+    assert set(re.findall(r"`(\w+)`", packages)) == layers - {"testing"}
+
+
 def test_dependencies_are_explained_with_their_licence() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     required = [*project["dependencies"], *(d for extra in project["optional-dependencies"].values() for d in extra)]
