@@ -199,6 +199,15 @@ class ContractJobs:
 
         self.who = app.job(name="who")(who)
 
+        async def remember(value: Any) -> Any:
+            return value
+
+        async def total_typed(numbers: list[int]) -> int:
+            return sum(numbers)
+
+        self.remember = app.job(name="remember")(remember)
+        self.total_typed = app.job(name="total_typed")(total_typed)
+
         async def child(job: JobContext, index: int, fail: bool = False, gate: str | None = None) -> int:
             trace.add(job.id, "start")
             trace.add(job.parent_id or "", f"child {index}")

@@ -38,6 +38,9 @@ T = TypeVar("T")
 BATCH = 500
 #: Seconds after which a waiter looks for itself, should a notification have been lost.
 POLL = 1.0
+#: Before the first event, and that event of a job that was not scheduled: it goes without saying in the store.
+_START = "0-0"
+_QUEUED = JobEvent("0-1", "state", {"state": JobState.QUEUED.value})
 #: Seconds beyond a job's own timeout after which its worker process is ended, where the pool has processes.
 HARD_LIMIT_GRACE = 5.0
 
@@ -200,22 +203,20 @@ class JobClient:
         """Wait for the job's result, as JSON types. Raises as `wait` and `outcome` do."""
         return await self._outcome_of(await self.wait(job_id, timeout))
 
-    async def events(self, job_id: str, after: str = "0-0") -> AsyncGenerator[JobEvent | None]:
+    async def events(self, job_id: str, after: str = _START) -> AsyncGenerator[JobEvent | None]:
         """The job's events after the event id `after`, live, until the job ends; None when nothing came for a while.
 
         Raises:
             UnknownJob: no such job.
         """
-        record = await self.get(job_id)
-        if after == "0-0":
-            data = {"state": (JobState.SCHEDULED if record.delay_until else JobState.QUEUED).value}
-            yield JobEvent("0-1", "state", data)
-            after = "0-1"
+        await self.get(job_id)
         changed = asyncio.Event()
         async with self._listening(job_id, changed):
             while True:
                 changed.clear()
                 batch, over = await self._look_for_events(job_id, after)
+                if after == _START and not (batch and batch[0].data.get("state") == JobState.SCHEDULED):
+                    batch.insert(0, _QUEUED)
                 for event in batch:
                     after = event.id
                     yield event
@@ -324,7 +325,7 @@ class JobClient:
     def _new_job(
         self, call: Call[Any], options: EnqueueOptions, *, parent_id: str | None = None, root_id: str | None = None
     ) -> store.NewJob:
-        spec, job_id = call.spec, options.job_id or new_id()
+        spec, job_id = call.spec, new_id() if options.job_id is None else options.job_id
         if not is_valid_id(job_id):
             raise ValueError(f"job_id={job_id[:64]!r}: use 1 to 128 letters, digits, or the marks _ . : -")
         due = options.due()

@@ -173,6 +173,14 @@ class JobApp(Celery):
         entry = beat_entry(name, call, every=every, cron=cron, queue=queue)
         self.conf.beat_schedule = {**self.conf.beat_schedule, name: entry}
 
+    def close(self) -> None:
+        """Close the blocking connections of this application, too; `client.aclose()` closes the others."""
+        self.records.close()
+        backend = cast(Any, self)._backend_cache
+        if backend is not None:
+            backend.close()
+        super().close()
+
     def send_task(  # pyright: ignore[reportIncompatibleMethodOverride] (all of Celery's options pass through)
         self, name: str, args: Any = None, kwargs: Any = None, **options: Any
     ) -> AsyncResult:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, cast
 
 from celery import states as celery_states
 from celery.backends.redis import RedisBackend
+from celery.utils.serialization import ensure_serializable
 
+from celeriac.core.errors import CeleriacError
 from celeriac.core.records import Failure
 from celeriac.core.states import FROM_CELERY, JobState
 from celeriac.engine.tracebacks import format_error
 from celeriac.store import jobs as store
+
+log = logging.getLogger("celeriac.engine")
 
 #: Seconds for which a finished job's outcome is held while the broker is absent, before the worker gives up on it.
 OUTCOME_PATIENCE = 120.0
@@ -26,6 +31,25 @@ class ResultBackend(RedisBackend):
     It leaves two marks on a task's request: `celeriac_refused` if its report came too late, and reads
     `celeriac_retrying`, which says that its retry has been recorded already.
     """
+
+    _closed = False
+
+    def close(self) -> None:
+        """Close all connections. Results can still be forgotten, which Celery does when they are garbage-collected."""
+        self._closed = True
+        self.result_consumer.stop()
+        self.client.connection_pool.disconnect()
+
+    def remove_pending_result(self, result: Any) -> Any:
+        """Stop waiting for `result`. Never fails, for nobody would hear: Celery calls it from `AsyncResult.__del__`."""
+        if self._closed:
+            self._remove_pending_result(result)
+            return result
+        try:
+            return super().remove_pending_result(result)
+        except (RuntimeError, *self.connection_errors) as error:  # the former says that reconnecting was given up
+            log.debug("could not unsubscribe from a result: %s", error)
+            return result
 
     def on_task_call(self, producer: Any, task_id: str) -> None:
         """Nothing: whoever waits for the result subscribes then."""
@@ -53,6 +77,13 @@ class ResultBackend(RedisBackend):
             outcome = cast("dict[str, Any]", self.get_task_meta(request.id))
             if outcome["status"] in celery_states.READY_STATES:
                 super().on_chord_part_return(request, outcome["status"], outcome["result"])
+
+    def prepare_exception(self, exc: BaseException, serializer: Any = None) -> Any:
+        """Encode so that our own errors can be made again from it, with what their constructors take."""
+        prepared = super().prepare_exception(exc, serializer)
+        if isinstance(exc, CeleriacError) and isinstance(prepared, dict):
+            prepared["exc_message"] = ensure_serializable(cast(Any, exc.__reduce__())[1], self.encode)
+        return cast(Any, prepared)
 
     def store_result(
         self, task_id: str, result: Any, state: str, traceback: str | None = None, request: Any = None, **kwargs: Any

@@ -36,6 +36,8 @@ def celery_defaults(settings: Settings) -> dict[str, Any]:
         "redis_socket_timeout": _SOCKET_TIMEOUT,
         "redis_socket_connect_timeout": _SOCKET_TIMEOUT,
         "redis_socket_keepalive": True,
+        # One for all threads: a group's results can be waited for in another thread than the one that made them.
+        "result_backend_thread_safe": True,
         "result_expires": int(settings.retention),
         # The record says when a job runs: `Task.before_start` writes it, in the same step that asks for leave.
         "task_track_started": False,

@@ -66,3 +66,10 @@ class Records:
                 self._client = connect_blocking(self._broker_url(), timeout=_COMMAND_TIMEOUT)
                 self._pid = os.getpid()
             return self._client
+
+    def close(self) -> None:
+        """Close this process's connections; they are made anew if needed."""
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from celery import Task as CeleryTask
@@ -16,6 +15,7 @@ from celeriac.core.spec import JobSpec
 from celeriac.engine.publication import stored_by
 from celeriac.engine.tracebacks import format_error
 from celeriac.store import jobs as store
+from celeriac.store.script import ScriptCall
 
 if TYPE_CHECKING:
     from celeriac.engine.app import JobApp
@@ -73,16 +73,15 @@ class Task(CeleryTask):  # pyright: ignore[reportMissingTypeArgument]
         shown = format_error(cause) if cause else None
         error = Failure.of(cause, shown) if cause else Failure("Retry", "the task asked to be run again")
         result = self.backend.prepare_exception(cause) if cause else None
-        storing = partial(
-            store.retry,
-            job_id=request.id,
-            attempt=request.retries + 1,
-            run=getattr(request, "celeriac_run", None),
-            error=error,
-            outcome=self.backend.outcome(request.id, result, celery_states.RETRY, traceback=shown, request=request),
-        )
-        with stored_by(storing, job_id=request.id):
+        outcome = self.backend.outcome(request.id, result, celery_states.RETRY, traceback=shown, request=request)
+
+        def storing(publication: store.Publication) -> ScriptCall[str]:
             request.celeriac_retrying = True
+            run: int | None = getattr(request, "celeriac_run", None)
+            attempt = request.retries + 1
+            return store.retry(publication, request.id, attempt=attempt, run=run, error=error, outcome=outcome)
+
+        with stored_by(storing, job_id=request.id):
             return super().retry(*args, exc=exc, **options)
 
     def _receipt(self) -> str:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from celery.app import amqp
 from celery.worker import state as worker_state
-from kombu.connection import Connection as KombuConnection
+from kombu import connection as kombu_connection
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 from redis.exceptions import NoScriptError
@@ -34,8 +34,9 @@ from celeriac.store.script import ScriptCall, run_blocking
 
 log = logging.getLogger("celeriac.engine")
 
-#: Seconds an idle worker waits for its queue at most, before it looks at all of them: those of another priority too.
-_WAIT = 1.0
+#: Seconds an idle worker waits for its queue at most, before it looks at everything: other priorities, and messages
+#: that have been delayed meanwhile (one that was there before is waited for no longer than it needs).
+_WAIT = 0.2
 #: The same for a worker of several queues, which can wait for one of them at a time.
 _WAIT_IN_TURN = 0.1
 
@@ -232,12 +233,25 @@ class Transport(kombu_redis.Transport):
     Channel = Channel
 
 
-class Connection(KombuConnection):
-    """A connection that uses our transport wherever kombu would use its own for Redis, whatever form the URL has."""
+#: The same under another name, so that a connection still knows that its URL began with `rediss`.
+SecureTransport = Transport
 
-    def get_transport_cls(self) -> Any:
-        chosen = super().get_transport_cls()
-        return Transport if chosen is kombu_redis.Transport else chosen
+#: What kombu calls its own transport for Redis, and ours.
+_OURS = {"redis": f"{__name__}:Transport", "rediss": f"{__name__}:SecureTransport"}
+kombu_connection.resolve_aliases.update({ours: alias for alias, ours in _OURS.items()})  # for the URLs it shows
+
+
+class Connection(kombu_connection.Connection):
+    """A connection that uses our transport wherever kombu would use its own for Redis.
+
+    Its URL stays an ordinary one, for monitors. The connections that kombu pools for publishing are made after this
+    one's parameters, and get the transport by its name; from the URL of a unix socket they get kombu's own, which
+    publishes as well, and does not know delayed messages: `Channel._received` puts those off.
+    """
+
+    def _init_params(self, *args: Any, **params: Any) -> None:
+        super()._init_params(*args, **params)
+        self.transport_cls = _OURS.get(self.transport_cls, self.transport_cls)
 
 
 class AMQP(amqp.AMQP):

@@ -119,11 +119,12 @@ def enqueue(
         fan_out.resume if fan_out else "",
         keys.queue(fan_out.queue) if fan_out else "",
         fan_out.run if fan_out else "",
+        _state_event(JobState.SCHEDULED),
     ]
     for job in jobs:
         fields = _new_fields(job, now)
         due = "" if job.delay_until is None else to_ms(job.delay_until)
-        script_keys += (keys.record(job.id), keys.queue(job.queue), keys.delayed(job.queue))
+        script_keys += (keys.record(job.id), keys.events(job.id), keys.queue(job.queue), keys.delayed(job.queue))
         args += (job.id, job.message, due, len(fields) // 2, *fields)
     return ScriptCall(_ENQUEUE, script_keys, args, lambda reply: Accepted(reply[0].decode(), reply[1].decode()))
 
@@ -131,8 +132,9 @@ def enqueue(
 def publish(job: NewJob) -> ScriptCall[bool]:
     """Record a job whose message Celery itself publishes."""
     now = now_ms()
-    args = [now, _open_life(job, now), job.id, *_new_fields(job, now)]
-    return ScriptCall(_PUBLISH, [keys.record(job.id), keys.JOB_INDEX], args, bool)
+    event = _state_event(JobState.SCHEDULED) if job.delay_until else ""
+    args = [now, _open_life(job, now), job.id, event, *_new_fields(job, now)]
+    return ScriptCall(_PUBLISH, [keys.record(job.id), keys.JOB_INDEX, keys.events(job.id)], args, bool)
 
 
 def begin(

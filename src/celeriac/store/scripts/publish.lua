@@ -1,12 +1,14 @@
 -- Records a task that Celery itself publishes, unless a worker was quicker.
 --
--- KEYS[1] record  KEYS[2] index
--- ARGV[1] now (ms)  ARGV[2] life of an open record (ms)  ARGV[3] id  ARGV[4...] field, value, ...
+-- KEYS[1] record  KEYS[2] index  KEYS[3] events
+-- ARGV[1] now (ms)  ARGV[2] life of an open record (ms)  ARGV[3] id  ARGV[4] event data, or ''
+-- ARGV[5...] field, value, ...
 -- Returns 1 if it was recorded, 0 if it was there
 
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
-redis.call('HSET', KEYS[1], unpack(ARGV, 4))
+redis.call('HSET', KEYS[1], unpack(ARGV, 5))
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 redis.call('ZADD', KEYS[2], 'NX', ARGV[1], ARGV[3])
 redis.call('PEXPIRE', KEYS[2], ARGV[2])
+if ARGV[4] ~= '' then emit(KEYS[3], ARGV[2], 'state', ARGV[4]) end
 return 1

@@ -1,0 +1,154 @@
+"""Celery's own ways to the same jobs: publishing, canvas, results, states."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from celery import chain, chord, group
+from celery.exceptions import ChordError, TaskRevokedError
+from celery.result import AsyncResult
+
+from celeriac import JobRecord, JobState, RetryAfter, UnknownJob
+from tests.support.contract_jobs import ContractJobs, OrderRejected
+from tests.support.waiting import eventually
+
+KINDS = pytest.mark.parametrize("kind", ["async", "def"])
+
+
+async def get(result: AsyncResult, timeout: float = 10) -> Any:
+    """Celery's own, blocking, wait."""
+    return await asyncio.to_thread(result.get, timeout=timeout)
+
+
+@KINDS
+async def test_delay(jobs: ContractJobs, kind: str) -> None:
+    result = jobs.twin("add", kind).task.delay(40, b=2)
+    assert await get(result) == 42
+
+
+async def test_apply_async_with_a_countdown(jobs: ContractJobs) -> None:
+    result = jobs.add.task.apply_async(kwargs={"a": 1}, countdown=0.4)
+    assert (await jobs.app.client.get(result.id)).state is JobState.SCHEDULED
+    assert await get(result) == 2
+
+
+async def test_a_published_task_is_known_from_the_start(jobs: ContractJobs) -> None:
+    gate, key = uuid4().hex, uuid4().hex
+    result = jobs.hold_plainly.delay(key, gate)
+    assert (await jobs.app.client.get(result.id)).state in (JobState.QUEUED, JobState.RUNNING)
+    await eventually(lambda: jobs.trace.of(key))
+    record = await jobs.app.client.get(result.id)
+    assert (record.state, record.task, record.attempt) == (JobState.RUNNING, "plain.hold", 1)
+    assert result.state == "STARTED"
+    jobs.trace.open(gate)
+    assert await jobs.app.client.result(result.id, timeout=10) == gate
+    assert (await jobs.app.client.get(result.id)).state is JobState.SUCCEEDED
+
+
+async def test_async_result_knows_a_job_that_was_enqueued(jobs: ContractJobs) -> None:
+    handle = await jobs.add.enqueue(1, 2)
+    result = jobs.app.AsyncResult(handle.id)
+    assert await get(result) == 3
+    assert result.state == "SUCCESS"
+
+
+async def test_async_result_of_a_failure_and_of_a_cancellation(jobs: ContractJobs) -> None:
+    failed = await jobs.fail.enqueue("no")
+    with pytest.raises(OrderRejected, match="no"):
+        await get(jobs.app.AsyncResult(failed.id))
+    assert "raise OrderRejected(message)" in jobs.app.AsyncResult(failed.id).traceback
+    held = await jobs.hold.enqueue("never")
+    await eventually(lambda: jobs.trace.of(held.id))
+    await held.cancel()
+    with pytest.raises(TaskRevokedError):
+        await get(jobs.app.AsyncResult(held.id))
+
+
+async def test_async_result_shows_a_retry(jobs: ContractJobs) -> None:
+    handle = await jobs.postponed.enqueue(seconds=60)
+    await eventually(lambda: jobs.app.AsyncResult(handle.id).state == "RETRY")
+    error = jobs.app.AsyncResult(handle.id).result
+    assert isinstance(error, RetryAfter)
+    assert (error.seconds, str(error)) == (60, "the other side is busy")
+    await handle.cancel()
+
+
+async def test_a_chain_of_typed_jobs_and_plain_tasks(jobs: ContractJobs) -> None:
+    result = chain(jobs.add.task.s(1, 2), jobs.double.s(), jobs.add_sync.task.s(4))()
+    assert await get(result) == 10
+    for step in (result, result.parent, result.parent.parent):
+        assert (await jobs.app.client.get(step.id)).state is JobState.SUCCEEDED
+
+
+async def test_a_chain_goes_on_after_a_retry(jobs: ContractJobs) -> None:
+    result = chain(jobs.flaky.task.s(failures=1), jobs.who.task.si())()
+    assert (await get(result))["attempt"] == 1
+
+
+async def test_a_chain_ends_with_a_failure(jobs: ContractJobs) -> None:
+    result = chain(jobs.fail.task.s("broken"), jobs.double.s())()
+    with pytest.raises(OrderRejected, match="broken"):
+        await get(result.parent)
+    with pytest.raises(OrderRejected, match="broken"):
+        await get(result)
+
+
+async def test_a_chain_goes_on_after_a_fan_out(jobs: ContractJobs) -> None:
+    result = chain(jobs.parent.task.s(children=2), jobs.remember.task.s())()
+    assert await get(result, timeout=20) == {"total": 2, "succeeded": 2, "failed": 0}
+
+
+async def test_a_group_of_typed_jobs_and_plain_tasks(jobs: ContractJobs) -> None:
+    result = group(jobs.add.task.s(i, i) if i % 2 else jobs.double.s(i) for i in range(6))()
+    assert await asyncio.to_thread(result.get, timeout=20) == [2 * i for i in range(6)]
+
+
+@KINDS
+async def test_a_chord_of_typed_jobs_with_a_body_of_either_sort(jobs: ContractJobs, kind: str) -> None:
+    header = [jobs.twin("add", kind).task.s(i, i) for i in range(5)]
+    assert await get(chord([*header, jobs.double.s(100)])(jobs.total.s()), timeout=20) == 220
+    assert await get(chord(header)(jobs.total_typed.task.s()), timeout=20) == 20
+
+
+async def test_a_chord_part_counts_once_although_it_was_retried(jobs: ContractJobs) -> None:
+    header = [jobs.flaky.task.s(failures=i) for i in (0, 1, 2)]
+    assert sorted(await get(chord(header)(jobs.remember.task.s()), timeout=20)) == ["early", "early", "last"]
+
+
+async def test_a_chord_with_a_part_that_was_cancelled_in_its_queue_fails_instead_of_waiting_for_ever(
+    jobs: ContractJobs,
+) -> None:
+    cancelled = jobs.add.task.s(1, 1).set(task_id=f"part-{uuid4().hex}", countdown=0.5)
+    result = chord([jobs.double.s(1), cancelled])(jobs.total.s())
+    await jobs.app.client.cancel(cancelled.options["task_id"])
+    with pytest.raises((ChordError, TaskRevokedError)):
+        await get(result)
+    record = await eventually(lambda: _known(jobs, result.id), "the body has failed")
+    assert record.state is JobState.FAILED
+    assert record.error is not None
+    assert (record.error.type, record.error.message) == (
+        "ChordError",
+        f"Dependency {cancelled.options['task_id']} raised TaskRevokedError('cancelled')",
+    )
+
+
+async def test_two_messages_of_one_id_run_one_job(jobs: ContractJobs) -> None:
+    gate, job_id = uuid4().hex, f"twice-{uuid4().hex}"
+    for _ in range(2):
+        jobs.hold.task.apply_async(kwargs={"gate": gate}, task_id=job_id)
+    await eventually(lambda: jobs.trace.of(job_id))
+    marker = await jobs.add.enqueue(1)  # behind the second message
+    jobs.trace.open(gate)
+    assert await marker.result(timeout=10) == 2
+    assert await jobs.app.client.result(job_id, timeout=10) == gate
+    assert jobs.trace.of(job_id) == ["start", "end"]
+
+
+async def _known(jobs: ContractJobs, job_id: str) -> JobRecord | None:
+    try:
+        return await jobs.app.client.get(job_id)
+    except UnknownJob:
+        return None

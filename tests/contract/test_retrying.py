@@ -1,0 +1,139 @@
+"""What happens after a failed attempt, what is recorded of it, and running a job again by hand."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from celeriac import JobFailed, JobState, UnknownTask, WrongState
+from tests.support.contract_jobs import ContractJobs
+from tests.support.waiting import eventually
+
+KINDS = pytest.mark.parametrize("kind", ["async", "def"])
+
+
+@KINDS
+async def test_a_failed_attempt_is_followed_by_another(jobs: ContractJobs, kind: str) -> None:
+    handle = await jobs.twin("flaky", kind).enqueue(failures=2)
+    assert await handle.result(timeout=10) == "last"
+    assert jobs.trace.of(handle.id) == ["attempt 1 of 3", "attempt 2 of 3", "attempt 3 of 3"]
+    record = await handle.status()
+    assert (record.attempt, record.error, record.delay_until) == (3, None, None)
+
+
+async def test_the_last_failure_is_the_jobs(jobs: ContractJobs) -> None:
+    handle = await jobs.flaky.enqueue(failures=9)
+    with pytest.raises(JobFailed, match="ConnectionError: failure 3"):
+        await handle.result(timeout=10)
+    assert (await handle.status()).attempt == 3
+
+
+async def test_a_retry_is_recorded_with_its_delay_and_its_cause(jobs: ContractJobs) -> None:
+    before = datetime.now(UTC)
+    handle = await jobs.postponed.enqueue(seconds=30)
+    record = await eventually(lambda: _in_state(jobs, handle.id, JobState.RETRYING))
+    assert record.attempt == 1
+    assert record.error is not None
+    assert (record.error.type, record.error.message) == ("RetryAfter", "the other side is busy")
+    assert record.delay_until is not None
+    assert timedelta(seconds=29) < record.delay_until - before < timedelta(seconds=35)
+    states = [event.data["state"] async for event in _events_so_far(jobs, handle.id)]
+    assert states == ["queued", "running", "retrying"]
+    await handle.cancel()
+
+
+async def test_a_job_chooses_its_own_delay(jobs: ContractJobs) -> None:
+    handle = await jobs.postponed.enqueue(seconds=0.2)  # its policy would wait 100 s, and retries no error by itself
+    assert await handle.result(timeout=10) == 2
+
+
+@pytest.mark.parametrize(("error", "attempts"), [("reset", 2), ("refused", 1), ("value", 1)])
+async def test_the_policy_says_which_errors_are_worth_another_attempt(
+    jobs: ContractJobs, error: str, attempts: int
+) -> None:
+    handle = await jobs.choosy.enqueue(error)
+    with pytest.raises(JobFailed):
+        await handle.result(timeout=10)
+    assert len(jobs.trace.of(handle.id)) == attempts
+
+
+async def test_an_attempt_that_is_waiting_for_its_delay_can_be_cancelled(jobs: ContractJobs) -> None:
+    handle = await jobs.postponed.enqueue(seconds=60)
+    await eventually(lambda: _in_state(jobs, handle.id, JobState.RETRYING))
+    assert (await handle.cancel()).state is JobState.CANCELLED
+
+
+async def test_the_events_tell_of_every_attempt(jobs: ContractJobs) -> None:
+    handle = await jobs.flaky.enqueue(failures=1)
+    told = [(e.data["state"], e.data.get("attempt")) async for e in handle.events() if e.name == "state"]
+    assert told == [
+        ("queued", None),
+        ("running", 1),
+        ("retrying", 1),
+        ("queued", None),
+        ("running", 2),
+        ("succeeded", None),
+    ]
+
+
+async def test_a_failed_job_is_run_again_by_hand_with_attempts_counted_anew(jobs: ContractJobs) -> None:
+    handle = await jobs.flaky.enqueue(failures=3)
+    await jobs.app.client.wait(handle.id, timeout=10)
+    retried = await jobs.app.client.retry(handle.id)
+    assert (retried.state.finished, retried.error, retried.finished_at) == (False, None, None)
+    record = await jobs.app.client.wait(handle.id, timeout=10)
+    assert (record.state, record.attempt) == (JobState.FAILED, 3)
+    assert jobs.trace.of(handle.id) == [f"attempt {n} of 3" for n in (1, 2, 3, 1, 2, 3)]
+
+
+async def test_a_cancelled_job_is_run_again_by_hand(jobs: ContractJobs) -> None:
+    handle = await jobs.add.options(delay=60).enqueue(20, 22)
+    await handle.cancel()
+    await jobs.app.client.retry(handle.id)
+    assert await handle.result(timeout=10) == 42
+
+
+async def test_only_what_has_ended_without_success_can_be_run_again(jobs: ContractJobs) -> None:
+    done = await jobs.add.enqueue(1)
+    await done.result(timeout=10)
+    with pytest.raises(WrongState, match="succeeded; only a failed, dead or cancelled job can be retried"):
+        await jobs.app.client.retry(done.id)
+    waiting = await jobs.add.options(delay=60).enqueue(1)
+    with pytest.raises(WrongState, match="scheduled"):
+        await jobs.app.client.retry(waiting.id)
+    await waiting.cancel()
+
+
+async def test_a_plain_task_cannot_be_run_again_by_hand(jobs: ContractJobs) -> None:
+    result = jobs.fail_plainly.delay("as it is")
+    await jobs.app.client.wait(result.id, timeout=10)
+    with pytest.raises(UnknownTask, match=r"plain\.fail"):
+        await jobs.app.client.retry(result.id)
+
+
+async def test_a_plain_task_retries_as_celery_has_it(jobs: ContractJobs) -> None:
+    result = jobs.flaky_plainly.delay(2)
+    record = await jobs.app.client.wait(result.id, timeout=10)
+    assert (record.state, record.attempt) == (JobState.SUCCEEDED, 3)
+    assert await jobs.app.client.outcome(result.id) == 2
+
+
+async def test_a_plain_task_that_has_used_up_its_retries_has_failed(jobs: ContractJobs) -> None:
+    result = jobs.flaky_plainly.delay(9)
+    record = await jobs.app.client.wait(result.id, timeout=10)
+    assert (record.state, record.attempt) == (JobState.FAILED, 4)
+    assert record.error is not None
+    assert (record.error.type, record.error.message) == ("ConnectionError", "plainly")
+
+
+async def _in_state(jobs: ContractJobs, job_id: str, state: JobState):
+    record = await jobs.app.client.get(job_id)
+    return record if record.state is state else None
+
+
+async def _events_so_far(jobs: ContractJobs, job_id: str):
+    async for event in jobs.app.client.events(job_id):
+        if event is None:
+            return
+        yield event
