@@ -1,11 +1,16 @@
--- Records a task that Celery itself publishes, unless a worker was quicker.
+-- Records a task that Celery itself publishes. If a worker was quicker, adds what the worker did not record.
 --
 -- KEYS[1] record  KEYS[2] index  KEYS[3] events
 -- ARGV[1] now (ms)  ARGV[2] life of an open record (ms)  ARGV[3] id  ARGV[4] event data, or ''
 -- ARGV[5...] field, value, ...
 -- Returns 1 if it was recorded, 0 if it was there
 
-if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+if redis.call('EXISTS', KEYS[1]) == 1 then
+  for i = 5, #ARGV, 2 do
+    if ARGV[i] == 'arguments' then redis.call('HSETNX', KEYS[1], 'arguments', ARGV[i + 1]) end
+  end
+  return 0
+end
 redis.call('HSET', KEYS[1], unpack(ARGV, 5))
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 redis.call('ZADD', KEYS[2], 'NX', ARGV[1], ARGV[3])
