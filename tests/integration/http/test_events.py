@@ -77,7 +77,7 @@ async def test_a_failure_is_told_with_its_cause(client: JobsClient) -> None:
 async def test_retries_are_told(client: JobsClient) -> None:
     view = await client.submit("flaky", {"failures": 1})
     states = [event.json()["state"] for event in await all_events(client, view["id"])]  # type: ignore[index]
-    assert states == ["queued", "running", "retrying", "running", "succeeded"]
+    assert states == ["queued", "running", "retrying", "queued", "running", "succeeded"]
 
 
 async def test_a_stream_is_made_for_streaming(client: JobsClient) -> None:
