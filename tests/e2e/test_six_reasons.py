@@ -10,6 +10,7 @@ import itertools
 import statistics
 import time
 from collections.abc import AsyncGenerator
+from datetime import datetime
 from typing import Any
 
 import httpx2
@@ -39,18 +40,17 @@ async def client(stack: Stack) -> AsyncGenerator[JobsClient]:
 
 
 async def test_heavy_work_runs_elsewhere_and_leaves_the_api_responsive(client: JobsClient, stack: Stack) -> None:
-    """The same function, twice as a job and twice as a background task, while the API is asked again and again."""
+    """The same function, as jobs and as background tasks, while the API is asked again and again."""
     api_pid = (await client.http.get("/ping")).json()
-    jobs = [await client.submit("burn", {"seconds": 1}) for _ in range(2)]
-    for job in jobs:
-        await client.reached(job["id"], "running", "succeeded")
+    jobs = [await client.submit("burn", {"seconds": 0.5}) for _ in range(5)]
+    await client.reached(jobs[0]["id"], "running", "succeeded")
     with_jobs = await latencies(client, until=lambda: finished(client, jobs))
     for job in jobs:
         assert (await client.get(f"/{job['id']}/result")).json()["result"] != api_pid
 
     for _ in jobs:
-        await client.http.post("/background/burn", params={"seconds": 1})
-    with_background_tasks = await latencies(client, until=lambda: both_noted(stack))
+        await client.http.post("/background/burn", params={"seconds": 0.5})
+    with_background_tasks = await latencies(client, until=lambda: len(stack.notes("background")) == len(jobs))
     assert {note["burnt_in"] for note in stack.notes("background")} == {api_pid}
     assert statistics.median(with_jobs) < statistics.median(with_background_tasks) / 2
 
@@ -70,10 +70,6 @@ async def latencies(client: JobsClient, until: Any) -> list[float]:
 
 async def finished(client: JobsClient, jobs: list[dict[str, Any]]) -> bool:
     return all([(await client.job(job["id"]))["state"] == "succeeded" for job in jobs])
-
-
-def both_noted(stack: Stack) -> bool:
-    return len(stack.notes("background")) == 2
 
 
 # Reason 2: retries, with exponential backoff and jitter
@@ -109,14 +105,15 @@ async def test_what_will_not_get_better_is_not_tried_again(client: JobsClient, s
 # Reason 3: scheduled jobs
 
 
-async def test_jobs_run_on_schedule(stack: Stack) -> None:
+async def test_jobs_run_on_schedule(client: JobsClient, stack: Stack) -> None:
     """beat's clock is set ahead, so that a full minute comes soon; the jobs run by the real one."""
     cron = await eventually(lambda: stack.notes("cron"), "the minute's job has run")
-    past_the_minute = (cron[0]["at"] + cron[0]["ahead"]) % 60
-    assert past_the_minute < 30
+    assert (cron[0]["at"] + cron[0]["ahead"]) % 60 < 30, "past the minute"
     interval = await eventually(lambda: stack.notes("interval")[4:] and stack.notes("interval"), "five intervals")
-    assert 0.4 < statistics.median(delays(interval)) < 1
     assert {note["pid"] for note in cron + interval}.isdisjoint({stack.pid(" beat "), stack.pid("uvicorn")})
+    listed = (await client.get("", params={"task": "tick", "limit": 200})).json()["jobs"]
+    enqueued = sorted(datetime.fromisoformat(job["created_at"]).timestamp() for job in listed)
+    assert statistics.median(later - earlier for earlier, later in itertools.pairwise(enqueued)) > 0.4
 
 
 # Reason 4: parallel workers

@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from redis.asyncio import Redis
+
 from celeriac.launch.embedded import EmbeddedValkey
 from celeriac.launch.probes import wait_until_ready
 from celeriac.launch.process import ChildProcess
@@ -29,6 +31,9 @@ class Broker:
             await self._server.prepare()
             self._process = await self._server.spawn()
             await wait_until_ready(self._server.probe())
+            async with Redis.from_url(self.url) as operator:
+                # With `everysec`, what comes while the disk is busy with a sync is written after it: a kill loses that.
+                await operator.config_set("appendfsync", "always")
 
     async def kill(self) -> None:
         """kill -9."""
