@@ -100,4 +100,3 @@ def start_worker(
         worker.kill()
         raise
     return worker
-
