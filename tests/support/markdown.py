@@ -11,6 +11,7 @@ from pathlib import Path
 CODE = frozenset({"python", "console", "js"})
 DATA = frozenset({"text", "mermaid", "json"})
 
+_PRINTS = "# => "
 _FENCE = re.compile(r"```(\S*)\s*$")
 _DIRECTIVE = re.compile(r"<!-- (not run|start): (.+?) -->\s*$")
 _FILE = re.compile(r"(?:#|//) file: (\S+)$")
@@ -76,8 +77,8 @@ def commands(block: Block) -> list[Command]:
 
 
 def output_of(block: Block) -> str:
-    """What a python block prints: its lines that start with `#> `."""
-    return "\n".join(line[3:] for line in block.text.splitlines() if line.startswith("#> "))
+    """What a python block prints: its lines that start with `# => `."""
+    return "\n".join(line.removeprefix(_PRINTS) for line in block.text.splitlines() if line.startswith(_PRINTS))
 
 
 def matches(expected: str, printed: str) -> bool:
