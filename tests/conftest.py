@@ -97,11 +97,18 @@ def start(request: pytest.FixtureRequest, broker_url: str, tmp_path: Path) -> It
     """Starts workers of the test's own: `start("tests.support.contract_jobs", pool="solo")`."""
     with ExitStack() as started:
 
-        def start_one(module: str, *, pool: str, url: str = broker_url, **options: object) -> Worker:
+        def start_one(
+            module: str,
+            *,
+            pool: str,
+            url: str = broker_url,
+            settings: dict[str, object] | None = None,
+            **options: object,
+        ) -> Worker:
             number = len(request.node.stash.setdefault(WORKERS, []))
             worker = start_worker(
                 "tests.support.celery_main",
-                worker_environment(module, url, tmp_path),
+                worker_environment(module, url, tmp_path, **(settings or {})),
                 tmp_path / f"worker-{number}.log",
                 pool=pool,
                 name=f"worker-{number}",

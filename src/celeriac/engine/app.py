@@ -21,9 +21,9 @@ from celeriac.core.spec import Call, JobOptions, JobSpec
 from celeriac.engine import process
 from celeriac.engine.defaults import celery_defaults
 from celeriac.engine.execution import Executor
-from celeriac.engine.hold import Hold
 from celeriac.engine.records import Records
 from celeriac.engine.schedules import beat_entry
+from celeriac.engine.steps import Hold, PoolCheck
 from celeriac.engine.task import JobTask
 from celeriac.settings import Settings, load_settings
 from celeriac.store import jobs as store
@@ -50,7 +50,7 @@ class JobApp(Celery):
         process.install()
         self.add_defaults(lambda: celery_defaults(self.settings))
         steps = cast("dict[str, set[Any]]", self.steps)
-        steps["consumer"].add(Hold)
+        steps["consumer"].update((Hold, PoolCheck))
 
     @property
     def retention_ms(self) -> int:

@@ -1,25 +1,28 @@
-"""Keeps what a worker holds on the broker true to what it really has in hand."""
+"""What Celeriac adds to Celery's worker: bootsteps of its consumer."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from celery import bootsteps
+from celery.concurrency.prefork import TaskPool as Prefork
 from celery.signals import worker_shutdown
 
 from celeriac.engine.lease import leases
 from celeriac.engine.transport import running_receipts
 
+#: Seconds between two looks at the processes of a prefork pool.
+_POOL_CHECK = 0.5
+
 
 class Hold(bootsteps.StartStopStep):
-    """Consumer bootstep: gives back, before the consumer starts, what an earlier connection left behind.
+    """Gives back, before the consumer starts, what an earlier connection left behind.
 
     A connection that breaks may take along a reply that brought a message, and Celery then forgets the messages whose
     jobs it had not begun. They would be held for as long as this worker lives.
     """
 
     requires = ("celery.worker.consumer.connection:Connection",)
-    last = False
 
     def __init__(self, parent: Any, **kwargs: Any) -> None:
         super().__init__(parent, **kwargs)
@@ -28,6 +31,18 @@ class Hold(bootsteps.StartStopStep):
     def start(self, parent: Any) -> None:
         for lease in leases():
             lease.holder.put_back_all_but(running_receipts())
+
+
+class PoolCheck(bootsteps.StartStopStep):
+    """Notices at once when a process of the pool has been killed.
+
+    Celery is told by a pipe that closes as the process ends, looks at once, may find it not yet ended, and then does
+    not look again for five seconds (celery/concurrency/asynpool.py, `_event_process_exit`).
+    """
+
+    def register_with_event_loop(self, parent: Any, hub: Any) -> None:
+        if isinstance(parent.pool, Prefork):
+            hub.call_repeatedly(_POOL_CHECK, parent.pool.maintain_pool)
 
 
 def _release(**_: Any) -> None:

@@ -1,0 +1,95 @@
+"""What the recovery tests share: a broker of one's own that can be killed and frozen."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+import redis
+from pydantic import SecretStr
+
+from celeriac import Settings
+from celeriac.launch.embedded import EmbeddedValkey
+from celeriac.launch.probes import wait_until_ready
+from celeriac.launch.process import ChildProcess
+from tests.conftest import LEASE
+from tests.support import contract_jobs
+from tests.support.contract_jobs import ContractJobs
+
+
+class Broker:
+    """A Valkey with its append-only file, on a port that it keeps."""
+
+    def __init__(self, directory: Path) -> None:
+        self._valkey = EmbeddedValkey(directory)
+        self._process: ChildProcess | None = None
+
+    @property
+    def url(self) -> str:
+        return self._valkey.endpoint.url
+
+    async def start(self) -> None:
+        if self._process is None:
+            await self._valkey.prepare()
+        self._process = await self._valkey.spawn()
+        async with asyncio.timeout(20):
+            await wait_until_ready(self._valkey.probe())
+
+    async def kill(self) -> None:
+        """kill -9."""
+        assert self._process is not None
+        self._process.signal(signal.SIGKILL)
+        await self._process.wait()
+
+    def freeze(self) -> None:
+        """It keeps its connections, and answers nothing."""
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGCONT)
+
+    async def stop(self) -> None:
+        assert self._process is not None
+        self.thaw()
+        await self._process.stop(10)
+
+    def client(self) -> redis.Redis:
+        return redis.Redis.from_url(self.url)
+
+
+@pytest_asyncio.fixture
+async def own_broker(tmp_path: Path) -> AsyncGenerator[Broker]:
+    broker = Broker(tmp_path / "broker")
+    await broker.start()
+    yield broker
+    if broker._process is not None:
+        await broker.stop()
+
+
+@pytest_asyncio.fixture
+async def jobs(settings: Settings) -> AsyncGenerator[ContractJobs]:
+    """The contract suite's jobs on this test process's own broker."""
+    made = contract_jobs.create(settings)
+    yield made
+    await made.app.client.aclose()
+    made.app.close()
+
+
+@pytest_asyncio.fixture
+async def jobs_on_own_broker(own_broker: Broker, tmp_path: Path) -> AsyncGenerator[ContractJobs]:
+    made = contract_jobs.create(Settings(broker_url=SecretStr(own_broker.url), data_dir=tmp_path, lease=LEASE))
+    yield made
+    await made.app.client.aclose()
+    made.app.close()
+
+
+@pytest.fixture
+def module() -> str:
+    return "tests.support.contract_jobs"

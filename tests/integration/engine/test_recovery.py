@@ -1,0 +1,176 @@
+"""Workers and pool processes that are killed: their jobs run again, once, and nothing finishes them unseen."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from uuid import uuid4
+
+import pytest
+
+from celeriac import JobState
+from tests.conftest import LEASE, StartWorker
+from tests.support.contract_jobs import ContractJobs
+from tests.support.processes import is_alive
+from tests.support.waiting import eventually
+from tests.support.workers import POOLS, Worker
+
+pytestmark = pytest.mark.usefixtures("no_key_leaks")
+KINDS = pytest.mark.parametrize("kind", ["async", "def"])
+EVERY_POOL = pytest.mark.parametrize("pool", POOLS)
+
+
+async def starts(jobs: ContractJobs, job_id: str, times: int) -> None:
+    await eventually(lambda: jobs.trace.of(job_id).count("start") >= times, f"start number {times}")
+
+
+@KINDS
+async def test_a_killed_pool_processs_job_runs_again_at_once(
+    jobs: ContractJobs, start: StartWorker, module: str, kind: str
+) -> None:
+    worker = start(module, pool="prefork", concurrency=1)
+    gate = uuid4().hex
+    handle = await jobs.twin("hold", kind).enqueue(gate)
+    await starts(jobs, handle.id, 1)
+    before = worker.children()
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    killed = time.monotonic()
+    await starts(jobs, handle.id, 2)
+    assert time.monotonic() - killed < 2 * LEASE  # the worker saw it: no lease had to run out
+    jobs.trace.open(gate)
+    assert await handle.result(timeout=10) == gate
+    assert jobs.trace.of(handle.id) == ["start", "start", "end"]
+
+
+@EVERY_POOL
+@KINDS
+async def test_a_killed_workers_jobs_run_again_elsewhere(
+    jobs: ContractJobs, start: StartWorker, module: str, pool: str, kind: str
+) -> None:
+    first = start(module, pool=pool, concurrency=2)
+    gate = uuid4().hex
+    handles = await jobs.twin("hold", kind).enqueue_many([{"gate": gate}] * 3)
+    await starts(jobs, handles[0].id, 1)
+    children = first.children()
+    first.kill()
+    await eventually(lambda: not any(map(is_alive, children)), "its pool's processes are gone")
+    start(module, pool=pool, concurrency=2)
+    jobs.trace.open(gate)
+    for handle in handles:
+        assert await handle.result(timeout=20) == gate
+        assert jobs.trace.of(handle.id).count("end") == 1  # what was killed did not end it as well
+
+
+async def test_a_worker_on_the_same_machine_takes_over_before_the_lease_runs_out(
+    jobs: ContractJobs, start: StartWorker, module: str
+) -> None:
+    workers = [start(module, pool="solo", settings={"lease": 600}) for _ in range(2)]
+    gate = uuid4().hex
+    handle = await jobs.hold.enqueue(gate)
+    await starts(jobs, handle.id, 1)
+    holder = (await handle.status()).worker or ""
+    next(worker for worker in workers if holder.startswith(worker.name)).kill()
+    await starts(jobs, handle.id, 2)
+    jobs.trace.open(gate)
+    assert await handle.result(timeout=10) == gate
+
+
+@EVERY_POOL
+@KINDS
+async def test_a_job_longer_than_several_leases_runs_once(
+    jobs: ContractJobs, start: StartWorker, module: str, pool: str, kind: str
+) -> None:
+    workers = [start(module, pool=pool, concurrency=1) for _ in range(2)]
+    gate = uuid4().hex
+    handle = await jobs.twin("hold", kind).enqueue(gate)
+    await starts(jobs, handle.id, 1)
+    long_enough = time.monotonic() + 3 * LEASE + 0.5
+    await eventually(lambda: time.monotonic() > long_enough)
+    jobs.trace.open(gate)
+    assert await handle.result(timeout=10) == gate
+    assert jobs.trace.of(handle.id) == ["start", "end"]
+    assert not any("run out" in worker.log or "brought back" in worker.log for worker in workers)
+
+
+async def test_a_frozen_workers_late_report_is_refused(jobs: ContractJobs, start: StartWorker, module: str) -> None:
+    gate = uuid4().hex
+    first = start(module, pool="threads", concurrency=1)
+    handle = await jobs.hold.enqueue(gate)
+    await starts(jobs, handle.id, 1)
+    first.signal(signal.SIGSTOP)
+    second = start(module, pool="threads", concurrency=1)
+    await starts(jobs, handle.id, 2)  # its lease has run out
+    first.signal(signal.SIGCONT)
+    # It notices that its run does not count any more, and stops it.
+    await eventually(lambda: "cancelled" in jobs.trace.of(handle.id), "the superseded run is stopped")
+    assert (await handle.status()).state is JobState.RUNNING
+    jobs.trace.open(gate)
+    assert await handle.result(timeout=10) == gate
+    assert (await handle.status()).worker == f"{second.name}@{os.uname().nodename}"
+    assert jobs.trace.of(handle.id) == ["start", "start", "cancelled", "end"]
+    first.wait_for_log("had run out")
+
+
+async def test_a_job_that_ends_its_worker_again_and_again_is_given_up(
+    jobs: ContractJobs, start: StartWorker, module: str
+) -> None:
+    start(module, pool="prefork", concurrency=1)
+    gate = uuid4().hex
+    jobs.trace.open(gate)
+    handle = await jobs.crash.enqueue(gate)
+    record = await jobs.app.client.wait(handle.id, timeout=30)
+    assert record.state is JobState.DEAD
+    assert record.error is not None
+    assert (record.error.type, record.error.message) == (
+        "WorkerLost",
+        "its worker vanished 5 times while it ran the job",
+    )
+    assert jobs.trace.of(handle.id) == ["start"] * 5
+    assert jobs.app.AsyncResult(handle.id).state == "FAILURE"
+    assert await (await jobs.add.enqueue(1)).result(timeout=10) == 2
+    retried = await jobs.app.client.retry(handle.id)  # it can be replayed
+    assert not retried.state.finished
+    await handle.cancel()
+
+
+@EVERY_POOL
+async def test_a_warm_shutdown_ends_what_runs_and_gives_back_the_rest(
+    jobs: ContractJobs, start: StartWorker, module: str, pool: str
+) -> None:
+    first = start(module, pool=pool, concurrency=1)
+    gate = uuid4().hex
+    handles = await jobs.hold.enqueue_many([{"gate": gate}] * 3)
+    await starts(jobs, handles[0].id, 1)
+    first.signal(signal.SIGTERM)
+    first.wait_for_log("Warm shutdown")
+    late_enough = time.monotonic() + 2 * LEASE  # it goes on renewing its lease while it waits for the job
+    await eventually(lambda: time.monotonic() > late_enough)
+    jobs.trace.open(gate)
+    assert await handles[0].result(timeout=10) == gate
+    assert first.stop() == 0
+    stopped = time.monotonic()
+    start(module, pool=pool, concurrency=1)
+    for handle in handles:
+        assert await handle.result(timeout=10) == gate
+        assert jobs.trace.of(handle.id) == ["start", "end"]
+    assert time.monotonic() - stopped < 2 * LEASE + 5
+
+
+async def test_nothing_is_lost_when_workers_are_killed_while_they_drain_a_queue(
+    jobs: ContractJobs, start: StartWorker, module: str
+) -> None:
+    handles = await jobs.sleep_sync.enqueue_many([{"seconds": 0.005}] * 500)
+    for _ in range(3):
+        victim: Worker = start(module, pool="threads", concurrency=4)
+        victim.wait_for_log(r"(?s)(succeeded.*){20}")
+        victim.kill()
+    assert sum((await handle.status()).state is JobState.SUCCEEDED for handle in handles) < 500
+    start(module, pool="threads", concurrency=4)
+    for handle in handles:
+        await handle.result(timeout=60)
+    runs = [jobs.trace.of(handle.id) for handle in handles]
+    assert all("end" in run for run in runs)
+    again = sum(run.count("start") - 1 for run in runs)
+    assert again <= 3 * 4  # what ran when a worker was killed, and nothing else
