@@ -55,6 +55,9 @@ class Problem(BaseModel):
     errors: list[dict[str, Any]] | None = Field(default=None, description="One entry per fault of the input")
 
 
+_SCHEMA = Problem.model_json_schema()
+
+
 class ProblemError(Exception):
     """Raise inside an endpoint to answer with a problem of its own."""
 
@@ -144,7 +147,7 @@ def method_not_allowed(method: str, allowed: Sequence[str]) -> ProblemResponse:
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """What to tell OpenAPI about the problems an endpoint may answer with."""
-    content = {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}
+    content = {MEDIA_TYPE: {"schema": _SCHEMA}}
     return {status: {"description": _phrase(status), "content": content} for status in statuses}
 
 

@@ -114,8 +114,11 @@ async def test_this_machine_s_names_are_served(client: JobsClient, host: str) ->
 
 async def test_other_machines_are_not_served_without_keys(client: JobsClient) -> None:
     """As when uvicorn was told to listen elsewhere than the settings say; here a proxy names the client."""
-    answer = await client.get("", headers={"X-Forwarded-For": "192.0.2.7"})
-    assert "CELERIAC_API_KEYS" in problem(answer, 403, "not-local")["detail"]
+    for other in ("192.0.2.7", "2001:db8::7", "::ffff:192.0.2.7", "somewhere"):
+        answer = await client.get("", headers={"X-Forwarded-For": other})
+        assert "CELERIAC_API_KEYS" in problem(answer, 403, "not-local")["detail"]
+    for this in ("127.0.0.1", "::1", "::ffff:127.0.0.1"):
+        assert (await client.get("", headers={"X-Forwarded-For": this})).status_code == 200
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com"])
