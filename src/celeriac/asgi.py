@@ -16,6 +16,7 @@ from celeriac.engine.app import JobApp
 from celeriac.http.auth import LoopbackOnly, require_api_key
 from celeriac.http.health import add_health_routes
 from celeriac.http.mailings import create_email_router
+from celeriac.http.openapi import describe_in_3_1
 from celeriac.http.problems import answer_with_problem, responses
 from celeriac.http.router import create_router
 from celeriac.jobs.email.jobs import EmailJobs
@@ -50,6 +51,7 @@ def include(api: FastAPI, app: JobApp, email: EmailJobs | None = None) -> None:
     """
     for fault in (HTTPException, Exception):
         api.add_exception_handler(fault, answer_with_problem)
+    describe_in_3_1(api)
     keys = app.settings.named_api_keys()
     guarded: dict[str, Any] = {}
     if keys:
