@@ -28,7 +28,7 @@ class Bench:
     bench: str
     question: str
     unit: str
-    rows: list[Row] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list[Row])
 
     def add(self, system: str, samples: Sequence[float]) -> None:
         """Add a system with its samples."""

@@ -79,8 +79,9 @@ def start_worker(
     concurrency: int = 2,
     name: str = "worker",
     options: Sequence[str] = (),
+    until: str = r"ready\.",
 ) -> Worker:
-    """Start `celery -A application worker` and return once it takes jobs."""
+    """Start `celery -A application worker` and return once it has printed `until`: that it takes jobs."""
     command = [*_DIES_WITH_US, sys.executable, "-m", "celery", "-A", application, "worker", "--loglevel=info"]
     command += [f"--pool={pool}", f"--concurrency={concurrency}", f"--hostname={name}@%h"]
     command += ["--without-mingle", "--without-gossip", *options]
@@ -95,7 +96,7 @@ def start_worker(
         )
     worker = Worker(process, log_file, name)
     try:
-        worker.wait_for_log(r"ready\.")
+        worker.wait_for_log(until)
     except BaseException:
         worker.kill()
         raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from celeriac.core.errors import JobInterrupted
@@ -49,6 +49,7 @@ class JobContext:
     report: Callable[[str, Progress], None]
     spawn: Callable[[list[Call[Any]]], Awaitable[None]]
     cancel_requested: Callable[[], bool]
+    _has_fanned_out: bool = field(default=False, init=False, repr=False)
 
     @property
     def is_last_attempt(self) -> bool:
@@ -86,7 +87,13 @@ class JobContext:
         The first time, the children are enqueued in one step and the job leaves its worker, still `running`.
         When the last child has ended, in whatever state, the job's function is called again from its start,
         and this call returns the counts. So what stands before it runs twice and must be safe to repeat.
+
+        Raises:
+            RuntimeError: the job has fanned out already in this run.
         """
+        if self._has_fanned_out:
+            raise RuntimeError(f"job {self.id} fans out a second time; gather the calls and fan out once")
+        self._has_fanned_out = True
         if self.children is not None:
             return self.children
         children = list(calls)

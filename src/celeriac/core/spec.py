@@ -28,11 +28,13 @@ class JobOptions:
         queue: the queue's name; None means the application's default queue.
         retry: what happens after a failed attempt.
         timeout: seconds one attempt may take; None means no limit.
+        exposed: whether the job API lets its callers submit it.
     """
 
     queue: str | None = None
     retry: Retry = NO_RETRY
     timeout: float | None = None
+    exposed: bool = True
 
     def __post_init__(self) -> None:
         if self.timeout is not None and self.timeout <= 0:

@@ -19,7 +19,7 @@ from celeriac.core.errors import InvalidJobDefinition
 from celeriac.core.retry import NO_RETRY, Retry
 from celeriac.core.spec import Call, JobOptions, JobSpec
 from celeriac.engine import process
-from celeriac.engine.defaults import celery_defaults
+from celeriac.engine.defaults import RESULT_BACKEND, celery_defaults
 from celeriac.engine.execution import Executor
 from celeriac.engine.records import Records
 from celeriac.engine.schedules import beat_entry
@@ -45,8 +45,9 @@ class JobApp(Celery):
     def __init__(self, main: str | None = None, *, settings: Settings | None = None, **options: Any) -> None:
         self.settings = settings or load_settings()
         self.specs: dict[str, JobSpec] = {}
-        options.setdefault("set_as_current", False)
         super().__init__(main, **options)
+        # A `redis://` backend that an application names for itself writes job records too.
+        self.loader.override_backends = dict.fromkeys(("redis", "rediss"), RESULT_BACKEND)
         process.install()
         self.add_defaults(lambda: celery_defaults(self.settings))
         steps = cast("dict[str, set[Any]]", self.steps)
@@ -120,6 +121,7 @@ class JobApp(Celery):
         queue: str | None = None,
         retry: Retry = NO_RETRY,
         timeout: float | None = None,
+        exposed: bool = True,
     ) -> JobDecorator: ...
 
     def job(
@@ -131,6 +133,7 @@ class JobApp(Celery):
         queue: str | None = None,
         retry: Retry = NO_RETRY,
         timeout: float | None = None,
+        exposed: bool = True,
     ) -> Any:
         """Make a job of a function, `async def` or `def`: `@app.job`, or `@app.job(retry=Retry(attempts=8))`.
 
@@ -142,12 +145,13 @@ class JobApp(Celery):
             queue: the queue it goes to; by default the application's.
             retry: what happens after a failed attempt; by default nothing.
             timeout: seconds one attempt may take; by default without limit.
+            exposed: whether the job API lets its callers submit it.
 
         Raises:
             InvalidJobDefinition: the function cannot be a job.
             ConfigurationError: an option is wrong.
         """
-        options = JobOptions(queue=queue, retry=retry, timeout=timeout)
+        options = JobOptions(queue=queue, retry=retry, timeout=timeout, exposed=exposed)
 
         def register(decorated: Callable[..., Any]) -> Job[..., Any]:
             return self._register(decorated, name, options)

@@ -6,6 +6,9 @@ from typing import Any
 
 from celeriac.settings import Settings
 
+#: Our result backend, as Celery names classes.
+RESULT_BACKEND = "celeriac.engine.backend:ResultBackend"
+
 #: Seconds Celery's own, blocking, publisher may wait for a connection or a reply.
 _SOCKET_TIMEOUT = 5.0
 
@@ -14,7 +17,7 @@ def celery_defaults(settings: Settings) -> dict[str, Any]:
     """Defaults for an application; every line names the fault of stock Celery on Redis that it closes."""
     return {
         "broker_url": settings.broker(),
-        "result_backend": f"celeriac.engine.backend:ResultBackend+{settings.results()}",
+        "result_backend": f"{RESULT_BACKEND}+{settings.results()}",
         # A message is acknowledged after its job has ended, and goes back if the process that ran it died.
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,

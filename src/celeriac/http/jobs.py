@@ -40,7 +40,7 @@ _TASK = re.compile(r"[A-Za-z0-9_.\-]{1,200}\Z")
 def add_job_routes(router: APIRouter, app: JobApp) -> None:
     """Add the job resource to `router`."""
     for spec in app.specs.values():
-        if _TASK.match(spec.name):
+        if spec.options.exposed and _TASK.match(spec.name):
             _add_submit(router, app, spec)
     _add_reading(router, app)
     _add_steering(router, app)

@@ -15,9 +15,9 @@ def paths(settings: Settings) -> set[str]:
 
 
 def test_the_built_in_application_is_served_with_its_families(tmp_path: Path) -> None:
-    assert {"/jobs/celeriac.echo", "/jobs/celeriac.email.mailing", "/email/mailings"} <= paths(
-        Settings(data_dir=tmp_path)
-    )
+    served = paths(Settings(data_dir=tmp_path))
+    assert {"/jobs/celeriac.echo", "/email/mailings"} <= served
+    assert "/jobs/celeriac.email.mailing" not in served, "a mailing is submitted as such, and not as a bare job"
 
 
 def test_an_application_of_ones_own_is_served_with_echo_and_without_our_families(tmp_path: Path) -> None:

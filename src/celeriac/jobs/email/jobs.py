@@ -51,7 +51,7 @@ class EmailJobs:
 def register(app: JobApp, ledger: Ledger, server: Callable[[], SmtpServer]) -> EmailJobs:
     """Add the email jobs to `app`. `server` is asked for the mail server when mail is about to be sent."""
 
-    @app.job(name="celeriac.email.chunk", retry=_RETRY)
+    @app.job(name="celeriac.email.chunk", retry=_RETRY, exposed=False)
     async def chunk(job: JobContext, mailing_id: str, first: int, last: int) -> ChunkOutcome:
         """Send to the open recipients of a mailing at positions `first` to `last`."""
 
@@ -68,7 +68,7 @@ def register(app: JobApp, ledger: Ledger, server: Callable[[], SmtpServer]) -> E
             raise RecipientsDeferred(f"{outcome.deferred} recipients deferred: {outcome.reason}")
         return outcome
 
-    @app.job(name="celeriac.email.mailing")
+    @app.job(name="celeriac.email.mailing", exposed=False)
     async def mailing(job: JobContext, mailing_id: str) -> MailingOutcome:
         """Send a mailing to all of its recipients that have no outcome yet."""
         ranges = await ledger.open_ranges(mailing_id, CHUNK)

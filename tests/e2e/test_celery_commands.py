@@ -1,0 +1,126 @@
+"""The commands that Celery's users know, letter by letter, from the root of the repository."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import pytest
+
+from celeriac import Celeriac, JobHandle, load_settings
+from celeriac.launch.embedded import embedded_valkey
+from celeriac.launch.ports import free_port
+from tests.support.waiting import wait_until
+
+ROOT = Path(__file__).parents[2]
+
+WORKER = "celery -A src.celery_tasks.c_app worker --loglevel=info --pool=solo"
+BEAT = "celery -A src.celery_tasks.c_app beat"
+FLOWER = "celery -A src.celery_tasks.c_app flower"
+
+
+class Command:
+    """A command that runs, and what it has printed."""
+
+    def __init__(self, line: str, log: Path, **variables: str) -> None:
+        program, *arguments = shlex.split(line)
+        self._log = log
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [str(Path(sys.executable).with_name(program)), *arguments],
+                cwd=ROOT,
+                env={**os.environ, **variables},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+
+    @property
+    def printed(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    def wait_for(self, text: str) -> None:
+        def said() -> bool:
+            assert self._process.poll() is None, f"it ended:\n{self.printed}"
+            return text in self.printed
+
+        wait_until(said, f"{text!r} is printed", within=30)
+
+    def terminate(self) -> int:
+        """SIGTERM; the exit code."""
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(30)
+
+    def kill(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+
+Start = Callable[..., Command]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Generator[Start]:
+    """Starts commands that know nothing but the directory of the embedded broker, and find it by that."""
+    with ExitStack() as started:
+
+        def start_one(line: str, **variables: str) -> Command:
+            log = tmp_path / f"{line.split()[3]}.log"
+            command = Command(line, log, CELERIAC_DATA_DIR=str(tmp_path), PYTHONUNBUFFERED="1", **variables)
+            started.callback(command.kill)
+            return command
+
+        yield start_one
+
+
+@asynccontextmanager
+async def embedded_application(tmp_path: Path) -> AsyncGenerator[Celeriac]:
+    """A client of the embedded broker in `tmp_path`."""
+    async with embedded_valkey(tmp_path):
+        app = Celeriac("client", settings=load_settings(data_dir=tmp_path))
+        try:
+            yield app
+        finally:
+            await app.client.aclose()
+            app.close()
+
+
+async def test_the_worker_is_ready_runs_async_and_sync_jobs_and_ends_with_0(tmp_path: Path, start: Start) -> None:
+    async with embedded_application(tmp_path) as app:
+        worker = start(WORKER)
+        await asyncio.to_thread(worker.wait_for, "ready.")
+        for task in ("celeriac.echo", "celeriac.echo_blocking"):
+            job_id = await asyncio.to_thread(lambda name=task: app.send_task(name, kwargs={"value": name}).id)
+            assert await JobHandle[str](app.client, app.specs[task], job_id).result(timeout=20) == task
+        assert await asyncio.to_thread(worker.terminate) == 0, worker.printed
+
+
+async def test_beat_runs_and_ends_with_0(tmp_path: Path, start: Start) -> None:
+    async with embedded_application(tmp_path):
+        beat = start(f"{BEAT} --schedule {tmp_path / 'schedule'} --loglevel=info")
+        await asyncio.to_thread(beat.wait_for, "beat: Starting...")
+        assert await asyncio.to_thread(beat.terminate) == 0, beat.printed
+
+
+async def test_flower_listens_on_this_machine_only_and_wants_the_password(tmp_path: Path, start: Start) -> None:
+    port = free_port()
+    async with embedded_application(tmp_path):
+        flower = start(f"{FLOWER} --port={port}", CELERIAC_FLOWER_AUTH="ada:lovelace")
+        await asyncio.to_thread(flower.wait_for, f"http://127.0.0.1:{port}")
+        page = await asyncio.to_thread(read_page, f"http://127.0.0.1:{port}/api/workers", "Basic YWRhOmxvdmVsYWNl")
+        assert page == "{}"
+        await asyncio.to_thread(flower.terminate)
+
+
+def read_page(url: str, authorization: str) -> str:
+    with urlopen(Request(url, headers={"Authorization": authorization}), timeout=10) as response:
+        return str(response.read().decode())
