@@ -30,7 +30,9 @@ DEFAULT_BROKER_URL = "redis://127.0.0.1:6379/0"
 class Settings(BaseSettings):
     """Everything that can be configured, as `CELERIAC_<NAME>` in the environment."""
 
-    model_config = SettingsConfigDict(env_prefix="CELERIAC_", extra="ignore", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix="CELERIAC_", extra="ignore", frozen=True, env_ignore_empty=True, hide_input_in_errors=True
+    )
 
     app: str = DEFAULT_APP
     """The application that `celeriac up`, `api`, `worker`, `beat` and `flower` serve, `module:attribute`."""
@@ -60,7 +62,7 @@ class Settings(BaseSettings):
     """Jobs one worker runs at a time. Unset: the number of cores."""
     lease: float = Field(default=15.0, ge=2, le=3600)
     """Seconds after which the jobs of a worker that has vanished are run elsewhere."""
-    retention: float = Field(default=7 * 86400.0, ge=60)
+    retention: float = Field(default=7 * 86400.0, ge=60, allow_inf_nan=False)
     """Seconds for which a finished job's record, result and events are kept."""
     broker_timeout: float = Field(default=1.5, gt=0, le=60)
     """Seconds an operation of the API may wait for the broker before it answers 503."""
@@ -83,6 +85,9 @@ class Settings(BaseSettings):
             name, _, secret = key.get_secret_value().partition(":")
             if not name or len(secret) < 16:
                 raise ValueError("each key is `name:secret` with a secret of at least 16 characters")
+        names = [key.get_secret_value().partition(":")[0] for key in value]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"each key needs a name of its own; used twice: {', '.join(twice)}")
         return value
 
     @field_validator("flower_auth")
@@ -95,8 +100,8 @@ class Settings(BaseSettings):
     @field_validator("broker_url", "result_url")
     @classmethod
     def _redis_url(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and urlsplit(value.get_secret_value()).scheme not in _BROKER_SCHEMES:
-            raise ValueError(f"expected a URL that starts with one of {', '.join(_BROKER_SCHEMES)}")
+        if value is not None:
+            _check_redis_url(value.get_secret_value())
         return value
 
     @field_validator("smtp_url")
@@ -119,7 +124,7 @@ class Settings(BaseSettings):
             return self.broker_url.get_secret_value()
         try:
             return str(json.loads(self.embedded_address_file.read_text())["url"])
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             return DEFAULT_BROKER_URL
 
     def results(self) -> str:
@@ -147,6 +152,16 @@ class Settings(BaseSettings):
                 f"CELERIAC_HOST={self.host} is reachable from other machines and CELERIAC_API_KEYS is empty; "
                 "set CELERIAC_API_KEYS=name:secret (secret of 16 characters or more), or listen on 127.0.0.1"
             )
+
+
+def _check_redis_url(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in _BROKER_SCHEMES:
+        raise ValueError(f"expected a URL that starts with one of {', '.join(_BROKER_SCHEMES)}")
+    try:
+        _ = parts.port
+    except ValueError:
+        raise ValueError("the port must be a number from 0 to 65535") from None
 
 
 def is_loopback(host: str) -> bool:
