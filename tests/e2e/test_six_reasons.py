@@ -42,14 +42,14 @@ async def client(stack: Stack) -> AsyncGenerator[JobsClient]:
 async def test_heavy_work_runs_elsewhere_and_leaves_the_api_responsive(client: JobsClient, stack: Stack) -> None:
     """The same function, as jobs and as background tasks, while the API is asked again and again."""
     api_pid = (await client.http.get("/ping")).json()
-    jobs = [await client.submit("burn", {"seconds": 0.5}) for _ in range(5)]
+    jobs = [await client.submit("burn", {"seconds": 0.4}) for _ in range(4)]
     await client.reached(jobs[0]["id"], "running", "succeeded")
     with_jobs = await latencies(client, until=lambda: finished(client, jobs))
     for job in jobs:
         assert (await client.get(f"/{job['id']}/result")).json()["result"] != api_pid
 
     for _ in jobs:
-        await client.http.post("/background/burn", params={"seconds": 0.5})
+        await client.http.post("/background/burn", params={"seconds": 0.4})
     with_background_tasks = await latencies(client, until=lambda: len(stack.notes("background")) == len(jobs))
     assert {note["burnt_in"] for note in stack.notes("background")} == {api_pid}
     assert statistics.median(with_jobs) < statistics.median(with_background_tasks) / 2
