@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from celeriac.client.connections import ConnectionsPerLoop
+from celeriac.client.options import NO_OPTIONS, EnqueueOptions
 from celeriac.core.envelope import Delivery, EnvelopeWriter
 from celeriac.core.errors import (
     BrokerUnavailable,
@@ -43,43 +42,6 @@ _START = "0-0"
 _QUEUED = JobEvent("0-1", "state", {"state": JobState.QUEUED.value})
 #: Seconds beyond a job's own timeout after which its worker process is ended, where the pool has processes.
 HARD_LIMIT_GRACE = 5.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnqueueOptions:
-    """What an enqueuer may say about one job.
-
-    Attributes:
-        queue: instead of the job's own queue.
-        delay: seconds, or a timedelta, before the job may run.
-        at: not before this time (aware); excludes `delay`.
-        idempotency_key: the same key with the same request, within 24 hours, yields the same job.
-        fingerprint: hexadecimal digits that tell one request from another, where the job's arguments do not.
-        job_id: the id to use instead of a random one.
-    """
-
-    queue: str | None = None
-    delay: float | timedelta | None = None
-    at: datetime | None = None
-    idempotency_key: str | None = None
-    fingerprint: str | None = None
-    job_id: str | None = None
-
-    def due(self) -> datetime | None:
-        """When the job may run; None for at once."""
-        if self.at is not None:
-            if self.delay is not None:
-                raise ValueError("give `delay` or `at`, not both")
-            if self.at.tzinfo is None:
-                raise ValueError("`at` needs a time zone, such as datetime(..., tzinfo=UTC)")
-            return self.at.astimezone(UTC)
-        if not self.delay:
-            return None
-        delay = self.delay if isinstance(self.delay, timedelta) else timedelta(seconds=self.delay)
-        return datetime.now(UTC) + delay
-
-
-NO_OPTIONS = EnqueueOptions()
 
 
 class JobClient:

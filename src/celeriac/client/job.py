@@ -7,8 +7,9 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
-from celeriac.client.client import NO_OPTIONS, EnqueueOptions, JobClient
+from celeriac.client.client import JobClient
 from celeriac.client.handle import JobHandle
+from celeriac.client.options import NO_OPTIONS, EnqueueOptions
 from celeriac.core.context import JobContext
 from celeriac.core.spec import Call, JobSpec
 

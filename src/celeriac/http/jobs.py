@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request, Response
 
-from celeriac.client.client import EnqueueOptions
+from celeriac.client.options import EnqueueOptions
 from celeriac.core.errors import JobCancelled, JobFailed, UnknownTask
 from celeriac.core.records import JobRecord
 from celeriac.core.spec import Call, JobSpec

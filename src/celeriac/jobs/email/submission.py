@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from celeriac.client.client import EnqueueOptions, JobClient
+from celeriac.client.client import JobClient
+from celeriac.client.options import EnqueueOptions
 from celeriac.core.errors import IdempotencyConflict, TemplateInvalid
 from celeriac.core.ids import new_id
 from celeriac.core.interrupt import run_with_deadline
