@@ -1,6 +1,7 @@
 """The message of one job, as kombu's Redis transport and Celery's task protocol 2 expect it on a queue.
 
-Written byte for byte what Celery's own publisher would write, so that any Celery worker can take it.
+Field by field what Celery's own publisher writes, so that any Celery worker can take it, but for what no worker needs:
+the body is plain text and not Base64, arguments are shown to monitors as JSON, and nothing is to be replied to.
 Protocol: https://docs.celeryq.dev/en/stable/internals/protocol.html (version 2).
 """
 

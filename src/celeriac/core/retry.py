@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass
 
@@ -40,10 +41,10 @@ class Retry:
         if self.attempts < 1:
             raise ConfigurationError(f"Retry(attempts={self.attempts}): at least 1 attempt is needed")
         for name in ("backoff", "max_delay"):
-            if getattr(self, name) < 0:
-                raise ConfigurationError(f"Retry({name}={getattr(self, name)}): seconds cannot be negative")
-        if self.factor < 1:
-            raise ConfigurationError(f"Retry(factor={self.factor}): below 1 the delays would shrink")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigurationError(f"Retry({name}={getattr(self, name)}): give seconds from 0 on, and an end")
+        if not 1 <= self.factor < math.inf:
+            raise ConfigurationError(f"Retry(factor={self.factor}): give a number from 1 on; else delays would shrink")
 
     def delay_after(self, error: BaseException, attempt: int) -> float | None:
         """Seconds until the attempt that follows `attempt` (counted from 1), or None if there is to be none."""
@@ -53,8 +54,10 @@ class Retry:
             return max(0.0, error.seconds)
         if isinstance(error, (InvalidArguments, InvalidResult, *self.never)) or not isinstance(error, self.on):
             return None
-        # The exponent is bounded so that a patient policy (attempts=5000) cannot overflow a float.
-        delay = min(self.max_delay, self.backoff * self.factor ** min(attempt - 1, 64))
+        try:
+            delay = min(self.max_delay, self.backoff * float(self.factor) ** (attempt - 1))
+        except OverflowError:  # of a patient policy, attempts=5000 say
+            delay = self.max_delay if self.backoff else 0.0
         return delay * random.uniform(0.5, 1.0) if self.jitter else delay  # noqa: S311 (spreading, not secrecy)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -94,7 +95,8 @@ class JobSpec:
                 raise InvalidJobDefinition(f"job {self.name!r}: {parameter} cannot be validated; name each argument")
             fields[parameter.name] = _field(self._hints.get(parameter.name, Any), parameter.default)
         shape = TypedDict(self.name.replace(".", "_"), fields)  # pyright: ignore
-        return with_config(ConfigDict(extra="forbid"))(shape)  # pyright: ignore
+        # JSON has no NaN and no infinities: they would arrive as null.
+        return with_config(ConfigDict(extra="forbid", allow_inf_nan=False))(shape)  # pyright: ignore
 
     @cached_property
     def arguments(self) -> TypeAdapter[dict[str, Any]]:
@@ -154,9 +156,7 @@ class JobSpec:
         values = dict(arguments)
         if self.context_parameter is not None:
             values[self.context_parameter] = context
-        positional = [
-            values.pop(p.name) for p in self._parameters.values() if p.kind is p.POSITIONAL_ONLY and p.name in values
-        ]
+        positional = [values.pop(p.name, p.default) for p in self._parameters.values() if p.kind is p.POSITIONAL_ONLY]
         return self.function(*positional, **values)
 
     def dump_result(self, value: Any) -> Any:
@@ -168,6 +168,7 @@ class JobSpec:
         try:
             dumped = self.result_type.dump_python(self.result_type.validate_python(value), mode="json")
             orjson.dumps(dumped)  # refuses integers beyond 64 bits and text that is no Unicode
+            json.dumps(dumped, allow_nan=False)  # refuses what orjson would send as null
         except ValidationError as error:
             faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'result'}: {e['msg']}" for e in _faults(error))
             raise InvalidResult(f"the result of job {self.name!r} does not fit its annotation: {faults}") from None
