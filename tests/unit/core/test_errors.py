@@ -1,0 +1,56 @@
+"""Every error survives being pickled, as between a pool's processes, with its message and what it carries."""
+
+import inspect
+import pickle
+
+import pytest
+
+from celeriac.core import errors
+
+EXAMPLES: list[BaseException] = [
+    errors.DatabaseUnavailable("sqlite:///x", "it is locked"),
+    errors.MailServerUnavailable("smtp://h:25", "it is full", 452),
+    errors.InvalidArguments(
+        "job", [{"loc": ("a", 0), "msg": "odd", "type": "x"}, {"loc": (), "msg": "no", "type": "y"}]
+    ),
+    errors.UnknownTask("shop.nothing"),
+    errors.UnknownJob("job-1"),
+    errors.JobExists("job-1"),
+    errors.RecipientsInvalid(
+        [{"row": 2, "column": "email", "message": "odd"}, {"row": None, "column": None, "message": "empty"}], more=True
+    ),
+    errors.TemplateInvalid("subject", 3, "unclosed"),
+    errors.TemplateInvalid("subject", None, "empty"),
+    errors.JobUnsuccessful("job-1", "ended"),
+    errors.JobFailed("job-1", "failed: OSError: gone"),
+    errors.JobCancelled("job-1", "was cancelled"),
+    errors.RetryAfter(5, "busy"),
+    errors.RetryAfter(0.25),
+]
+OWN = {error for _, error in inspect.getmembers(errors, inspect.isclass) if issubclass(error, BaseException)}
+EXAMPLES += [error("what to change") for error in sorted(OWN - {type(e) for e in EXAMPLES}, key=lambda e: e.__name__)]
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
+def test_an_error_can_be_pickled_and_keeps_its_message_and_what_it_carries(error: BaseException) -> None:
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert str(again) == str(error) != ""
+    assert vars(again) == vars(error)
+
+
+@pytest.mark.parametrize("error", sorted(OWN, key=lambda e: e.__name__))
+def test_an_error_is_in_the_tree_and_in_the_documentation_of_it(error: type[BaseException]) -> None:
+    assert issubclass(error, errors.CeleriacError) or error is errors.JobInterrupted
+    assert error.__name__ in (errors.__doc__ or "")
+    assert error.__doc__
+
+
+def test_faults_are_told_with_their_places() -> None:
+    assert str(EXAMPLES[2]) == "invalid arguments for job 'job': a.0: odd; arguments: no"
+    assert str(EXAMPLES[6]) == "invalid recipients: row 2, column email: odd; empty; and more"
+
+
+def test_an_id_of_a_stranger_is_not_repeated_at_length() -> None:
+    assert len(str(errors.UnknownJob("x" * 100_000))) < 120
+    assert "\n" not in str(errors.UnknownJob("a\nb"))
