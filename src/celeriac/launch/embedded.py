@@ -163,7 +163,8 @@ class EmbeddedValkey:
                 f"requirepass {self.endpoint.password}",
                 f"dir {_quoted(str(self._home))}",
                 f"appendonly {'yes' if self._append_only else 'no'}",
-                "appendfsync everysec",
+                # With `everysec` the write itself waits while the disk is busy with the last sync, and a kill loses it.
+                "appendfsync always",
                 'save ""',
                 "maxmemory-policy noeviction",
                 "loglevel warning",

@@ -39,7 +39,7 @@ async def test_it_never_evicts_and_keeps_an_append_only_file(tmp_path: Path) -> 
         assert (await client.config_get("maxmemory-policy"))["maxmemory-policy"] == "noeviction"
         assert await client.config_get("append*") == {
             "appendonly": "yes",
-            "appendfsync": "everysec",
+            "appendfsync": "always",
             "appendfilename": "appendonly.aof",
             "appenddirname": "appendonlydir",
         }
