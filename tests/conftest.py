@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -15,6 +16,7 @@ from pydantic import SecretStr
 
 from celeriac import Celeriac, Settings
 from celeriac.launch.embedded import embedded_valkey
+from tests.support.contract_jobs import trace_directory
 from tests.support.workers import Worker, start_worker
 
 #: Seconds; the shortest lease there is, so that tests of recovery are short.
@@ -58,6 +60,7 @@ async def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator
     """A Valkey for this test process. Database 0 is emptied for each test; workers that tests share have others."""
     async with embedded_valkey(tmp_path_factory.mktemp("valkey"), append_only=False) as url:
         yield url
+        shutil.rmtree(trace_directory(url), ignore_errors=True)
 
 
 @pytest.fixture
@@ -114,7 +117,7 @@ def start(request: pytest.FixtureRequest, broker_url: str, tmp_path: Path) -> It
                 name=f"worker-{number}",
                 **options,  # type: ignore[arg-type]
             )
-            started.callback(worker.stop)
+            started.callback(worker.dismiss)
             request.node.stash[WORKERS].append((worker, 0))
             return worker
 
@@ -129,15 +132,25 @@ def worker_environment(module: str, url: str, data_dir: Path, **settings: object
 
 @pytest.fixture
 def no_key_leaks(broker: redis.Redis) -> Iterator[None]:
-    """After the test, every key left on the broker has a bounded life, or is a queue or a binding of kombu's."""
+    """After the test, every key left on the broker has a bounded life, or holds messages."""
     yield
     assert immortal_keys(broker) == []
 
 
+#: Messages on their way, wherever they are: in the hold of a worker, delayed, or unreadable. And kombu's own keys.
+_MESSAGES = (
+    b"celeriac:held:",
+    b"celeriac:leases",
+    b"celeriac:delayed:",
+    b"celeriac:unreadable",
+    b"_kombu.",
+    b"unacked",
+)
+
+
 def immortal_keys(broker: redis.Redis) -> list[str]:
-    """The keys that nothing will ever remove: no time to live, and neither queue nor kombu's own."""
-    kombus = (b"_kombu.", b"unacked")
-    left = [key for key in broker.scan_iter() if not key.startswith(kombus) and broker.ttl(key) == -1]
+    """The keys that nothing will ever remove: they have no time to live, and hold no messages."""
+    left = [key for key in broker.scan_iter() if not key.startswith(_MESSAGES) and broker.ttl(key) == -1]
     return sorted(key.decode() for key in left if not _is_queue(broker, key))
 
 

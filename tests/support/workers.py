@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tests.support.waiting import wait_until
@@ -62,6 +63,11 @@ class Worker:
             return self.process.wait(within)
         finally:
             self.kill()
+
+    def dismiss(self, *, within: float = 10.0) -> None:
+        """The same, for one of which nothing more is asked: a job that is held for ever does not hold it up."""
+        with suppress(subprocess.TimeoutExpired):
+            self.stop(within=within)
 
     def kill(self) -> None:
         """Kill the worker, and nothing but the worker: its pool's processes are on their own."""

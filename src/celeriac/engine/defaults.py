@@ -10,7 +10,7 @@ from celeriac.settings import Settings
 RESULT_BACKEND = "celeriac.engine.backend:ResultBackend"
 
 #: Seconds Celery's own, blocking, publisher may wait for a connection or a reply.
-_SOCKET_TIMEOUT = 5.0
+_SOCKET_TIMEOUT = 2.5
 
 
 def celery_defaults(settings: Settings) -> dict[str, Any]:

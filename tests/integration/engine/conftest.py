@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -19,7 +20,7 @@ from celeriac.launch.probes import wait_until_ready
 from celeriac.launch.process import ChildProcess
 from tests.conftest import LEASE
 from tests.support import contract_jobs
-from tests.support.contract_jobs import ContractJobs
+from tests.support.contract_jobs import ContractJobs, trace_directory
 
 
 class Broker:
@@ -57,7 +58,7 @@ class Broker:
 
     async def stop(self) -> None:
         assert self._process is not None
-        self.thaw()
+        self._process.signal(signal.SIGCONT)
         await self._process.stop(10)
 
     def client(self) -> redis.Redis:
@@ -69,8 +70,8 @@ async def own_broker(tmp_path: Path) -> AsyncGenerator[Broker]:
     broker = Broker(tmp_path / "broker")
     await broker.start()
     yield broker
-    if broker._process is not None:
-        await broker.stop()
+    await broker.stop()
+    shutil.rmtree(trace_directory(broker.url), ignore_errors=True)
 
 
 @pytest_asyncio.fixture

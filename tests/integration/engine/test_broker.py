@@ -1,0 +1,234 @@
+"""A broker that is killed, restarted, frozen, or closes connections: nothing is lost, and nothing hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+import pytest
+import redis
+from kombu.exceptions import OperationalError
+
+from celeriac import BrokerUnavailable, JobState
+from tests.conftest import LEASE, StartWorker
+from tests.integration.engine.conftest import Broker
+from tests.support.contract_jobs import ContractJobs
+from tests.support.waiting import eventually
+from tests.support.workers import POOLS
+
+EVERY_POOL = pytest.mark.parametrize("pool", POOLS)
+
+
+async def starts(jobs: ContractJobs, job_id: str, times: int = 1) -> None:
+    await eventually(lambda: jobs.trace.of(job_id).count("start") >= times, f"start number {times}")
+
+
+@asynccontextmanager
+async def longest_gap() -> AsyncGenerator[list[float]]:
+    """Measures for how long the event loop was kept from its work: the longest gap is the last item."""
+    gaps = [0.0]
+
+    async def beat() -> None:
+        last = time.perf_counter()
+        while True:
+            await asyncio.sleep(0.005)
+            now = time.perf_counter()
+            gaps.append(max(gaps[-1], now - last))
+            last = now
+
+    heart = asyncio.create_task(beat())
+    try:
+        yield gaps
+    finally:
+        heart.cancel()
+        await asyncio.wait({heart})
+
+
+@EVERY_POOL
+async def test_a_broker_that_is_killed_and_restarted_loses_nothing_and_doubles_nothing_that_had_ended(
+    jobs_on_own_broker: ContractJobs, own_broker: Broker, start: StartWorker, module: str, pool: str
+) -> None:
+    jobs = jobs_on_own_broker
+    worker = start(module, pool=pool, url=own_broker.url, concurrency=2)
+    gate = uuid4().hex
+    ended = await jobs.sleep_sync.enqueue(0)
+    await ended.result(timeout=10)
+    running = await jobs.hold.enqueue(gate)
+    await starts(jobs, running.id)
+    queued = await jobs.hold.enqueue_many([{"gate": gate}] * 5)
+    delayed = await jobs.add.options(delay=1).enqueue(1)
+    await asyncio.to_thread(own_broker.client().execute_command, "WAITAOF", 1, 0, 2000)
+    await own_broker.kill()
+    await own_broker.start()
+    jobs.trace.open(gate)
+    for handle in [running, *queued]:
+        assert await handle.result(timeout=30) == gate
+        assert jobs.trace.of(handle.id).count("end") == 1
+    assert await delayed.result(timeout=30) == 2
+    assert await ended.result(timeout=10) is None
+    assert jobs.trace.of(ended.id) == ["start", "end"]
+    # What ran went on running, and its report outlived the outage: it was not given to anyone else.
+    assert jobs.trace.of(running.id) == ["start", "end"]
+    assert worker.process.poll() is None
+
+
+@EVERY_POOL
+async def test_a_connection_that_breaks_while_a_job_runs_does_not_run_it_twice(
+    jobs: ContractJobs, broker: redis.Redis, start: StartWorker, module: str, pool: str
+) -> None:
+    workers = [start(module, pool=pool, concurrency=1) for _ in range(2)]
+    gate = uuid4().hex
+    handles = await jobs.hold.enqueue_many([{"gate": gate}] * 3)  # one for each worker, and one that waits
+    await eventually(lambda: sum("start" in jobs.trace.of(handle.id) for handle in handles) == 2)
+    for connections in ("normal", "pubsub"):
+        broker.execute_command("CLIENT", "KILL", "TYPE", connections, "SKIPME", "yes")
+    if pool != "solo":  # which notices when its job has ended
+        for worker in workers:
+            await eventually(lambda worker=worker: worker.log.count("Connected to redis://") >= 2)
+    jobs.trace.open(gate)
+    for handle in handles:
+        assert await handle.result(timeout=20) == gate
+        assert jobs.trace.of(handle.id) == ["start", "end"]
+
+
+@pytest.mark.parametrize("what", ["enqueue", "enqueue_many", "status", "cancel", "retry", "page", "ping"])
+async def test_a_frozen_broker_is_an_error_in_time_and_never_blocks_the_loop(
+    jobs_on_own_broker: ContractJobs, own_broker: Broker, what: str
+) -> None:
+    jobs = jobs_on_own_broker
+    known = await jobs.add.options(delay=600).enqueue(1)
+    operations: dict[str, Callable[[], Awaitable[object]]] = {
+        "enqueue": lambda: jobs.add.enqueue(1),
+        "enqueue_many": lambda: jobs.add.enqueue_many([{"a": 1}] * 1000),
+        "status": known.status,
+        "cancel": known.cancel,
+        "retry": lambda: jobs.app.client.retry(known.id),
+        "page": jobs.app.client.page,
+        "ping": jobs.app.client.ping,
+    }
+    own_broker.freeze()
+    async with longest_gap() as gaps:
+        started = time.monotonic()
+        with pytest.raises(BrokerUnavailable, match=r"did not answer within 1\.5 s"):
+            await operations[what]()
+        assert time.monotonic() - started < 2
+    assert gaps[-1] < 0.25
+    own_broker.thaw()
+    await eventually(lambda: _answers(jobs), "the broker is used again")
+    assert (await known.status()).state is JobState.SCHEDULED
+
+
+async def test_many_callers_of_a_frozen_broker_all_get_their_error_in_time(
+    jobs_on_own_broker: ContractJobs, own_broker: Broker
+) -> None:
+    jobs = jobs_on_own_broker
+    await jobs.app.client.ping()
+    own_broker.freeze()
+    started = time.monotonic()
+    answers = await asyncio.gather(*(jobs.add.enqueue(i) for i in range(200)), return_exceptions=True)
+    assert time.monotonic() - started < 2.5
+    assert {type(answer) for answer in answers} == {BrokerUnavailable}
+    own_broker.thaw()
+    await eventually(lambda: _answers(jobs), "the broker is used again")
+
+
+async def test_workers_carry_on_after_a_freeze(
+    jobs_on_own_broker: ContractJobs, own_broker: Broker, start: StartWorker, module: str
+) -> None:
+    jobs = jobs_on_own_broker
+    start(module, pool="threads", url=own_broker.url, concurrency=2)
+    gate = uuid4().hex
+    handle = await jobs.hold.enqueue(gate)
+    await starts(jobs, handle.id)
+    own_broker.freeze()
+    frozen_until = time.monotonic() + LEASE * 1.5  # longer than the lease: nobody could take the job over meanwhile
+    await eventually(lambda: time.monotonic() > frozen_until)
+    own_broker.thaw()
+    jobs.trace.open(gate)
+    assert await handle.result(timeout=30) == gate
+    assert await (await jobs.add.enqueue(1)).result(timeout=30) == 2
+
+
+async def test_a_waiter_outlasts_a_restart(
+    jobs_on_own_broker: ContractJobs, own_broker: Broker, start: StartWorker, module: str
+) -> None:
+    jobs = jobs_on_own_broker
+    start(module, pool="threads", url=own_broker.url, concurrency=2)
+    gate = uuid4().hex
+    handle = await jobs.hold.enqueue(gate)
+    await starts(jobs, handle.id)
+    waiter = asyncio.create_task(handle.result(timeout=40))
+    await own_broker.kill()
+    await own_broker.start()
+    jobs.trace.open(gate)
+    assert await waiter == gate
+
+
+async def test_after_a_restart_the_next_call_is_served(jobs_on_own_broker: ContractJobs, own_broker: Broker) -> None:
+    jobs = jobs_on_own_broker
+    handles = await asyncio.gather(*(jobs.add.options(delay=600).enqueue(i) for i in range(20)))  # many connections
+    await own_broker.kill()
+    await own_broker.start()
+    for handle in handles:  # each may get a connection that is dead by now
+        assert (await handle.status()).state is JobState.SCHEDULED
+    await asyncio.gather(*(jobs.add.options(delay=600).enqueue(i) for i in range(20)))
+
+
+@pytest.mark.parametrize("how", ["dead", "frozen"])
+async def test_delay_against_an_absent_broker_fails_instead_of_hanging(
+    jobs_on_own_broker: ContractJobs, own_broker: Broker, how: str
+) -> None:
+    jobs = jobs_on_own_broker
+    jobs.double.delay(1)
+    if how == "dead":
+        await own_broker.kill()
+    else:
+        own_broker.freeze()
+    started = time.monotonic()
+    with pytest.raises(OperationalError):
+        await asyncio.to_thread(jobs.double.delay, 2)
+    assert time.monotonic() - started < (2 if how == "dead" else 10)
+    if how == "dead":
+        await own_broker.start()
+
+
+async def test_a_worker_starts_while_the_broker_is_away_and_waits_for_it(
+    jobs_on_own_broker: ContractJobs, own_broker: Broker, start: StartWorker, module: str
+) -> None:
+    jobs = jobs_on_own_broker
+    handle = await jobs.add.enqueue(1)
+    await own_broker.kill()
+    worker = start(module, pool="solo", url=own_broker.url, until=r"Cannot connect to redis://")
+    await own_broker.start()
+    assert await handle.result(timeout=30) == 2
+    assert worker.process.poll() is None
+
+
+async def test_a_full_server_takes_nothing_in_and_still_lets_jobs_out(
+    jobs_on_own_broker: ContractJobs, own_broker: Broker, start: StartWorker, module: str
+) -> None:
+    jobs = jobs_on_own_broker
+    start(module, pool="threads", url=own_broker.url)
+    gate = uuid4().hex
+    handles = await jobs.hold.enqueue_many([{"gate": gate}] * 10)
+    await starts(jobs, handles[0].id)
+    with own_broker.client() as client:
+        client.config_set("maxmemory", int(client.info("memory")["used_memory"]) - 1)
+        with pytest.raises(BrokerUnavailable, match="OOM"):
+            await jobs.add.enqueue(1)
+        jobs.trace.open(gate)
+        for handle in handles:
+            assert await handle.result(timeout=30) == gate
+        client.config_set("maxmemory", 0)
+    assert await (await jobs.add.enqueue(1)).result(timeout=10) == 2
+
+
+async def _answers(jobs: ContractJobs) -> bool:
+    try:
+        await jobs.app.client.ping()
+    except BrokerUnavailable:
+        return False
+    return True
