@@ -106,12 +106,14 @@ def start(request: pytest.FixtureRequest, broker_url: str, tmp_path: Path) -> It
             pool: str,
             url: str = broker_url,
             settings: dict[str, object] | None = None,
+            application: str = "tests.support.celery_main",
+            environment: dict[str, str] | None = None,
             **options: object,
         ) -> Worker:
             number = len(request.node.stash.setdefault(WORKERS, []))
             worker = start_worker(
-                "tests.support.celery_main",
-                worker_environment(module, url, tmp_path, **(settings or {})),
+                application,
+                {**worker_environment(module, url, tmp_path, **(settings or {})), **(environment or {})},
                 tmp_path / f"worker-{number}.log",
                 pool=pool,
                 name=f"worker-{number}",

@@ -35,6 +35,8 @@ T = TypeVar("T")
 
 #: Jobs that one script call accepts; a larger batch is sent as several, so that the server serves others between.
 BATCH = 500
+#: Children that one job may fan out to: they are accepted in one step, during which the server serves nobody else.
+MAX_CHILDREN = 10_000
 #: Seconds after which a waiter looks for itself, should a notification have been lost.
 POLL = 1.0
 #: Before the first event, and that event of a job that was not scheduled: it goes without saying in the store.
@@ -101,7 +103,13 @@ class JobClient:
         return [job.id for job in jobs]
 
     async def fan_out(self, parent: store.FanOut, calls: Sequence[Call[Any]], *, root_id: str) -> bool:
-        """Accept `calls` as children of a running job, all or none; False if the parent may no longer go on."""
+        """Accept `calls` as children of a running job, all or none; False if the parent may no longer go on.
+
+        Raises:
+            ValueError: there are too many for one step.
+        """
+        if len(calls) > MAX_CHILDREN:
+            raise ValueError(f"{len(calls)} children: fan out to {MAX_CHILDREN} at most, and give each more to do")
         jobs = [self._new_job(call, NO_OPTIONS, parent_id=parent.parent_id, root_id=root_id) for call in calls]
         accepted = await self._run(store.enqueue(jobs, fan_out=parent))
         return accepted.outcome == "accepted"

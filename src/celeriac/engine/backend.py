@@ -34,6 +34,10 @@ class ResultBackend(RedisBackend):
 
     _closed = False
 
+    def _params_from_url(self, url: str, defaults: dict[str, Any]) -> dict[str, Any]:
+        # Celery cuts `redis+` off the URL of a unix socket, but of ours it has cut the name of this class.
+        return super()._params_from_url(url.removeprefix("redis+"), defaults)
+
     def close(self) -> None:
         """Close all connections. Results can still be forgotten, which Celery does when they are garbage-collected."""
         self._closed = True

@@ -34,7 +34,10 @@ def beat_entry(
 
 
 def _interval(name: str, every: float | timedelta) -> Any:
-    interval = every if isinstance(every, timedelta) else timedelta(seconds=every)
+    try:
+        interval = every if isinstance(every, timedelta) else timedelta(seconds=every)
+    except (ValueError, OverflowError) as error:
+        raise ConfigurationError(f"schedule {name!r}: every={every!r} is no length of time: {error}") from None
     if interval <= timedelta(0):
         raise ConfigurationError(f"schedule {name!r}: every={every!r} must be positive")
     return schedule(interval)

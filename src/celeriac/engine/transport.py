@@ -193,21 +193,24 @@ class Channel(kombu_redis.Channel):
             Empty: it came too early and was put off, or cannot be read and was put aside.
         """
         try:
-            payload = json.loads(message)
-            properties, headers = payload["properties"], payload.get("headers") or {}
-            due = _due_ms(headers)
+            payload, due = self._read(message)
         except (ValueError, TypeError, KeyError, AttributeError):
             self._bury(self._receipt, queue)
             raise Empty from None
-        if due is not None and due > now_ms:  # published by one who does not know our delayed messages
-            self.lease.holder.put_off(self._receipt, queue, due)
-            raise Empty
-        if due is not None:
-            headers["eta"] = None  # Celery would hold it in a timer again
+        if due is None or due <= now_ms:
+            return payload
+        self.lease.holder.put_off(self._receipt, queue, due)  # published by one who does not know of our delayed ones
+        raise Empty
+
+    def _read(self, message: bytes) -> tuple[dict[str, Any], int | None]:
+        payload = json.loads(message)
+        properties, headers = payload["properties"], payload.get("headers") or {}
+        due = _due_ms(headers)
+        headers.pop("eta", None)  # by the time it is handed over it is due; Celery would hold it in a timer again
         if payload.pop("celeriac-redelivered", False):
             properties.setdefault("delivery_info", {})["redelivered"] = True
         properties["delivery_tag"] = self._receipt
-        return payload
+        return payload, due
 
     def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
         """Publish; a message with a time to wait for goes to the delayed ones."""

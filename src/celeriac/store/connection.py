@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, cast
-from urllib.parse import parse_qs, urlsplit, urlunsplit
+from urllib.parse import parse_qs, urlsplit
 
 from redis import Redis
 from redis.asyncio import BlockingConnectionPool
@@ -67,7 +67,8 @@ def redis_py_url(url: str) -> str:
     if parts.scheme not in ("redis+socket", "socket"):
         return url
     database = parse_qs(parts.query).get("virtual_host", ["0"])[0]
-    return urlunsplit(("unix", parts.netloc, parts.path, f"db={database}", ""))
+    # Not urlunsplit: until Python 3.12 it leaves out the `//` that redis-py insists on.
+    return f"unix://{parts.netloc}{parts.path}?db={database}"
 
 
 @asynccontextmanager

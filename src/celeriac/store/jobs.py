@@ -113,7 +113,7 @@ def enqueue(
     args: list[str | bytes | int] = [
         now,
         max(_open_life(job, now) for job in jobs),
-        now - OPEN_LIFE_MS,
+        OPEN_LIFE_MS,
         idempotency.fingerprint if idempotency else "",
         IDEMPOTENCY_LIFE_MS,
         fan_out.resume if fan_out else "",
@@ -133,7 +133,7 @@ def publish(job: NewJob) -> ScriptCall[bool]:
     """Record a job whose message Celery itself publishes."""
     now = now_ms()
     event = _state_event(JobState.SCHEDULED) if job.delay_until else ""
-    args = [now, _open_life(job, now), job.id, event, *_new_fields(job, now)]
+    args = [now, _open_life(job, now), job.id, event, OPEN_LIFE_MS, *_new_fields(job, now)]
     return ScriptCall(_PUBLISH, [keys.record(job.id), keys.JOB_INDEX, keys.events(job.id)], args, bool)
 
 
@@ -208,6 +208,7 @@ def transition(
         outcome,
         "" if run is None else run,
         "" if attempt is None else attempt,
+        OPEN_LIFE_MS,
     ]
     for name, value in (extra or {"state": state.value}).items():
         args += (name, value)

@@ -63,6 +63,17 @@ local function settle_parent(record, parent, parent_id, outcome)
   end
 end
 
+-- Drops the entries of the index of jobs that were created a life ago or earlier.
+local function trim_index(index, now, life)
+  redis.call('ZREMRANGEBYSCORE', index, '-inf', now - life)
+  redis.call('PEXPIRE', index, life)
+end
+
+local function add_to_index(index, id, now, life)
+  redis.call('ZADD', index, 'NX', now, id)
+  trim_index(index, now, life)
+end
+
 local function contains(list, word)
   return string.find(',' .. list .. ',', ',' .. word .. ',', 1, true) ~= nil
 end

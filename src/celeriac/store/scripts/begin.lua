@@ -58,7 +58,7 @@ end
 
 if not state then -- enqueued by a producer that keeps no records
   redis.call('HSET', KEYS[1], 'task', ARGV[12], 'queue', ARGV[13], 'created', ARGV[1])
-  redis.call('ZADD', KEYS[5], 'NX', ARGV[1], ARGV[6])
+  add_to_index(KEYS[5], ARGV[6], ARGV[1], ARGV[2])
 end
 local run = redis.call('HINCRBY', KEYS[1], 'run', 1)
 redis.call('HSET', KEYS[1], 'state', 'running', 'updated', ARGV[1], 'attempt', attempt, 'floor', attempt,

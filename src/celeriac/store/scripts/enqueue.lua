@@ -5,7 +5,7 @@
 -- KEYS[3] parent       record of the job that fans out, or the index where none does
 -- KEYS[4 + 4i] record, KEYS[5 + 4i] events, KEYS[6 + 4i] queue list, KEYS[7 + 4i] delayed messages of the queue
 --             of job i, from 0
--- ARGV[1] now (ms)  ARGV[2] life of an open record (ms)  ARGV[3] index entries up to this score are dropped
+-- ARGV[1] now (ms)  ARGV[2] life of an open record (ms)  ARGV[3] life of an entry of the index (ms)
 -- ARGV[4] fingerprint of the request, or ''  ARGV[5] life of the idempotency key (ms)
 -- ARGV[6] message that runs the parent again, or ''  ARGV[7] the queue list it goes to  ARGV[8] run of the parent
 -- ARGV[9] event data for scheduled (that a job is queued goes without saying)
@@ -51,6 +51,5 @@ for i = 0, count - 1 do
   end
   at = at + 4 + 2 * fields
 end
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[3])
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
+trim_index(KEYS[1], ARGV[1], ARGV[3])
 return {'accepted', ''}

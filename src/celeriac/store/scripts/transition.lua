@@ -5,7 +5,8 @@
 -- ARGV[4] states it may come from, joined by commas  ARGV[5] '1' if the new state is an end
 -- ARGV[6] id  ARGV[7] parent id, or ''  ARGV[8] event data  ARGV[9] outcome in Celery's format, or ''
 -- ARGV[10] the run that reports this, or ''  ARGV[11] the attempt it was, or ''
--- ARGV[12...] field, value, ... to set on the record
+-- ARGV[12] life of an open record (ms)
+-- ARGV[13...] field, value, ... to set on the record
 -- Returns {'moved'} | {'refused', current state}
 
 local known = redis.call('HMGET', KEYS[1], 'state', 'run')
@@ -15,9 +16,9 @@ if state and not contains(ARGV[4], state) then return {'refused', state} end
 if ARGV[10] ~= '' and run ~= ARGV[10] then return {'refused', state} end
 if not state then -- enqueued by a producer that keeps no records
   redis.call('HSET', KEYS[1], 'created', ARGV[1])
-  redis.call('ZADD', KEYS[5], 'NX', ARGV[1], ARGV[6])
+  add_to_index(KEYS[5], ARGV[6], ARGV[1], ARGV[12])
 end
-redis.call('HSET', KEYS[1], 'state', ARGV[3], 'updated', ARGV[1], unpack(ARGV, 12))
+redis.call('HSET', KEYS[1], 'state', ARGV[3], 'updated', ARGV[1], unpack(ARGV, 13))
 if ARGV[3] ~= 'running' then redis.call('HDEL', KEYS[1], 'receipt') end
 if ARGV[5] == '1' then redis.call('HSET', KEYS[1], 'finished', ARGV[1]) end
 if ARGV[3] == 'retrying' and ARGV[11] ~= '' then redis.call('HSET', KEYS[1], 'floor', ARGV[11] + 1) end

@@ -1,0 +1,130 @@
+"""Stock Celery on the same queues: its producers, its workers, its messages that wait for a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+import redis
+from celery import Celery
+
+from celeriac import JobState, UnknownJob
+from tests.conftest import StartWorker
+from tests.support.contract_jobs import ContractJobs
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.usefixtures("no_key_leaks")
+
+
+@pytest.fixture
+def stock(broker_url: str) -> Iterator[Celery]:
+    """A producer that knows nothing of Celeriac."""
+    with Celery("stock", broker=broker_url, backend=broker_url, set_as_current=False) as app:
+        yield app
+
+
+async def known(jobs: ContractJobs, job_id: str) -> bool:
+    try:
+        return bool(await jobs.app.client.get(job_id))
+    except UnknownJob:
+        return False
+
+
+async def test_a_stock_producers_job_is_run_and_recorded(
+    jobs: ContractJobs, stock: Celery, start: StartWorker, module: str
+) -> None:
+    start(module, pool="threads")
+    result = stock.send_task("add", args=(40,), kwargs={"b": 2})
+    await eventually(lambda: known(jobs, result.id))
+    record = await jobs.app.client.wait(result.id, timeout=10)
+    assert (record.state, record.task, record.queue, record.attempt) == (JobState.SUCCEEDED, "add", "celery", 1)
+    assert await jobs.app.client.outcome(result.id) == 42
+    assert result.get(timeout=10) == 42
+    page, _ = await jobs.app.client.page()
+    assert [job.id for job in page] == [result.id]
+
+
+async def test_a_stock_producers_job_with_a_time_to_wait_for_is_held_by_no_worker(
+    jobs: ContractJobs, stock: Celery, start: StartWorker, module: str, broker: redis.Redis
+) -> None:
+    start(module, pool="threads", concurrency=1)
+    before = datetime.now(UTC)
+    result = stock.send_task("add", args=(1,), countdown=1)
+    await eventually(lambda: broker.zcard("celeriac:delayed:celery") == 1)
+    assert broker.keys("celeriac:held:*") == []
+    assert result.get(timeout=10) == 2
+    record = await jobs.app.client.get(result.id)
+    assert record.started_at is not None
+    assert 1 <= (record.started_at - before).total_seconds() < 2
+
+
+async def test_a_stock_worker_runs_what_was_enqueued_here(
+    jobs: ContractJobs, start: StartWorker, broker_url: str
+) -> None:
+    start(
+        "",
+        pool="solo",
+        application="tests.support.stock_app",
+        environment={"STOCK_URL": broker_url},
+    )
+    handle = await jobs.add.enqueue(40, b=2)
+    result = jobs.app.AsyncResult(handle.id)
+    await eventually(result.ready)
+    assert result.get() == 42
+
+
+async def test_priorities_are_kombus_own(
+    jobs: ContractJobs, stock: Celery, start: StartWorker, module: str, broker: redis.Redis
+) -> None:
+    ids = {priority: stock.send_task("add", args=(1,), priority=priority).id for priority in (9, 6, 3, 0)}
+    assert broker.llen("celery") == 1  # the three others wait in lists of their own
+    start(module, pool="solo")
+    for job_id in ids.values():
+        await eventually(lambda job_id=job_id: known(jobs, job_id))
+        await jobs.app.client.wait(job_id, timeout=10)
+    started = [(await jobs.app.client.get(ids[priority])).started_at for priority in (0, 3, 6, 9)]
+    assert started == sorted(started)  # type: ignore[type-var]
+
+
+async def test_several_queues_are_served(jobs: ContractJobs, start: StartWorker, module: str) -> None:
+    start(module, pool="solo", options=["--queues=one,two,three"])
+    for queue in ("one", "two", "three"):
+        handle = await jobs.add.options(queue=queue).enqueue(1)
+        assert await handle.result(timeout=10) == 2
+        assert (await handle.status()).queue == queue
+
+
+@pytest.mark.parametrize("garbage", ["no JSON", "{}", '{"properties": {}}', '{"properties": 7, "body": 1}', "[]", "7"])
+async def test_what_cannot_be_read_is_put_aside_and_stops_no_worker(
+    jobs: ContractJobs, start: StartWorker, module: str, broker: redis.Redis, garbage: str
+) -> None:
+    broker.lpush("celery", garbage)
+    worker = start(module, pool="threads")
+    assert await (await jobs.add.enqueue(1)).result(timeout=10) == 2
+    assert broker.lrange("celeriac:unreadable", 0, -1) == [garbage.encode()]
+    assert worker.process.poll() is None
+
+
+async def test_what_is_no_task_stops_no_worker(
+    jobs: ContractJobs, start: StartWorker, module: str, broker: redis.Redis
+) -> None:
+    job_id = str(uuid4())
+    message = {
+        "body": "!", "content-type": "application/json", "content-encoding": "utf-8",
+        "headers": {"id": job_id, "task": "unheard of", "lang": "py"},
+        "properties": {"delivery_tag": str(uuid4()), "delivery_info": {}, "body_encoding": "base64"},
+    }  # fmt: skip
+    broker.lpush("celery", json.dumps(message))
+    worker = start(module, pool="threads")
+    assert await (await jobs.add.enqueue(1)).result(timeout=10) == 2
+    assert worker.process.poll() is None
+
+
+async def test_purging_a_queue_also_drops_what_is_delayed(jobs: ContractJobs, broker: redis.Redis) -> None:
+    await jobs.add.enqueue_many([{"a": 1}] * 3)
+    await jobs.add.options(delay=60).enqueue_many([{"a": 1}] * 2)
+    assert jobs.app.control.purge() == 5
+    assert broker.keys("celeriac:delayed:*") == []
