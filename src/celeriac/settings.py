@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from celeriac.core.errors import ConfigurationError
 
-_BROKER_SCHEMES = ("redis", "rediss", "redis+socket", "unix")
+_BROKER_SCHEMES = ("redis", "rediss", "redis+socket")
 _SECRET_FIELDS = frozenset({"broker_url", "result_url", "database_url", "smtp_url", "api_keys", "flower_auth"})
 
 #: The application that is built in.

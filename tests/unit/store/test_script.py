@@ -1,0 +1,67 @@
+"""The Lua scripts and the Python that calls them agree on what there is."""
+
+import re
+from collections.abc import Iterator
+from importlib.resources import files
+
+import pytest
+
+from celeriac.store import deliveries, jobs
+from celeriac.store.script import Script
+
+SOURCES = {
+    path.name.removesuffix(".lua"): path.read_text()
+    for path in (files("celeriac.store") / "scripts").iterdir()
+    if path.name.endswith(".lua")
+}
+LIBRARY = SOURCES.pop("_lib")
+
+
+def known_scripts() -> Iterator[Script]:
+    for module in (jobs, deliveries):
+        yield from (value for value in vars(module).values() if isinstance(value, Script))
+
+
+SCRIPTS = {script.name: script for script in known_scripts()}
+
+
+def header(name: str) -> str:
+    return "\n".join(line for line in SOURCES[name].partition("\n\n")[0].splitlines() if line.startswith("--"))
+
+
+def test_every_script_file_is_called_by_someone_and_every_call_has_its_file() -> None:
+    assert SCRIPTS.keys() == SOURCES.keys()
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_script_is_sent_with_the_shared_part_and_allowed_to_run_on_a_full_server_only_where_it_says_so(
+    name: str,
+) -> None:
+    script = SCRIPTS[name]
+    assert script.source.endswith(LIBRARY + SOURCES[name])
+    assert script.source.startswith("#!lua flags=allow-oom\n") is script.when_full
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_the_head_of_a_script_says_what_its_keys_arguments_and_replies_are(name: str) -> None:
+    for word in ("KEYS[1]", "ARGV[1]", "Returns "):
+        assert word in header(name)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize("table", ["KEYS", "ARGV"])
+def test_every_key_and_argument_that_a_script_uses_by_number_is_in_its_head(name: str, table: str) -> None:
+    body = SOURCES[name].removeprefix(header(name))
+    used = {int(number) for number in re.findall(rf"{table}\[(\d+)\]", body)}
+    told = {int(number) for number in re.findall(rf"{table}\[(\d+)", header(name))}
+    assert told == set(range(1, max(told) + 1))
+    assert used <= told or "then per" in header(name)
+
+
+def test_what_workers_need_runs_on_a_full_server_and_what_adds_jobs_does_not() -> None:
+    adds = {"enqueue", "publish", "cancel", "requeue", "progress", "put_later"}
+    assert {name for name, script in SCRIPTS.items() if not script.when_full} == adds
+
+
+def test_scripts_are_told_apart_by_their_content() -> None:
+    assert len({script.sha for script in SCRIPTS.values()}) == len(SCRIPTS)
