@@ -36,7 +36,10 @@ class ResultBackend(RedisBackend):
 
     def _params_from_url(self, url: str, defaults: dict[str, Any]) -> dict[str, Any]:
         # Celery cuts `redis+` off the URL of a unix socket, but of ours it has cut the name of this class.
-        return super()._params_from_url(url.removeprefix("redis+"), defaults)
+        params = super()._params_from_url(url.removeprefix("redis+"), defaults)
+        if "path" in params:
+            params.pop("socket_keepalive", None)  # which redis-py does not take for a unix socket
+        return params
 
     def close(self) -> None:
         """Close all connections. Results can still be forgotten, which Celery does when they are garbage-collected."""

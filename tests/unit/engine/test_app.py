@@ -100,8 +100,9 @@ def test_results_on_redis_are_recorded_also_where_celerys_configuration_names_th
 def test_a_unix_socket_serves_as_broker_and_for_results(tmp_path: Path) -> None:
     url = SecretStr("redis+socket:///run/valkey.sock?virtual_host=2")
     app = JobApp("shop", settings=Settings(data_dir=tmp_path, broker_url=url))
-    connected: Any = app.backend
-    assert {name: connected.connparams[name] for name in ("path", "db")} == {"path": "/run/valkey.sock", "db": 2}
+    backend: Any = app.backend
+    connection = backend.client.connection_pool.make_connection()
+    assert (connection.path, connection.db) == ("/run/valkey.sock", 2)
     assert isinstance(app.connection_for_write().transport, Transport)
     assert not app.results_are_separate
     app.close()

@@ -6,7 +6,7 @@
 -- Returns 1 if it was recorded, 0 if it was there
 
 if redis.call('EXISTS', KEYS[1]) == 1 then
-  for i = 5, #ARGV, 2 do
+  for i = 6, #ARGV, 2 do
     if ARGV[i] == 'arguments' then redis.call('HSETNX', KEYS[1], 'arguments', ARGV[i + 1]) end
   end
   return 0
