@@ -133,6 +133,8 @@ class ResultBackend(RedisBackend):
     ) -> None:
         app = cast(Any, self.app)
         job_state = FROM_CELERY[state]
+        # Celery also reports for requests that are none: of tasks that it does not know, it makes up a few fields.
+        task: str | None = getattr(request, "task", None) or getattr(request, "name", None)
         call = store.transition(
             task_id,
             job_state,
@@ -140,8 +142,8 @@ class ResultBackend(RedisBackend):
             outcome=outcome,
             error=None if job_state is JobState.CANCELLED else error,
             run=getattr(request, "celeriac_run", None),
-            attempt=None if request is None else request.retries + 1,
-            fields=None if request is None or not request.task else {"task": request.task},
+            attempt=None if request is None else (getattr(request, "retries", None) or 0) + 1,
+            fields={"task": task} if task else None,
             retention_ms=app.retention_ms,
         )
         moved = app.records.run(call, patience=OUTCOME_PATIENCE)

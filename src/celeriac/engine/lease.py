@@ -59,11 +59,14 @@ class Lease:
         return self.holder.worker
 
     def new_receipt(self) -> str:
-        """A name for one message in this worker's hold, `<worker>/<number>`; also starts the renewal of the lease."""
+        """A name for one message in this worker's hold: `<worker>/<number>`."""
+        return f"{self.worker}/{next(self._numbers)}"
+
+    def keep(self) -> None:
+        """See to it that the lease is renewed from now on."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._serve, name="celeriac-lease", daemon=True)
             self._thread.start()
-        return f"{self.worker}/{next(self._numbers)}"
 
     def _serve(self) -> None:
         pause = threading.Event()

@@ -132,9 +132,15 @@ class Channel(kombu_redis.Channel):
 
     def _take_call(self, queues: list[str]) -> ScriptCall[Taken]:
         self._receipt = self.lease.new_receipt()
-        lists = [Source(queue, [self._q_for_pri(queue, p) for p in self.priority_steps]) for queue in queues]
+        sources = [self._source(queue) for queue in queues]
+        if any(source.held for source in sources):
+            self.lease.keep()
         holder = self.lease.holder
-        return take(lists, worker=holder.worker, receipt=self._receipt, lease_ms=holder.lease_ms)
+        return take(sources, worker=holder.worker, receipt=self._receipt, lease_ms=holder.lease_ms)
+
+    def _source(self, queue: str) -> Source:
+        lists = [self._q_for_pri(queue, priority) for priority in self.priority_steps]
+        return Source(queue, lists, held=queue not in self._unacknowledged)
 
     def _brpop_read(self, **options: Any) -> Literal[True]:
         taking = self._taking
@@ -171,9 +177,6 @@ class Channel(kombu_redis.Channel):
             raise
         except Exception:
             self._bury(receipt, queue)
-        else:
-            if queue in self._unacknowledged:
-                self.lease.holder.acknowledge(receipt)
 
     def _bury(self, receipt: str, queue: str) -> None:
         """Put a message aside that cannot be read: given back, it would stop one worker after the other."""

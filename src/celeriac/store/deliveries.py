@@ -34,10 +34,17 @@ _UNREADABLE_KEPT = 1000
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One queue as `take` sees it: its name, and its lists from the highest priority to the lowest."""
+    """One queue as `take` sees it.
+
+    Attributes:
+        queue: its name.
+        lists: its lists, from the highest priority to the lowest.
+        held: whether what is taken from it is held until it is acknowledged.
+    """
 
     queue: str
     lists: Sequence[str]
+    held: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +65,13 @@ class Taken:
 
 
 def take(sources: Sequence[Source], *, worker: str, receipt: str, lease_ms: int) -> ScriptCall[Taken]:
-    """Take one message for `worker`, which holds it under `receipt` from then on."""
+    """Take one message for `worker`, which holds it under `receipt` from then on, if its queue is held."""
     script_keys = [keys.LEASES, keys.held(worker)]
     for source in sources:
         script_keys += [keys.delayed(source.queue), *source.lists]
     args: list[str | bytes | int] = [worker, lease_ms, receipt, len(sources[0].lists)]
     args += [keys.record(""), keys.events(""), _QUEUED, OPEN_LIFE_MS]
+    args += ["1" if source.held else "0" for source in sources]
 
     def parse(reply: list[Any]) -> Taken:
         now, message = reply[:2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -13,8 +13,8 @@ import orjson
 from celeriac.core.clock import now_ms, to_ms
 from celeriac.core.context import Children
 from celeriac.core.records import Failure, Progress
-from celeriac.core.states import CELERY_STATES, FINISHED, JobState, sources_of
-from celeriac.store import keys
+from celeriac.core.states import FINISHED, JobState, sources_of
+from celeriac.store import keys, payloads
 from celeriac.store.script import Script, ScriptCall
 
 _DAY_MS = 86_400_000
@@ -119,7 +119,7 @@ def enqueue(
         fan_out.resume if fan_out else "",
         keys.queue(fan_out.queue) if fan_out else "",
         fan_out.run if fan_out else "",
-        _state_event(JobState.SCHEDULED),
+        payloads.state_event(JobState.SCHEDULED),
     ]
     for job in jobs:
         fields = _new_fields(job, now)
@@ -132,7 +132,7 @@ def enqueue(
 def publish(job: NewJob) -> ScriptCall[bool]:
     """Record a job whose message Celery itself publishes."""
     now = now_ms()
-    event = _state_event(JobState.SCHEDULED) if job.delay_until else ""
+    event = payloads.state_event(JobState.SCHEDULED) if job.delay_until else ""
     args = [now, _open_life(job, now), job.id, event, OPEN_LIFE_MS, *_new_fields(job, now)]
     return ScriptCall(_PUBLISH, [keys.record(job.id), keys.JOB_INDEX, keys.events(job.id)], args, bool)
 
@@ -158,18 +158,18 @@ def begin(
         worker,
         job_id,
         parent_id or "",
-        _state_event(JobState.RUNNING, attempt=attempt),
-        _outcome(job_id, JobState.RUNNING, {"hostname": worker}),
-        _state_event(JobState.CANCELLED),
-        cancelled_outcome(job_id),
+        payloads.state_event(JobState.RUNNING, attempt=attempt),
+        payloads.running_outcome(job_id, worker),
+        payloads.state_event(JobState.CANCELLED),
+        payloads.cancelled_outcome(job_id),
         task,
         queue,
         receipt,
         keys.held(""),
         LOST_RUNS,
-        _failure(lost),
-        _state_event(JobState.DEAD, error=lost),
-        _outcome(job_id, JobState.DEAD, _celery_error("WorkerLostError", lost.message, "billiard.exceptions")),
+        payloads.failure(lost),
+        payloads.state_event(JobState.DEAD, error=lost),
+        payloads.lost_outcome(job_id, lost.message),
     ]
     return ScriptCall(_BEGIN, [*_job_keys(job_id, parent_id), keys.JOB_INDEX], args, _parse_permit)
 
@@ -183,7 +183,6 @@ def transition(
     error: Failure | None = None,
     run: int | None = None,
     attempt: int | None = None,
-    delay_until: datetime | None = None,
     fields: dict[str, str | bytes | int] | None = None,
     retention_ms: int,
 ) -> ScriptCall[bool]:
@@ -193,9 +192,7 @@ def transition(
     """
     extra: dict[str, str | bytes | int] = dict(fields or {})
     if error is not None:
-        extra["error"] = _failure(error)
-    if delay_until is not None:
-        extra["delay_until"] = to_ms(delay_until)
+        extra["error"] = payloads.failure(error)
     args: list[str | bytes | int] = [
         now_ms(),
         retention_ms if state.finished else OPEN_LIFE_MS,
@@ -204,7 +201,7 @@ def transition(
         "1" if state.finished else "0",
         job_id,
         parent_id or "",
-        _state_event(state, error=error),
+        payloads.state_event(state, error=error),
         outcome,
         "" if run is None else run,
         "" if attempt is None else attempt,
@@ -223,9 +220,9 @@ def cancel(job_id: str, parent_id: str | None, *, retention_ms: int) -> ScriptCa
         retention_ms,
         job_id,
         parent_id or "",
-        _state_event(JobState.CANCELLED),
-        cancelled_outcome(job_id),
-        _state_event(JobState.RUNNING, cancel_requested=True),
+        payloads.state_event(JobState.CANCELLED),
+        payloads.cancelled_outcome(job_id),
+        payloads.state_event(JobState.RUNNING, cancel_requested=True),
         keys.CANCEL_CHANNEL,
         _joined(FINISHED),
     ]
@@ -240,9 +237,9 @@ def retry(
     Replies `published`, or why it was not: `repeated`, `superseded`, or the state of a job that has ended.
     """
     due = publication.due_ms
-    event = _state_event(JobState.RETRYING, error=error, attempt=attempt, delay_until=due)
+    event = payloads.state_event(JobState.RETRYING, error=error, attempt=attempt, delay_until=due)
     args = [now_ms(), OPEN_LIFE_MS, attempt, "" if run is None else run]
-    args += [publication.message, "" if due is None else due, _failure(error), event, outcome]
+    args += [publication.message, "" if due is None else due, payloads.failure(error), event, outcome]
     queue_keys = [publication.list_key, keys.delayed(publication.queue)]
     script_keys = [keys.record(job_id), keys.events(job_id), keys.result(job_id), *queue_keys]
     return ScriptCall(_RETRY, script_keys, args, bytes.decode)
@@ -251,7 +248,7 @@ def retry(
 def requeue(job: NewJob) -> ScriptCall[str]:
     """Put a job that ended without success back into its queue; replies `unknown`, `queued` or its state."""
     sources = _joined(s for s in sources_of(JobState.QUEUED, manual=True) if s.finished)
-    args = [now_ms(), OPEN_LIFE_MS, sources, _state_event(JobState.QUEUED), job.message]
+    args = [now_ms(), OPEN_LIFE_MS, sources, payloads.state_event(JobState.QUEUED), job.message]
     script_keys = [keys.record(job.id), keys.events(job.id), keys.result(job.id), keys.queue(job.queue)]
     return ScriptCall(_REQUEUE, script_keys, args, bytes.decode)
 
@@ -260,39 +257,6 @@ def progress(job_id: str, value: Progress) -> ScriptCall[bool]:
     """Record how far a running job is."""
     shown = orjson.dumps({"done": value.done, "total": value.total, "message": value.message})
     return ScriptCall(_PROGRESS, [keys.record(job_id), keys.events(job_id)], [now_ms(), OPEN_LIFE_MS, shown], bool)
-
-
-def cancelled_outcome(job_id: str) -> bytes:
-    """The outcome of a cancelled job as Celery stores it, so that `AsyncResult.get()` raises `TaskRevokedError`."""
-    return _outcome(job_id, JobState.CANCELLED, _celery_error("TaskRevokedError", "cancelled", "celery.exceptions"))
-
-
-def _celery_error(name: str, message: str, module: str) -> dict[str, Any]:
-    """An exception as Celery stores it."""
-    return {"exc_type": name, "exc_message": [message], "exc_module": module}
-
-
-def _outcome(job_id: str, state: JobState, value: Any) -> bytes:
-    done = datetime.now(UTC).isoformat() if state.finished else None
-    meta: dict[str, Any] = {
-        "status": CELERY_STATES[state],
-        "result": value,
-        "traceback": None,
-        "children": [],
-        "date_done": done,
-    }
-    return orjson.dumps({**meta, "task_id": job_id})
-
-
-def _state_event(state: JobState, *, error: Failure | None = None, **more: Any) -> bytes:
-    data: dict[str, Any] = {"state": state.value, **more}
-    if error is not None:
-        data["error"] = {"type": error.type, "message": error.message}
-    return orjson.dumps(data)
-
-
-def _failure(error: Failure) -> bytes:
-    return orjson.dumps({"type": error.type, "message": error.message, "traceback": error.traceback})
 
 
 def _job_keys(job_id: str, parent_id: str | None) -> list[str]:

@@ -108,6 +108,30 @@ async def test_what_cannot_be_read_is_put_aside_and_stops_no_worker(
     assert worker.process.poll() is None
 
 
+async def test_a_task_that_no_worker_knows_has_failed(
+    jobs: ContractJobs, stock: Celery, start: StartWorker, module: str
+) -> None:
+    worker = start(module, pool="threads")
+    result = stock.send_task("unheard.of", args=(1,))
+    await eventually(lambda: known(jobs, result.id))
+    record = await jobs.app.client.wait(result.id, timeout=10)
+    assert (record.state, record.task) == (JobState.FAILED, "unheard.of")
+    assert record.error is not None
+    assert record.error.type == "NotRegistered"
+    assert worker.process.poll() is None
+
+
+async def test_remote_control_answers_and_leaves_nothing_behind(
+    jobs: ContractJobs, start: StartWorker, module: str, broker: redis.Redis
+) -> None:
+    worker = start(module, pool="threads")
+    replies = jobs.app.control.ping(timeout=2, limit=1)
+    assert [list(reply.values()) for reply in replies] == [[{"ok": "pong"}]]
+    active = jobs.app.control.inspect(timeout=2, limit=1).stats()
+    assert [name.partition("@")[0] for name in active] == [worker.name]
+    assert broker.keys("celeriac:held:*") == []
+
+
 async def test_what_is_no_task_stops_no_worker(
     jobs: ContractJobs, start: StartWorker, module: str, broker: redis.Redis
 ) -> None:

@@ -4,6 +4,7 @@
 -- then per queue: delayed messages, and its list of each priority, highest first
 -- ARGV[1] worker  ARGV[2] lease (ms)  ARGV[3] receipt  ARGV[4] lists per queue
 -- ARGV[5] prefix of records  ARGV[6] prefix of events  ARGV[7] event data for queued  ARGV[8] life of a record (ms)
+-- ARGV[9...] per queue: '1' if its messages are held, '0' if they count as acknowledged
 -- Returns {now (ms), message, number of the queue from 0} | {now (ms), false, ms until a delayed message is due, or -1}
 
 local lists = tonumber(ARGV[4])
@@ -53,8 +54,10 @@ for priority = 1, lists do
     local list = KEYS[3 + queue * (lists + 1) + priority]
     local message = redis.call('RPOP', list)
     if message then
-      redis.call('HSET', KEYS[2], ARGV[3], join_entry(list, message))
-      redis.call('ZADD', KEYS[1], 'GT', now + ARGV[2], ARGV[1])
+      if ARGV[9 + queue] == '1' then
+        redis.call('HSET', KEYS[2], ARGV[3], join_entry(list, message))
+        redis.call('ZADD', KEYS[1], 'GT', now + ARGV[2], ARGV[1])
+      end
       return {now, message, queue}
     end
   end

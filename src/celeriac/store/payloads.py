@@ -1,0 +1,55 @@
+"""What the scripts store and publish as JSON: events, errors, and outcomes in Celery's format."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from celeriac.core.records import Failure
+from celeriac.core.states import CELERY_STATES, JobState
+
+
+def state_event(state: JobState, *, error: Failure | None = None, **more: Any) -> bytes:
+    """The data of the event that tells of a state."""
+    data: dict[str, Any] = {"state": state.value, **more}
+    if error is not None:
+        data["error"] = {"type": error.type, "message": error.message}
+    return orjson.dumps(data)
+
+
+def failure(error: Failure) -> bytes:
+    """The field `error` of a record."""
+    return orjson.dumps({"type": error.type, "message": error.message, "traceback": error.traceback})
+
+
+def running_outcome(job_id: str, worker: str) -> bytes:
+    """What `AsyncResult` shows of a job that runs."""
+    return _outcome(job_id, JobState.RUNNING, {"hostname": worker})
+
+
+def cancelled_outcome(job_id: str) -> bytes:
+    """What makes `AsyncResult.get()` raise `TaskRevokedError`."""
+    return _outcome(job_id, JobState.CANCELLED, _celery_error("TaskRevokedError", "cancelled", "celery.exceptions"))
+
+
+def lost_outcome(job_id: str, message: str) -> bytes:
+    """What makes `AsyncResult.get()` raise `WorkerLostError`."""
+    return _outcome(job_id, JobState.DEAD, _celery_error("WorkerLostError", message, "billiard.exceptions"))
+
+
+def _outcome(job_id: str, state: JobState, result: Any) -> bytes:
+    meta: dict[str, Any] = {
+        "status": CELERY_STATES[state],
+        "result": result,
+        "traceback": None,
+        "children": [],
+        "date_done": datetime.now(UTC).isoformat() if state.finished else None,
+        "task_id": job_id,
+    }
+    return orjson.dumps(meta)
+
+
+def _celery_error(name: str, message: str, module: str) -> dict[str, Any]:
+    return {"exc_type": name, "exc_message": [message], "exc_module": module}

@@ -1,0 +1,192 @@
+"""The way of a message: in its queue, in a worker's hold, or delayed, and never nowhere."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+import redis
+
+from celeriac.core.clock import now_ms
+from celeriac.store import deliveries, keys
+from celeriac.store.deliveries import Source, Taken
+from celeriac.store.holder import Holder
+from celeriac.store.script import run_blocking
+from tests.support.waiting import wait_until
+
+#: A queue whose name has all that could confuse a parser: digits and a colon, line breaks, more than one byte a letter.
+QUEUE = "7:Rüben\n\x06\x16 {x}"
+SOURCE = Source(QUEUE, [QUEUE, f"{QUEUE}\x06\x163"])
+
+
+def message(number: int) -> bytes:
+    return json.dumps({"body": f"nümber {number}\n", "headers": {"id": f"job-{number}"}, "properties": {}}).encode()
+
+
+def take(broker: redis.Redis, receipt: str = "w/1", *sources: Source, lease: int = 60_000) -> Taken:
+    worker = receipt.rpartition("/")[0]
+    return run_blocking(broker, deliveries.take(sources or (SOURCE,), worker=worker, receipt=receipt, lease_ms=lease))
+
+
+def waiting(broker: redis.Redis, list_key: str = QUEUE) -> list[bytes]:
+    """What is in the list, from the first to be taken to the last."""
+    return broker.lrange(list_key, 0, -1)[::-1]
+
+
+def test_what_is_taken_is_held_from_the_same_moment(broker: redis.Redis) -> None:
+    broker.lpush(QUEUE, message(1))
+    taken = take(broker)
+    assert (taken.message, taken.queue) == (message(1), QUEUE)
+    assert abs(taken.now_ms - now_ms()) < 5000
+    assert broker.hkeys(keys.held("w")) == [b"w/1"]
+    assert waiting(broker) == []
+
+
+def test_the_order_is_that_of_priorities_and_then_of_arrival(broker: redis.Redis) -> None:
+    other = Source("other", ["other", "other\x06\x163"])
+    broker.lpush(f"{QUEUE}\x06\x163", message(5))
+    broker.lpush("other", message(3), message(4))
+    broker.lpush(QUEUE, message(1), message(2))
+    taken = [take(broker, f"w/{n}", SOURCE, other) for n in range(5)]
+    assert [t.message for t in taken] == [message(n) for n in (1, 2, 3, 4, 5)]
+    assert [t.queue for t in taken] == [QUEUE, QUEUE, "other", "other", QUEUE]
+
+
+def test_asked_again_under_the_same_receipt_the_same_message_is_handed_out(broker: redis.Redis) -> None:
+    broker.lpush(QUEUE, message(1), message(2))
+    first = take(broker)
+    again = take(broker)  # as a client does that lost the reply
+    assert (again.message, again.queue) == (first.message, first.queue)
+    assert waiting(broker) == [message(2)]
+
+
+def test_an_empty_queue_says_when_there_will_be_something(broker: redis.Redis) -> None:
+    assert take(broker).next_due is None
+    run_blocking(broker, deliveries.put_later(QUEUE, QUEUE, message(1), now_ms() + 5000))
+    next_due = take(broker).next_due
+    assert next_due is not None
+    assert 4 < next_due <= 5
+
+
+def test_what_is_not_to_be_held_leaves_no_trace(broker: redis.Redis) -> None:
+    broker.lpush("replies", message(1))
+    assert take(broker, "w/1", Source("replies", ["replies"], held=False)).message == message(1)
+    assert broker.keys("*") == []
+
+
+def test_a_delayed_message_comes_when_it_is_due_to_the_list_it_belongs_to(broker: redis.Redis) -> None:
+    low = f"{QUEUE}\x06\x163"
+    run_blocking(broker, deliveries.put_later(QUEUE, low, message(1), now_ms() - 1))
+    run_blocking(broker, deliveries.put_later(QUEUE, low, message(2), now_ms() + 60_000))
+    broker.lpush(low, message(0))
+    assert [take(broker, f"w/{n}").message for n in range(3)] == [message(0), message(1), None]
+    assert broker.zcard(keys.delayed(QUEUE)) == 1
+
+
+@pytest.mark.parametrize("garbage", [b"no JSON", b"[]", b'{"headers": 7}', b'{"headers": {"id": 7}}', b"{}"])
+def test_a_delayed_message_that_cannot_be_read_comes_all_the_same(broker: redis.Redis, garbage: bytes) -> None:
+    run_blocking(broker, deliveries.put_later(QUEUE, QUEUE, garbage, 1))
+    assert take(broker).message == garbage
+
+
+def test_a_message_is_given_back_as_the_first_or_the_last(broker: redis.Redis) -> None:
+    broker.lpush(QUEUE, message(1), message(2), message(3))
+    take(broker, "w/1")
+    assert run_blocking(broker, deliveries.put_back("w", "w/1", "first"))
+    assert waiting(broker) == [message(1), message(2), message(3)]
+    take(broker, "w/2")
+    assert run_blocking(broker, deliveries.put_back("w", "w/2", "last"))
+    assert [json.loads(m)["body"] for m in waiting(broker)] == ["nümber 2\n", "nümber 3\n", "nümber 1\n"]
+    assert json.loads(waiting(broker)[-1])["celeriac-redelivered"] is True
+    assert broker.exists(keys.held("w")) == 0
+
+
+def test_a_message_is_put_off(broker: redis.Redis) -> None:
+    broker.lpush(QUEUE, message(1))
+    take(broker, "w/1")
+    due = now_ms() + 300
+    assert run_blocking(broker, deliveries.put_off("w", "w/1", QUEUE, due))
+    assert take(broker, "w/2").message is None
+    taken = wait_until(lambda: (t := take(broker, "w/2")).message and t, "it is due")
+    assert taken.message == message(1)
+    assert taken.now_ms >= due
+
+
+def test_the_newest_unreadable_messages_are_kept(broker: redis.Redis) -> None:
+    for number in range(1005):
+        broker.lpush(QUEUE, message(number))
+        take(broker, f"w/{number}")
+        assert run_blocking(broker, deliveries.bury("w", f"w/{number}"))
+    assert broker.llen(keys.UNREADABLE) == 1000
+    assert broker.lindex(keys.UNREADABLE, 0) == message(1004)
+    assert broker.exists(keys.held("w")) == 0
+
+
+def test_when_a_lease_has_run_out_all_that_was_held_comes_back_in_order(broker: redis.Redis) -> None:
+    broker.lpush(QUEUE, *(message(n) for n in range(12)))
+    for number in range(11):
+        take(broker, f"gone/{number}", lease=100)
+    brought_back = wait_until(lambda: run_blocking(broker, deliveries.reclaim()), "the lease has run out")
+    assert brought_back == {"gone": 11}
+    assert [json.loads(m)["body"] for m in waiting(broker)] == [f"nümber {n}\n" for n in range(12)]
+    assert broker.exists(keys.held("gone"), keys.LEASES) == 0
+
+
+def test_a_lease_that_is_renewed_keeps_what_is_held(broker: redis.Redis) -> None:
+    broker.lpush(QUEUE, message(1))
+    take(broker, "w/1", lease=100)
+    end = time.monotonic() + 0.4
+    while time.monotonic() < end:
+        assert run_blocking(broker, deliveries.renew("w", 100))
+        assert run_blocking(broker, deliveries.reclaim()) == {}
+    assert broker.hkeys(keys.held("w")) == [b"w/1"]
+
+
+def test_a_renewal_that_comes_too_late_says_so(broker: redis.Redis) -> None:
+    broker.lpush(QUEUE, message(1))
+    take(broker, "w/1", lease=1)
+    wait_until(lambda: run_blocking(broker, deliveries.reclaim()), "the lease has run out")
+    assert not run_blocking(broker, deliveries.renew("w", 1000))
+    assert run_blocking(broker, deliveries.renew("w", 1000))
+
+
+def test_what_a_worker_held_that_is_known_to_have_ended_comes_back_at_once(broker: redis.Redis) -> None:
+    broker.lpush(QUEUE, message(1), message(2))
+    take(broker, "gone/1")
+    take(broker, "here/1")
+    assert run_blocking(broker, deliveries.reclaim(["gone", "never was"])) == {"gone": 1}
+    assert broker.hkeys(keys.held("here")) == [b"here/1"]
+
+
+def test_a_late_acknowledgement_does_not_take_the_message_from_who_holds_it_now(broker: redis.Redis) -> None:
+    first, second = Holder(broker, "first", lease=60), Holder(broker, "second", lease=60)
+    broker.lpush(QUEUE, message(1))
+    take(broker, "first/1")
+    run_blocking(broker, deliveries.reclaim(["first"]))
+    take(broker, "second/1")
+    assert not first.acknowledge("first/1")
+    assert not first.put_back("first/1", "first")
+    assert broker.hkeys(keys.held("second")) == [b"second/1"]
+    assert second.acknowledge("second/1")
+    assert broker.keys("*held*") == []
+
+
+def test_after_a_reconnection_what_is_not_in_hand_is_given_back_in_order(broker: redis.Redis) -> None:
+    holder = Holder(broker, "w", lease=60)
+    broker.lpush(QUEUE, *(message(n) for n in range(12)))
+    for number in range(11):
+        take(broker, f"w/{number}")
+    assert holder.put_back_all_but({"w/3", "w/10"}) == 9
+    assert sorted(broker.hkeys(keys.held("w"))) == [b"w/10", b"w/3"]
+    assert waiting(broker) == [message(n) for n in (0, 1, 2, 4, 5, 6, 7, 8, 9, 11)]
+
+
+def test_a_worker_that_ends_gives_back_all_and_its_lease(broker: redis.Redis) -> None:
+    holder = Holder(broker, "w", lease=60)
+    broker.lpush(QUEUE, message(1))
+    take(broker, "w/1")
+    assert holder.workers() == ["w"]
+    holder.release()
+    assert holder.workers() == []
+    assert len(waiting(broker)) == 1

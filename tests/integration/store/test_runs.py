@@ -1,0 +1,358 @@
+"""Which run of a job counts: the races between workers, callers and messages, step by step."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import redis
+
+from celeriac.core.clock import now_ms
+from celeriac.core.records import Failure, JobRecord, Progress, parse_record
+from celeriac.core.states import JobState
+from celeriac.store import deliveries, jobs, keys
+from celeriac.store.deliveries import Source
+from celeriac.store.jobs import FanOut, NewJob, Permit, Publication
+from celeriac.store.script import run_blocking
+
+RETENTION = 60_000
+ERROR = Failure("OrderRejected", "no hinges", "Traceback ...")
+
+
+def new(job_id: str, **fields: Any) -> NewJob:
+    message = json.dumps({"headers": {"id": job_id}, "properties": {}}).encode()
+    return NewJob(**{"id": job_id, "task": "t", "queue": "q", "message": message, "arguments": b"{}", **fields})
+
+
+def enqueue(broker: redis.Redis, *given: NewJob) -> None:
+    assert run_blocking(broker, jobs.enqueue(given)).outcome == "accepted"
+
+
+def take(broker: redis.Redis, worker: str, number: int = 1) -> str:
+    """A worker takes the next message; the receipt."""
+    receipt = f"{worker}/{number}"
+    call = deliveries.take([Source("q", ["q"])], worker=worker, receipt=receipt, lease_ms=60_000)
+    assert run_blocking(broker, call).message is not None
+    return receipt
+
+
+def begin(broker: redis.Redis, job_id: str, receipt: str, *, attempt: int = 1, parent: str | None = None) -> Permit:
+    call = jobs.begin(
+        job_id,
+        task="t",
+        queue="q",
+        parent_id=parent,
+        attempt=attempt,
+        worker="someone",
+        receipt=receipt,
+        retention_ms=RETENTION,
+    )
+    return run_blocking(broker, call)
+
+
+def report(broker: redis.Redis, job_id: str, state: JobState, run: int | None, parent: str | None = None) -> bool:
+    outcome = json.dumps({"status": state}).encode()
+    call = jobs.transition(job_id, state, run=run, outcome=outcome, parent_id=parent, retention_ms=RETENTION)
+    return run_blocking(broker, call)
+
+
+def retry(broker: redis.Redis, job_id: str, run: int | None, *, attempt: int = 1, due: int | None = None) -> str:
+    publication = Publication("q", "q", new(job_id).message, due)
+    call = jobs.retry(publication, job_id, attempt=attempt, run=run, error=ERROR, outcome=b"{}")
+    return run_blocking(broker, call)
+
+
+def cancel(broker: redis.Redis, job_id: str, parent: str | None = None) -> str:
+    return run_blocking(broker, jobs.cancel(job_id, parent, retention_ms=RETENTION))
+
+
+def vanish(broker: redis.Redis, worker: str) -> None:
+    run_blocking(broker, deliveries.reclaim([worker]))
+
+
+def record(broker: redis.Redis, job_id: str) -> JobRecord:
+    return parse_record(job_id, broker.hgetall(keys.record(job_id)))
+
+
+def test_every_begin_is_a_run_of_its_own_and_only_the_latest_may_report(broker: redis.Redis) -> None:
+    enqueue(broker, new("a"))
+    first = begin(broker, "a", take(broker, "frozen"))
+    vanish(broker, "frozen")
+    second = begin(broker, "a", take(broker, "other"))
+    assert (first, second) == (Permit("run", 1), Permit("run", 2))
+    assert not report(broker, "a", JobState.FAILED, first.run)
+    assert retry(broker, "a", first.run) == "superseded"
+    assert record(broker, "a").state is JobState.RUNNING
+    assert report(broker, "a", JobState.SUCCEEDED, second.run)
+    assert not report(broker, "a", JobState.FAILED, first.run)
+    assert record(broker, "a").state is JobState.SUCCEEDED
+
+
+def test_a_message_that_was_given_to_another_may_not_begin(broker: redis.Redis) -> None:
+    enqueue(broker, new("a"))
+    receipt = take(broker, "frozen")
+    vanish(broker, "frozen")
+    assert begin(broker, "a", receipt) == Permit("stale")  # it woke up before anyone else had begun
+    assert begin(broker, "a", take(broker, "other")).verdict == "run"
+
+
+def test_of_two_messages_of_one_job_one_runs(broker: redis.Redis) -> None:
+    enqueue(broker, new("a"))
+    broker.lpush("q", new("a").message)
+    one, two = take(broker, "w", 1), take(broker, "w", 2)
+    run = begin(broker, "a", one).run
+    assert begin(broker, "a", two) == Permit("stale")
+    assert report(broker, "a", JobState.SUCCEEDED, run)
+    assert begin(broker, "a", two) == Permit("stale")
+
+
+def test_the_second_message_runs_if_the_first_one_s_worker_has_vanished(broker: redis.Redis) -> None:
+    enqueue(broker, new("a"))
+    broker.lpush("q", new("a").message)
+    begin(broker, "a", take(broker, "gone"))
+    two = take(broker, "w")
+    vanish(broker, "gone")
+    assert begin(broker, "a", two).verdict == "run"
+
+
+def test_a_task_that_is_acknowledged_before_it_runs_holds_nothing_and_may_begin(broker: redis.Redis) -> None:
+    assert begin(broker, "a", "").verdict == "run"
+
+
+def test_a_retry_is_published_and_recorded_in_one_step(broker: redis.Redis) -> None:
+    enqueue(broker, new("a"))
+    receipt = take(broker, "w")
+    run = begin(broker, "a", receipt).run
+    due = now_ms() + 60_000
+    assert retry(broker, "a", run, due=due) == "published"
+    seen = record(broker, "a")
+    assert (seen.state, seen.error) == (JobState.RETRYING, ERROR)
+    assert seen.delay_until == datetime.fromtimestamp(due / 1000, UTC)
+    assert broker.zcard(keys.delayed("q")) == 1
+
+
+def test_a_worker_that_vanishes_after_publishing_a_retry_leaves_one_attempt_and_not_two(broker: redis.Redis) -> None:
+    enqueue(broker, new("a"))
+    run = begin(broker, "a", take(broker, "gone")).run
+    assert retry(broker, "a", run) == "published"
+    assert retry(broker, "a", run) == "repeated"  # the first reply was lost
+    vanish(broker, "gone")  # which had not acknowledged the message of the first attempt
+    assert broker.llen("q") == 2
+    assert begin(broker, "a", take(broker, "w", 1), attempt=1) == Permit("stale")
+    assert begin(broker, "a", take(broker, "w", 2), attempt=2).verdict == "run"
+
+
+def test_a_retry_that_is_due_counts_although_its_predecessor_is_delivered_again(broker: redis.Redis) -> None:
+    enqueue(broker, new("a"))
+    run = begin(broker, "a", take(broker, "gone")).run
+    retry(broker, "a", run, due=now_ms() - 1)
+    second = take(broker, "w", 1)  # it was due, so the job is queued again
+    assert record(broker, "a").state is JobState.QUEUED
+    vanish(broker, "gone")
+    assert begin(broker, "a", take(broker, "w", 2), attempt=1) == Permit("stale")
+    assert begin(broker, "a", second, attempt=2).verdict == "run"
+
+
+def test_a_job_that_is_cancelled_while_it_fails_is_not_delayed_first(broker: redis.Redis) -> None:
+    enqueue(broker, new("a"))
+    receipt = take(broker, "w")
+    run = begin(broker, "a", receipt).run
+    assert cancel(broker, "a") == "requested"
+    assert retry(broker, "a", run, due=now_ms() + 60_000) == "published"
+    assert broker.llen("q") == 1
+    assert begin(broker, "a", take(broker, "w", 2), attempt=2) == Permit("cancelled")
+    assert record(broker, "a").state is JobState.CANCELLED
+
+
+def test_nothing_is_published_for_a_job_that_has_ended(broker: redis.Redis) -> None:
+    enqueue(broker, new("a"))
+    run = begin(broker, "a", take(broker, "w")).run
+    report(broker, "a", JobState.SUCCEEDED, run)
+    assert retry(broker, "a", run) == "succeeded"
+    assert broker.llen("q") == 0
+
+
+@pytest.mark.parametrize("end", [JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED])
+def test_an_end_is_final_for_workers(broker: redis.Redis, end: JobState) -> None:
+    enqueue(broker, new("a"))
+    run = begin(broker, "a", take(broker, "w")).run
+    assert report(broker, "a", end, run)
+    for state in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.RETRYING, JobState.RUNNING):
+        assert not report(broker, "a", state, run)
+        assert not report(broker, "a", state, None)
+    assert record(broker, "a").state is end
+
+
+def test_the_report_of_a_run_that_was_cancelled_and_retried_by_hand_is_refused(broker: redis.Redis) -> None:
+    enqueue(broker, new("a"))
+    run = begin(broker, "a", take(broker, "w", 1)).run
+    cancel(broker, "a")
+    assert report(broker, "a", JobState.CANCELLED, None)  # by Celery's revoke, say, while the job still runs
+    assert run_blocking(broker, jobs.requeue(new("a"))) == "queued"
+    assert not report(broker, "a", JobState.SUCCEEDED, run)
+    assert record(broker, "a").state is JobState.QUEUED
+    again = begin(broker, "a", take(broker, "v"))  # the run of before is told to stop by the worker that has it
+    assert again.verdict == "run"
+    assert not report(broker, "a", JobState.SUCCEEDED, run)
+    assert report(broker, "a", JobState.SUCCEEDED, again.run)
+
+
+def test_a_job_cancelled_in_its_queue_does_not_begin(broker: redis.Redis) -> None:
+    enqueue(broker, new("a"))
+    assert cancel(broker, "a") == "cancelled"
+    assert begin(broker, "a", take(broker, "w")) == Permit("cancelled")
+
+
+def test_a_cancelled_job_whose_worker_vanishes_ends_with_the_next_delivery(broker: redis.Redis) -> None:
+    enqueue(broker, new("a"))
+    begin(broker, "a", take(broker, "gone"))
+    assert cancel(broker, "a") == "requested"
+    vanish(broker, "gone")
+    assert begin(broker, "a", take(broker, "w")) == Permit("cancelled")
+    assert record(broker, "a").state is JobState.CANCELLED
+
+
+def test_a_job_that_takes_worker_after_worker_along_is_given_up_with_its_cause(broker: redis.Redis) -> None:
+    enqueue(broker, new("a"))
+    for number in range(jobs.LOST_RUNS):
+        assert begin(broker, "a", take(broker, f"w{number}")).verdict == "run"
+        vanish(broker, f"w{number}")
+    assert begin(broker, "a", take(broker, "w")) == Permit("dead")
+    seen = record(broker, "a")
+    assert seen.state is JobState.DEAD
+    assert seen.error == Failure("WorkerLost", "its worker vanished 5 times while it ran the job")
+    assert json.loads(broker.get(keys.result("a")) or b"")["status"] == "FAILURE"
+    assert run_blocking(broker, jobs.requeue(new("a"))) == "queued"
+    assert begin(broker, "a", take(broker, "w", 2)).verdict == "run"  # counted anew
+
+
+def test_attempts_that_end_in_order_do_not_count_as_lost(broker: redis.Redis) -> None:
+    enqueue(broker, new("a"))
+    for attempt in range(1, 3 * jobs.LOST_RUNS):
+        permit = begin(broker, "a", take(broker, "w", attempt), attempt=attempt)
+        assert permit.verdict == "run"
+        assert retry(broker, "a", permit.run, attempt=attempt) == "published"
+
+
+class Family:
+    """A parent that has fanned out."""
+
+    def __init__(self, broker: redis.Redis, children: int = 3) -> None:
+        self.broker = broker
+        enqueue(broker, new("parent"))
+        self.receipt = take(broker, "w", 0)
+        self.run = begin(broker, "parent", self.receipt).run
+        self.children = [new(f"child-{n}", parent_id="parent") for n in range(children)]
+        assert self.fan_out() == "accepted"
+
+    def fan_out(self, run: int | None = None) -> str:
+        resume = json.dumps({"resume": True}).encode()
+        fan_out = FanOut("parent", self.run if run is None else run, "q", resume)
+        return run_blocking(self.broker, jobs.enqueue(self.children, fan_out=fan_out)).outcome
+
+    def end(self, number: int, state: JobState = JobState.SUCCEEDED) -> bool:
+        run = begin(self.broker, f"child-{number}", "", parent="parent").run
+        return report(self.broker, f"child-{number}", state, run, parent="parent")
+
+    def resumed(self) -> int:
+        """How many messages that run the parent again are in the queue."""
+        return sum(b"resume" in message for message in self.broker.lrange("q", 0, -1))
+
+
+def test_the_parent_is_resumed_once_by_the_last_child(broker: redis.Redis) -> None:
+    family = Family(broker)
+    for number, resumed in ((2, 0), (0, 0), (1, 1)):
+        assert family.end(number)
+        assert family.resumed() == resumed
+    assert not report(broker, "child-1", JobState.FAILED, None, parent="parent")
+    assert family.resumed() == 1
+    assert record(broker, "parent").children == {"total": 3, "open": 0, "succeeded": 3, "failed": 0, "cancelled": 0}
+
+
+def test_a_parent_delivered_again_while_it_waits_does_not_run(broker: redis.Redis) -> None:
+    family = Family(broker)
+    vanish(broker, "w")  # it had fanned out, and not acknowledged
+    assert begin(broker, "parent", "") == Permit("stale")
+    assert family.fan_out() == "accepted"  # the same step, sent again: the children are there
+    assert record(broker, "parent").children == {"total": 3, "open": 3, "succeeded": 0, "failed": 0, "cancelled": 0}
+    assert broker.llen("q") == 4  # the three children, and the parent's own message
+
+
+def test_a_parent_delivered_again_when_its_children_have_ended_runs_once(broker: redis.Redis) -> None:
+    family = Family(broker, children=1)
+    child = take(broker, "w", 1)
+    run = begin(broker, "child-0", child, parent="parent").run
+    vanish(broker, "w")  # both messages are back, unacknowledged
+    assert report(broker, "child-0", JobState.SUCCEEDED, run, parent="parent")
+    assert broker.llen("q") == 3  # parent, child, and the message that resumes the parent
+    receipts = [take(broker, "v", number) for number in range(3)]
+    first = begin(broker, "parent", receipts[0])
+    assert (first.verdict, first.children is not None) == ("run", True)
+    assert begin(broker, "parent", receipts[2]) == Permit("stale")
+    assert report(broker, "parent", JobState.SUCCEEDED, first.run)
+    assert begin(broker, "parent", receipts[2]) == Permit("stale")
+    assert family.run != first.run
+
+
+def test_a_superseded_run_of_the_parent_cannot_fan_out(broker: redis.Redis) -> None:
+    enqueue(broker, new("parent"))
+    run = begin(broker, "parent", take(broker, "frozen")).run
+    vanish(broker, "frozen")
+    begin(broker, "parent", take(broker, "w"))
+    fan_out = FanOut("parent", run, "q", b"resume")
+    children = [new("child", parent_id="parent")]
+    assert run_blocking(broker, jobs.enqueue(children, fan_out=fan_out)).outcome == "refused"
+    assert broker.exists(keys.record("child")) == 0
+
+
+def test_a_cancelled_parent_takes_its_children_along(broker: redis.Redis) -> None:
+    family = Family(broker)
+    assert cancel(broker, "parent") == "cancelled"  # no worker runs it: it waits
+    assert begin(broker, "child-0", "", parent="parent") == Permit("cancelled")
+    assert family.resumed() == 0
+
+
+@pytest.mark.parametrize(
+    ("state", "counted"),
+    [(JobState.FAILED, "failed"), (JobState.CANCELLED, "cancelled"), (JobState.DEAD, "failed")],
+)
+def test_a_child_counts_in_whatever_state_it_ends(broker: redis.Redis, state: JobState, counted: str) -> None:
+    family = Family(broker, children=1)
+    assert family.end(0, state)
+    children = record(broker, "parent").children
+    assert children is not None
+    assert children[counted] == 1
+    assert family.resumed() == 1
+
+
+def test_a_child_that_is_run_again_by_hand_is_not_counted_again(broker: redis.Redis) -> None:
+    family = Family(broker)
+    family.end(0, JobState.FAILED)
+    run_blocking(broker, jobs.requeue(family.children[0]))
+    family.end(0)
+    children = record(broker, "parent").children
+    assert children is not None
+    assert children["open"] == 2
+
+
+def test_progress_is_taken_from_running_jobs_only(broker: redis.Redis) -> None:
+    enqueue(broker, new("a"))
+    assert not run_blocking(broker, jobs.progress("a", Progress(1)))
+    run = begin(broker, "a", "").run
+    assert run_blocking(broker, jobs.progress("a", Progress(1, 2, "halfway")))
+    report(broker, "a", JobState.SUCCEEDED, run)
+    assert not run_blocking(broker, jobs.progress("a", Progress(2)))
+    assert record(broker, "a").progress == Progress(1, 2, "halfway")
+
+
+def test_all_that_is_kept_of_a_job_has_its_time_and_after_the_end_the_retention(broker: redis.Redis) -> None:
+    delay = timedelta(days=60)
+    enqueue(broker, new("a"), new("late", delay_until=datetime.now(UTC) + delay))
+    assert broker.pttl(keys.record("late")) > delay.total_seconds() * 1000
+    run = begin(broker, "a", take(broker, "w")).run
+    report(broker, "a", JobState.SUCCEEDED, run)
+    for key in (keys.record("a"), keys.events("a"), keys.result("a")):
+        assert 0 < broker.pttl(key) <= RETENTION
+    assert broker.pttl(keys.JOB_INDEX) > 0
