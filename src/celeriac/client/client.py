@@ -26,7 +26,7 @@ from celeriac.core.records import JobEvent, JobRecord, Progress
 from celeriac.core.spec import Call, JobSpec
 from celeriac.core.states import JobState
 from celeriac.store import jobs as store
-from celeriac.store import keys, reader
+from celeriac.store import keys, payloads, reader, results
 from celeriac.store.connection import deadline
 from celeriac.store.listener import Callback
 from celeriac.store.script import ScriptCall, run
@@ -208,7 +208,13 @@ class JobClient:
             WrongState: it has ended already (cancelling a cancelled job is no error).
         """
         record = await self.get(job_id)
-        reply = await self._run(store.cancel(job_id, record.parent_id, retention_ms=self._retention_ms))
+        outcome, connections = payloads.cancelled_outcome(job_id), self._connections.current()
+        stored_with_it = outcome if connections.share_a_server else b""
+        call = store.cancel(job_id, record.parent_id, outcome=stored_with_it, retention_ms=self._retention_ms)
+        reply = await self._run(call)
+        if reply == "cancelled" and not connections.share_a_server:
+            async with deadline(self._timeout):
+                await results.put_outcome(connections.results, job_id, outcome, self._retention_ms)
         if reply == "unknown":
             raise UnknownJob(job_id)
         if reply not in ("requested", "cancelled"):
@@ -229,6 +235,10 @@ class JobClient:
             raise UnknownTask(record.task)
         call = Call[Any](spec, spec.encode((), record.arguments))
         job = self._new_job(call, EnqueueOptions(queue=record.queue or None, job_id=job_id))
+        connections = self._connections.current()
+        if record.state.finished and record.state is not JobState.SUCCEEDED and not connections.share_a_server:
+            async with deadline(self._timeout):
+                await results.drop_outcome(connections.results, job_id)
         reply = await self._run(store.requeue(job))
         if reply == "unknown":
             raise UnknownJob(job_id)
@@ -267,7 +277,7 @@ class JobClient:
         if record.state is not JobState.SUCCEEDED:
             raise WrongState(f"job {record.id} is {record.state}; it has no result yet")
         async with deadline(self._timeout):
-            outcome = await reader.get_outcome(self._connections.current().results, record.id)
+            outcome = await results.get_outcome(self._connections.current().results, record.id)
         if outcome is None:
             raise UnknownJob(record.id)
         return outcome["result"]

@@ -19,10 +19,15 @@ class Connections:
     results: Client
     listener: Listener
 
+    @property
+    def share_a_server(self) -> bool:
+        """Whether results are kept on the broker, where they are stored together with records."""
+        return self.results is self.broker
+
     async def aclose(self) -> None:
         await self.listener.aclose()
         await self.broker.aclose()
-        if self.results is not self.broker:
+        if not self.share_a_server:
             await self.results.aclose()
 
 

@@ -15,6 +15,7 @@ from celeriac.core.spec import JobSpec
 from celeriac.engine.publication import stored_by
 from celeriac.engine.tracebacks import format_error
 from celeriac.store import jobs as store
+from celeriac.store import payloads
 from celeriac.store.script import ScriptCall
 
 if TYPE_CHECKING:
@@ -42,20 +43,25 @@ class Task(CeleryTask):  # pyright: ignore[reportMissingTypeArgument]
         request = self.request
         if request.called_directly or request.is_eager:
             return
+        worker = request.hostname or ""
+        outcomes = payloads.outcomes_of_beginning(task_id, worker, store.LOST.message)
         call = store.begin(
             task_id,
             task=str(self.name),
             queue=(request.delivery_info or {}).get("routing_key") or "",
             parent_id=request.parent_id,
             attempt=request.retries + 1,
-            worker=request.hostname or "",
+            worker=worker,
             receipt=self._receipt(),
+            outcomes={} if self.app.results_are_separate else outcomes,
             retention_ms=self.app.retention_ms,
         )
         try:
             permit = self.app.records.run(call, patience=PERMIT_PATIENCE)
         except BrokerUnavailable as error:
             raise Reject(str(error), requeue=True) from error
+        if self.app.results_are_separate and permit.verdict in outcomes:
+            self.backend.set(self.backend.get_key_for_task(task_id), outcomes[permit.verdict])
         if permit.verdict == "cancelled":
             self.send_event("task-revoked", terminated=False, signum=None, expired=False)
         if permit.verdict != "run":
@@ -73,7 +79,9 @@ class Task(CeleryTask):  # pyright: ignore[reportMissingTypeArgument]
         shown = format_error(cause) if cause else None
         error = Failure.of(cause, shown) if cause else Failure("Retry", "the task asked to be run again")
         result = self.backend.prepare_exception(cause) if cause else None
-        outcome = self.backend.outcome(request.id, result, celery_states.RETRY, traceback=shown, request=request)
+        outcome = b""  # which Celery stores by itself where results are kept elsewhere
+        if not self.app.results_are_separate:
+            outcome = self.backend.outcome(request.id, result, celery_states.RETRY, traceback=shown, request=request)
 
         def storing(publication: store.Publication) -> ScriptCall[str]:
             request.celeriac_retrying = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,6 +23,7 @@ OPEN_LIFE_MS = 30 * _DAY_MS
 IDEMPOTENCY_LIFE_MS = _DAY_MS
 #: How often the worker that runs a job may vanish before the job is given up: it may well be the cause.
 LOST_RUNS = 5
+LOST = Failure("WorkerLost", f"its worker vanished {LOST_RUNS} times while it ran the job")
 
 _ENQUEUE = Script("enqueue")
 _BEGIN = Script("begin", when_full=True)
@@ -146,10 +147,15 @@ def begin(
     attempt: int,
     worker: str,
     receipt: str,
+    outcomes: Mapping[str, bytes],
     retention_ms: int,
 ) -> ScriptCall[Permit]:
-    """Ask whether a job may run now, and record that it does. `receipt` is empty where no message is held for it."""
-    lost = Failure("WorkerLost", f"its worker vanished {LOST_RUNS} times while it ran the job")
+    """Ask whether a job may run now, and record that it does.
+
+    Args:
+        receipt: under which its message is held; empty where none is.
+        outcomes: what to store for Celery's clients, by verdict; empty where results are kept elsewhere.
+    """
     args: list[str | bytes | int] = [
         now_ms(),
         OPEN_LIFE_MS,
@@ -159,17 +165,17 @@ def begin(
         job_id,
         parent_id or "",
         payloads.state_event(JobState.RUNNING, attempt=attempt),
-        payloads.running_outcome(job_id, worker),
+        outcomes.get("run", b""),
         payloads.state_event(JobState.CANCELLED),
-        payloads.cancelled_outcome(job_id),
+        outcomes.get("cancelled", b""),
         task,
         queue,
         receipt,
         keys.held(""),
         LOST_RUNS,
-        payloads.failure(lost),
-        payloads.state_event(JobState.DEAD, error=lost),
-        payloads.lost_outcome(job_id, lost.message),
+        payloads.failure(LOST),
+        payloads.state_event(JobState.DEAD, error=LOST),
+        outcomes.get("dead", b""),
     ]
     return ScriptCall(_BEGIN, [*_job_keys(job_id, parent_id), keys.JOB_INDEX], args, _parse_permit)
 
@@ -213,15 +219,18 @@ def transition(
     return ScriptCall(_TRANSITION, script_keys, args, lambda reply: reply[0] == b"moved")
 
 
-def cancel(job_id: str, parent_id: str | None, *, retention_ms: int) -> ScriptCall[str]:
-    """Cancel a job; replies `unknown`, `cancelled`, `requested`, or the state of a job that has ended."""
+def cancel(job_id: str, parent_id: str | None, *, outcome: bytes, retention_ms: int) -> ScriptCall[str]:
+    """Cancel a job; replies `unknown`, `cancelled`, `requested`, or the state of a job that has ended.
+
+    `outcome` is stored for Celery's clients; empty where results are kept elsewhere.
+    """
     args: list[str | bytes | int] = [
         now_ms(),
         retention_ms,
         job_id,
         parent_id or "",
         payloads.state_event(JobState.CANCELLED),
-        payloads.cancelled_outcome(job_id),
+        outcome,
         payloads.state_event(JobState.RUNNING, cancel_requested=True),
         keys.CANCEL_CHANNEL,
         _joined(FINISHED),

@@ -24,19 +24,22 @@ def failure(error: Failure) -> bytes:
     return orjson.dumps({"type": error.type, "message": error.message, "traceback": error.traceback})
 
 
-def running_outcome(job_id: str, worker: str) -> bytes:
-    """What `AsyncResult` shows of a job that runs."""
-    return _outcome(job_id, JobState.RUNNING, {"hostname": worker})
+def outcomes_of_beginning(job_id: str, worker: str, lost: str) -> dict[str, bytes]:
+    """What Celery's clients see of a job that a worker was about to run, by the broker's verdict.
+
+    That it runs; or `TaskRevokedError`; or `WorkerLostError` with the message `lost`.
+    """
+    error = _celery_error("WorkerLostError", lost, "billiard.exceptions")
+    return {
+        "run": _outcome(job_id, JobState.RUNNING, {"hostname": worker}),
+        "cancelled": cancelled_outcome(job_id),
+        "dead": _outcome(job_id, JobState.DEAD, error),
+    }
 
 
 def cancelled_outcome(job_id: str) -> bytes:
     """What makes `AsyncResult.get()` raise `TaskRevokedError`."""
     return _outcome(job_id, JobState.CANCELLED, _celery_error("TaskRevokedError", "cancelled", "celery.exceptions"))
-
-
-def lost_outcome(job_id: str, message: str) -> bytes:
-    """What makes `AsyncResult.get()` raise `WorkerLostError`."""
-    return _outcome(job_id, JobState.DEAD, _celery_error("WorkerLostError", message, "billiard.exceptions"))
 
 
 def _outcome(job_id: str, state: JobState, result: Any) -> bytes:

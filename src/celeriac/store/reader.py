@@ -1,4 +1,4 @@
-"""Reading jobs back: records, listings, outcomes and events."""
+"""Reading jobs back: records, listings and events."""
 
 from __future__ import annotations
 
@@ -60,12 +60,6 @@ async def get_record(client: Redis, job_id: str) -> JobRecord | None:
     """The job's record, or None if the id is unknown."""
     fields = await _commands(client).hgetall(keys.record(job_id))
     return parse_record(job_id, fields) if b"state" in fields else None
-
-
-async def get_outcome(client: Redis, job_id: str) -> dict[str, Any] | None:
-    """The outcome in Celery's format (`status`, `result`, ...), or None if none is stored."""
-    raw = await _commands(client).get(keys.result(job_id))
-    return orjson.loads(raw) if raw else None
 
 
 async def list_records(

@@ -16,10 +16,11 @@ from celeriac import BrokerUnavailable, JobState
 from tests.conftest import LEASE, StartWorker
 from tests.integration.engine.conftest import Broker
 from tests.support.contract_jobs import ContractJobs
+from tests.support.slow import quick_first
 from tests.support.waiting import eventually
-from tests.support.workers import POOLS
 
-EVERY_POOL = pytest.mark.parametrize("pool", POOLS)
+#: One quick pool; the others, whose mechanism is the same, with `--slow`.
+EVERY_POOL = pytest.mark.parametrize("pool", quick_first(["prefork", "solo", "threads"]))
 
 
 async def starts(jobs: ContractJobs, job_id: str, times: int = 1) -> None:
@@ -177,7 +178,7 @@ async def test_after_a_restart_the_next_call_is_served(jobs_on_own_broker: Contr
     await asyncio.gather(*(jobs.add.options(delay=600).enqueue(i) for i in range(20)))
 
 
-@pytest.mark.parametrize("how", ["dead", "frozen"])
+@pytest.mark.parametrize("how", quick_first(["dead", "frozen"]))
 async def test_delay_against_an_absent_broker_fails_instead_of_hanging(
     jobs_on_own_broker: ContractJobs, own_broker: Broker, how: str
 ) -> None:

@@ -14,12 +14,14 @@ from celeriac import JobState
 from tests.conftest import LEASE, StartWorker
 from tests.support.contract_jobs import ContractJobs
 from tests.support.processes import is_alive
+from tests.support.slow import quick_first
 from tests.support.waiting import eventually
-from tests.support.workers import POOLS, Worker
+from tests.support.workers import Worker
 
 pytestmark = pytest.mark.usefixtures("no_key_leaks")
 KINDS = pytest.mark.parametrize("kind", ["async", "def"])
-EVERY_POOL = pytest.mark.parametrize("pool", POOLS)
+#: One quick pool; the others, whose mechanism is the same, with `--slow`.
+EVERY_POOL = pytest.mark.parametrize("pool", quick_first(["prefork", "solo", "threads"]))
 
 
 async def starts(jobs: ContractJobs, job_id: str, times: int) -> None:
@@ -78,8 +80,17 @@ async def test_a_worker_on_the_same_machine_takes_over_before_the_lease_runs_out
     assert await handle.result(timeout=10) == gate
 
 
-@EVERY_POOL
-@KINDS
+@pytest.mark.parametrize(
+    ("pool", "kind"),
+    [
+        ("prefork", "async"),
+        ("solo", "def"),  # which blocks all of its worker but the lease's thread
+        *(
+            pytest.param(pool, kind, marks=pytest.mark.slow)
+            for pool, kind in [("prefork", "def"), ("solo", "async"), ("threads", "async"), ("threads", "def")]
+        ),
+    ],
+)
 async def test_a_job_longer_than_several_leases_runs_once(
     jobs: ContractJobs, start: StartWorker, module: str, pool: str, kind: str
 ) -> None:

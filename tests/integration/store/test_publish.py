@@ -25,6 +25,7 @@ def test_a_job_that_a_worker_began_before_it_was_recorded_has_its_arguments_too(
         attempt=1,
         worker="w",
         receipt="",
+        outcomes={},
         retention_ms=60_000,
     )
     assert run_blocking(broker, begin).verdict == "run"

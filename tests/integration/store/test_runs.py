@@ -15,6 +15,7 @@ from celeriac.core.states import JobState
 from celeriac.store import deliveries, jobs, keys
 from celeriac.store.deliveries import Source
 from celeriac.store.jobs import FanOut, NewJob, Permit, Publication
+from celeriac.store.payloads import outcomes_of_beginning
 from celeriac.store.script import run_blocking
 
 RETENTION = 60_000
@@ -47,6 +48,7 @@ def begin(broker: redis.Redis, job_id: str, receipt: str, *, attempt: int = 1, p
         attempt=attempt,
         worker="someone",
         receipt=receipt,
+        outcomes=outcomes_of_beginning(job_id, "someone", "lost"),
         retention_ms=RETENTION,
     )
     return run_blocking(broker, call)
@@ -65,7 +67,7 @@ def retry(broker: redis.Redis, job_id: str, run: int | None, *, attempt: int = 1
 
 
 def cancel(broker: redis.Redis, job_id: str, parent: str | None = None) -> str:
-    return run_blocking(broker, jobs.cancel(job_id, parent, retention_ms=RETENTION))
+    return run_blocking(broker, jobs.cancel(job_id, parent, outcome=b"{}", retention_ms=RETENTION))
 
 
 def vanish(broker: redis.Redis, worker: str) -> None:

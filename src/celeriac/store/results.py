@@ -1,0 +1,35 @@
+"""Outcomes of jobs, at Celery's keys and in Celery's format, for clients of the server that keeps results.
+
+Where that is the broker, scripts write outcomes together with records; else they are written here, before what they
+are the outcome of is recorded, or right after.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from redis.asyncio import Redis
+
+from celeriac.store import keys
+
+
+async def get_outcome(client: Redis, job_id: str) -> dict[str, Any] | None:
+    """The outcome in Celery's format (`status`, `result`, ...), or None if none is stored."""
+    raw: bytes | None = await _commands(client).get(keys.result(job_id))
+    return orjson.loads(raw) if raw else None
+
+
+async def put_outcome(client: Redis, job_id: str, outcome: bytes, life_ms: int) -> None:
+    """Store an outcome, and tell those who wait for it."""
+    key = keys.result(job_id)
+    await _commands(client).pipeline().set(key, outcome, px=life_ms).publish(key, outcome).execute()
+
+
+async def drop_outcome(client: Redis, job_id: str) -> None:
+    """Forget an outcome: the job is to be run again."""
+    await _commands(client).delete(keys.result(job_id))
+
+
+def _commands(client: Redis) -> Any:
+    return client  # redis-py's types are unions over every protocol and decoding option
