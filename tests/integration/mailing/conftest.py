@@ -66,7 +66,7 @@ def start_mail_worker(settings: Settings, tmp_path: Path) -> Generator[Callable[
             worker = start_worker(
                 "celeriac.worker:c_app", as_environment(settings), tmp_path / "worker.log", pool="prefork"
             )
-            started.callback(worker.stop)
+            started.callback(worker.kill)  # at once: how it ends is tested elsewhere
             return worker
 
         yield start

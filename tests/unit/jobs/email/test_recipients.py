@@ -154,6 +154,7 @@ def test_random_bytes_are_refused_and_never_crash(seed: int) -> None:
         assert str(caught.value).isprintable()
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_rows_take_seconds_and_little_memory() -> None:
     people = (f"user{n}@mail{n % 500}.example.com,Name {n},Straße {n}\n" for n in range(100_000))
     stream = io.BytesIO(("email,name,street\n" + "".join(people)).encode())
