@@ -48,6 +48,22 @@ async def test_a_published_task_is_known_from_the_start(jobs: ContractJobs) -> N
     assert (await jobs.app.client.get(result.id)).state is JobState.SUCCEEDED
 
 
+async def test_a_task_whose_result_nobody_wants_is_recorded_all_the_same(jobs: ContractJobs) -> None:
+    done, failed = jobs.silent.delay(fail=False), jobs.silent.delay(fail=True)
+    assert (await jobs.app.client.wait(done.id, timeout=10)).state is JobState.SUCCEEDED
+    record = await jobs.app.client.wait(failed.id, timeout=10)
+    assert record.error is not None
+    assert (record.state, record.error.message) == (JobState.FAILED, "silently")
+    assert failed.state == "PENDING"  # as Celery's clients see what has no result
+
+
+async def test_a_task_that_is_acknowledged_before_it_runs(jobs: ContractJobs) -> None:
+    for _ in range(20):
+        key = uuid4().hex
+        assert await jobs.app.client.result(jobs.early.delay(key).id, timeout=10) == key
+        assert jobs.trace.of(key) == ["start"]
+
+
 async def test_async_result_knows_a_job_that_was_enqueued(jobs: ContractJobs) -> None:
     handle = await jobs.add.enqueue(1, 2)
     result = jobs.app.AsyncResult(handle.id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shlex
 import signal
@@ -11,6 +12,7 @@ import sys
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -106,18 +108,32 @@ async def test_the_worker_is_ready_runs_async_and_sync_jobs_and_ends_with_0(tmp_
 
 async def test_beat_runs_and_ends_with_0(tmp_path: Path, start: Start) -> None:
     async with embedded_application(tmp_path):
-        beat = start(f"{BEAT} --schedule {tmp_path / 'schedule'} --loglevel=info")
-        await asyncio.to_thread(beat.wait_for, "beat: Starting...")
+        beat = start(f"{BEAT} --schedule {tmp_path / 'schedule'} --loglevel=debug")
+        await asyncio.to_thread(beat.wait_for, "beat: Waking up")
         assert await asyncio.to_thread(beat.terminate) == 0, beat.printed
 
 
-async def test_flower_listens_on_this_machine_only_and_wants_the_password(tmp_path: Path, start: Start) -> None:
+async def test_flower_wants_the_password_and_shows_what_has_run(tmp_path: Path, start: Start) -> None:
     port = free_port()
-    async with embedded_application(tmp_path):
+    address, ada = f"http://127.0.0.1:{port}", "Basic YWRhOmxvdmVsYWNl"
+    async with embedded_application(tmp_path) as app:
         flower = start(f"{FLOWER} --port={port}", CELERIAC_FLOWER_AUTH="ada:lovelace")
-        await asyncio.to_thread(flower.wait_for, f"http://127.0.0.1:{port}")
-        page = await asyncio.to_thread(read_page, f"http://127.0.0.1:{port}/api/workers", "Basic YWRhOmxvdmVsYWNl")
-        assert page == "{}"
+        await asyncio.to_thread(flower.wait_for, address)  # it listens on this machine only
+        worker = start(WORKER)
+        await asyncio.to_thread(worker.wait_for, "ready.")
+        assert await asyncio.to_thread(read_page, f"{address}/healthcheck", "") == "OK"
+        with pytest.raises(HTTPError, match="401"):
+            await asyncio.to_thread(read_page, f"{address}/api/tasks", "Basic YWRhOndyb25n")
+        done = await asyncio.to_thread(lambda: app.send_task("celeriac.echo", kwargs={"value": 1}).id)
+        failed = await asyncio.to_thread(lambda: app.send_task("celeriac.echo", kwargs={"fail": "no"}).id)
+
+        def states() -> dict[str, str]:
+            tasks = json.loads(read_page(f"{address}/api/tasks", ada))
+            return {job_id: task["state"] for job_id, task in tasks.items()}
+
+        expected = {done: "SUCCESS", failed: "FAILURE"}
+        await asyncio.to_thread(lambda: wait_until(lambda: states() == expected, "Flower shows both", within=30))
+        assert await asyncio.to_thread(worker.terminate) == 0, worker.printed
         await asyncio.to_thread(flower.terminate)
 
 

@@ -272,6 +272,19 @@ class ContractJobs:
         def fail_plainly(message: str) -> None:
             raise OrderRejected(message)
 
+        @app.task(name="plain.silent", shared=False, ignore_result=True)
+        def silent(fail: bool) -> int:
+            if fail:
+                raise OrderRejected("silently")
+            return 42
+
+        @app.task(name="plain.early", shared=False, acks_late=False)
+        def early(key: str) -> str:
+            self.trace.add(key, "start")
+            return key
+
+        self.silent, self.early = silent, early
+
         @app.task(name="plain.flaky", shared=False, bind=True, max_retries=3)
         def flaky_plainly(task: Any, failures: int) -> int:
             if task.request.retries < failures:

@@ -19,7 +19,7 @@ class Attempt:
     Attributes:
         job_id: the job.
         number: which attempt it is, from 1.
-        run: the run of the job that it is, to be told from later ones; None outside a worker.
+        run: the run of the job that it is, to be told from later ones; None if no worker runs it.
         parent_id: the job that fanned out to this one.
         root_id: the first job of the tree.
         queue: where its message came from.
@@ -36,13 +36,18 @@ class Attempt:
     canvas: Canvas
     cancelled: bool = field(default=False, init=False)
 
+    @property
+    def in_worker(self) -> bool:
+        """Whether a worker runs it; else its task was called directly, or eagerly, and nothing is recorded."""
+        return self.run is not None
+
     @classmethod
     def of(cls, request: Any) -> Attempt:
         """The attempt of the request that Celery is executing."""
         job_id = request.id or ""
         return cls(
             job_id=job_id,
-            number=request.retries + 1,
+            number=(request.retries or 0) + 1,
             run=getattr(request, "celeriac_run", None),
             parent_id=request.parent_id,
             root_id=request.root_id or job_id,

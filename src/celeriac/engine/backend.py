@@ -66,8 +66,31 @@ class ResultBackend(RedisBackend):
     ) -> None:
         """Record success, also of a task whose result nobody wants."""
         if not store_result or getattr(request, "ignore_result", False):
-            self._record(task_id, state, request)
+            self._record_alone(task_id, state, request)
         super().mark_as_done(task_id, result, request=request, store_result=store_result, state=state)
+
+    def mark_as_failure(
+        self,
+        task_id: str,
+        exc: BaseException,
+        traceback: str | None = None,
+        request: Any = None,
+        store_result: bool = True,
+        call_errbacks: bool = True,
+        state: str = "FAILURE",
+    ) -> None:
+        """Record failure, also of a task whose result nobody wants."""
+        if not store_result:
+            self._record_alone(task_id, state, request, _failure(exc, traceback))
+        super().mark_as_failure(task_id, exc, traceback, request, store_result, call_errbacks, state)
+
+    def mark_as_revoked(
+        self, task_id: str, reason: str = "", request: Any = None, store_result: bool = True, state: str = "REVOKED"
+    ) -> None:
+        """Record a cancellation, also of a task whose result nobody wants."""
+        if not store_result:
+            self._record_alone(task_id, state, request)
+        super().mark_as_revoked(task_id, reason, request, store_result, state)
 
     def on_chord_part_return(self, request: Any, state: str, result: Any, *args: Any, **kwargs: Any) -> Any:
         """Count the task in its chord, unless another run of it counts."""
@@ -95,9 +118,7 @@ class ResultBackend(RedisBackend):
     def store_result(
         self, task_id: str, result: Any, state: str, traceback: str | None = None, request: Any = None, **kwargs: Any
     ) -> Any:
-        error = None
-        if isinstance(result, BaseException):
-            error = Failure.of(result, format_error(result) if result.__traceback__ else traceback)
+        error = _failure(result, traceback) if isinstance(result, BaseException) else None
         return super().store_result(task_id, result, state, traceback, request=request, error=error, **kwargs)
 
     def outcome(
@@ -128,6 +149,11 @@ class ResultBackend(RedisBackend):
             self._record(task_id, state, request, outcome=outcome, error=error)
         return result
 
+    def _record_alone(self, task_id: str, state: str, request: Any, error: Failure | None = None) -> None:
+        """Record the end of a task whose result is not stored; one that runs eagerly has no record."""
+        if not getattr(request, "is_eager", False):
+            self._record(task_id, state, request, error=error)
+
     def _record(
         self, task_id: str, state: str, request: Any, *, outcome: bytes = b"", error: Failure | None = None
     ) -> None:
@@ -149,3 +175,7 @@ class ResultBackend(RedisBackend):
         moved = app.records.run(call, patience=OUTCOME_PATIENCE)
         if request is not None:
             request.celeriac_refused = not moved
+
+
+def _failure(error: BaseException, traceback: str | None) -> Failure:
+    return Failure.of(error, format_error(error) if error.__traceback__ else traceback)

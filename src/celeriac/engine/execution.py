@@ -13,6 +13,7 @@ from celeriac.client.client import JobClient
 from celeriac.core.context import JobContext, JobSuspended
 from celeriac.core.envelope import Delivery, EnvelopeWriter
 from celeriac.core.errors import JobInterrupted
+from celeriac.core.records import Progress
 from celeriac.core.spec import Call, JobSpec
 from celeriac.engine.attempts import ActiveAttempts, Attempt
 from celeriac.engine.cancellation import CancellationWatch
@@ -66,7 +67,8 @@ class Executor:
     def _run(self, task: JobTask, attempt: Attempt, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         arguments = task.spec.validate(args, kwargs)
         context = self._context(task, attempt, task.spec.encode_validated(arguments))
-        self._cancellations.ensure_started()
+        if attempt.in_worker:
+            self._cancellations.ensure_started()
         run = self._start(task.spec, arguments, context)
         try:
             with self._attempts.going_on(attempt, run):
@@ -91,6 +93,8 @@ class Executor:
         )
 
         async def spawn(calls: list[Call[Any]]) -> None:
+            if not attempt.in_worker:
+                raise RuntimeError(f"job {task.spec.name!r} fans out, which it can in a worker only")
             message = self._envelopes.write(task.spec.name, attempt.job_id, arguments, resume)
             parent = FanOut(attempt.job_id, attempt.run or 0, resume.queue, message)
             if not await self._client.fan_out(parent, calls, root_id=attempt.root_id):
@@ -103,7 +107,7 @@ class Executor:
             attempts=task.spec.options.retry.attempts,
             parent_id=attempt.parent_id,
             children=getattr(task.request, "celeriac_children", None),
-            report=self._progress.report,
+            report=self._progress.report if attempt.in_worker else _report_to_nobody,
             spawn=spawn,
             cancel_requested=lambda: attempt.cancelled,
         )
@@ -127,3 +131,7 @@ class Executor:
                     raise Reject(refused.reason, requeue=True) from error
                 log.warning("the broker is absent; the retry of job %s is held", attempt.job_id)
                 time.sleep(_RETRY_PAUSE)
+
+
+def _report_to_nobody(job_id: str, progress: Progress) -> None:
+    """For a task that is called without a worker: there is no record to write to."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery import Task as CeleryTask
 from celery import states as celery_states
+from celery.app.task import get_actual_ignore_result
 from celery.exceptions import Ignore, Reject
 
 from celeriac.core.errors import BrokerUnavailable
@@ -43,25 +44,7 @@ class Task(CeleryTask):  # pyright: ignore[reportMissingTypeArgument]
         request = self.request
         if request.called_directly or request.is_eager:
             return
-        worker = request.hostname or ""
-        outcomes = payloads.outcomes_of_beginning(task_id, worker, store.LOST.message)
-        call = store.begin(
-            task_id,
-            task=str(self.name),
-            queue=(request.delivery_info or {}).get("routing_key") or "",
-            parent_id=request.parent_id,
-            attempt=request.retries + 1,
-            worker=worker,
-            receipt=self._receipt(),
-            outcomes={} if self.app.results_are_separate else outcomes,
-            retention_ms=self.app.retention_ms,
-        )
-        try:
-            permit = self.app.records.run(call, patience=PERMIT_PATIENCE)
-        except BrokerUnavailable as error:
-            raise Reject(str(error), requeue=True) from error
-        if self.app.results_are_separate and permit.verdict in outcomes:
-            self.backend.set(self.backend.get_key_for_task(task_id), outcomes[permit.verdict])
+        permit = self._ask_for_permit(request)
         if permit.verdict == "cancelled":
             self.send_event("task-revoked", terminated=False, signum=None, expired=False)
         if permit.verdict != "run":
@@ -91,6 +74,30 @@ class Task(CeleryTask):  # pyright: ignore[reportMissingTypeArgument]
 
         with stored_by(storing, job_id=request.id):
             return super().retry(*args, exc=exc, **options)
+
+    def _ask_for_permit(self, request: Any) -> store.Permit:
+        worker, separate = request.hostname or "", self.app.results_are_separate
+        outcomes: dict[str, bytes] = {}
+        if not get_actual_ignore_result(self, request):
+            outcomes = payloads.outcomes_of_beginning(request.id, worker, store.LOST.message)
+        call = store.begin(
+            request.id,
+            task=str(self.name),
+            queue=(request.delivery_info or {}).get("routing_key") or "",
+            parent_id=request.parent_id,
+            attempt=request.retries + 1,
+            worker=worker,
+            receipt=self._receipt(),
+            outcomes={} if separate else outcomes,
+            retention_ms=self.app.retention_ms,
+        )
+        try:
+            permit = self.app.records.run(call, patience=PERMIT_PATIENCE)
+        except BrokerUnavailable as error:
+            raise Reject(str(error), requeue=True) from error
+        if separate and permit.verdict in outcomes:
+            self.backend.set(self.backend.get_key_for_task(request.id), outcomes[permit.verdict])
+        return permit
 
     def _receipt(self) -> str:
         """Under which this worker holds the message; empty if it does not, for it is acknowledged before the job."""
