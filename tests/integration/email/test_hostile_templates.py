@@ -11,7 +11,7 @@ from celeriac.core.errors import TemplateInvalid
 from celeriac.core.interrupt import run_with_deadline
 from celeriac.jobs.email.templates import MailTemplates
 
-DEADLINE = 1.0
+DEADLINE = 2.0
 TEN = "[1,2,3,4,5,6,7,8,9,0]"
 
 
