@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from celery.exceptions import Ignore, Reject
 from celeriac.client.client import JobClient
 from celeriac.core.context import JobContext, JobSuspended
 from celeriac.core.envelope import Delivery, EnvelopeWriter
-from celeriac.core.errors import JobInterrupted
+from celeriac.core.errors import BrokerUnavailable, JobInterrupted
 from celeriac.core.records import Progress
 from celeriac.core.spec import Call, JobSpec
 from celeriac.engine.attempts import ActiveAttempts, Attempt
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("celeriac.engine")
 
-#: Seconds for which a retry is held while the broker is absent, before the message itself goes back.
-_RETRY_PATIENCE = 120.0
-_RETRY_PAUSE = 0.5
+#: Seconds for which a retry, or a fan-out, is held while the broker is absent; and between two tries.
+_PATIENCE = 120.0
+_PAUSE = 0.5
 
 
 class Executor:
@@ -97,7 +98,7 @@ class Executor:
                 raise RuntimeError(f"job {task.spec.name!r} fans out, which it can in a worker only")
             message = self._envelopes.write(task.spec.name, attempt.job_id, arguments, resume)
             parent = FanOut(attempt.job_id, attempt.run or 0, resume.queue, message)
-            if not await self._client.fan_out(parent, calls, root_id=attempt.root_id):
+            if not await self._fan_out(parent, calls, attempt.root_id):
                 raise JobInterrupted(f"job {attempt.job_id} was cancelled, or runs elsewhere")
 
         return JobContext(
@@ -112,6 +113,18 @@ class Executor:
             cancel_requested=lambda: attempt.cancelled,
         )
 
+    async def _fan_out(self, parent: FanOut, calls: list[Call[Any]], root_id: str) -> bool:
+        """Have the children accepted; while the broker is absent, try again. That is safe: they are accepted once."""
+        give_up = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                return await self._client.fan_out(parent, calls, root_id=root_id)
+            except BrokerUnavailable:
+                if time.monotonic() >= give_up:
+                    raise
+                log.warning("the broker is absent; the children of job %s are held", parent.parent_id)
+                await asyncio.sleep(_PAUSE)
+
     def _end_cancelled(self, task: JobTask) -> NoReturn:
         task.backend.mark_as_revoked(task.request.id, "cancelled", request=task.request)
         task.send_event("task-revoked", terminated=True, signum=None, expired=False)
@@ -122,7 +135,7 @@ class Executor:
         delay = policy.delay_after(error, attempt.number)
         if delay is None:
             raise error
-        give_up = time.monotonic() + _RETRY_PATIENCE
+        give_up = time.monotonic() + _PATIENCE
         while True:
             try:
                 task.retry(exc=error, countdown=delay, max_retries=policy.attempts)
@@ -130,7 +143,7 @@ class Executor:
                 if time.monotonic() >= give_up:
                     raise Reject(refused.reason, requeue=True) from error
                 log.warning("the broker is absent; the retry of job %s is held", attempt.job_id)
-                time.sleep(_RETRY_PAUSE)
+                time.sleep(_PAUSE)
 
 
 def _report_to_nobody(job_id: str, progress: Progress) -> None:

@@ -243,7 +243,7 @@ def retry(
 ) -> ScriptCall[str]:
     """Publish the next attempt of a job whose `attempt` failed, and record that it is retrying, in one step.
 
-    Replies `published`, or why it was not: `repeated`, `superseded`, or the state of a job that has ended.
+    Replies `published`, or why it was not: see `retry.lua`.
     """
     due = publication.due_ms
     event = payloads.state_event(JobState.RETRYING, error=error, attempt=attempt, delay_until=due)

@@ -309,6 +309,16 @@ def test_a_superseded_run_of_the_parent_cannot_fan_out(broker: redis.Redis) -> N
     assert broker.exists(keys.record("child")) == 0
 
 
+def test_a_parent_that_never_heard_of_its_fan_out_and_fails_is_run_again_after_its_children(
+    broker: redis.Redis,
+) -> None:
+    family = Family(broker, children=1)
+    assert retry(broker, "parent", family.run) == "waiting"
+    assert record(broker, "parent").state is JobState.RUNNING
+    family.end(0)
+    assert family.resumed() == 1
+
+
 def test_a_cancelled_parent_takes_its_children_along(broker: redis.Redis) -> None:
     family = Family(broker)
     assert cancel(broker, "parent") == "cancelled"  # no worker runs it: it waits

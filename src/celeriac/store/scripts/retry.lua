@@ -5,11 +5,14 @@
 -- ARGV[5] message  ARGV[6] when it is due (ms), or ''  ARGV[7] error  ARGV[8] event data  ARGV[9] Celery's outcome
 -- Returns 'published' | 'repeated'    it had been published already
 --       | 'superseded'  another run of the job counts by now
+--       | 'waiting'     it has fanned out without having heard of it, and is run again after its children
 --       | the state of a job that has ended
 
-local state, run, floor, cancel = unpack(redis.call('HMGET', KEYS[1], 'state', 'run', 'floor', 'cancel'))
+local known = redis.call('HMGET', KEYS[1], 'state', 'run', 'floor', 'cancel', 'open')
+local state, run, floor, cancel, open = unpack(known)
 if state == 'succeeded' or state == 'failed' or state == 'dead' or state == 'cancelled' then return state end
 if ARGV[4] ~= '' and run ~= ARGV[4] then return 'superseded' end
+if open and tonumber(open) > 0 then return 'waiting' end
 if floor and tonumber(floor) > tonumber(ARGV[3]) then return 'repeated' end
 
 redis.call('HSET', KEYS[1], 'state', 'retrying', 'updated', ARGV[1], 'floor', ARGV[3] + 1, 'error', ARGV[7])
