@@ -224,7 +224,7 @@ async def test_a_full_server_takes_nothing_in_and_still_lets_jobs_out(
         for handle in handles:
             assert await handle.result(timeout=30) == gate
         client.config_set("maxmemory", 0)
-    assert await (await jobs.add.enqueue(1)).result(timeout=10) == 2
+    assert await (await jobs.add.enqueue(1)).result(timeout=30) == 2
 
 
 async def _answers(jobs: ContractJobs) -> bool:

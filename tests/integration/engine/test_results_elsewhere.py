@@ -78,6 +78,8 @@ async def test_a_job_that_is_run_again_has_no_result_of_before(jobs: ContractJob
     assert jobs.app.AsyncResult(handle.id).state == "REVOKED"
     await jobs.app.client.retry(handle.id)
     assert await asyncio.to_thread(jobs.app.AsyncResult(handle.id).get, timeout=10) == 2
+    # The result is stored first, and the end recorded after it: they are on two servers.
+    assert await handle.result(timeout=10) == 2
     assert (await handle.status()).state is JobState.SUCCEEDED
 
 
