@@ -10,6 +10,7 @@ import pytest
 from celeriac.core.errors import TemplateInvalid
 from celeriac.core.interrupt import run_with_deadline
 from celeriac.jobs.email.templates import MailTemplates
+from tests.support.slow import quick_first
 
 DEADLINE = 2.0
 TEN = "[1,2,3,4,5,6,7,8,9,0]"
@@ -117,7 +118,7 @@ def warm() -> None:
     MailTemplates(subject="s", text="x", html="x").render({})
 
 
-@pytest.mark.parametrize("name", BOMBS)
+@pytest.mark.parametrize("name", quick_first(list(BOMBS), 30))
 def test_it_ends_soon_and_with_an_error(name: str) -> None:
     variables = {"x": "a" * 100, "big": "x" * 10_000, "tags": "<!-->" * 2000}
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
