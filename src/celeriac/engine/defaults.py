@@ -23,18 +23,12 @@ def celery_defaults(settings: Settings) -> dict[str, Any]:
         "task_reject_on_worker_lost": True,
         # Jobs wait in the queue, where any worker can take them, and not behind a long one in a busy worker.
         "worker_prefetch_multiplier": 1,
-        # A message whose worker vanished returns after the lease; `engine.lease` renews it for those still held.
-        "broker_transport_options": {
-            "visibility_timeout": settings.lease,
-            "socket_timeout": _SOCKET_TIMEOUT,
-            "socket_connect_timeout": _SOCKET_TIMEOUT,
-            "socket_keepalive": True,
-            "health_check_interval": 10,
-        },
         "broker_connection_timeout": 2.0,
         # Workers and beat outlast a broker that is away, also at start; publishers fail instead of hanging.
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
+        # A server that refuses commands for a while, a replica that is about to become primary say, comes round again.
+        "broker_channel_error_retry": True,
         "task_publish_retry_policy": {"max_retries": 1, "interval_start": 0.1, "interval_step": 0.1},
         "redis_socket_timeout": _SOCKET_TIMEOUT,
         "redis_socket_connect_timeout": _SOCKET_TIMEOUT,
@@ -57,3 +51,18 @@ def celery_defaults(settings: Settings) -> dict[str, Any]:
         "enable_utc": True,
         "timezone": "UTC",
     }
+
+
+def transport_options(settings: Settings, given: dict[str, Any]) -> dict[str, Any]:
+    """The application's own `broker_transport_options`, with what they leave out, and our lease.
+
+    The lease is no matter of Celery's settings: applications that come from stock Celery have a `visibility_timeout`
+    of hours, which there is the price of long jobs, and here would be the time that a vanished worker goes unnoticed.
+    """
+    defaults = {
+        "socket_timeout": _SOCKET_TIMEOUT,
+        "socket_connect_timeout": _SOCKET_TIMEOUT,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+    }
+    return {**defaults, **given, "visibility_timeout": settings.lease}

@@ -15,6 +15,7 @@ from celeriac.core.records import Failure
 from celeriac.core.spec import JobSpec
 from celeriac.engine.publication import stored_by
 from celeriac.engine.tracebacks import format_error
+from celeriac.engine.transport import is_receipt
 from celeriac.store import jobs as store
 from celeriac.store import payloads
 from celeriac.store.script import ScriptCall
@@ -44,7 +45,10 @@ class Task(CeleryTask):  # pyright: ignore[reportMissingTypeArgument]
         request = self.request
         if request.called_directly or request.is_eager:
             return
-        permit = self._ask_for_permit(request)
+        receipt = str(request.properties["delivery_tag"])
+        if not is_receipt(receipt):
+            return  # a broadcast: each worker runs it, so there is no one job that a record could tell of
+        permit = self._ask_for_permit(request, receipt)
         if permit.verdict == "cancelled":
             self.send_event("task-revoked", terminated=False, signum=None, expired=False)
         if permit.verdict != "run":
@@ -75,7 +79,7 @@ class Task(CeleryTask):  # pyright: ignore[reportMissingTypeArgument]
         with stored_by(storing, job_id=request.id):
             return super().retry(*args, exc=exc, **options)
 
-    def _ask_for_permit(self, request: Any) -> store.Permit:
+    def _ask_for_permit(self, request: Any, receipt: str) -> store.Permit:
         worker, separate = request.hostname or "", self.app.results_are_separate
         outcomes: dict[str, bytes] = {}
         if not get_actual_ignore_result(self, request):
@@ -87,7 +91,7 @@ class Task(CeleryTask):  # pyright: ignore[reportMissingTypeArgument]
             parent_id=request.parent_id,
             attempt=request.retries + 1,
             worker=worker,
-            receipt=self._receipt(),
+            receipt=receipt if self.acks_late else "",  # else it is acknowledged, and held no more
             outcomes={} if separate else outcomes,
             retention_ms=self.app.retention_ms,
         )
@@ -98,13 +102,6 @@ class Task(CeleryTask):  # pyright: ignore[reportMissingTypeArgument]
         if separate and permit.verdict in outcomes:
             self.backend.set(self.backend.get_key_for_task(request.id), outcomes[permit.verdict])
         return permit
-
-    def _receipt(self) -> str:
-        """Under which this worker holds the message; empty if it does not, for it is acknowledged before the job."""
-        if not self.acks_late:
-            return ""
-        receipt = str((self.request.properties or {}).get("delivery_tag", ""))
-        return receipt if "/" in receipt else ""
 
 
 class JobTask(Task):

@@ -14,7 +14,7 @@ import logging
 from datetime import UTC, datetime
 from queue import Empty
 from time import monotonic
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from celery.app import amqp
 from celery.worker import state as worker_state
@@ -24,8 +24,11 @@ from kombu.transport import virtual
 from redis.exceptions import NoScriptError
 
 from celeriac.core.clock import to_ms
+from celeriac.core.errors import ConfigurationError
+from celeriac.engine.defaults import transport_options
 from celeriac.engine.lease import Lease, lease_on
 from celeriac.engine.publication import storing_of
+from celeriac.settings import Settings
 from celeriac.store import keys
 from celeriac.store.connection import BlockingClient
 from celeriac.store.deliveries import Source, Taken, put_later, take
@@ -50,7 +53,7 @@ class QoS(kombu_redis.QoS):
         virtual.QoS.append(self, message, delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
-        if not self.channel.lease.holder.acknowledge(delivery_tag):
+        if is_receipt(delivery_tag) and not self.channel.lease.holder.acknowledge(delivery_tag):
             log.warning("message %s was acknowledged too late: it had been given to another worker", delivery_tag)
         virtual.QoS.ack(self, delivery_tag)
 
@@ -81,6 +84,11 @@ class Channel(kombu_redis.Channel):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if self.global_keyprefix:
+            raise ConfigurationError(
+                "broker_transport_options: global_keyprefix is not supported; give the application a database of its "
+                "own on the same server, as in redis://host:6379/1"
+            )
         server = self.connection.client.as_uri()
         self.lease: Lease = lease_on(server, self._lasting_client, self.visibility_timeout)
         self._unacknowledged: set[str] = set()  # queues whose consumers do not acknowledge
@@ -263,7 +271,16 @@ class Connection(kombu_connection.Connection):
 class AMQP(amqp.AMQP):
     """Where a Celery application gets its connections from."""
 
-    Connection = Connection
+    def Connection(self, *args: Any, **kwargs: Any) -> Connection:  # type: ignore[reportIncompatibleVariableOverride]
+        """A connection as Celery asks for it, with our transport and our lease."""
+        given: dict[str, Any] = kwargs.pop("transport_options", None) or {}
+        settings: Settings = cast(Any, self.app).settings
+        return Connection(*args, transport_options=transport_options(settings, given), **kwargs)
+
+
+def is_receipt(delivery_tag: str) -> bool:
+    """Whether a message is held by a worker; one that is broadcast to all workers is not."""
+    return "/" in delivery_tag
 
 
 def running_receipts() -> set[str]:

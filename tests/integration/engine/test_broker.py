@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from uuid import uuid4
 
 import pytest
@@ -225,6 +225,28 @@ async def test_a_full_server_takes_nothing_in_and_still_lets_jobs_out(
             assert await handle.result(timeout=30) == gate
         client.config_set("maxmemory", 0)
     assert await (await jobs.add.enqueue(1)).result(timeout=30) == 2
+
+
+async def test_a_server_that_is_busy_with_a_script_is_waited_for(
+    jobs_on_own_broker: ContractJobs, own_broker: Broker, start: StartWorker, module: str
+) -> None:
+    jobs = jobs_on_own_broker
+    worker = start(module, pool="threads", url=own_broker.url)
+    with own_broker.client() as client, own_broker.client() as other:
+        client.config_set("busy-reply-threshold", 100)
+        script = asyncio.create_task(asyncio.to_thread(_run_for_ever, client))
+        with pytest.raises(BrokerUnavailable, match="BUSY"):
+            await eventually(jobs.app.client.ping)
+        worker.wait_for_log("BUSY|busy|Busy")
+        other.script_kill()
+        await script
+    assert await (await jobs.add.enqueue(1)).result(timeout=20) == 2
+    assert worker.process.poll() is None
+
+
+def _run_for_ever(client: redis.Redis) -> None:
+    with suppress(redis.ResponseError):  # killed
+        client.eval("while true do end", 0)
 
 
 async def _answers(jobs: ContractJobs) -> bool:

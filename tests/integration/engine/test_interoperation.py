@@ -10,9 +10,11 @@ from uuid import uuid4
 import pytest
 import redis
 from celery import Celery
+from kombu import Exchange
 
-from celeriac import JobState, UnknownJob
-from tests.conftest import StartWorker
+from celeriac import Celeriac, ConfigurationError, JobState, Settings, UnknownJob
+from tests.conftest import LEASE, StartWorker
+from tests.support import broadcast_jobs
 from tests.support.contract_jobs import ContractJobs
 from tests.support.waiting import eventually
 
@@ -152,3 +154,34 @@ async def test_purging_a_queue_also_drops_what_is_delayed(jobs: ContractJobs, br
     await jobs.add.options(delay=60).enqueue_many([{"a": 1}] * 2)
     assert jobs.app.control.purge() == 5
     assert broker.keys("celeriac:delayed:*") == []
+
+
+async def test_a_broadcast_is_run_by_every_worker(start: StartWorker, settings: Settings) -> None:
+    jobs = broadcast_jobs.create(settings)
+    workers = [start("tests.support.broadcast_jobs", pool=pool) for pool in ("threads", "solo")]
+    key = uuid4().hex
+    everyone = Exchange("everyone", type="fanout")
+    jobs.app.tasks["reload"].apply_async((key,), exchange=everyone, routing_key="celery", declare=[everyone])
+    await eventually(lambda: jobs.trace.of(key) == ["reloaded"] * 2)
+    assert await (await jobs.add.enqueue(1)).result(timeout=10) == 2
+    assert not any("too late" in worker.log for worker in workers)
+    await jobs.app.client.aclose()
+    jobs.app.close()
+
+
+@pytest.mark.parametrize("given", [{}, {"visibility_timeout": 43_200, "queue_order_strategy": "sorted"}])
+async def test_the_lease_is_ours_whatever_a_stock_application_says_of_visibility(
+    app: Celeriac, given: dict[str, object]
+) -> None:
+    app.conf.broker_transport_options = given
+    with app.connection_for_read() as connection:
+        channel = connection.default_channel
+        assert channel.lease.holder.lease_ms == LEASE * 1000
+        assert channel.socket_timeout is not None
+        assert channel.queue_order_strategy == given.get("queue_order_strategy", "round_robin")
+
+
+async def test_a_prefix_of_keys_is_refused_before_jobs_go_where_no_worker_looks(app: Celeriac) -> None:
+    app.conf.broker_transport_options = {"global_keyprefix": "shop:"}
+    with app.connection_for_read() as connection, pytest.raises(ConfigurationError, match="global_keyprefix"):
+        connection.default_channel  # noqa: B018

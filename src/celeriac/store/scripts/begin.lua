@@ -62,7 +62,8 @@ if not state then -- enqueued by a producer that keeps no records
 end
 local run = redis.call('HINCRBY', KEYS[1], 'run', 1)
 redis.call('HSET', KEYS[1], 'state', 'running', 'updated', ARGV[1], 'attempt', attempt, 'floor', attempt,
-  'worker', ARGV[5], 'receipt', ARGV[14])
+  'worker', ARGV[5])
+if ARGV[14] ~= '' then redis.call('HSET', KEYS[1], 'receipt', ARGV[14]) end
 redis.call('HSETNX', KEYS[1], 'started', ARGV[1])
 redis.call('HDEL', KEYS[1], 'delay_until', 'error')
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
