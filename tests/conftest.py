@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import ExitStack, closing
+from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -98,6 +99,8 @@ StartWorker = Callable[..., Worker]
 @pytest.fixture
 def start(request: pytest.FixtureRequest, broker_url: str, tmp_path: Path) -> Iterator[StartWorker]:
     """Starts workers of the test's own: `start("tests.support.contract_jobs", pool="solo")`."""
+    numbers = count()
+    request.node.stash[WORKERS] = []
     with ExitStack() as started:
 
         def start_one(
@@ -110,7 +113,7 @@ def start(request: pytest.FixtureRequest, broker_url: str, tmp_path: Path) -> It
             environment: dict[str, str] | None = None,
             **options: object,
         ) -> Worker:
-            number = len(request.node.stash.setdefault(WORKERS, []))
+            number = next(numbers)
             worker = start_worker(
                 application,
                 {**worker_environment(module, url, tmp_path, **(settings or {})), **(environment or {})},

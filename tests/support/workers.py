@@ -14,6 +14,7 @@ from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 POOLS = ("solo", "prefork", "threads")
+READY = r"ready\."
 
 #: Becomes the program it is given, which the kernel then kills if pytest vanishes (PR_SET_PDEATHSIG is 1).
 _EXEC = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.argv[1], sys.argv[1:])"
@@ -85,9 +86,12 @@ def start_worker(
     concurrency: int = 2,
     name: str = "worker",
     options: Sequence[str] = (),
-    until: str = r"ready\.",
+    until: str | None = READY,
 ) -> Worker:
-    """Start `celery -A application worker` and return once it has printed `until`: that it takes jobs."""
+    """Start `celery -A application worker` and return once it has printed `until`: that it takes jobs.
+
+    To be called in a thread that stays: the worker is killed when it ends.
+    """
     command = [*_DIES_WITH_US, sys.executable, "-m", "celery", "-A", application, "worker", "--loglevel=info"]
     command += [f"--pool={pool}", f"--concurrency={concurrency}", f"--hostname={name}@%h"]
     command += ["--without-mingle", "--without-gossip", *options]
@@ -102,7 +106,8 @@ def start_worker(
         )
     worker = Worker(process, log_file, name)
     try:
-        worker.wait_for_log(until)
+        if until is not None:
+            worker.wait_for_log(until)
     except BaseException:
         worker.kill()
         raise

@@ -156,9 +156,10 @@ async def test_purging_a_queue_also_drops_what_is_delayed(jobs: ContractJobs, br
     assert broker.keys("celeriac:delayed:*") == []
 
 
-async def test_a_broadcast_is_run_by_every_worker(start: StartWorker, settings: Settings) -> None:
+async def test_a_broadcast_is_run_by_every_worker(start: StartWorker, settings: Settings, broker: redis.Redis) -> None:
     jobs = broadcast_jobs.create(settings)
     workers = [start("tests.support.broadcast_jobs", pool=pool) for pool in ("threads", "solo")]
+    await eventually(lambda: _listeners(broker) == 4)  # each worker's to remote control, and to the broadcast
     key = uuid4().hex
     everyone = Exchange("everyone", type="fanout")
     jobs.app.tasks["reload"].apply_async((key,), exchange=everyone, routing_key="celery", declare=[everyone])
@@ -167,6 +168,10 @@ async def test_a_broadcast_is_run_by_every_worker(start: StartWorker, settings: 
     assert not any("too late" in worker.log for worker in workers)
     await jobs.app.client.aclose()
     jobs.app.close()
+
+
+def _listeners(broker: redis.Redis) -> int:
+    return sum(client["psub"] == "1" for client in broker.client_list("pubsub"))
 
 
 @pytest.mark.parametrize("given", [{}, {"visibility_timeout": 43_200, "queue_order_strategy": "sorted"}])

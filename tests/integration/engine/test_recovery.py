@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable
 from functools import partial
+from itertools import chain
 from uuid import uuid4
 
 import pytest
@@ -14,14 +16,25 @@ from celeriac import JobState
 from tests.conftest import LEASE, StartWorker
 from tests.support.contract_jobs import ContractJobs
 from tests.support.processes import is_alive
-from tests.support.slow import quick_first
 from tests.support.waiting import eventually
-from tests.support.workers import Worker
+from tests.support.workers import POOLS, READY, Worker
 
 pytestmark = pytest.mark.usefixtures("no_key_leaks")
 KINDS = pytest.mark.parametrize("kind", ["async", "def"])
-#: One quick pool; the others, whose mechanism is the same, with `--slow`.
-EVERY_POOL = pytest.mark.parametrize("pool", quick_first(["prefork", "solo", "threads"]))
+
+#: Starts a worker of each pool with one slot, each on the queue of the pool's name.
+StartEachPool = Callable[[], list[Worker]]
+
+
+@pytest.fixture
+def start_each_pool(start: StartWorker, module: str) -> StartEachPool:
+    def start_them() -> list[Worker]:
+        workers = [start(module, pool=pool, concurrency=1, options=[f"--queues={pool}"], until=None) for pool in POOLS]
+        for worker in workers:
+            worker.wait_for_log(READY)
+        return workers
+
+    return start_them
 
 
 async def starts(jobs: ContractJobs, job_id: str, times: int) -> None:
@@ -47,21 +60,24 @@ async def test_a_killed_pool_processs_job_runs_again_at_once(
     assert jobs.trace.of(handle.id) == ["start", "start", "end"]
 
 
-@EVERY_POOL
 @KINDS
 async def test_a_killed_workers_jobs_run_again_elsewhere(
-    jobs: ContractJobs, start: StartWorker, module: str, pool: str, kind: str
+    jobs: ContractJobs, start_each_pool: StartEachPool, kind: str
 ) -> None:
-    first = start(module, pool=pool, concurrency=2)
+    first = start_each_pool()
     gate = uuid4().hex
-    handles = await jobs.twin("hold", kind).enqueue_many([{"gate": gate}] * 3)
-    await starts(jobs, handles[0].id, 1)
-    children = first.children()
-    first.kill()
-    await eventually(lambda: not any(map(is_alive, children)), "its pool's processes are gone")
-    start(module, pool=pool, concurrency=2)
+    handles = {
+        pool: await jobs.twin("hold", kind).options(queue=pool).enqueue_many([{"gate": gate}] * 3) for pool in POOLS
+    }
+    for pool in POOLS:
+        await starts(jobs, handles[pool][0].id, 1)
+    children = [pid for worker in first for pid in worker.children()]
+    for worker in first:
+        worker.kill()
+    await eventually(lambda: not any(map(is_alive, children)), "their pools' processes are gone")
+    start_each_pool()
     jobs.trace.open(gate)
-    for handle in handles:
+    for handle in chain.from_iterable(handles.values()):
         assert await handle.result(timeout=20) == gate
         assert jobs.trace.of(handle.id).count("end") == 1  # what was killed did not end it as well
 
@@ -80,29 +96,21 @@ async def test_a_worker_on_the_same_machine_takes_over_before_the_lease_runs_out
     assert await handle.result(timeout=10) == gate
 
 
-@pytest.mark.parametrize(
-    ("pool", "kind"),
-    [
-        ("prefork", "async"),
-        ("solo", "def"),  # which blocks all of its worker but the lease's thread
-        *(
-            pytest.param(pool, kind, marks=pytest.mark.slow)
-            for pool, kind in [("prefork", "def"), ("solo", "async"), ("threads", "async"), ("threads", "def")]
-        ),
-    ],
-)
+@KINDS
 async def test_a_job_longer_than_several_leases_runs_once(
-    jobs: ContractJobs, start: StartWorker, module: str, pool: str, kind: str
+    jobs: ContractJobs, start_each_pool: StartEachPool, kind: str
 ) -> None:
-    workers = [start(module, pool=pool, concurrency=1) for _ in range(2)]
+    workers = [*start_each_pool(), *start_each_pool()]  # two of each: another could take a job over
     gate = uuid4().hex
-    handle = await jobs.twin("hold", kind).enqueue(gate)
-    await starts(jobs, handle.id, 1)
+    handles = [await jobs.twin("hold", kind).options(queue=pool).enqueue(gate) for pool in POOLS]
+    for handle in handles:
+        await starts(jobs, handle.id, 1)
     long_enough = time.monotonic() + 3 * LEASE + 0.5
     await eventually(lambda: time.monotonic() > long_enough)
     jobs.trace.open(gate)
-    assert await handle.result(timeout=10) == gate
-    assert jobs.trace.of(handle.id) == ["start", "end"]
+    for handle in handles:
+        assert await handle.result(timeout=10) == gate
+        assert jobs.trace.of(handle.id) == ["start", "end"]
     assert not any("run out" in worker.log or "brought back" in worker.log for worker in workers)
 
 
@@ -147,27 +155,27 @@ async def test_a_job_that_ends_its_worker_again_and_again_is_given_up(
     await handle.cancel()
 
 
-@EVERY_POOL
 async def test_a_warm_shutdown_ends_what_runs_and_gives_back_the_rest(
-    jobs: ContractJobs, start: StartWorker, module: str, pool: str
+    jobs: ContractJobs, start_each_pool: StartEachPool
 ) -> None:
-    first = start(module, pool=pool, concurrency=1)
+    first = start_each_pool()
     gate = uuid4().hex
-    handles = await jobs.hold.enqueue_many([{"gate": gate}] * 3)
-    await starts(jobs, handles[0].id, 1)
-    first.signal(signal.SIGTERM)
-    first.wait_for_log("Warm shutdown")
-    late_enough = time.monotonic() + 2 * LEASE  # it goes on renewing its lease while it waits for the job
+    handles = {pool: await jobs.hold.options(queue=pool).enqueue_many([{"gate": gate}] * 3) for pool in POOLS}
+    for pool in POOLS:
+        await starts(jobs, handles[pool][0].id, 1)
+    for worker in first:
+        worker.signal(signal.SIGTERM)
+        worker.wait_for_log("Warm shutdown")
+    late_enough = time.monotonic() + 2 * LEASE  # they go on renewing their leases while they wait for their jobs
     await eventually(lambda: time.monotonic() > late_enough)
     jobs.trace.open(gate)
-    assert await handles[0].result(timeout=10) == gate
-    assert first.stop() == 0
-    stopped = time.monotonic()
-    start(module, pool=pool, concurrency=1)
-    for handle in handles:
-        assert await handle.result(timeout=10) == gate
+    for pool in POOLS:
+        assert await handles[pool][0].result(timeout=10) == gate
+    assert [worker.stop() for worker in first] == [0, 0, 0]
+    start_each_pool()
+    for handle in chain.from_iterable(handles.values()):
+        assert await handle.result(timeout=LEASE) == gate  # at once: no lease had to run out
         assert jobs.trace.of(handle.id) == ["start", "end"]
-    assert time.monotonic() - stopped < 2 * LEASE + 5
 
 
 async def test_nothing_is_lost_when_workers_are_killed_while_they_drain_a_queue(
