@@ -23,7 +23,6 @@ from celeriac.engine.defaults import RESULT_BACKEND, celery_defaults
 from celeriac.engine.execution import Executor
 from celeriac.engine.records import Records
 from celeriac.engine.schedules import beat_entry
-from celeriac.engine.steps import Hold, PoolCheck
 from celeriac.engine.task import JobTask
 from celeriac.settings import Settings, load_settings
 from celeriac.store import jobs as store
@@ -48,10 +47,8 @@ class JobApp(Celery):
         super().__init__(main, **options)
         # A `redis://` backend that an application names for itself writes job records too.
         self.loader.override_backends = dict.fromkeys(("redis", "rediss"), RESULT_BACKEND)
-        process.install()
+        process.install()  # here as well as in the consumer, for pool processes that are spawned and not forked
         self.add_defaults(lambda: celery_defaults(self.settings))
-        steps = cast("dict[str, set[Any]]", self.steps)
-        steps["consumer"].update((Hold, PoolCheck))
 
     @property
     def retention_ms(self) -> int:

@@ -8,6 +8,8 @@ from celeriac.settings import Settings
 
 #: Our result backend, as Celery names classes.
 RESULT_BACKEND = "celeriac.engine.backend:ResultBackend"
+#: Our consumer, which brings the steps that a worker on our transport needs.
+CONSUMER = "celeriac.engine.consumer:Consumer"
 
 #: Seconds Celery's own, blocking, publisher may wait for a connection or a reply.
 _SOCKET_TIMEOUT = 2.5
@@ -18,6 +20,7 @@ def celery_defaults(settings: Settings) -> dict[str, Any]:
     return {
         "broker_url": settings.broker(),
         "result_backend": f"{RESULT_BACKEND}+{settings.results()}",
+        "worker_consumer": CONSUMER,
         # A message is acknowledged after its job has ended, and goes back if the process that ran it died.
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
