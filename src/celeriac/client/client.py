@@ -25,8 +25,8 @@ from celeriac.core.ids import is_valid_id, new_id
 from celeriac.core.records import JobEvent, JobRecord, Progress
 from celeriac.core.spec import Call, JobSpec
 from celeriac.core.states import JobState
+from celeriac.store import enqueueing, keys, payloads, reader, results
 from celeriac.store import jobs as store
-from celeriac.store import keys, payloads, reader, results
 from celeriac.store.connection import deadline
 from celeriac.store.listener import Callback
 from celeriac.store.script import ScriptCall, run
@@ -77,9 +77,9 @@ class JobClient:
         job = self._new_job(call, options)
         idempotency = None
         if options.idempotency_key is not None:
-            request = options.fingerprint or store.fingerprint(call.spec.name, call.arguments)
-            idempotency = store.Idempotency(options.idempotency_key, request)
-        accepted = await self._run(store.enqueue([job], idempotency=idempotency))
+            request = options.fingerprint or enqueueing.fingerprint(call.spec.name, call.arguments)
+            idempotency = enqueueing.Idempotency(options.idempotency_key, request)
+        accepted = await self._run(enqueueing.enqueue([job], idempotency=idempotency))
         if accepted.outcome == "conflict":
             raise IdempotencyConflict(
                 f"the idempotency key was used before, with another request, for job {accepted.detail}; "
@@ -99,10 +99,10 @@ class JobClient:
             raise ValueError("an idempotency key or a job id stands for one job: enqueue it by itself")
         jobs = [self._new_job(call, options) for call in calls]
         for start in range(0, len(jobs), BATCH):
-            await self._run(store.enqueue(jobs[start : start + BATCH]))
+            await self._run(enqueueing.enqueue(jobs[start : start + BATCH]))
         return [job.id for job in jobs]
 
-    async def fan_out(self, parent: store.FanOut, calls: Sequence[Call[Any]], *, root_id: str) -> bool:
+    async def fan_out(self, parent: enqueueing.FanOut, calls: Sequence[Call[Any]], *, root_id: str) -> bool:
         """Accept `calls` as children of a running job, all or none; False if the parent may no longer go on.
 
         Raises:
@@ -111,7 +111,7 @@ class JobClient:
         if len(calls) > MAX_CHILDREN:
             raise ValueError(f"{len(calls)} children: fan out to {MAX_CHILDREN} at most, and give each more to do")
         jobs = [self._new_job(call, NO_OPTIONS, parent_id=parent.parent_id, root_id=root_id) for call in calls]
-        accepted = await self._run(store.enqueue(jobs, fan_out=parent))
+        accepted = await self._run(enqueueing.enqueue(jobs, fan_out=parent))
         return accepted.outcome == "accepted"
 
     async def get(self, job_id: str) -> JobRecord:
@@ -239,7 +239,7 @@ class JobClient:
         if record.state.finished and record.state is not JobState.SUCCEEDED and not connections.share_a_server:
             async with deadline(self._timeout):
                 await results.drop_outcome(connections.results, job_id)
-        reply = await self._run(store.requeue(job))
+        reply = await self._run(enqueueing.requeue(job))
         if reply == "unknown":
             raise UnknownJob(job_id)
         if reply != "queued":
@@ -304,7 +304,7 @@ class JobClient:
 
     def _new_job(
         self, call: Call[Any], options: EnqueueOptions, *, parent_id: str | None = None, root_id: str | None = None
-    ) -> store.NewJob:
+    ) -> enqueueing.NewJob:
         spec, job_id = call.spec, new_id() if options.job_id is None else options.job_id
         if not is_valid_id(job_id):
             raise ValueError(f"job_id={job_id[:64]!r}: use 1 to 128 letters, digits, or the marks _ . : -")
@@ -316,7 +316,7 @@ class JobClient:
             eta=due,
             timeout=spec.options.timeout + HARD_LIMIT_GRACE if spec.options.timeout else None,
         )
-        return store.NewJob(
+        return enqueueing.NewJob(
             id=job_id,
             task=spec.name,
             queue=delivery.queue,

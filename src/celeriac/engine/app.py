@@ -25,7 +25,7 @@ from celeriac.engine.records import Records
 from celeriac.engine.schedules import beat_entry
 from celeriac.engine.task import JobTask
 from celeriac.settings import Settings, load_settings
-from celeriac.store import jobs as store
+from celeriac.store import enqueueing
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -191,16 +191,16 @@ class JobApp(Celery):
             options["queue"] = spec.options.queue
         result = super().send_task(name, args, kwargs, **options)
         if not options.get("retries"):
-            self.records.try_run(store.publish(self._published(name, str(result.id), args, kwargs, options)))
+            self.records.try_run(enqueueing.publish(self._published(name, str(result.id), args, kwargs, options)))
         return result
 
-    def _published(self, name: str, job_id: str, args: Any, kwargs: Any, options: dict[str, Any]) -> store.NewJob:
+    def _published(self, name: str, job_id: str, args: Any, kwargs: Any, options: dict[str, Any]) -> enqueueing.NewJob:
         due: datetime | None = options.get("eta")
         if options.get("countdown"):
             due = datetime.now(UTC) + timedelta(seconds=options["countdown"])
         spec = self.specs.get(name)
         queue = options.get("queue") or self.conf.task_default_queue
-        return store.NewJob(
+        return enqueueing.NewJob(
             id=job_id,
             task=name,
             queue=str(getattr(queue, "name", queue)),

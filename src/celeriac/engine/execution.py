@@ -21,7 +21,7 @@ from celeriac.engine.cancellation import CancellationWatch
 from celeriac.engine.loop import JobLoop
 from celeriac.engine.progress import ProgressReporter
 from celeriac.engine.runs import AsyncRun, Run, ThreadRun
-from celeriac.store.jobs import FanOut
+from celeriac.store.enqueueing import FanOut
 
 if TYPE_CHECKING:
     from celeriac.engine.task import JobTask

@@ -5,14 +5,14 @@ from __future__ import annotations
 import redis
 
 from celeriac.core.states import JobState
-from celeriac.store import jobs, keys
+from celeriac.store import enqueueing, jobs, keys
 from celeriac.store.script import run_blocking
 
-_JOB = jobs.NewJob(id="a-job", task="shop.add", queue="celery", message=b"", arguments=b'{"a":1}')
+_JOB = enqueueing.NewJob(id="a-job", task="shop.add", queue="celery", message=b"", arguments=b'{"a":1}')
 
 
 def test_a_published_job_is_recorded(broker: redis.Redis) -> None:
-    assert run_blocking(broker, jobs.publish(_JOB)) is True
+    assert run_blocking(broker, enqueueing.publish(_JOB)) is True
     assert broker.hmget(keys.record("a-job"), "state", "arguments") == [b"queued", b'{"a":1}']
 
 
@@ -29,6 +29,6 @@ def test_a_job_that_a_worker_began_before_it_was_recorded_has_its_arguments_too(
         retention_ms=60_000,
     )
     assert run_blocking(broker, begin).verdict == "run"
-    assert run_blocking(broker, jobs.publish(_JOB)) is False
+    assert run_blocking(broker, enqueueing.publish(_JOB)) is False
     recorded = broker.hmget(keys.record("a-job"), "state", "arguments")
     assert recorded == [JobState.RUNNING.value.encode(), b'{"a":1}'], "else it could not be run again by hand"

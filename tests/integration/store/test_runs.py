@@ -12,9 +12,10 @@ import redis
 from celeriac.core.clock import now_ms
 from celeriac.core.records import Failure, JobRecord, Progress, parse_record
 from celeriac.core.states import JobState
-from celeriac.store import deliveries, jobs, keys
+from celeriac.store import deliveries, enqueueing, jobs, keys
 from celeriac.store.deliveries import Source
-from celeriac.store.jobs import FanOut, NewJob, Permit, Publication
+from celeriac.store.enqueueing import FanOut, NewJob
+from celeriac.store.jobs import Permit, Publication
 from celeriac.store.payloads import outcomes_of_beginning
 from celeriac.store.script import run_blocking
 
@@ -28,7 +29,7 @@ def new(job_id: str, **fields: Any) -> NewJob:
 
 
 def enqueue(broker: redis.Redis, *given: NewJob) -> None:
-    assert run_blocking(broker, jobs.enqueue(given)).outcome == "accepted"
+    assert run_blocking(broker, enqueueing.enqueue(given)).outcome == "accepted"
 
 
 def take(broker: redis.Redis, worker: str, number: int = 1) -> str:
@@ -192,7 +193,7 @@ def test_the_report_of_a_run_that_was_cancelled_and_retried_by_hand_is_refused(b
     run = begin(broker, "a", take(broker, "w", 1)).run
     cancel(broker, "a")
     assert report(broker, "a", JobState.CANCELLED, None)  # by Celery's revoke, say, while the job still runs
-    assert run_blocking(broker, jobs.requeue(new("a"))) == "queued"
+    assert run_blocking(broker, enqueueing.requeue(new("a"))) == "queued"
     assert not report(broker, "a", JobState.SUCCEEDED, run)
     assert record(broker, "a").state is JobState.QUEUED
     again = begin(broker, "a", take(broker, "v"))  # the run of before is told to stop by the worker that has it
@@ -226,7 +227,7 @@ def test_a_job_that_takes_worker_after_worker_along_is_given_up_with_its_cause(b
     assert seen.state is JobState.DEAD
     assert seen.error == Failure("WorkerLost", "its worker vanished 5 times while it ran the job")
     assert json.loads(broker.get(keys.result("a")) or b"")["status"] == "FAILURE"
-    assert run_blocking(broker, jobs.requeue(new("a"))) == "queued"
+    assert run_blocking(broker, enqueueing.requeue(new("a"))) == "queued"
     assert begin(broker, "a", take(broker, "w", 2)).verdict == "run"  # counted anew
 
 
@@ -252,7 +253,7 @@ class Family:
     def fan_out(self, run: int | None = None) -> str:
         resume = json.dumps({"resume": True}).encode()
         fan_out = FanOut("parent", self.run if run is None else run, "q", resume)
-        return run_blocking(self.broker, jobs.enqueue(self.children, fan_out=fan_out)).outcome
+        return run_blocking(self.broker, enqueueing.enqueue(self.children, fan_out=fan_out)).outcome
 
     def end(self, number: int, state: JobState = JobState.SUCCEEDED) -> bool:
         run = begin(self.broker, f"child-{number}", "", parent="parent").run
@@ -305,7 +306,7 @@ def test_a_superseded_run_of_the_parent_cannot_fan_out(broker: redis.Redis) -> N
     begin(broker, "parent", take(broker, "w"))
     fan_out = FanOut("parent", run, "q", b"resume")
     children = [new("child", parent_id="parent")]
-    assert run_blocking(broker, jobs.enqueue(children, fan_out=fan_out)).outcome == "refused"
+    assert run_blocking(broker, enqueueing.enqueue(children, fan_out=fan_out)).outcome == "refused"
     assert broker.exists(keys.record("child")) == 0
 
 
@@ -342,7 +343,7 @@ def test_a_child_counts_in_whatever_state_it_ends(broker: redis.Redis, state: Jo
 def test_a_child_that_is_run_again_by_hand_is_not_counted_again(broker: redis.Redis) -> None:
     family = Family(broker)
     family.end(0, JobState.FAILED)
-    run_blocking(broker, jobs.requeue(family.children[0]))
+    run_blocking(broker, enqueueing.requeue(family.children[0]))
     family.end(0)
     children = record(broker, "parent").children
     assert children is not None

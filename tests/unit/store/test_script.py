@@ -6,7 +6,7 @@ from importlib.resources import files
 
 import pytest
 
-from celeriac.store import deliveries, jobs
+from celeriac.store import deliveries, enqueueing, jobs
 from celeriac.store.script import Script
 
 SOURCES = {
@@ -18,7 +18,7 @@ LIBRARY = SOURCES.pop("_lib")
 
 
 def known_scripts() -> Iterator[Script]:
-    for module in (jobs, deliveries):
+    for module in (jobs, enqueueing, deliveries):
         yield from (value for value in vars(module).values() if isinstance(value, Script))
 
 
