@@ -144,7 +144,7 @@ class Channel(kombu_redis.Channel):
         if any(source.held for source in sources):
             self.lease.keep()
         holder = self.lease.holder
-        return take(sources, worker=holder.worker, receipt=self._receipt, lease_ms=holder.lease_ms)
+        return take(sources, worker=holder.worker, receipt=self._receipt, count=1, lease_ms=holder.lease_ms)
 
     def _source(self, queue: str) -> Source:
         lists = [self._q_for_pri(queue, priority) for priority in self.priority_steps]
@@ -166,12 +166,13 @@ class Channel(kombu_redis.Channel):
             raise Empty
         self._load_script = False
         taken = taking.parse(reply)
-        if taken.message is None or taken.queue is None:
+        if not taken.messages:
             longest = _WAIT if len(self.active_queues) == 1 else _WAIT_IN_TURN
             self._wait_first = longest if taken.next_due is None else min(longest, taken.next_due)
             raise Empty
-        self._queue_cycle.rotate(taken.queue)
-        self._hand_over(taken.queue, self._received(taken.queue, taken.message, taken.now_ms))
+        [(queue, message)] = taken.messages
+        self._queue_cycle.rotate(queue)
+        self._hand_over(queue, self._received(queue, message, taken.now_ms))
         return True
 
     def _hand_over(self, queue: str, payload: dict[str, Any]) -> None:
@@ -193,9 +194,9 @@ class Channel(kombu_redis.Channel):
 
     def _get(self, queue: str) -> Any:
         taken = run_blocking(self._create_client(), self._take_call([queue]))
-        if taken.message is None:
+        if not taken.messages:
             raise Empty
-        return self._received(queue, taken.message, taken.now_ms)
+        return self._received(queue, taken.messages[0][1], taken.now_ms)
 
     def _received(self, queue: str, message: bytes, now_ms: int) -> dict[str, Any]:
         """The message as kombu takes it, under our receipt.

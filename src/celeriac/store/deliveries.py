@@ -49,36 +49,36 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What came of an attempt to take a message.
+    """What came of an attempt to take messages.
 
     Attributes:
         now_ms: the server's time.
-        message: as it was in the queue, or None if all queues are empty.
-        queue: where it came from.
+        messages: what was taken, in the order of its receipts: the queue it came from, and the message as it was there.
         next_due: seconds until a delayed message of these queues is due; None if there is none.
     """
 
     now_ms: int
-    message: bytes | None
-    queue: str | None
+    messages: list[tuple[str, bytes]]
     next_due: float | None
 
 
-def take(sources: Sequence[Source], *, worker: str, receipt: str, lease_ms: int) -> ScriptCall[Taken]:
-    """Take one message for `worker`, which holds it under `receipt` from then on, if its queue is held."""
+def take(sources: Sequence[Source], *, worker: str, receipt: str, count: int, lease_ms: int) -> ScriptCall[Taken]:
+    """Take up to `count` messages for `worker`, which holds those of held queues from then on.
+
+    It holds the first one under `receipt`, `<worker>/<number>`, and the others under the numbers that follow. Safe to
+    send again if the reply was lost: it replies the same messages.
+    """
     script_keys = [keys.LEASES, keys.held(worker)]
     for source in sources:
         script_keys += [keys.delayed(source.queue), *source.lists]
-    args: list[str | bytes | int] = [worker, lease_ms, receipt, len(sources[0].lists)]
+    args: list[str | bytes | int] = [worker, lease_ms, receipt, count, len(sources[0].lists)]
     args += [keys.record(""), keys.events(""), _QUEUED, OPEN_LIFE_MS]
     args += ["1" if source.held else "0" for source in sources]
 
     def parse(reply: list[Any]) -> Taken:
-        now, message = reply[:2]
-        rest: int = reply[2]
-        if message is None:
-            return Taken(now, None, None, None if rest < 0 else rest / 1000)
-        return Taken(now, message, sources[rest].queue, None)
+        now, due = reply[:2]
+        taken = [(sources[queue].queue, message) for queue, message in zip(reply[2::2], reply[3::2], strict=True)]
+        return Taken(now, taken, None if due < 0 else due / 1000)
 
     return ScriptCall(_TAKE, script_keys, args, parse)
 

@@ -24,9 +24,16 @@ def message(number: int) -> bytes:
     return json.dumps({"body": f"nümber {number}\n", "headers": {"id": f"job-{number}"}, "properties": {}}).encode()
 
 
-def take(broker: redis.Redis, receipt: str = "w/1", *sources: Source, lease: int = 60_000) -> Taken:
+def take_some(broker: redis.Redis, count: int, *sources: Source, receipt: str = "w/1", lease: int = 60_000) -> Taken:
     worker = receipt.rpartition("/")[0]
-    return run_blocking(broker, deliveries.take(sources or (SOURCE,), worker=worker, receipt=receipt, lease_ms=lease))
+    call = deliveries.take(sources or (SOURCE,), worker=worker, receipt=receipt, count=count, lease_ms=lease)
+    return run_blocking(broker, call)
+
+
+def take(broker: redis.Redis, receipt: str = "w/1", *sources: Source, lease: int = 60_000) -> bytes | None:
+    """The one message that is taken."""
+    messages = take_some(broker, 1, *sources, receipt=receipt, lease=lease).messages
+    return messages[0][1] if messages else None
 
 
 def waiting(broker: redis.Redis, list_key: str = QUEUE) -> list[bytes]:
@@ -36,8 +43,8 @@ def waiting(broker: redis.Redis, list_key: str = QUEUE) -> list[bytes]:
 
 def test_what_is_taken_is_held_from_the_same_moment(broker: redis.Redis) -> None:
     broker.lpush(QUEUE, message(1))
-    taken = take(broker)
-    assert (taken.message, taken.queue) == (message(1), QUEUE)
+    taken = take_some(broker, 1)
+    assert taken.messages == [(QUEUE, message(1))]
     assert abs(taken.now_ms - now_ms()) < 5000
     assert broker.hkeys(keys.held("w")) == [b"w/1"]
     assert waiting(broker) == []
@@ -45,33 +52,52 @@ def test_what_is_taken_is_held_from_the_same_moment(broker: redis.Redis) -> None
 
 def test_the_order_is_that_of_priorities_and_then_of_arrival(broker: redis.Redis) -> None:
     other = Source("other", ["other", "other\x06\x163"])
+    low = (QUEUE, message(5))
+    broker.lpush(f"{QUEUE}\x06\x163", low[1])
+    broker.lpush("other", message(3), message(4))
+    broker.lpush(QUEUE, message(1), message(2))
+    taken = [take_some(broker, 1, SOURCE, other, receipt=f"w/{n}").messages[0] for n in range(5)]
+    assert taken == [(QUEUE, message(1)), (QUEUE, message(2)), ("other", message(3)), ("other", message(4)), low]
+
+
+def test_many_are_taken_at_once_in_the_same_order_and_held_one_by_one(broker: redis.Redis) -> None:
+    other = Source("other", ["other", "other\x06\x163"])
     broker.lpush(f"{QUEUE}\x06\x163", message(5))
     broker.lpush("other", message(3), message(4))
     broker.lpush(QUEUE, message(1), message(2))
-    taken = [take(broker, f"w/{n}", SOURCE, other) for n in range(5)]
-    assert [t.message for t in taken] == [message(n) for n in (1, 2, 3, 4, 5)]
-    assert [t.queue for t in taken] == [QUEUE, QUEUE, "other", "other", QUEUE]
+    assert [m for _, m in take_some(broker, 4, SOURCE, other, receipt="w/9").messages] == [
+        message(n) for n in (1, 2, 3, 4)
+    ]
+    assert sorted(broker.hkeys(keys.held("w"))) == [b"w/10", b"w/11", b"w/12", b"w/9"]
+    assert run_blocking(broker, deliveries.put_back("w", "w/11", "first"))
+    assert waiting(broker, "other") == [message(3)]
 
 
-def test_asked_again_under_the_same_receipt_the_same_message_is_handed_out(broker: redis.Redis) -> None:
-    broker.lpush(QUEUE, message(1), message(2))
-    first = take(broker)
-    again = take(broker)  # as a client does that lost the reply
-    assert (again.message, again.queue) == (first.message, first.queue)
-    assert waiting(broker) == [message(2)]
+def test_a_thousand_times_many_fit_into_one_reply(broker: redis.Redis) -> None:
+    broker.lpush(QUEUE, *(message(n) for n in range(5000)))
+    assert [m for _, m in take_some(broker, 5000).messages] == [message(n) for n in range(5000)]
+    assert broker.hlen(keys.held("w")) == 5000
+
+
+def test_asked_again_under_the_same_receipt_the_same_messages_are_handed_out(broker: redis.Redis) -> None:
+    broker.lpush(QUEUE, *(message(n) for n in range(12)))
+    first = take_some(broker, 11)
+    again = take_some(broker, 11)  # as a client does that lost the reply
+    assert again.messages == first.messages == [(QUEUE, message(n)) for n in range(11)]
+    assert waiting(broker) == [message(11)]
 
 
 def test_an_empty_queue_says_when_there_will_be_something(broker: redis.Redis) -> None:
-    assert take(broker).next_due is None
+    assert take_some(broker, 1).next_due is None
     run_blocking(broker, deliveries.put_later(QUEUE, QUEUE, message(1), now_ms() + 5000))
-    next_due = take(broker).next_due
+    next_due = take_some(broker, 1).next_due
     assert next_due is not None
     assert 4 < next_due <= 5
 
 
 def test_what_is_not_to_be_held_leaves_no_trace(broker: redis.Redis) -> None:
     broker.lpush("replies", message(1))
-    assert take(broker, "w/1", Source("replies", ["replies"], held=False)).message == message(1)
+    assert take(broker, "w/1", Source("replies", ["replies"], held=False)) == message(1)
     assert broker.keys("*") == []
 
 
@@ -80,14 +106,14 @@ def test_a_delayed_message_comes_when_it_is_due_to_the_list_it_belongs_to(broker
     run_blocking(broker, deliveries.put_later(QUEUE, low, message(1), now_ms() - 1))
     run_blocking(broker, deliveries.put_later(QUEUE, low, message(2), now_ms() + 60_000))
     broker.lpush(low, message(0))
-    assert [take(broker, f"w/{n}").message for n in range(3)] == [message(0), message(1), None]
+    assert [take(broker, f"w/{n}") for n in range(3)] == [message(0), message(1), None]
     assert broker.zcard(keys.delayed(QUEUE)) == 1
 
 
 @pytest.mark.parametrize("garbage", [b"no JSON", b"[]", b'{"headers": 7}', b'{"headers": {"id": 7}}', b"{}"])
 def test_a_delayed_message_that_cannot_be_read_comes_all_the_same(broker: redis.Redis, garbage: bytes) -> None:
     run_blocking(broker, deliveries.put_later(QUEUE, QUEUE, garbage, 1))
-    assert take(broker).message == garbage
+    assert take(broker) == garbage
 
 
 def test_a_message_is_given_back_as_the_first_or_the_last(broker: redis.Redis) -> None:
@@ -107,9 +133,9 @@ def test_a_message_is_put_off(broker: redis.Redis) -> None:
     take(broker, "w/1")
     due = now_ms() + 300
     assert run_blocking(broker, deliveries.put_off("w", "w/1", QUEUE, due))
-    assert take(broker, "w/2").message is None
-    taken = wait_until(lambda: (t := take(broker, "w/2")).message and t, "it is due")
-    assert taken.message == message(1)
+    assert take(broker, "w/2") is None
+    taken = wait_until(lambda: (t := take_some(broker, 1, receipt="w/2")).messages and t, "it is due")
+    assert taken.messages == [(QUEUE, message(1))]
     assert taken.now_ms >= due
 
 

@@ -1,13 +1,14 @@
--- Takes the next message of some queues for a worker, and records in the same step that the worker holds it.
+-- Takes the next messages of some queues for a worker, and records in the same step that the worker holds them.
 --
 -- KEYS[1] leases  KEYS[2] what the worker holds
 -- then per queue: delayed messages, and its list of each priority, highest first
--- ARGV[1] worker  ARGV[2] lease (ms)  ARGV[3] receipt  ARGV[4] lists per queue
--- ARGV[5] prefix of records  ARGV[6] prefix of events  ARGV[7] event data for queued  ARGV[8] life of a record (ms)
--- ARGV[9...] per queue: '1' if its messages are held, '0' if they count as acknowledged
--- Returns {now (ms), message, number of the queue from 0} | {now (ms), false, ms until a delayed message is due, or -1}
+-- ARGV[1] worker  ARGV[2] lease (ms)  ARGV[3] receipt of the first message: `<worker>/<number>`; the next ones follow it
+-- ARGV[4] how many at most  ARGV[5] lists per queue
+-- ARGV[6] prefix of records  ARGV[7] prefix of events  ARGV[8] event data for queued  ARGV[9] life of a record (ms)
+-- ARGV[10...] per queue: '1' if its messages are held, '0' if they count as acknowledged
+-- Returns {now (ms), ms until a delayed message is due or -1, number of the queue from 0, message, ...}
 
-local lists = tonumber(ARGV[4])
+local lists = tonumber(ARGV[5])
 local queues = (#KEYS - 2) / (lists + 1)
 local now = server_time()
 
@@ -19,47 +20,69 @@ local function promote(delayed)
     redis.call('LPUSH', list, message)
     local readable, parsed = pcall(cjson.decode, message)
     local id = readable and type(parsed.headers) == 'table' and parsed.headers.id
-    local record = id and ARGV[5] .. id
+    local record = id and ARGV[6] .. id
     local state = record and redis.call('HGET', record, 'state')
     if state == 'scheduled' or state == 'retrying' then
       redis.call('HSET', record, 'state', 'queued', 'updated', now)
       redis.call('HDEL', record, 'delay_until')
-      emit(ARGV[6] .. id, ARGV[8], 'state', ARGV[7])
+      emit(ARGV[7] .. id, ARGV[9], 'state', ARGV[8])
     end
   end
 end
 
--- Asked a second time, because the first reply was lost: what was taken then.
-local taken = redis.call('HGET', KEYS[2], ARGV[3])
-if taken then
-  local list = split_entry(taken)
+local function number_of_queue(list)
   for i = 3, #KEYS do
-    if KEYS[i] == list then return {now, select(2, split_entry(taken)), math.floor((i - 3) / (lists + 1))} end
+    if KEYS[i] == list then return math.floor((i - 3) / (lists + 1)) end
   end
+end
+
+local prefix, first = string.match(ARGV[3], '^(.*/)(%d+)$')
+local wanted = tonumber(ARGV[4])
+
+-- Asked a second time, because the first reply was lost: what was taken then.
+if redis.call('HEXISTS', KEYS[2], ARGV[3]) == 1 then
+  local reply = {now, -1}
+  for i = 0, wanted - 1 do
+    local entry = redis.call('HGET', KEYS[2], prefix .. string.format('%d', first + i))
+    if not entry then break end
+    local list, message = split_entry(entry)
+    reply[#reply + 1] = number_of_queue(list)
+    reply[#reply + 1] = message
+  end
+  return reply
 end
 
 local next_due = -1
 for queue = 0, queues - 1 do
   local delayed = KEYS[3 + queue * (lists + 1)]
   promote(delayed)
-  local first = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]
-  if first then
-    local wait = math.max(0, math.ceil(tonumber(first) - now))
+  local soonest = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]
+  if soonest then
+    local wait = math.max(0, math.ceil(tonumber(soonest) - now))
     if next_due < 0 or wait < next_due then next_due = wait end
   end
 end
 
+local reply, holding = {now, next_due}, {}
+local taken = 0
 for priority = 1, lists do
   for queue = 0, queues - 1 do
     local list = KEYS[3 + queue * (lists + 1) + priority]
-    local message = redis.call('RPOP', list)
-    if message then
-      if ARGV[9 + queue] == '1' then
-        redis.call('HSET', KEYS[2], ARGV[3], join_entry(list, message))
-        redis.call('ZADD', KEYS[1], 'GT', now + ARGV[2], ARGV[1])
+    for _, message in ipairs(taken < wanted and redis.call('RPOP', list, wanted - taken) or {}) do
+      if ARGV[10 + queue] == '1' then
+        holding[#holding + 1] = prefix .. string.format('%d', first + taken)
+        holding[#holding + 1] = join_entry(list, message)
       end
-      return {now, message, queue}
+      reply[#reply + 1] = queue
+      reply[#reply + 1] = message
+      taken = taken + 1
     end
   end
 end
-return {now, false, next_due}
+if #holding > 0 then
+  for i = 1, #holding, 2000 do -- as many as Lua can unpack
+    redis.call('HSET', KEYS[2], unpack(holding, i, math.min(i + 1999, #holding)))
+  end
+  redis.call('ZADD', KEYS[1], 'GT', now + ARGV[2], ARGV[1])
+end
+return reply
