@@ -28,6 +28,8 @@ _QUEUED = orjson.dumps({"state": JobState.QUEUED.value})
 
 Place = Literal["first", "last"]
 
+#: For how long reports under a receipt whose message was brought back are refused.
+VOID_LIFE_MS = 7 * 86_400_000
 #: How many unreadable messages are kept.
 _UNREADABLE_KEPT = 1000
 
@@ -83,9 +85,12 @@ def take(sources: Sequence[Source], *, worker: str, receipt: str, count: int, le
     return ScriptCall(_TAKE, script_keys, args, parse)
 
 
-def put_back(worker: str, receipt: str, place: Place) -> ScriptCall[bool]:
-    """Give a message back, as the first or the last of its queue; False if the worker held it no more."""
-    return ScriptCall(_PUT_BACK, [keys.held(worker), ""], [receipt, place], bool)
+def put_back(worker: str, receipt: str, place: Place, *, lost: bool = False) -> ScriptCall[bool]:
+    """Give a message back, as the first or the last of its queue; False if the worker held it no more.
+
+    `lost` says that the process which ran it vanished, as a message that is given back as the last remembers.
+    """
+    return ScriptCall(_PUT_BACK, [keys.held(worker), ""], [receipt, place, "", int(lost)], bool)
 
 
 def put_off(worker: str, receipt: str, queue: str, due_ms: int) -> ScriptCall[bool]:
@@ -108,8 +113,10 @@ def renew(worker: str, lease_ms: int) -> ScriptCall[bool]:
     return ScriptCall(_RENEW, [keys.LEASES], [worker, lease_ms], bool)
 
 
-def reclaim(ended: Sequence[str] = ()) -> ScriptCall[dict[str, int]]:
+def reclaim(ended: Sequence[str] = (), *, leaving: str = "") -> ScriptCall[dict[str, int]]:
     """Bring back what is held by workers whose lease has run out, or that are known to have `ended`.
+
+    `leaving` is a worker that ends in good order: of what it gives back no message counts as lost with its worker.
 
     Replies how many messages came back, by worker.
     """
@@ -118,4 +125,5 @@ def reclaim(ended: Sequence[str] = ()) -> ScriptCall[dict[str, int]]:
         pairs = iter(reply)
         return {worker.decode(): count for worker, count in zip(pairs, pairs, strict=True)}
 
-    return ScriptCall(_RECLAIM, [keys.LEASES], [keys.held(""), *ended], parse)
+    args = [keys.held(""), VOID_LIFE_MS, leaving, *([leaving] if leaving else []), *ended]
+    return ScriptCall(_RECLAIM, [keys.LEASES, keys.VOID], args, parse)

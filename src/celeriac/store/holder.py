@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, cast
 
-from celeriac.store import deliveries, keys
+from celeriac.store import dead_letters, deliveries, keys
 from celeriac.store.connection import BlockingClient
 from celeriac.store.script import run_blocking
 
@@ -22,9 +22,9 @@ class Holder:
         """Be done with a message; False if it was given to another worker meanwhile."""
         return bool(self._commands().hdel(keys.held(self.worker), receipt))
 
-    def put_back(self, receipt: str, place: deliveries.Place) -> bool:
+    def put_back(self, receipt: str, place: deliveries.Place, *, lost: bool = False) -> bool:
         """Give a message back to its queue; False if it was given to another worker meanwhile."""
-        return run_blocking(self._client, deliveries.put_back(self.worker, receipt, place))
+        return run_blocking(self._client, deliveries.put_back(self.worker, receipt, place, lost=lost))
 
     def put_off(self, receipt: str, queue: str, due_ms: int) -> bool:
         """Give a message back, to be taken again when it is due."""
@@ -33,6 +33,10 @@ class Holder:
     def bury(self, receipt: str) -> bool:
         """Be done with a message that cannot be read, and keep it for someone to look at."""
         return run_blocking(self._client, deliveries.bury(self.worker, receipt))
+
+    def give_up(self, receipt: str, queue: str, cause: str) -> bool:
+        """Make a dead letter of a message; False if it was given to another worker meanwhile."""
+        return run_blocking(self._client, dead_letters.give_up(self.worker, receipt, queue=queue, cause=cause))
 
     def put_back_all_but(self, receipts: Collection[str]) -> int:
         """Give back whatever is held and not among `receipts`; replies how much that was."""
@@ -55,7 +59,7 @@ class Holder:
 
     def release(self) -> None:
         """Give back all that is held, and the lease: the worker ends."""
-        self.reclaim([self.worker])
+        run_blocking(self._client, deliveries.reclaim(leaving=self.worker))
 
     def _commands(self) -> Any:
         return cast(Any, self._client)  # redis-py's types are unions over every protocol and decoding option

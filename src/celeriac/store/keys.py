@@ -12,6 +12,10 @@ JOB_INDEX = PREFIX + "jobs"
 CANCEL_CHANNEL = PREFIX + "cancel"
 #: List of the newest messages that no worker could read, for someone to look at; trimmed.
 UNREADABLE = PREFIX + "unreadable"
+#: Stream of dead letters: messages that were given up, until someone replays or drops them.
+DEAD = PREFIX + "dead"
+#: Sorted set of receipts whose messages were brought back from vanished workers, by that time; trimmed.
+VOID = PREFIX + "void"
 #: Sorted set of workers by the time until which what they hold is theirs; trimmed as leases run out.
 LEASES = PREFIX + "leases"
 

@@ -124,7 +124,7 @@ def test_a_message_is_given_back_as_the_first_or_the_last(broker: redis.Redis) -
     take(broker, "w/2")
     assert run_blocking(broker, deliveries.put_back("w", "w/2", "last"))
     assert [json.loads(m)["body"] for m in waiting(broker)] == ["nümber 2\n", "nümber 3\n", "nümber 1\n"]
-    assert json.loads(waiting(broker)[-1])["celeriac-redelivered"] is True
+    assert json.loads(waiting(broker)[-1])["celeriac-redelivered"] == 0  # nobody vanished
     assert broker.exists(keys.held("w")) == 0
 
 
@@ -216,3 +216,34 @@ def test_a_worker_that_ends_gives_back_all_and_its_lease(broker: redis.Redis) ->
     holder.release()
     assert holder.workers() == []
     assert len(waiting(broker)) == 1
+
+
+def losses(broker: redis.Redis) -> list[int]:
+    return [json.loads(m)["celeriac-redelivered"] for m in waiting(broker)]
+
+
+def test_a_message_remembers_with_how_many_workers_it_was_lost(broker: redis.Redis) -> None:
+    broker.lpush(QUEUE, message(1))
+    for worker in ("one", "two"):
+        take(broker, f"{worker}/1")
+        run_blocking(broker, deliveries.reclaim([worker]))
+    assert losses(broker) == [2]
+    take(broker, "three/1")
+    assert run_blocking(broker, deliveries.put_back("three", "three/1", "last", lost=True))
+    assert losses(broker) == [3]
+    take(broker, "four/1")
+    Holder(broker, "four", lease=60).release()  # it ended in good order
+    assert losses(broker) == [3]
+    assert json.loads(waiting(broker)[0])["body"] == "nümber 1\n"
+
+
+def test_the_receipts_of_what_was_brought_back_are_void_for_a_time(broker: redis.Redis) -> None:
+    broker.lpush(QUEUE, message(1), message(2))
+    take(broker, "gone/1")
+    take(broker, "here/1")
+    run_blocking(broker, deliveries.reclaim(["gone"]))
+    assert broker.zrange(keys.VOID, 0, -1) == [b"gone/1"]
+    assert 0 < broker.pttl(keys.VOID) <= deliveries.VOID_LIFE_MS
+    broker.zadd(keys.VOID, {"long ago/1": now_ms() - deliveries.VOID_LIFE_MS - 1})
+    run_blocking(broker, deliveries.reclaim(["here"]))
+    assert broker.zrange(keys.VOID, 0, -1) == [b"gone/1", b"here/1"]

@@ -10,6 +10,8 @@
 -- delayed zset    entries of one queue by the time they are due (ms)
 -- held    hash    receipt -> entry: the messages that one worker has taken and not acknowledged
 -- leases  zset    workers by the time until which their hold is respected (ms of the server's clock)
+-- void    zset    receipts under which a vanished worker held a message, by the time that it was brought back (ms)
+-- dead    stream  dead letters: entries {list, message, queue, cause}
 -- An entry is a message with the list it belongs to: `<length>:<list><message>`.
 
 local function server_time()
@@ -27,11 +29,12 @@ local function split_entry(entry)
   return string.sub(entry, start, start + length - 1), string.sub(entry, start + length)
 end
 
--- The message with a mark that it was delivered before: a field of our own, which other consumers do not look at.
-local function redelivered(message)
-  local mark = '{"celeriac-redelivered":true,'
-  if string.sub(message, 1, #mark) == mark or string.sub(message, 1, 1) ~= '{' then return message end
-  return mark .. string.sub(message, 2)
+-- The message with a mark that it was delivered before, and of how many workers have vanished with it: a field of our
+-- own, which other consumers do not look at.
+local function redelivered(message, losses)
+  if string.sub(message, 1, 1) ~= '{' then return message end
+  local known, rest = string.match(message, '^{"celeriac%-redelivered":(%d+),(.*)$')
+  return '{"celeriac-redelivered":' .. (known or 0) + losses .. ',' .. (rest or string.sub(message, 2))
 end
 
 local function emit(events, ttl, name, data)

@@ -2,15 +2,18 @@
 --
 -- KEYS[1] what the worker holds  KEYS[2] delayed messages of the queue
 -- ARGV[1] receipt  ARGV[2] 'first' or 'last' in its queue, or 'later'  ARGV[3] if later: when it is due (ms)
+-- ARGV[4] if last: '1' if the process that ran it was lost
 -- Returns 1 | 0 if the worker does not hold it any more
 
 local entry = redis.call('HGET', KEYS[1], ARGV[1])
 if not entry then return 0 end
 redis.call('HDEL', KEYS[1], ARGV[1])
+local list, message = split_entry(entry)
 if ARGV[2] == 'later' then
   redis.call('ZADD', KEYS[2], ARGV[3], entry)
+elseif ARGV[2] == 'first' then
+  redis.call('RPUSH', list, message)
 else
-  local list, message = split_entry(entry)
-  redis.call(ARGV[2] == 'first' and 'RPUSH' or 'LPUSH', list, ARGV[2] == 'last' and redelivered(message) or message)
+  redis.call('LPUSH', list, redelivered(message, tonumber(ARGV[4])))
 end
 return 1

@@ -1,18 +1,21 @@
 -- Brings back what workers hold that are known to have ended, or whose lease has run out.
 --
--- KEYS[1] leases
--- ARGV[1] prefix of what workers hold  ARGV[2...] workers that have ended
+-- KEYS[1] leases  KEYS[2] void receipts
+-- ARGV[1] prefix of what workers hold  ARGV[2] life of a void receipt (ms)
+-- ARGV[3] a worker that ends in good order, and gives back what it holds, or ''
+-- ARGV[4...] workers that have ended
 -- Returns worker, number of messages, ... of those that held any
 
-local gone = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', server_time())
-for i = 2, #ARGV do gone[#gone + 1] = ARGV[i] end
+local now = server_time()
+local gone = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)
+for i = 4, #ARGV do gone[#gone + 1] = ARGV[i] end
 
 local reply = {}
 for _, worker in ipairs(gone) do
   local held = redis.call('HGETALL', ARGV[1] .. worker)
   local entries = {}
   for i = 1, #held, 2 do
-    entries[#entries + 1] = {tonumber(string.match(held[i], '%d+$')) or 0, held[i + 1]}
+    entries[#entries + 1] = {tonumber(string.match(held[i], '%d+$')) or 0, held[i + 1], held[i]}
   end
   -- The oldest is pushed last, and so is the first to be taken again.
   table.sort(entries, function(one, other) return one[1] > other[1] end)
@@ -20,11 +23,16 @@ for _, worker in ipairs(gone) do
   redis.call('ZREM', KEYS[1], worker)
   for _, numbered in ipairs(entries) do
     local list, message = split_entry(numbered[2])
-    redis.call('RPUSH', list, redelivered(message))
+    redis.call('RPUSH', list, redelivered(message, worker == ARGV[3] and 0 or 1))
+    redis.call('ZADD', KEYS[2], now, numbered[3])
   end
   if #entries > 0 then
     reply[#reply + 1] = worker
     reply[#reply + 1] = #entries
   end
+end
+if #reply > 0 then
+  redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - ARGV[2])
+  redis.call('PEXPIRE', KEYS[2], ARGV[2])
 end
 return reply

@@ -1,0 +1,132 @@
+"""Dead letters: messages that were given up, with the cause, kept until someone replays or drops them.
+
+They are entries of a stream. Its ids tell when each was given up, and stay valid however many others go.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+from redis.asyncio import Redis
+
+from celeriac.core.clock import to_datetime
+from celeriac.core.errors import WrongState
+from celeriac.core.states import JobState
+from celeriac.store import enqueueing, keys
+from celeriac.store.script import Script, ScriptCall, run
+
+_GIVE_UP = Script("give_up", when_full=True)
+_REPLAY = Script("replay", when_full=True)
+
+#: How many are read in one step.
+_STEP = 100
+#: The mark that `_lib.lua` puts on a message that was delivered before.
+_MARK = re.compile(rb'\A\{"celeriac-redelivered":(\d+),')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """One message that was given up.
+
+    Attributes:
+        id: of the dead letter; a job can have several.
+        job_id: of its job; empty if the message does not say.
+        task: the task's name; empty if the message does not say.
+        queue: where it came from.
+        cause: why it was given up.
+        losses: how many workers vanished while they held it.
+        at: when it was given up.
+        message: as it goes back into the queue, without marks of former deliveries.
+        list_key: the list of the queue it goes back to.
+    """
+
+    id: str
+    job_id: str
+    task: str
+    queue: str
+    cause: str
+    losses: int
+    at: datetime
+    message: bytes
+    list_key: str
+
+
+def give_up(worker: str, receipt: str, *, queue: str, cause: str) -> ScriptCall[bool]:
+    """Make a dead letter of a message of `queue` that `worker` holds; False if it held it no more."""
+    return ScriptCall(_GIVE_UP, [keys.held(worker), keys.DEAD], [receipt, queue, cause], bool)
+
+
+async def dead_letters(client: Redis) -> AsyncGenerator[DeadLetter]:
+    """All that are there, the newest first."""
+    end = "+"
+    while True:
+        entries: list[Any] = await _commands(client).xrevrange(keys.DEAD, max=end, count=_STEP)
+        for entry_id, fields in entries:
+            yield _parse(entry_id.decode(), fields)
+        if len(entries) < _STEP:
+            return
+        end = f"({entries[-1][0].decode()}"
+
+
+async def replay(client: Redis, letter: DeadLetter) -> bool:
+    """Put a dead letter back into its queue; False if somebody else has replayed or dropped it.
+
+    If its job has a record that says how the job ended, the record says that it is queued from then on.
+
+    Raises:
+        WrongState: its record says that the job has succeeded.
+    """
+    state = await _recorded_state(client, letter)
+    if state is JobState.SUCCEEDED:
+        raise WrongState(f"job {letter.job_id} has succeeded; drop its dead letter")
+    if state is not None and state.finished:
+        kind = enqueueing.JobKind(task=letter.task, queue=letter.queue, list_key=letter.list_key)
+        job = enqueueing.NewJob(kind, letter.job_id, letter.message, b"")
+        await run(client, enqueueing.requeue(job))
+        return await drop(client, letter)
+    return await run(client, ScriptCall(_REPLAY, [keys.DEAD, letter.list_key], [letter.id, letter.message], bool))
+
+
+async def drop(client: Redis, letter: DeadLetter) -> bool:
+    """Delete a dead letter; False if it was there no more."""
+    return bool(await _commands(client).xdel(keys.DEAD, letter.id))
+
+
+async def _recorded_state(client: Redis, letter: DeadLetter) -> JobState | None:
+    state: bytes | None = await _commands(client).hget(keys.record(letter.job_id), "state")
+    return JobState(state.decode()) if state else None
+
+
+def _parse(letter_id: str, fields: dict[bytes, bytes]) -> DeadLetter:
+    raw = fields[b"message"]
+    mark = _MARK.match(raw)
+    message = b"{" + raw[mark.end() :] if mark else raw
+    headers = _headers(message)
+    return DeadLetter(
+        id=letter_id,
+        job_id=str(headers.get("id") or ""),
+        task=str(headers.get("task") or ""),
+        queue=fields[b"queue"].decode(),
+        cause=fields[b"cause"].decode(),
+        losses=int(mark[1]) if mark else 0,
+        at=to_datetime(int(letter_id.partition("-")[0])),
+        message=message,
+        list_key=fields[b"list"].decode(),
+    )
+
+
+def _headers(message: bytes) -> dict[str, Any]:
+    try:
+        headers: Any = orjson.loads(message)["headers"]
+    except (ValueError, TypeError, KeyError):
+        return {}
+    return headers if isinstance(headers, dict) else {}  # pyright: ignore[reportUnknownVariableType]
+
+
+def _commands(client: Redis) -> Any:
+    return client  # redis-py's types are unions over every protocol and decoding option

@@ -1,0 +1,9 @@
+-- Puts a dead letter back into its queue, as if it had never been delivered.
+--
+-- KEYS[1] dead letters  KEYS[2] the list it goes to
+-- ARGV[1] id of the dead letter  ARGV[2] message
+-- Returns 1 | 0 if it is there no more
+
+if redis.call('XDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
+redis.call('LPUSH', KEYS[2], ARGV[2])
+return 1
