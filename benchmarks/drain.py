@@ -1,0 +1,23 @@
+"""How many jobs that do nothing are done in a second, with a full queue and all cores?
+
+Results are stored, and messages acknowledged after their jobs. The queue is filled before. A rate counts from the first
+job to the last; what a job costs in CPU time of workers and of the broker is the steadier figure on a busy machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from benchmarks.harness import Bench
+from benchmarks.support.drains import Case, drains
+from benchmarks.support.options import Options
+
+_QUICK = 300
+
+
+def run(options: Options) -> Bench:
+    """Measure."""
+    bench = Bench("drain", "jobs that do nothing, from a full queue, on all cores", "jobs/s", better="higher")
+    cases = [Case(s, s.task, options.scaled(s.jobs, _QUICK)) for s in options.systems()]
+    asyncio.run(drains(bench, cases, "noop", options))
+    return bench

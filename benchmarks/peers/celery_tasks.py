@@ -1,0 +1,65 @@
+"""Celery as it comes."""
+
+# pyright: basic, reportMissingImports=false
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+
+from celery import Celery, group
+
+from benchmarks.peers.workload import LONG, NAP, TEXT, broker_url, record, variant
+
+app = Celery("bench", broker=broker_url(), backend=broker_url())
+app.conf.update(
+    task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    worker_prefetch_multiplier=int(variant("prefetch", "64")),
+    result_backend_thread_safe=True,
+    broker_connection_retry_on_startup=True,
+    broker_transport_options={"visibility_timeout": int(variant("visibility", "3600"))},
+    worker_redirect_stdouts=False,
+)
+
+
+@app.task(name="noop")
+def noop(number: int, text: str) -> int:
+    record(number)
+    return number
+
+
+@app.task(name="nap")
+def nap(number: int, text: str) -> int:
+    record(number)
+    time.sleep(NAP)
+    return number
+
+
+@app.task(name="long")
+def long(number: int, text: str) -> int:
+    record(number)
+    time.sleep(LONG)
+    return number
+
+
+TASKS = {"noop": noop, "noop_def": noop, "nap": nap, "long": long}
+
+
+class Tasks:
+    """Celery's own API blocks."""
+
+    async def enqueue(self, task: str, number: int) -> None:
+        TASKS[task].delay(number, TEXT)
+
+    async def enqueue_many(self, task: str, numbers: Sequence[int]) -> None:
+        group(TASKS[task].si(number, TEXT) for number in numbers).apply_async()
+
+    async def call(self, task: str, number: int) -> int:
+        return TASKS[task].delay(number, TEXT).get(timeout=60)
+
+
+@asynccontextmanager
+async def client() -> AsyncGenerator[Tasks]:
+    yield Tasks()
+    app.close()

@@ -1,0 +1,126 @@
+"""The processes of a run: producers, and a system's workers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from benchmarks.support.environments import ROOT, Environments
+from benchmarks.support.procfs import is_alive, tree
+from benchmarks.support.records import Records
+from benchmarks.support.systems import System
+from celeriac.launch.process import ChildProcess, spawn
+
+#: Seconds between two looks at the records of a run. Nothing is timed by them.
+_LOOK = 0.02
+
+
+class RunFailed(Exception):
+    """A producer failed, or workers did not do what they were started for in time."""
+
+
+class Workers:
+    """A system's started workers."""
+
+    def __init__(self, system: System, processes: list[ChildProcess], log: Path, records: Records) -> None:
+        self._system = system
+        self._processes = processes
+        self._log = log
+        self._records = records
+        self.began = time.monotonic()
+
+    def pids(self) -> set[int]:
+        """All processes, the workers' children included."""
+        return set[int]().union(*(tree(process.pid) for process in self._processes))
+
+    async def wait_for(self, count: int, *, within: float) -> None:
+        """Wait until `count` jobs have begun.
+
+        Raises:
+            RunFailed: they have not within so many seconds, or a worker has ended.
+        """
+        await self.wait_until(lambda: self._records.count() >= count, f"{count} jobs", within=within)
+
+    async def wait_until(self, look: Callable[[], bool], what: str, *, within: float) -> None:
+        """Wait until `look` says yes. Raises as `wait_for` does."""
+        give_up = time.monotonic() + within
+        while not look():
+            ended = not all(is_alive(process.pid) for process in self._processes)
+            if ended or time.monotonic() > give_up:
+                why = "a worker has ended" if ended else f"not within {within:g} s"
+                raise RunFailed(
+                    f"{self._system.name}: {why}, after {self._records.count()} records, while waiting for {what}"
+                    f"\n{self.log()}"
+                )
+            await asyncio.sleep(_LOOK)
+
+    def log(self) -> str:
+        """The end of what they have printed."""
+        return self._log.read_text(errors="replace")[-4000:]
+
+    async def kill(self) -> None:
+        """kill -9 of every process."""
+        for process in self._processes:
+            process.kill_group()
+        for process in self._processes:
+            await process.wait()
+
+
+class Fleet:
+    """Starts the processes of runs."""
+
+    def __init__(self, environments: Environments) -> None:
+        self._environments = environments
+
+    @asynccontextmanager
+    async def workers(
+        self, system: System, load: str, url: str, records: Records, *, processes: int
+    ) -> AsyncGenerator[Workers]:
+        """A system's workers for the length of a `with` block, after which they are killed.
+
+        Args:
+            load: the kind of jobs to come (see `System.workers`).
+            processes: how many processes shall run jobs.
+        """
+        async with AsyncExitStack() as stack:
+            directory = Path(stack.enter_context(TemporaryDirectory(prefix="celeriac-bench-")))
+            log = directory / "log"
+            output = stack.enter_context(log.open("wb"))
+            python = self._environments.python(system.environment)
+            environment = _environment(system, url, records)
+            started: list[ChildProcess] = []
+            workers = Workers(system, started, log, records)
+            stack.push_async_callback(workers.kill)
+            for argv in system.workers(load, processes):
+                started.append(await spawn((python, *argv), environment=environment, output=output.fileno()))
+            yield workers
+
+    async def produce(self, system: System, action: str, task: str, count: int, url: str, *options: str) -> Any:
+        """Run a producer (`benchmarks/peers/__main__.py`) to its end, and return what it has measured.
+
+        Raises:
+            RunFailed: it failed; says what it printed.
+        """
+        python = self._environments.python(system.environment)
+        argv = ("-m", "benchmarks.peers", system.module, action, task, str(count), *options)
+        with TemporaryDirectory(prefix="celeriac-bench-") as directory, (Path(directory) / "out").open("w+b") as output:
+            process = await spawn((python, *argv), environment=_environment(system, url), output=output.fileno())
+            try:
+                code = await process.wait()
+            finally:
+                process.kill_group()
+            printed = Path(output.name).read_text(errors="replace")
+        if code:
+            raise RunFailed(f"{system.name}: {action} ended with {code}\n{printed[-4000:]}")
+        return json.loads(printed.splitlines()[-1])
+
+
+def _environment(system: System, url: str, records: Records | None = None) -> dict[str, str]:
+    given = {"BENCH_URL": url, "BENCH_RECORDS": str(records.path) if records else "", "PYTHONPATH": str(ROOT)}
+    return given | {f"BENCH_{name.upper()}": value for name, value in system.variables.items()}

@@ -1,0 +1,42 @@
+"""What a run of the benchmarks was asked for."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, field
+
+from benchmarks.support.environments import Environments
+from benchmarks.support.systems import System, every_system
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of `./dev bench`.
+
+    Attributes:
+        quick: little of everything: to see that it works, and no figures to quote.
+        rounds: how often everything is measured.
+        families: which systems, by the first word of their names; empty for all.
+        pool: Celery's pool under Celeriac.
+        processes: how many processes run jobs; one for each core.
+    """
+
+    quick: bool = False
+    rounds: int = 3
+    families: frozenset[str] = frozenset()
+    pool: str = "prefork"
+    processes: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    environments: Environments = field(default_factory=Environments)
+
+    def systems(self) -> list[System]:
+        """The chosen systems."""
+        return [s for s in every_system(self.pool) if not self.families or s.family in self.families]
+
+    def scaled(self, count: int, quick: int) -> int:
+        """`count`, or the smaller one."""
+        return min(count, quick) if self.quick else count
+
+    def say(self, text: str) -> None:
+        """Tell how far it is."""
+        print(f"bench: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,69 @@
+"""What the kernel knows about processes (proc(5)): who started whom, CPU time, memory."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+_PROC = Path("/proc")
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def tree(root: int) -> set[int]:
+    """A process with all that it has started and that they have, as far as they live."""
+    children: defaultdict[int, list[int]] = defaultdict(list)
+    for entry in _PROC.iterdir():
+        if entry.name.isdigit() and (fields := _stat(int(entry.name))):
+            children[int(fields[1])].append(int(entry.name))
+    found, new = {root}, [root]
+    while new:
+        new = [child for parent in new for child in children[parent] if child not in found]
+        found.update(new)
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process, and it has not ended."""
+    fields = _stat(pid)
+    return bool(fields) and fields[0] != "Z"
+
+
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """CPU time, user and system, that processes have taken, with that of children which have ended."""
+    return sum(sum(int(ticks) for ticks in fields[11:15]) / _TICKS for pid in pids if (fields := _stat(pid)))
+
+
+def busy_seconds() -> float:
+    """CPU time that all of this machine's work has taken, whoever's it was."""
+    user, nice, system, _idle, _iowait, irq, softirq, steal, *_ = (
+        int(ticks) for ticks in (_PROC / "stat").read_text().split("\n", 1)[0].split()[1:]
+    )
+    return (user + nice + system + irq + softirq + steal) / _TICKS
+
+
+def pss_mib(pids: Iterable[int]) -> float:
+    """Memory in MiB, what processes share counted in proportion (PSS), so that the sum over processes is right."""
+    return sum(_kib(pid, "smaps_rollup", "Pss") for pid in pids) / 1024
+
+
+def rss_mib(pids: Iterable[int]) -> float:
+    """Resident memory in MiB."""
+    return sum(_kib(pid, "status", "VmRSS") for pid in pids) / 1024
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat from the state on, which is field 3; empty if the process has ended."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    return []
+
+
+def _kib(pid: int, file: str, name: str) -> int:
+    with suppress(FileNotFoundError, ProcessLookupError):
+        if found := re.search(rf"^{name}:\s+(\d+) kB", (_PROC / str(pid) / file).read_text(), re.MULTILINE):
+            return int(found[1])
+    return 0
