@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
-from contextlib import ExitStack, closing
-from itertools import count
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -18,7 +17,7 @@ from pydantic import SecretStr
 from celeriac import Celeriac, Settings
 from celeriac.launch.embedded import embedded_valkey
 from tests.support.contract_jobs import trace_directory
-from tests.support.workers import Worker, start_worker
+from tests.support.workers import Worker, dismiss, start_worker
 
 #: Seconds; the shortest lease there is, so that tests of recovery are short.
 LEASE = 2.0
@@ -99,34 +98,34 @@ StartWorker = Callable[..., Worker]
 @pytest.fixture
 def start(request: pytest.FixtureRequest, broker_url: str, tmp_path: Path) -> Iterator[StartWorker]:
     """Starts workers of the test's own: `start("tests.support.contract_jobs", pool="solo")`."""
-    numbers = count()
+    started: list[Worker] = []
     request.node.stash[WORKERS] = []
-    with ExitStack() as started:
 
-        def start_one(
-            module: str,
-            *,
-            pool: str,
-            url: str = broker_url,
-            settings: dict[str, object] | None = None,
-            application: str = "tests.support.celery_main",
-            environment: dict[str, str] | None = None,
-            **options: object,
-        ) -> Worker:
-            number = next(numbers)
-            worker = start_worker(
-                application,
-                {**worker_environment(module, url, tmp_path, **(settings or {})), **(environment or {})},
-                tmp_path / f"worker-{number}.log",
-                pool=pool,
-                name=f"worker-{number}",
-                **options,  # type: ignore[arg-type]
-            )
-            started.callback(worker.dismiss)
-            request.node.stash[WORKERS].append((worker, 0))
-            return worker
+    def start_one(
+        module: str,
+        *,
+        pool: str,
+        url: str = broker_url,
+        settings: dict[str, object] | None = None,
+        application: str = "tests.support.celery_main",
+        environment: dict[str, str] | None = None,
+        **options: object,
+    ) -> Worker:
+        name = f"worker-{len(started)}"
+        worker = start_worker(
+            application,
+            {**worker_environment(module, url, tmp_path, **(settings or {})), **(environment or {})},
+            tmp_path / f"{name}.log",
+            pool=pool,
+            name=name,
+            **options,  # type: ignore[arg-type]
+        )
+        started.append(worker)
+        request.node.stash[WORKERS].append((worker, 0))
+        return worker
 
-        yield start_one
+    yield start_one
+    dismiss(started)
 
 
 def worker_environment(module: str, url: str, data_dir: Path, **settings: object) -> dict[str, str]:

@@ -2,33 +2,52 @@
 
 from __future__ import annotations
 
+import atexit
+import ctypes
 import multiprocessing
 import os
 import re
 import runpy
+import signal
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from io import TextIOWrapper
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from tests.support.waiting import wait_until
 
 _IMPORTS = [
+    "aiosmtplib",
+    "aiosqlite",
+    "asyncpg",
     "celeriac.http.router",
+    "celeriac.jobs.email.ledger",
     "celery.bin.beat",
+    "celery.bin.celery",
     "celery.bin.worker",
     "celery.concurrency.prefork",
+    "celery.concurrency.solo",
+    "celery.concurrency.thread",
     "celery.worker.consumer",
+    "sqlalchemy.dialects.postgresql.asyncpg",
+    "sqlalchemy.dialects.sqlite.aiosqlite",
+    "sqlalchemy.ext.asyncio",
     "uvicorn.main",
     "uvicorn.protocols.http.auto",
     "uvicorn.lifespan.on",
 ]
+_PR_SET_PDEATHSIG = 1
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(_IMPORTS)
 
 
 class WarmProcess:
-    """One process, with its output in a file. `program` is worker, beat, api (uvicorn) or python."""
+    """One process, with its output in a file.
+
+    `program` is worker or beat (as `celeriac` starts them), api (uvicorn), module (as `python -m`) or python (a file).
+    """
 
     def __init__(
         self, program: str, arguments: Sequence[str], *, cwd: Path, environment: Mapping[str, str], log: Path
@@ -38,6 +57,11 @@ class WarmProcess:
         args = (program, [*arguments], str(cwd), dict(environment), str(log))
         self._process: ForkServerProcess = _context.Process(target=_become, args=args)
         self._process.start()
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
 
     def wait_for(self, pattern: str) -> None:
         """Return once a line of its output matches."""
@@ -53,10 +77,19 @@ class WarmProcess:
         """What it has printed so far."""
         return self._log.read_text(errors="replace")
 
-    def wait(self, within: float) -> int | None:
+    def poll(self) -> int | None:
+        """Its exit code (that of a signal is negative), or None while it runs."""
+        return self._process.exitcode
+
+    def wait(self, within: float | None = None) -> int | None:
         """Its exit code, or None if it has not ended within so many seconds."""
         self._process.join(within)
         return self._process.exitcode
+
+    def send_signal(self, signum: int) -> None:
+        if self.poll() is None:
+            with suppress(ProcessLookupError):  # it has ended just now
+                os.kill(self.pid, signum)
 
     def end(self) -> None:
         """Kill it: what it has not done by now, nobody waits for. A pool's processes do not outlive their worker."""
@@ -66,16 +99,30 @@ class WarmProcess:
 
 def _become(program: str, arguments: list[str], cwd: str, environment: dict[str, str], log: str) -> None:
     """Runs in the new process."""
+    if sys.platform == "linux":  # it does not outlive the tests, even if they are killed
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     output = os.open(log, os.O_WRONLY | os.O_APPEND)
-    for stream in (1, 2):
-        os.dup2(output, stream)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(output, stream.fileno())
+        assert isinstance(stream, TextIOWrapper)
+        stream.reconfigure(line_buffering=True)
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
     sys.path.insert(0, cwd)
+    try:
+        _run(program, arguments)
+    finally:
+        atexit._run_exitfuncs()  # which a process of multiprocessing leaves out
+
+
+def _run(program: str, arguments: list[str]) -> None:
     if program == "python":
         sys.argv = arguments
         runpy.run_path(arguments[0], run_name="__main__")
+    elif program == "module":
+        sys.argv = arguments
+        runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
     elif program == "api":
         from uvicorn.main import main as uvicorn
 

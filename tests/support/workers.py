@@ -4,30 +4,26 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
-import sys
+import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from tests.support.waiting import wait_until
+from tests.support.warm import WarmProcess
 
 ROOT = Path(__file__).parents[2]
 POOLS = ("solo", "prefork", "threads")
 READY = r"ready\."
 
-#: Becomes the program it is given, which the kernel then kills if pytest vanishes (PR_SET_PDEATHSIG is 1).
-_EXEC = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.argv[1], sys.argv[1:])"
-_DIES_WITH_US = [sys.executable, "-I", "-S", "-c", _EXEC] if sys.platform == "linux" else []
-
 
 class Worker:
     """One started worker. Its log survives it."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log_file: Path, name: str) -> None:
+    def __init__(self, process: WarmProcess, name: str) -> None:
         self.process = process
         self.name = name
-        self._log_file = log_file
 
     @property
     def pid(self) -> int:
@@ -36,7 +32,7 @@ class Worker:
     @property
     def log(self) -> str:
         """All that it has printed so far."""
-        return self._log_file.read_text(errors="replace")
+        return self.process.output
 
     def wait_for_log(self, pattern: str, *, within: float = 20.0) -> str:
         """The text that `pattern` matches in the log, as soon as it is there."""
@@ -56,25 +52,30 @@ class Worker:
     def signal(self, signum: int) -> None:
         self.process.send_signal(signum)
 
-    def stop(self, *, within: float = 20.0) -> int:
-        """Ask it to end as an operator would (SIGTERM), and return its exit code; kill it if it does not."""
-        if self.process.poll() is None:
-            self.process.terminate()
+    def wait_end(self, *, within: float = 20.0) -> int | None:
+        """Its exit code, as soon as it has ended by itself; kill it if it has not in time."""
         try:
             return self.process.wait(within)
         finally:
             self.kill()
 
-    def dismiss(self, *, within: float = 10.0) -> None:
-        """The same, for one of which nothing more is asked: a job that is held for ever does not hold it up."""
-        with suppress(subprocess.TimeoutExpired):
-            self.stop(within=within)
+    def stop(self, *, within: float = 20.0) -> int | None:
+        """Ask it to end as an operator would (SIGTERM), and return its exit code; kill it if it does not."""
+        self.signal(signal.SIGTERM)
+        return self.wait_end(within=within)
 
     def kill(self) -> None:
         """Kill the worker, and nothing but the worker: its pool's processes are on their own."""
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        self.process.end()
+
+
+def dismiss(workers: Sequence[Worker], *, within: float = 10.0) -> None:
+    """Stop workers of which nothing more is asked, all at once: a job that is held for ever does not hold them up."""
+    for worker in workers:
+        worker.signal(signal.SIGTERM)
+    deadline = time.monotonic() + within
+    for worker in workers:
+        worker.wait_end(within=max(0, deadline - time.monotonic()))
 
 
 def start_worker(
@@ -90,21 +91,13 @@ def start_worker(
 ) -> Worker:
     """Start `celery -A application worker` and return once it has printed `until`: that it takes jobs.
 
-    To be called in a thread that stays: the worker is killed when it ends.
+    As `python -m celery` runs it, but in a process that has the imports behind it.
     """
-    command = [*_DIES_WITH_US, sys.executable, "-m", "celery", "-A", application, "worker", "--loglevel=info"]
+    command = ["celery", "-A", application, "worker", "--loglevel=info"]
     command += [f"--pool={pool}", f"--concurrency={concurrency}", f"--hostname={name}@%h"]
     command += ["--without-mingle", "--without-gossip", *options]
-    with log_file.open("ab") as log:
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    worker = Worker(process, log_file, name)
+    process = WarmProcess("module", command, cwd=ROOT, environment={**os.environ, **environment}, log=log_file)
+    worker = Worker(process, name)
     try:
         if until is not None:
             worker.wait_for_log(until)

@@ -1,8 +1,9 @@
 """Senders in processes of their own: killed in the middle of a mailing, and several at once."""
 
 import asyncio
+import os
 import signal
-import sys
+from pathlib import Path
 
 from celeriac.database.engine import Database
 from celeriac.jobs.email.ledger import Ledger
@@ -10,18 +11,20 @@ from celeriac.jobs.email.model import Counts, Status
 from demo.sink import MailSink
 from tests.support.mailings import outcomes, send, stored_mailing
 from tests.support.waiting import eventually
+from tests.support.warm import WarmProcess
+from tests.support.workers import ROOT
 
 RECIPIENTS = 400
 
 
 async def test_a_sender_killed_in_the_middle_costs_no_mail_and_repeats_none_that_is_recorded(
-    database: Database, database_url: str, sink: MailSink
+    database: Database, database_url: str, sink: MailSink, tmp_path: Path
 ) -> None:
     ledger = Ledger(database, claim_seconds=2)
     mailing = await stored_mailing(ledger, RECIPIENTS)
     mails_when_recorded = dict[str, int]()
     for kills, delivered in enumerate((100, 200), start=1):
-        await kill_a_sender_after(delivered, database_url, mailing.id, sink)
+        await kill_a_sender_after(delivered, database_url, mailing.id, sink, tmp_path / "log")
         now = await outcomes(ledger, mailing)
         mails = sink.mails_per_recipient()
         for address, outcome in now.items():
@@ -42,29 +45,29 @@ async def test_a_sender_killed_in_the_middle_costs_no_mail_and_repeats_none_that
 
 
 async def test_processes_that_send_the_same_mailing_share_it_without_a_duplicate(
-    database: Database, database_url: str, sink: MailSink
+    database: Database, database_url: str, sink: MailSink, tmp_path: Path
 ) -> None:
     ledger = Ledger(database)
     mailing = await stored_mailing(ledger, RECIPIENTS)
     sink.pause()  # until each of them has a mail on its way
-    processes = [await start_sender(database_url, mailing.id, sink) for _ in range(3)]
+    processes = [start_sender(database_url, mailing.id, sink, tmp_path / f"log-{number}") for number in range(3)]
     await eventually(lambda: sink.connections == 3, "three connections")
     sink.resume()
-    assert [await asyncio.wait_for(process.wait(), 60) for process in processes] == [0, 0, 0]
+    assert [await asyncio.to_thread(process.wait, 60) for process in processes] == [0, 0, 0]
     assert len(sink.deliveries) == RECIPIENTS
     assert sink.duplicates == 0
     assert await ledger.counts(mailing.id) == Counts(sent=RECIPIENTS)
 
 
-async def start_sender(database_url: str, mailing_id: str, sink: MailSink) -> asyncio.subprocess.Process:
-    arguments = ("-m", "tests.support.mailing_sender", database_url, mailing_id, sink.url)
-    return await asyncio.create_subprocess_exec(sys.executable, *arguments)
+def start_sender(database_url: str, mailing_id: str, sink: MailSink, log: Path) -> WarmProcess:
+    arguments = ["tests.support.mailing_sender", database_url, mailing_id, sink.url]
+    return WarmProcess("module", arguments, cwd=ROOT, environment=os.environ, log=log)
 
 
-async def kill_a_sender_after(delivered: int, database_url: str, mailing_id: str, sink: MailSink) -> None:
-    process = await start_sender(database_url, mailing_id, sink)
+async def kill_a_sender_after(delivered: int, database_url: str, mailing_id: str, sink: MailSink, log: Path) -> None:
+    process = start_sender(database_url, mailing_id, sink, log)
     try:
         await sink.wait_for(delivered)
     finally:
-        process.kill()
-        assert await process.wait() == -signal.SIGKILL
+        process.end()
+    assert process.poll() == -signal.SIGKILL, process.output
