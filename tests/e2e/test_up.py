@@ -67,16 +67,12 @@ async def _run_echo(api: str, value: Any, headers: dict[str, str] | None = None)
         return (await eventually(result, "the job has a result")).json()["result"]
 
 
-async def test_a_job_runs_and_everything_answers(tmp_path: Path) -> None:
-    async with _up(tmp_path) as stack, httpx2.AsyncClient() as client:
-        api, flower = _address(tmp_path, "api"), _address(tmp_path, "flower")
-        assert await _run_echo(api, {"any": ["value"]}) == {"any": ["value"]}
-        for page in (f"{api}/docs", f"{api}/health/ready", f"{flower}/healthcheck"):
-            assert (await client.get(page)).status_code == 200, page
-        await stack.printed(rf"API docs +{re.escape(api)}/docs")
-        await stack.printed(rf"Flower +{re.escape(flower)}$")
+async def test_a_stack_from_its_start_to_its_end(tmp_path: Path) -> None:
+    async with _up(tmp_path) as stack:
+        await _assert_that_everything_answers(tmp_path, stack)
         await _assert_that_a_second_one_is_refused(tmp_path, stack)
         _assert_that_no_password_can_be_seen(tmp_path, stack)
+        await _assert_that_every_killed_process_comes_back(tmp_path, stack)
         children = _processes(stack)
         stack.signal(signal.SIGTERM)
         assert await stack.ended(within=30) == ExitCode.OK
@@ -85,6 +81,16 @@ async def test_a_job_runs_and_everything_answers(tmp_path: Path) -> None:
     assert not [pid for pid in children if is_alive(pid)]
     assert stack.lines[-1].startswith("broker")
     assert not (tmp_path / "stack.json").exists()
+
+
+async def _assert_that_everything_answers(data_dir: Path, stack: Running) -> None:
+    api, flower = _address(data_dir, "api"), _address(data_dir, "flower")
+    assert await _run_echo(api, {"any": ["value"]}) == {"any": ["value"]}
+    async with httpx2.AsyncClient() as client:
+        for page in (f"{api}/docs", f"{api}/health/ready", f"{flower}/healthcheck"):
+            assert (await client.get(page)).status_code == 200, page
+    await stack.printed(rf"API docs +{re.escape(api)}/docs")
+    await stack.printed(rf"Flower +{re.escape(flower)}$")
 
 
 async def _assert_that_a_second_one_is_refused(data_dir: Path, first: Running) -> None:
@@ -104,17 +110,15 @@ def _assert_that_no_password_can_be_seen(data_dir: Path, stack: Running) -> None
     assert not [line for line in stack.lines if password in line]
 
 
-async def test_every_killed_process_comes_back(tmp_path: Path) -> None:
-    async with _up(tmp_path) as stack:
-        api = _address(tmp_path, "api")
-        assert await _run_echo(api, "before") == "before"
-        for part in ("valkey-server", "uvicorn", " worker ", " beat ", " flower "):
-            killed = _pid(stack, part)
-            os.kill(killed, signal.SIGKILL)
-            again = await eventually(lambda part=part, killed=killed: _pid(stack, part) not in (0, killed), part)
-            assert again
-        await eventually(lambda: _answers(f"{api}/health/ready"), "the API answers", within=STARTS)
-        assert await _run_echo(api, "after") == "after"
+async def _assert_that_every_killed_process_comes_back(data_dir: Path, stack: Running) -> None:
+    api = _address(data_dir, "api")
+    for part in ("valkey-server", "uvicorn", " worker ", " beat ", " flower "):
+        killed = _pid(stack, part)
+        os.kill(killed, signal.SIGKILL)
+        again = await eventually(lambda part=part, killed=killed: _pid(stack, part) not in (0, killed), part)
+        assert again
+    await eventually(lambda: _answers(f"{api}/health/ready"), "the API answers", within=STARTS)
+    assert await _run_echo(api, "after") == "after"
 
 
 async def _answers(url: str) -> bool:
