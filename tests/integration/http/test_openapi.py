@@ -18,23 +18,32 @@ from tests.support.api_server import api_of
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 
 
-@pytest.fixture(params=["built in", "own", "with keys"])
-def document(request: pytest.FixtureRequest, settings: Settings) -> Iterator[dict[str, Any]]:
+@pytest.fixture(scope="module")
+def settings(valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Of the module: each description is made once for all its tests."""
+    return Settings(broker_url=SecretStr(valkey_url), data_dir=tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(scope="module", params=["built in", "own", "with keys"])
+def document(request: pytest.FixtureRequest, settings: Settings) -> dict[str, Any]:
     """The OpenAPI document of the built-in API, of one with the tests' jobs, and of one with keys."""
     if request.param == "built in":
-        yield create_api(settings).openapi()
-        return
+        return create_api(settings).openapi()
     keys = (SecretStr("ops:" + "x" * 16),) if request.param == "with keys" else ()
-    jobs = http_jobs.create(settings.model_copy(update={"api_keys": keys}))
-    yield api_of(jobs.app).openapi()
-    jobs.app.close()
+    return _described(settings.model_copy(update={"api_keys": keys}))
 
 
-@pytest.fixture
-def own(settings: Settings) -> Iterator[dict[str, Any]]:
+@pytest.fixture(scope="module")
+def own(settings: Settings) -> dict[str, Any]:
+    return _described(settings)
+
+
+def _described(settings: Settings) -> dict[str, Any]:
     jobs = http_jobs.create(settings)
-    yield api_of(jobs.app).openapi()
-    jobs.app.close()
+    try:
+        return api_of(jobs.app).openapi()
+    finally:
+        jobs.app.close()
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
