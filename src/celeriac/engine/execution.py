@@ -18,7 +18,7 @@ from celeriac.core.records import Progress
 from celeriac.core.spec import Call, JobSpec
 from celeriac.engine.attempts import ActiveAttempts, Attempt
 from celeriac.engine.cancellation import CancellationWatch
-from celeriac.engine.loop import JobLoop
+from celeriac.engine.loop import job_loop
 from celeriac.engine.progress import ProgressReporter
 from celeriac.engine.runs import AsyncRun, Run, ThreadRun
 from celeriac.store.enqueueing import FanOut
@@ -38,7 +38,7 @@ class Executor:
 
     def __init__(self, client: JobClient) -> None:
         self._client = client
-        self._loop = JobLoop()
+        self._loop = job_loop()
         self._attempts = ActiveAttempts()
         self._progress = ProgressReporter(self._loop, client)
         self._cancellations = CancellationWatch(self._loop, client, self._attempts)

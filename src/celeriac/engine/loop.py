@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import threading
 from collections.abc import Callable, Coroutine
@@ -24,14 +25,22 @@ class JobLoop:
         self._lock = threading.Lock()
         self._pid = 0
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The running loop of this process."""
         with self._lock:
             if self._loop is None or self._pid != os.getpid():
-                self._loop, self._pid = _start(), os.getpid()
+                self._loop, self._pid = new_event_loop(), os.getpid()
+                self._thread = threading.Thread(target=_serve, args=(self._loop,), name="celeriac-jobs", daemon=True)
+                self._thread.start()
             return self._loop
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the code that asks runs in the loop's thread."""
+        return threading.current_thread() is self._thread
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
         """Run `coroutine` on the loop."""
@@ -42,10 +51,10 @@ class JobLoop:
         self.loop.call_soon_threadsafe(function, *args)
 
 
-def _start() -> asyncio.AbstractEventLoop:
-    loop = new_event_loop()
-    threading.Thread(target=_serve, args=(loop,), name="celeriac-jobs", daemon=True).start()
-    return loop
+@functools.cache
+def job_loop() -> JobLoop:
+    """The loop that everything in this process shares, so that jobs can share what is bound to a loop."""
+    return JobLoop()
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:

@@ -13,8 +13,13 @@ from celery.signals import worker_process_init
 _PR_SET_PDEATHSIG = 1
 
 
+_worker_pid = 0
+
+
 def install() -> None:
-    """Connect the hooks. Safe to call for every application of a process."""
+    """Connect the hooks, in the worker's main process. Safe to call for every application of a process."""
+    global _worker_pid
+    _worker_pid = os.getpid()
     worker_process_init.connect(_die_with_parent, dispatch_uid="celeriac.die_with_parent")
 
 
@@ -23,7 +28,7 @@ def _die_with_parent(**_: Any) -> None:
 
     Else it would finish its job unseen, while the message has gone back to the queue for another worker.
     """
-    if sys.platform != "linux":
+    if sys.platform != "linux" or os.getpid() == _worker_pid:  # pools without processes send the signal, too
         return
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() == 1:  # it died before the call

@@ -8,6 +8,7 @@ from celery import bootsteps
 from celery.concurrency.prefork import TaskPool as Prefork
 from celery.signals import worker_shutdown
 
+from celeriac.engine.aio.pool import Pool as AsyncioPool
 from celeriac.engine.lease import leases
 from celeriac.engine.transport import running_receipts
 
@@ -29,6 +30,8 @@ class Hold(bootsteps.StartStopStep):
         worker_shutdown.connect(_release, dispatch_uid="celeriac.release")
 
     def start(self, parent: Any) -> None:
+        if isinstance(parent.pool, AsyncioPool):
+            return  # its intake keeps count across connections
         for lease in leases():
             lease.holder.put_back_all_but(running_receipts())
 

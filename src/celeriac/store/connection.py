@@ -87,13 +87,18 @@ async def deadline(seconds: float) -> AsyncGenerator[None]:
 
 def unavailable(error: Exception, seconds: float) -> BrokerUnavailable:
     """The error to raise for `error`; re-raises one that is a fault of ours and not of the broker's."""
-    if isinstance(error, ResponseError) and _code(error) not in _UNAVAILABLE:
+    if not is_absence(error):
         raise error
     cause = str(error).partition("\n")[0]
     if isinstance(error, TimeoutError) or "timeout" in cause.lower():
         return BrokerUnavailable(f"the broker did not answer within {seconds:g} s")
     shown = _code(error) if isinstance(error, ResponseError) else type(error).__name__
     return BrokerUnavailable(f"the broker cannot be used: {shown}")
+
+
+def is_absence(error: Exception) -> bool:
+    """Whether `error` says that the server cannot serve for now, and not that what it was sent is wrong."""
+    return not isinstance(error, ResponseError) or _code(error) in _UNAVAILABLE
 
 
 def _code(error: ResponseError) -> str:

@@ -8,17 +8,18 @@ when the lease runs out, or as soon as the worker is known to have ended.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import orjson
 
 from celeriac.core.states import JobState
 from celeriac.store import keys
-from celeriac.store.jobs import OPEN_LIFE_MS
+from celeriac.store.jobs import OPEN_LIFE_MS, Publication
 from celeriac.store.script import Script, ScriptCall
 
 _TAKE = Script("take", when_full=True)
+_FINISH = Script("finish", when_full=True)
 _PUT_BACK = Script("put_back", when_full=True)
 _RENEW = Script("renew", when_full=True)
 _RECLAIM = Script("reclaim", when_full=True)
@@ -83,6 +84,41 @@ def take(sources: Sequence[Source], *, worker: str, receipt: str, count: int, le
         return Taken(now, taken, None if due < 0 else due / 1000)
 
     return ScriptCall(_TAKE, script_keys, args, parse)
+
+
+@dataclass(slots=True)
+class Ending:
+    """What came of one message.
+
+    Attributes:
+        receipt: under which the worker holds it.
+        result: the outcome of its task in Celery's format, to be stored; empty for none.
+        result_key: where it is stored.
+        publications: the messages that follow from it.
+    """
+
+    receipt: str
+    result: bytes = b""
+    result_key: str = ""
+    publications: list[Publication] = field(default_factory=list[Publication])
+
+
+def finish(worker: str, endings: Sequence[Ending], *, result_life_ms: int) -> ScriptCall[list[str]]:
+    """End the delivery of messages, with all that came of them; replies the receipts that the worker held no more.
+
+    Of those nothing is published or stored: they were given to another worker, whose run counts.
+    """
+    args: list[str | bytes | int] = [result_life_ms]
+    for ending in endings:
+        args += [ending.receipt, ending.result_key, ending.result, len(ending.publications)]
+        for publication in ending.publications:
+            due = "" if publication.due_ms is None else publication.due_ms
+            args += [publication.list_key, publication.message, keys.delayed(publication.queue), due]
+
+    def parse(reply: list[bytes]) -> list[str]:
+        return [receipt.decode() for receipt in reply]
+
+    return ScriptCall(_FINISH, [keys.held(worker)], args, parse)
 
 
 def put_back(worker: str, receipt: str, place: Place, *, lost: bool = False) -> ScriptCall[bool]:

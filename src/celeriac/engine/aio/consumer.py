@@ -1,0 +1,87 @@
+"""The asyncio worker's part of Celery's consumer: its tasks come from the intake, everything else is Celery's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import bootsteps
+from celery.worker.consumer import tasks as celery_tasks
+from kombu import Consumer as KombuConsumer
+
+from celeriac.engine.aio.intake import Intake
+from celeriac.engine.aio.pool import Pool
+from celeriac.engine.transport import Channel
+from celeriac.store.connection import connect
+
+#: Seconds that connecting to the broker may take.
+_CONNECT_TIMEOUT = 2.5
+
+
+class TaskConsumer(KombuConsumer):
+    """Has the intake take messages where kombu would; a broadcast comes over kombu's channel all the same."""
+
+    channel: Channel
+
+    def __init__(self, *args: Any, intake: Intake, **options: Any) -> None:
+        self._intake = intake
+        super().__init__(*args, **options)
+
+    def _basic_consume(self, queue: Any, consumer_tag: Any = None, no_ack: Any = None, nowait: bool = True) -> Any:
+        if queue.exchange.type == "fanout":
+            return super()._basic_consume(queue, consumer_tag, no_ack, nowait)
+        tag = self._active_tags.get(queue.name)
+        if tag is None:
+            tag = self._add_tag(queue, consumer_tag)
+            self._intake.handle = self.on_message
+            self._intake.add(self.channel.source(queue.name, held=not queue.no_ack))
+        return tag
+
+    def cancel(self) -> None:
+        for name in list(self._active_tags):
+            self._stop_taking(name)
+        super().cancel()
+
+    close = cancel
+
+    def cancel_by_queue(self, queue: Any) -> None:
+        self._stop_taking(queue if isinstance(queue, str) else queue.name)
+        super().cancel_by_queue(queue)
+
+    def _stop_taking(self, name: str) -> None:
+        queue = self._queues.get(name)
+        if queue is not None and queue.exchange.type != "fanout":
+            self._active_tags.pop(name, None)
+            self._intake.remove(name)
+
+
+class Fetching(bootsteps.StartStopStep):
+    """With the asyncio pool, has the intake take messages instead of the consumer that Celery has just made."""
+
+    requires = (celery_tasks.Tasks,)
+
+    def start(self, parent: Any) -> None:
+        if not isinstance(parent.pool, Pool):
+            return
+        if parent.pool.intake is None:
+            parent.pool.intake = _new_intake(parent, parent.pool)
+        kombus = parent.task_consumer
+        parent.task_consumer = TaskConsumer(
+            kombus.channel,
+            queues=kombus.queues,
+            accept=parent.app.conf.accept_content,
+            on_decode_error=parent.on_decode_error,
+            intake=parent.pool.intake,
+        )
+
+
+def _new_intake(consumer: Any, pool: Pool) -> Intake:
+    channel: Channel = consumer.connection.default_channel
+    url = str(consumer.app.conf.broker_read_url or consumer.app.conf.broker_url)
+    return Intake(
+        pool.loop,
+        connect(url, timeout=_CONNECT_TIMEOUT),
+        channel.lease,
+        limit=pool.limit,
+        threads=pool.threads,
+        result_life_ms=int((consumer.app.backend.expires or 0) * 1000),
+    )

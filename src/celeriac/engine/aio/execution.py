@@ -1,0 +1,164 @@
+"""One run of a task in the asyncio worker."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import logging
+import os
+import time
+from collections.abc import Callable
+from contextvars import ContextVar, copy_context
+from typing import Any, Protocol
+
+from billiard.einfo import ExceptionInfo
+from celery.exceptions import SoftTimeLimitExceeded
+
+from celeriac.core.errors import JobAborted
+from celeriac.core.interrupt import Interruptible
+from celeriac.engine import bridge
+from celeriac.engine.aio import stacks
+from celeriac.engine.aio.limits import HardLimitPassed, Limited
+from celeriac.engine.aio.threads import Threads
+
+log = logging.getLogger("celeriac.engine")
+
+_current: ContextVar[Execution | None] = ContextVar("celeriac_execution", default=None)
+
+
+class Callbacks(Protocol):
+    """How Celery's request hears of what becomes of it (celery/worker/request.py)."""
+
+    accepted: Callable[[int, float], None]
+    done: Callable[[Any], None]
+    failed: Callable[[Any], None]
+    timed_out: Callable[[bool, float], None]
+
+
+class Execution:
+    """Runs Celery's tracer around one task, and tells the request how that ended.
+
+    The tracer is Celery's own, and synchronous: it runs across the bridge, where the task's function is awaited.
+    """
+
+    def __init__(
+        self,
+        trace: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        callbacks: Callbacks,
+        threads: Threads,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        soft_limit: float | None,
+        hard_limit: float | None,
+    ) -> None:
+        self._trace = trace
+        self._arguments = arguments
+        self._callbacks = callbacks
+        self._threads = threads
+        self._soft_limit = soft_limit
+        self._hard_limit = hard_limit
+        self._loop = loop
+        self._task: asyncio.Task[None] | None = None
+        self._in_thread: Interruptible | None = None
+        self._terminated = False
+
+    def start(self) -> asyncio.Task[None]:
+        """Begin; the task that is returned ends when all is said and done. It never fails."""
+        self._task = asyncio.create_task(self._run())
+        return self._task
+
+    def terminate(self, signum: int | None = None) -> None:
+        """Stop it, soon, wherever it is. From any thread; Celery calls it for `revoke(terminate=True)`."""
+        self._terminated = True
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Stop it, soon, and record nothing: the worker ends, and the message goes back to its queue."""
+        self._loop.call_soon_threadsafe(self._stop)
+
+    def _stop(self) -> None:
+        if self._in_thread is not None:
+            self._in_thread.interrupt(JobAborted)
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        stacks.begin()
+        _current.set(self)
+        try:
+            self._callbacks.accepted(os.getpid(), time.monotonic())
+            outcome = await bridge.call(self._trace, *self._arguments)
+            await bridge.call(self._callbacks.done, outcome)
+        except HardLimitPassed:
+            await bridge.call(self._callbacks.timed_out, False, self._hard_limit)
+        except asyncio.CancelledError:
+            if not self._terminated:
+                raise
+        except Exception:
+            log.exception("Celery's tracer failed")
+            await bridge.call(self._callbacks.failed, ExceptionInfo())
+
+    def call(self, function: Callable[[], Any], *, is_async: bool) -> Any:
+        """Call the task's function from the tracer: `async def` on the loop, any other in a thread."""
+        try:
+            returned = function() if is_async else bridge.wait(self._call_in_thread(function))
+            return bridge.wait(self._await(returned)) if inspect.iscoroutine(returned) else returned
+        except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
+            raise JobAborted(f"the task raised {error!r}") from error
+
+    async def _await(self, coroutine: Any) -> Any:
+        if not self._soft_limit and not self._hard_limit:
+            return await coroutine
+        return await Limited(coroutine, self._soft_limit, self._hard_limit, self._on_soft_limit)
+
+    async def _call_in_thread(self, function: Callable[[], Any]) -> Any:
+        work = self._in_thread = Interruptible()
+        context = copy_context()
+        future = self._threads.run(lambda: work.run(lambda: context.run(function)))
+        timers: list[asyncio.TimerHandle] = []
+        if self._soft_limit:
+            timers.append(self._loop.call_later(self._soft_limit, self._interrupt_thread, work))
+        if self._hard_limit:
+            timers.append(self._loop.call_later(self._hard_limit, _give_up, future))
+        try:
+            return await future
+        finally:
+            self._in_thread = None
+            for timer in timers:
+                timer.cancel()
+
+    def _interrupt_thread(self, work: Interruptible) -> None:
+        self._on_soft_limit()
+        work.interrupt(SoftTimeLimitExceeded)
+
+    def _on_soft_limit(self) -> None:
+        self._callbacks.timed_out(True, self._soft_limit or 0.0)
+
+
+def adapt(task: Any) -> None:
+    """Make the tracer call this task's function through the running execution.
+
+    Celery wraps the function of a task with `autoretry_for` once more; what is adapted is the function itself.
+    """
+    name = "_orig_run" if hasattr(task, "_orig_run") else "run"
+    function = getattr(task, name)
+    is_async = inspect.iscoroutinefunction(function)
+    if hasattr(function, "celeriac_adapted") or getattr(task, "celeriac_bridged", False):
+        return
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        execution = _current.get() if bridge.can_wait() else None
+        if execution is None:  # called by other code than the tracer: an ordinary call
+            return function(*args, **kwargs)
+        return execution.call(functools.partial(function, *args, **kwargs), is_async=is_async)
+
+    run.celeriac_adapted = True  # type: ignore[attr-defined]
+    setattr(task, name, run)
+
+
+def _give_up(future: asyncio.Future[Any]) -> None:
+    if not future.done():
+        future.set_exception(HardLimitPassed())

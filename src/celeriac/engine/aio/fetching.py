@@ -1,0 +1,111 @@
+"""Takes messages from their queues, as many as there is room for, and delivers them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from celeriac.engine.lease import Lease
+from celeriac.engine.messages import read
+from celeriac.store import keys
+from celeriac.store.connection import Client
+from celeriac.store.deliveries import Source, Taken, bury, put_off, take
+from celeriac.store.pipeline import Pipeline
+
+log = logging.getLogger("celeriac.engine")
+
+#: Seconds an idle worker waits for its queues at most before it looks at everything: other priorities, and messages
+#: that were delayed meanwhile.
+_WAIT = 0.2
+#: Messages that are taken in one step at most: the server does nothing else meanwhile.
+_BATCH = 250
+#: Seconds between two attempts while the server is away.
+_PAUSE = 0.2
+
+
+class Fetcher:
+    """Takes messages for as long as it is wanted: `room` says how many more it may, and `changed` that to ask again."""
+
+    def __init__(
+        self,
+        client: Client,
+        pipeline: Pipeline,
+        lease: Lease,
+        *,
+        room: Callable[[], int],
+        deliver: Callable[[str, dict[str, Any]], None],
+    ) -> None:
+        self.changed = asyncio.Event()
+        self._client = client
+        self._pipeline = pipeline
+        self._lease = lease
+        self._room = room
+        self._deliver = deliver
+        self._sources: dict[str, Source] = {}
+        self._turn = 0
+
+    def add(self, source: Source) -> None:
+        """Take messages of that queue, too."""
+        self._sources[source.queue] = source
+        self.changed.set()
+
+    def remove(self, queue: str) -> None:
+        """Take no more messages of that queue."""
+        self._sources.pop(queue, None)
+
+    async def serve(self) -> None:
+        """Take and deliver, for ever."""
+        while True:
+            room = self._room() if self._sources else 0
+            if room <= 0:
+                self.changed.clear()
+                await self.changed.wait()
+                continue
+            sources = self._in_turn()
+            taken = await self._take(sources, min(room, _BATCH))
+            if taken is not None and not taken.messages:
+                await self._wait_for_more(sources, taken.next_due)
+
+    def _in_turn(self) -> list[Source]:
+        """The queues, each time with another one in front."""
+        sources = list(self._sources.values())
+        self._turn = (self._turn + 1) % len(sources)
+        return sources[self._turn :] + sources[: self._turn]
+
+    async def _take(self, sources: Sequence[Source], count: int) -> Taken | None:
+        """Take and deliver up to `count` messages."""
+        self._lease.keep()
+        number = self._lease.reserve(count)
+        holder = self._lease.holder
+        receipt = self._lease.receipt(number)
+        call = take(sources, worker=holder.worker, receipt=receipt, count=count, lease_ms=holder.lease_ms)
+        taken = await self._pipeline.run(call)
+        for offset, (queue, message) in enumerate(taken.messages):
+            self._receive(self._lease.receipt(number + offset), queue, message, taken.now_ms)
+        return taken
+
+    def _receive(self, receipt: str, queue: str, message: bytes, now_ms: int) -> None:
+        try:
+            payload, due = read(message, receipt)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            log.exception("a message from queue %r cannot be read; it is kept in %s", queue, keys.UNREADABLE)
+            self._pipeline.submit(bury(self._lease.worker, receipt))
+            return
+        if due is None or due <= now_ms:
+            self._deliver(receipt, payload)
+        else:  # published by one who does not know of our delayed ones
+            self._pipeline.submit(put_off(self._lease.worker, receipt, queue, due))
+
+    async def _wait_for_more(self, sources: Sequence[Source], next_due: float | None) -> None:
+        longest = _WAIT if next_due is None else min(_WAIT, max(next_due, 0.001))
+        queue = sources[0].lists[0]
+        try:
+            async with asyncio.timeout(longest + 5):
+                # Takes nothing: the last message moves to where it is, and the reply tells that there is one.
+                await self._client.blmove(queue, queue, longest, "RIGHT", "RIGHT")
+        except (TimeoutError, RedisError):
+            await asyncio.sleep(_PAUSE)

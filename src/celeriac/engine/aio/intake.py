@@ -1,0 +1,122 @@
+"""What this worker has taken: between the queues of the broker and Celery's handler of messages."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any, cast
+
+from kombu.transport.virtual import Base64
+from kombu.transport.virtual import Message as KombuMessage
+
+from celeriac.engine.aio import endings
+from celeriac.engine.aio.endings import Endings
+from celeriac.engine.aio.fetching import Fetcher
+from celeriac.engine.aio.threads import Threads
+from celeriac.engine.lease import Lease
+from celeriac.store.connection import Client
+from celeriac.store.deliveries import Ending, Place, Source
+from celeriac.store.pipeline import Pipeline
+
+_BASE64 = Base64()
+
+
+class Intake:
+    """Delivers messages, and takes in what becomes of them.
+
+    To the messages it delivers it is their channel, as far as kombu's `Message` needs one. Its methods may be called
+    from any thread.
+    """
+
+    no_ack_consumers = None
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        client: Client,
+        lease: Lease,
+        *,
+        limit: int,
+        threads: Threads,
+        result_life_ms: int,
+    ) -> None:
+        self.pipeline = Pipeline(client)
+        self._loop = loop
+        self._thread_id = 0
+        self._limit = limit
+        self._threads = threads
+        self.handle: Callable[[Any], None] | None = None  # Celery's, while it is there to hear of messages
+        self._held: dict[str, Ending] = {}
+        self._endings = Endings(self.pipeline, lease.worker, result_life_ms, self._on_ended)
+        self._fetcher = Fetcher(client, self.pipeline, lease, room=self._room, deliver=self._deliver)
+        self._fetching: asyncio.Task[None] | None = None
+        self._on_loop(self._start)
+
+    def add(self, source: Source) -> None:
+        """Take messages of that queue, too."""
+        self._on_loop(self._fetcher.add, source)
+
+    def remove(self, queue: str) -> None:
+        """Take no more messages of that queue."""
+        self._on_loop(self._fetcher.remove, queue)
+
+    def close(self) -> None:
+        """Take no more messages; what arrives nevertheless is given back."""
+        self._on_loop(self._close)
+
+    async def written(self) -> None:
+        """Wait until all that has ended is written."""
+        await self._endings.written()
+
+    def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
+        """A message's task is done with."""
+        self._on_loop(self._acknowledge, delivery_tag)
+
+    def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """A message is not wanted, or not now."""
+        self._on_loop(self._give_back if requeue else self._acknowledge, delivery_tag)
+
+    def decode_body(self, body: Any, encoding: str | None = None) -> Any:
+        """The body that a message carries."""
+        return cast(Any, _BASE64).decode(body) if encoding == "base64" else body
+
+    def _on_loop(self, function: Callable[..., None], *args: Any) -> None:
+        if threading.get_ident() == self._thread_id:
+            function(*args)
+        else:
+            self._loop.call_soon_threadsafe(function, *args)
+
+    def _start(self) -> None:
+        self._thread_id = threading.get_ident()
+        self._fetching = asyncio.create_task(self._fetcher.serve(), name="celeriac-fetcher")
+
+    def _close(self) -> None:
+        self.handle = None
+        if self._fetching is not None:
+            self._fetching.cancel()
+
+    def _room(self) -> int:
+        """How many more messages may be taken: `def` tasks that wait for a thread are better off in their queue."""
+        return 0 if self._threads.waiting >= self._threads.limit else self._limit - len(self._held)
+
+    def _deliver(self, receipt: str, payload: dict[str, Any]) -> None:
+        ending = self._held[receipt] = Ending(receipt)
+        if self.handle is None:
+            self._give_back(receipt, "first")
+            return
+        token = endings.current.set(ending)  # inherited by what runs the task
+        try:
+            self.handle(KombuMessage(payload, channel=self))
+        finally:
+            endings.current.reset(token)
+
+    def _acknowledge(self, receipt: str) -> None:
+        self._endings.finish(self._held.get(receipt) or Ending(receipt))
+
+    def _give_back(self, receipt: str, place: Place = "last") -> None:
+        self._endings.give_back(receipt, place)
+
+    def _on_ended(self, receipt: str) -> None:
+        self._held.pop(receipt, None)
+        self._fetcher.changed.set()

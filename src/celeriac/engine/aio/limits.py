@@ -1,0 +1,90 @@
+"""Celery's two time limits, for a coroutine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any
+
+from celery.exceptions import SoftTimeLimitExceeded
+
+
+class HardLimitPassed(BaseException):
+    """Raised where a task whose hard limit has passed was awaited: its failure has yet to be recorded."""
+
+
+class Limited:
+    """Awaits a coroutine under a soft and a hard limit, both in seconds.
+
+    When the soft limit passes, `SoftTimeLimitExceeded` is raised inside the coroutine, where it waits; it may catch it
+    and clean up. When the hard one passes, the coroutine is cancelled, and `HardLimitPassed` is raised here.
+    """
+
+    def __init__(
+        self,
+        coroutine: Coroutine[Any, Any, Any],
+        soft: float | None,
+        hard: float | None,
+        on_soft: Callable[[], None],
+    ) -> None:
+        self._coroutine = coroutine
+        self._soft = soft
+        self._hard = hard
+        self._on_soft = on_soft
+        self._task = asyncio.current_task()
+        self._passed: type[BaseException] | None = None
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        loop = asyncio.get_running_loop()
+        timers = [
+            loop.call_later(limit, self._interrupt, error)
+            for limit, error in ((self._soft, SoftTimeLimitExceeded), (self._hard, HardLimitPassed))
+            if limit
+        ]
+        try:
+            return (yield from self._drive())
+        except asyncio.CancelledError:
+            if self._passed is HardLimitPassed and self._task is not None and self._task.uncancel() == 0:
+                raise HardLimitPassed from None
+            raise
+        finally:
+            for timer in timers:
+                timer.cancel()
+
+    def _interrupt(self, limit: type[BaseException]) -> None:
+        if limit is SoftTimeLimitExceeded:
+            self._on_soft()
+        self._passed = limit
+        if self._task is not None:
+            self._task.cancel()  # the only way to reach what it waits for
+
+    def _drive(self) -> Generator[Any, Any, Any]:
+        """Pass on what the coroutine waits for, and what comes of that."""
+        step: Callable[[], Any] = lambda: self._coroutine.send(None)  # noqa: E731
+        while True:
+            try:
+                waits_for = step()
+            except StopIteration as end:
+                return end.value
+            try:
+                sent = yield waits_for
+            except asyncio.CancelledError as error:
+                step = self._throw(self._meant(error))
+            except BaseException as error:
+                step = self._throw(error)
+            else:
+                step = self._send(sent)
+
+    def _meant(self, error: asyncio.CancelledError) -> BaseException:
+        """What a cancellation stands for: the soft limit, if that is what has passed."""
+        if self._passed is not SoftTimeLimitExceeded or self._task is None:
+            return error
+        self._passed = None
+        self._task.uncancel()
+        return SoftTimeLimitExceeded()
+
+    def _send(self, value: Any) -> Callable[[], Any]:
+        return lambda: self._coroutine.send(value)
+
+    def _throw(self, error: BaseException) -> Callable[[], Any]:
+        return lambda: self._coroutine.throw(error)

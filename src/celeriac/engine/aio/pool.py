@@ -1,0 +1,117 @@
+"""The asyncio worker's pool, for Celery's setting `worker_pool`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+from celery import _state, signals
+from celery.concurrency.base import BasePool
+
+from celeriac.engine.aio import stacks
+from celeriac.engine.aio.execution import Execution, adapt
+from celeriac.engine.aio.intake import Intake
+from celeriac.engine.aio.threads import Threads
+from celeriac.engine.loop import job_loop
+
+#: Tasks in flight, and threads for `def` tasks among them, unless a number is asked for.
+CONCURRENCY = 1000
+THREADS = 8
+
+
+class Pool(BasePool):
+    """Runs what Celery's worker hands it on the event loop of this process, which has a thread of its own.
+
+    Celery's main thread stays free for remote control, heartbeats and shutdown, whatever the tasks do to the loop.
+    """
+
+    limit: int
+    app: Any
+    body_can_be_buffer = True
+    signal_safe = False
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.loop = job_loop().loop
+        self.threads = Threads(self.loop, min(THREADS, self.limit))
+        self.intake: Intake | None = None  # made by the consumer, which knows the broker
+        self._executions: dict[asyncio.Task[None], Execution] = {}
+        self._all_done = threading.Event()
+        self._all_done.set()
+
+    def on_start(self) -> None:
+        stacks.go_by_context(_state._task_stack)
+        signals.worker_process_init.send(sender=None)
+
+    def on_apply(
+        self,
+        target: Any,
+        args: Any = None,
+        kwargs: Any = None,
+        callback: Any = None,
+        accept_callback: Any = None,
+        timeout_callback: Any = None,
+        error_callback: Any = None,
+        soft_timeout: float | None = None,
+        timeout: float | None = None,
+        **_: Any,
+    ) -> Execution:
+        callbacks: Any = SimpleNamespace(
+            accepted=accept_callback, done=callback, failed=error_callback, timed_out=timeout_callback
+        )
+        execution = Execution(
+            target, tuple(args), callbacks, self.threads, soft_limit=soft_timeout, hard_limit=timeout, loop=self.loop
+        )
+        if job_loop().is_current:
+            self._start(execution)
+        else:
+            self.loop.call_soon_threadsafe(self._start, execution)
+        return execution
+
+    def prepare(self, task: Any) -> None:
+        """Make a task fit for this pool; done for all before the first message is taken."""
+        if task.request_stack is not None:
+            stacks.go_by_context(task.request_stack)
+        adapt(task)
+
+    def on_stop(self) -> None:
+        """Wait for what runs (a warm shutdown)."""
+        while not self._all_done.wait(1.0):  # in steps, so that signals are handled meanwhile
+            pass
+        if self.intake is not None:
+            self.intake.close()
+            asyncio.run_coroutine_threadsafe(self.intake.written(), self.loop).result()
+
+    def on_terminate(self) -> None:
+        """Stop what runs; its messages go back to their queues (a cold shutdown)."""
+        for execution in tuple(self._executions.values()):
+            execution.abandon()
+
+    def terminate_job(self, pid: int, signal: int | None = None) -> None:
+        """Nothing: Celery asks the execution itself next."""
+
+    def _get_info(self) -> dict[str, Any]:
+        return {**super()._get_info(), "processes": [os.getpid()], "threads": self.threads.limit, "timeouts": ()}
+
+    def _start(self, execution: Execution) -> None:
+        self._all_done.clear()
+        task = execution.start()
+        self._executions[task] = execution
+        task.add_done_callback(self._on_done)
+
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        del self._executions[task]
+        if not self._executions:
+            self._all_done.set()
+
+
+def _default_concurrency(instance: Any, conf: Any, options: dict[str, Any], **_: Any) -> None:
+    pool = options.get("pool_cls") or options.get("pool")
+    if pool is Pool and not options.get("concurrency"):
+        conf.worker_concurrency = conf.worker_concurrency or CONCURRENCY
+
+
+signals.celeryd_init.connect(_default_concurrency, dispatch_uid="celeriac.concurrency", weak=False)

@@ -1,0 +1,55 @@
+"""Lets Celery's own synchronous code wait on an event loop without blocking it.
+
+Celery's tracer, its request and its canvas are functions that call the task, the result backend and the publisher, and
+expect them to be done when they return. In the asyncio worker they run in a greenlet: where they have to wait, the
+greenlet hands an awaitable to the coroutine that started it and is suspended until that has an outcome. So everything
+that Celery does around a task (retries, links, chains, chords, signals, hooks) stays Celery's, in Celery's order.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from greenlet import getcurrent, greenlet
+
+T = TypeVar("T")
+
+
+class _Call(greenlet):
+    """One synchronous function that may wait; it shares the context variables of the coroutine that started it."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        starter = getcurrent()
+        super().__init__(function, starter)
+        self.gr_context = starter.gr_context
+
+
+def can_wait() -> bool:
+    """Whether the code that asks was started with `call`, and may `wait`."""
+    return isinstance(getcurrent(), _Call)
+
+
+def wait(awaitable: Awaitable[T]) -> T:
+    """Suspend the synchronous code that asks until `awaitable` has an outcome; returns or raises that.
+
+    Only where `can_wait()`.
+    """
+    caller = getcurrent().parent
+    assert caller is not None, "nothing awaits here"
+    return caller.switch(awaitable)
+
+
+async def call(function: Callable[..., T], *args: Any) -> T:
+    """Call `function(*args)`, which may `wait`, and return what it returns."""
+    running = _Call(function)
+    result: Any = running.switch(*args)
+    while not running.dead:
+        try:
+            outcome = await result
+        except BaseException:
+            result = running.throw(*sys.exc_info())
+        else:
+            result = running.switch(outcome)
+    return result

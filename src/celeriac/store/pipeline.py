@@ -1,0 +1,109 @@
+"""Script calls of many coroutines, sent together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, TypeVar, cast
+
+from redis.exceptions import NoScriptError, RedisError
+
+from celeriac.store.connection import Client, is_absence, unavailable
+from celeriac.store.script import Script, ScriptCall
+
+log = logging.getLogger("celeriac.store")
+
+T = TypeVar("T")
+_Waiting = tuple[ScriptCall[Any], asyncio.Future[Any]]
+
+#: Calls that are sent together at most: the server does nothing else meanwhile.
+_BATCH = 500
+#: Seconds that the server may take for a batch, and between two attempts to send it.
+_TIMEOUT = 5.0
+_PAUSE = 0.1
+
+
+class Pipeline:
+    """Sends what is asked for while one batch is under way as the next batch: nobody waits for company.
+
+    Calls run in the order in which they were asked for. While the server is away a batch is sent again and again, for
+    every script may be sent twice; who does not want to wait that long sets a time limit around `run`.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._waiting: deque[_Waiting] = deque()
+        self._sending: asyncio.Task[None] | None = None
+
+    async def run(self, call: ScriptCall[T]) -> T:
+        """Run `call` on the server.
+
+        Raises:
+            redis.exceptions.ResponseError: the script failed.
+        """
+        return await self.submit(call)
+
+    def submit(self, call: ScriptCall[T]) -> asyncio.Future[T]:
+        """Have `call` run after those that were submitted before."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.append((call, future))
+        if self._sending is None:
+            self._sending = asyncio.create_task(self._send_all(), name="celeriac-pipeline")
+        return future
+
+    async def idle(self) -> None:
+        """Wait until everything that was submitted has been answered."""
+        while self._sending is not None:
+            await asyncio.wait([self._sending])
+
+    async def _send_all(self) -> None:
+        try:
+            while self._waiting:
+                batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH))]
+                replies = await self._send([call for call, _ in batch])
+                for (call, future), reply in zip(batch, replies, strict=True):
+                    _settle(future, call, reply)
+        finally:
+            self._sending = None
+
+    async def _send(self, calls: Sequence[ScriptCall[Any]]) -> list[Any]:
+        while True:
+            try:
+                async with asyncio.timeout(_TIMEOUT):
+                    return await self._execute(calls)
+            except (TimeoutError, RedisError) as error:
+                log.warning("%s; %d calls are sent again", unavailable(error, _TIMEOUT), len(calls))
+            await asyncio.sleep(_PAUSE)
+
+    async def _execute(self, calls: Sequence[ScriptCall[Any]]) -> list[Any]:
+        replies = await self._evaluate(calls)
+        unknown = [n for n, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+        if unknown:
+            await self._load({calls[n].script for n in unknown})
+            for n, reply in zip(unknown, await self._evaluate([calls[n] for n in unknown]), strict=True):
+                replies[n] = reply
+        for reply in replies:
+            if isinstance(reply, RedisError) and is_absence(reply):
+                raise reply
+        return replies
+
+    async def _evaluate(self, calls: Sequence[ScriptCall[Any]]) -> list[Any]:
+        pipe = cast(Any, self._client).pipeline(transaction=False)
+        for call in calls:
+            pipe.evalsha(call.script.sha, len(call.keys), *call.keys, *call.args)
+        return await pipe.execute(raise_on_error=False)
+
+    async def _load(self, scripts: set[Script]) -> None:
+        for script in scripts:
+            await cast(Any, self._client).script_load(script.source)
+
+
+def _settle(future: asyncio.Future[Any], call: ScriptCall[Any], reply: Any) -> None:
+    if future.done():  # whoever asked waits no more
+        return
+    if isinstance(reply, Exception):
+        future.set_exception(reply)
+    else:
+        future.set_result(call.parse(reply))

@@ -1,0 +1,30 @@
+-- Ends the delivery of messages: publishes what follows from each, stores its result and acknowledges it, in one step.
+-- What came of a message that was given to another worker meanwhile is refused: that worker's run counts.
+--
+-- KEYS[1] what the worker holds
+-- ARGV[1] life of a result (ms)
+-- then per message: receipt or '' if the worker holds none, key of the result, result or '', number of publications,
+--   and per publication: the list it goes to, message, the delayed messages of its queue, when it is due (ms) or ''
+-- Returns the receipts that were refused
+
+local refused = {}
+local at = 2
+while at <= #ARGV do
+  local receipt, key, result, publications = unpack(ARGV, at, at + 3)
+  at = at + 4
+  local held = receipt == '' or redis.call('HDEL', KEYS[1], receipt) == 1
+  if not held then refused[#refused + 1] = receipt end
+  for _ = 1, tonumber(publications) do
+    if held then
+      local list, message, delayed, due = unpack(ARGV, at, at + 3)
+      if due == '' then
+        redis.call('LPUSH', list, message)
+      else
+        redis.call('ZADD', delayed, due, join_entry(list, message))
+      end
+    end
+    at = at + 4
+  end
+  if held and result ~= '' then store_result(key, result, ARGV[1]) end
+end
+return refused
