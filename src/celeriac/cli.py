@@ -16,8 +16,16 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.exceptions import TyperException
 
-from celeriac.core.errors import BrokerUnavailable, CeleriacError, ConfigurationError, ResourceBusy
+from celeriac.core.errors import (
+    BrokerUnavailable,
+    CeleriacError,
+    CommandLineWrong,
+    ConfigurationError,
+    ResourceBusy,
+    StartFailed,
+)
 from celeriac.jobs_cli import jobs
 
 
@@ -61,7 +69,10 @@ App = Annotated[
     typer.Option("--app", "-A", metavar="MODULE:ATTRIBUTE", help="Your application; else CELERIAC_APP, or ours."),
 ]
 Api = Annotated[str | None, typer.Option("--api", metavar="MODULE:ATTRIBUTE", help="Your own ASGI application.")]
-Concurrency = Annotated[int | None, typer.Option(min=1, help="Jobs the worker runs at a time.")]
+Shards = Annotated[
+    int | None, typer.Option(min=1, max=1000, help="Processes of the worker; else CELERIAC_WORKER_SHARDS.")
+]
+Concurrency = Annotated[int | None, typer.Option(min=1, help="Jobs each process of the worker runs at a time.")]
 
 #: For commands that pass on what they do not know.
 PASSES_ON: dict[str, Any] = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -70,15 +81,25 @@ PASSES_ON: dict[str, Any] = {"allow_extra_args": True, "ignore_unknown_options":
 def main() -> None:
     """Run the command line and exit; an error of the user's is one line and an exit code, never a traceback."""
     try:
-        cli()
+        sys.exit(cli(standalone_mode=False))
+    except TyperException as error:
+        if not error.format_message():  # there was no command: the help has been printed
+            sys.exit(ExitCode.USAGE)
+        _fail(error.format_message(), ExitCode.USAGE)
     except CeleriacError as error:
-        sys.stderr.write(f"celeriac: error: {error}\n")
-        sys.exit(exit_code(error))
+        _fail(str(error), exit_code(error))
+
+
+def _fail(message: str, code: ExitCode) -> NoReturn:
+    sys.stderr.write(f"celeriac: error: {' '.join(message.split())}\n")
+    sys.exit(code)
 
 
 def exit_code(error: CeleriacError) -> ExitCode:
     """The exit code for an error."""
     match error:
+        case CommandLineWrong() | StartFailed(code=ExitCode.USAGE):
+            return ExitCode.USAGE
         case ResourceBusy():
             return ExitCode.BUSY
         case ConfigurationError():
@@ -112,6 +133,7 @@ def up(
     data_dir: DataDir = None,
     app: App = None,
     api: Api = None,
+    shards: Shards = None,
     concurrency: Concurrency = None,
     flower: Annotated[bool, typer.Option("--flower/--no-flower", help="Run Flower.")] = True,
     beat: Annotated[bool, typer.Option("--beat/--no-beat", help="Run beat.")] = True,
@@ -126,7 +148,13 @@ def up(
     from celeriac.settings import load_settings
 
     settings = load_settings(
-        app=app, host=host, port=port, flower_port=flower_port, data_dir=data_dir, worker_concurrency=concurrency
+        app=app,
+        host=host,
+        port=port,
+        flower_port=flower_port,
+        data_dir=data_dir,
+        worker_shards=shards,
+        worker_concurrency=concurrency,
     )
     options = StackOptions(api=api, beat=beat, flower=flower)
     asyncio.run(run_stack(settings, options, sys.stdout, since=since))
@@ -153,14 +181,23 @@ def api(
 
 
 @cli.command(context_settings=PASSES_ON)
-def worker(context: typer.Context, app: App = None, data_dir: DataDir = None, concurrency: Concurrency = None) -> None:
-    """Run a worker alone. Further options go to `celery worker`."""
-    from celeriac.launch import commands
-    from celeriac.launch.environment import as_environment
+def worker(
+    context: typer.Context,
+    app: App = None,
+    data_dir: DataDir = None,
+    shards: Shards = None,
+    concurrency: Concurrency = None,
+) -> None:
+    """Run a worker: a process for each core, and a parent that keeps them running, and their leases.
+
+    What dies comes back. Ctrl-C or SIGTERM lets running jobs end, a second one gives them back, a third kills. Further
+    options go to `celery worker`.
+    """
+    from celeriac.launch.shards import run_shards
     from celeriac.settings import load_settings
 
-    settings = load_settings(app=app, data_dir=data_dir, worker_concurrency=concurrency)
-    _become(commands.worker_command(settings, context.args), as_environment(settings))
+    settings = load_settings(app=app, data_dir=data_dir, worker_shards=shards, worker_concurrency=concurrency)
+    asyncio.run(run_shards(settings, context.args, sys.stderr))
 
 
 @cli.command(context_settings=PASSES_ON)

@@ -58,6 +58,9 @@ class Settings(BaseSettings):
     """`user:password` for Flower. Unset, and off loopback: each API key's name and secret."""
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     """Accepted API keys, `name:secret` separated by commas; sent as `Authorization: Bearer secret`."""
+    worker_shards: int | None = Field(default=None, ge=1, le=1000)
+    """Processes of a worker. Unset: one for each core in `celeriac worker`, or one if they are of the pool prefork, which
+    has processes of its own; one in `celeriac up`."""
     worker_concurrency: int | None = Field(default=None, ge=1, le=10_000)
     """Jobs one worker runs at a time. Unset: the number of cores."""
     lease: float = Field(default=15.0, ge=2, le=3600)
@@ -154,9 +157,14 @@ class Settings(BaseSettings):
             )
 
 
+def is_broker_url(url: str) -> bool:
+    """Whether `url` is that of a Redis or Valkey, which is what the engine needs."""
+    return urlsplit(url).scheme in _BROKER_SCHEMES
+
+
 def _check_redis_url(url: str) -> None:
     parts = urlsplit(url)
-    if parts.scheme not in _BROKER_SCHEMES:
+    if not is_broker_url(url):
         raise ValueError(f"expected a URL that starts with one of {', '.join(_BROKER_SCHEMES)}")
     try:
         _ = parts.port

@@ -2,7 +2,8 @@
 
 CeleriacError
 ├── ConfigurationError          a setting or an option is wrong; the start stops
-│   └── ResourceBusy            a port or the data directory is in use by another process
+│   ├── ResourceBusy            a port or the data directory is in use by another process
+│   └── CommandLineWrong        an option of the command line cannot be used as it was given
 ├── StartFailed                 a process of the stack ended again and again before it was ready
 ├── InvalidJobDefinition        a function cannot be a job; raised where it is decorated
 ├── BrokerUnavailable           the broker did not answer in time; nothing is known to be stored
@@ -50,8 +51,19 @@ class ResourceBusy(ConfigurationError):
     """A port or the data directory is in use by another process. The message says what to choose instead."""
 
 
+class CommandLineWrong(ConfigurationError):
+    """An option of the command line cannot be used as it was given. The message says what to do instead."""
+
+
 class StartFailed(CeleriacError):
-    """A process of the stack ended again and again before it was ready."""
+    """A process of the stack ended again and again before it was ready. `code` is its last exit code, if it had one."""
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        self.code = code
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (*self.args, self.code)
 
 
 class InvalidJobDefinition(CeleriacError, TypeError):

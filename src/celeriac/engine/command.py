@@ -15,6 +15,8 @@ from celery.app.utils import find_app
 from celery.bin.base import CLIContext, consume_preload_options
 from kombu.utils.imports import symbol_by_name
 
+from celeriac.engine import shard
+
 _COMMANDS = {
     "worker": "celery.bin.worker:worker",
     "beat": "celery.bin.beat:beat",
@@ -32,10 +34,13 @@ class _Commands(click.Group):
 
 @click.group(cls=_Commands)
 @click.option("-A", "--app", "address", required=True, help="The application, module:attribute.")
+@click.option("--report-to", type=int, hidden=True, help="File descriptor on which a parent listens (shard.py).")
 @click.pass_context
-def celery(context: click.Context, address: str) -> None:
+def celery(context: click.Context, address: str, report_to: int | None) -> None:
     """Run one of Celery's commands."""
     app = _loaded(address)
+    if report_to is not None:
+        shard.report(app, report_to)
     context.obj = CLIContext(app=app, no_color=False, workdir=None)
     name = context.invoked_subcommand or ""
     command = _command(name)

@@ -15,13 +15,19 @@ def new_worker_name() -> str:
     return f"{_machine()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
+def pid_of(name: str) -> int | None:
+    """The number of the process of that name; None if it is on another machine."""
+    machine, pid, _ = name.rsplit("-", 2)
+    return int(pid) if machine == _machine() else None
+
+
 def has_ended(name: str) -> bool:
     """Whether the process of that name is known to have ended; False for one on another machine."""
-    machine, pid, _ = name.rsplit("-", 2)
-    if machine != _machine():
+    pid = pid_of(name)
+    if pid is None:
         return False
     try:
-        os.kill(int(pid), 0)
+        os.kill(pid, 0)
     except ProcessLookupError:
         return True
     except PermissionError:  # it is there, and another user's

@@ -11,8 +11,10 @@ from celeriac.launch.embedded import EmbeddedValkey
 from celeriac.launch.environment import as_environment
 from celeriac.launch.flower import flower_options
 from celeriac.launch.keeper import Child
+from celeriac.launch.leases import Leases
 from celeriac.launch.probes import HttpProbe, LogProbe, Probe
 from celeriac.launch.process import ChildProcess, spawn
+from celeriac.launch.shards import ShardOptions, shard_children
 from celeriac.settings import Settings
 
 
@@ -30,8 +32,8 @@ def broker_child(broker: EmbeddedValkey) -> Child:
     return Child(name="broker", spawn=broker.spawn, probe=broker.probe, on_ready=broker.publish, stage=0)
 
 
-def celeriac_children(settings: Settings, options: StackOptions) -> list[Child]:
-    """API, worker, beat and Flower, which find `settings` in their environment.
+def celeriac_children(settings: Settings, options: StackOptions, leases: Leases) -> list[Child]:
+    """API, worker, beat and Flower, which find `settings` in their environment. The worker is one shard by default.
 
     Raises:
         ConfigurationError: Flower would be open to other machines without a password.
@@ -39,7 +41,7 @@ def celeriac_children(settings: Settings, options: StackOptions) -> list[Child]:
     variables = {**as_environment(settings), "PYTHONUNBUFFERED": "1"}
     children = [
         _child("api", commands.api_command(settings, options.api), variables, _api_probe(settings, options)),
-        _child("worker", commands.worker_command(settings), variables, partial(LogProbe, r" ready\.$")),
+        *shard_children(settings, ShardOptions(count=settings.worker_shards or 1), leases),
     ]
     if options.beat:
         command = commands.beat_command(settings)
@@ -59,7 +61,7 @@ def _api_probe(settings: Settings, options: StackOptions) -> Callable[[], Probe]
 
 
 def _child(name: str, command: commands.Command, variables: Mapping[str, str], probe: Callable[[], Probe]) -> Child:
-    async def start(output: int) -> ChildProcess:
+    async def start(output: int | None) -> ChildProcess:
         return await spawn(command, environment=variables, output=output)
 
     return Child(name=name, spawn=start, probe=probe)

@@ -24,11 +24,16 @@ def api_command(settings: Settings, api: str | None = None, extra: Sequence[str]
     return (sys.executable, "-m", "uvicorn", *target, *address, *shutdown, *extra)
 
 
-def worker_command(settings: Settings, extra: Sequence[str] = ()) -> Command:
-    """`celery worker`, without the second it takes to look for other workers, whose state nothing here needs."""
+def worker_command(settings: Settings, extra: Sequence[str] = (), *, report_to: int | None = None) -> Command:
+    """`celery worker`, without the second it takes to look for other workers, whose state nothing here needs.
+
+    It reports to its parent on the file descriptor `report_to`, if there is one (`engine/shard.py`).
+    """
     concurrency = settings.worker_concurrency
     options = () if concurrency is None else ("--concurrency", str(concurrency))
-    return (*_celery(settings), "worker", "--loglevel=info", "--without-mingle", "--without-gossip", *options, *extra)
+    report = () if report_to is None else ("--report-to", str(report_to))
+    command = (*_celery(settings), *report, "worker", "--loglevel=info", "--without-mingle", "--without-gossip")
+    return (*command, *options, *extra)
 
 
 def beat_command(settings: Settings, extra: Sequence[str] = ()) -> Command:

@@ -14,22 +14,29 @@ from celeriac.launch.output import LineReader
 from celeriac.launch.probes import Probe, wait_until_ready
 from celeriac.launch.process import ChildProcess
 
+#: The exit code of a program that was given a wrong command line: it is the same the next time.
+_USAGE = 2
+
 
 @dataclass(frozen=True, kw_only=True)
 class Child:
     """What to keep running, under which name."""
 
     name: str
-    spawn: Callable[[int], Awaitable[ChildProcess]]
-    """Starts the program once; gets the file descriptor for its output."""
+    spawn: Callable[[int | None], Awaitable[ChildProcess]]
+    """Starts the program once; gets the file descriptor for its output, None if it is to use this process's."""
     probe: Callable[[], Probe]
     """A new probe for each start."""
     on_ready: Callable[[int], None] = lambda _pid: None
     """Called with the pid each time the child has become ready."""
+    on_end: Callable[[int], None] = lambda _pid: None
+    """Called with the pid each time the child has ended, and what it left behind was killed."""
+    captured: bool = True
+    """Whether its output is read here, line by line."""
     stage: int = 1
     """Children of a stage start when those of the stage before are ready, and stop before them."""
-    grace: float = 10.0
-    """Seconds between SIGTERM and SIGKILL."""
+    grace: float | None = 10.0
+    """Seconds between SIGTERM and SIGKILL; None gives it all the time it takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +50,7 @@ class RestartPolicy:
     stable: float = 10.0
     """Seconds a child has to live for its next restart to count as the first."""
     failures: int = 3
-    """Ends in succession before a child that has never been ready is given up."""
+    """Ends in succession before a child that has never been ready is given up; a wrong command line is at once."""
 
     def delay(self, restarts: int) -> float:
         """Seconds to wait before the next start, after so many restarts in succession."""
@@ -90,15 +97,23 @@ class Keeper:
             return
         ended, _ = await asyncio.wait({self._task}, timeout=self.child.grace)
         if not ended:
-            self._say(f"{self.child.name} has not ended within {self.child.grace:g} s; killing it")
+            self._say(f"{self.child.name} has not ended within {self.child.grace or 0:g} s; killing it")
             self.kill()
             await asyncio.wait({self._task})
 
     def kill(self) -> None:
         """End the child and its process group at once."""
+        self.hurry(signal.SIGKILL)
+
+    def hurry(self, signum: signal.Signals) -> None:
+        """End the child by another signal than SIGTERM; SIGKILL is for its process group as well."""
         self._stopping.set()
-        if self._process is not None:
+        if self._process is None:
+            return
+        if signum == signal.SIGKILL:
             self._process.kill_group()
+        else:
+            self._process.signal(signum)
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -106,42 +121,48 @@ class Keeper:
         been_ready = False
         while True:
             started = loop.time()
-            ending = await self._run_once()
+            ending, code = await self._run_once()
             been_ready = been_ready or self._ready.is_set()
             self._ready.clear()
             if self._stopping.is_set():
                 return
             if loop.time() - started >= self._policy.stable:
                 restarts = 0
+            if not been_ready and code == _USAGE:
+                raise StartFailed(f"{self.child.name} {ending}", code)
             if not been_ready and restarts + 1 >= self._policy.failures:
-                raise StartFailed(f"{self.child.name} {ending}, {restarts + 1} times, and was never ready")
+                raise StartFailed(f"{self.child.name} {ending}, {restarts + 1} times, and was never ready", code)
             delay = self._policy.delay(restarts)
             self._say(f"{self.child.name} {ending}; starting it again in {delay:g} s")
             restarts += 1
             if await self._stopped_within(delay):
                 return
 
-    async def _run_once(self) -> str:
-        """One process, from start to end; returns how it ended."""
+    async def _run_once(self) -> tuple[str, int | None]:
+        """One process, from start to end; returns how it ended, and its exit code if it was started at all."""
         probe = self.child.probe()
-        output = await LineReader.open(partial(self._on_line, probe))
+        output = await LineReader.open(partial(self._on_line, probe)) if self.child.captured else None
         try:
-            process = await self.child.spawn(output.write_end)
+            process = await self.child.spawn(output and output.write_end)
         except (CeleriacError, OSError) as error:
-            return f"could not be started: {error}"
+            return f"could not be started: {error}", None
         finally:
-            output.close_write_end()
+            if output is not None:
+                output.close_write_end()
         getting_ready = asyncio.create_task(self._announce(probe, process.pid))
         self._process = process
         if self._stopping.is_set():  # asked to stop while it was being started
             process.kill_group()
         try:
-            return described(await process.wait())
+            code = await process.wait()
+            return described(code), code
         finally:
             self._process = None
             getting_ready.cancel()
             process.kill_group()  # what a dead program has left behind
-            await output.drain()
+            self.child.on_end(process.pid)
+            if output is not None:
+                await output.drain()
 
     def _on_line(self, probe: Probe, line: str) -> None:
         probe.observe(line)

@@ -17,6 +17,7 @@ from celeriac.core.errors import ResourceBusy
 from celeriac.launch.children import StackOptions, broker_child, celeriac_children
 from celeriac.launch.embedded import EmbeddedValkey
 from celeriac.launch.files import private_directory, write_private
+from celeriac.launch.leases import Leases
 from celeriac.launch.lock import FileLock
 from celeriac.launch.output import LogWriter
 from celeriac.launch.ports import claim
@@ -52,11 +53,13 @@ async def run_stack(settings: Settings, options: StackOptions, stream: TextIO, *
             reserved.add(endpoint.port)
         settings = _with_ports(settings, options, reserved)
         children = [broker_child(broker)] if broker is not None else []
-        children += celeriac_children(settings, options)
+        leases = Leases(settings)
+        children += celeriac_children(settings, options, leases)
         supervisor = Supervisor(children, LogWriter(stream, [child.name for child in children]))
         addresses = _addresses(settings, options)
         try:
-            await supervisor.run(partial(_announce, supervisor, directory, addresses, since))
+            async with leases.kept(supervisor.say):
+                await supervisor.run(partial(_announce, supervisor, directory, addresses, since))
         finally:
             (directory / "stack.json").unlink(missing_ok=True)
             if broker is not None:

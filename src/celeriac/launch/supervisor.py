@@ -6,6 +6,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
@@ -18,12 +19,31 @@ _SAME_SIGNAL = 0.3  # seconds; `timeout` and terminals under some wrappers deliv
 _REMIND = 10.0  # seconds between two reminders of a child that is not yet ready
 
 
+@dataclass(frozen=True, kw_only=True)
+class Shutdown:
+    """What the first signal to stop promises, and what each further one does to children that have not ended."""
+
+    promise: str = "stopping; Ctrl-C kills"
+    hurry: tuple[tuple[signal.Signals, str], ...] = ((signal.SIGKILL, "killing what is left"),)
+    """Signal for the children, and what is said of it; the last is repeated."""
+    on: tuple[signal.Signals, ...] = (signal.SIGINT,)
+    """The signals that count as a further one."""
+
+
 class Supervisor:
     """Keeps children running from `start` to `stop`. When this process vanishes, so do they."""
 
-    def __init__(self, children: Sequence[Child], log: LogWriter, policy: RestartPolicy | None = None) -> None:
+    def __init__(
+        self,
+        children: Sequence[Child],
+        log: LogWriter,
+        policy: RestartPolicy | None = None,
+        shutdown: Shutdown | None = None,
+    ) -> None:
         self.say = partial(log.line, SUPERVISOR)
-        self._stopping_since = 0.0
+        self._shutdown = shutdown or Shutdown()
+        self._signals = 0  # how many have asked to stop
+        self._last_signal = 0.0
         by_stage = attrgetter("stage")
         self._stages = [
             [Keeper(child, policy or RestartPolicy(), partial(log.line, child.name), self.say) for child in stage]
@@ -51,14 +71,14 @@ class Supervisor:
         for keepers in reversed(self._stages):
             await asyncio.gather(*(keeper.stop() for keeper in keepers))
 
-    def kill(self) -> None:
-        """Kill every child at once; `stop` has little left to wait for."""
+    def hurry(self, signum: signal.Signals) -> None:
+        """End every child by `signum` at once; `stop` has less left to wait for."""
         for keepers in self._stages:
             for keeper in keepers:
-                keeper.kill()
+                keeper.hurry(signum)
 
     async def run(self, on_ready: Callable[[], None]) -> None:
-        """Run the children until SIGINT, SIGTERM or SIGHUP; another SIGINT kills what has not ended by then.
+        """Run the children until SIGINT, SIGTERM or SIGHUP; for further ones see `Shutdown`.
 
         Raises:
             StartFailed: one of the children ended again and again; all have been stopped.
@@ -84,13 +104,18 @@ class Supervisor:
                 loop.remove_signal_handler(signum)
 
     def _on_signal(self, signum: signal.Signals, stopping: asyncio.Event) -> None:
+        now, before = time.monotonic(), self._last_signal
         if not stopping.is_set():
-            self.say(f"{signum.name}: stopping; Ctrl-C kills")
-            self._stopping_since = time.monotonic()
+            self.say(f"{signum.name}: {self._shutdown.promise}")
             stopping.set()
-        elif signum == signal.SIGINT and time.monotonic() - self._stopping_since > _SAME_SIGNAL:
-            self.say("killing what is left")
-            self.kill()
+        elif signum in self._shutdown.on and now - before > _SAME_SIGNAL:
+            step, said = self._shutdown.hurry[min(self._signals, len(self._shutdown.hurry)) - 1]
+            self.say(said)
+            self.hurry(step)
+        else:
+            return
+        self._signals += 1
+        self._last_signal = now
 
     async def _ready(self, keeper: Keeper) -> None:
         ready = asyncio.create_task(keeper.ready())

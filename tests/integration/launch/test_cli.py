@@ -58,8 +58,33 @@ def test_version(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout.split()[0]) == (ExitCode.OK, "celeriac")
 
 
-def test_an_unknown_option_is_a_usage_error(tmp_path: Path) -> None:
-    assert _celeriac("up", "--no-such-option", cwd=tmp_path).returncode == ExitCode.USAGE
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["up", "--no-such-option"], "No such option: --no-such-option"),
+        (["no-such-command"], "No such command 'no-such-command'"),
+        *[([command, "--shards", "0"], "--shards': .*greater than or equal to 1") for command in ("worker", "up")],
+        (["worker", "--shards", "abc"], "--shards': .*valid integer"),
+        (["worker", "-B"], "-B cannot be used here: .*celeriac beat"),
+        (["worker", "-EB"], "-B cannot be used here"),
+        (["worker", "--detach"], "-D cannot be used here"),
+        (["worker", "--purge"], "--purge cannot be used here"),
+        (["worker", "--shards", "2", "--pidfile=x"], "--pidfile x: each of 2 shards needs its own"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
+    _assert_refused(_celeriac(*arguments, cwd=tmp_path), ExitCode.USAGE, message)
+
+
+def test_no_command_at_all_shows_the_help(tmp_path: Path) -> None:
+    done = _celeriac(cwd=tmp_path)
+    assert done.returncode == ExitCode.USAGE
+    assert "Exit codes:" in done.stdout + done.stderr
+
+
+def test_a_wrong_number_of_shards_in_the_settings_is_named(tmp_path: Path) -> None:
+    done = _celeriac("worker", cwd=tmp_path, CELERIAC_WORKER_SHARDS="none")
+    _assert_refused(done, ExitCode.CONFIGURATION, "CELERIAC_WORKER_SHARDS=none: ")
 
 
 def test_a_wrong_setting_stops_the_start(tmp_path: Path) -> None:
@@ -105,7 +130,7 @@ def test_a_data_directory_that_cannot_be_made(tmp_path: Path) -> None:
 
 async def test_a_worker_alone_takes_celerys_options(tmp_path: Path) -> None:
     async with embedded_valkey(tmp_path, append_only=False):
-        command = [*CELERIAC, "worker", "--data-dir", str(tmp_path), "--concurrency", "1", "-n", "named@%h"]
+        command = [*CELERIAC, "worker", "--data-dir", str(tmp_path), "--shards", "1", "-n", "named@%h"]
         async with running(command) as worker:
             await worker.printed(r"named@\S+ ready\.", within=30)
             worker.signal(signal.SIGTERM)
@@ -135,4 +160,5 @@ async def test_flower_started_by_celery_listens_on_loopback_only(tmp_path: Path)
 async def test_an_app_that_is_missing_is_named(tmp_path: Path) -> None:
     async with running([*CELERIAC, "worker", "-A", "no_such_module:app", "--data-dir", str(tmp_path)]) as worker:
         assert await worker.ended(within=30) == ExitCode.USAGE
-    assert "there is no 'no_such_module'" in worker.lines[-1]
+    assert [line for line in worker.lines if "there is no 'no_such_module'" in line]
+    assert worker.lines[-1].startswith("celeriac: error: worker")

@@ -1,0 +1,35 @@
+"""What a worker process tells the parent that supervises it, as lines on a pipe that only the two of them have.
+
+    redis://…       the broker's URL, password included: the parent keeps this worker's lease there
+    ready           it takes jobs
+
+The parent cannot know the URL by itself: it does not import the application, whose settings win over ours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Any
+
+from celery.signals import worker_ready
+
+
+def report(app: Any, descriptor: int) -> None:
+    """Tell the broker's URL now, and that the worker is ready when it is."""
+    pipe = os.fdopen(descriptor, "w", buffering=1)
+
+    def tell_ready(**_: Any) -> None:
+        with contextlib.suppress(OSError, ValueError):  # the parent has gone, or this is a second start
+            pipe.write("ready\n")
+            pipe.close()
+
+    pipe.write(f"{_broker(app)}\n")
+    worker_ready.connect(tell_ready, weak=False, dispatch_uid="celeriac.shard.ready")
+
+
+def _broker(app: Any) -> str:
+    """The first of the application's brokers: the others are for when that one is away."""
+    urls = app.conf.broker_read_url
+    first = urls if isinstance(urls, str) else next(iter(urls or ("",)))
+    return first.partition(";")[0]

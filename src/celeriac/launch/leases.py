@@ -1,0 +1,110 @@
+"""The leases of worker processes, held by their parent.
+
+A worker renews its lease from a thread of its own. That thread stands still while a job holds the interpreter's lock, a
+C extension's long computation say, or while the process is stopped. This one goes on: a worker keeps its lease for
+as long as its process exists, and when it has ended, its jobs are back in their queues at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable
+
+from celeriac.core.errors import BrokerUnavailable
+from celeriac.engine.identity import has_ended, pid_of
+from celeriac.settings import Settings, is_broker_url
+from celeriac.store.connection import Client, connect, deadline
+from celeriac.store.deliveries import reclaim
+from celeriac.store.leases import extend, workers
+from celeriac.store.script import run
+
+#: Seconds between two renewals; for a short lease, a part of it.
+_LOOK_EVERY = 1.0
+_PARTS = 4
+
+
+class Leases:
+    """Renews the leases of child processes, on whatever brokers they use."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._lease_ms = int(settings.lease * 1000)
+        self._every = min(_LOOK_EVERY, settings.lease / _PARTS)
+        self._timeout = settings.broker_timeout
+        self._say: Callable[[str], None] = lambda _text: None
+        self._brokers: dict[int, str] = {}  # URL, by the pid of a living child
+        self._bereaved: set[str] = set()  # URLs of brokers whose children have ended since they were looked at
+        self._clients: dict[str, Client] = {}
+        self._away: set[str] = set()  # URLs of brokers that did not answer
+        self._due = asyncio.Event()
+
+    def hold(self, pid: int, url: str) -> None:
+        """Renew the lease that the process has on this broker, once it has one. Brokers without leases are ignored."""
+        if is_broker_url(url):
+            self._brokers[pid] = url
+            self._due.set()
+
+    def end(self, pid: int) -> None:
+        """The process has ended: bring back what it held."""
+        if (url := self._brokers.pop(pid, None)) is not None:
+            self._bereaved.add(url)
+            self._due.set()
+
+    @contextlib.asynccontextmanager
+    async def kept(self, say: Callable[[str], None]) -> AsyncGenerator[None]:
+        """Keep the leases for the length of a `with` block; at its end, bring back what is left."""
+        self._say = say
+        keeping = asyncio.create_task(self._keep(), name="leases")
+        try:
+            yield
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+            await self._look_at_all()
+            for client in self._clients.values():
+                await client.aclose()
+
+    async def _keep(self) -> None:
+        while True:
+            self._due.clear()
+            await self._look_at_all()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._every):
+                    await self._due.wait()
+
+    async def _look_at_all(self) -> None:
+        await asyncio.gather(*map(self._look_at, {*self._brokers.values(), *self._bereaved}))
+
+    async def _look_at(self, url: str) -> None:
+        bereaved = url in self._bereaved
+        self._bereaved.discard(url)  # before the look, which may miss one that ends meanwhile
+        try:
+            async with deadline(self._timeout):
+                await self._look(self._client(url))
+        except BrokerUnavailable as error:
+            if bereaved:
+                self._bereaved.add(url)
+            self._note(url, away=True, said=f"the workers' leases cannot be renewed from here: {error}; trying again")
+        else:
+            self._note(url, away=False, said="the workers' leases are renewed from here again")
+
+    def _note(self, url: str, *, away: bool, said: str) -> None:
+        if away != (url in self._away):
+            self._say(said)
+        (self._away.add if away else self._away.discard)(url)
+
+    async def _look(self, client: Client) -> None:
+        """Renew the leases of the living, bring back what the dead held: all of this machine, as every worker does."""
+        names = await workers(client)
+        living = [name for name in names if pid_of(name) in self._brokers]
+        ended = [name for name in names if has_ended(name)]
+        if living:
+            await run(client, extend(living, self._lease_ms))
+        if ended:
+            for name, count in (await run(client, reclaim(ended))).items():
+                self._say(f"brought back {count} messages that worker {name} held when it ended")
+
+    def _client(self, url: str) -> Client:
+        if url not in self._clients:
+            self._clients[url] = connect(url, timeout=self._timeout, max_connections=1)
+        return self._clients[url]
