@@ -141,8 +141,9 @@ def no_key_leaks(broker: redis.Redis) -> Iterator[None]:
     assert immortal_keys(broker) == []
 
 
-#: Messages on their way, wherever they are: in the hold of a worker, delayed, or unreadable. And kombu's own keys.
+#: Messages, wherever they are: in the hold of a worker, delayed, dead letters, or unreadable. And kombu's own keys.
 _MESSAGES = (
+    b"celeriac:dead",
     b"celeriac:held:",
     b"celeriac:leases",
     b"celeriac:delayed:",

@@ -19,7 +19,8 @@ from celeriac.core.errors import InvalidJobDefinition
 from celeriac.core.retry import NO_RETRY, Retry
 from celeriac.core.spec import Call, JobOptions, JobSpec
 from celeriac.engine import process
-from celeriac.engine.defaults import RESULT_BACKEND, celery_defaults
+from celeriac.engine.adoption import RESULT_BACKEND
+from celeriac.engine.defaults import celery_defaults
 from celeriac.engine.execution import Executor
 from celeriac.engine.records import Records
 from celeriac.engine.schedules import beat_entry
@@ -40,6 +41,8 @@ class JobApp(Celery):
 
     task_cls = "celeriac.engine.task:Task"
     amqp_cls = "celeriac.engine.transport:AMQP"
+    #: Where plain applications keep no more than results (`engine/outcomes.py`).
+    keeps_job_records = True
 
     def __init__(self, main: str | None = None, *, settings: Settings | None = None, **options: Any) -> None:
         self.settings = settings or load_settings()

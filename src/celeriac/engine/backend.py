@@ -1,8 +1,9 @@
-"""The result backend: Celery's own on Redis, which writes the job record in the same step as the result."""
+"""The result backend: Celery's own on Redis, which tells `engine/outcomes.py` what came of tasks."""
 
 from __future__ import annotations
 
 import logging
+from functools import cached_property
 from typing import Any, cast
 
 from celery import states as celery_states
@@ -11,28 +12,32 @@ from celery.utils.serialization import ensure_serializable
 
 from celeriac.core.errors import CeleriacError
 from celeriac.core.records import Failure
-from celeriac.core.states import FROM_CELERY, JobState
+from celeriac.engine.outcomes import Outcomes, Report, outcomes_of
 from celeriac.engine.tracebacks import format_error
-from celeriac.store import jobs as store
 
 log = logging.getLogger("celeriac.engine")
-
-#: Seconds for which a finished job's outcome is held while the broker is absent, before the worker gives up on it.
-OUTCOME_PATIENCE = 120.0
 
 
 class ResultBackend(RedisBackend):
     """Stores outcomes at Celery's keys in Celery's format, so that `AsyncResult`, chords and Flower work unchanged.
 
-    What it does otherwise: it records the job's state; a job that has ended, or runs again elsewhere, is not
-    overwritten by a late report; nothing is subscribed to while publishing, which costs stock Celery up to 19 s when
-    the broker is absent.
-
-    It leaves two marks on a task's request: `celeriac_refused` if its report came too late, and reads
-    `celeriac_retrying`, which says that its retry has been recorded already.
+    What it does otherwise: it records the job's state, if the application keeps records; what runs again elsewhere is
+    not overwritten by a late report, which leaves the mark `celeriac_refused` on its request; nothing is subscribed to
+    while publishing, which costs stock Celery up to 19 s when the broker is absent.
     """
 
     _closed = False
+
+    @property
+    def is_on_broker(self) -> bool:
+        """Whether results are kept in the same database as messages."""
+        conf = cast(Any, self.app).conf
+        return self.url in (conf.broker_write_url, conf.broker_url)
+
+    @cached_property
+    def outcomes(self) -> Outcomes:
+        """How this application keeps what came of its tasks."""
+        return outcomes_of(self)
 
     def _params_from_url(self, url: str, defaults: dict[str, Any]) -> dict[str, Any]:
         # Celery cuts `redis+` off the URL of a unix socket, but of ours it has cut the name of this class.
@@ -66,7 +71,7 @@ class ResultBackend(RedisBackend):
     ) -> None:
         """Record success, also of a task whose result nobody wants."""
         if not store_result or getattr(request, "ignore_result", False):
-            self._record_alone(task_id, state, request)
+            self._report_unwanted(task_id, state, request)
         super().mark_as_done(task_id, result, request=request, store_result=store_result, state=state)
 
     def mark_as_failure(
@@ -81,7 +86,7 @@ class ResultBackend(RedisBackend):
     ) -> None:
         """Record failure, also of a task whose result nobody wants."""
         if not store_result:
-            self._record_alone(task_id, state, request, _failure(exc, traceback))
+            self._report_unwanted(task_id, state, request, _failure(exc, traceback))
         super().mark_as_failure(task_id, exc, traceback, request, store_result, call_errbacks, state)
 
     def mark_as_revoked(
@@ -89,7 +94,7 @@ class ResultBackend(RedisBackend):
     ) -> None:
         """Record a cancellation, also of a task whose result nobody wants."""
         if not store_result:
-            self._record_alone(task_id, state, request)
+            self._report_unwanted(task_id, state, request)
         super().mark_as_revoked(task_id, reason, request, store_result, state)
 
     def on_chord_part_return(self, request: Any, state: str, result: Any, *args: Any, **kwargs: Any) -> Any:
@@ -140,41 +145,18 @@ class ResultBackend(RedisBackend):
         **_: Any,
     ) -> Any:
         outcome = self.outcome(task_id, result, state, traceback=traceback, request=request)
-        users_own_state = state not in FROM_CELERY
-        if users_own_state or cast(Any, self.app).results_are_separate:
-            self.set(self.get_key_for_task(task_id), outcome)  # stored first, then recorded as the job's end
-            outcome = b""
-        recorded = state == celery_states.RETRY and getattr(request, "celeriac_retrying", False)
-        if not users_own_state and not recorded:
-            self._record(task_id, state, request, outcome=outcome, error=error)
+        self._report(Report(task_id, state, request, outcome, error))
         return result
 
-    def _record_alone(self, task_id: str, state: str, request: Any, error: Failure | None = None) -> None:
-        """Record the end of a task whose result is not stored; one that runs eagerly has no record."""
+    def _report_unwanted(self, task_id: str, state: str, request: Any, error: Failure | None = None) -> None:
+        """Report the end of a task whose result is not stored; one that runs eagerly has ended for its caller alone."""
         if not getattr(request, "is_eager", False):
-            self._record(task_id, state, request, error=error)
+            self._report(Report(task_id, state, request, b"", error))
 
-    def _record(
-        self, task_id: str, state: str, request: Any, *, outcome: bytes = b"", error: Failure | None = None
-    ) -> None:
-        app = cast(Any, self.app)
-        job_state = FROM_CELERY[state]
-        # Celery also reports for requests that are none: of tasks that it does not know, it makes up a few fields.
-        task: str | None = getattr(request, "task", None) or getattr(request, "name", None)
-        call = store.transition(
-            task_id,
-            job_state,
-            parent_id=getattr(request, "parent_id", None),
-            outcome=outcome,
-            error=None if job_state is JobState.CANCELLED else error,
-            run=getattr(request, "celeriac_run", None),
-            attempt=None if request is None else (getattr(request, "retries", None) or 0) + 1,
-            fields={"task": task} if task else None,
-            retention_ms=app.retention_ms,
-        )
-        moved = app.records.run(call, patience=OUTCOME_PATIENCE)
-        if request is not None:
-            request.celeriac_refused = not moved
+    def _report(self, report: Report) -> None:
+        counts = self.outcomes.keep(report)
+        if report.request is not None:
+            report.request.celeriac_refused = not counts
 
 
 def _failure(error: BaseException, traceback: str | None) -> Failure:

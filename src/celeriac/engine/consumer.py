@@ -1,15 +1,23 @@
-"""Celery's consumer with Celeriac's steps, for the setting `worker_consumer`.
+"""Celery's consumer with Celeriac's steps and requests, for the setting `worker_consumer`.
 
 A setting, unlike `app.steps`, can be made by an application that is a plain `celery.Celery`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
+from celery import Task
 from celery.worker.consumer import consumer as celery_consumer
 
 from celeriac.engine import process, steps
+from celeriac.engine.aio.consumer import Fetching
+from celeriac.engine.aio.pool import Pool
+from celeriac.engine.causes import Cause, note
+
+#: Celery takes the class of a task's requests from the task. One that the user chose stays.
+_REQUEST = "celeriac.engine.request:Request"
+_CELERYS_REQUEST = Task.Request
 
 
 class Consumer(celery_consumer.Consumer):
@@ -18,8 +26,34 @@ class Consumer(celery_consumer.Consumer):
     class Blueprint(celery_consumer.Consumer.Blueprint):
         """Celery's steps and ours."""
 
-        default_steps = (*celery_consumer.Consumer.Blueprint.default_steps, steps.Hold, steps.PoolCheck)
+        default_steps = (*celery_consumer.Consumer.Blueprint.default_steps, steps.Hold, steps.PoolCheck, Fetching)
 
     def __init__(self, *args: Any, **options: Any) -> None:
         process.install()  # made before the pool starts, so that the pool's processes have the hooks
         super().__init__(*args, **options)
+
+    def update_strategies(self) -> None:
+        for task in cast(Any, self.app).tasks.values():
+            if task.Request == _CELERYS_REQUEST:
+                task.Request = _REQUEST
+            if isinstance(self.pool, Pool):
+                self.pool.prepare(task)
+        super().update_strategies()
+
+    def call_soon_ack(self, p: Any, *args: Any, **kwargs: Any) -> Any:
+        """Acknowledge: by way of Celery's event loop, or at once where the asyncio pool has its own."""
+        if not isinstance(self.pool, Pool):
+            return super().call_soon_ack(p, *args, **kwargs)
+        return p(*args, **kwargs)
+
+    def on_unknown_message(self, body: Any, message: Any) -> None:
+        note(message.delivery_tag, Cause("is no task"))
+        super().on_unknown_message(body, message)
+
+    def on_unknown_task(self, body: Any, message: Any, exc: BaseException) -> None:
+        note(message.delivery_tag, Cause("no task of that name is registered"))
+        super().on_unknown_task(body, message, exc)
+
+    def on_invalid_task(self, body: Any, message: Any, exc: BaseException) -> None:
+        note(message.delivery_tag, Cause.of(exc))
+        super().on_invalid_task(body, message, exc)

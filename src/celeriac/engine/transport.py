@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import json
 import logging
-from datetime import UTC, datetime
 from queue import Empty
 from time import monotonic
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from celery.app import amqp
 from celery.worker import state as worker_state
@@ -23,17 +22,21 @@ from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 from redis.exceptions import NoScriptError
 
-from celeriac.core.clock import to_ms
 from celeriac.core.errors import ConfigurationError
+from celeriac.engine.adoption import USUAL_LEASE, checked_lease
+from celeriac.engine.causes import take_note
 from celeriac.engine.defaults import transport_options
 from celeriac.engine.lease import Lease, lease_on
+from celeriac.engine.messages import due_ms, read
 from celeriac.engine.publication import storing_of
-from celeriac.settings import Settings
 from celeriac.store import keys
 from celeriac.store.connection import BlockingClient
 from celeriac.store.deliveries import Source, Taken, put_later, take
 from celeriac.store.jobs import Publication
 from celeriac.store.script import ScriptCall, run_blocking
+
+if TYPE_CHECKING:
+    from celeriac.settings import Settings
 
 log = logging.getLogger("celeriac.engine")
 
@@ -53,15 +56,17 @@ class QoS(kombu_redis.QoS):
         virtual.QoS.append(self, message, delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
+        take_note(delivery_tag)
         if is_receipt(delivery_tag) and not self.channel.lease.holder.acknowledge(delivery_tag):
             log.warning("message %s was acknowledged too late: it had been given to another worker", delivery_tag)
         virtual.QoS.ack(self, delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        cause, holder = take_note(delivery_tag), self.channel.lease.holder
         if requeue:
-            self.channel.lease.holder.put_back(delivery_tag, "last")
-        else:
-            self.channel.lease.holder.acknowledge(delivery_tag)
+            holder.put_back(delivery_tag, "last", lost=cause.lost)
+        elif holder.give_up(delivery_tag, cause.text):
+            log.error("message %s is a dead letter now (%s); see `celeriac dead`", delivery_tag, cause.text)
         virtual.QoS.ack(self, delivery_tag)
 
     def restore_unacked(self, client: Any = None) -> None:
@@ -84,13 +89,17 @@ class Channel(kombu_redis.Channel):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if len(self.connection.client.alt) > 1 and not isinstance(self.connection.client, Connection):
+            # Celery would go over from our transport to its own together with the server.
+            raise ConfigurationError("broker_url: give one URL; with several, use the class celeriac.Celeriac")
         if self.global_keyprefix:
             raise ConfigurationError(
                 "broker_transport_options: global_keyprefix is not supported; give the application a database of its "
                 "own on the same server, as in redis://host:6379/1"
             )
-        server = self.connection.client.as_uri()
-        self.lease: Lease = lease_on(server, self._lasting_client, self.visibility_timeout)
+        client = self.connection.client
+        seconds = checked_lease((client.transport_options or {}).get("lease", USUAL_LEASE))
+        self.lease: Lease = lease_on(client.as_uri(), self._lasting_client, seconds)
         self._unacknowledged: set[str] = set()  # queues whose consumers do not acknowledge
         self._taking: ScriptCall[Taken] | None = None
         self._receipt = ""
@@ -140,15 +149,15 @@ class Channel(kombu_redis.Channel):
 
     def _take_call(self, queues: list[str]) -> ScriptCall[Taken]:
         self._receipt = self.lease.new_receipt()
-        sources = [self._source(queue) for queue in queues]
+        sources = [self.source(queue, held=queue not in self._unacknowledged) for queue in queues]
         if any(source.held for source in sources):
             self.lease.keep()
         holder = self.lease.holder
         return take(sources, worker=holder.worker, receipt=self._receipt, count=1, lease_ms=holder.lease_ms)
 
-    def _source(self, queue: str) -> Source:
-        lists = [self._q_for_pri(queue, priority) for priority in self.priority_steps]
-        return Source(queue, lists, held=queue not in self._unacknowledged)
+    def source(self, queue: str, *, held: bool = True) -> Source:
+        """A queue, with its list of each priority."""
+        return Source(queue, [self._q_for_pri(queue, priority) for priority in self.priority_steps], held=held)
 
     def _brpop_read(self, **options: Any) -> Literal[True]:
         taking = self._taking
@@ -205,7 +214,7 @@ class Channel(kombu_redis.Channel):
             Empty: it came too early and was put off, or cannot be read and was put aside.
         """
         try:
-            payload, due = self._read(message)
+            payload, due = read(message, self._receipt)
         except (ValueError, TypeError, KeyError, AttributeError):
             self._bury(self._receipt, queue)
             raise Empty from None
@@ -214,20 +223,10 @@ class Channel(kombu_redis.Channel):
         self.lease.holder.put_off(self._receipt, queue, due)  # published by one who does not know of our delayed ones
         raise Empty
 
-    def _read(self, message: bytes) -> tuple[dict[str, Any], int | None]:
-        payload = json.loads(message)
-        properties, headers = payload["properties"], payload.get("headers") or {}
-        due = _due_ms(headers)
-        headers.pop("eta", None)  # by the time it is handed over it is due; Celery would hold it in a timer again
-        if payload.pop("celeriac-redelivered", False):
-            properties.setdefault("delivery_info", {})["redelivered"] = True
-        properties["delivery_tag"] = self._receipt
-        return payload, due
-
     def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
         """Publish; a message with a time to wait for goes to the delayed ones."""
         headers = message.get("headers") or {}
-        due, storing = _due_ms(headers), storing_of(headers.get("id", ""))
+        due, storing = due_ms(headers), storing_of(headers.get("id", ""))
         if due is None and storing is None:
             super()._put(queue, message, **kwargs)
             return
@@ -287,18 +286,6 @@ def is_receipt(delivery_tag: str) -> bool:
 def running_receipts() -> set[str]:
     """The receipts of the messages whose jobs run in this worker, whatever became of their channels."""
     return {request.message.delivery_tag for request in tuple(worker_state.active_requests)}
-
-
-def _due_ms(headers: dict[str, Any]) -> int | None:
-    """When a task's message is due (ms since the epoch); None for at once."""
-    eta = headers.get("eta")
-    if not isinstance(eta, str):
-        return None
-    try:
-        due = datetime.fromisoformat(eta)
-    except ValueError:  # Celery rejects it, and says so
-        return None
-    return to_ms(due if due.tzinfo else due.replace(tzinfo=UTC))
 
 
 def _delayed(publication: Publication) -> ScriptCall[Any]:

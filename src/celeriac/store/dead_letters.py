@@ -23,6 +23,8 @@ from celeriac.store.script import Script, ScriptCall, run
 _GIVE_UP = Script("give_up", when_full=True)
 _REPLAY = Script("replay", when_full=True)
 
+#: What kombu puts between a queue's name and a priority in the names of its lists.
+_SEPARATOR = "\x06\x16"
 #: How many are read in one step.
 _STEP = 100
 #: The mark that `_lib.lua` puts on a message that was delivered before.
@@ -56,9 +58,9 @@ class DeadLetter:
     list_key: str
 
 
-def give_up(worker: str, receipt: str, *, queue: str, cause: str) -> ScriptCall[bool]:
-    """Make a dead letter of a message of `queue` that `worker` holds; False if it held it no more."""
-    return ScriptCall(_GIVE_UP, [keys.held(worker), keys.DEAD], [receipt, queue, cause], bool)
+def give_up(worker: str, receipt: str, cause: str) -> ScriptCall[bool]:
+    """Make a dead letter of a message that `worker` holds; False if it held it no more."""
+    return ScriptCall(_GIVE_UP, [keys.held(worker), keys.DEAD], [receipt, cause], bool)
 
 
 async def dead_letters(client: Redis) -> AsyncGenerator[DeadLetter]:
@@ -106,17 +108,17 @@ def _parse(letter_id: str, fields: dict[bytes, bytes]) -> DeadLetter:
     raw = fields[b"message"]
     mark = _MARK.match(raw)
     message = b"{" + raw[mark.end() :] if mark else raw
-    headers = _headers(message)
+    headers, list_key = _headers(message), fields[b"list"].decode()
     return DeadLetter(
         id=letter_id,
         job_id=str(headers.get("id") or ""),
         task=str(headers.get("task") or ""),
-        queue=fields[b"queue"].decode(),
+        queue=list_key.partition(_SEPARATOR)[0],
         cause=fields[b"cause"].decode(),
         losses=int(mark[1]) if mark else 0,
         at=to_datetime(int(letter_id.partition("-")[0])),
         message=message,
-        list_key=fields[b"list"].decode(),
+        list_key=list_key,
     )
 
 

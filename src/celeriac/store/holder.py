@@ -34,9 +34,9 @@ class Holder:
         """Be done with a message that cannot be read, and keep it for someone to look at."""
         return run_blocking(self._client, deliveries.bury(self.worker, receipt))
 
-    def give_up(self, receipt: str, queue: str, cause: str) -> bool:
+    def give_up(self, receipt: str, cause: str) -> bool:
         """Make a dead letter of a message; False if it was given to another worker meanwhile."""
-        return run_blocking(self._client, dead_letters.give_up(self.worker, receipt, queue=queue, cause=cause))
+        return run_blocking(self._client, dead_letters.give_up(self.worker, receipt, cause))
 
     def put_back_all_but(self, receipts: Collection[str]) -> int:
         """Give back whatever is held and not among `receipts`; replies how much that was."""

@@ -1,7 +1,7 @@
 """Outcomes of jobs, at Celery's keys and in Celery's format, for clients of the server that keeps results.
 
 Where that is the broker, scripts write outcomes together with records; else they are written here, before what they
-are the outcome of is recorded, or right after.
+are the outcome of is recorded, or right after. Tasks without a record have their outcomes kept here in any case.
 """
 
 from __future__ import annotations
@@ -12,6 +12,23 @@ import orjson
 from redis.asyncio import Redis
 
 from celeriac.store import keys
+from celeriac.store.connection import BlockingClient
+from celeriac.store.script import Script, ScriptCall
+
+_KEEP = Script("keep_result", when_full=True)
+
+
+def keep(key: str, outcome: bytes, *, life: int, receipt: str) -> ScriptCall[bool]:
+    """Store an outcome at Celery's `key` for `life` seconds (0: for ever), and tell those who wait for it.
+
+    False if the message that was held under `receipt` (empty for none) has been given to another worker.
+    """
+    return ScriptCall(_KEEP, [keys.VOID, key], [receipt, outcome, life], bool)
+
+
+def is_void(broker: BlockingClient, receipt: str) -> bool:
+    """Whether the message that was held under `receipt` has been given to another worker."""
+    return _commands(broker).zscore(keys.VOID, receipt) is not None
 
 
 async def get_outcome(client: Redis, job_id: str) -> dict[str, Any] | None:
@@ -31,5 +48,5 @@ async def drop_outcome(client: Redis, job_id: str) -> None:
     await _commands(client).delete(keys.result(job_id))
 
 
-def _commands(client: Redis) -> Any:
+def _commands(client: Redis | BlockingClient) -> Any:
     return client  # redis-py's types are unions over every protocol and decoding option

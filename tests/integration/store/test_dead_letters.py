@@ -38,7 +38,7 @@ def give_up(broker: redis.Redis, raw: bytes, list_key: str = QUEUE, cause: str =
     broker.lpush(list_key, raw)
     source = Source(QUEUE, [QUEUE, LOW])
     run_blocking(broker, deliveries.take([source], worker="w", receipt="w/1", count=1, lease_ms=60_000))
-    return Holder(broker, "w", lease=60).give_up("w/1", QUEUE, cause)
+    return Holder(broker, "w", lease=60).give_up("w/1", cause)
 
 
 async def everything(client: Redis) -> list[DeadLetter]:
@@ -55,7 +55,7 @@ async def test_a_dead_letter_tells_what_it_was_and_why_it_was_given_up(broker: r
 
 
 def test_what_is_held_no_more_does_not_become_one(broker: redis.Redis) -> None:
-    assert not Holder(broker, "w", lease=60).give_up("w/1", QUEUE, "rejected")
+    assert not Holder(broker, "w", lease=60).give_up("w/1", "rejected")
     assert broker.exists(keys.DEAD) == 0
 
 

@@ -11,7 +11,7 @@
 -- held    hash    receipt -> entry: the messages that one worker has taken and not acknowledged
 -- leases  zset    workers by the time until which their hold is respected (ms of the server's clock)
 -- void    zset    receipts under which a vanished worker held a message, by the time that it was brought back (ms)
--- dead    stream  dead letters: entries {list, message, queue, cause}
+-- dead    stream  dead letters: entries {list, message, cause}
 -- An entry is a message with the list it belongs to: `<length>:<list><message>`.
 
 local function server_time()

@@ -1,0 +1,41 @@
+"""Why messages are rejected.
+
+Celery's consumer and the requests it makes know that; the channel, which has to act on it, is told the receipt alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kombu.utils.encoding import safe_repr
+
+#: Characters that are kept of an error.
+_LONGEST = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a message is rejected. `lost`: the process that ran its task vanished."""
+
+    text: str
+    lost: bool = False
+
+    @classmethod
+    def of(cls, reason: object, *, lost: bool = False) -> Cause:
+        """The cause as an error, or whatever was given as the reason, tells it."""
+        text = reason if isinstance(reason, str) else "rejected" if reason is None else safe_repr(reason)
+        return cls(text[:_LONGEST], lost)
+
+
+_UNKNOWN = Cause("rejected")
+_noted: dict[str, Cause] = {}
+
+
+def note(receipt: str, cause: Cause) -> None:
+    """Remember why the message that is held under `receipt` is about to be rejected."""
+    _noted[receipt] = cause
+
+
+def take_note(receipt: str) -> Cause:
+    """Why the message is rejected, as far as anyone said; it is forgotten then."""
+    return _noted.pop(receipt, _UNKNOWN)

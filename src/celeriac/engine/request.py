@@ -1,0 +1,67 @@
+"""A task's message in a worker: says why it is rejected, and is given up after it was lost with too many workers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from billiard.einfo import ExceptionInfo, ExceptionWithTraceback
+from billiard.exceptions import WorkerLostError
+from celery import signals
+from celery.exceptions import Reject
+from celery.worker import request as celery_request
+from celery.worker.state import task_ready
+
+from celeriac.engine.causes import Cause, note
+from celeriac.store.jobs import LOST, LOST_RUNS
+
+
+class Request(celery_request.Request):
+    """Celery's request, for `Task.Request`."""
+
+    _given_up = False
+
+    def revoked(self) -> bool:
+        """Whether the task is not to be run: Celery asks right before."""
+        if not self._given_up and self._is_lost_cause():
+            self._given_up = True
+            self._give_up()
+        return self._given_up or super().revoked()
+
+    def on_failure(self, exc_info: Any, *args: Any, **options: Any) -> Any:
+        error = exc_info.exception
+        if isinstance(error, ExceptionWithTraceback):
+            error = error.exc
+        lost = isinstance(error, WorkerLostError | SystemExit | KeyboardInterrupt)
+        note(self._receipt, Cause.of(error.reason if isinstance(error, Reject) else error, lost=lost))
+        return super().on_failure(exc_info, *args, **options)
+
+    @property
+    def _receipt(self) -> str:
+        return str(self.message.delivery_tag)
+
+    def _is_lost_cause(self) -> bool:
+        """Whether its worker has vanished too often; where jobs have records, these say so when it begins."""
+        if getattr(self.app, "keeps_job_records", False):
+            return False
+        return (self.message.delivery_info or {}).get("celeriac_losses", 0) >= LOST_RUNS
+
+    def _give_up(self) -> None:
+        """Have the task fail without having been run, for all who wait for it, and make a dead letter of it."""
+        try:
+            raise WorkerLostError(LOST.message)
+        except WorkerLostError as lost:
+            error, einfo = lost, ExceptionInfo()
+        task_ready(self)
+        self.task.backend.mark_as_failure(self.id, error, request=self._context, store_result=self.store_errors)
+        note(self._receipt, Cause(LOST.message))
+        self.reject(requeue=False)
+        self.send_event("task-failed", exception=repr(error), traceback="")
+        signals.task_failure.send(
+            sender=self.task,
+            task_id=self.id,
+            exception=error,
+            args=self.args,
+            kwargs=self.kwargs,
+            traceback=error.__traceback__,
+            einfo=einfo,
+        )
