@@ -8,21 +8,20 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
 from celeriac.client.connections import ConnectionsPerLoop
+from celeriac.client.enqueuer import Enqueuer
 from celeriac.client.options import NO_OPTIONS, EnqueueOptions
-from celeriac.core.envelope import Delivery, EnvelopeWriter
 from celeriac.core.errors import (
     BrokerUnavailable,
-    IdempotencyConflict,
     JobCancelled,
-    JobExists,
     JobFailed,
     ResultTimeout,
     UnknownJob,
     UnknownTask,
     WrongState,
 )
-from celeriac.core.ids import is_valid_id, new_id
+from celeriac.core.ids import is_valid_id
 from celeriac.core.records import JobEvent, JobRecord, Progress
+from celeriac.core.routing import Routing
 from celeriac.core.spec import Call, JobSpec
 from celeriac.core.states import JobState
 from celeriac.store import enqueueing, keys, payloads, reader, results
@@ -33,17 +32,11 @@ from celeriac.store.script import ScriptCall, run
 
 T = TypeVar("T")
 
-#: Jobs that one script call accepts; a larger batch is sent as several, so that the server serves others between.
-BATCH = 500
-#: Children that one job may fan out to: they are accepted in one step, during which the server serves nobody else.
-MAX_CHILDREN = 10_000
 #: Seconds after which a waiter looks for itself, should a notification have been lost.
 POLL = 1.0
 #: Before the first event, and that event of a job that was not scheduled: it goes without saying in the store.
 _START = "0-0"
 _QUEUED = JobEvent("0-1", "state", {"state": JobState.QUEUED.value})
-#: Seconds beyond a job's own timeout after which its worker process is ended, where the pool has processes.
-HARD_LIMIT_GRACE = 5.0
 
 
 class JobClient:
@@ -54,17 +47,16 @@ class JobClient:
         *,
         broker_url: Callable[[], str],
         results_url: Callable[[], str],
-        default_queue: Callable[[], str],
+        routing: Callable[[], Routing],
         specs: Mapping[str, JobSpec],
         timeout: float,
         retention: float,
     ) -> None:
         self._connections = ConnectionsPerLoop(broker_url, results_url, timeout)
-        self._default_queue = default_queue
+        self._enqueuer = Enqueuer(self._connections, routing, timeout)
         self._specs = specs
         self._timeout = timeout
         self._retention_ms = int(retention * 1000)
-        self._envelopes = EnvelopeWriter()
 
     async def enqueue(self, call: Call[Any], options: EnqueueOptions = NO_OPTIONS) -> str:
         """Accept one job and return its id.
@@ -74,33 +66,15 @@ class JobClient:
             JobExists: the id that the options choose was given to another job.
             BrokerUnavailable: the broker did not confirm in time.
         """
-        job = self._new_job(call, options)
-        idempotency = None
-        if options.idempotency_key is not None:
-            request = options.fingerprint or enqueueing.fingerprint(call.spec.name, call.arguments)
-            idempotency = enqueueing.Idempotency(options.idempotency_key, request)
-        accepted = await self._run(enqueueing.enqueue([job], idempotency=idempotency))
-        if accepted.outcome == "conflict":
-            raise IdempotencyConflict(
-                f"the idempotency key was used before, with another request, for job {accepted.detail}; "
-                "use a new key for a new request"
-            )
-        if accepted.outcome == "exists":
-            raise JobExists(job.id)
-        return accepted.detail if accepted.outcome == "repeated" else job.id
+        return await self._enqueuer.enqueue(call, options)
 
     async def enqueue_many(self, calls: Sequence[Call[Any]], options: EnqueueOptions = NO_OPTIONS) -> list[str]:
-        """Accept many jobs, one round trip per 500, and return their ids in order.
+        """Accept many jobs, one round trip per 250, and return their ids in order.
 
         Raises:
             BrokerUnavailable: the broker did not confirm in time; earlier batches may have been accepted.
         """
-        if options.idempotency_key is not None or options.job_id is not None:
-            raise ValueError("an idempotency key or a job id stands for one job: enqueue it by itself")
-        jobs = [self._new_job(call, options) for call in calls]
-        for start in range(0, len(jobs), BATCH):
-            await self._run(enqueueing.enqueue(jobs[start : start + BATCH]))
-        return [job.id for job in jobs]
+        return await self._enqueuer.enqueue_many(calls, options)
 
     async def fan_out(self, parent: enqueueing.FanOut, calls: Sequence[Call[Any]], *, root_id: str) -> bool:
         """Accept `calls` as children of a running job, all or none; False if the parent may no longer go on.
@@ -108,11 +82,7 @@ class JobClient:
         Raises:
             ValueError: there are too many for one step.
         """
-        if len(calls) > MAX_CHILDREN:
-            raise ValueError(f"{len(calls)} children: fan out to {MAX_CHILDREN} at most, and give each more to do")
-        jobs = [self._new_job(call, NO_OPTIONS, parent_id=parent.parent_id, root_id=root_id) for call in calls]
-        accepted = await self._run(enqueueing.enqueue(jobs, fan_out=parent))
-        return accepted.outcome == "accepted"
+        return await self._enqueuer.fan_out(parent, calls, root_id)
 
     async def get(self, job_id: str) -> JobRecord:
         """The job's record.
@@ -234,7 +204,8 @@ class JobClient:
         if spec is None or record.arguments is None:
             raise UnknownTask(record.task)
         call = Call[Any](spec, spec.encode((), record.arguments))
-        job = self._new_job(call, EnqueueOptions(queue=record.queue or None, job_id=job_id))
+        options = EnqueueOptions(queue=record.queue or None, priority=record.priority, job_id=job_id)
+        job = self._enqueuer.new_job(call, options)
         connections = self._connections.current()
         if record.state.finished and record.state is not JobState.SUCCEEDED and not connections.share_a_server:
             async with deadline(self._timeout):
@@ -301,30 +272,6 @@ class JobClient:
     async def _run(self, call: ScriptCall[T]) -> T:
         async with deadline(self._timeout):
             return await run(self._connections.current().broker, call)
-
-    def _new_job(
-        self, call: Call[Any], options: EnqueueOptions, *, parent_id: str | None = None, root_id: str | None = None
-    ) -> enqueueing.NewJob:
-        spec, job_id = call.spec, new_id() if options.job_id is None else options.job_id
-        if not is_valid_id(job_id):
-            raise ValueError(f"job_id={job_id[:64]!r}: use 1 to 128 letters, digits, or the marks _ . : -")
-        due = options.due()
-        delivery = Delivery(
-            queue=options.queue or spec.options.queue or self._default_queue(),
-            parent_id=parent_id,
-            root_id=root_id,
-            eta=due,
-            timeout=spec.options.timeout + HARD_LIMIT_GRACE if spec.options.timeout else None,
-        )
-        return enqueueing.NewJob(
-            id=job_id,
-            task=spec.name,
-            queue=delivery.queue,
-            message=self._envelopes.write(spec.name, job_id, call.arguments, delivery),
-            arguments=call.arguments,
-            delay_until=due,
-            parent_id=parent_id,
-        )
 
 
 async def _within(seconds: float, event: asyncio.Event) -> bool:

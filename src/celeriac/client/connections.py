@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
-from celeriac.store.connection import Client, connect
+from celeriac.client.outbox import Outbox
+from celeriac.store.connection import Client, connect, deadline
+from celeriac.store.enqueueing import NewJob, enqueue
 from celeriac.store.listener import Listener
+from celeriac.store.script import run
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,7 @@ class Connections:
     broker: Client
     results: Client
     listener: Listener
+    outbox: Outbox
 
     @property
     def share_a_server(self) -> bool:
@@ -25,6 +29,7 @@ class Connections:
         return self.results is self.broker
 
     async def aclose(self) -> None:
+        await self.outbox.aclose()
         await self.listener.aclose()
         await self.broker.aclose()
         if not self.share_a_server:
@@ -58,4 +63,9 @@ class ConnectionsPerLoop:
         broker_url, results_url = self._broker_url(), self._results_url()
         broker = connect(broker_url, timeout=self._timeout)
         results = broker if results_url == broker_url else connect(results_url, timeout=self._timeout)
-        return Connections(broker, results, Listener(broker))
+
+        async def send(jobs: Sequence[NewJob]) -> None:
+            async with deadline(self._timeout):
+                await run(broker, enqueue(jobs))
+
+        return Connections(broker, results, Listener(broker), Outbox(send, self._timeout))

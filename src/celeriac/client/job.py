@@ -65,7 +65,7 @@ class Job(Generic[P, R]):
         return self.handle(await self._client.enqueue(self.call(*args, **kwargs), self._options))
 
     async def enqueue_many(self, calls: Iterable[Call[R] | Mapping[str, Any]]) -> list[JobHandle[R]]:
-        """Hand many jobs to the broker, one round trip per 500.
+        """Hand many jobs to the broker, one round trip per 250.
 
         `calls` are made with `call()`, which the type checker checks, or are mappings of arguments. All are validated
         before the first is sent. Raises as `enqueue` does.
@@ -84,13 +84,27 @@ class Job(Generic[P, R]):
         self,
         *,
         queue: str | None = None,
+        priority: int | None = None,
         delay: float | timedelta | None = None,
         at: datetime | None = None,
         idempotency_key: str | None = None,
         job_id: str | None = None,
     ) -> Job[P, R]:
-        """The same job with other delivery: `await welcome.options(delay=60).enqueue(user_id=7)`."""
-        given = {"queue": queue, "delay": delay, "at": at, "idempotency_key": idempotency_key, "job_id": job_id}
+        """The same job with other delivery: `await welcome.options(delay=60).enqueue(user_id=7)`.
+
+        Args:
+            queue: instead of the job's own.
+            priority: 0 to 9, higher first, instead of the job's own.
+            delay: seconds, or a timedelta, before the job may run.
+            at: not before this time (aware); excludes `delay`.
+            idempotency_key: the same key with the same request, within 24 hours, yields the same job.
+            job_id: the id to use instead of a random one.
+
+        Raises:
+            ValueError: an option is wrong, or contradicts another.
+        """
+        given = {"queue": queue, "priority": priority, "delay": delay, "at": at}
+        given |= {"idempotency_key": idempotency_key, "job_id": job_id}
         changed = {name: value for name, value in given.items() if value is not None}
         options = dataclasses.replace(self._options, **cast(Any, changed))
         options.due()  # a contradiction is an error here, where it was written

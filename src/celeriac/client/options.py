@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from celeriac.core.routing import check_priority
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnqueueOptions:
@@ -12,6 +14,7 @@ class EnqueueOptions:
 
     Attributes:
         queue: instead of the job's own queue.
+        priority: 0 to 9, higher first, instead of the job's own.
         delay: seconds, or a timedelta, before the job may run.
         at: not before this time (aware); excludes `delay`.
         idempotency_key: the same key with the same request, within 24 hours, yields the same job.
@@ -20,11 +23,16 @@ class EnqueueOptions:
     """
 
     queue: str | None = None
+    priority: int | None = None
     delay: float | timedelta | None = None
     at: datetime | None = None
     idempotency_key: str | None = None
     fingerprint: str | None = None
     job_id: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.priority is not None:
+            check_priority(self.priority)
 
     def due(self) -> datetime | None:
         """When the job may run; None for at once."""

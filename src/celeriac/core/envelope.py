@@ -48,6 +48,7 @@ class Delivery:
         eta: not before this time.
         retries: how many attempts came before.
         timeout: seconds until the worker's hard time limit ends the process that runs it.
+        celery_priority: Celery's number for the priority, on Redis: 0 is the first.
         canvas: its place in a chain, group or chord.
     """
 
@@ -57,7 +58,42 @@ class Delivery:
     eta: datetime | None = None
     retries: int = 0
     timeout: float | None = None
+    celery_priority: int = 0
     canvas: Canvas = NO_CANVAS
+
+
+class Envelope:
+    """What the messages of one task and one delivery have in common, encoded once."""
+
+    __slots__ = ("_before_correlation", "_before_id", "_end", "_root")
+
+    def __init__(self, task: str, delivery: Delivery, origin: str) -> None:
+        headers, properties = orjson.dumps(_headers(task, delivery, origin)), orjson.dumps(_properties(delivery))
+        canvas = delivery.canvas
+        embed = {name: getattr(canvas, name) for name in ("callbacks", "errbacks", "chain", "chord")}
+        start = b'{"content-encoding":"utf-8","content-type":"application/json","headers":'
+        self._before_id = start + headers[:-1] + b',"id":'
+        self._root = orjson.dumps(delivery.root_id) if delivery.root_id else None
+        self._before_correlation = b'},"properties":' + properties[:-1] + b',"correlation_id":'
+        self._end = _inside_quotes("," + orjson.dumps(embed).decode() + "]") + b'"}'
+
+    def write(self, job_id: str, tag: str, arguments: bytes) -> bytes:
+        """One message.
+
+        Args:
+            tag: the message's own id: a job that is enqueued again is another message.
+            arguments: a JSON object: the task's keyword arguments.
+        """
+        quoted_id, text = orjson.dumps(job_id), arguments.decode()
+        quoted = _inside_quotes(text)
+        shown = quoted if len(text) <= _REPR_LENGTH else _inside_quotes(text[: _REPR_LENGTH - 3] + "...")
+        return b"".join(
+            (
+                *(self._before_id, quoted_id, b',"root_id":', self._root or quoted_id, b',"kwargsrepr":"', shown, b'"'),
+                *(self._before_correlation, quoted_id, b',"delivery_tag":"', tag.encode()),
+                *(b'"},"body":"[[],', quoted, self._end),
+            )
+        )
 
 
 @dataclass(frozen=True)
@@ -68,46 +104,47 @@ class EnvelopeWriter:
     def origin(self) -> str:
         return f"gen{os.getpid()}@{socket.gethostname()}"
 
+    def envelope(self, task: str, delivery: Delivery) -> Envelope:
+        """For many messages."""
+        return Envelope(task, delivery, self.origin)
+
     def write(self, task: str, job_id: str, arguments: bytes, delivery: Delivery) -> bytes:
         """One message. `arguments` is a JSON object: the task's keyword arguments."""
-        kwargs_repr = arguments.decode()
-        if len(kwargs_repr) > _REPR_LENGTH:
-            kwargs_repr = kwargs_repr[: _REPR_LENGTH - 3] + "..."
-        canvas = delivery.canvas
-        embed = {name: getattr(canvas, name) for name in ("callbacks", "errbacks", "chain", "chord")}
-        message: dict[str, Any] = {
-            "body": (b"[[]," + arguments + b"," + orjson.dumps(embed) + b"]").decode(),
-            "content-encoding": "utf-8",
-            "content-type": "application/json",
-            "headers": {
-                "lang": "py",
-                "task": task,
-                "id": job_id,
-                "shadow": None,
-                "eta": delivery.eta.isoformat() if delivery.eta else None,
-                "expires": None,
-                "group": canvas.group,
-                "group_index": canvas.group_index,
-                "retries": delivery.retries,
-                "timelimit": [delivery.timeout, None],
-                "root_id": delivery.root_id or job_id,
-                "parent_id": delivery.parent_id,
-                "argsrepr": "()",
-                "kwargsrepr": kwargs_repr,
-                "origin": self.origin,
-                "ignore_result": False,
-                "replaced_task_nesting": 0,
-                "stamped_headers": None,
-                "stamps": {},
-            },
-            "properties": {
-                "correlation_id": job_id,
-                "reply_to": "",
-                "delivery_mode": 2,
-                "delivery_info": {"exchange": "", "routing_key": delivery.queue},
-                "priority": 0,
-                # Unique per message, not per job: a job that is enqueued again is another message.
-                "delivery_tag": new_id(),
-            },
-        }
-        return orjson.dumps(message)
+        return self.envelope(task, delivery).write(job_id, new_id(), arguments)
+
+
+def _headers(task: str, delivery: Delivery, origin: str) -> dict[str, Any]:
+    """Without `id`, `root_id` and `kwargsrepr`."""
+    return {
+        "lang": "py",
+        "task": task,
+        "shadow": None,
+        "eta": delivery.eta.isoformat() if delivery.eta else None,
+        "expires": None,
+        "group": delivery.canvas.group,
+        "group_index": delivery.canvas.group_index,
+        "retries": delivery.retries,
+        "timelimit": [delivery.timeout, None],
+        "parent_id": delivery.parent_id,
+        "argsrepr": "()",
+        "origin": origin,
+        "ignore_result": False,
+        "replaced_task_nesting": 0,
+        "stamped_headers": None,
+        "stamps": {},
+    }
+
+
+def _properties(delivery: Delivery) -> dict[str, Any]:
+    """Without `correlation_id` and `delivery_tag`."""
+    return {
+        "reply_to": "",
+        "delivery_mode": 2,
+        "delivery_info": {"exchange": "", "routing_key": delivery.queue},
+        "priority": delivery.celery_priority,
+    }
+
+
+def _inside_quotes(text: str) -> bytes:
+    """The text as it stands between the quotes of a JSON string."""
+    return orjson.dumps(text)[1:-1]

@@ -59,7 +59,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRecord:
-    """One job. Times are UTC; `attempt` counts from 1 once the job has run; `delay_until` is set while it waits."""
+    """One job. Times are UTC; `attempt` counts from 1 once the job has run; `delay_until` is set while it waits.
+
+    `priority` is 0 to 9, higher first; None if the job has its application's default.
+    """
 
     id: str
     task: str
@@ -75,6 +78,7 @@ class JobRecord:
     progress: Progress | None = None
     error: Failure | None = None
     parent_id: str | None = None
+    priority: int | None = None
     worker: str | None = None
     cancel_requested: bool = False
     children: dict[str, int] | None = None
@@ -118,6 +122,7 @@ def parse_record(job_id: str, fields: Mapping[bytes, bytes]) -> JobRecord:
         progress=Progress(**orjson.loads(text["progress"])) if "progress" in text else None,
         error=Failure(**orjson.loads(text["error"])) if "error" in text else None,
         parent_id=text.get("parent"),
+        priority=int(text["priority"]) if "priority" in text else None,
         worker=text.get("worker"),
         cancel_requested="cancel" in text,
         children=_children(text),

@@ -17,8 +17,12 @@ from typing_extensions import TypedDict
 from celeriac.core.context import JobContext
 from celeriac.core.errors import ConfigurationError, InvalidArguments, InvalidJobDefinition, InvalidResult
 from celeriac.core.retry import NO_RETRY, Retry
+from celeriac.core.routing import check_priority
 
 R = TypeVar("R")
+
+#: Seconds beyond a job's own timeout after which its worker process is ended, where the pool has processes.
+HARD_LIMIT_GRACE = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,21 +31,33 @@ class JobOptions:
 
     Attributes:
         queue: the queue's name; None means the application's default queue.
+        priority: 0 to 9, higher first; None means the application's default, which is the first unless it says so.
         retry: what happens after a failed attempt.
         timeout: seconds one attempt may take; None means no limit.
         exposed: whether the job API lets its callers submit it.
     """
 
     queue: str | None = None
+    priority: int | None = None
     retry: Retry = NO_RETRY
     timeout: float | None = None
     exposed: bool = True
+
+    @property
+    def hard_limit(self) -> float | None:
+        """Seconds after which the process that runs an attempt is ended; None means no limit."""
+        return self.timeout + HARD_LIMIT_GRACE if self.timeout else None
 
     def __post_init__(self) -> None:
         if self.timeout is not None and self.timeout <= 0:
             raise ConfigurationError(f"timeout={self.timeout}: seconds must be positive, or None for no limit")
         if self.queue is not None and (not self.queue or len(self.queue) > 200):
             raise ConfigurationError(f"queue={self.queue!r}: a queue's name has 1 to 200 characters")
+        if self.priority is not None:
+            try:
+                check_priority(self.priority)
+            except ValueError as error:
+                raise ConfigurationError(str(error)) from None
 
 
 @dataclass(frozen=True)  # no slots: CPython 3.11's `Call[int](...)` cannot be a frozen class with slots
@@ -133,17 +149,9 @@ class JobSpec:
         Raises:
             InvalidArguments: they do not fit the signature.
         """
-        names = list(self.signature.parameters)
-        if len(args) > len(names):
-            fault = {"loc": (), "msg": f"takes {len(names)} arguments, got {len(args)}", "type": "too_many"}
-            raise InvalidArguments(self.name, [fault])
-        given = dict(zip(names, args, strict=False))
-        twice = given.keys() & kwargs.keys()
-        if twice:
-            faults = [{"loc": (name,), "msg": "was given twice", "type": "twice"} for name in sorted(twice)]
-            raise InvalidArguments(self.name, faults)
+        given = {**self._by_name(args, kwargs), **kwargs} if args else dict(kwargs)
         try:
-            return self.arguments.validate_python({**given, **kwargs})
+            return self.arguments.validate_python(given)
         except ValidationError as error:
             raise InvalidArguments(self.name, _faults(error)) from None
 
@@ -179,6 +187,18 @@ class JobSpec:
     def load_result(self, value: Any) -> Any:
         """Turn a stored result back into the annotated type."""
         return self.result_type.validate_json(orjson.dumps(value))
+
+    def _by_name(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        names = list(self.signature.parameters)
+        if len(args) > len(names):
+            fault = {"loc": (), "msg": f"takes {len(names)} arguments, got {len(args)}", "type": "too_many"}
+            raise InvalidArguments(self.name, [fault])
+        given = dict(zip(names, args, strict=False))
+        twice = given.keys() & kwargs.keys()
+        if twice:
+            faults = [{"loc": (name,), "msg": "was given twice", "type": "twice"} for name in sorted(twice)]
+            raise InvalidArguments(self.name, faults)
+        return given
 
     def _dump(self, arguments: dict[str, Any]) -> bytes:
         try:

@@ -12,11 +12,12 @@ import orjson
 from celery import Celery
 from celery.result import AsyncResult
 
-from celeriac.client.client import HARD_LIMIT_GRACE, JobClient
+from celeriac.client.client import JobClient
 from celeriac.client.job import Job, JobDecorator
 from celeriac.core.context import JobContext
 from celeriac.core.errors import InvalidJobDefinition
 from celeriac.core.retry import NO_RETRY, Retry
+from celeriac.core.routing import Routing, from_celery, to_celery
 from celeriac.core.spec import Call, JobOptions, JobSpec
 from celeriac.engine import process
 from celeriac.engine.adoption import RESULT_BACKEND
@@ -80,7 +81,7 @@ class JobApp(Celery):
         return JobClient(
             broker_url=lambda: self.broker_address,
             results_url=lambda: self.results_address,
-            default_queue=lambda: str(self.conf.task_default_queue),
+            routing=self._routing,
             specs=self.specs,
             timeout=self.settings.broker_timeout,
             retention=self.settings.retention,
@@ -119,6 +120,7 @@ class JobApp(Celery):
         *,
         name: str | None = None,
         queue: str | None = None,
+        priority: int | None = None,
         retry: Retry = NO_RETRY,
         timeout: float | None = None,
         exposed: bool = True,
@@ -131,6 +133,7 @@ class JobApp(Celery):
         *,
         name: str | None = None,
         queue: str | None = None,
+        priority: int | None = None,
         retry: Retry = NO_RETRY,
         timeout: float | None = None,
         exposed: bool = True,
@@ -143,6 +146,7 @@ class JobApp(Celery):
         Args:
             name: the task's name; by default module and function, as Celery names tasks.
             queue: the queue it goes to; by default the application's.
+            priority: 0 to 9, higher first; by default as Celery's own tasks, which is first.
             retry: what happens after a failed attempt; by default nothing.
             timeout: seconds one attempt may take; by default without limit.
             exposed: whether the job API lets its callers submit it.
@@ -151,7 +155,7 @@ class JobApp(Celery):
             InvalidJobDefinition: the function cannot be a job.
             ConfigurationError: an option is wrong.
         """
-        options = JobOptions(queue=queue, retry=retry, timeout=timeout, exposed=exposed)
+        options = JobOptions(queue=queue, priority=priority, retry=retry, timeout=timeout, exposed=exposed)
 
         def register(decorated: Callable[..., Any]) -> Job[..., Any]:
             return self._register(decorated, name, options)
@@ -190,12 +194,22 @@ class JobApp(Celery):
     ) -> AsyncResult:
         """Publish as Celery does, and record the job, so that its id is known."""
         spec = self.specs.get(name)
-        if spec is not None and spec.options.queue and not options.keys() & {"queue", "exchange", "routing_key"}:
-            options["queue"] = spec.options.queue
+        if spec is not None:
+            _apply_options(spec.options, options)
         result = super().send_task(name, args, kwargs, **options)
         if not options.get("retries"):
             self.records.try_run(enqueueing.publish(self._published(name, str(result.id), args, kwargs, options)))
         return result
+
+    def _routing(self) -> Routing:
+        conf, default = self.conf, Routing()
+        transport: dict[str, Any] = conf.broker_transport_options or {}
+        return Routing(
+            default_queue=str(conf.task_default_queue),
+            default_priority=int(conf.task_default_priority or 0),
+            steps=tuple(transport.get("priority_steps") or default.steps),
+            separator=str(transport.get("sep") or default.separator),
+        )
 
     def _published(self, name: str, job_id: str, args: Any, kwargs: Any, options: dict[str, Any]) -> enqueueing.NewJob:
         due: datetime | None = options.get("eta")
@@ -203,15 +217,17 @@ class JobApp(Celery):
             due = datetime.now(UTC) + timedelta(seconds=options["countdown"])
         spec = self.specs.get(name)
         queue = options.get("queue") or self.conf.task_default_queue
-        return enqueueing.NewJob(
-            id=job_id,
+        priority = options.get("priority")
+        kind = enqueueing.JobKind(
             task=name,
             queue=str(getattr(queue, "name", queue)),
-            message=b"",
-            # Typed jobs can be shown and run again; what plain tasks take is Celery's and the user's business.
-            arguments=orjson.dumps(kwargs or {}) if spec is not None and not args else b"",
+            list_key="",
+            priority=from_celery(priority) if isinstance(priority, int) else None,
             delay_until=due.astimezone(UTC) if due else None,
         )
+        # Typed jobs can be shown and run again; what plain tasks take is Celery's and the user's business.
+        arguments = orjson.dumps(kwargs or {}) if spec is not None and not args else b""
+        return enqueueing.NewJob(kind, job_id, message=b"", arguments=arguments)
 
     def _register(self, function: Callable[..., Any], name: str | None, options: JobOptions) -> Job[..., Any]:
         task_name = name or str(self.gen_task_name(function.__name__, function.__module__))
@@ -221,11 +237,21 @@ class JobApp(Celery):
         members = {
             "name": task_name,
             "spec": spec,
-            "time_limit": options.timeout + HARD_LIMIT_GRACE if options.timeout else None,
+            "time_limit": options.hard_limit,
             "__doc__": function.__doc__,
             "__module__": function.__module__,
             "__wrapped__": function,
         }
-        task = self.register_task(type(function.__name__, (JobTask,), members)())
+        task: Any = self.register_task(type(function.__name__, (JobTask,), members)())
+        if options.priority is not None:  # on the instance: Celery deprecates it on the class
+            task.priority = to_celery(options.priority)
         self.specs[task_name] = spec
         return Job(spec, self.client, task)
+
+
+def _apply_options(own: JobOptions, given: dict[str, Any]) -> None:
+    """Have a typed job's own options apply to what Celery publishes, where its caller says nothing else."""
+    if own.queue and not given.keys() & {"queue", "exchange", "routing_key"}:
+        given["queue"] = own.queue
+    if own.priority is not None and given.get("priority") is None:
+        given["priority"] = to_celery(own.priority)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, NamedTuple
+
+import orjson
 
 from celeriac.core.clock import now_ms, to_ms
 from celeriac.core.states import JobState, sources_of
@@ -18,19 +21,33 @@ IDEMPOTENCY_LIFE_MS = 86_400_000
 _ENQUEUE = Script("enqueue")
 _REQUEUE = Script("requeue")
 _PUBLISH = Script("publish")
+_SCHEDULED = payloads.state_event(JobState.SCHEDULED).decode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewJob:
-    """A job that is to be accepted: its record, and the message that makes a worker run it."""
+class JobKind:
+    """What jobs that are accepted have in common.
 
-    id: str
+    Attributes:
+        list_key: the list of `queue` that their messages go to; it follows from their priority.
+        priority: 0 to 9, higher first, where it is not the application's default.
+    """
+
     task: str
     queue: str
-    message: bytes
-    arguments: bytes
+    list_key: str
+    priority: int | None = None
     delay_until: datetime | None = None
     parent_id: str | None = None
+
+
+class NewJob(NamedTuple):
+    """A job that is to be accepted: its record, and the message that makes a worker run it."""
+
+    kind: JobKind
+    id: str
+    message: bytes
+    arguments: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,35 +86,53 @@ def enqueue(
 ) -> ScriptCall[Accepted]:
     """Accept `jobs`, all or none. `idempotency` is for a single job."""
     now = now_ms()
+    kinds = {id(job.kind): job.kind for job in jobs}
     script_keys = [
         keys.JOB_INDEX,
         keys.idempotency(idempotency.key) if idempotency else keys.JOB_INDEX,
         keys.record(fan_out.parent_id) if fan_out else keys.JOB_INDEX,
     ]
-    args: list[str | bytes | int] = [
-        now,
-        max(_open_life(job, now) for job in jobs),
-        OPEN_LIFE_MS,
-        idempotency.fingerprint if idempotency else "",
-        IDEMPOTENCY_LIFE_MS,
-        fan_out.resume if fan_out else "",
-        keys.queue(fan_out.queue) if fan_out else "",
-        fan_out.run if fan_out else "",
-        payloads.state_event(JobState.SCHEDULED),
-    ]
+    for kind in kinds.values():
+        script_keys += (kind.list_key, keys.delayed(kind.queue))
+    args: list[str | bytes | int] = [_request(kinds.values(), now, idempotency, fan_out)]
+    numbers = {of: number for number, of in enumerate(kinds, start=1)}
     for job in jobs:
-        fields = _new_fields(job, now)
-        due = "" if job.delay_until is None else to_ms(job.delay_until)
-        script_keys += (keys.record(job.id), keys.events(job.id), keys.queue(job.queue), keys.delayed(job.queue))
-        args += (job.id, job.message, due, len(fields) // 2, *fields)
+        args += (numbers[id(job.kind)], job.id, job.message, job.arguments)
     return ScriptCall(_ENQUEUE, script_keys, args, lambda reply: Accepted(reply[0].decode(), reply[1].decode()))
+
+
+def _request(kinds: Iterable[JobKind], now: int, idempotency: Idempotency | None, fan_out: FanOut | None) -> bytes:
+    """What an enqueue says once, whatever the number of jobs."""
+    request: dict[str, Any] = {
+        "now": str(now),
+        "index_life": OPEN_LIFE_MS,
+        "records": keys.record(""),
+        "events": keys.events(""),
+        "scheduled": _SCHEDULED,
+        "kinds": [_kind(kind, now) for kind in kinds],
+    }
+    if idempotency is not None:
+        request["idempotency"] = {"fingerprint": idempotency.fingerprint, "life": IDEMPOTENCY_LIFE_MS}
+    if fan_out is not None:
+        resume, queue = fan_out.resume.decode(), keys.queue(fan_out.queue)
+        request["fan_out"] = {"run": str(fan_out.run), "resume": resume, "resume_queue": queue}
+    return orjson.dumps(request)
+
+
+def _kind(kind: JobKind, now: int) -> dict[str, Any]:
+    described: dict[str, Any] = {"fields": _fields(kind, now), "life": _open_life(kind, now)}
+    if kind.delay_until is not None:
+        described["due"] = to_ms(kind.delay_until)
+    return described
 
 
 def publish(job: NewJob) -> ScriptCall[bool]:
     """Record a job whose message Celery itself publishes."""
-    now = now_ms()
-    event = payloads.state_event(JobState.SCHEDULED) if job.delay_until else ""
-    args = [now, _open_life(job, now), job.id, event, OPEN_LIFE_MS, *_new_fields(job, now)]
+    now, kind = now_ms(), job.kind
+    event = _SCHEDULED if kind.delay_until else ""
+    args: list[str | bytes | int] = [now, _open_life(kind, now), job.id, event, OPEN_LIFE_MS, *_fields(kind, now)]
+    if job.arguments:
+        args += ("arguments", job.arguments)
     return ScriptCall(_PUBLISH, [keys.record(job.id), keys.JOB_INDEX, keys.events(job.id)], args, bool)
 
 
@@ -105,22 +140,22 @@ def requeue(job: NewJob) -> ScriptCall[str]:
     """Put a job that ended without success back into its queue; replies `unknown`, `queued` or its state."""
     sources = joined(s for s in sources_of(JobState.QUEUED, manual=True) if s.finished)
     args = [now_ms(), OPEN_LIFE_MS, sources, payloads.state_event(JobState.QUEUED), job.message]
-    script_keys = [keys.record(job.id), keys.events(job.id), keys.result(job.id), keys.queue(job.queue)]
+    script_keys = [keys.record(job.id), keys.events(job.id), keys.result(job.id), job.kind.list_key]
     return ScriptCall(_REQUEUE, script_keys, args, bytes.decode)
 
 
-def _new_fields(job: NewJob, now: int) -> list[str | bytes | int]:
-    state = JobState.SCHEDULED if job.delay_until else JobState.QUEUED
-    fields: list[str | bytes | int] = ["state", state.value, "task", job.task, "queue", job.queue]
-    fields += ("created", now, "updated", now)
-    if job.arguments:
-        fields += ("arguments", job.arguments)
-    if job.delay_until is not None:
-        fields += ("delay_until", to_ms(job.delay_until))
-    if job.parent_id is not None:
-        fields += ("parent", job.parent_id)
+def _fields(kind: JobKind, now: int) -> list[str]:
+    """The fields of a record but for `arguments`, which each job has of its own."""
+    state = JobState.SCHEDULED if kind.delay_until else JobState.QUEUED
+    fields = ["state", state.value, "task", kind.task, "queue", kind.queue, "created", str(now), "updated", str(now)]
+    if kind.delay_until is not None:
+        fields += ("delay_until", str(to_ms(kind.delay_until)))
+    if kind.parent_id is not None:
+        fields += ("parent", kind.parent_id)
+    if kind.priority is not None:
+        fields += ("priority", str(kind.priority))
     return fields
 
 
-def _open_life(job: NewJob, now: int) -> int:
-    return OPEN_LIFE_MS + max(0, to_ms(job.delay_until) - now if job.delay_until else 0)
+def _open_life(kind: JobKind, now: int) -> int:
+    return OPEN_LIFE_MS + max(0, to_ms(kind.delay_until) - now if kind.delay_until else 0)

@@ -21,7 +21,7 @@ SCAN_STEP = 250
 #: What a listing reads of a record: not the arguments, which may be large.
 _LISTED = (
     *(b"state", b"task", b"queue", b"created", b"updated", b"started", b"finished", b"delay_until", b"attempt"),
-    *(b"progress", b"error", b"parent", b"worker", b"cancel", b"children", b"open"),
+    *(b"progress", b"error", b"parent", b"priority", b"worker", b"cancel", b"children", b"open"),
     *(b"children_succeeded", b"children_failed", b"children_cancelled"),
 )
 

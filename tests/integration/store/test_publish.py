@@ -8,7 +8,8 @@ from celeriac.core.states import JobState
 from celeriac.store import enqueueing, jobs, keys
 from celeriac.store.script import run_blocking
 
-_JOB = enqueueing.NewJob(id="a-job", task="shop.add", queue="celery", message=b"", arguments=b'{"a":1}')
+_KIND = enqueueing.JobKind(task="shop.add", queue="celery", list_key="celery")
+_JOB = enqueueing.NewJob(_KIND, "a-job", message=b"", arguments=b'{"a":1}')
 
 
 def test_a_published_job_is_recorded(broker: redis.Redis) -> None:

@@ -14,7 +14,7 @@ from celeriac.core.records import Failure, JobRecord, Progress, parse_record
 from celeriac.core.states import JobState
 from celeriac.store import deliveries, enqueueing, jobs, keys
 from celeriac.store.deliveries import Source
-from celeriac.store.enqueueing import FanOut, NewJob
+from celeriac.store.enqueueing import FanOut, JobKind, NewJob
 from celeriac.store.jobs import Permit, Publication
 from celeriac.store.payloads import outcomes_of_beginning
 from celeriac.store.script import run_blocking
@@ -25,7 +25,7 @@ ERROR = Failure("OrderRejected", "no hinges", "Traceback ...")
 
 def new(job_id: str, **fields: Any) -> NewJob:
     message = json.dumps({"headers": {"id": job_id}, "properties": {}}).encode()
-    return NewJob(**{"id": job_id, "task": "t", "queue": "q", "message": message, "arguments": b"{}", **fields})
+    return NewJob(JobKind(task="t", queue="q", list_key="q", **fields), job_id, message, b"{}")
 
 
 def enqueue(broker: redis.Redis, *given: NewJob) -> None:
@@ -35,8 +35,8 @@ def enqueue(broker: redis.Redis, *given: NewJob) -> None:
 def take(broker: redis.Redis, worker: str, number: int = 1) -> str:
     """A worker takes the next message; the receipt."""
     receipt = f"{worker}/{number}"
-    call = deliveries.take([Source("q", ["q"])], worker=worker, receipt=receipt, lease_ms=60_000)
-    assert run_blocking(broker, call).message is not None
+    call = deliveries.take([Source("q", ["q"])], worker=worker, receipt=receipt, count=1, lease_ms=60_000)
+    assert run_blocking(broker, call).messages
     return receipt
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from celeriac import BrokerUnavailable, InvalidArguments, Job, UnknownJob
 from celeriac.client.client import JobClient
+from celeriac.core.routing import Routing
 from celeriac.core.spec import JobSpec
 from celeriac.launch.ports import free_port
 
@@ -21,7 +22,7 @@ def client() -> JobClient:
     return JobClient(
         broker_url=lambda: absent,
         results_url=lambda: absent,
-        default_queue=lambda: "celery",
+        routing=Routing,
         specs={},
         timeout=2,
         retention=60,

@@ -12,7 +12,7 @@ from celeriac import Failure, JobEvent, JobRecord, JobState, Progress
 from celeriac.core.clock import to_datetime, to_ms
 from celeriac.core.records import parse_record
 from celeriac.core.states import FINISHED
-from celeriac.store.enqueueing import NewJob, enqueue
+from celeriac.store.enqueueing import JobKind, NewJob, enqueue
 
 MOMENT = datetime(2026, 11, 22, 10, 20, 30, 456000, UTC)
 STAMP = b"1795342830456"
@@ -69,20 +69,15 @@ def test_a_record_of_a_plain_celery_task_may_say_little() -> None:
 
 
 def test_a_new_job_reads_back_as_it_was_accepted() -> None:
-    job = NewJob(
-        id="job-1",
-        task="shop.welcome",
-        queue="mail",
-        message=b"{}",
-        arguments=b'{"n":1}',
-        delay_until=MOMENT,
-        parent_id="parent-1",
+    kind = JobKind(
+        task="shop.welcome", queue="mail", list_key="mail", priority=3, delay_until=MOMENT, parent_id="parent-1"
     )
-    stored = enqueue([job]).args[13:]  # enqueue.lua: the fields of the job come last
-    flat = [value if isinstance(value, bytes) else str(value).encode() for value in stored]
-    record = parse_record(job.id, dict(zip(flat[::2], flat[1::2], strict=True)))
-    assert (record.id, record.task, record.queue, record.parent_id) == (job.id, job.task, job.queue, job.parent_id)
-    assert (record.state, record.delay_until, record.arguments) == (JobState.SCHEDULED, MOMENT, {"n": 1})
+    request, *job = enqueue([NewJob(kind, "job-1", b"{}", b'{"n":1}')]).args
+    flat = [value.encode() for value in orjson.loads(request)["kinds"][0]["fields"]]
+    record = parse_record("job-1", dict(zip(flat[::2], flat[1::2], strict=True)))
+    assert (record.task, record.queue, record.priority, record.parent_id) == ("shop.welcome", "mail", 3, "parent-1")
+    assert (record.state, record.delay_until) == (JobState.SCHEDULED, MOMENT)
+    assert job == [1, "job-1", b"{}", b'{"n":1}']
 
 
 def test_an_integer_beyond_64_bits_is_not_rounded() -> None:

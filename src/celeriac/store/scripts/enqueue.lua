@@ -3,53 +3,77 @@
 -- KEYS[1] index        sorted set of job ids by creation time
 -- KEYS[2] idempotency  string `<fingerprint>:<job id>`, or the index where no key was given
 -- KEYS[3] parent       record of the job that fans out, or the index where none does
--- KEYS[4 + 4i] record, KEYS[5 + 4i] events, KEYS[6 + 4i] queue list, KEYS[7 + 4i] delayed messages of the queue
---             of job i, from 0
--- ARGV[1] now (ms)  ARGV[2] life of an open record (ms)  ARGV[3] life of an entry of the index (ms)
--- ARGV[4] fingerprint of the request, or ''  ARGV[5] life of the idempotency key (ms)
--- ARGV[6] message that runs the parent again, or ''  ARGV[7] the queue list it goes to  ARGV[8] run of the parent
--- ARGV[9] event data for scheduled (that a job is queued goes without saying)
--- then per job: id, message, when it is due (ms) or '', number of fields, field, value, ...
+-- then per kind of job: queue list, delayed messages of the queue
+-- ARGV[1] as JSON: now (ms), index_life (ms), records and events (prefixes), scheduled (event data; that a job is
+--         queued goes without saying), kinds: a list of {fields (of a record, but for its arguments: name, value, ...),
+--         life (of a record, ms), due (ms) if delayed}
+--         and if asked for, idempotency: {fingerprint, life (ms)}, fan_out: {run (of the parent), resume (the message
+--         that runs it again), resume_queue (the list that goes to)}
+-- ARGV[2...] per job: number of its kind from 1, id, message, arguments
 -- Returns {'accepted', ''} | {'repeated', job id} | {'conflict', job id} | {'refused', state of the parent}
 --       | {'exists', job id}  the id was given to another job
 
-local count = (#KEYS - 3) / 4
-if ARGV[4] ~= '' then
+local given = cjson.decode(ARGV[1])
+local count = (#ARGV - 1) / 4
+local idempotency, fan_out = given.idempotency, given.fan_out
+
+if idempotency then
   local known = redis.call('GET', KEYS[2])
   if known then
     local fingerprint, id = string.match(known, '^(%x+):(.+)$')
-    return {fingerprint == ARGV[4] and 'repeated' or 'conflict', id}
+    return {fingerprint == idempotency.fingerprint and 'repeated' or 'conflict', id}
   end
 end
--- Asked a second time because the first reply was lost, the record is there, and of the same call.
-local created = count == 1 and redis.call('HGET', KEYS[4], 'created')
-if created and created ~= ARGV[1] then return {'exists', ARGV[10]} end
-if ARGV[6] ~= '' then
+if count == 1 then
+  local created = redis.call('HGET', given.records .. ARGV[3], 'created')
+  -- Asked a second time because the first reply was lost, the record is there, and of the same call.
+  if created and created ~= given.now then return {'exists', ARGV[3]} end
+end
+if fan_out then
   local state, run, cancel = unpack(redis.call('HMGET', KEYS[3], 'state', 'run', 'cancel'))
-  if state ~= 'running' or run ~= ARGV[8] or cancel then return {'refused', state or ''} end
+  if state ~= 'running' or run ~= fan_out.run or cancel then return {'refused', state or ''} end
   -- Delivered a second time after it had fanned out: the children are there already.
   if redis.call('HEXISTS', KEYS[3], 'children') == 1 then return {'accepted', ''} end
-  redis.call('HSET', KEYS[3], 'children', count, 'open', count, 'resume', ARGV[6], 'resume_queue', ARGV[7])
+  redis.call('HSET', KEYS[3], 'children', count, 'open', count,
+    'resume', fan_out.resume, 'resume_queue', fan_out.resume_queue)
   redis.call('HDEL', KEYS[3], 'receipt') -- its run ends here, in good order
 end
 
-local at = 10
-for i = 0, count - 1 do
-  local record, events, queue, delayed = unpack(KEYS, 4 + 4 * i, 7 + 4 * i)
-  local id, message, due, fields = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
-  if redis.call('EXISTS', record) == 0 then
-    redis.call('HSET', record, unpack(ARGV, at + 4, at + 3 + 2 * fields))
-    redis.call('PEXPIRE', record, ARGV[2])
-    redis.call('ZADD', KEYS[1], ARGV[1], id)
-    if due == '' then
-      redis.call('LPUSH', queue, message)
-    else
-      redis.call('ZADD', delayed, due, join_entry(queue, message))
-      emit(events, ARGV[2], 'state', ARGV[9])
-    end
-    if i == 0 and ARGV[4] ~= '' then redis.call('SET', KEYS[2], ARGV[4] .. ':' .. id, 'PX', ARGV[5]) end
-  end
-  at = at + 4 + 2 * fields
+for number, kind in ipairs(given.kinds) do
+  kind.list, kind.delayed = KEYS[2 + 2 * number], KEYS[3 + 2 * number]
+  kind.record = {'HSET', 'key', 'arguments', 'value', unpack(kind.fields)}
 end
-trim_index(KEYS[1], ARGV[1], ARGV[3])
+
+local index, messages = {}, {}
+for at = 2, #ARGV, 4 do
+  local kind, id, message = given.kinds[tonumber(ARGV[at])], ARGV[at + 1], ARGV[at + 2]
+  local record = given.records .. id
+  if redis.call('EXISTS', record) == 0 then
+    kind.record[2], kind.record[4] = record, ARGV[at + 3]
+    redis.call(unpack(kind.record))
+    redis.call('PEXPIRE', record, kind.life)
+    index[#index + 1], index[#index + 2] = given.now, id
+    if kind.due then
+      redis.call('ZADD', kind.delayed, kind.due, join_entry(kind.list, message))
+      emit(given.events .. id, kind.life, 'state', given.scheduled)
+    else
+      local list = messages[kind.list] or {}
+      messages[kind.list], list[#list + 1] = list, message
+    end
+    if idempotency then
+      redis.call('SET', KEYS[2], idempotency.fingerprint .. ':' .. id, 'PX', idempotency.life)
+    end
+  end
+end
+
+-- Adds `values` to `key`, some thousand with one command: Lua can unpack no more at once.
+local function add(command, key, values)
+  for from = 1, #values, 4000 do
+    redis.call(command, key, unpack(values, from, math.min(from + 3999, #values)))
+  end
+end
+
+for list, values in pairs(messages) do add('LPUSH', list, values) end
+add('ZADD', KEYS[1], index)
+trim_index(KEYS[1], given.now, given.index_life)
 return {'accepted', ''}

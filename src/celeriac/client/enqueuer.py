@@ -1,0 +1,157 @@
+"""How calls become jobs that the broker has accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property, lru_cache
+from typing import Any
+
+from celeriac.client.connections import ConnectionsPerLoop
+from celeriac.client.options import NO_OPTIONS, EnqueueOptions
+from celeriac.client.outbox import BATCH_JOBS, batches
+from celeriac.core.envelope import Delivery, Envelope, EnvelopeWriter
+from celeriac.core.errors import IdempotencyConflict, JobExists
+from celeriac.core.ids import is_valid_id, new_id, new_ids
+from celeriac.core.routing import Routing, to_celery
+from celeriac.core.spec import Call, JobSpec
+from celeriac.store.connection import deadline
+from celeriac.store.enqueueing import Accepted, FanOut, Idempotency, JobKind, NewJob, enqueue, fingerprint
+from celeriac.store.script import ScriptCall, run
+
+#: Children that one job may fan out to: they are accepted in one step, during which the server serves nobody else.
+MAX_CHILDREN = 10_000
+#: How many templates are kept; those of common jobs are in use all the time.
+_TEMPLATES = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """What jobs have in common; only ids and arguments are written anew for each."""
+
+    kind: JobKind
+    envelope: Envelope
+
+    def job(self, job_id: str, tag: str, arguments: bytes) -> NewJob:
+        """A job. `tag` is the id of its message."""
+        return NewJob(self.kind, job_id, self.envelope.write(job_id, tag, arguments), arguments)
+
+
+class Enqueuer:
+    """Hands jobs to the broker, within `timeout` seconds each time. `routing` is asked once, at the first job."""
+
+    def __init__(self, connections: ConnectionsPerLoop, routing: Callable[[], Routing], timeout: float) -> None:
+        self._connections = connections
+        self._find_routing = routing
+        self._timeout = timeout
+        self._envelopes = EnvelopeWriter()
+        self._common_template = lru_cache(maxsize=_TEMPLATES)(self._make_template)
+
+    async def enqueue(self, call: Call[Any], options: EnqueueOptions) -> str:
+        """Accept one job and return its id. Raises as `JobClient.enqueue` says."""
+        job = self.new_job(call, options)
+        if options.idempotency_key is None and options.job_id is None:
+            await self._connections.current().outbox.put(job)
+            return job.id
+        idempotency = None
+        if options.idempotency_key is not None:
+            request = options.fingerprint or fingerprint(call.spec.name, call.arguments)
+            idempotency = Idempotency(options.idempotency_key, request)
+        accepted = await self._run(enqueue([job], idempotency=idempotency))
+        if accepted.outcome == "conflict":
+            raise IdempotencyConflict(
+                f"the idempotency key was used before, with another request, for job {accepted.detail}; "
+                "use a new key for a new request"
+            )
+        if accepted.outcome == "exists":
+            raise JobExists(job.id)
+        return accepted.detail if accepted.outcome == "repeated" else job.id
+
+    async def enqueue_many(self, calls: Sequence[Call[Any]], options: EnqueueOptions) -> list[str]:
+        """Accept many jobs, and return their ids in order. Raises as `JobClient.enqueue_many` says."""
+        if options.idempotency_key is not None or options.job_id is not None:
+            raise ValueError("an idempotency key or a job id stands for one job: enqueue it by itself")
+        job_ids: list[str] = []
+        for batch in batches(self._new_jobs(calls, options)):
+            await self._run(enqueue(batch))
+            job_ids += [job.id for job in batch]
+        return job_ids
+
+    async def fan_out(self, parent: FanOut, calls: Sequence[Call[Any]], root_id: str) -> bool:
+        """Accept the children of a running job, all or none. As `JobClient.fan_out`."""
+        if len(calls) > MAX_CHILDREN:
+            raise ValueError(f"{len(calls)} children: fan out to {MAX_CHILDREN} at most, and give each more to do")
+        jobs = self._new_jobs(calls, NO_OPTIONS, parent_id=parent.parent_id, root_id=root_id)
+        accepted = await self._run(enqueue(list(jobs), fan_out=parent))
+        return accepted.outcome == "accepted"
+
+    def new_job(self, call: Call[Any], options: EnqueueOptions) -> NewJob:
+        """A job that is yet to be accepted.
+
+        Raises:
+            ValueError: the options choose an id that cannot be one.
+        """
+        template = self._template(call.spec, options, options.due())
+        if options.job_id is None:
+            return template.job(new_id(), new_id(), call.arguments)
+        if not is_valid_id(options.job_id):
+            raise ValueError(f"job_id={options.job_id[:64]!r}: use 1 to 128 letters, digits, or the marks _ . : -")
+        return template.job(options.job_id, new_id(), call.arguments)
+
+    def _new_jobs(self, calls: Sequence[Call[Any]], options: EnqueueOptions, **family: str) -> Generator[NewJob]:
+        templates: dict[int, Template] = {}
+        due = options.due()
+        for start in range(0, len(calls), BATCH_JOBS):
+            some = calls[start : start + BATCH_JOBS]
+            ids = new_ids(2 * len(some))
+            for call, job_id, tag in zip(some, ids[::2], ids[1::2], strict=True):
+                template = templates.get(id(call.spec))
+                if template is None:
+                    template = templates[id(call.spec)] = self._template(call.spec, options, due, **family)
+                yield template.job(job_id, tag, call.arguments)
+
+    def _template(self, spec: JobSpec, options: EnqueueOptions, due: datetime | None, **family: str) -> Template:
+        own = spec.options
+        queue = options.queue or own.queue or self._routing.default_queue
+        priority = own.priority if options.priority is None else options.priority
+        make = self._make_template if due or family else self._common_template
+        return make(spec.name, queue, priority, own.hard_limit, due, **family)
+
+    def _make_template(
+        self,
+        task: str,
+        queue: str,
+        priority: int | None,
+        hard_limit: float | None,
+        due: datetime | None,
+        parent_id: str | None = None,
+        root_id: str | None = None,
+    ) -> Template:
+        routing = self._routing
+        celery_priority = routing.default_priority if priority is None else to_celery(priority)
+        delivery = Delivery(
+            queue=queue,
+            parent_id=parent_id,
+            root_id=root_id,
+            eta=due,
+            timeout=hard_limit,
+            celery_priority=celery_priority,
+        )
+        kind = JobKind(
+            task=task,
+            queue=queue,
+            list_key=routing.list_key(queue, celery_priority),
+            priority=priority,
+            delay_until=due,
+            parent_id=parent_id,
+        )
+        return Template(kind, self._envelopes.envelope(task, delivery))
+
+    @cached_property
+    def _routing(self) -> Routing:
+        return self._find_routing()
+
+    async def _run(self, call: ScriptCall[Accepted]) -> Accepted:
+        async with deadline(self._timeout):
+            return await run(self._connections.current().broker, call)

@@ -1,0 +1,105 @@
+"""Jobs that are enqueued at the same time share their way to the broker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+
+from celeriac.store.connection import deadline
+from celeriac.store.enqueueing import NewJob
+
+#: What one call of the script accepts at most, so that the server is soon there for others again.
+BATCH_JOBS = 250
+BATCH_BYTES = 1_000_000
+#: Calls that may be under way at once. Not one: a connection that has died would hold up all until its deadline.
+_CALLS = 4
+
+Waiting = tuple[NewJob, asyncio.Future[None]]
+
+
+def batches(jobs: Iterable[NewJob]) -> Generator[list[NewJob]]:
+    """`jobs` in order, as many at a time as one call of the script accepts."""
+    batch: list[NewJob] = []
+    size = 0
+    for job in jobs:
+        length = len(job.message) + len(job.arguments)
+        if batch and (len(batch) == BATCH_JOBS or size + length > BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(job)
+        size += length
+    if batch:
+        yield batch
+
+
+class Outbox:
+    """Sends a job at once while few calls are under way, else together with the others that wait for one to end.
+
+    So a job by itself waits for no other, and a hundred at a time take five calls. For one event loop.
+    """
+
+    def __init__(self, send: Callable[[Sequence[NewJob]], Awaitable[object]], timeout: float) -> None:
+        """`send` has jobs of one queue accepted, all or none, within `timeout` seconds."""
+        self._send = send
+        self._timeout = timeout
+        self._calls = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        # By queue: what is wrong with one queue is an error for all jobs that are sent together.
+        self._waiting: dict[str, list[Waiting]] = {}
+
+    async def put(self, job: NewJob) -> None:
+        """Return when the broker has accepted `job`. A caller that gives up while it waits takes it out.
+
+        Raises:
+            BrokerUnavailable: the broker did not confirm in time.
+        """
+        if self._calls < _CALLS:
+            self._calls += 1
+            try:
+                await self._send([job])
+            finally:
+                self._end_call()
+        else:
+            accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.setdefault(job.kind.queue, []).append((job, accepted))
+            async with deadline(self._timeout):
+                await accepted
+
+    async def aclose(self) -> None:
+        """Return when nothing is under way any more."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _end_call(self) -> None:
+        """Send what has come meanwhile."""
+        self._calls -= 1
+        while self._waiting and self._calls < _CALLS:
+            queue = next(iter(self._waiting))
+            waiting = [(job, accepted) for job, accepted in self._waiting.pop(queue) if not accepted.done()]
+            if not waiting:
+                continue
+            count = len(next(batches(job for job, _ in waiting)))
+            if waiting[count:]:
+                self._waiting[queue] = waiting[count:]  # behind the other queues
+            self._calls += 1
+            task = asyncio.create_task(self._send_together(waiting[:count]))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _send_together(self, waiting: Sequence[Waiting]) -> None:
+        """A task of its own, since a caller may be cancelled while the others still wait."""
+        try:
+            await self._send([job for job, _ in waiting])
+        except Exception as error:
+            for accepted in _open(waiting):
+                accepted.set_exception(error)
+        else:
+            for accepted in _open(waiting):
+                accepted.set_result(None)
+        finally:
+            self._end_call()
+
+
+def _open(waiting: Sequence[Waiting]) -> list[asyncio.Future[None]]:
+    """Without those that were given up meanwhile."""
+    return [accepted for _, accepted in waiting if not accepted.done()]
