@@ -30,12 +30,16 @@ def main() -> int:
     for environment in sorted({system.environment for system in options.systems() if system.environment}):
         pins = ", ".join(f"{name} {version}" for name, version in versions(environment).items())
         print(f"{environment}: {pins}", file=out)
+    failed = False
     for name in arguments.name or names:
         bench: Bench = importlib.import_module(f"benchmarks.{name}").run(options)
         print(f"\n{bench.as_markdown()}", file=out, flush=True)
         if arguments.json:
             print(json.dumps(bench.as_dict()), flush=True)
-    return 0
+        for system, why in bench.failures.items():
+            print(f"bench: {bench.bench}: {system} failed: {why}", file=sys.stderr)
+        failed = failed or bool(bench.failures)
+    return 1 if failed else 0
 
 
 def _parser(names: list[str]) -> argparse.ArgumentParser:

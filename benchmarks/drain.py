@@ -18,6 +18,5 @@ _QUICK = 300
 def run(options: Options) -> Bench:
     """Measure."""
     bench = Bench("drain", "jobs that do nothing, from a full queue, on all cores", "jobs/s", better="higher")
-    cases = [Case(s, s.task, options.scaled(s.jobs, _QUICK)) for s in options.systems()]
-    asyncio.run(drains(bench, cases, "noop", options))
-    return bench
+    cases = [Case(system, system.task, options.scaled(system.jobs, _QUICK)) for system in options.systems("drain")]
+    return asyncio.run(drains(bench, cases, "noop", options))

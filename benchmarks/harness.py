@@ -36,6 +36,7 @@ class Bench:
         better: whether higher or lower figures are the better ones.
         base: the system whose multiples the other rows are shown as; by default the first.
         notes: what a reader needs beside the figures.
+        failures: systems that could not be measured, and why.
     """
 
     bench: str
@@ -45,6 +46,7 @@ class Bench:
     better: Literal["higher", "lower"] = "lower"
     base: str | None = None
     notes: list[str] = field(default_factory=list[str])
+    failures: dict[str, str] = field(default_factory=dict[str, str])
 
     def add(self, system: str, samples: Sequence[float], more: Mapping[str, Sequence[float]] | None = None) -> None:
         """Add a system with its samples, one for each round; none at all if it did not get there."""
@@ -65,6 +67,8 @@ class Bench:
 
     def table(self) -> str:
         """A table, and each row as a multiple of the base."""
+        if not self.rows:
+            return "Nothing could be measured."
         base = next((row for row in self.rows if row.system == self.base), self.rows[0])
         more = list(dict.fromkeys(name for row in self.rows for name in row.more))
         header = ["system", f"median {self.unit}", "min", "max", f"of {base.system}", *more]

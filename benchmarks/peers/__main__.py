@@ -1,6 +1,6 @@
 """A producer, in the environment of its system: `python -m benchmarks.peers MODULE ACTION TASK COUNT [--first NUMBER]`.
 
-Prints one line of JSON: how many seconds it took, or a list of seconds.
+Prints, after `RESULT`, in JSON how many seconds it took, or a list of seconds.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import cast
+from typing import Any, cast
 
-from benchmarks.peers.workload import BATCH, Client, Peer
+from benchmarks.peers.workload import BATCH, RESULT, Client, Peer
 
 #: Seconds between two calls at most: so that no system's polling gets into step with them.
 _PAUSE = 0.02
@@ -50,7 +50,25 @@ async def call(client: Client, task: str, numbers: Sequence[int]) -> list[float]
     return taken
 
 
-ACTIONS = {"fill": fill, "enqueue": enqueue, "call": call}
+async def tick(client: Client, task: str, numbers: Sequence[int]) -> float:
+    """Enqueue one job a second."""
+    began = time.perf_counter()
+    for number in numbers:
+        await client.enqueue(task, number)
+        await asyncio.sleep(1)
+    return time.perf_counter() - began
+
+
+ACTIONS = {"fill": fill, "enqueue": enqueue, "call": call, "tick": tick}
+
+#: What only some systems can do: the module of these producers.
+SPECIAL = {"chains": "canvas", "chords": "canvas", "later": "delays"}
+
+
+def _action(name: str) -> Any:
+    if name in ACTIONS:
+        return ACTIONS[name]
+    return getattr(importlib.import_module(f"benchmarks.peers.{SPECIAL[name]}"), name)
 
 
 def _batches(numbers: Sequence[int]) -> Iterator[Sequence[int]]:
@@ -65,13 +83,13 @@ async def _run(options: argparse.Namespace) -> float | list[float]:
             await enqueue(
                 client, options.task, range(options.first + options.count, options.first + options.count + 10)
             )
-        return await ACTIONS[options.action](client, options.task, range(options.first, options.first + options.count))
+        return await _action(options.action)(client, options.task, range(options.first, options.first + options.count))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
     parser.add_argument("module")
-    parser.add_argument("action", choices=ACTIONS)
+    parser.add_argument("action", choices=[*ACTIONS, *SPECIAL])
     parser.add_argument("task")
     parser.add_argument("count", type=int)
     parser.add_argument("--first", type=int, default=0, help="the number of the first job")
@@ -79,7 +97,7 @@ def main() -> None:
     options = parser.parse_args()
     with suppress(ImportError):
         importlib.import_module("uvloop").install()
-    print(json.dumps(asyncio.run(_run(options))))
+    print(RESULT + json.dumps(asyncio.run(_run(options))))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from celery.canvas import Signature
 from celery.signals import task_postrun, task_prerun
 
 from benchmarks.peers.workload import LONG, NAP, TEXT, broker_url, record, variant
@@ -69,6 +70,9 @@ class Jobs:
 
     async def enqueue_many(self, task: str, numbers: Sequence[int]) -> None:
         await JOBS[task].enqueue_many(JOBS[task].call(number, TEXT) for number in numbers)
+
+    def signature(self, task: str, number: int) -> Signature:
+        return TASKS[task].si(number, TEXT)
 
     async def call(self, task: str, number: int) -> int:
         return await (await JOBS[task].enqueue(number, TEXT)).result(timeout=60)

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 from celery import Celery, group
+from celery.canvas import Signature
 
 from benchmarks.peers.workload import LONG, NAP, TEXT, broker_url, record, variant
 
@@ -54,6 +55,9 @@ class Tasks:
 
     async def enqueue_many(self, task: str, numbers: Sequence[int]) -> None:
         group(TASKS[task].si(number, TEXT) for number in numbers).apply_async()
+
+    def signature(self, task: str, number: int) -> Signature:
+        return TASKS[task].si(number, TEXT)
 
     async def call(self, task: str, number: int) -> int:
         return TASKS[task].delay(number, TEXT).get(timeout=60)

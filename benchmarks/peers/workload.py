@@ -20,6 +20,13 @@ LONG = 5.0
 #: Jobs of one call of a bulk API.
 BATCH = 500
 
+#: Tasks of a chain; tasks of a chord, its callback included.
+CHAIN = 5
+CHORD = 11
+
+#: What a producer's result comes after, on a line of its own.
+RESULT = "result: "
+
 #: The second argument of each job, so that there is something to encode and validate.
 TEXT = "some text"
 

@@ -11,11 +11,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from benchmarks.peers.workload import RESULT
 from benchmarks.support.environments import ROOT, Environments
 from benchmarks.support.procfs import is_alive, tree
 from benchmarks.support.records import Records
 from benchmarks.support.systems import System
 from celeriac.launch.process import ChildProcess, spawn
+
+#: Characters of a log that a failure shows, the last ones.
+_LOG = 4000
 
 #: Seconds between two looks at the records of a run. Nothing is timed by them.
 _LOOK = 0.02
@@ -39,6 +43,10 @@ class Workers:
         """All processes, the workers' children included."""
         return set[int]().union(*(tree(process.pid) for process in self._processes))
 
+    def roots(self) -> set[int]:
+        """The processes that were started, without what they have started themselves."""
+        return {process.pid for process in self._processes}
+
     async def wait_for(self, count: int, *, within: float) -> None:
         """Wait until `count` jobs have begun.
 
@@ -49,20 +57,30 @@ class Workers:
 
     async def wait_until(self, look: Callable[[], bool], what: str, *, within: float) -> None:
         """Wait until `look` says yes. Raises as `wait_for` does."""
+        if not await self.sees(look, within=within):
+            raise self._failed(f"no {what} within {within:g} s")
+
+    async def sees(self, look: Callable[[], bool], *, within: float) -> bool:
+        """Wait until `look` says yes; False if it has not within so many seconds.
+
+        Raises:
+            RunFailed: a worker has ended.
+        """
         give_up = time.monotonic() + within
         while not look():
-            ended = not all(is_alive(process.pid) for process in self._processes)
-            if ended or time.monotonic() > give_up:
-                why = "a worker has ended" if ended else f"not within {within:g} s"
-                raise RunFailed(
-                    f"{self._system.name}: {why}, after {self._records.count()} records, while waiting for {what}"
-                    f"\n{self.log()}"
-                )
+            if time.monotonic() > give_up:
+                return False
+            if not all(is_alive(process.pid) for process in self._processes):
+                raise self._failed("a worker has ended")
             await asyncio.sleep(_LOOK)
+        return True
+
+    def _failed(self, why: str) -> RunFailed:
+        return RunFailed(f"{self._system.name}: {why}, after {self._records.count()} records\n{self.log()}")
 
     def log(self) -> str:
         """The end of what they have printed."""
-        return self._log.read_text(errors="replace")[-4000:]
+        return self._log.read_text(errors="replace")[-_LOG:]
 
     async def kill(self) -> None:
         """kill -9 of every process."""
@@ -116,9 +134,10 @@ class Fleet:
             finally:
                 process.kill_group()
             printed = Path(output.name).read_text(errors="replace")
-        if code:
-            raise RunFailed(f"{system.name}: {action} ended with {code}\n{printed[-4000:]}")
-        return json.loads(printed.splitlines()[-1])
+        results = [line for line in printed.splitlines() if line.startswith(RESULT)]
+        if code or not results:
+            raise RunFailed(f"{system.name}: {action} ended with {code}\n{printed[-_LOG:]}")
+        return json.loads(results[-1].removeprefix(RESULT))
 
 
 def _environment(system: System, url: str, records: Records | None = None) -> dict[str, str]:

@@ -29,9 +29,10 @@ class Options:
     processes: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
     environments: Environments = field(default_factory=Environments)
 
-    def systems(self) -> list[System]:
-        """The chosen systems."""
-        return [s for s in every_system(self.pool) if not self.families or s.family in self.families]
+    def systems(self, question: str | None = None) -> list[System]:
+        """The chosen systems, or those among them that a benchmark has a row for."""
+        chosen = [s for s in every_system(self.pool) if not self.families or s.family in self.families]
+        return [system for system in chosen if question is None or question in system.questions]
 
     def scaled(self, count: int, quick: int) -> int:
         """`count`, or the smaller one."""

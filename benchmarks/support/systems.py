@@ -14,6 +14,11 @@ Argv = tuple[str, ...]
 
 AT_LEAST_ONCE = "at least once"
 
+ALL = frozenset({"drain", "io", "enqueue_peers", "latency", "memory", "recovery"})
+DRAIN = frozenset({"drain"})
+CANVAS = frozenset({"canvas"})
+DELAYED = frozenset({"delayed"})
+
 
 @dataclass(frozen=True)
 class System:
@@ -28,10 +33,13 @@ class System:
         environment: its `requirements` file; None for what the project depends on.
         variables: settings of its module (`workload.variant`).
         jobs: how many noop jobs it drains in about five seconds on two cores.
+        naps: the same with jobs that wait 50 ms.
         guarantee: what a crash of a worker means for the jobs it had.
         bulk: its way of enqueueing many jobs, in words; None if it has none.
         task: the noop it runs: "noop" (`async def` where it knows that) or "noop_def".
         recovery: the variables with which it finds a dead worker's jobs sooner, and what they mean, in words.
+        supervised: its worker outlives the processes that run its jobs.
+        questions: the benchmarks that have a row for it.
     """
 
     name: str
@@ -45,6 +53,9 @@ class System:
     bulk: str | None = None
     task: str = "noop"
     recovery: tuple[Mapping[str, str], str] | None = None
+    naps: int = 5000
+    supervised: bool = False
+    questions: frozenset[str] = ALL
 
     @property
     def family(self) -> str:
@@ -76,12 +87,13 @@ def _floor() -> list[System]:
         workers=_each("floor"),
         bulk="LPUSH of many",
         jobs=150_000,
+        naps=40_000,
     )
 
     def one(load: str, _: int) -> list[Argv]:
         return _each("floor")(load, 1)
 
-    return [floor, replace(floor, name="floor, one process", workers=one, jobs=80_000)]
+    return [floor, replace(floor, name="floor, one process", workers=one, jobs=80_000, questions=DRAIN)]
 
 
 def _celery() -> list[System]:
@@ -100,13 +112,29 @@ def _celery() -> list[System]:
         settings="one pool process per core, prefetch 64 each; no gossip, mingle, heartbeat, events; hiredis",
         workers=prefork,
         jobs=2000,
+        naps=200,
         bulk="group",
         recovery=({"visibility": "10"}, "visibility timeout 10 s"),
+        supervised=True,
+        questions=ALL | CANVAS | DELAYED,
     )
     return [
         stock,
-        replace(stock, name="celery solo", workers=solo, settings="as prefork, in one process", recovery=None),
-        replace(stock, name="celery threads", workers=threads, settings="as prefork, 32 threads", recovery=None),
+        replace(
+            stock,
+            name="celery solo",
+            settings="as prefork, in one process",
+            workers=solo,
+            questions=frozenset({"drain", "latency"}),
+        ),
+        replace(
+            stock,
+            name="celery threads",
+            settings="as prefork, 32 threads",
+            workers=threads,
+            naps=1500,
+            questions=frozenset({"drain", "io"}),
+        ),
     ]
 
 
@@ -213,16 +241,32 @@ def _celeriac(pool: str) -> list[System]:
         settings=f"typed `async def` jobs with job records, pool {pool}; no events",
         workers=workers,
         jobs=2000,
+        naps=200,
         bulk="enqueue_many",
+        supervised=pool == "prefork",
+        questions=ALL | CANVAS | DELAYED,
     )
     return [
         typed,
-        replace(typed, name="celeriac, def", settings="the same, `def` jobs", task="noop_def"),
-        replace(typed, name="celeriac, events", settings="the same, events on", variables={"events": "1"}),
+        replace(
+            typed,
+            name="celeriac, def",
+            settings="the same, `def` jobs",
+            task="noop_def",
+            questions=DRAIN | CANVAS,
+        ),
+        replace(
+            typed,
+            name="celeriac, events",
+            settings="the same, events on",
+            variables={"events": "1"},
+            questions=DRAIN,
+        ),
         replace(
             typed,
             name="celeriac, signals",
             settings="the same, receivers of task_prerun and task_postrun",
             variables={"signals": "1"},
+            questions=DRAIN,
         ),
     ]

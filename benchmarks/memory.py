@@ -1,0 +1,52 @@
+"""What does a worker with one process cost when it has nothing to do, and how soon does it do its first job?
+
+Memory is that of all its processes after that job, shared pages counted in proportion (PSS).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from benchmarks.harness import Bench
+from benchmarks.support.fleet import Fleet
+from benchmarks.support.options import Options
+from benchmarks.support.procfs import cpu_seconds, pss_mib
+from benchmarks.support.records import new_records
+from benchmarks.support.rounds import Sample, rounds
+from benchmarks.support.server import fresh_server
+from benchmarks.support.systems import System
+
+#: Seconds to settle after the first job, and to be idle.
+_SETTLE = 2.0
+_IDLE = 10.0
+_QUICK = 1.0
+_START = 60.0
+
+
+def run(options: Options) -> Bench:
+    """Measure."""
+    return asyncio.run(_run(options))
+
+
+async def _run(options: Options) -> Bench:
+    bench = Bench("memory", "an idle worker with one process", "MiB PSS")
+    fleet = Fleet(options.environments)
+    systems = {system.name: system for system in options.systems("memory")}
+    idle = _QUICK if options.quick else _IDLE
+    return await rounds(bench, options, list(systems), lambda name: _measure(fleet, systems[name], idle))
+
+
+async def _measure(fleet: Fleet, system: System, idle: float) -> Sample:
+    with new_records() as records:
+        async with fresh_server() as server:
+            await fleet.produce(system, "enqueue", system.task, 1, server.url)
+            async with fleet.workers(system, "noop", server.url, records, processes=1) as workers:
+                await workers.wait_for(1, within=_START)
+                await asyncio.sleep(min(_SETTLE, idle))
+                used, began = cpu_seconds(workers.pids()), time.monotonic()
+                await asyncio.sleep(idle)
+                pids = workers.pids()
+                used, seconds = cpu_seconds(pids) - used, time.monotonic() - began
+                first = records.check(1)[0].at - workers.began
+                return Sample(pss_mib(pids), {"idle CPU %": used / seconds * 100, "first job s": first})

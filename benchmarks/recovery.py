@@ -1,0 +1,102 @@
+"""How long after kill -9 does a worker's job run again?
+
+1.5 seconds into a job of five, all processes of the worker are killed, and a new worker is started at once, while one
+more job a second is enqueued. Where only a pool's processes are killed, their parent lives and nothing is started. Each
+system with its defaults, and with settings that find a dead worker's jobs sooner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable
+
+from benchmarks.harness import Bench
+from benchmarks.support.fleet import Fleet, Workers
+from benchmarks.support.options import Options
+from benchmarks.support.records import Records, new_records
+from benchmarks.support.rounds import Sample, rounds
+from benchmarks.support.server import Server, fresh_server
+from benchmarks.support.systems import System
+
+#: Seconds into the job; and for which its second run is waited for.
+_AFTER = 1.5
+_PATIENCE = 60.0
+_QUICK = 20.0
+_START = 60.0
+
+#: The job that is killed. The others count from 0.
+_VICTIM = 10_000
+
+
+def run(options: Options) -> Bench:
+    """Measure."""
+    return asyncio.run(_run(options))
+
+
+async def _run(options: Options) -> Bench:
+    bench = Bench("recovery", "from kill -9 of a worker to the second run of its job", "s")
+    patience = options.scaled(int(_PATIENCE), int(_QUICK))
+    bench.notes.append(f"No figure: not within {patience} s.")
+    fleet = Fleet(options.environments)
+    systems = options.systems("recovery")
+    whole = systems + [system.tuned() for system in systems if system.recovery]
+    rows: dict[str, Callable[[], _Kill]] = {}
+    for system in whole:
+        rows[system.name] = lambda system=system: _Kill(fleet, system, patience)
+    for system in systems:
+        if system.supervised:
+            rows[f"{system.name}, its processes only"] = lambda system=system: _Kill(fleet, system, patience, False)
+    return await rounds(bench, options, list(rows), lambda row: rows[row]().measure())
+
+
+class _Kill:
+    """One run."""
+
+    def __init__(self, fleet: Fleet, system: System, patience: float, whole: bool = True) -> None:
+        self._fleet = fleet
+        self._system = system
+        self._patience = patience
+        self._whole = whole
+
+    async def measure(self) -> Sample:
+        with new_records() as records:
+            async with fresh_server() as server:
+                await self._fleet.produce(self._system, "enqueue", "long", 1, server.url, "--first", str(_VICTIM))
+                async with self._workers(server, records) as workers:
+                    await workers.wait_until(lambda: _runs(records) == 1, "the job", within=_START)
+                    beside = asyncio.create_task(self._beside(server))
+                    try:
+                        await asyncio.sleep(_AFTER)
+                        return Sample(await self._killed(workers, server, records))
+                    finally:
+                        beside.cancel()
+                        await asyncio.gather(beside, return_exceptions=True)
+
+    async def _killed(self, workers: Workers, server: Server, records: Records) -> float:
+        at = time.monotonic()
+        if not self._whole:
+            for pid in workers.pids() - workers.roots():
+                os.kill(pid, signal.SIGKILL)
+            return await self._second_run(workers, records) - at
+        await workers.kill()
+        async with self._workers(server, records) as successor:
+            return await self._second_run(successor, records) - at
+
+    async def _second_run(self, workers: Workers, records: Records) -> float:
+        """When it began; never, if not in time."""
+        await workers.sees(lambda: _runs(records) > 1, within=self._patience)
+        times = [record.at for record in records.read() if record.number == _VICTIM]
+        return times[1] if len(times) > 1 else float("inf")
+
+    def _workers(self, server: Server, records: Records):
+        return self._fleet.workers(self._system, "long", server.url, records, processes=2)
+
+    async def _beside(self, server: Server) -> None:
+        await self._fleet.produce(self._system, "tick", "noop", int(self._patience), server.url)
+
+
+def _runs(records: Records) -> int:
+    return sum(record.number == _VICTIM for record in records.read())
