@@ -41,3 +41,9 @@ def test_a_time_is_kept_as_utc(at: datetime) -> None:
 def test_options_that_contradict_each_other_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         EnqueueOptions(**options).due()
+
+
+@pytest.mark.parametrize("priority", [-1, 10, "5"])
+def test_priorities_that_there_are_not_are_refused(priority: Any) -> None:
+    with pytest.raises(ValueError, match="give a whole number from 0 to 9; higher runs first"):
+        EnqueueOptions(priority=priority)

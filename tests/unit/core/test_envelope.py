@@ -50,10 +50,11 @@ PARENT = {"parent_id": "parent-1", "root_id": "root-1"}
         ({"eta": ETA}, {"eta": ETA}),
         (PARENT, PARENT),
         ({"retries": 3}, {"retries": 3}),
+        ({"priority": 6}, {"celery_priority": 6}),
         ({"time_limit": 35.0}, {"timeout": 35.0}),
         ({"group_id": "g", "group_index": 4}, {"canvas": Canvas(group="g", group_index=4)}),
     ],
-    ids=["plain", "queue", "eta", "parent", "retries", "time limit", "group"],
+    ids=["plain", "queue", "eta", "parent", "retries", "priority", "time limit", "group"],
 )
 def test_a_message_is_field_by_field_what_celery_publishes(
     celery: Celery, celerys: dict[str, Any], ours: dict[str, Any]
@@ -117,3 +118,33 @@ def test_what_monitors_show_of_long_arguments_is_cut_and_the_arguments_are_not()
 
 def test_a_job_that_is_written_twice_is_two_messages() -> None:
     assert written()["properties"]["delivery_tag"] != written()["properties"]["delivery_tag"]
+
+
+def test_messages_of_one_envelope_differ_in_their_ids_and_arguments_alone() -> None:
+    envelope = EnvelopeWriter().envelope("shop.welcome", Delivery(queue="celery"))
+    one, two = (
+        json.loads(envelope.write(*given)) for given in (("a", "tag-a", b'{"n":1}'), ("b", "tag-b", b'{"n":2}'))
+    )
+    for message, job_id, tag, number in ((one, "a", "tag-a", 1), (two, "b", "tag-b", 2)):
+        headers, properties = message["headers"], message["properties"]
+        assert (headers.pop("id"), headers.pop("root_id"), properties.pop("correlation_id")) == (job_id,) * 3
+        assert properties.pop("delivery_tag") == tag
+        assert json.loads(message.pop("body"))[1] == {"n": number}
+        assert json.loads(headers.pop("kwargsrepr")) == {"n": number}
+    assert one == two
+
+
+@pytest.mark.parametrize("job_id", ['a"b', "a\\b", "Zoë ☃", "{}", "a\nb"])
+def test_ids_that_other_producers_chose_cannot_break_a_message(job_id: str) -> None:
+    arguments = json.dumps({"text": job_id}).encode()
+    message = json.loads(EnvelopeWriter().write(job_id, job_id, arguments, Delivery(queue=job_id, root_id=job_id)))
+    headers = message["headers"]
+    assert {headers["id"], headers["root_id"], headers["task"]} == {job_id}
+    assert message["properties"]["delivery_info"]["routing_key"] == job_id
+    assert json.loads(message["body"])[1] == {"text": job_id}
+
+
+def test_long_arguments_are_cut_between_characters() -> None:
+    arguments = json.dumps({"text": "☃" * 2000}, ensure_ascii=False).encode()
+    message = json.loads(EnvelopeWriter().write("shop.welcome", "job-1", arguments, Delivery(queue="celery")))
+    assert message["headers"]["kwargsrepr"].endswith("☃☃...")

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from celeriac.core.ids import is_valid_id, new_id
+from celeriac.core.ids import is_valid_id, new_id, new_ids
 
 
 @pytest.mark.parametrize("value", ["a", "0", "order-17", "a.b:c_d-e", "A" * 128, "..".join("ab"), str(UUID(int=7))])
@@ -28,3 +28,11 @@ def test_a_new_id_is_a_random_uuid_that_is_valid_itself() -> None:
     ids = {new_id() for _ in range(1000)}
     assert len(ids) == 1000
     assert all(is_valid_id(job_id) and UUID(job_id).version == 4 and str(UUID(job_id)) == job_id for job_id in ids)
+
+
+def test_many_new_ids_are_as_many_random_uuids_with_every_variant_there_is() -> None:
+    ids = new_ids(1000)
+    assert len(set(ids)) == 1000
+    assert all(UUID(job_id).version == 4 and str(UUID(job_id)) == job_id for job_id in ids)
+    assert {job_id[19] for job_id in ids} == set("89ab")  # RFC 9562: the two highest bits are 10
+    assert new_ids(0) == []

@@ -236,7 +236,9 @@ def test_a_result_that_readers_could_not_be_given_back_is_refused(annotation: An
         returning(annotation).dump_result(returned)
 
 
-@pytest.mark.parametrize(("option", "value"), [("timeout", 0), ("timeout", -1.5), ("queue", ""), ("queue", "q" * 201)])
+@pytest.mark.parametrize(
+    ("option", "value"), [("timeout", 0), ("timeout", -1.5), ("queue", ""), ("queue", "q" * 201), ("priority", 10)]
+)
 def test_a_wrong_option_is_named_with_its_value(option: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=f"{option}={value!r}: "):
         JobOptions(**{option: value})
