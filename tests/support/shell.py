@@ -64,6 +64,7 @@ class Shell:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,
         )
 
     def run(self, command: str) -> tuple[int, str]:
@@ -73,14 +74,17 @@ class Shell:
         # What is run last leaves the code in `$?` for the next command.
         self._bash.stdin.write(f"{command}\n_code=$?; echo; echo {end} $_code; (exit $_code)\n")
         self._bash.stdin.flush()
-        timer = threading.Timer(_PATIENCE, self._bash.kill)
+        # With all that it has started: a command that is left would keep its output open.
+        timer = threading.Timer(_PATIENCE, os.killpg, (self._bash.pid, signal.SIGKILL))
         timer.start()
         printed: list[str] = []
-        for line in self._bash.stdout:
-            if line.startswith(end):
-                timer.cancel()
-                return int(line.split()[1]), "".join(printed)
-            printed.append(line)
+        try:
+            for line in self._bash.stdout:
+                if line.startswith(end):
+                    return int(line.split()[1]), "".join(printed)
+                printed.append(line)
+        finally:
+            timer.cancel()
         raise AssertionError(f"not within {_PATIENCE:g} s: {command}\n{''.join(printed)}")
 
     def is_server(self, command: str) -> bool:
