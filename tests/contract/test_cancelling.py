@@ -30,7 +30,7 @@ async def test_a_running_job_is_interrupted(jobs: ContractJobs, kind: str) -> No
 
 
 async def test_a_def_job_that_sleeps_is_woken_where_it_runs_in_a_main_thread(jobs: ContractJobs, pool: str) -> None:
-    seconds = 60 if pool != "threads" else 2
+    seconds = 2 if pool in ("asyncio", "threads") else 60
     handle = await jobs.sleep_sync.enqueue(seconds)
     await _started(jobs, handle.id)
     await handle.cancel()

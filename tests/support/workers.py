@@ -14,7 +14,7 @@ from tests.support.waiting import wait_until
 from tests.support.warm import WarmProcess
 
 ROOT = Path(__file__).parents[2]
-POOLS = ("solo", "prefork", "threads")
+POOLS = ("asyncio", "solo", "prefork", "threads")
 READY = r"ready\."
 
 
@@ -94,7 +94,9 @@ def start_worker(
     As `python -m celery` runs it, but in a process that has the imports behind it.
     """
     command = ["celery", "-A", application, "worker", "--loglevel=info"]
-    command += [f"--pool={pool}", f"--concurrency={concurrency}", f"--hostname={name}@%h"]
+    if pool != "asyncio":  # which is what a worker has unless another one is asked for
+        command.append(f"--pool={pool}")
+    command += [f"--concurrency={concurrency}", f"--hostname={name}@%h"]
     command += ["--without-mingle", "--without-gossip", *options]
     process = WarmProcess("module", command, cwd=ROOT, environment={**os.environ, **environment}, log=log_file)
     worker = Worker(process, name)

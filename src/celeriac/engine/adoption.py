@@ -11,6 +11,8 @@ from celeriac.core.errors import ConfigurationError
 TRANSPORT = "celeriac.engine.transport:Transport"
 RESULT_BACKEND = "celeriac.engine.backend:ResultBackend"
 CONSUMER = "celeriac.engine.consumer:Consumer"
+#: The asyncio pool, unless a command line says `--pool=...`.
+POOL = "celeriac.engine.pools:Default"
 
 #: Seconds that a worker's lease lasts unless it is renewed: the shortest, the usual and the longest.
 SHORTEST_LEASE, USUAL_LEASE, LONGEST_LEASE = 2.0, 15.0, 3600.0
@@ -22,6 +24,8 @@ TRANSPORT_OPTIONS: dict[str, Any] = {**_SOCKET_OPTIONS, "socket_keepalive": True
 #: What makes work on Redis safe. Every line names the fault of stock Celery on Redis that it closes.
 SAFE_SETTINGS: dict[str, Any] = {
     "worker_consumer": CONSUMER,
+    # `async def` tasks, 1,000 at a time; `def` tasks in threads.
+    "worker_pool": POOL,
     # A message is acknowledged after its job has ended, and goes back if the process that ran it died.
     "task_acks_late": True,
     "task_reject_on_worker_lost": True,

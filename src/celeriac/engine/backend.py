@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, cast
 
 from celery import states as celery_states
@@ -12,6 +12,7 @@ from celery.utils.serialization import ensure_serializable
 
 from celeriac.core.errors import CeleriacError
 from celeriac.core.records import Failure
+from celeriac.engine import bridge
 from celeriac.engine.outcomes import Outcomes, Report, outcomes_of
 from celeriac.engine.tracebacks import format_error
 
@@ -100,7 +101,8 @@ class ResultBackend(RedisBackend):
     def on_chord_part_return(self, request: Any, state: str, result: Any, *args: Any, **kwargs: Any) -> Any:
         """Count the task in its chord, unless another run of it counts."""
         if not getattr(request, "celeriac_refused", False):
-            return super().on_chord_part_return(request, state, result, *args, **kwargs)
+            count = partial(super().on_chord_part_return, request, state, result, *args, **kwargs)
+            return bridge.blocking(count)
         return None
 
     def repeat_chord_part(self, request: Any) -> None:

@@ -8,7 +8,7 @@ that Celery does around a task (retries, links, chains, chords, signals, hooks) 
 
 from __future__ import annotations
 
-import sys
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -41,6 +41,11 @@ def wait(awaitable: Awaitable[T]) -> T:
     return caller.switch(awaitable)
 
 
+def blocking(function: Callable[..., T], *args: Any) -> T:
+    """Call a function that blocks: in a thread where the code that asks may `wait`, else right here."""
+    return wait(asyncio.to_thread(function, *args)) if can_wait() else function(*args)
+
+
 async def call(function: Callable[..., T], *args: Any) -> T:
     """Call `function(*args)`, which may `wait`, and return what it returns."""
     running = _Call(function)
@@ -48,8 +53,8 @@ async def call(function: Callable[..., T], *args: Any) -> T:
     while not running.dead:
         try:
             outcome = await result
-        except BaseException:
-            result = running.throw(*sys.exc_info())
+        except BaseException as error:
+            result = running.throw(error)
         else:
             result = running.switch(outcome)
     return result

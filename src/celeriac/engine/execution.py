@@ -16,6 +16,7 @@ from celeriac.core.envelope import Delivery, EnvelopeWriter
 from celeriac.core.errors import BrokerUnavailable, JobInterrupted
 from celeriac.core.records import Progress
 from celeriac.core.spec import Call, JobSpec
+from celeriac.engine import bridge
 from celeriac.engine.attempts import ActiveAttempts, Attempt
 from celeriac.engine.cancellation import CancellationWatch
 from celeriac.engine.loop import job_loop
@@ -143,7 +144,7 @@ class Executor:
                 if time.monotonic() >= give_up:
                     raise Reject(refused.reason, requeue=True) from error
                 log.warning("the broker is absent; the retry of job %s is held", attempt.job_id)
-                time.sleep(_PAUSE)
+                bridge.blocking(time.sleep, _PAUSE)
 
 
 def _report_to_nobody(job_id: str, progress: Progress) -> None:

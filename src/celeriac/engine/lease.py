@@ -7,11 +7,10 @@ on all that it holds, which a thread renews for as long as the process lives, wh
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from redis.exceptions import RedisError
 
@@ -49,7 +48,8 @@ class Lease:
 
     def __init__(self, client: BlockingClient, seconds: float) -> None:
         self.holder = Holder(client, new_worker_name(), lease=seconds)
-        self._numbers: Iterator[int] = itertools.count(1)
+        self._next_number = 1
+        self._counting = threading.Lock()
         self._every = min(_LOOK_EVERY, seconds / _PARTS)
         self._thread: threading.Thread | None = None
         self._known = False
@@ -59,8 +59,18 @@ class Lease:
         return self.holder.worker
 
     def new_receipt(self) -> str:
-        """A name for one message in this worker's hold: `<worker>/<number>`."""
-        return f"{self.worker}/{next(self._numbers)}"
+        """A name for one message in this worker's hold."""
+        return self.receipt(self.reserve(1))
+
+    def reserve(self, count: int) -> int:
+        """The first of `count` numbers that no receipt has had."""
+        with self._counting:
+            first, self._next_number = self._next_number, self._next_number + count
+        return first
+
+    def receipt(self, number: int) -> str:
+        """The name for a message in this worker's hold that goes with `number`: `<worker>/<number>`."""
+        return f"{self.worker}/{number}"
 
     def keep(self) -> None:
         """See to it that the lease is renewed from now on."""

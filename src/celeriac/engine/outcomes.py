@@ -16,6 +16,7 @@ from celeriac.core.states import FROM_CELERY, JobState
 from celeriac.engine import bridge
 from celeriac.engine.aio import endings
 from celeriac.store import jobs, results
+from celeriac.store.connection import BlockingClient
 from celeriac.store.script import run_blocking
 
 if TYPE_CHECKING:
@@ -126,13 +127,14 @@ class Fenced:
     def _store(self, report: Report) -> bool:
         backend, receipt = self._backend, _receipt_of(report.request)
         if receipt and not backend.is_on_broker:
-            if self._is_void(receipt):
+            if bridge.blocking(self._is_void, receipt):
                 return False
             receipt = ""
         call = results.keep(self._key(report), report.outcome, life=self._life(report), receipt=receipt)
+        client = cast(BlockingClient, backend.client)
         if backend.is_on_broker:
-            return endings.run(lambda: backend.client, call)
-        return bridge.blocking(run_blocking, backend.client, call)
+            return endings.run(lambda: client, call)
+        return bridge.blocking(run_blocking, client, call)
 
     def _key(self, report: Report) -> str:
         return cast(bytes, self._backend.get_key_for_task(report.task_id)).decode()

@@ -9,6 +9,7 @@ import threading
 from celeriac.client.client import JobClient
 from celeriac.core.errors import BrokerUnavailable
 from celeriac.core.records import Progress
+from celeriac.engine import bridge
 from celeriac.engine.loop import JobLoop
 
 log = logging.getLogger("celeriac.engine")
@@ -40,6 +41,9 @@ class ProgressReporter:
     def flush(self) -> None:
         """Publish what is gathered, so that a job's last report comes before its end. Blocks the calling thread."""
         if not self._newest:
+            return
+        if bridge.can_wait():
+            bridge.wait(self._publish())
             return
         try:
             self._loop.submit(self._publish()).result(_LAST_REPORT_TIMEOUT)

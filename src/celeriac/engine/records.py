@@ -12,6 +12,8 @@ from typing import TypeVar
 from redis.exceptions import RedisError
 
 from celeriac.core.errors import BrokerUnavailable
+from celeriac.engine import bridge
+from celeriac.engine.aio import endings
 from celeriac.store.connection import BlockingClient, connect_blocking, unavailable
 from celeriac.store.script import ScriptCall, run_blocking
 
@@ -39,6 +41,8 @@ class Records:
         Raises:
             BrokerUnavailable: it stayed absent.
         """
+        if bridge.can_wait():
+            return endings.run(lambda: self.client, call)
         give_up = time.monotonic() + patience
         while True:
             try:

@@ -14,6 +14,8 @@ from celery.exceptions import WorkerShutdown, WorkerTerminate
 
 from celeriac.core.errors import JobAborted, JobInterrupted, JobTimedOut
 from celeriac.core.interrupt import Interruptible
+from celeriac.engine import bridge
+from celeriac.engine.aio import execution
 from celeriac.engine.loop import JobLoop
 
 
@@ -49,11 +51,11 @@ class AsyncRun:
         self._loop = loop
         self._task: asyncio.Task[Any] | None = None
         self._cancelled = False
-        self._future: Future[Any] = loop.submit(self._main())
+        self._future: Future[Any] | None = None if bridge.can_wait() else loop.submit(self._main())
 
     def complete(self) -> Any:
         try:
-            return self._future.result()
+            return bridge.wait(self._main()) if self._future is None else self._future.result()
         except BaseException:  # of the job, or aimed at this thread: a time limit of Celery's, a cold shutdown
             self.cancel()
             raise
@@ -75,10 +77,18 @@ class AsyncRun:
             return await self._within_limit()
         except asyncio.CancelledError as error:
             if self._cancelled:
+                self._forget_cancellation()
                 raise JobInterrupted("cancelled") from None
+            if self._future is None and self._task is not None and self._task.cancelling():
+                raise  # it is the worker, or Celery, that ends it here
             raise _aborted(error) from error
         except (SystemExit, KeyboardInterrupt) as error:
             raise _aborted(error) from error
+
+    def _forget_cancellation(self) -> None:
+        """Let the task go on, which in the asyncio worker has the end of the job to record."""
+        if self._future is None and self._task is not None:
+            self._task.uncancel()
 
     async def _within_limit(self) -> Any:
         limit = asyncio.timeout(self._timeout)
@@ -106,6 +116,9 @@ class ThreadRun:
         self._cancelled = False
 
     def complete(self) -> Any:
+        return execution.in_thread(self._complete) if bridge.can_wait() else self._complete()
+
+    def _complete(self) -> Any:
         self._in_main_thread = _accept_wake_up()
         timer = self._start_timer()
         try:

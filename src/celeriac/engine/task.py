@@ -108,6 +108,7 @@ class JobTask(Task):
     """The Celery side of a typed job. Its message is acknowledged after the job, whatever the settings say."""
 
     abstract = True
+    celeriac_bridged = True  # its function is ours, and waits across the bridge by itself
     acks_late = True
     reject_on_worker_lost = True
     spec: JobSpec

@@ -24,6 +24,7 @@ from redis.exceptions import NoScriptError
 
 from celeriac.core.errors import ConfigurationError
 from celeriac.engine.adoption import USUAL_LEASE, checked_lease
+from celeriac.engine.aio import endings
 from celeriac.engine.causes import take_note
 from celeriac.engine.defaults import transport_options
 from celeriac.engine.lease import Lease, lease_on
@@ -226,13 +227,20 @@ class Channel(kombu_redis.Channel):
     def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
         """Publish; a message with a time to wait for goes to the delayed ones."""
         headers = message.get("headers") or {}
-        due, storing = due_ms(headers), storing_of(headers.get("id", ""))
-        if due is None and storing is None:
+        task_id = headers.get("id", "")
+        due, storing = due_ms(headers), storing_of(task_id)
+        delivery = endings.to_be_written(task_id)
+        if due is None and storing is None and delivery is None:
             super()._put(queue, message, **kwargs)
             return
         target = self._q_for_pri(queue, self._get_message_priority(message, reverse=False))
         publication = Publication(queue, target, json.dumps(message).encode(), due)
-        run_blocking(self._create_client(), (storing or _delayed)(publication))
+        if delivery is None:
+            run_blocking(self._create_client(), (storing or _delayed)(publication))
+        elif storing is None:
+            delivery.ending.publications.append(publication)
+        else:
+            delivery.before.append(storing(publication))
 
     def _purge(self, queue: str) -> int:
         client = self._create_client()

@@ -80,7 +80,8 @@ def take(sources: Sequence[Source], *, worker: str, receipt: str, count: int, le
 
     def parse(reply: list[Any]) -> Taken:
         now, due = reply[:2]
-        taken = [(sources[queue].queue, message) for queue, message in zip(reply[2::2], reply[3::2], strict=True)]
+        names = [source.queue for source in sources]
+        taken: list[tuple[str, bytes]] = [(names[n], raw) for n, raw in zip(reply[2::2], reply[3::2], strict=True)]
         return Taken(now, taken, None if due < 0 else due / 1000)
 
     return ScriptCall(_TAKE, script_keys, args, parse)
@@ -91,26 +92,28 @@ class Ending:
     """What came of one message.
 
     Attributes:
-        receipt: under which the worker holds it.
+        receipt: under which the worker holds it; empty if it holds it no more.
         result: the outcome of its task in Celery's format, to be stored; empty for none.
         result_key: where it is stored.
+        result_life_ms: for how long; 0 for ever.
         publications: the messages that follow from it.
     """
 
     receipt: str
     result: bytes = b""
     result_key: str = ""
+    result_life_ms: int = 0
     publications: list[Publication] = field(default_factory=list[Publication])
 
 
-def finish(worker: str, endings: Sequence[Ending], *, result_life_ms: int) -> ScriptCall[list[str]]:
+def finish(worker: str, endings: Sequence[Ending]) -> ScriptCall[list[str]]:
     """End the delivery of messages, with all that came of them; replies the receipts that the worker held no more.
 
     Of those nothing is published or stored: they were given to another worker, whose run counts.
     """
-    args: list[str | bytes | int] = [result_life_ms]
+    args: list[str | bytes | int] = []
     for ending in endings:
-        args += [ending.receipt, ending.result_key, ending.result, len(ending.publications)]
+        args += [ending.receipt, ending.result_key, ending.result, ending.result_life_ms, len(ending.publications)]
         for publication in ending.publications:
             due = "" if publication.due_ms is None else publication.due_ms
             args += [publication.list_key, publication.message, keys.delayed(publication.queue), due]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from celery import bootsteps
 from celery.worker.consumer import tasks as celery_tasks
-from kombu import Consumer as KombuConsumer
+from kombu.messaging import Consumer as KombuConsumer
 
 from celeriac.engine.aio.intake import Intake
 from celeriac.engine.aio.pool import Pool
@@ -48,7 +48,7 @@ class TaskConsumer(KombuConsumer):
         super().cancel_by_queue(queue)
 
     def _stop_taking(self, name: str) -> None:
-        queue = self._queues.get(name)
+        queue = cast("dict[str, Any]", self._queues).get(name)
         if queue is not None and queue.exchange.type != "fanout":
             self._active_tags.pop(name, None)
             self._intake.remove(name)
@@ -83,5 +83,4 @@ def _new_intake(consumer: Any, pool: Pool) -> Intake:
         channel.lease,
         limit=pool.limit,
         threads=pool.threads,
-        result_life_ms=int((consumer.app.backend.expires or 0) * 1000),
     )

@@ -7,17 +7,65 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
+from celeriac.engine import bridge
+from celeriac.store.connection import BlockingClient
 from celeriac.store.deliveries import Ending, Place, finish, put_back
 from celeriac.store.pipeline import Pipeline
+from celeriac.store.script import ScriptCall, run_blocking
 
 log = logging.getLogger("celeriac.engine")
 
-#: What will have come of the message whose task is being run.
-current: ContextVar[Ending | None] = ContextVar("celeriac_ending", default=None)
+T = TypeVar("T")
 
 #: Endings that are written in one step at most: the server does nothing else meanwhile.
 _BATCH = 250
+
+
+@dataclass(slots=True, eq=False)
+class Delivery:
+    """A message whose task is being run.
+
+    Attributes:
+        receipt: under which this worker holds it.
+        task_id: of its task.
+        pipeline: where calls for its task go.
+        ending: what will be written when it is acknowledged.
+        before: calls that run right before that.
+        is_open: whether that is still to come.
+    """
+
+    receipt: str
+    task_id: str
+    pipeline: Pipeline
+    ending: Ending = field(init=False)
+    before: list[ScriptCall[Any]] = field(default_factory=list[ScriptCall[Any]])
+    is_open: bool = True
+
+    def __post_init__(self) -> None:
+        self.ending = Ending(self.receipt)
+
+
+#: The delivery whose task is being run.
+current: ContextVar[Delivery | None] = ContextVar("celeriac_delivery", default=None)
+
+
+def to_be_written(task_id: str = "") -> Delivery | None:
+    """The delivery to whose end something may be added: in what Celery does around a task, and for its own retry."""
+    delivery = current.get()
+    if delivery is None or not delivery.is_open:
+        return None
+    return delivery if bridge.can_wait() or task_id == delivery.task_id else None
+
+
+def run(client: Callable[[], BlockingClient], call: ScriptCall[T]) -> T:
+    """Run `call` for the current task: without blocking where the code that asks may wait, else with `client`."""
+    delivery = current.get()
+    if delivery is not None and bridge.can_wait():
+        return bridge.wait(delivery.pipeline.run(call))
+    return run_blocking(client(), call)
 
 
 class Endings:
@@ -26,24 +74,25 @@ class Endings:
     A delivery counts as held until the server has confirmed its end.
     """
 
-    def __init__(self, pipeline: Pipeline, worker: str, result_life_ms: int, on_ended: Callable[[str], None]) -> None:
+    def __init__(self, pipeline: Pipeline, worker: str, on_ended: Callable[[str], None]) -> None:
         self._pipeline = pipeline
         self._worker = worker
-        self._result_life_ms = result_life_ms
         self._on_ended = on_ended
-        self._waiting: deque[Ending] = deque()
+        self._waiting: deque[Delivery] = deque()
         self._writing: asyncio.Task[None] | None = None
 
-    def finish(self, ending: Ending) -> None:
+    def finish(self, delivery: Delivery) -> None:
         """Store what came of a message, and acknowledge it."""
-        self._waiting.append(ending)
+        delivery.is_open = False
+        self._waiting.append(delivery)
         if self._writing is None:
             self._writing = asyncio.create_task(self._write_all(), name="celeriac-endings")
 
-    def give_back(self, receipt: str, place: Place) -> None:
+    def give_back(self, delivery: Delivery, place: Place, *, lost: bool = False) -> None:
         """Give a message back to its queue."""
-        given = self._pipeline.submit(put_back(self._worker, receipt, place))
-        given.add_done_callback(lambda _: self._on_ended(receipt))
+        delivery.is_open = False
+        given = self._pipeline.submit(put_back(self._worker, delivery.receipt, place, lost=lost))
+        given.add_done_callback(lambda _: self._on_ended(delivery.receipt))
 
     async def written(self) -> None:
         """Wait until everything is written."""
@@ -54,14 +103,16 @@ class Endings:
     async def _write_all(self) -> None:
         try:
             while self._waiting:
-                batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH))]
-                await self._write(batch)
+                await self._write([self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH))])
         finally:
             self._writing = None
 
-    async def _write(self, batch: list[Ending]) -> None:
-        refused = await self._pipeline.run(finish(self._worker, batch, result_life_ms=self._result_life_ms))
+    async def _write(self, batch: list[Delivery]) -> None:
+        for delivery in batch:
+            for call in delivery.before:
+                self._pipeline.submit(call)
+        refused = await self._pipeline.run(finish(self._worker, [delivery.ending for delivery in batch]))
         for receipt in refused:
             log.warning("message %s was acknowledged too late: it had been given to another worker", receipt)
-        for ending in batch:
-            self._on_ended(ending.receipt)
+        for delivery in batch:
+            self._on_ended(delivery.receipt)

@@ -137,6 +137,13 @@ class Execution:
         self._callbacks.timed_out(True, self._soft_limit or 0.0)
 
 
+def in_thread(function: Callable[[], Any]) -> Any:
+    """Call `function`, of the task that the tracer runs, in a thread."""
+    execution = _current.get()
+    assert execution is not None, "no task is run here"
+    return execution.call(function, is_async=False)
+
+
 def adapt(task: Any) -> None:
     """Make the tracer call this task's function through the running execution.
 

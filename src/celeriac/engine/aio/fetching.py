@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from redis.exceptions import RedisError
 
@@ -106,6 +106,6 @@ class Fetcher:
         try:
             async with asyncio.timeout(longest + 5):
                 # Takes nothing: the last message moves to where it is, and the reply tells that there is one.
-                await self._client.blmove(queue, queue, longest, "RIGHT", "RIGHT")
+                await cast(Any, self._client).blmove(queue, queue, longest, "RIGHT", "RIGHT")
         except (TimeoutError, RedisError):
             await asyncio.sleep(_PAUSE)

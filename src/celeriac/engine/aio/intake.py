@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable
 from typing import Any, cast
@@ -11,13 +12,17 @@ from kombu.transport.virtual import Base64
 from kombu.transport.virtual import Message as KombuMessage
 
 from celeriac.engine.aio import endings
-from celeriac.engine.aio.endings import Endings
+from celeriac.engine.aio.endings import Delivery, Endings
 from celeriac.engine.aio.fetching import Fetcher
 from celeriac.engine.aio.threads import Threads
+from celeriac.engine.causes import take_note
 from celeriac.engine.lease import Lease
 from celeriac.store.connection import Client
-from celeriac.store.deliveries import Ending, Place, Source
+from celeriac.store.dead_letters import give_up
+from celeriac.store.deliveries import Source
 from celeriac.store.pipeline import Pipeline
+
+log = logging.getLogger("celeriac.engine")
 
 _BASE64 = Base64()
 
@@ -39,7 +44,6 @@ class Intake:
         *,
         limit: int,
         threads: Threads,
-        result_life_ms: int,
     ) -> None:
         self.pipeline = Pipeline(client)
         self._loop = loop
@@ -47,8 +51,9 @@ class Intake:
         self._limit = limit
         self._threads = threads
         self.handle: Callable[[Any], None] | None = None  # Celery's, while it is there to hear of messages
-        self._held: dict[str, Ending] = {}
-        self._endings = Endings(self.pipeline, lease.worker, result_life_ms, self._on_ended)
+        self._held: dict[str, Delivery] = {}
+        self._worker = lease.worker
+        self._endings = Endings(self.pipeline, lease.worker, self._on_ended)
         self._fetcher = Fetcher(client, self.pipeline, lease, room=self._room, deliver=self._deliver)
         self._fetching: asyncio.Task[None] | None = None
         self._on_loop(self._start)
@@ -75,7 +80,7 @@ class Intake:
 
     def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """A message is not wanted, or not now."""
-        self._on_loop(self._give_back if requeue else self._acknowledge, delivery_tag)
+        self._on_loop(self._give_back if requeue else self._give_up, delivery_tag)
 
     def decode_body(self, body: Any, encoding: str | None = None) -> Any:
         """The body that a message carries."""
@@ -101,21 +106,42 @@ class Intake:
         return 0 if self._threads.waiting >= self._threads.limit else self._limit - len(self._held)
 
     def _deliver(self, receipt: str, payload: dict[str, Any]) -> None:
-        ending = self._held[receipt] = Ending(receipt)
+        delivery = self._held[receipt] = Delivery(receipt, str(payload["headers"].get("id")), self.pipeline)
         if self.handle is None:
-            self._give_back(receipt, "first")
+            self._endings.give_back(delivery, "first")
             return
-        token = endings.current.set(ending)  # inherited by what runs the task
+        token = endings.current.set(delivery)  # inherited by what runs the task
         try:
             self.handle(KombuMessage(payload, channel=self))
         finally:
             endings.current.reset(token)
 
     def _acknowledge(self, receipt: str) -> None:
-        self._endings.finish(self._held.get(receipt) or Ending(receipt))
+        take_note(receipt)
+        delivery = self._open(receipt)
+        if delivery is not None:
+            self._endings.finish(delivery)
 
-    def _give_back(self, receipt: str, place: Place = "last") -> None:
-        self._endings.give_back(receipt, place)
+    def _give_back(self, receipt: str) -> None:
+        cause = take_note(receipt)
+        delivery = self._open(receipt)
+        if delivery is not None:
+            self._endings.give_back(delivery, "last", lost=cause.lost)
+
+    def _give_up(self, receipt: str) -> None:
+        cause = take_note(receipt)
+        delivery = self._open(receipt)
+        if delivery is None:
+            return
+        delivery.before.append(give_up(self._worker, receipt, cause=cause.text))
+        delivery.ending.receipt = ""  # the call before acknowledges it
+        log.error("message %s is a dead letter now (%s); see `celeriac dead`", receipt, cause.text)
+        self._endings.finish(delivery)
+
+    def _open(self, receipt: str) -> Delivery | None:
+        """The delivery, unless its end has been decided."""
+        delivery = self._held.get(receipt)
+        return delivery if delivery is not None and delivery.is_open else None
 
     def _on_ended(self, receipt: str) -> None:
         self._held.pop(receipt, None)

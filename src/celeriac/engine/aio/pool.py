@@ -8,9 +8,10 @@ import threading
 from types import SimpleNamespace
 from typing import Any
 
-from celery import _state, signals
+from celery import signals
 from celery.concurrency.base import BasePool
 
+from celeriac.engine import private
 from celeriac.engine.aio import stacks
 from celeriac.engine.aio.execution import Execution, adapt
 from celeriac.engine.aio.intake import Intake
@@ -43,10 +44,10 @@ class Pool(BasePool):
         self._all_done.set()
 
     def on_start(self) -> None:
-        stacks.go_by_context(_state._task_stack)
+        stacks.go_by_context(private.task_stack)
         signals.worker_process_init.send(sender=None)
 
-    def on_apply(
+    def on_apply(  # pyright: ignore[reportIncompatibleMethodOverride] (Celery's returns what its pools return)
         self,
         target: Any,
         args: Any = None,
@@ -109,8 +110,7 @@ class Pool(BasePool):
 
 
 def _default_concurrency(instance: Any, conf: Any, options: dict[str, Any], **_: Any) -> None:
-    pool = options.get("pool_cls") or options.get("pool")
-    if pool is Pool and not options.get("concurrency"):
+    if options.get("pool") is Pool and not options.get("concurrency"):
         conf.worker_concurrency = conf.worker_concurrency or CONCURRENCY
 
 

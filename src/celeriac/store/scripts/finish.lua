@@ -2,16 +2,16 @@
 -- What came of a message that was given to another worker meanwhile is refused: that worker's run counts.
 --
 -- KEYS[1] what the worker holds
--- ARGV[1] life of a result (ms)
--- then per message: receipt or '' if the worker holds none, key of the result, result or '', number of publications,
+-- ARGV per message: receipt or '' if the worker holds none, key of the result, result or '', its life (ms; 0 for
+--   ever), number of publications,
 --   and per publication: the list it goes to, message, the delayed messages of its queue, when it is due (ms) or ''
 -- Returns the receipts that were refused
 
 local refused = {}
-local at = 2
+local at = 1
 while at <= #ARGV do
-  local receipt, key, result, publications = unpack(ARGV, at, at + 3)
-  at = at + 4
+  local receipt, key, result, life, publications = unpack(ARGV, at, at + 4)
+  at = at + 5
   local held = receipt == '' or redis.call('HDEL', KEYS[1], receipt) == 1
   if not held then refused[#refused + 1] = receipt end
   for _ = 1, tonumber(publications) do
@@ -25,6 +25,9 @@ while at <= #ARGV do
     end
     at = at + 4
   end
-  if held and result ~= '' then store_result(key, result, ARGV[1]) end
+  if held and result ~= '' then
+    if life == '0' then redis.call('SET', key, result) else redis.call('SET', key, result, 'PX', life) end
+    redis.call('PUBLISH', key, result)
+  end
 end
 return refused

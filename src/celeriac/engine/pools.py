@@ -1,0 +1,28 @@
+"""Which pool a worker gets, for Celery's setting `worker_pool`.
+
+Celery takes `--pool=prefork` for its own default, and prefers the setting to it. So `Default`, which the setting names,
+is prefork for a command line that says so, and the asyncio pool for one that names no pool.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from celery.concurrency import prefork
+from click.core import ParameterSource
+
+from celeriac.engine.aio.pool import Pool
+
+
+def __getattr__(name: str) -> Any:
+    if name != "Default":
+        raise AttributeError(name)
+    return prefork.TaskPool if _prefork_is_asked_for() else Pool
+
+
+def _prefork_is_asked_for() -> bool:
+    context = click.get_current_context(silent=True)
+    if context is None or context.info_name != "worker":
+        return False
+    return context.get_parameter_source("pool") not in (None, ParameterSource.DEFAULT)
