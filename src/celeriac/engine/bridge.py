@@ -54,7 +54,7 @@ async def call(function: Callable[..., T], *args: Any) -> T:
         try:
             outcome = await result
         except BaseException as error:
-            result = running.throw(error)
+            result = running.throw(type(error), error, error.__traceback__)
         else:
             result = running.switch(outcome)
     return result
