@@ -6,12 +6,13 @@ import asyncio
 import os
 import shutil
 import signal
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 import redis
+from celery import Celery
 from pydantic import SecretStr
 
 from celeriac import Settings
@@ -94,3 +95,10 @@ async def jobs_on_own_broker(own_broker: Broker, tmp_path: Path) -> AsyncGenerat
 @pytest.fixture
 def module() -> str:
     return "tests.support.contract_jobs"
+
+
+@pytest.fixture
+def stock(broker_url: str) -> Iterator[Celery]:
+    """A producer that knows nothing of Celeriac."""
+    with Celery("stock", broker=broker_url, backend=broker_url, set_as_current=False) as app:
+        yield app

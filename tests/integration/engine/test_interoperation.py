@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -19,13 +18,6 @@ from tests.support.contract_jobs import ContractJobs
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("no_key_leaks")
-
-
-@pytest.fixture
-def stock(broker_url: str) -> Iterator[Celery]:
-    """A producer that knows nothing of Celeriac."""
-    with Celery("stock", broker=broker_url, backend=broker_url, set_as_current=False) as app:
-        yield app
 
 
 async def known(jobs: ContractJobs, job_id: str) -> bool:
@@ -76,19 +68,6 @@ async def test_a_stock_worker_runs_what_was_enqueued_here(
     result = jobs.app.AsyncResult(handle.id)
     await eventually(result.ready)
     assert result.get() == 42
-
-
-async def test_priorities_are_kombus_own(
-    jobs: ContractJobs, stock: Celery, start: StartWorker, module: str, broker: redis.Redis
-) -> None:
-    ids = {priority: stock.send_task("add", args=(1,), priority=priority).id for priority in (9, 6, 3, 0)}
-    assert broker.llen("celery") == 1  # the three others wait in lists of their own
-    start(module, pool="solo")
-    for job_id in ids.values():
-        await eventually(lambda job_id=job_id: known(jobs, job_id))
-        await jobs.app.client.wait(job_id, timeout=10)
-    started = [(await jobs.app.client.get(ids[priority])).started_at for priority in (0, 3, 6, 9)]
-    assert started == sorted(started)  # type: ignore[type-var]
 
 
 async def test_several_queues_are_served(jobs: ContractJobs, start: StartWorker, module: str) -> None:

@@ -1,12 +1,14 @@
 """The Lua scripts and the Python that calls them agree on what there is."""
 
+import importlib
+import pkgutil
 import re
 from collections.abc import Iterator
 from importlib.resources import files
 
 import pytest
 
-from celeriac.store import deliveries, enqueueing, jobs
+from celeriac import store
 from celeriac.store.script import Script
 
 SOURCES = {
@@ -18,8 +20,9 @@ LIBRARY = SOURCES.pop("_lib")
 
 
 def known_scripts() -> Iterator[Script]:
-    for module in (jobs, enqueueing, deliveries):
-        yield from (value for value in vars(module).values() if isinstance(value, Script))
+    for module in pkgutil.iter_modules(store.__path__):
+        members = vars(importlib.import_module(f"celeriac.store.{module.name}"))
+        yield from (value for value in members.values() if isinstance(value, Script))
 
 
 SCRIPTS = {script.name: script for script in known_scripts()}
