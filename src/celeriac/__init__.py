@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from celeriac.core.retry import Retry
     from celeriac.core.spec import Call
     from celeriac.core.states import JobState
+    from celeriac.engine.adoption import celery_settings
     from celeriac.settings import Settings, load_settings
 
 __version__ = "0.1.0"
@@ -77,6 +78,7 @@ __all__ = [
     "UnknownJob",
     "UnknownTask",
     "WrongState",
+    "celery_settings",
     "load_settings",
 ]
 
@@ -111,6 +113,7 @@ _HOMES = {
     "celeriac.core.retry": ("Retry",),
     "celeriac.core.spec": ("Call",),
     "celeriac.core.states": ("JobState",),
+    "celeriac.engine.adoption": ("celery_settings",),
     "celeriac.settings": ("Settings", "load_settings"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -91,7 +91,8 @@ async def replay(client: Redis, letter: DeadLetter) -> bool:
         job = enqueueing.NewJob(kind, letter.job_id, letter.message, b"")
         await run(client, enqueueing.requeue(job))
         return await drop(client, letter)
-    return await run(client, ScriptCall(_REPLAY, [keys.DEAD, letter.list_key], [letter.id, letter.message], bool))
+    script_keys = [keys.DEAD, letter.list_key, keys.result(letter.job_id)]
+    return await run(client, ScriptCall(_REPLAY, script_keys, [letter.id, letter.message], bool))
 
 
 async def drop(client: Redis, letter: DeadLetter) -> bool:

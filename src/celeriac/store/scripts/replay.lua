@@ -1,9 +1,10 @@
 -- Puts a dead letter back into its queue, as if it had never been delivered.
 --
--- KEYS[1] dead letters  KEYS[2] the list it goes to
+-- KEYS[1] dead letters  KEYS[2] the list it goes to  KEYS[3] result of its job, which it has not any more
 -- ARGV[1] id of the dead letter  ARGV[2] message
 -- Returns 1 | 0 if it is there no more
 
 if redis.call('XDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
+redis.call('DEL', KEYS[3])
 redis.call('LPUSH', KEYS[2], ARGV[2])
 return 1
