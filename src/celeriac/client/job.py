@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import datetime, timedelta
@@ -15,6 +16,9 @@ from celeriac.core.spec import Call, JobSpec
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+#: Calls that are validated before the event loop may see to other things: some 2 ms.
+_IN_A_ROW = 1000
 
 
 class JobDecorator(Protocol):
@@ -70,7 +74,11 @@ class Job(Generic[P, R]):
         `calls` are made with `call()`, which the type checker checks, or are mappings of arguments. All are validated
         before the first is sent. Raises as `enqueue` does.
         """
-        ready = [c if isinstance(c, Call) else Call[R](self.spec, self.spec.encode((), c)) for c in calls]
+        ready: list[Call[R]] = []
+        for number, call in enumerate(calls, start=1):
+            ready.append(call if isinstance(call, Call) else Call(self.spec, self.spec.encode((), call)))
+            if number % _IN_A_ROW == 0:
+                await asyncio.sleep(0)
         foreign = {call.spec.name for call in ready} - {self.name}
         if foreign:
             raise ValueError(f"calls of another job, {', '.join(sorted(foreign))}, given to {self.name}")

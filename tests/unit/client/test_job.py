@@ -1,5 +1,7 @@
 """A job as its users see it. Its broker is absent, so that whatever is refused was refused before anything was sent."""
 
+import asyncio
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -69,6 +71,30 @@ async def test_what_stands_for_one_job_cannot_be_given_to_many(job: Job[Any, int
 
 async def test_no_jobs_are_enqueued_without_asking_the_broker(job: Job[Any, int]) -> None:
     assert await job.enqueue_many([]) == []
+
+
+async def test_validating_many_leaves_the_event_loop_to_others_now_and_then(job: Job[Any, int]) -> None:
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    others = asyncio.create_task(other())
+    seen: list[int] = []
+
+    def calls() -> Iterator[dict[str, int]]:
+        for n in range(5000):
+            seen.append(turns)
+            yield {"a": n}
+        yield {"a": "one"}  # type: ignore[dict-item]
+
+    with pytest.raises(InvalidArguments):
+        await job.enqueue_many(calls())
+    others.cancel()
+    assert len(set(seen)) >= 3
 
 
 @pytest.mark.parametrize("job_id", ["", "../x", "a b", "x" * 129])

@@ -25,9 +25,9 @@ if idempotency then
   end
 end
 if count == 1 then
-  local created = redis.call('HGET', given.records .. ARGV[3], 'created')
+  local created, arguments = unpack(redis.call('HMGET', given.records .. ARGV[3], 'created', 'arguments'))
   -- Asked a second time because the first reply was lost, the record is there, and of the same call.
-  if created and created ~= given.now then return {'exists', ARGV[3]} end
+  if created and (created ~= given.now or arguments ~= ARGV[5]) then return {'exists', ARGV[3]} end
 end
 if fan_out then
   local state, run, cancel = unpack(redis.call('HMGET', KEYS[3], 'state', 'run', 'cancel'))
