@@ -35,12 +35,15 @@ class _Commands(click.Group):
 @click.group(cls=_Commands)
 @click.option("-A", "--app", "address", required=True, help="The application, module:attribute.")
 @click.option("--report-to", type=int, hidden=True, help="File descriptor on which a parent listens (shard.py).")
+@click.option("--cores", type=int, hidden=True, help="A shard's part of the cores.")
 @click.pass_context
-def celery(context: click.Context, address: str, report_to: int | None) -> None:
+def celery(context: click.Context, address: str, report_to: int | None, cores: int | None) -> None:
     """Run one of Celery's commands."""
     app = _loaded(address)
     if report_to is not None:
         shard.report(app, report_to)
+    if cores is not None:
+        shard.limit_pool(cores)
     context.obj = CLIContext(app=app, no_color=False, workdir=None)
     name = context.invoked_subcommand or ""
     command = _command(name)

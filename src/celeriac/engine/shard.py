@@ -1,4 +1,6 @@
-"""What a worker process tells the parent that supervises it, as lines on a pipe that only the two of them have.
+"""A worker process as a shard: one of several, under a parent that supervises them (`launch/shards.py`).
+
+It tells the parent, as lines on a pipe that only the two of them have:
 
     redis://…       the broker's URL, password included: the parent keeps this worker's lease there
     ready           it takes jobs
@@ -12,7 +14,9 @@ import contextlib
 import os
 from typing import Any
 
-from celery.signals import worker_ready
+from celery.concurrency import get_implementation
+from celery.concurrency.prefork import TaskPool as Prefork
+from celery.signals import celeryd_init, worker_ready
 
 
 def report(app: Any, descriptor: int) -> None:
@@ -26,6 +30,17 @@ def report(app: Any, descriptor: int) -> None:
 
     pipe.write(f"{_broker(app)}\n")
     worker_ready.connect(tell_ready, weak=False, dispatch_uid="celeriac.shard.ready")
+
+
+def limit_pool(cores: int) -> None:
+    """Give a pool of processes one for each of `cores`, unless its size is set: all shards together use the machine."""
+
+    def limit(conf: Any, options: dict[str, Any], **_: Any) -> None:
+        pool = get_implementation(options.get("pool_cls") or options.get("pool") or conf.worker_pool)
+        if pool is Prefork and not options.get("concurrency"):
+            conf.worker_concurrency = conf.worker_concurrency or cores
+
+    celeryd_init.connect(limit, weak=False, dispatch_uid="celeriac.shard.limit_pool")
 
 
 def _broker(app: Any) -> str:

@@ -24,15 +24,19 @@ def api_command(settings: Settings, api: str | None = None, extra: Sequence[str]
     return (sys.executable, "-m", "uvicorn", *target, *address, *shutdown, *extra)
 
 
-def worker_command(settings: Settings, extra: Sequence[str] = (), *, report_to: int | None = None) -> Command:
+def shard_command(settings: Settings, extra: Sequence[str] = (), *, report_to: int, cores: int) -> Command:
     """`celery worker`, without the second it takes to look for other workers, whose state nothing here needs.
 
-    It reports to its parent on the file descriptor `report_to`, if there is one (`engine/shard.py`).
+    Args:
+        settings: `worker_concurrency` becomes an option.
+        extra: further options.
+        report_to: the file descriptor on which it reports to its parent (`engine/shard.py`).
+        cores: its part of the cores, for a pool of processes.
     """
     concurrency = settings.worker_concurrency
     options = () if concurrency is None else ("--concurrency", str(concurrency))
-    report = () if report_to is None else ("--report-to", str(report_to))
-    command = (*_celery(settings), *report, "worker", "--loglevel=info", "--without-mingle", "--without-gossip")
+    shard = ("--report-to", str(report_to), "--cores", str(cores))
+    command = (*_celery(settings), *shard, "worker", "--loglevel=info", "--without-mingle", "--without-gossip")
     return (*command, *options, *extra)
 
 

@@ -98,6 +98,7 @@ class _Shard:
         self._variables = as_environment(settings)
         if options.captured:
             self._variables["PYTHONUNBUFFERED"] = "1"
+        self._cores = max(1, available_cores() // options.count)
         self._leases = leases
         self._probe = _ReportProbe()
 
@@ -109,7 +110,7 @@ class _Shard:
         report = _Report(self._leases, self._probe)
         pipe = await LineReader.open(report.line)
         try:
-            command = commands.worker_command(self._settings, self._extra, report_to=pipe.write_end)
+            command = commands.shard_command(self._settings, self._extra, report_to=pipe.write_end, cores=self._cores)
             process = await spawn(command, environment=self._variables, output=output, inherit=(pipe.write_end,))
         finally:
             pipe.close_write_end()

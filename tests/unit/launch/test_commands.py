@@ -1,4 +1,5 @@
 import os
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ def test_no_secret_is_in_a_command_line() -> None:
     settings = Settings(**EVERYTHING)
     lines = [
         commands.api_command(settings),
-        commands.worker_command(settings),
+        _shard_command(settings),
         commands.beat_command(settings),
         commands.flower_command(settings, flower_options(settings)),
     ]
@@ -61,7 +62,7 @@ def test_no_secret_is_in_a_command_line() -> None:
 def test_commands_follow_the_settings() -> None:
     settings = Settings(host="::1", port=81, flower_port=82, worker_concurrency=3, data_dir=Path("/data"))
     assert _pairs(commands.api_command(settings)) >= {("--host", "::1"), ("--port", "81")}
-    assert _pairs(commands.worker_command(settings)) >= {("--concurrency", "3"), ("-A", settings.app)}
+    assert _pairs(_shard_command(settings)) >= {("--concurrency", "3"), ("-A", settings.app)}
     assert _pairs(commands.beat_command(settings)) >= {("--schedule", "/data/beat-schedule")}
     assert set(commands.flower_command(settings, flower_options(settings))) >= {"--address=::1", "--port=82"}
 
@@ -71,12 +72,16 @@ def test_the_users_own_applications_take_the_place_of_ours() -> None:
     api = commands.api_command(settings, "shop:api")
     assert "shop:api" in api
     assert "--factory" not in api
-    assert ("-A", "shop:app") in _pairs(commands.worker_command(settings.model_copy(update={"app": "shop:app"})))
+    assert ("-A", "shop:app") in _pairs(_shard_command(settings.model_copy(update={"app": "shop:app"})))
 
 
 def test_further_options_come_last_so_that_they_win() -> None:
     settings = Settings(worker_concurrency=3)
-    assert commands.worker_command(settings, extra=["--concurrency", "5"])[-2:] == ("--concurrency", "5")
+    assert _shard_command(settings, extra=["--concurrency", "5"])[-2:] == ("--concurrency", "5")
+
+
+def _shard_command(settings: Settings, extra: Sequence[str] = ()) -> tuple[str, ...]:
+    return commands.shard_command(settings, extra, report_to=7, cores=2)
 
 
 def _pairs(command: tuple[str, ...]) -> set[tuple[str, str]]:
