@@ -26,6 +26,7 @@ from celeriac.core.errors import (
     ResourceBusy,
     StartFailed,
 )
+from celeriac.dead_cli import dead
 from celeriac.jobs_cli import jobs
 
 
@@ -59,6 +60,7 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
 )
 cli.add_typer(jobs)
+cli.add_typer(dead)
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on. Off loopback, CELERIAC_API_KEYS is needed.")]
 Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Port of the API; 0 for a free one.")]

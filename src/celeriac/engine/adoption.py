@@ -72,6 +72,13 @@ def celery_settings(broker_url: str, result_url: str | None = None, *, lease: fl
     }
 
 
+def broker_url_of(app: Any) -> str | None:
+    """The URL of the broker of a Celery application; None if it is none, or its broker is no Redis."""
+    conf = getattr(app, "conf", None)
+    url = str(getattr(conf, "broker_write_url", None) or getattr(conf, "broker_url", None) or "")
+    return url if url.startswith(("redis://", "rediss://", "redis+socket://")) else None
+
+
 def checked_lease(lease: Any) -> float:
     """`lease` in seconds.
 
