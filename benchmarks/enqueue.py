@@ -21,6 +21,7 @@ from celeriac.launch.embedded import embedded_valkey
 _WARM_UP = 50
 _SAMPLES = 1000
 _QUICK = 50
+_TOGETHER = 100
 _BATCH = 500
 
 
@@ -41,7 +42,11 @@ async def _run(samples: int) -> Bench:
             async def many() -> None:
                 await noop.enqueue_many(noop.call(n, "some text") for n in range(_BATCH))
 
+            async def together() -> None:
+                await asyncio.gather(*(noop.enqueue(n, "some text") for n in range(_TOGETHER)))
+
             bench.add("enqueue", await _busy(lambda: noop.enqueue(7, "some text"), samples))
+            bench.add("enqueue, 100 at the same time", await _busy(together, samples // 10, jobs=_TOGETHER))
             bench.add("enqueue_many, 500 at a time", await _busy(many, samples // 50, jobs=_BATCH))
             bench.add("Celery's delay(), which blocks", _blocked(lambda: noop.task.delay(7, "some text"), samples))
             await app.client.aclose()
