@@ -1,4 +1,4 @@
-"""`./dev bench [NAME ...] [--json]`: each file of this folder answers one question."""
+"""`./dev bench [NAME ...]`: each file of this folder answers one question; `report` asks all, and shows the answers."""
 
 from __future__ import annotations
 
@@ -9,15 +9,24 @@ import sys
 from pathlib import Path
 
 from benchmarks.harness import Bench, machine
-from benchmarks.support.environments import Environments, versions
+from benchmarks.support.environments import ROOT, Environments, versions
 from benchmarks.support.options import Options
+from benchmarks.support.page import Page, settings_table
+from benchmarks.support.systems import POOLS
 
 _NOT_BENCHMARKS = {"__init__", "__main__", "harness"}
+_REPORT = "report"
+_PAGE = ROOT / "docs" / "explanation" / "performance.md"
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
+    """Measure; 1 if a system could not be measured."""
     names = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in _NOT_BENCHMARKS)
-    arguments = _parser(names).parse_args()
+    parser = _parser(names)
+    arguments = parser.parse_args(argv)
+    report = arguments.name == [_REPORT]
+    if not report and (unknown := set(arguments.name) - set(names)):
+        parser.error(f"there is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     options = Options(
         quick=arguments.quick,
         rounds=arguments.rounds or (1 if arguments.quick else 3),
@@ -25,31 +34,48 @@ def main() -> int:
         pool=arguments.pool,
         environments=Environments(arguments.uv),
     )
+    page = Page(arguments.page) if report else None
     out = sys.stderr if arguments.json else sys.stdout
-    print(machine(), file=out)
-    for environment in sorted({system.environment for system in options.systems() if system.environment}):
-        pins = ", ".join(f"{name} {version}" for name, version in versions(environment).items())
-        print(f"{environment}: {pins}", file=out)
-    failed = False
-    for name in arguments.name or names:
-        bench: Bench = importlib.import_module(f"benchmarks.{name}").run(options)
-        print(f"\n{bench.as_markdown()}", file=out, flush=True)
-        if arguments.json:
-            print(json.dumps(bench.as_dict()), flush=True)
-        for system, why in bench.failures.items():
-            print(f"bench: {bench.bench}: {system} failed: {why}", file=sys.stderr)
-        failed = failed or bool(bench.failures)
-    return 1 if failed else 0
+    print("\n".join(_surroundings(options)), file=out)
+    if page:
+        page.show("machine", "  \n".join(_surroundings(options)))
+        page.show("systems", settings_table(options.systems()))
+    benches = [_measure(name, options, page, arguments.json) for name in (names if report else arguments.name or names)]
+    if page:
+        page.plot(benches)
+    return 1 if any(bench.failures for bench in benches) else 0
+
+
+def _measure(name: str, options: Options, page: Page | None, as_json: bool) -> Bench:
+    bench: Bench = importlib.import_module(f"benchmarks.{name}").run(options)
+    print(f"\n{bench.as_markdown()}", file=sys.stderr if as_json else sys.stdout, flush=True)
+    if as_json:
+        print(json.dumps(bench.as_dict()), flush=True)
+    if page:
+        page.show(name, bench.table())
+    for system, why in bench.failures.items():
+        print(f"bench: {name}: {system} failed: {why}", file=sys.stderr)
+    return bench
+
+
+def _surroundings(options: Options) -> list[str]:
+    """The machine, and the versions of what is compared."""
+    lines = [machine()]
+    for name in sorted({system.environment for system in options.systems() if system.environment}):
+        lines.append(f"{name}: {', '.join(f'{package} {version}' for package, version in versions(name).items())}")
+    return lines
 
 
 def _parser(names: list[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
-    parser.add_argument("name", nargs="*", metavar="NAME", help=f"one of {', '.join(names)}; without it, all")
+    known = f"one of {', '.join(names)}; without it, all; `{_REPORT}` for all, into {_PAGE.relative_to(ROOT)}"
+    parser.add_argument("name", nargs="*", metavar="NAME", help=known)
     parser.add_argument("--json", action="store_true", help="print each result as a line of JSON, the last one last")
     parser.add_argument("--quick", action="store_true", help="little of everything, once: to see that it works")
     parser.add_argument("--rounds", type=int, help="how often everything is measured (3)")
     parser.add_argument("--systems", default="", help="compare these only: celeriac,celery,floor, say")
-    parser.add_argument("--pool", default="prefork", help="Celery's pool under Celeriac (%(default)s)")
+    parser.add_argument("--pool", default="asyncio", choices=POOLS, help="Celeriac's pool (%(default)s)")
+    parser.add_argument("--page", type=Path, default=_PAGE, help=f"the page that `{_REPORT}` writes to")
     parser.add_argument("--uv", help=argparse.SUPPRESS)  # the one that ./dev has found
     return parser
 

@@ -23,7 +23,7 @@ def run(options: Options) -> Bench:
     bench = Bench("canvas", "tasks of chains and chords, on all cores", "tasks/s", better="higher")
     tasks = options.scaled(_TASKS, _QUICK)
     cases = [
-        Case(replace(system, name=f"{system.name}: {action}"), system.task, tasks, action)
+        Case(replace(system, name=f"{action}: {system.name}"), system.task, tasks, action)
         for action in ("chains", "chords")
         for system in options.systems("canvas")
     ]

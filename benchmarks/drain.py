@@ -11,12 +11,14 @@ import asyncio
 from benchmarks.harness import Bench
 from benchmarks.support.drains import Case, drains
 from benchmarks.support.options import Options
+from benchmarks.support.system import BASES
 
 _QUICK = 300
 
 
 def run(options: Options) -> Bench:
     """Measure."""
-    bench = Bench("drain", "jobs that do nothing, from a full queue, on all cores", "jobs/s", better="higher")
+    question = "jobs that do nothing, from a full queue, on all cores"
+    bench = Bench("drain", question, "jobs/s", better="higher", bases=BASES)
     cases = [Case(system, system.task, options.scaled(system.jobs, _QUICK)) for system in options.systems("drain")]
     return asyncio.run(drains(bench, cases, "noop", options))

@@ -27,9 +27,12 @@ async def _run(options: Options) -> Bench:
     bench = Bench("enqueue_peers", "one producer, one by one and in bulk", "jobs/s", better="higher")
     fleet = Fleet(options.environments)
     producers = options.systems("enqueue_peers")
-    one_by_one = {f"{s.name}: one by one": (s, "enqueue", _ONE_BY_ONE) for s in producers}
-    bulk = {f"{s.name}: {s.bulk}": (s, "fill", min(s.jobs, _BULK)) for s in producers if s.bulk}
+    one_by_one = {f"one by one: {s.name}": (s, "enqueue", _ONE_BY_ONE) for s in producers}
+    bulk = {f"in bulk: {s.name}": (s, "fill", min(s.jobs, _BULK)) for s in producers if s.bulk}
     rows = one_by_one | bulk
+
+    ways = ", ".join(f"{system.name} {system.bulk}" for system in producers if system.bulk)
+    bench.notes.append(f"In bulk: {ways}.")
 
     async def measure(row: str) -> Sample:
         system, action, most = rows[row]

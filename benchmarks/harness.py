@@ -23,6 +23,16 @@ class Row:
     max: float | None
     more: Mapping[str, float] = field(default_factory=dict[str, float])
 
+    @property
+    def kind(self) -> str:
+        """What is measured, where a bench measures several things of each system: `kind: system`."""
+        return self.system.rpartition(": ")[0]
+
+    @property
+    def name(self) -> str:
+        """The system alone."""
+        return self.system.rpartition(": ")[2]
+
     def as_dict(self) -> dict[str, Any]:
         """As in the last line of `--json`."""
         return {"system": self.system, "median": self.median, "min": self.min, "max": self.max, **self.more}
@@ -34,7 +44,7 @@ class Bench:
 
     Attributes:
         better: whether higher or lower figures are the better ones.
-        base: the system whose multiples the other rows are shown as; by default the first.
+        bases: systems whose multiples the rows are shown as, each within its kind; by default the first.
         notes: what a reader needs beside the figures.
         failures: systems that could not be measured, and why.
     """
@@ -44,7 +54,7 @@ class Bench:
     unit: str
     rows: list[Row] = field(default_factory=list[Row])
     better: Literal["higher", "lower"] = "lower"
-    base: str | None = None
+    bases: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list[str])
     failures: dict[str, str] = field(default_factory=dict[str, str])
 
@@ -66,18 +76,24 @@ class Bench:
         return f"## {self.bench}: {self.question}\n\n{self.table()}"
 
     def table(self) -> str:
-        """A table, and each row as a multiple of the base."""
+        """A table, and each row as a multiple of the bases."""
         if not self.rows:
             return "Nothing could be measured."
-        base = next((row for row in self.rows if row.system == self.base), self.rows[0])
+        known = {row.system for row in self.rows}
+        bases = [base for base in self.bases if base in known] or [self.rows[0].name]
         more = list(dict.fromkeys(name for row in self.rows for name in row.more))
-        header = ["system", f"median {self.unit}", "min", "max", f"of {base.system}", *more]
+        header = ["system", f"median {self.unit}", "min", "max", *(f"of {base}" for base in bases), *more]
         lines = [_line(header), _line(["---"] + ["---:"] * (len(header) - 1))]
         for row in self.rows:
-            ratio = row.median / base.median if row.median is not None and base.median else None
-            figures = [row.median, row.min, row.max, ratio, *(row.more.get(name) for name in more)]
+            ratios = [self._ratio(row, base) for base in bases]
+            figures = [row.median, row.min, row.max, *ratios, *(row.more.get(name) for name in more)]
             lines.append(_line([row.system, *map(_figure, figures)]))
         return "\n".join([*lines, *(f"\n{note}" for note in self.notes)])
+
+    def _ratio(self, row: Row, base: str) -> float | None:
+        """`row` as a multiple of the row of its kind for `base`."""
+        other = next((other for other in self.rows if other.kind == row.kind and other.name == base), None)
+        return row.median / other.median if row.median is not None and other and other.median else None
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -7,12 +7,14 @@ import asyncio
 from benchmarks.harness import Bench
 from benchmarks.support.drains import Case, drains
 from benchmarks.support.options import Options
+from benchmarks.support.system import BASES
 
 _QUICK = 100
 
 
 def run(options: Options) -> Bench:
     """Measure."""
-    bench = Bench("io", "jobs that wait for 50 ms, from a full queue, on all cores", "jobs/s", better="higher")
+    question = "jobs that wait for 50 ms, from a full queue, on all cores"
+    bench = Bench("io", question, "jobs/s", better="higher", bases=BASES)
     cases = [Case(s, "nap", options.scaled(s.naps, _QUICK)) for s in options.systems("io")]
     return asyncio.run(drains(bench, cases, "nap", options))

@@ -15,7 +15,7 @@ from benchmarks.support.procfs import cpu_seconds, pss_mib
 from benchmarks.support.records import new_records
 from benchmarks.support.rounds import Sample, rounds
 from benchmarks.support.server import fresh_server
-from benchmarks.support.systems import System
+from benchmarks.support.system import System
 
 #: Seconds to settle after the first job, and to be idle.
 _SETTLE = 2.0

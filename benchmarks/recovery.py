@@ -19,7 +19,7 @@ from benchmarks.support.options import Options
 from benchmarks.support.records import Records, new_records
 from benchmarks.support.rounds import Sample, rounds
 from benchmarks.support.server import Server, fresh_server
-from benchmarks.support.systems import System
+from benchmarks.support.system import System
 
 #: Seconds into the job; and for which its second run is waited for.
 _AFTER = 1.5

@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 from celery.canvas import Signature
@@ -70,6 +71,10 @@ class Jobs:
 
     async def enqueue_many(self, task: str, numbers: Sequence[int]) -> None:
         await JOBS[task].enqueue_many(JOBS[task].call(number, TEXT) for number in numbers)
+
+    async def enqueue_at(self, task: str, numbers: Sequence[int], due: float) -> None:
+        job = JOBS[task].options(at=datetime.fromtimestamp(due, UTC))
+        await job.enqueue_many(job.call(number, TEXT) for number in numbers)
 
     def signature(self, task: str, number: int) -> Signature:
         return TASKS[task].si(number, TEXT)

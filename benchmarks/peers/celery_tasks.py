@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
 
 from celery import Celery, group
 from celery.canvas import Signature
@@ -50,20 +52,27 @@ TASKS = {"noop": noop, "noop_def": noop, "nap": nap, "long": long}
 class Tasks:
     """Celery's own API blocks."""
 
+    def __init__(self, tasks: Mapping[str, Any]) -> None:
+        self.tasks = tasks
+
     async def enqueue(self, task: str, number: int) -> None:
-        TASKS[task].delay(number, TEXT)
+        self.tasks[task].delay(number, TEXT)
 
     async def enqueue_many(self, task: str, numbers: Sequence[int]) -> None:
-        group(TASKS[task].si(number, TEXT) for number in numbers).apply_async()
+        group(self.tasks[task].si(number, TEXT) for number in numbers).apply_async()
+
+    async def enqueue_at(self, task: str, numbers: Sequence[int], due: float) -> None:
+        for number in numbers:
+            self.tasks[task].apply_async((number, TEXT), eta=datetime.fromtimestamp(due, UTC))
 
     def signature(self, task: str, number: int) -> Signature:
-        return TASKS[task].si(number, TEXT)
+        return self.tasks[task].si(number, TEXT)
 
     async def call(self, task: str, number: int) -> int:
-        return TASKS[task].delay(number, TEXT).get(timeout=60)
+        return self.tasks[task].delay(number, TEXT).get(timeout=60)
 
 
 @asynccontextmanager
 async def client() -> AsyncGenerator[Tasks]:
-    yield Tasks()
+    yield Tasks(TASKS)
     app.close()

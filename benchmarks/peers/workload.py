@@ -20,6 +20,9 @@ LONG = 5.0
 #: Jobs of one call of a bulk API.
 BATCH = 500
 
+#: Delayed jobs that are due at the same time, where many are due soon.
+TOGETHER = 10
+
 #: Tasks of a chain; tasks of a chord, its callback included.
 CHAIN = 5
 CHORD = 11

@@ -16,7 +16,7 @@ from benchmarks.support.procfs import busy_seconds, cpu_seconds
 from benchmarks.support.records import Records, new_records, rate
 from benchmarks.support.rounds import Sample, rounds
 from benchmarks.support.server import Server, fresh_server
-from benchmarks.support.systems import System
+from benchmarks.support.system import System
 
 #: Seconds after which a drain has failed, however many jobs it has done; and those until its first job.
 _DEADLINE = 240.0

@@ -15,7 +15,7 @@ from benchmarks.peers.workload import RESULT
 from benchmarks.support.environments import ROOT, Environments
 from benchmarks.support.procfs import is_alive, tree
 from benchmarks.support.records import Records
-from benchmarks.support.systems import System
+from benchmarks.support.system import System
 from celeriac.launch.process import ChildProcess, spawn
 
 #: Characters of a log that a failure shows, the last ones.

@@ -7,7 +7,8 @@ import sys
 from dataclasses import dataclass, field
 
 from benchmarks.support.environments import Environments
-from benchmarks.support.systems import System, every_system
+from benchmarks.support.system import System
+from benchmarks.support.systems import every_system
 
 
 @dataclass(frozen=True)
@@ -18,14 +19,14 @@ class Options:
         quick: little of everything: to see that it works, and no figures to quote.
         rounds: how often everything is measured.
         families: which systems, by the first word of their names; empty for all.
-        pool: Celery's pool under Celeriac.
+        pool: Celeriac's pool: asyncio, or one of Celery's.
         processes: how many processes run jobs; one for each core.
     """
 
     quick: bool = False
     rounds: int = 3
     families: frozenset[str] = frozenset()
-    pool: str = "prefork"
+    pool: str = "asyncio"
     processes: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
     environments: Environments = field(default_factory=Environments)
 

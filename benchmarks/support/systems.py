@@ -1,4 +1,4 @@
-"""What is compared: each system, how it guarantees what, and the settings it is run with.
+"""What is compared: each system with the settings it is run with.
 
 All keep results and acknowledge late. Settings are those that each system's documentation recommends for speed, or the
 fastest found where it recommends none.
@@ -6,67 +6,11 @@ fastest found where it recommends none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
-#: What a program is started with, without the interpreter.
-Argv = tuple[str, ...]
-
-AT_LEAST_ONCE = "at least once"
-
-ALL = frozenset({"drain", "io", "enqueue_peers", "latency", "memory", "recovery"})
-DRAIN = frozenset({"drain"})
-CANVAS = frozenset({"canvas"})
-DELAYED = frozenset({"delayed"})
-
-
-@dataclass(frozen=True)
-class System:
-    """One row of the tables.
-
-    Attributes:
-        name: as in the tables.
-        module: its module in `benchmarks.peers`.
-        settings: in words.
-        workers: the commands that start its workers, given a load ("noop", "nap" or "long") and how many processes
-            shall run jobs.
-        environment: its `requirements` file; None for what the project depends on.
-        variables: settings of its module (`workload.variant`).
-        jobs: how many noop jobs it drains in about five seconds on two cores.
-        naps: the same with jobs that wait 50 ms.
-        guarantee: what a crash of a worker means for the jobs it had.
-        bulk: its way of enqueueing many jobs, in words; None if it has none.
-        task: the noop it runs: "noop" (`async def` where it knows that) or "noop_def".
-        recovery: the variables with which it finds a dead worker's jobs sooner, and what they mean, in words.
-        supervised: its worker outlives the processes that run its jobs.
-        questions: the benchmarks that have a row for it.
-    """
-
-    name: str
-    module: str
-    settings: str
-    workers: Callable[[str, int], list[Argv]]
-    environment: str | None = None
-    variables: Mapping[str, str] = field(default_factory=dict[str, str])
-    jobs: int = 5000
-    guarantee: str = AT_LEAST_ONCE
-    bulk: str | None = None
-    task: str = "noop"
-    recovery: tuple[Mapping[str, str], str] | None = None
-    naps: int = 5000
-    supervised: bool = False
-    questions: frozenset[str] = ALL
-
-    @property
-    def family(self) -> str:
-        """What `--systems` chooses by: the first word of the name."""
-        return self.name.partition(" ")[0].rstrip(",")
-
-    def tuned(self) -> System:
-        """The same, with the settings that find a dead worker's jobs sooner."""
-        assert self.recovery is not None
-        variables, words = self.recovery
-        return replace(self, name=f"{self.name}, {words}", variables={**self.variables, **variables})
+from benchmarks.support.system import ALL, CANVAS, DELAYED, DRAIN, Argv, System
 
 
 def every_system(pool: str) -> list[System]:
@@ -74,9 +18,11 @@ def every_system(pool: str) -> list[System]:
     return [*_floor(), *_celery(), *_peers(), *_celeriac(pool)]
 
 
+_QUIET = ("--loglevel=WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat")
+
+
 def _celery_worker(module: str, *options: str) -> Argv:
-    quiet = ("--loglevel=WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat")
-    return ("-m", "celery", "-A", f"benchmarks.peers.{module}", "worker", *quiet, *options)
+    return ("-m", "celery", "-A", f"benchmarks.peers.{module}", "worker", *_QUIET, *options)
 
 
 def _floor() -> list[System]:
@@ -231,42 +177,75 @@ def _peers() -> list[System]:
 
 
 def _celeriac(pool: str) -> list[System]:
-    def workers(load: str, processes: int) -> list[Argv]:
-        concurrency = "32" if pool == "threads" else str(processes)
-        return [_celery_worker("celeriac_jobs", f"--pool={pool}", f"--concurrency={concurrency}")]
-
+    workers = _shards("celeriac_jobs") if pool == "asyncio" else _pool("celeriac_jobs", pool)
     typed = System(
         name="celeriac",
         module="celeriac_jobs",
-        settings=f"typed `async def` jobs with job records, pool {pool}; no events",
+        settings="typed `async def` jobs with job records; no events; " + POOLS[pool],
         workers=workers,
-        jobs=2000,
-        naps=200,
+        jobs=50_000 if pool == "asyncio" else 2000,
+        delayed=1_000_000 if pool == "asyncio" else 10_000,
+        naps={"asyncio": 30_000, "threads": 1500}.get(pool, 200),
         bulk="enqueue_many",
-        supervised=pool == "prefork",
+        supervised=pool in ("asyncio", "prefork"),
         questions=ALL | CANVAS | DELAYED,
     )
-    return [
+    adopted = replace(
         typed,
-        replace(
-            typed,
-            name="celeriac, def",
-            settings="the same, `def` jobs",
-            task="noop_def",
-            questions=DRAIN | CANVAS,
-        ),
-        replace(
-            typed,
-            name="celeriac, events",
-            settings="the same, events on",
-            variables={"events": "1"},
-            questions=DRAIN,
-        ),
+        name="celeriac by settings",
+        module="celery_adopted",
+        settings="the Celery application with Celeriac's settings, without job records",
+        workers=_shards("celery_adopted") if pool == "asyncio" else _pool("celery_adopted", pool),
+        jobs=min(typed.jobs, 20_000),
+        bulk="group",
+        questions=frozenset({"drain", "io", "canvas"}),
+    )
+    a_def: Any = {"task": "noop_def", "questions": DRAIN | CANVAS}
+    variants = [
+        replace(typed, name="celeriac, def", settings="`def` jobs", **a_def),
+        replace(typed, name="celeriac, events", settings="events on", variables={"events": "1"}, questions=DRAIN),
         replace(
             typed,
             name="celeriac, signals",
-            settings="the same, receivers of task_prerun and task_postrun",
+            settings="receivers of signals",
             variables={"signals": "1"},
             questions=DRAIN,
         ),
+        replace(
+            adopted, name="celeriac by settings, def", settings="`def` tasks", task="noop_def", questions=DRAIN | CANVAS
+        ),
     ]
+    alone = replace(
+        typed,
+        name="celeriac, unsupervised",
+        settings="`celery worker` without a parent",
+        workers=_pool("celeriac_jobs", pool),
+        questions=frozenset({"memory", "latency", "recovery"}),
+        supervised=False,
+    )
+    return [typed, *variants, adopted, alone]
+
+
+#: Celeriac's pools, in words.
+POOLS = {
+    "asyncio": "a shard per core, 1,000 jobs in flight each",
+    "prefork": "a pool process per core",
+    "threads": "32 threads",
+    "solo": "one process",
+}
+
+
+def _shards(module: str) -> Callable[[str, int], list[Argv]]:
+    def workers(_: str, processes: int) -> list[Argv]:
+        program = ("-m", "celeriac", "worker", "--app", f"benchmarks.peers.{module}:app")
+        return [(*program, "--shards", str(processes), *_QUIET)]
+
+    return workers
+
+
+def _pool(module: str, pool: str) -> Callable[[str, int], list[Argv]]:
+    def workers(_: str, processes: int) -> list[Argv]:
+        concurrency = {"asyncio": (), "threads": ("--concurrency=32",)}.get(pool, (f"--concurrency={processes}",))
+        return [_celery_worker(module, *(() if pool == "asyncio" else (f"--pool={pool}",)), *concurrency)]
+
+    return workers
