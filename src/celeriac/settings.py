@@ -59,10 +59,10 @@ class Settings(BaseSettings):
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     """Accepted API keys, `name:secret` separated by commas; sent as `Authorization: Bearer secret`."""
     worker_shards: int | None = Field(default=None, ge=1, le=1000)
-    """Processes of a worker. Unset: one for each core in `celeriac worker`, or one if they are of the pool prefork, which
-    has processes of its own; one in `celeriac up`."""
+    """Processes (shards) of a worker. Unset: one for each core in `celeriac worker`; one in `celeriac up`, and with
+    `--pool=prefork`, which has processes of its own."""
     worker_concurrency: int | None = Field(default=None, ge=1, le=10_000)
-    """Jobs one worker runs at a time. Unset: the number of cores."""
+    """Jobs each process of a worker runs at a time. Unset: 1,000; with a pool other than asyncio, one for each core."""
     lease: float = Field(default=15.0, ge=2, le=3600)
     """Seconds after which the jobs of a worker that has vanished are run elsewhere."""
     retention: float = Field(default=7 * 86400.0, ge=60, allow_inf_nan=False)

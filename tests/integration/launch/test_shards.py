@@ -27,6 +27,7 @@ from tests.support.running import Running, running
 from tests.support.shard_jobs import ShardJobs
 from tests.support.slow import quick_first
 from tests.support.waiting import eventually
+from tests.support.workers import POOLS
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in /proc")
 
@@ -64,6 +65,11 @@ async def jobs(settings: Settings) -> AsyncGenerator[ShardJobs]:
     made.app.close()
 
 
+def _pool(name: str) -> list[str]:
+    """The option that chooses the pool; asyncio's is the default."""
+    return [] if name == "asyncio" else [f"--pool={name}"]
+
+
 def _shards(worker: Running) -> list[int]:
     """The pids of the parent's children; none if it has ended."""
     return _children_of(worker.process.pid)
@@ -87,12 +93,12 @@ async def _started(jobs: ShardJobs, job_id: str, times: int = 1) -> int:
     return jobs.starts(job_id)[-1]
 
 
-@pytest.mark.parametrize("pool", quick_first(["solo", "threads", "prefork"]))
+@pytest.mark.parametrize("pool", quick_first(POOLS))
 async def test_a_killed_shards_job_runs_again_at_once(
     jobs: ShardJobs, start: Start, pool: str, record_property: Callable[[str, object], None]
 ) -> None:
     gate = uuid4().hex
-    async with start(f"--pool={pool}", "--concurrency=1") as worker:
+    async with start(*_pool(pool), "--concurrency=1") as worker:
         handle = await jobs.hold.enqueue(gate)
         first = await _started(jobs, handle.id)
         os.kill(_shard_of(worker, first), signal.SIGKILL)
@@ -112,7 +118,7 @@ async def test_a_killed_shards_job_runs_again_at_once(
 async def test_nothing_is_lost_when_shards_are_killed_in_the_middle_of_their_jobs(
     jobs: ShardJobs, start: Start
 ) -> None:
-    async with start("--pool=threads", "--concurrency=4") as worker:
+    async with start("--concurrency=4") as worker:
         handles = await jobs.note.enqueue_many([{"number": number} for number in range(600)])
         for done in (20, 150, 300):
             await eventually(lambda done=done: jobs.trace.of(handles[done].id), f"job {done} has run", within=STARTS)
@@ -128,7 +134,7 @@ async def test_a_shard_that_holds_the_interpreters_lock_keeps_its_lease(
     """On the broker that the application names, whatever the settings say."""
     elsewhere = "redis://127.0.0.1:1"
     theirs = {"TEST_BROKER": broker_url, "CELERIAC_RESULT_URL": broker_url}
-    async with start("--pool=solo", url=elsewhere, lease=LEASE, **theirs):
+    async with start(url=elsewhere, lease=LEASE, **theirs):
         handle = await jobs.seize.enqueue(int(4 * LEASE))
         await handle.result(timeout=STARTS)
         assert [word.split()[0] for word in jobs.trace.of(handle.id)] == ["start", "end"]
@@ -138,7 +144,7 @@ async def test_a_frozen_shard_keeps_its_job_until_it_is_killed(
     jobs: ShardJobs, start: Start, broker: redis.Redis
 ) -> None:
     gate = uuid4().hex
-    async with start("--pool=solo", lease=LEASE) as worker:
+    async with start("--concurrency=1", lease=LEASE) as worker:
         handle = await jobs.hold.enqueue(gate)
         frozen = await _started(jobs, handle.id)
         os.kill(frozen, signal.SIGSTOP)
@@ -158,13 +164,13 @@ def _lease_of(broker: redis.Redis, pid: int) -> float:
     return next((until for name, until in leases if f"-{pid}-".encode() in name), 0)  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("pool", quick_first(["solo", "threads", "prefork"]))
+@pytest.mark.parametrize("pool", quick_first(POOLS))
 @pytest.mark.parametrize("signum", quick_first([signal.SIGTERM, signal.SIGINT]))
 async def test_a_signal_lets_running_jobs_end(
     jobs: ShardJobs, start: Start, broker: redis.Redis, pool: str, signum: signal.Signals
 ) -> None:
     gate = uuid4().hex
-    async with start(f"--pool={pool}", "--concurrency=1", lease=LEASE) as worker:
+    async with start(*_pool(pool), "--concurrency=1", lease=LEASE) as worker:
         handle = await jobs.hold.enqueue(gate)
         running_in = await _started(jobs, handle.id)
         shards = _shards(worker)
@@ -221,7 +227,7 @@ async def _signal_until(worker: Running, pattern: str) -> None:
 
 async def test_no_shard_outlives_a_killed_parent_and_its_jobs_come_back(jobs: ShardJobs, start: Start) -> None:
     gate = uuid4().hex
-    async with start("--pool=solo") as worker, start("--pool=solo", shards=1, ready=False) as other:
+    async with start("--concurrency=1") as worker, start("--concurrency=1", shards=1, ready=False) as other:
         await other.printed(READY, within=STARTS)
         handles = [await jobs.hold.enqueue(gate) for _ in range(3)]
         for handle in handles:
@@ -236,7 +242,7 @@ async def test_no_shard_outlives_a_killed_parent_and_its_jobs_come_back(jobs: Sh
 
 
 async def test_a_shard_that_ends_again_and_again_is_started_ever_later(start: Start) -> None:
-    async with start("--pool=solo", shards=1) as worker:
+    async with start(shards=1) as worker:
         for delay in ("0.2", "0.4", "0.8"):
             seen = len(worker.lines)
             os.kill((await eventually(lambda: _shards(worker), "a shard", within=STARTS))[0], signal.SIGKILL)
@@ -244,7 +250,7 @@ async def test_a_shard_that_ends_again_and_again_is_started_ever_later(start: St
 
 
 async def test_a_signal_while_a_shard_is_to_be_started_again_leaves_none(start: Start) -> None:
-    async with start("--pool=solo") as worker:
+    async with start() as worker:
         (first, second) = _shards(worker)
         os.kill(first, signal.SIGKILL)
         await worker.printed(r"worker-\d was killed by SIGKILL; starting it again")
@@ -285,7 +291,7 @@ async def test_a_broker_that_goes_away_ends_nothing(tmp_path: Path, start: Start
     async with fragile_broker(tmp_path / "broker") as fragile:
         settings = worker_environment(MODULE, fragile.url, tmp_path)
         jobs = shard_jobs.create(Settings(broker_url=settings["CELERIAC_BROKER_URL"], data_dir=tmp_path))  # type: ignore[arg-type]
-        async with start("--pool=solo", url=fragile.url) as worker:
+        async with start(url=fragile.url) as worker:
             before = _shards(worker)
             await fragile.kill()
             await worker.printed(r"celeriac \| the workers' leases cannot be renewed from here: .*; trying again")
@@ -301,7 +307,7 @@ async def test_a_broker_that_goes_away_ends_nothing(tmp_path: Path, start: Start
 
 
 async def test_a_worker_waits_for_a_broker_that_is_not_there_yet(tmp_path: Path, start: Start) -> None:
-    async with start("--pool=solo", url="redis://127.0.0.1:1", shards=1, ready=False) as worker:
+    async with start(url="redis://127.0.0.1:1", shards=1, ready=False) as worker:
         await worker.printed(r"Cannot connect to redis", within=STARTS)
         worker.signal(signal.SIGTERM)
         assert await worker.ended(within=STARTS) == 0
