@@ -29,7 +29,7 @@ class ResultBackend(RedisBackend):
 
     _closed = False
 
-    @property
+    @cached_property
     def is_on_broker(self) -> bool:
         """Whether results are kept in the same database as messages."""
         conf = cast(Any, self.app).conf

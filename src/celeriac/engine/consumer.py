@@ -13,10 +13,11 @@ from celery.worker.consumer import consumer as celery_consumer
 from celeriac.engine import process, steps
 from celeriac.engine.aio.consumer import Fetching
 from celeriac.engine.aio.pool import Pool
+from celeriac.engine.aio.requests import ShortWay
 from celeriac.engine.causes import Cause, note
+from celeriac.engine.request import REQUEST
 
 #: Celery takes the class of a task's requests from the task. One that the user chose stays.
-_REQUEST = "celeriac.engine.request:Request"
 _CELERYS_REQUEST = Task.Request
 
 
@@ -35,10 +36,23 @@ class Consumer(celery_consumer.Consumer):
     def update_strategies(self) -> None:
         for task in cast(Any, self.app).tasks.values():
             if task.Request == _CELERYS_REQUEST:
-                task.Request = _REQUEST
+                task.Request = REQUEST
             if isinstance(self.pool, Pool):
                 self.pool.prepare(task)
         super().update_strategies()
+
+    def create_task_handler(self, *args: Any, **options: Any) -> Any:
+        """What is called with each message; the asyncio pool has a shorter way for most of them."""
+        celerys = super().create_task_handler(*args, **options)
+        if not isinstance(self.pool, Pool):
+            return celerys
+        short_way = ShortWay(self)
+
+        def handle(message: Any) -> None:
+            if not short_way.takes(message):
+                celerys(message)
+
+        return handle
 
     def call_soon_ack(self, p: Any, *args: Any, **kwargs: Any) -> Any:
         """Acknowledge: by way of Celery's event loop, or at once where the asyncio pool has its own."""

@@ -91,7 +91,7 @@ class Recorded:
             fields={"task": task} if task else None,
             retention_ms=self._app.retention_ms,
         )
-        delivery = endings.to_be_written()
+        delivery = endings.to_be_written(report.task_id)
         if delivery is not None and _is_written_at_the_end(report):
             delivery.before.append(call)
             return True
@@ -107,7 +107,7 @@ class Fenced:
     def keep(self, report: Report) -> bool:
         if not report.outcome or (self._may_have_succeeded(report) and bridge.blocking(self._has_succeeded, report)):
             return True
-        delivery = endings.to_be_written()
+        delivery = endings.to_be_written(report.task_id)
         if delivery is not None and self._backend.is_on_broker and _is_written_at_the_end(report):
             delivery.ending.result = report.outcome
             delivery.ending.result_key = self._key(report)

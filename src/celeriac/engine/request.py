@@ -14,6 +14,9 @@ from celery.worker.state import task_ready
 from celeriac.engine.causes import Cause, note
 from celeriac.store.jobs import LOST, LOST_RUNS
 
+#: The class below, as Celery names classes.
+REQUEST = f"{__name__}:Request"
+
 
 class Request(celery_request.Request):
     """Celery's request, for `Task.Request`."""

@@ -8,9 +8,9 @@ import inspect
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar, copy_context
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 from billiard.einfo import ExceptionInfo
 from celery.exceptions import SoftTimeLimitExceeded
@@ -27,7 +27,11 @@ log = logging.getLogger("celeriac.engine")
 _current: ContextVar[Execution | None] = ContextVar("celeriac_execution", default=None)
 
 
-class Callbacks(Protocol):
+#: Whether it failed; what it returned as text, or an `ExceptionInfo`; for how long it ran (s).
+Outcome = tuple[Any, Any, Any]
+
+
+class Callbacks(NamedTuple):
     """How Celery's request hears of what becomes of it (celery/worker/request.py)."""
 
     accepted: Callable[[int, float], None]
@@ -37,15 +41,15 @@ class Callbacks(Protocol):
 
 
 class Execution:
-    """Runs Celery's tracer around one task, and tells the request how that ended.
+    """Has a task traced, calls its function, within Celery's time limits, and tells the request how it ended.
 
-    The tracer is Celery's own, and synchronous: it runs across the bridge, where the task's function is awaited.
+    `trace` does what Celery does around a task, and replies the outcome in Celery's form: whether it failed, what it
+    returned, or how it failed, and for how long it ran (s).
     """
 
     def __init__(
         self,
-        trace: Callable[..., Any],
-        arguments: tuple[Any, ...],
+        trace: Callable[[Execution], Awaitable[Outcome]],
         callbacks: Callbacks,
         threads: Threads,
         *,
@@ -54,7 +58,6 @@ class Execution:
         hard_limit: float | None,
     ) -> None:
         self._trace = trace
-        self._arguments = arguments
         self._callbacks = callbacks
         self._threads = threads
         self._soft_limit = soft_limit
@@ -89,8 +92,11 @@ class Execution:
         _current.set(self)
         try:
             self._callbacks.accepted(os.getpid(), time.monotonic())
-            outcome = await bridge.call(self._trace, *self._arguments)
-            await bridge.call(self._callbacks.done, outcome)
+            outcome = await self._trace(self)
+            if outcome[0]:
+                await bridge.call(self._callbacks.done, outcome)
+            else:
+                self._callbacks.done(outcome)
         except HardLimitPassed:
             await bridge.call(self._callbacks.timed_out, False, self._hard_limit)
         except asyncio.CancelledError:
@@ -100,11 +106,11 @@ class Execution:
             log.exception("Celery's tracer failed")
             await bridge.call(self._callbacks.failed, ExceptionInfo())
 
-    def call(self, function: Callable[[], Any], *, is_async: bool) -> Any:
-        """Call the task's function from the tracer: `async def` on the loop, any other in a thread."""
+    async def call(self, function: Callable[[], Any], *, is_async: bool) -> Any:
+        """Call the task's function: `async def` on the loop, any other in a thread."""
         try:
-            returned = function() if is_async else bridge.wait(self._call_in_thread(function))
-            return bridge.wait(self._await(returned)) if inspect.iscoroutine(returned) else returned
+            returned = function() if is_async else await self._call_in_thread(function)
+            return await self._await(returned) if inspect.iscoroutine(returned) else returned
         except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
             raise JobAborted(f"the task raised {error!r}") from error
 
@@ -141,7 +147,7 @@ def in_thread(function: Callable[[], Any]) -> Any:
     """Call `function`, of the task that the tracer runs, in a thread."""
     execution = _current.get()
     assert execution is not None, "no task is run here"
-    return execution.call(function, is_async=False)
+    return bridge.wait(execution.call(function, is_async=False))
 
 
 def adapt(task: Any) -> None:
@@ -160,7 +166,7 @@ def adapt(task: Any) -> None:
         execution = _current.get() if bridge.can_wait() else None
         if execution is None:  # called by other code than the tracer: an ordinary call
             return function(*args, **kwargs)
-        return execution.call(functools.partial(function, *args, **kwargs), is_async=is_async)
+        return bridge.wait(execution.call(functools.partial(function, *args, **kwargs), is_async=is_async))
 
     run.celeriac_adapted = True  # type: ignore[attr-defined]
     setattr(task, name, run)

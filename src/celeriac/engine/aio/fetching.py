@@ -96,7 +96,11 @@ class Fetcher:
             self._pipeline.submit(bury(self._lease.worker, receipt))
             return
         if due is None or due <= now_ms:
-            self._deliver(receipt, payload)
+            try:
+                self._deliver(receipt, payload)
+            except Exception:
+                log.exception("a message from queue %r cannot be handled; it is kept in %s", queue, keys.UNREADABLE)
+                self._pipeline.submit(bury(self._lease.worker, receipt))
         else:  # published by one who does not know of our delayed ones
             self._pipeline.submit(put_off(self._lease.worker, receipt, queue, due))
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from types import SimpleNamespace
 from typing import Any
 
 from celery import signals
 from celery.concurrency.base import BasePool
 
-from celeriac.engine import private
+from celeriac.engine import bridge, private
 from celeriac.engine.aio import stacks
-from celeriac.engine.aio.execution import Execution, adapt
+from celeriac.engine.aio.execution import Callbacks, Execution, Outcome, adapt
 from celeriac.engine.aio.intake import Intake
 from celeriac.engine.aio.threads import Threads
 from celeriac.engine.loop import job_loop
@@ -60,17 +59,23 @@ class Pool(BasePool):
         timeout: float | None = None,
         **_: Any,
     ) -> Execution:
-        callbacks: Any = SimpleNamespace(
-            accepted=accept_callback, done=callback, failed=error_callback, timed_out=timeout_callback
-        )
+        callbacks = Callbacks(accept_callback, callback, error_callback, timeout_callback)
+
+        async def trace(_: Execution) -> Outcome:
+            return await bridge.call(target, *args)
+
         execution = Execution(
-            target, tuple(args), callbacks, self.threads, soft_limit=soft_timeout, hard_limit=timeout, loop=self.loop
+            trace, callbacks, self.threads, soft_limit=soft_timeout, hard_limit=timeout, loop=self.loop
         )
+        self.start_soon(execution)
+        return execution
+
+    def start_soon(self, execution: Execution) -> None:
+        """Have an execution begin. From any thread."""
         if job_loop().is_current:
             self._start(execution)
         else:
             self.loop.call_soon_threadsafe(self._start, execution)
-        return execution
 
     def prepare(self, task: Any) -> None:
         """Make a task fit for this pool; done for all before the first message is taken."""

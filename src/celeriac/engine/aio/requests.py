@@ -1,0 +1,180 @@
+"""From a message to a running task, on the short way that most messages can take."""
+
+from __future__ import annotations
+
+import logging
+import time
+import weakref
+from typing import Any
+
+import orjson
+from celery import signals
+from celery.app import trace as celery_trace
+from celery.exceptions import TaskRevokedError
+from celery.worker import state as worker_state
+from celery.worker import strategy as celery_strategy
+
+from celeriac.engine.aio.execution import Callbacks, Execution, Outcome
+from celeriac.engine.aio.tracer import Tracer
+from celeriac.engine.request import REQUEST, Request
+
+#: How kombu marks values in JSON that JSON does not know.
+_TYPED = b"__type__"
+#: Headers with which a message takes Celery's way: they ask for what the short one does not do.
+_ASKS_FOR_MORE = ("expires", "stamped_headers", "compression")
+
+
+class LightRequest(Request):
+    """Celery's request, made of a message of protocol 2 in JSON, with less ado.
+
+    What it does not need for a task that succeeds it makes out when it is asked (celery/worker/request.py, `__init__`).
+    """
+
+    def __init__(self, message: Any, payload: Any, consumer: Any, task: Any, tracer: Tracer) -> None:
+        self._tracer = tracer
+        headers, properties = message.headers, message.properties
+        self._message = message
+        self._request_dict = headers
+        self._body = message.body
+        self._app = consumer.app
+        self._utc = True
+        self._decoded = False
+        self._content_type, self._content_encoding = message.content_type, message.content_encoding
+        self._Request__payload = payload
+        self.id = headers["id"]
+        self._type = headers["task"]
+        self.name = headers.get("shadow") or self._type
+        self._root_id, self._parent_id = headers.get("root_id"), headers.get("parent_id")
+        self.time_limits = headers.get("timelimit") or (None, None)
+        self._argsrepr, self._kwargsrepr = headers.get("argsrepr", ""), headers.get("kwargsrepr", "")
+        self._on_ack, self._on_reject = message.ack_log_error, message.reject_log_error
+        self._hostname = consumer.hostname
+        self._eventer = consumer.event_dispatcher
+        self._connection_errors = consumer.connection_errors
+        self._task = task
+        ignored = headers.get("ignore_result")
+        self._ignore_result = task.ignore_result if ignored is None else ignored
+        self._eta = self._expires = None
+        info = message.delivery_info
+        self._delivery_info = {
+            "exchange": info.get("exchange"),
+            "routing_key": info.get("routing_key"),
+            "priority": properties.get("priority"),
+            "redelivered": info.get("redelivered", False),
+        }
+        self._args, self._kwargs, embedded = payload
+        headers.update(
+            embedded,
+            properties=properties,
+            reply_to=properties.get("reply_to"),
+            correlation_id=properties.get("correlation_id"),
+            hostname=self._hostname,
+            delivery_info=self._delivery_info,
+            args=self._args,
+            kwargs=self._kwargs,
+            is_eager=False,
+        )
+
+    def execute_using_pool(self, pool: Any, **_: Any) -> Any:
+        if self.revoked():
+            raise TaskRevokedError(self.id)
+        hard, soft = self.time_limits
+        task = self._task
+        execution = Execution(
+            self._trace,
+            Callbacks(self.on_accepted, self.on_success, self.on_failure, self.on_timeout),
+            pool.threads,
+            loop=pool.loop,
+            soft_limit=soft or task.soft_time_limit,
+            hard_limit=hard or task.time_limit,
+        )
+        self._apply_result = weakref.ref(execution)
+        pool.start_soon(execution)
+        return execution
+
+    async def _trace(self, execution: Execution) -> Outcome:
+        return await self._tracer.trace(self._request_dict, execution)
+
+    def on_accepted(self, pid: int, time_accepted: float) -> None:
+        self.worker_pid = pid
+        self.time_start = time.time()
+        worker_state.active_requests.add(self)
+        worker_state.total_count[self.name] += 1
+        worker_state.all_total_count[0] += 1
+        if not self._task.acks_late:
+            self.acknowledge()
+        self.send_event("task-started")
+        if self._terminate_on_ack is not None:
+            self.terminate(*self._terminate_on_ack)
+
+    def on_success(self, failed__retval__runtime: Outcome, **options: Any) -> None:
+        failed, shown, runtime = failed__retval__runtime
+        if failed:
+            super().on_success(failed__retval__runtime, **options)
+            return
+        worker_state.task_ready(self)
+        if self._task.acks_late:
+            self.acknowledge()
+        self.send_event("task-succeeded", result=shown, runtime=runtime)
+
+
+class ShortWay:
+    """Makes requests of messages, and starts them, where Celery's handler would do the same in more steps."""
+
+    def __init__(self, consumer: Any) -> None:
+        self._consumer = consumer
+        self._tracers = {name: Tracer(task) for name, task in consumer.app.tasks.items()}
+        self._does_info = celery_strategy.logger.isEnabledFor(logging.INFO)
+
+    def takes(self, message: Any) -> bool:
+        """Start the task of `message`; False, and nothing is done, if Celery's handler has to."""
+        task = self._consumer.app.tasks.get(message.headers.get("task"))
+        if task is None or self._asks_for_more(task, message):
+            return False
+        payload = _decoded(message.body)
+        if payload is None or payload[2]["callbacks"] or payload[2]["chain"]:
+            return False
+        request = LightRequest(message, payload, self._consumer, task, self._tracers[task.name])
+        self._start(request)
+        return True
+
+    def _asks_for_more(self, task: Any, message: Any) -> bool:
+        return (
+            message.content_type != "application/json"
+            or message.content_encoding != "utf-8"
+            or any(message.headers.get(name) for name in _ASKS_FOR_MORE)
+            or self._consumer.task_buckets[task.name] is not None
+            or task.track_started
+            or task.Request != REQUEST
+        )
+
+    def _start(self, request: LightRequest) -> None:
+        if self._does_info:
+            facts = {"id": request.id, "name": request.name, "args": request.argsrepr, "kwargs": request.kwargsrepr}
+            celery_strategy.logger.info(celery_trace.LOG_RECEIVED, {**facts, "eta": None}, extra={"data": facts})
+        if signals.task_received.receivers:
+            signals.task_received.send(sender=self._consumer, request=request)
+        request.send_event(
+            "task-received",
+            name=request.name,
+            args=request.argsrepr,
+            kwargs=request.kwargsrepr,
+            root_id=request.root_id,
+            parent_id=request.parent_id,
+            retries=request.request_dict.get("retries", 0),
+            eta=None,
+            expires=None,
+        )
+        worker_state.task_reserved(request)
+        self._consumer.on_task_request(request)
+
+
+def _decoded(body: bytes) -> Any:
+    """Arguments, named arguments and canvas; None if there is more to the body than plain JSON."""
+    if _TYPED in body:
+        return None
+    try:
+        payload = orjson.loads(body)
+    except ValueError:
+        return None
+    return payload if isinstance(payload, list) and len(payload) == 3 and payload[2] else None

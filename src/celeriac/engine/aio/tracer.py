@@ -1,0 +1,175 @@
+"""What Celery does around a task, for tasks on an event loop."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import time
+from dataclasses import dataclass
+from typing import Any, cast
+
+from billiard.einfo import ExceptionInfo
+from celery import Task, signals
+from celery import states as celery_states
+from celery.app import trace as celery_trace
+from celery.app.task import Context, get_actual_ignore_result
+from celery.exceptions import Ignore, Reject, Retry
+from celery.utils.saferepr import saferepr
+
+from celeriac.engine import bridge, private
+from celeriac.engine.aio.execution import Execution, Outcome
+
+log = logging.getLogger("celery.app.trace")
+
+#: States after which Celery does not call `after_return`.
+_NOT_OVER = frozenset({celery_states.IGNORED, celery_states.RETRY, celery_states.REJECTED})
+
+
+class Tracer:
+    """Runs one task as Celery's tracer does (celery/app/trace.py, `build_tracer`), and waits without blocking.
+
+    What Celery does in a moment is done right here; what may take longer (hooks of the user's, errors, chords) is done
+    across the bridge, with Celery's own code. A message with links or a chain is left to Celery's tracer as a whole.
+    """
+
+    def __init__(self, task: Any) -> None:
+        self._task = task
+        self._before_start = task.before_start if _overrides(task, "before_start") else None
+        self._on_success = task.on_success if _overrides(task, "on_success") else None
+        self._after_return = task.after_return if _overrides(task, "after_return") else None
+        # Functions that Celery, the user or we have wrapped call what is inside across the bridge.
+        wrapped = hasattr(task, "_orig_run") or _overrides(task, "__call__") or getattr(task, "celeriac_bridged", False)
+        self._function = None if wrapped else task.run
+        self._is_async = inspect.iscoroutinefunction(task.run)
+
+    async def trace(self, request: dict[str, Any], execution: Execution) -> Outcome:
+        """Run the task to its end, and store what came of it."""
+        task, context = self._task, cast(Any, Context(request, called_directly=False))
+        run = _Run(context.id, context.args, context.kwargs, context, time.monotonic())
+        private.task_stack.push(task)
+        task.request_stack.push(context)
+        try:
+            _send(signals.task_prerun, task, task=task, **run.named)
+            try:
+                if self._before_start is not None:
+                    await bridge.call(self._before_start, *run.call)
+                run.value = await self._perform(execution, context)
+                await self._store(run)
+            except Exception as error:
+                return await bridge.call(self._fail, run, _without_first_frame(error))
+            return await self._succeed(run)
+        finally:
+            if self._after_return is not None and run.state not in _NOT_OVER:
+                await bridge.call(self._call_hook, self._after_return, run.state, run.value, *run.call, None)
+            _send(signals.task_postrun, task, task=task, retval=run.value, state=run.state, **run.named)
+            task.request_stack.pop()
+            private.task_stack.pop()
+
+    async def _perform(self, execution: Execution, context: Any) -> Any:
+        if self._function is None:
+            return await bridge.call(functools.partial(self._task, *context.args, **context.kwargs))
+        function = functools.partial(self._function, *context.args, **context.kwargs)
+        return await execution.call(function, is_async=self._is_async)
+
+    async def _store(self, run: _Run) -> None:
+        backend, context = self._task.backend, run.context
+        wanted = not get_actual_ignore_result(self._task, context)
+        if context.chord or context.delivery_info["redelivered"] or not backend.is_on_broker:
+            await bridge.call(backend.mark_as_done, run.id, run.value, context, wanted)
+        else:
+            backend.mark_as_done(run.id, run.value, context, wanted)  # to be written with the acknowledgement
+
+    async def _succeed(self, run: _Run) -> Outcome:
+        runtime, shown = time.monotonic() - run.started, self._show(run.value)
+        if self._on_success is not None:
+            await bridge.call(self._call_hook, self._on_success, run.value, *run.call)
+        _send(signals.task_success, self._task, result=run.value, runtime=runtime)
+        if log.isEnabledFor(logging.INFO):
+            facts = {
+                "id": run.id,
+                "name": run.context.shadow or self._task.name,
+                "return_value": shown,
+                "runtime": runtime,
+                "args": run.context.get("argsrepr") or saferepr(run.args),
+                "kwargs": run.context.get("kwargsrepr") or saferepr(run.kwargs),
+            }
+            celery_trace.info(celery_trace.LOG_SUCCESS, facts)
+        return (0, shown, runtime)
+
+    def _fail(self, run: _Run, error: Exception) -> Outcome:
+        """Deal with what the task raised; as Celery does, while it is being handled."""
+        try:
+            raise error
+        except Reject:
+            run.state, failure = celery_states.REJECTED, ExceptionInfo(internal=True)
+            celery_trace.TraceInfo(run.state, error).handle_reject(self._task, run.context)
+        except Ignore:
+            run.state, failure = celery_states.IGNORED, ExceptionInfo(internal=True)
+            celery_trace.TraceInfo(run.state, error).handle_ignore(self._task, run.context)
+        except Retry:
+            run.state = celery_states.RETRY
+            info = celery_trace.TraceInfo(run.state, error)
+            failure = info.handle_error_state(self._task, run.context, call_errbacks=False)
+        except Exception:
+            run.state = celery_states.FAILURE
+            failure = celery_trace.TraceInfo(run.state, error).handle_error_state(self._task, run.context)
+        run.value = error
+        return (1, failure, time.monotonic() - run.started)
+
+    def _call_hook(self, hook: Any, *args: Any) -> None:
+        """Call a hook whose outcome is known: what goes wrong in it cannot change that any more."""
+        try:
+            hook(*args)
+        except (Reject, MemoryError):
+            raise
+        except Exception:
+            log.exception("Task %s: %s raised", self._task.name, hook.__name__)
+
+    def _show(self, value: Any) -> str:
+        return repr(value) if type(value) in _SHORT else saferepr(value, self._task.resultrepr_maxsize)
+
+
+#: Types whose values are short and need no care to be shown.
+_SHORT = (type(None), bool, int, float)
+
+
+@dataclass(slots=True)
+class _Run:
+    """One run of a task, as hooks and signals are told of it."""
+
+    id: str
+    args: Any
+    kwargs: Any
+    context: Any
+    started: float
+    state: str = celery_states.SUCCESS
+    value: Any = None
+
+    @property
+    def call(self) -> tuple[str, Any, Any]:
+        return self.id, self.args, self.kwargs
+
+    @property
+    def named(self) -> dict[str, Any]:
+        return {"task_id": self.id, "args": self.args, "kwargs": self.kwargs}
+
+
+def _send(signal: Any, sender: Any, **facts: Any) -> None:
+    if signal.receivers:
+        signal.send(sender=sender, **facts)
+
+
+def _without_first_frame(error: Exception) -> Exception:
+    """The error without the frame of the coroutine that waits for it to be dealt with.
+
+    Celery clears the frames of the traceback then, and to clear a frame that waits would end its coroutine.
+    """
+    frames = error.__traceback__
+    return error.with_traceback(frames.tb_next if frames is not None else None)
+
+
+def _overrides(task: Any, name: str) -> bool:
+    """Whether a user's class, and not Celery's, has the method."""
+    owner = next(cls for cls in type(task).__mro__ if name in vars(cls))
+    return owner is not Task
