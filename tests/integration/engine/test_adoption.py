@@ -194,17 +194,18 @@ async def test_a_task_longer_than_several_leases_runs_once(celeriac: Celery, fle
     await eventually(lambda: trace.of(result.id) == ["start", "end", "success"], "its account")
 
 
+@pytest.mark.parametrize("pool", ["solo", "asyncio"])
 @pytest.mark.parametrize("results", ["with the messages", "elsewhere"])
 async def test_a_frozen_workers_late_result_is_refused(
-    plain_url: str, fleet: StartFleet, trace: Trace, results: str
+    plain_url: str, fleet: StartFleet, trace: Trace, results: str, pool: str
 ) -> None:
     elsewhere = on_database(plain_url, 9) if results == "elsewhere" else plain_url
     with producer("celeriac", plain_url, elsewhere) as app:
-        gate, first = uuid4().hex, fleet("celeriac", "solo", results=elsewhere)
+        gate, first = uuid4().hex, fleet("celeriac", pool, results=elsewhere)
         result = app.tasks["orders.hostname"].delay(gate)
         await eventually(lambda: trace.of(result.id) == ["start"], "it runs")
         first.signal(signal.SIGSTOP)
-        second = fleet("celeriac", "solo", results=elsewhere)
+        second = fleet("celeriac", pool, results=elsewhere)
         await eventually(lambda: trace.of(result.id) == ["start", "start"], "the lease has run out")
         trace.open(gate)
         assert result.get(timeout=20).startswith(second.name)
@@ -257,25 +258,27 @@ async def test_a_task_that_ends_its_process_again_and_again_is_a_dead_letter(
     assert await letters(plain_url) == []
 
 
+@pytest.mark.parametrize("pool", ["solo", "asyncio"])
 async def test_a_task_that_ends_its_worker_again_and_again_is_a_dead_letter(
-    celeriac: Celery, fleet: StartFleet, trace: Trace, plain_url: str
+    celeriac: Celery, fleet: StartFleet, trace: Trace, plain_url: str, pool: str
 ) -> None:
     poison = celeriac.tasks["orders.crash"].delay(uuid4().hex)
     for number in range(1, 6):
-        fleet("celeriac", "solo", until=None).wait_end()
+        fleet("celeriac", pool, until=None).wait_end()
         assert trace.of(poison.id) == ["start"] * number
-    fleet("celeriac", "solo")
+    fleet("celeriac", pool)
     with pytest.raises(WorkerLostError, match="vanished 5 times"):
         poison.get(timeout=20)
     assert [letter.losses for letter in await letters(plain_url)] == [5]
     assert trace.of(poison.id) == ["start"] * 5
 
 
+@pytest.mark.parametrize("pool", ["threads", "asyncio"])
 async def test_a_rejected_task_is_a_dead_letter(
-    celeriac: Celery, fleet: StartFleet, trace: Trace, plain_url: str
+    celeriac: Celery, fleet: StartFleet, trace: Trace, plain_url: str, pool: str
 ) -> None:
     gate = uuid4().hex
-    fleet("celeriac")
+    fleet("celeriac", pool)
     refused = celeriac.tasks["orders.refuse"].delay(gate)
     with pytest.raises(Reject):
         refused.get(timeout=20)
