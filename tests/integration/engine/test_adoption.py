@@ -25,6 +25,7 @@ from celeriac.store.dead_letters import DeadLetter, dead_letters, replay
 from tests.conftest import LEASE, StartWorker, on_database
 from tests.support.contract_jobs import Trace
 from tests.support.plain_app import create
+from tests.support.slow import quick_first
 from tests.support.waiting import eventually
 from tests.support.warm import WarmProcess
 from tests.support.workers import POOLS, ROOT, Worker
@@ -120,7 +121,7 @@ async def uses_all_but_delays(app: Celery, trace: Trace) -> None:
     await eventually(lambda: trace.of(failed.id) == ["start", "failure ValueError"], "the base class's account")
 
 
-@pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.parametrize("pool", quick_first(["asyncio", "prefork", "solo", "threads"], quick=2))
 async def test_the_application_does_on_celeriac_what_it_does_on_stock_celery(
     celeriac: Celery, fleet: StartFleet, trace: Trace, pool: str, broker: redis.Redis
 ) -> None:
@@ -166,7 +167,7 @@ async def test_workers_and_producers_of_both_kinds_share_the_queues(
         await uses_everything(app, trace)
 
 
-@pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.parametrize("pool", quick_first(POOLS))
 async def test_a_killed_workers_tasks_run_elsewhere(
     celeriac: Celery, fleet: StartFleet, trace: Trace, pool: str
 ) -> None:
@@ -194,7 +195,7 @@ async def test_a_task_longer_than_several_leases_runs_once(celeriac: Celery, fle
     await eventually(lambda: trace.of(result.id) == ["start", "end", "success"], "its account")
 
 
-@pytest.mark.parametrize("pool", ["solo", "asyncio"])
+@pytest.mark.parametrize("pool", quick_first(["solo", "asyncio"]))
 @pytest.mark.parametrize("results", ["with the messages", "elsewhere"])
 async def test_a_frozen_workers_late_result_is_refused(
     plain_url: str, fleet: StartFleet, trace: Trace, results: str, pool: str
@@ -258,7 +259,7 @@ async def test_a_task_that_ends_its_process_again_and_again_is_a_dead_letter(
     assert await letters(plain_url) == []
 
 
-@pytest.mark.parametrize("pool", ["solo", "asyncio"])
+@pytest.mark.parametrize("pool", quick_first(["solo", "asyncio"]))
 async def test_a_task_that_ends_its_worker_again_and_again_is_a_dead_letter(
     celeriac: Celery, fleet: StartFleet, trace: Trace, plain_url: str, pool: str
 ) -> None:

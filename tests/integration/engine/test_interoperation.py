@@ -12,6 +12,9 @@ from celery import Celery
 from kombu import Exchange
 
 from celeriac import Celeriac, ConfigurationError, JobState, Settings, UnknownJob
+from celeriac.store import keys
+from celeriac.store.connection import connect
+from celeriac.store.dead_letters import dead_letters, replay
 from tests.conftest import LEASE, StartWorker
 from tests.support import broadcast_jobs
 from tests.support.contract_jobs import ContractJobs
@@ -89,8 +92,8 @@ async def test_what_cannot_be_read_is_put_aside_and_stops_no_worker(
     assert worker.process.poll() is None
 
 
-async def test_a_task_that_no_worker_knows_has_failed(
-    jobs: ContractJobs, stock: Celery, start: StartWorker, module: str
+async def test_a_task_that_no_worker_knows_has_failed_and_is_kept(
+    jobs: ContractJobs, stock: Celery, start: StartWorker, module: str, broker: redis.Redis, broker_url: str
 ) -> None:
     worker = start(module, pool="threads")
     result = stock.send_task("unheard.of", args=(1,))
@@ -100,6 +103,13 @@ async def test_a_task_that_no_worker_knows_has_failed(
     assert record.error is not None
     assert record.error.type == "NotRegistered"
     assert worker.process.poll() is None
+    client = connect(broker_url, timeout=5)
+    [letter] = [letter async for letter in dead_letters(client)]
+    assert (letter.job_id, letter.cause) == (result.id, "no task of that name is registered")
+    assert await replay(client, letter)  # as one would once a worker knows it
+    await eventually(lambda: broker.xlen(keys.DEAD) == 1, "no worker does")
+    assert (await jobs.app.client.wait(result.id, timeout=10)).state is JobState.FAILED
+    await client.aclose()
 
 
 async def test_remote_control_answers_and_leaves_nothing_behind(
