@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from weakref import WeakKeyDictionary
 
 from celeriac.client.outbox import Outbox
@@ -13,15 +14,25 @@ from celeriac.store.enqueueing import NewJob, enqueue
 from celeriac.store.listener import Listener
 from celeriac.store.script import run
 
+#: Ways to enqueue single jobs: each keeps its connection, since taking one from a pool is a tenth of what a call costs.
+#: More than one, so that a connection that has died does not hold up all until its deadline.
+_WAYS = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Connections:
-    """What one event loop talks to Redis with. `results` is `broker` unless results are kept elsewhere."""
+    """What one event loop talks to Redis with.
+
+    Attributes:
+        results: the same as `broker` unless results are kept elsewhere.
+        ways: clients with a connection of their own each, for the outbox.
+    """
 
     broker: Client
     results: Client
     listener: Listener
     outbox: Outbox
+    ways: Sequence[Client]
 
     @property
     def share_a_server(self) -> bool:
@@ -30,6 +41,8 @@ class Connections:
 
     async def aclose(self) -> None:
         await self.outbox.aclose()
+        for way in self.ways:
+            await way.aclose()
         await self.listener.aclose()
         await self.broker.aclose()
         if not self.share_a_server:
@@ -63,9 +76,10 @@ class ConnectionsPerLoop:
         broker_url, results_url = self._broker_url(), self._results_url()
         broker = connect(broker_url, timeout=self._timeout)
         results = broker if results_url == broker_url else connect(results_url, timeout=self._timeout)
+        ways = [broker.client() for _ in range(_WAYS)]
+        outbox = Outbox([partial(self._send, way) for way in ways], self._timeout)
+        return Connections(broker, results, Listener(broker), outbox, ways)
 
-        async def send(jobs: Sequence[NewJob]) -> None:
-            async with deadline(self._timeout):
-                await run(broker, enqueue(jobs))
-
-        return Connections(broker, results, Listener(broker), Outbox(send, self._timeout))
+    async def _send(self, way: Client, jobs: Sequence[NewJob]) -> None:
+        async with deadline(self._timeout):
+            await run(way, enqueue(jobs))

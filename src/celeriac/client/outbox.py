@@ -11,9 +11,8 @@ from celeriac.store.enqueueing import NewJob
 #: What one call of the script accepts at most, so that the server is soon there for others again.
 BATCH_JOBS = 250
 BATCH_BYTES = 1_000_000
-#: Calls that may be under way at once. Not one: a connection that has died would hold up all until its deadline.
-_CALLS = 4
-
+#: Has jobs of one queue accepted, all or none, within a deadline of its own.
+Send = Callable[[Sequence[NewJob]], Awaitable[object]]
 Waiting = tuple[NewJob, asyncio.Future[None]]
 
 
@@ -33,16 +32,16 @@ def batches(jobs: Iterable[NewJob]) -> Generator[list[NewJob]]:
 
 
 class Outbox:
-    """Sends a job at once while few calls are under way, else together with the others that wait for one to end.
+    """Sends a job at once while there is a way free, else together with the others that wait for one.
 
-    So a job by itself waits for no other, and a hundred at a time take five calls. For one event loop.
+    So a job by itself waits for no other, and a hundred at a time take one call more than there are ways. For one event
+    loop.
     """
 
-    def __init__(self, send: Callable[[Sequence[NewJob]], Awaitable[object]], timeout: float) -> None:
-        """`send` has jobs of one queue accepted, all or none, within `timeout` seconds."""
-        self._send = send
+    def __init__(self, ways: Iterable[Send], timeout: float) -> None:
+        """`ways` carry one call at a time each; nobody waits for one longer than `timeout` seconds."""
+        self._free = list(ways)
         self._timeout = timeout
-        self._calls = 0
         self._tasks: set[asyncio.Task[None]] = set()
         # By queue: what is wrong with one queue is an error for all jobs that are sent together.
         self._waiting: dict[str, list[Waiting]] = {}
@@ -53,12 +52,12 @@ class Outbox:
         Raises:
             BrokerUnavailable: the broker did not confirm in time.
         """
-        if self._calls < _CALLS:
-            self._calls += 1
+        if self._free:
+            send = self._free.pop()
             try:
-                await self._send([job])
+                await send([job])
             finally:
-                self._end_call()
+                self._give_back(send)
         else:
             accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.setdefault(job.kind.queue, []).append((job, accepted))
@@ -66,14 +65,14 @@ class Outbox:
                 await accepted
 
     async def aclose(self) -> None:
-        """Return when nothing is under way any more."""
+        """Return when nothing is under way any more that nobody waits for."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    def _end_call(self) -> None:
+    def _give_back(self, send: Send) -> None:
         """Send what has come meanwhile."""
-        self._calls -= 1
-        while self._waiting and self._calls < _CALLS:
+        self._free.append(send)
+        while self._waiting and self._free:
             queue = next(iter(self._waiting))
             waiting = [(job, accepted) for job, accepted in self._waiting.pop(queue) if not accepted.done()]
             if not waiting:
@@ -81,15 +80,14 @@ class Outbox:
             count = len(next(batches(job for job, _ in waiting)))
             if waiting[count:]:
                 self._waiting[queue] = waiting[count:]  # behind the other queues
-            self._calls += 1
-            task = asyncio.create_task(self._send_together(waiting[:count]))
+            task = asyncio.create_task(self._send_together(self._free.pop(), waiting[:count]))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _send_together(self, waiting: Sequence[Waiting]) -> None:
+    async def _send_together(self, send: Send, waiting: Sequence[Waiting]) -> None:
         """A task of its own, since a caller may be cancelled while the others still wait."""
         try:
-            await self._send([job for job, _ in waiting])
+            await send([job for job, _ in waiting])
         except Exception as error:
             for accepted in _open(waiting):
                 accepted.set_exception(error)
@@ -97,7 +95,7 @@ class Outbox:
             for accepted in _open(waiting):
                 accepted.set_result(None)
         finally:
-            self._end_call()
+            self._give_back(send)
 
 
 def _open(waiting: Sequence[Waiting]) -> list[asyncio.Future[None]]:

@@ -189,7 +189,7 @@ class JobSpec:
         return self.result_type.validate_json(orjson.dumps(value))
 
     def _by_name(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        names = list(self.signature.parameters)
+        names = self._names
         if len(args) > len(names):
             fault = {"loc": (), "msg": f"takes {len(names)} arguments, got {len(args)}", "type": "too_many"}
             raise InvalidArguments(self.name, [fault])
@@ -206,6 +206,10 @@ class JobSpec:
         except ValueError as error:
             fault = {"loc": (), "msg": f"cannot be sent as JSON: {_first_line(error)}", "type": "json"}
             raise InvalidArguments(self.name, [fault]) from None
+
+    @cached_property
+    def _names(self) -> Sequence[str]:
+        return tuple(self.signature.parameters)
 
     @cached_property
     def _parameters(self) -> Mapping[str, inspect.Parameter]:

@@ -11,8 +11,7 @@ from celeriac import BrokerUnavailable
 from celeriac.client.outbox import BATCH_BYTES, BATCH_JOBS, Outbox, batches
 from celeriac.store.enqueueing import JobKind, NewJob
 
-#: As many calls as may be under way at once.
-CALLS = 4
+WAYS = 4
 
 
 def job(job_id: str, queue: str = "mail", size: int = 10) -> NewJob:
@@ -53,7 +52,7 @@ def broker() -> Broker:
 
 @pytest.fixture
 def outbox(broker: Broker) -> Outbox:
-    return Outbox(broker.accept, timeout=0.2)
+    return Outbox([broker.accept] * WAYS, timeout=0.2)
 
 
 async def put(outbox: Outbox, *jobs: NewJob) -> list[asyncio.Task[None]]:
@@ -63,7 +62,7 @@ async def put(outbox: Outbox, *jobs: NewJob) -> list[asyncio.Task[None]]:
 
 
 async def test_few_jobs_go_at_once_and_each_by_itself(outbox: Outbox, broker: Broker) -> None:
-    tasks = await put(outbox, *(job(f"{n}") for n in range(CALLS)))
+    tasks = await put(outbox, *(job(f"{n}") for n in range(WAYS)))
     assert broker.calls == [["0"], ["1"], ["2"], ["3"]]
     await broker.answer(2)
     assert [task.done() for task in tasks] == [False, False, True, False]
@@ -71,30 +70,30 @@ async def test_few_jobs_go_at_once_and_each_by_itself(outbox: Outbox, broker: Br
 
 async def test_the_others_wait_for_one_call_to_end_and_go_together_in_order(outbox: Outbox, broker: Broker) -> None:
     tasks = await put(outbox, *(job(f"{n}") for n in range(100)))
-    assert len(broker.calls) == CALLS
+    assert len(broker.calls) == WAYS
     await broker.answer(0)
-    assert broker.calls[CALLS:] == [[f"{n}" for n in range(CALLS, 100)]]
+    assert broker.calls[WAYS:] == [[f"{n}" for n in range(WAYS, 100)]]
     assert not tasks[50].done()
-    await broker.answer(CALLS)
-    assert all(task.done() for task in tasks[CALLS:])
+    await broker.answer(WAYS)
+    assert all(task.done() for task in tasks[WAYS:])
 
 
 async def test_who_comes_when_nothing_is_under_way_any_more_waits_for_nobody(outbox: Outbox, broker: Broker) -> None:
-    await put(outbox, *(job(f"{n}") for n in range(CALLS + 1)))
-    for call in range(CALLS + 1):
+    await put(outbox, *(job(f"{n}") for n in range(WAYS + 1)))
+    for call in range(WAYS + 1):
         await broker.answer(call)
     await put(outbox, job("late"))
     assert broker.calls[-1] == ["late"]
 
 
 async def test_what_is_wrong_with_one_queue_is_no_error_for_another(outbox: Outbox, broker: Broker) -> None:
-    await put(outbox, *(job(f"first {n}") for n in range(CALLS)))
+    await put(outbox, *(job(f"first {n}") for n in range(WAYS)))
     tasks = await put(outbox, job("a", "bad"), job("b", "good"), job("c", "bad"))
     await broker.answer(0)
     await broker.answer(1)
-    assert broker.calls[CALLS:] == [["a", "c"], ["b"]]
-    await broker.answer(CALLS, ValueError("wrong type"))
-    await broker.answer(CALLS + 1)
+    assert broker.calls[WAYS:] == [["a", "c"], ["b"]]
+    await broker.answer(WAYS, ValueError("wrong type"))
+    await broker.answer(WAYS + 1)
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert [type(result) for result in results] == [ValueError, type(None), ValueError]
 
@@ -102,53 +101,53 @@ async def test_what_is_wrong_with_one_queue_is_no_error_for_another(outbox: Outb
 async def test_an_error_of_a_call_is_an_error_for_all_that_it_carried_and_stops_nobody_else(
     outbox: Outbox, broker: Broker
 ) -> None:
-    first = await put(outbox, *(job(f"{n}") for n in range(CALLS)))
+    first = await put(outbox, *(job(f"{n}") for n in range(WAYS)))
     others = await put(outbox, job("a"), job("b"))
     await broker.answer(0, BrokerUnavailable("away"))
-    await broker.answer(CALLS, BrokerUnavailable("away"))
+    await broker.answer(WAYS, BrokerUnavailable("away"))
     for task in (first[0], *others):
         with pytest.raises(BrokerUnavailable, match="away"):
             await task
     tasks = await put(outbox, job("after"))
     assert broker.calls[-1] == ["after"]
-    await broker.answer(CALLS + 1)
+    await broker.answer(WAYS + 1)
     assert tasks[0].done()
 
 
 async def test_a_caller_that_gives_up_while_it_waits_takes_its_job_out(outbox: Outbox, broker: Broker) -> None:
-    await put(outbox, *(job(f"{n}") for n in range(CALLS)))
+    await put(outbox, *(job(f"{n}") for n in range(WAYS)))
     tasks = await put(outbox, job("stays"), job("goes"))
     tasks[1].cancel()
     await idle()
     await broker.answer(0)
-    assert broker.calls[CALLS:] == [["stays"]]
+    assert broker.calls[WAYS:] == [["stays"]]
 
 
 async def test_a_caller_that_gives_up_later_leaves_the_others_alone(outbox: Outbox, broker: Broker) -> None:
-    await put(outbox, *(job(f"{n}") for n in range(CALLS)))
+    await put(outbox, *(job(f"{n}") for n in range(WAYS)))
     tasks = await put(outbox, job("stays"), job("goes"))
     await broker.answer(0)
     tasks[1].cancel()
-    await broker.answer(CALLS)
+    await broker.answer(WAYS)
     assert await tasks[0] is None
     assert tasks[1].cancelled()
 
 
 async def test_nobody_waits_longer_than_the_deadline_for_calls_of_others(outbox: Outbox, broker: Broker) -> None:
-    await put(outbox, *(job(f"{n}") for n in range(CALLS)))
+    await put(outbox, *(job(f"{n}") for n in range(WAYS)))
     with pytest.raises(BrokerUnavailable, match=r"did not answer within 0\.2 s"):
         await outbox.put(job("waits"))
     await broker.answer(0)
-    assert len(broker.calls) == CALLS, "given up, and so not sent"
+    assert len(broker.calls) == WAYS, "given up, and so not sent"
 
 
 async def test_closing_waits_for_what_is_under_way(outbox: Outbox, broker: Broker) -> None:
-    await put(outbox, *(job(f"{n}") for n in range(CALLS + 1)))
+    await put(outbox, *(job(f"{n}") for n in range(WAYS + 1)))
     await broker.answer(0)
     closing = asyncio.create_task(outbox.aclose())
     await idle()
     assert not closing.done()
-    await broker.answer(CALLS)
+    await broker.answer(WAYS)
     await closing
 
 
