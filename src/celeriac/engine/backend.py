@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
+from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import Any, cast
 
+import orjson
 from celery import states as celery_states
 from celery.backends.redis import RedisBackend
 from celery.utils.serialization import ensure_serializable
@@ -17,6 +20,9 @@ from celeriac.engine.outcomes import Outcomes, Report, outcomes_of
 from celeriac.engine.tracebacks import format_error
 
 log = logging.getLogger("celeriac.engine")
+
+#: Types of results that every encoder writes alike.
+_PLAIN = (type(None), bool, int, str)
 
 
 class ResultBackend(RedisBackend):
@@ -74,6 +80,11 @@ class ResultBackend(RedisBackend):
         if not store_result or getattr(request, "ignore_result", False):
             self._report_unwanted(task_id, state, request)
         super().mark_as_done(task_id, result, request=request, store_result=store_result, state=state)
+
+    def mark_as_done_soon(self, task_id: str, result: Any, request: Any, wanted: bool) -> None:
+        """The same for a task of the asyncio worker that is in no chord: written with its acknowledgement."""
+        outcome = self._success(task_id, result, request) if wanted else b""
+        self._report(Report(task_id, celery_states.SUCCESS, request, outcome, None))
 
     def mark_as_failure(
         self,
@@ -135,6 +146,33 @@ class ResultBackend(RedisBackend):
         meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
         encoded = self.encode({**meta, "task_id": task_id})
         return encoded.encode() if isinstance(encoded, str) else encoded
+
+    def _success(self, task_id: str, result: Any, request: Any) -> bytes:
+        """The outcome of a task that returned `result`; the usual ones are encoded without ado."""
+        if self._is_extended or request.children or not self._is_plain(result, request):
+            return self.outcome(task_id, result, celery_states.SUCCESS, request=request)
+        meta: dict[str, Any] = {
+            "status": celery_states.SUCCESS,
+            "result": result,
+            "traceback": None,
+            "children": [],
+            "date_done": datetime.now(UTC).isoformat(),
+        }
+        if request.group:
+            meta["group_id"] = request.group
+        if request.parent_id:
+            meta["parent_id"] = request.parent_id
+        return orjson.dumps({**meta, "task_id": task_id})
+
+    def _is_plain(self, result: Any, request: Any) -> bool:
+        """Whether JSON of our own encoder is what Celery's would be."""
+        if self.serializer != "json":
+            return False
+        return type(result) in _PLAIN or (type(result) is float and math.isfinite(result))
+
+    @cached_property
+    def _is_extended(self) -> bool:
+        return bool(cast(Any, self.app).conf.find_value_for_key("extended", "result"))
 
     def _store_result(
         self,

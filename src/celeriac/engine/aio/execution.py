@@ -168,8 +168,13 @@ def adapt(task: Any) -> None:
             return function(*args, **kwargs)
         return bridge.wait(execution.call(functools.partial(function, *args, **kwargs), is_async=is_async))
 
-    run.celeriac_adapted = True  # type: ignore[attr-defined]
+    run.celeriac_adapted = function  # type: ignore[attr-defined]
     setattr(task, name, run)
+
+
+def adapted(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The task's own function, of one that `adapt` has put in its place."""
+    return getattr(function, "celeriac_adapted", function)
 
 
 def _give_up(future: asyncio.Future[Any]) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from base64 import b64decode
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
-from kombu.transport.virtual import Base64
 from kombu.transport.virtual import Message as KombuMessage
 
 from celeriac.engine.aio import endings
@@ -24,7 +24,24 @@ from celeriac.store.pipeline import Pipeline
 
 log = logging.getLogger("celeriac.engine")
 
-_BASE64 = Base64()
+
+class Message(KombuMessage):
+    """kombu's message, made with less ado."""
+
+    def __init__(self, payload: dict[str, Any], channel: Intake) -> None:
+        headers, properties = payload.get("headers") or {}, payload["properties"]
+        if headers.get("compression"):
+            super().__init__(payload, channel=channel)
+            return
+        self._raw = payload
+        self.channel = channel
+        self.headers, self.properties = headers, properties
+        self.delivery_tag = properties["delivery_tag"]
+        self.delivery_info = properties.get("delivery_info") or {}
+        self.content_type, self.content_encoding = payload.get("content-type"), payload.get("content-encoding")
+        body = channel.decode_body(payload.get("body") or b"", properties.get("body_encoding"))
+        self.body = body.encode() if isinstance(body, str) else body
+        self.errors, self.accept, self._decoded_cache, self._state = [], None, None, "RECEIVED"
 
 
 class Intake:
@@ -84,7 +101,7 @@ class Intake:
 
     def decode_body(self, body: Any, encoding: str | None = None) -> Any:
         """The body that a message carries."""
-        return cast(Any, _BASE64).decode(body) if encoding == "base64" else body
+        return b64decode(body) if encoding == "base64" else body
 
     def _on_loop(self, function: Callable[..., None], *args: Any) -> None:
         if threading.get_ident() == self._thread_id:
@@ -112,7 +129,7 @@ class Intake:
             return
         token = endings.current.set(delivery)  # inherited by what runs the task
         try:
-            self.handle(KombuMessage(payload, channel=self))
+            self.handle(Message(payload, self))
         finally:
             endings.current.reset(token)
 

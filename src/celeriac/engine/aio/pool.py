@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import threading
 from typing import Any
@@ -20,6 +21,8 @@ from celeriac.engine.loop import job_loop
 #: Tasks in flight, and threads for `def` tasks among them, unless a number is asked for.
 CONCURRENCY = 1000
 THREADS = 8
+#: New objects after which Python looks for garbage in cycles; a thousand jobs in flight make that many in no time.
+_GARBAGE = 20_000
 
 
 class Pool(BasePool):
@@ -45,6 +48,10 @@ class Pool(BasePool):
     def on_start(self) -> None:
         stacks.go_by_context(private.task_stack)
         signals.worker_process_init.send(sender=None)
+        # What is there now stays: looking through it again and again would cost more than all the short jobs.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(_GARBAGE, 10, 10)
 
     def on_apply(  # pyright: ignore[reportIncompatibleMethodOverride] (Celery's returns what its pools return)
         self,

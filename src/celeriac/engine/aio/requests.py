@@ -103,7 +103,8 @@ class LightRequest(Request):
         worker_state.all_total_count[0] += 1
         if not self._task.acks_late:
             self.acknowledge()
-        self.send_event("task-started")
+        if self.is_watched:
+            self.send_event("task-started")
         if self._terminate_on_ack is not None:
             self.terminate(*self._terminate_on_ack)
 
@@ -115,7 +116,14 @@ class LightRequest(Request):
         worker_state.task_ready(self)
         if self._task.acks_late:
             self.acknowledge()
-        self.send_event("task-succeeded", result=shown, runtime=runtime)
+        if self.is_watched:
+            self.send_event("task-succeeded", result=shown, runtime=runtime)
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody wants this task's events; that may change at any time."""
+        eventer = self._eventer
+        return bool(eventer and eventer.enabled and (not eventer.groups or "task" in eventer.groups))
 
 
 class ShortWay:
@@ -154,17 +162,18 @@ class ShortWay:
             celery_strategy.logger.info(celery_trace.LOG_RECEIVED, {**facts, "eta": None}, extra={"data": facts})
         if signals.task_received.receivers:
             signals.task_received.send(sender=self._consumer, request=request)
-        request.send_event(
-            "task-received",
-            name=request.name,
-            args=request.argsrepr,
-            kwargs=request.kwargsrepr,
-            root_id=request.root_id,
-            parent_id=request.parent_id,
-            retries=request.request_dict.get("retries", 0),
-            eta=None,
-            expires=None,
-        )
+        if request.is_watched:
+            request.send_event(
+                "task-received",
+                name=request.name,
+                args=request.argsrepr,
+                kwargs=request.kwargsrepr,
+                root_id=request.root_id,
+                parent_id=request.parent_id,
+                retries=request.request_dict.get("retries", 0),
+                eta=None,
+                expires=None,
+            )
         worker_state.task_reserved(request)
         self._consumer.on_task_request(request)
 

@@ -7,7 +7,7 @@ import inspect
 import logging
 import time
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from billiard.einfo import ExceptionInfo
 from celery import Task, signals
@@ -18,7 +18,7 @@ from celery.exceptions import Ignore, Reject, Retry
 from celery.utils.saferepr import saferepr
 
 from celeriac.engine import bridge, private
-from celeriac.engine.aio.execution import Execution, Outcome
+from celeriac.engine.aio.execution import Execution, Outcome, adapted
 
 log = logging.getLogger("celery.app.trace")
 
@@ -40,12 +40,12 @@ class Tracer:
         self._after_return = task.after_return if _overrides(task, "after_return") else None
         # Functions that Celery, the user or we have wrapped call what is inside across the bridge.
         wrapped = hasattr(task, "_orig_run") or _overrides(task, "__call__") or getattr(task, "celeriac_bridged", False)
-        self._function = None if wrapped else task.run
-        self._is_async = inspect.iscoroutinefunction(task.run)
+        self._function = None if wrapped else adapted(task.run)
+        self._is_async = inspect.iscoroutinefunction(self._function)
 
     async def trace(self, request: dict[str, Any], execution: Execution) -> Outcome:
         """Run the task to its end, and store what came of it."""
-        task, context = self._task, cast(Any, Context(request, called_directly=False))
+        task, context = self._task, _context(request)
         run = _Run(context.id, context.args, context.kwargs, context, time.monotonic())
         private.task_stack.push(task)
         task.request_stack.push(context)
@@ -78,7 +78,7 @@ class Tracer:
         if context.chord or context.delivery_info["redelivered"] or not backend.is_on_broker:
             await bridge.call(backend.mark_as_done, run.id, run.value, context, wanted)
         else:
-            backend.mark_as_done(run.id, run.value, context, wanted)  # to be written with the acknowledgement
+            backend.mark_as_done_soon(run.id, run.value, context, wanted)
 
     async def _succeed(self, run: _Run) -> Outcome:
         runtime, shown = time.monotonic() - run.started, self._show(run.value)
@@ -130,6 +130,8 @@ class Tracer:
         return repr(value) if type(value) in _SHORT else saferepr(value, self._task.resultrepr_maxsize)
 
 
+#: What a request has without custom headers.
+_KNOWN = frozenset(vars(Context)) | {"lang", "task", "argsrepr", "kwargsrepr", "compression"}
 #: Types whose values are short and need no care to be shown.
 _SHORT = (type(None), bool, int, float)
 
@@ -153,6 +155,15 @@ class _Run:
     @property
     def named(self) -> dict[str, Any]:
         return {"task_id": self.id, "args": self.args, "kwargs": self.kwargs}
+
+
+def _context(request: dict[str, Any]) -> Any:
+    """The task's request as the task sees it. Celery looks for custom headers among all, which costs a lot."""
+    if not request.keys() <= _KNOWN:
+        return Context(request, called_directly=False)
+    context = Context.__new__(Context)
+    context.update(request, called_directly=False)
+    return context
 
 
 def _send(signal: Any, sender: Any, **facts: Any) -> None:
