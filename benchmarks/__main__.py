@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.harness import Bench, machine
-from benchmarks.support.environments import ROOT, Environments, versions
+from benchmarks.support.environments import HOME, ROOT, Environments, versions
 from benchmarks.support.options import Options
 from benchmarks.support.page import Page, settings_table
 from benchmarks.support.systems import POOLS
@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
         rounds=arguments.rounds or (1 if arguments.quick else 3),
         families=frozenset(filter(None, arguments.systems.split(","))),
         pool=arguments.pool,
-        environments=Environments(arguments.uv),
+        environments=Environments(arguments.uv, arguments.home),
     )
     page = Page(arguments.page) if report else None
     out = sys.stderr if arguments.json else sys.stdout
@@ -76,6 +76,7 @@ def _parser(names: list[str]) -> argparse.ArgumentParser:
     parser.add_argument("--systems", default="", help="compare these only: celeriac,celery,floor, say")
     parser.add_argument("--pool", default="asyncio", choices=POOLS, help="Celeriac's pool (%(default)s)")
     parser.add_argument("--page", type=Path, default=_PAGE, help=f"the page that `{_REPORT}` writes to")
+    parser.add_argument("--home", type=Path, default=HOME, help="where the environments of other systems are kept")
     parser.add_argument("--uv", help=argparse.SUPPRESS)  # the one that ./dev has found
     return parser
 

@@ -24,7 +24,7 @@ from benchmarks.support.system import System
 #: Seconds into the job; and for which its second run is waited for.
 _AFTER = 1.5
 _PATIENCE = 60.0
-_QUICK = 20.0
+_QUICK = 8.0
 _START = 60.0
 
 #: The job that is killed. The others count from 0.

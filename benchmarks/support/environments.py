@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 _REQUIREMENTS = ROOT / "benchmarks" / "peers" / "requirements"
-_HOME = ROOT / ".dev" / "bench"
+HOME = ROOT / ".dev" / "bench"
 
 
 class CannotInstall(Exception):
@@ -19,9 +19,13 @@ class CannotInstall(Exception):
 
 @dataclass(frozen=True)
 class Environments:
-    """Interpreters by system. `uv` is the program that makes what is missing; None looks for it on PATH."""
+    """Interpreters by system, each in a folder of `home`.
+
+    `uv` is the program that makes what is missing; None looks for it on PATH.
+    """
 
     uv: str | None = None
+    home: Path = HOME
 
     def python(self, name: str | None) -> str:
         """The interpreter of a system's environment; of the project's for None.
@@ -31,11 +35,11 @@ class Environments:
         """
         if name is None:
             return sys.executable
-        home = _HOME / name
+        home = self.home / name
         requirements = _REQUIREMENTS / f"{name}.txt"
         installed = home / "installed.txt"
         if not installed.exists() or installed.read_bytes() != requirements.read_bytes():
-            print(f"bench: installing {name} into {home.relative_to(ROOT)}", file=sys.stderr)
+            print(f"bench: installing {name} into {home}", file=sys.stderr)
             self._run("venv", "--clear", "--python", sys.executable, str(home))
             self._run("pip", "sync", "--python", str(home / "bin" / "python"), str(requirements))
             shutil.copyfile(requirements, installed)

@@ -33,9 +33,11 @@ class Page:
         self._path.write_text(pattern.sub(lambda found: f"{found[1]}\n{text}\n\n{found[2]}", page))
 
     def plot(self, benches: Sequence[Bench]) -> None:
-        """Draw the plot, of the same name as the page."""
+        """Draw the plot into a file of the same name as the page, and show it."""
         shown = [bench for name in _PLOTTED for bench in benches if bench.bench == name]
-        self._path.with_suffix(".svg").write_text(chart(shown))
+        picture = self._path.with_suffix(".svg")
+        picture.write_text(chart(shown))
+        self.show("plot", f"![Bars of the medians, with their spread]({picture.name})")
 
 
 def settings_table(systems: Sequence[System]) -> str:

@@ -36,7 +36,7 @@ async def rounds(
                 sample = await measure(row)
             except (RunFailed, WrongRun, CannotInstall) as error:
                 bench.failures[row] = str(error)
-                options.say(f"{bench.bench}: {row} failed: {error}")
+                options.say(f"{bench.bench}, round {number}: {row}: failed")
             else:
                 samples[row].append(sample)
                 options.say(f"{bench.bench}, round {number}: {row}: {sample} [{bench.unit}]")

@@ -1,0 +1,91 @@
+"""Each benchmark, at its smallest, with what needs no environment of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.support.options import Options
+from tests.support.workers import ROOT
+
+SYSTEMS = "floor,celery,celeriac"
+#: More than any of them takes on a busy machine.
+WITHIN = 300
+
+CHOSEN = Options(families=frozenset(SYSTEMS.split(",")))
+
+
+def _names(question: str) -> list[str]:
+    return [system.name for system in CHOSEN.systems(question)]
+
+
+def _kinds(question: str, *kinds: str) -> list[str]:
+    return [f"{kind}: {name}" for kind in kinds for name in _names(question)]
+
+
+ROWS = {
+    "api_enqueue": ["a route that does nothing", "POST /jobs/noop", "what the job adds"],
+    "enqueue": ["enqueue", "enqueue_many, 500 at a time", "Celery's delay(), which blocks"],
+    "drain": _names("drain"),
+    "io": _names("io"),
+    "latency": _names("latency"),
+    "memory": _names("memory"),
+    "delayed": _names("delayed"),
+    "canvas": _kinds("canvas", "chains", "chords"),
+    "enqueue_peers": _kinds("enqueue_peers", "one by one", "in bulk"),
+    "recovery": [
+        *_names("recovery"),
+        *(system.tuned().name for system in CHOSEN.systems("recovery") if system.recovery),
+        *(f"{system.name}, its processes only" for system in CHOSEN.systems("recovery") if system.supervised),
+    ],
+}
+#: What stock Celery needs longer for than the test waits.
+LATE = {"celery prefork", "celery prefork, visibility timeout 10 s"}
+
+
+def test_no_benchmark_is_left_out() -> None:
+    programs = {path.stem for path in (ROOT / "benchmarks").glob("*.py")} - {"__init__", "__main__", "harness"}
+    assert set(ROWS) == programs
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ROWS)
+def test_a_benchmark_measures_every_system(name: str) -> None:
+    done = _bench(name, "--quick", "--json", "--systems", SYSTEMS)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["bench"] == name
+    assert result["unit"]
+    assert [row["system"] for row in result["rows"]] == ROWS[name]
+    for row in result["rows"]:
+        if row["median"] is not None:
+            assert row["min"] <= row["median"] <= row["max"]
+        else:
+            assert name == "recovery" and row["system"] in LATE, row
+
+
+def test_a_system_that_cannot_be_installed_fails_alone(tmp_path: Path) -> None:
+    uv = tmp_path / "uv"
+    uv.write_text("#!/bin/sh\necho 'no index here' >&2\nexit 2\n")
+    uv.chmod(0o755)
+    done = _bench("drain", "--quick", "--json", "--systems", "floor,SAQ", "--uv", str(uv), "--home", str(tmp_path))
+    assert done.returncode == 1
+    rows = json.loads(done.stdout.splitlines()[-1])["rows"]
+    assert [row["system"] for row in rows] == ["floor", "floor, one process"]
+    assert "SAQ failed: uv venv" in done.stderr
+    assert "no index here" in done.stderr
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
+    done = _bench("speed")
+    assert done.returncode == 2
+    assert "there is no benchmark speed; there are api_enqueue, canvas," in done.stderr
+
+
+def _bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "benchmarks", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=WITHIN)
