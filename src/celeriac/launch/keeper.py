@@ -43,7 +43,7 @@ class Child:
 class RestartPolicy:
     """When to start a child again that has died."""
 
-    first: float = 0.2
+    first: float = 0.05
     """Seconds before the first restart; doubled with each one that follows."""
     longest: float = 10.0
     """Seconds between two starts at most."""

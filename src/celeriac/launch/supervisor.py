@@ -80,6 +80,8 @@ class Supervisor:
     async def run(self, on_ready: Callable[[], None]) -> None:
         """Run the children until SIGINT, SIGTERM or SIGHUP; for further ones see `Shutdown`.
 
+        The signals do no harm until the loop is closed: what is left to do after this is not cut off.
+
         Raises:
             StartFailed: one of the children ended again and again; all have been stopped.
         """
@@ -100,8 +102,6 @@ class Supervisor:
             await asyncio.gather(starting, return_exceptions=True)
             await self.stop()
             asked_to_stop.cancel()
-            for signum in _STOP_SIGNALS:
-                loop.remove_signal_handler(signum)
 
     def _on_signal(self, signum: signal.Signals, stopping: asyncio.Event) -> None:
         now, before = time.monotonic(), self._last_signal

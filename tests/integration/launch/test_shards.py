@@ -107,7 +107,7 @@ async def test_a_killed_shards_job_runs_again_at_once(
         seconds = time.monotonic() - killed
         jobs.trace.open(gate)
         assert await handle.result(timeout=STARTS) != first
-        await worker.printed(r"celeriac \| worker-\d was killed by SIGKILL; starting it again in 0\.2 s")
+        await worker.printed(r"celeriac \| worker-\d was killed by SIGKILL; starting it again in 0\.05 s")
         await worker.printed(r"celeriac \| brought back 1 messages that worker ")
     record_property("seconds to the second start", round(seconds, 3))
     print(f"{pool}: ran again after {seconds:.3f} s")
@@ -243,7 +243,7 @@ async def test_no_shard_outlives_a_killed_parent_and_its_jobs_come_back(jobs: Sh
 
 async def test_a_shard_that_ends_again_and_again_is_started_ever_later(start: Start) -> None:
     async with start(shards=1) as worker:
-        for delay in ("0.2", "0.4", "0.8"):
+        for delay in ("0.05", "0.1", "0.2", "0.4"):
             seen = len(worker.lines)
             os.kill((await eventually(lambda: _shards(worker), "a shard", within=STARTS))[0], signal.SIGKILL)
             await worker.printed(rf"worker was killed by SIGKILL; starting it again in {delay} s", after=seen)
