@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -141,5 +142,6 @@ class Fleet:
 
 
 def _environment(system: System, url: str, records: Records | None = None) -> dict[str, str]:
-    given = {"BENCH_URL": url, "BENCH_RECORDS": str(records.path) if records else "", "PYTHONPATH": str(ROOT)}
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    given = {"BENCH_URL": url, "BENCH_RECORDS": str(records.path) if records else "", "PYTHONPATH": path}
     return given | {f"BENCH_{name.upper()}": value for name, value in system.variables.items()}
