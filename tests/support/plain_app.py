@@ -98,6 +98,11 @@ def _add_tasks(app: Celery) -> None:
         self.trace.add(self.request.id, "end")
         return gate
 
+    @app.task(name="orders.nap", shared=False)
+    def nap(number: int) -> int:
+        time.sleep(0.02)
+        return number
+
     @app.task(name="orders.hostname", shared=False, bind=True)
     def hostname(self: Any, gate: str) -> str:
         while not self.trace.is_open(gate):

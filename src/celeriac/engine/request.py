@@ -34,8 +34,9 @@ class Request(celery_request.Request):
         error = exc_info.exception
         if isinstance(error, ExceptionWithTraceback):
             error = error.exc
-        lost = isinstance(error, WorkerLostError | SystemExit | KeyboardInterrupt)
-        note(self._receipt, Cause.of(error.reason if isinstance(error, Reject) else error, lost=lost))
+        if not self.acknowledged:
+            lost = isinstance(error, WorkerLostError | SystemExit | KeyboardInterrupt)
+            note(self._receipt, Cause.of(error.reason if isinstance(error, Reject) else error, lost=lost))
         return super().on_failure(exc_info, *args, **options)
 
     @property

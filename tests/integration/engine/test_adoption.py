@@ -16,7 +16,7 @@ import pytest
 import redis
 from billiard.exceptions import WorkerLostError
 from celery import Celery, chain, chord, group
-from celery.exceptions import NotRegistered, Reject
+from celery.exceptions import NotRegistered, Reject, TaskRevokedError
 
 from celeriac import ConfigurationError, celery_settings
 from celeriac.store import keys
@@ -182,6 +182,20 @@ async def test_a_killed_workers_tasks_run_elsewhere(
     assert [result.get(timeout=20) for result in sent] == [gate] * 4
 
 
+async def test_nothing_is_lost_when_a_mixed_fleets_workers_are_killed(
+    stock: Celery, celeriac: Celery, fleet: StartFleet
+) -> None:
+    sent = [app.tasks["orders.nap"].delay(number) for number in range(200) for app in (stock, celeriac)]
+    for _ in range(3):
+        victim = fleet("celeriac", "threads", concurrency=4)
+        await eventually(lambda victim=victim: victim.log.count(" succeeded in ") >= 20, "it is busy")
+        victim.kill()
+    fleet("stock", concurrency=4)
+    survivor = fleet("celeriac", "threads", concurrency=4)
+    assert [result.get(timeout=60) for result in sent] == [number for number in range(200) for _ in range(2)]
+    assert " succeeded in " in survivor.log
+
+
 async def test_a_task_longer_than_several_leases_runs_once(celeriac: Celery, fleet: StartFleet, trace: Trace) -> None:
     for pool in ("solo", "threads"):
         fleet("celeriac", pool)
@@ -299,6 +313,26 @@ async def test_a_task_that_no_worker_knows_is_kept_until_one_does(
         result.get(timeout=20)
     [letter] = await eventually(lambda: letters(plain_url), "it is a dead letter")
     assert (letter.task, letter.cause) == ("orders.tomorrow", "no task of that name is registered")
+
+
+@pytest.mark.parametrize("pool", quick_first(["prefork", "asyncio"]))
+async def test_remote_control_revokes_what_waits_and_what_runs(
+    celeriac: Celery, fleet: StartFleet, trace: Trace, pool: str, broker: redis.Redis
+) -> None:
+    worker = fleet("celeriac", pool, concurrency=1)
+    gate, hold = uuid4().hex, celeriac.tasks["orders.hold"]
+    running, waiting = hold.delay(gate), celeriac.tasks["orders.add"].apply_async((1,), countdown=2)
+    await eventually(lambda: trace.of(running.id) == ["start"], "it runs")
+    [queues] = celeriac.control.inspect(timeout=5, limit=1).active_queues().values()
+    assert {queue["name"] for queue in queues} == {"orders", "quiet"}
+    celeriac.control.revoke(waiting.id)
+    celeriac.control.revoke(running.id, terminate=True)
+    for result in (running, waiting):
+        with pytest.raises(TaskRevokedError):
+            result.get(timeout=20)
+    assert celeriac.tasks["orders.add"].delay(1).get(timeout=20) == 2
+    assert worker.process.poll() is None
+    await eventually(lambda: broker.keys("celeriac:held:*") == [])
 
 
 async def test_beat_sends_what_is_due(
