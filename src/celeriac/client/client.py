@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from celeriac.client.connections import ConnectionsPerLoop
 from celeriac.client.enqueuer import Enqueuer
 from celeriac.client.options import NO_OPTIONS, EnqueueOptions
+from celeriac.core.envelope import Delivery
 from celeriac.core.errors import (
     BrokerUnavailable,
     JobCancelled,
@@ -83,6 +84,10 @@ class JobClient:
             ValueError: there are too many for one step.
         """
         return await self._enqueuer.fan_out(parent, calls, root_id)
+
+    def list_key(self, delivery: Delivery) -> str:
+        """The list of its queue that a message goes to. For workers."""
+        return self._enqueuer.list_key(delivery)
 
     async def get(self, job_id: str) -> JobRecord:
         """The job's record.

@@ -86,6 +86,10 @@ class Enqueuer:
         accepted = await self._run(enqueue(list(jobs), fan_out=parent))
         return accepted.outcome == "accepted"
 
+    def list_key(self, delivery: Delivery) -> str:
+        """The list of its queue that a message goes to."""
+        return self._routing.list_key(delivery.queue, delivery.celery_priority)
+
     def new_job(self, call: Call[Any], options: EnqueueOptions) -> NewJob:
         """A job that is yet to be accepted.
 
@@ -128,8 +132,7 @@ class Enqueuer:
         parent_id: str | None = None,
         root_id: str | None = None,
     ) -> Template:
-        routing = self._routing
-        celery_priority = routing.default_priority if priority is None else to_celery(priority)
+        celery_priority = self._routing.default_priority if priority is None else to_celery(priority)
         delivery = Delivery(
             queue=queue,
             parent_id=parent_id,
@@ -141,7 +144,7 @@ class Enqueuer:
         kind = JobKind(
             task=task,
             queue=queue,
-            list_key=routing.list_key(queue, celery_priority),
+            list_key=self.list_key(delivery),
             priority=priority,
             delay_until=due,
             parent_id=parent_id,

@@ -23,6 +23,7 @@ class Attempt:
         parent_id: the job that fanned out to this one.
         root_id: the first job of the tree.
         queue: where its message came from.
+        celery_priority: what its message has as such.
         canvas: its message's place in a chain, group or chord.
         cancelled: whether it was told to stop.
     """
@@ -33,6 +34,7 @@ class Attempt:
     parent_id: str | None
     root_id: str
     queue: str
+    celery_priority: int
     canvas: Canvas
     cancelled: bool = field(default=False, init=False)
 
@@ -44,14 +46,16 @@ class Attempt:
     @classmethod
     def of(cls, request: Any) -> Attempt:
         """The attempt of the request that Celery is executing."""
-        job_id = request.id or ""
+        job_id, delivery_info = request.id or "", request.delivery_info or {}
+        priority = delivery_info.get("priority")
         return cls(
             job_id=job_id,
             number=(request.retries or 0) + 1,
             run=getattr(request, "celeriac_run", None),
             parent_id=request.parent_id,
             root_id=request.root_id or job_id,
-            queue=(request.delivery_info or {}).get("routing_key") or "",
+            queue=delivery_info.get("routing_key") or "",
+            celery_priority=priority if isinstance(priority, int) else 0,
             canvas=Canvas(
                 callbacks=request.callbacks,
                 errbacks=request.errbacks,

@@ -91,6 +91,7 @@ class Executor:
             root_id=attempt.root_id,
             retries=attempt.number - 1,
             timeout=task.time_limit,
+            celery_priority=attempt.celery_priority,
             canvas=attempt.canvas,
         )
 
@@ -98,7 +99,7 @@ class Executor:
             if not attempt.in_worker:
                 raise RuntimeError(f"job {task.spec.name!r} fans out, which it can in a worker only")
             message = self._envelopes.write(task.spec.name, attempt.job_id, arguments, resume)
-            parent = FanOut(attempt.job_id, attempt.run or 0, resume.queue, message)
+            parent = FanOut(attempt.job_id, attempt.run or 0, self._client.list_key(resume), message)
             if not await self._fan_out(parent, calls, attempt.root_id):
                 raise JobInterrupted(f"job {attempt.job_id} was cancelled, or runs elsewhere")
 

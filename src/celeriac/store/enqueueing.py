@@ -60,11 +60,11 @@ class Idempotency:
 
 @dataclass(frozen=True, slots=True)
 class FanOut:
-    """The job that enqueues children and waits for them, and the message that runs it again afterwards."""
+    """The job that enqueues children and waits for them; `resume` runs it again afterwards, and goes to `list_key`."""
 
     parent_id: str
     run: int
-    queue: str
+    list_key: str
     resume: bytes
 
 
@@ -114,7 +114,7 @@ def _request(kinds: Iterable[JobKind], now: int, idempotency: Idempotency | None
     if idempotency is not None:
         request["idempotency"] = {"fingerprint": idempotency.fingerprint, "life": IDEMPOTENCY_LIFE_MS}
     if fan_out is not None:
-        resume, queue = fan_out.resume.decode(), keys.queue(fan_out.queue)
+        resume, queue = fan_out.resume.decode(), fan_out.list_key
         request["fan_out"] = {"run": str(fan_out.run), "resume": resume, "resume_queue": queue}
     return orjson.dumps(request)
 

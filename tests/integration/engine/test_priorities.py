@@ -178,3 +178,15 @@ async def test_a_job_that_is_run_again_by_hand_has_its_priority(
     assert worker.stop() == 0
     await jobs.app.client.retry(handle.id)
     assert lengths(broker) == {"3": 1}
+
+
+@pytest.mark.usefixtures("no_key_leaks")
+async def test_a_job_that_waited_for_its_children_goes_on_with_its_priority(
+    jobs: ContractJobs, start: StartWorker, module: str, broker: redis.Redis
+) -> None:
+    start(module, pool="threads")
+    handle = await jobs.parent.options(priority=1).enqueue(2, gate="children")
+    resume_queue = await eventually(lambda: broker.hget(f"celeriac:job:{handle.id}", "resume_queue"))
+    assert resume_queue == b"celery\x06\x166"
+    jobs.trace.open("children")
+    assert (await handle.result(timeout=10))["succeeded"] == 2
