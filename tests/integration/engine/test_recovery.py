@@ -171,7 +171,7 @@ async def test_a_warm_shutdown_ends_what_runs_and_gives_back_the_rest(
     jobs.trace.open(gate)
     for pool in POOLS:
         assert await handles[pool][0].result(timeout=10) == gate
-    assert [worker.wait_end() for worker in first] == [0, 0, 0]
+    assert [worker.wait_end() for worker in first] == [0] * len(POOLS)
     start_each_pool()
     for handle in chain.from_iterable(handles.values()):
         assert await handle.result(timeout=LEASE) == gate  # at once: no lease had to run out
