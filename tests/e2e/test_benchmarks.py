@@ -29,7 +29,12 @@ def _kinds(question: str, *kinds: str) -> list[str]:
 
 ROWS = {
     "api_enqueue": ["a route that does nothing", "POST /jobs/noop", "what the job adds"],
-    "enqueue": ["enqueue", "enqueue_many, 500 at a time", "Celery's delay(), which blocks"],
+    "enqueue": [
+        "enqueue",
+        "enqueue, 100 at the same time",
+        "enqueue_many, 500 at a time",
+        "Celery's delay(), which blocks",
+    ],
     "drain": _names("drain"),
     "io": _names("io"),
     "latency": _names("latency"),
