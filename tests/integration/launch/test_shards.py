@@ -225,20 +225,24 @@ async def _signal_until(worker: Running, pattern: str) -> None:
             return
 
 
-async def test_no_shard_outlives_a_killed_parent_and_its_jobs_come_back(jobs: ShardJobs, start: Start) -> None:
+@pytest.mark.parametrize("pool", quick_first(["asyncio", "prefork"]))
+async def test_no_process_outlives_a_killed_parent_and_its_jobs_come_back(
+    jobs: ShardJobs, start: Start, pool: str
+) -> None:
     gate = uuid4().hex
-    async with start("--concurrency=1") as worker, start("--concurrency=1", shards=1, ready=False) as other:
+    options = (*_pool(pool), "--concurrency=1")
+    async with start(*options) as worker, start(*options, shards=1, ready=False) as other:
         await other.printed(READY, within=STARTS)
         handles = [await jobs.hold.enqueue(gate) for _ in range(3)]
         for handle in handles:
             await _started(jobs, handle.id)
-        shards = _shards(worker)
+        processes = [pid for shard in _shards(worker) for pid in (shard, *_children_of(shard))]
         worker.signal(signal.SIGKILL)
         await worker.process.wait()
-        await eventually(lambda: not any(map(is_alive, shards)), f"{shards} are gone")
+        await eventually(lambda: not any(map(is_alive, processes)), f"{processes} are gone")
         jobs.trace.open(gate)
         survivors = {await handle.result(timeout=STARTS) for handle in handles}
-    assert not survivors & set(shards)
+    assert not survivors & set(processes)
 
 
 async def test_a_shard_that_ends_again_and_again_is_started_ever_later(start: Start) -> None:
