@@ -10,5 +10,6 @@ task_routes = {"orders.silent": {"queue": "quiet"}}
 result_expires = 3600
 result_extended = True
 task_acks_late = True
+worker_prefetch_multiplier = 1
 worker_hijack_root_logger = True
 beat_schedule = {"every": {"task": "orders.every", "schedule": 0.5, "args": ["beat"]}}
