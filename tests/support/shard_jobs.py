@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import os
 from typing import Any
@@ -26,6 +27,15 @@ class ShardJobs:
             return os.getpid()
 
         self.hold = app.job(name="hold")(hold)
+
+        async def wait(job: JobContext, gate: str) -> int:
+            trace.add(job.id, f"start {os.getpid()}")
+            while not trace.is_open(gate):
+                await asyncio.sleep(0.02)
+            trace.add(job.id, "end")
+            return os.getpid()
+
+        self.wait = app.job(name="wait")(wait)
 
         def seize(job: JobContext, seconds: int) -> int:
             """Hold the interpreter's lock, as a computation in C may, without the processor's time it would take."""

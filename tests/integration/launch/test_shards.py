@@ -188,16 +188,17 @@ async def test_a_signal_lets_running_jobs_end(
     assert broker.zcard(keys.LEASES) == 0
 
 
-async def test_another_signal_gives_running_jobs_back(jobs: ShardJobs, start: Start) -> None:
+@pytest.mark.parametrize("pool", quick_first(["asyncio", "prefork"]))
+async def test_another_signal_gives_running_jobs_back(jobs: ShardJobs, start: Start, pool: str) -> None:
     gate = uuid4().hex
-    async with start("--pool=prefork", "--concurrency=1", shards=1) as worker:
-        handle = await jobs.hold.enqueue(gate)
+    async with start(*_pool(pool), "--concurrency=1", shards=1) as worker:
+        handle = await jobs.wait.enqueue(gate)
         first = await _started(jobs, handle.id)
         await _signal_until(worker, r"stopping now: what runs is given back")
         assert await worker.ended() == 0
     assert not is_alive(first)
     jobs.trace.open(gate)
-    async with start("--pool=prefork", "--concurrency=1", shards=1):  # long before the lease of the first runs out
+    async with start(*_pool(pool), shards=1):  # long before the lease of the first runs out
         assert await handle.result(timeout=STARTS) != first
 
 
