@@ -70,7 +70,7 @@ class JobApp(Celery):
         url = str(self.conf.result_backend)
         return url.partition("+")[2] if url.startswith("celeriac.") else url
 
-    @property
+    @cached_property
     def results_are_separate(self) -> bool:
         """Whether results are kept on another server than the job records."""
         return self.results_address != self.broker_address

@@ -5,6 +5,7 @@ A setting, unlike `app.steps`, can be made by an application that is a plain `ce
 
 from __future__ import annotations
 
+import sys
 from typing import Any, cast
 
 from celery import Task
@@ -19,6 +20,8 @@ from celeriac.engine.request import REQUEST
 
 #: Celery takes the class of a task's requests from the task. One that the user chose stays.
 _CELERYS_REQUEST = Task.Request
+#: Seconds for which the events of an asyncio worker are gathered before they are sent.
+_GATHER_EVENTS = 0.05
 
 
 class Consumer(celery_consumer.Consumer):
@@ -39,7 +42,21 @@ class Consumer(celery_consumer.Consumer):
                 task.Request = REQUEST
             if isinstance(self.pool, Pool):
                 self.pool.prepare(task)
+        if isinstance(self.pool, Pool) and self.event_dispatcher is not None:
+            self.event_dispatcher.buffer_limit = sys.maxsize  # else it would send in the event loop's thread
         super().update_strategies()
+
+    def on_send_event_buffered(self) -> None:
+        """An event waits to be sent."""
+        if isinstance(self.pool, Pool):
+            self.pool.call_later(_GATHER_EVENTS, self._send_events)
+        else:
+            super().on_send_event_buffered()
+
+    def _send_events(self) -> None:
+        dispatcher = self.event_dispatcher
+        if dispatcher is not None:
+            dispatcher.flush()
 
     def create_task_handler(self, *args: Any, **options: Any) -> Any:
         """What is called with each message; the asyncio pool has a shorter way for most of them."""

@@ -20,6 +20,9 @@ OPEN_LIFE_MS = 30 * 86_400_000
 #: How often the worker that runs a job may vanish before the job is given up: it may well be the cause.
 LOST_RUNS = 5
 LOST = Failure("WorkerLost", f"its worker vanished {LOST_RUNS} times while it ran the job")
+_LOST_ERROR = payloads.failure(LOST)
+_LOST_EVENT = payloads.state_event(JobState.DEAD, error=LOST)
+_CANCELLED_EVENT = payloads.state_event(JobState.CANCELLED)
 
 _BEGIN = Script("begin", when_full=True)
 _TRANSITION = Script("transition", when_full=True)
@@ -78,15 +81,15 @@ def begin(
         parent_id or "",
         payloads.state_event(JobState.RUNNING, attempt=attempt),
         outcomes.get("run", b""),
-        payloads.state_event(JobState.CANCELLED),
+        _CANCELLED_EVENT,
         outcomes.get("cancelled", b""),
         task,
         queue,
         receipt,
         keys.held(""),
         LOST_RUNS,
-        payloads.failure(LOST),
-        payloads.state_event(JobState.DEAD, error=LOST),
+        _LOST_ERROR,
+        _LOST_EVENT,
         outcomes.get("dead", b""),
     ]
     return ScriptCall(_BEGIN, [*_job_keys(job_id, parent_id), keys.JOB_INDEX], args, _parse_permit)

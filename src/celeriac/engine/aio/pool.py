@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from celery import signals
@@ -42,6 +43,7 @@ class Pool(BasePool):
         self.threads = Threads(self.loop, min(THREADS, self.limit))
         self.intake: Intake | None = None  # made by the consumer, which knows the broker
         self._executions: dict[asyncio.Task[None], Execution] = {}
+        self._called_later: set[Callable[[], None]] = set()
         self._all_done = threading.Event()
         self._all_done.set()
 
@@ -84,6 +86,16 @@ class Pool(BasePool):
         else:
             self.loop.call_soon_threadsafe(self._start, execution)
 
+    def call_later(self, seconds: float, function: Callable[[], None]) -> None:
+        """Have `function`, which may block, called once in a while, however often it is asked for. From any thread."""
+        if function not in self._called_later:
+            self._called_later.add(function)
+            self.loop.call_soon_threadsafe(self.loop.call_later, seconds, self._call, function)
+
+    def _call(self, function: Callable[[], None]) -> None:
+        self._called_later.discard(function)
+        self.loop.run_in_executor(None, function)
+
     def prepare(self, task: Any) -> None:
         """Make a task fit for this pool; done for all before the first message is taken."""
         if task.request_stack is not None:
@@ -110,7 +122,8 @@ class Pool(BasePool):
         return {**super()._get_info(), "processes": [os.getpid()], "threads": self.threads.limit, "timeouts": ()}
 
     def _start(self, execution: Execution) -> None:
-        self._all_done.clear()
+        if not self._executions:
+            self._all_done.clear()
         task = execution.start()
         self._executions[task] = execution
         task.add_done_callback(self._on_done)

@@ -35,6 +35,7 @@ class Tracer:
 
     def __init__(self, task: Any) -> None:
         self._task = task
+        self._backend = task.backend
         self._before_start = task.before_start if _overrides(task, "before_start") else None
         self._on_success = task.on_success if _overrides(task, "on_success") else None
         self._after_return = task.after_return if _overrides(task, "after_return") else None
@@ -73,7 +74,7 @@ class Tracer:
         return await execution.call(function, is_async=self._is_async)
 
     async def _store(self, run: _Run) -> None:
-        backend, context = self._task.backend, run.context
+        backend, context = self._backend, run.context
         wanted = not get_actual_ignore_result(self._task, context)
         if context.chord or context.delivery_info["redelivered"] or not backend.is_on_broker:
             await bridge.call(backend.mark_as_done, run.id, run.value, context, wanted)

@@ -2,9 +2,8 @@
 -- What came of a message that was given to another worker meanwhile is refused: that worker's run counts.
 --
 -- KEYS[1] what the worker holds
--- ARGV per message: receipt or '' if the worker holds none, key of the result, result or '', its life (ms; 0 for
---   ever), number of publications,
---   and per publication: the list it goes to, message, the delayed messages of its queue, when it is due (ms) or ''
+-- per message, from ARGV[1] on: receipt or '' if the worker holds none, key of the result, result or '', its life (ms; 0 for
+--   ever), number of publications, then per publication: the list it goes to, message, the delayed messages of its queue, when it is due (ms) or ''
 -- Returns the receipts that were refused
 
 local refused = {}
