@@ -27,6 +27,8 @@ _GATHER_EVENTS = 0.05
 class Consumer(celery_consumer.Consumer):
     """What runs in a worker between its pool and the broker."""
 
+    event_dispatcher: Any  # made by one of the steps
+
     class Blueprint(celery_consumer.Consumer.Blueprint):
         """Celery's steps and ours."""
 
