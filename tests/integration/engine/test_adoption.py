@@ -335,6 +335,14 @@ async def test_remote_control_revokes_what_waits_and_what_runs(
     await eventually(lambda: broker.keys("celeriac:held:*") == [])
 
 
+async def test_a_producer_may_fork(fleet: StartFleet, tmp_path: Path) -> None:
+    fleet("celeriac")
+    environment = {**os.environ, "PLAIN_CONFIG": "tests.support.plain_config_celeriac"}
+    script = [str(ROOT / "tests" / "support" / "forking_producer.py")]
+    process = WarmProcess("python", script, cwd=ROOT, environment=environment, log=tmp_path / "producer.log")
+    assert process.wait(60) == 0, process.output
+
+
 async def test_beat_sends_what_is_due(
     fleet: StartFleet, trace: Trace, plain_url: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
