@@ -98,7 +98,8 @@ class Enqueuer:
         """
         template = self._template(call.spec, options, options.due())
         if options.job_id is None:
-            return template.job(new_id(), new_id(), call.arguments)
+            job_id, tag = new_ids(2)
+            return template.job(job_id, tag, call.arguments)
         if not is_valid_id(options.job_id):
             raise ValueError(f"job_id={options.job_id[:64]!r}: use 1 to 128 letters, digits, or the marks _ . : -")
         return template.job(options.job_id, new_id(), call.arguments)

@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import NamedTuple
 
 import orjson
 
@@ -22,9 +23,13 @@ _ENQUEUE = Script("enqueue")
 _REQUEUE = Script("requeue")
 _PUBLISH = Script("publish")
 _SCHEDULED = payloads.state_event(JobState.SCHEDULED).decode()
+#: What every request of `enqueue.lua` says, without the braces around.
+_ALWAYS = orjson.dumps(
+    {"life": OPEN_LIFE_MS, "records": keys.record(""), "events": keys.events(""), "scheduled": _SCHEDULED}
+)[1:-1]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class JobKind:
     """What jobs that are accepted have in common.
 
@@ -39,6 +44,25 @@ class JobKind:
     priority: int | None = None
     delay_until: datetime | None = None
     parent_id: str | None = None
+
+    @property
+    def fields(self) -> list[str]:
+        """The fields of a record but for its times and `arguments`."""
+        fields = ["state", (JobState.SCHEDULED if self.delay_until else JobState.QUEUED).value]
+        fields += ("task", self.task, "queue", self.queue)
+        if self.delay_until is not None:
+            fields += ("delay_until", str(to_ms(self.delay_until)))
+        if self.parent_id is not None:
+            fields += ("parent", self.parent_id)
+        if self.priority is not None:
+            fields += ("priority", str(self.priority))
+        return fields
+
+    @cached_property
+    def description(self) -> bytes:
+        """As `enqueue.lua` takes it."""
+        due = {"due": to_ms(self.delay_until)} if self.delay_until else {}
+        return orjson.dumps({"fields": self.fields, **due})
 
 
 class NewJob(NamedTuple):
@@ -85,7 +109,6 @@ def enqueue(
     jobs: Sequence[NewJob], *, idempotency: Idempotency | None = None, fan_out: FanOut | None = None
 ) -> ScriptCall[Accepted]:
     """Accept `jobs`, all or none. `idempotency` is for a single job."""
-    now = now_ms()
     kinds = {id(job.kind): job.kind for job in jobs}
     script_keys = [
         keys.JOB_INDEX,
@@ -94,43 +117,33 @@ def enqueue(
     ]
     for kind in kinds.values():
         script_keys += (kind.list_key, keys.delayed(kind.queue))
-    args: list[str | bytes | int] = [_request(kinds.values(), now, idempotency, fan_out)]
+    args: list[str | bytes | int] = [now_ms(), _request(kinds.values(), idempotency, fan_out)]
     numbers = {of: number for number, of in enumerate(kinds, start=1)}
     for job in jobs:
         args += (numbers[id(job.kind)], job.id, job.message, job.arguments)
     return ScriptCall(_ENQUEUE, script_keys, args, lambda reply: Accepted(reply[0].decode(), reply[1].decode()))
 
 
-def _request(kinds: Iterable[JobKind], now: int, idempotency: Idempotency | None, fan_out: FanOut | None) -> bytes:
+def _request(kinds: Iterable[JobKind], idempotency: Idempotency | None, fan_out: FanOut | None) -> bytes:
     """What an enqueue says once, whatever the number of jobs."""
-    request: dict[str, Any] = {
-        "now": str(now),
-        "index_life": OPEN_LIFE_MS,
-        "records": keys.record(""),
-        "events": keys.events(""),
-        "scheduled": _SCHEDULED,
-        "kinds": [_kind(kind, now) for kind in kinds],
-    }
+    members = [_ALWAYS, b'"kinds":[' + b",".join([kind.description for kind in kinds]) + b"]"]
     if idempotency is not None:
-        request["idempotency"] = {"fingerprint": idempotency.fingerprint, "life": IDEMPOTENCY_LIFE_MS}
+        asked = {"fingerprint": idempotency.fingerprint, "life": IDEMPOTENCY_LIFE_MS}
+        members.append(b'"idempotency":' + orjson.dumps(asked))
     if fan_out is not None:
-        resume, queue = fan_out.resume.decode(), fan_out.list_key
-        request["fan_out"] = {"run": str(fan_out.run), "resume": resume, "resume_queue": queue}
-    return orjson.dumps(request)
-
-
-def _kind(kind: JobKind, now: int) -> dict[str, Any]:
-    described: dict[str, Any] = {"fields": _fields(kind, now), "life": _open_life(kind, now)}
-    if kind.delay_until is not None:
-        described["due"] = to_ms(kind.delay_until)
-    return described
+        resume, run = fan_out.resume.decode(), str(fan_out.run)
+        waiting = {"run": run, "resume": resume, "resume_queue": fan_out.list_key}
+        members.append(b'"fan_out":' + orjson.dumps(waiting))
+    return b"{" + b",".join(members) + b"}"
 
 
 def publish(job: NewJob) -> ScriptCall[bool]:
     """Record a job whose message Celery itself publishes."""
     now, kind = now_ms(), job.kind
     event = _SCHEDULED if kind.delay_until else ""
-    args: list[str | bytes | int] = [now, _open_life(kind, now), job.id, event, OPEN_LIFE_MS, *_fields(kind, now)]
+    life = OPEN_LIFE_MS + max(0, to_ms(kind.delay_until) - now if kind.delay_until else 0)
+    args: list[str | bytes | int] = [now, life, job.id, event, OPEN_LIFE_MS]
+    args += (*kind.fields, "created", now, "updated", now)
     if job.arguments:
         args += ("arguments", job.arguments)
     return ScriptCall(_PUBLISH, [keys.record(job.id), keys.JOB_INDEX, keys.events(job.id)], args, bool)
@@ -142,20 +155,3 @@ def requeue(job: NewJob) -> ScriptCall[str]:
     args = [now_ms(), OPEN_LIFE_MS, sources, payloads.state_event(JobState.QUEUED), job.message]
     script_keys = [keys.record(job.id), keys.events(job.id), keys.result(job.id), job.kind.list_key]
     return ScriptCall(_REQUEUE, script_keys, args, bytes.decode)
-
-
-def _fields(kind: JobKind, now: int) -> list[str]:
-    """The fields of a record but for `arguments`, which each job has of its own."""
-    state = JobState.SCHEDULED if kind.delay_until else JobState.QUEUED
-    fields = ["state", state.value, "task", kind.task, "queue", kind.queue, "created", str(now), "updated", str(now)]
-    if kind.delay_until is not None:
-        fields += ("delay_until", str(to_ms(kind.delay_until)))
-    if kind.parent_id is not None:
-        fields += ("parent", kind.parent_id)
-    if kind.priority is not None:
-        fields += ("priority", str(kind.priority))
-    return fields
-
-
-def _open_life(kind: JobKind, now: int) -> int:
-    return OPEN_LIFE_MS + max(0, to_ms(kind.delay_until) - now if kind.delay_until else 0)

@@ -4,17 +4,18 @@
 -- KEYS[2] idempotency  string `<fingerprint>:<job id>`, or the index where no key was given
 -- KEYS[3] parent       record of the job that fans out, or the index where none does
 -- then per kind of job: queue list, delayed messages of the queue
--- ARGV[1] as JSON: now (ms), index_life (ms), records and events (prefixes), scheduled (event data; that a job is
---         queued goes without saying), kinds: a list of {fields (of a record, but for its arguments: name, value, ...),
---         life (of a record, ms), due (ms) if delayed}
+-- ARGV[1] now (ms)
+-- ARGV[2] as JSON: life (of an entry of the index, and of a record beyond its delay, ms), records and events (prefixes),
+--         scheduled (event data; that a job is queued goes without saying),
+--         kinds: a list of {fields (of a record, but for its times and arguments: name, value, ...), due (ms) if delayed}
 --         and if asked for, idempotency: {fingerprint, life (ms)}, fan_out: {run (of the parent), resume (the message
 --         that runs it again), resume_queue (the list that goes to)}
--- ARGV[2...] per job: number of its kind from 1, id, message, arguments
+-- ARGV[3...] per job: number of its kind from 1, id, message, arguments
 -- Returns {'accepted', ''} | {'repeated', job id} | {'conflict', job id} | {'refused', state of the parent}
 --       | {'exists', job id}  the id was given to another job
 
-local given = cjson.decode(ARGV[1])
-local count = (#ARGV - 1) / 4
+local now, given = ARGV[1], cjson.decode(ARGV[2])
+local count = (#ARGV - 2) / 4
 local idempotency, fan_out = given.idempotency, given.fan_out
 
 if idempotency then
@@ -25,9 +26,10 @@ if idempotency then
   end
 end
 if count == 1 then
-  local created, arguments = unpack(redis.call('HMGET', given.records .. ARGV[3], 'created', 'arguments'))
+  local created, arguments = unpack(redis.call('HMGET', given.records .. ARGV[4], 'created', 'arguments'))
   -- Asked a second time because the first reply was lost, the record is there, and of the same call.
-  if created and (created ~= given.now or arguments ~= ARGV[5]) then return {'exists', ARGV[3]} end
+  if created and created == now and arguments == ARGV[6] then return {'accepted', ''} end
+  if created then return {'exists', ARGV[4]} end
 end
 if fan_out then
   local state, run, cancel = unpack(redis.call('HMGET', KEYS[3], 'state', 'run', 'cancel'))
@@ -41,18 +43,19 @@ end
 
 for number, kind in ipairs(given.kinds) do
   kind.list, kind.delayed = KEYS[2 + 2 * number], KEYS[3 + 2 * number]
-  kind.record = {'HSET', 'key', 'arguments', 'value', unpack(kind.fields)}
+  kind.record = {'HSET', 'key', 'arguments', 'value', 'created', now, 'updated', now, unpack(kind.fields)}
+  kind.life = given.life + math.max(0, (kind.due or 0) - now)
 end
 
 local index, messages = {}, {}
-for at = 2, #ARGV, 4 do
+for at = 3, #ARGV, 4 do
   local kind, id, message = given.kinds[tonumber(ARGV[at])], ARGV[at + 1], ARGV[at + 2]
   local record = given.records .. id
-  if redis.call('EXISTS', record) == 0 then
+  if count == 1 or redis.call('EXISTS', record) == 0 then
     kind.record[2], kind.record[4] = record, ARGV[at + 3]
     redis.call(unpack(kind.record))
     redis.call('PEXPIRE', record, kind.life)
-    index[#index + 1], index[#index + 2] = given.now, id
+    index[#index + 1], index[#index + 2] = now, id
     if kind.due then
       redis.call('ZADD', kind.delayed, kind.due, join_entry(kind.list, message))
       emit(given.events .. id, kind.life, 'state', given.scheduled)
@@ -75,5 +78,5 @@ end
 
 for list, values in pairs(messages) do add('LPUSH', list, values) end
 add('ZADD', KEYS[1], index)
-trim_index(KEYS[1], given.now, given.index_life)
+trim_index(KEYS[1], now, given.life)
 return {'accepted', ''}
