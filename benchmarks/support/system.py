@@ -17,6 +17,8 @@ ALL = frozenset({"drain", "io", "enqueue_peers", "latency", "memory", "recovery"
 DRAIN = frozenset({"drain"})
 CANVAS = frozenset({"canvas"})
 DELAYED = frozenset({"delayed"})
+IN_FLIGHT = frozenset({"in_flight"})
+NONE = frozenset[str]()
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,8 @@ class System:
         name: as in the tables.
         module: its module in `benchmarks.peers`.
         settings: in words.
-        workers: the commands that start its workers, given a load ("noop", "nap" or "long") and how many processes
-            shall run jobs.
+        workers: the commands that start its workers, given a load ("noop", "nap", "long", or "many" long ones at
+            once) and how many processes shall run jobs.
         environment: its `requirements` file; None for what the project depends on.
         variables: settings of its module (`workload.variant`).
         jobs: how many noop jobs it drains in about five seconds on two cores.

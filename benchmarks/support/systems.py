@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from benchmarks.support.system import ALL, CANVAS, DELAYED, DRAIN, Argv, System
+from benchmarks.support.system import ALL, CANVAS, DELAYED, DRAIN, IN_FLIGHT, NONE, Argv, System
 
 
 def every_system(pool: str) -> list[System]:
@@ -188,7 +188,7 @@ def _celeriac(pool: str) -> list[System]:
         naps={"asyncio": 30_000, "threads": 1500}.get(pool, 200),
         bulk="enqueue_many",
         supervised=pool in ("asyncio", "prefork"),
-        questions=ALL | CANVAS | DELAYED,
+        questions=ALL | CANVAS | DELAYED | (IN_FLIGHT if pool == "asyncio" else NONE),
     )
     adopted = replace(
         typed,
@@ -236,9 +236,10 @@ POOLS = {
 
 
 def _shards(module: str) -> Callable[[str, int], list[Argv]]:
-    def workers(_: str, processes: int) -> list[Argv]:
+    def workers(load: str, processes: int) -> list[Argv]:
         program = ("-m", "celeriac", "worker", "--app", f"benchmarks.peers.{module}:app")
-        return [(*program, "--shards", str(processes), *_QUIET)]
+        concurrency = ("--concurrency", "10000") if load == "many" else ()
+        return [(*program, "--shards", str(processes), *concurrency, *_QUIET)]
 
     return workers
 

@@ -37,6 +37,7 @@ ROWS = {
     ],
     "drain": _names("drain"),
     "io": _names("io"),
+    "in_flight": _names("in_flight"),
     "latency": _names("latency"),
     "memory": _names("memory"),
     "delayed": _names("delayed"),
