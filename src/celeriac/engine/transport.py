@@ -90,8 +90,8 @@ class Channel(kombu_redis.Channel):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if len(self.connection.client.alt) > 1 and not isinstance(self.connection.client, Connection):
-            # Celery would go over from our transport to its own together with the server.
+        if len(self.connection.client.alt) > 1 and type(self.connection.client) is kombu_connection.Connection:
+            # Unlike with `Connection` below, Celery goes over from our transport to its own together with the server.
             raise ConfigurationError("broker_url: give one URL; with several, use the class celeriac.Celeriac")
         if self.global_keyprefix:
             raise ConfigurationError(

@@ -18,7 +18,7 @@ from billiard.exceptions import WorkerLostError
 from celery import Celery, chain, chord, group
 from celery.exceptions import NotRegistered, Reject, TaskRevokedError
 
-from celeriac import ConfigurationError, celery_settings
+from celeriac import Celeriac, ConfigurationError, celery_settings
 from celeriac.store import keys
 from celeriac.store.connection import connect
 from celeriac.store.dead_letters import DeadLetter, dead_letters, replay
@@ -371,6 +371,12 @@ def test_several_urls_are_refused_before_celery_goes_back_to_its_own_transport(p
         app.conf.broker_url = f"{plain_url};{plain_url}"
         with app.connection_for_read() as connection, pytest.raises(ConfigurationError, match="one URL"):
             connection.default_channel  # noqa: B018
+
+
+def test_an_application_of_ours_may_have_several(app: Celeriac, plain_url: str) -> None:
+    app.conf.broker_url = f"{plain_url};{plain_url}"
+    with app.connection_for_read() as connection, app.producer_or_acquire() as producer:
+        assert connection.default_channel.lease is producer.channel.lease
 
 
 def test_the_url_that_monitors_see_stays_an_ordinary_one(plain_url: str) -> None:
