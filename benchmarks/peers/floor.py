@@ -105,6 +105,7 @@ class Worker:
                 task = asyncio.create_task(self.execute(message))
                 self.running.add(task)
                 task.add_done_callback(self.running.discard)
+        await renewing  # which raises what ended it
 
     async def take(self, most: int) -> list[bytes]:
         if messages := await self.fetch(keys=[QUEUE, self.held], args=[most]):

@@ -86,10 +86,18 @@ def test_a_system_that_cannot_be_installed_fails_alone(tmp_path: Path) -> None:
     assert "no index here" in done.stderr
 
 
-def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
-    done = _bench("speed")
+@pytest.mark.parametrize(
+    ("arguments", "answer"),
+    [
+        (["speed"], "there is no benchmark speed; there are api_enqueue, canvas,"),
+        (["drain", "--systems", "huey"], "there is no system huey; there are SAQ, arq, celeriac,"),
+        (["drain", "--rounds", "0"], "give --rounds 1 or more"),
+    ],
+)
+def test_what_cannot_be_measured_is_answered_with_what_can(arguments: list[str], answer: str) -> None:
+    done = _bench(*arguments)
     assert done.returncode == 2
-    assert "there is no benchmark speed; there are api_enqueue, canvas," in done.stderr
+    assert answer in done.stderr
 
 
 def _bench(*arguments: str) -> subprocess.CompletedProcess[str]:
