@@ -43,7 +43,8 @@ def main(argv: list[str] | None = None) -> int:
 def _options(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Options:
     if sys.platform != "linux":
         parser.error("the benchmarks need Linux: they ask /proc what processes use")
-    families = frozenset(filter(None, arguments.systems.split(",")))
+    chosen: str = arguments.systems
+    families = frozenset(family for family in chosen.split(",") if family)
     known = sorted({system.family for system in every_system(arguments.pool)})
     if unknown := families - set(known):
         parser.error(f"there is no system {', '.join(sorted(unknown))}; there are {', '.join(known)}")

