@@ -20,7 +20,7 @@ from celeriac.core.interrupt import Interruptible
 from celeriac.engine import bridge
 from celeriac.engine.aio import stacks
 from celeriac.engine.aio.limits import HardLimitPassed, Limited
-from celeriac.engine.aio.threads import Threads
+from celeriac.engine.aio.threads import NoThread, Threads
 
 log = logging.getLogger("celeriac.engine")
 
@@ -38,6 +38,11 @@ class Callbacks(NamedTuple):
     done: Callable[[Any], None]
     failed: Callable[[Any], None]
     timed_out: Callable[[bool, float], None]
+    postponed: Callable[[], None] | None = None
+
+
+#: Seconds for which a task waits for a thread before it is better off in its queue, where another worker can take it.
+_PATIENCE = 0.25
 
 
 class Execution:
@@ -56,6 +61,7 @@ class Execution:
         loop: asyncio.AbstractEventLoop,
         soft_limit: float | None,
         hard_limit: float | None,
+        needs_thread: bool = False,
     ) -> None:
         self._trace = trace
         self._callbacks = callbacks
@@ -64,6 +70,8 @@ class Execution:
         self._hard_limit = hard_limit
         self._loop = loop
         self._task: asyncio.Task[None] | None = None
+        self._needs_thread = needs_thread
+        self._has_thread = False
         self._in_thread: Interruptible | None = None
         self._terminated = False
 
@@ -91,12 +99,17 @@ class Execution:
         stacks.begin()
         _current.set(self)
         try:
+            if self._needs_thread:
+                await self._reserve_thread(_PATIENCE)
             self._callbacks.accepted(os.getpid(), time.monotonic())
             outcome = await self._trace(self)
             if outcome[0]:
                 await bridge.call(self._callbacks.done, outcome)
             else:
                 self._callbacks.done(outcome)
+        except NoThread:
+            if self._callbacks.postponed is not None:
+                self._callbacks.postponed()
         except HardLimitPassed:
             await bridge.call(self._callbacks.timed_out, False, self._hard_limit)
         except asyncio.CancelledError:
@@ -105,6 +118,13 @@ class Execution:
         except Exception:
             log.exception("Celery's tracer failed")
             await bridge.call(self._callbacks.failed, ExceptionInfo())
+        finally:
+            if self._has_thread:
+                self._threads.release()
+
+    async def _reserve_thread(self, patience: float | None = None) -> None:
+        await self._threads.reserve(patience=patience)
+        self._has_thread = True
 
     async def call(self, function: Callable[[], Any], *, is_async: bool) -> Any:
         """Call the task's function: `async def` on the loop, any other in a thread."""
@@ -120,6 +140,9 @@ class Execution:
         return await Limited(coroutine, self._soft_limit, self._hard_limit, self._on_soft_limit)
 
     async def _call_in_thread(self, function: Callable[[], Any]) -> Any:
+        if not self._has_thread:
+            await self._reserve_thread()
+        self._has_thread = False  # it is released when the function returns, however long that takes
         work = self._in_thread = Interruptible()
         context = copy_context()
         future = self._threads.run(lambda: work.run(lambda: context.run(function)))
@@ -157,7 +180,7 @@ def adapt(task: Any) -> None:
     """
     name = "_orig_run" if hasattr(task, "_orig_run") else "run"
     function = getattr(task, name)
-    is_async = inspect.iscoroutinefunction(function)
+    on_loop = inspect.iscoroutinefunction(function)
     if hasattr(function, "celeriac_adapted") or getattr(task, "celeriac_bridged", False):
         return
 
@@ -166,7 +189,7 @@ def adapt(task: Any) -> None:
         execution = _current.get() if bridge.can_wait() else None
         if execution is None:  # called by other code than the tracer: an ordinary call
             return function(*args, **kwargs)
-        return bridge.wait(execution.call(functools.partial(function, *args, **kwargs), is_async=is_async))
+        return bridge.wait(execution.call(functools.partial(function, *args, **kwargs), is_async=on_loop))
 
     run.celeriac_adapted = function  # type: ignore[attr-defined]
     setattr(task, name, run)
@@ -175,6 +198,14 @@ def adapt(task: Any) -> None:
 def adapted(function: Callable[..., Any]) -> Callable[..., Any]:
     """The task's own function, of one that `adapt` has put in its place."""
     return getattr(function, "celeriac_adapted", function)
+
+
+def is_async(task: Any) -> bool:
+    """Whether the task's own function, below all that wraps it, is `async def`."""
+    spec = getattr(task, "spec", None)
+    if spec is not None:
+        return bool(spec.is_async)
+    return inspect.iscoroutinefunction(adapted(getattr(task, "_orig_run", task.run)))
 
 
 def _give_up(future: asyncio.Future[Any]) -> None:

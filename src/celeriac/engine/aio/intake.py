@@ -99,6 +99,12 @@ class Intake:
         """A message is not wanted, or not now."""
         self._on_loop(self._give_back if requeue else self._give_up, delivery_tag)
 
+    def postpone(self, receipt: str) -> None:
+        """There is no room for a message after all: it is the first of its queue again."""
+        delivery = self._open(receipt)
+        if delivery is not None:
+            self._endings.give_back(delivery, "first")
+
     def decode_body(self, body: Any, encoding: str | None = None) -> Any:
         """The body that a message carries."""
         return b64decode(body) if encoding == "base64" else body
@@ -120,7 +126,8 @@ class Intake:
 
     def _room(self) -> int:
         """How many more messages may be taken: `def` tasks that wait for a thread are better off in their queue."""
-        return 0 if self._threads.waiting >= self._threads.limit else self._limit - len(self._held)
+        room = self._limit - len(self._held)
+        return room if self._threads.free else min(room, self._threads.limit - self._threads.waiting)
 
     def _deliver(self, receipt: str, payload: dict[str, Any]) -> None:
         delivery = self._held[receipt] = Delivery(receipt, str(payload["headers"].get("id")), self.pipeline)

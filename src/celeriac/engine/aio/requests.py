@@ -82,15 +82,22 @@ class LightRequest(Request):
         task = self._task
         execution = Execution(
             self._trace,
-            Callbacks(self.on_accepted, self.on_success, self.on_failure, self.on_timeout),
+            Callbacks(self.on_accepted, self.on_success, self.on_failure, self.on_timeout, self._postpone),
             pool.threads,
             loop=pool.loop,
             soft_limit=soft or task.soft_time_limit,
             hard_limit=hard or task.time_limit,
+            needs_thread=self._tracer.needs_thread,
         )
         self._apply_result = weakref.ref(execution)
         pool.start_soon(execution)
         return execution
+
+    def _postpone(self) -> None:
+        """Give the message back as if it had never been taken: there is no room for its task."""
+        worker_state.task_ready(self)
+        self.acknowledged = True
+        self._message.channel.postpone(self._message.delivery_tag)
 
     async def _trace(self, execution: Execution) -> Outcome:
         return await self._tracer.trace(self._request_dict, execution)

@@ -18,7 +18,7 @@ from celery.exceptions import Ignore, Reject, Retry
 from celery.utils.saferepr import saferepr
 
 from celeriac.engine import bridge, private
-from celeriac.engine.aio.execution import Execution, Outcome, adapted
+from celeriac.engine.aio.execution import Execution, Outcome, adapted, is_async
 
 log = logging.getLogger("celery.app.trace")
 
@@ -43,6 +43,7 @@ class Tracer:
         wrapped = hasattr(task, "_orig_run") or _overrides(task, "__call__") or getattr(task, "celeriac_bridged", False)
         self._function = None if wrapped else adapted(task.run)
         self._is_async = inspect.iscoroutinefunction(self._function)
+        self.needs_thread = not is_async(task)
 
     async def trace(self, request: dict[str, Any], execution: Execution) -> Outcome:
         """Run the task to its end, and store what came of it."""
