@@ -120,7 +120,7 @@ def enqueue(
     args: list[str | bytes | int] = [now_ms(), _request(kinds.values(), idempotency, fan_out)]
     numbers = {of: number for number, of in enumerate(kinds, start=1)}
     for job in jobs:
-        args += (numbers[id(job.kind)], job.id, job.message, job.arguments)
+        args += (numbers[id(job.kind)], job.id, job.arguments, job.message)
     return ScriptCall(_ENQUEUE, script_keys, args, lambda reply: Accepted(reply[0].decode(), reply[1].decode()))
 
 

@@ -78,7 +78,7 @@ def test_a_new_job_reads_back_as_it_was_accepted() -> None:
     assert (record.task, record.queue, record.priority, record.parent_id) == ("shop.welcome", "mail", 3, "parent-1")
     assert (record.state, record.delay_until) == (JobState.SCHEDULED, MOMENT)
     assert isinstance(now, int)
-    assert job == [1, "job-1", b"{}", b'{"n":1}']
+    assert job == [1, "job-1", b'{"n":1}', b"{}"]
 
 
 def test_an_integer_beyond_64_bits_is_not_rounded() -> None:

@@ -10,7 +10,7 @@
 --         kinds: a list of {fields (of a record, but for its times and arguments: name, value, ...), due (ms) if delayed}
 --         and if asked for, idempotency: {fingerprint, life (ms)}, fan_out: {run (of the parent), resume (the message
 --         that runs it again), resume_queue (the list that goes to)}
--- ARGV[3...] per job: number of its kind from 1, id, message, arguments
+-- ARGV[3...] per job: number of its kind from 1, id, arguments, message
 -- Returns {'accepted', ''} | {'repeated', job id} | {'conflict', job id} | {'refused', state of the parent}
 --       | {'exists', job id}  the id was given to another job
 
@@ -28,7 +28,7 @@ end
 if count == 1 then
   local created, arguments = unpack(redis.call('HMGET', given.records .. ARGV[4], 'created', 'arguments'))
   -- Asked a second time because the first reply was lost, the record is there, and of the same call.
-  if created and created == now and arguments == ARGV[6] then return {'accepted', ''} end
+  if created and created == now and arguments == ARGV[5] then return {'accepted', ''} end
   if created then return {'exists', ARGV[4]} end
 end
 if fan_out then
@@ -49,10 +49,10 @@ end
 
 local index, messages = {}, {}
 for at = 3, #ARGV, 4 do
-  local kind, id, message = given.kinds[tonumber(ARGV[at])], ARGV[at + 1], ARGV[at + 2]
+  local kind, id, message = given.kinds[tonumber(ARGV[at])], ARGV[at + 1], ARGV[at + 3]
   local record = given.records .. id
   if count == 1 or redis.call('EXISTS', record) == 0 then
-    kind.record[2], kind.record[4] = record, ARGV[at + 3]
+    kind.record[2], kind.record[4] = record, ARGV[at + 2]
     redis.call(unpack(kind.record))
     redis.call('PEXPIRE', record, kind.life)
     index[#index + 1], index[#index + 2] = now, id
