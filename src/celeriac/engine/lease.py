@@ -53,6 +53,7 @@ class Lease:
         self._every = min(_LOOK_EVERY, seconds / _PARTS)
         self._thread: threading.Thread | None = None
         self._known = False
+        self.on_lost: Callable[[], None] | None = None  # called, in the lease's thread, when the lease had run out
 
     @property
     def worker(self) -> str:
@@ -91,6 +92,8 @@ class Lease:
     def _renew(self) -> None:
         if not self.holder.renew() and self._known:
             log.warning("the lease of this worker had run out; what it held is run elsewhere")
+            if self.on_lost is not None:
+                self.on_lost()
         self._known = True
 
     def _bring_back(self) -> None:

@@ -35,6 +35,7 @@ class Delivery:
         ending: what will be written when it is acknowledged.
         before: calls that run right before that.
         is_open: whether that is still to come.
+        abandon: stops what runs its task; nothing is recorded then.
     """
 
     receipt: str
@@ -43,6 +44,7 @@ class Delivery:
     ending: Ending = field(init=False)
     before: list[ScriptCall[Any]] = field(default_factory=list[ScriptCall[Any]])
     is_open: bool = True
+    abandon: Callable[[], None] | None = None
 
     def __post_init__(self) -> None:
         self.ending = Ending(self.receipt)

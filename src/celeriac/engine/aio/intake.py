@@ -7,9 +7,10 @@ import logging
 import threading
 from base64 import b64decode
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from kombu.transport.virtual import Message as KombuMessage
+from redis.exceptions import RedisError
 
 from celeriac.engine.aio import endings
 from celeriac.engine.aio.endings import Delivery, Endings
@@ -17,6 +18,7 @@ from celeriac.engine.aio.fetching import Fetcher
 from celeriac.engine.aio.threads import Threads
 from celeriac.engine.causes import take_note
 from celeriac.engine.lease import Lease
+from celeriac.store import keys
 from celeriac.store.connection import Client
 from celeriac.store.dead_letters import give_up
 from celeriac.store.deliveries import Source
@@ -69,10 +71,13 @@ class Intake:
         self._threads = threads
         self.handle: Callable[[Any], None] | None = None  # Celery's, while it is there to hear of messages
         self._held: dict[str, Delivery] = {}
+        self._client = client
         self._worker = lease.worker
+        lease.on_lost = lambda: self._on_loop(self._look_for_lost_soon)
         self._endings = Endings(self.pipeline, lease.worker, self._on_ended)
         self._fetcher = Fetcher(client, self.pipeline, lease, room=self._room, deliver=self._deliver)
         self._fetching: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
         self._on_loop(self._start)
 
     def add(self, source: Source) -> None:
@@ -166,6 +171,23 @@ class Intake:
         """The delivery, unless its end has been decided."""
         delivery = self._held.get(receipt)
         return delivery if delivery is not None and delivery.is_open else None
+
+    def _look_for_lost_soon(self) -> None:
+        self._looking = asyncio.create_task(self._look_for_lost(), name="celeriac-lost")
+
+    async def _look_for_lost(self) -> None:
+        """Stop the tasks of messages that were given to other workers, where they run again."""
+        known = [delivery for delivery in self._held.values() if delivery.is_open]
+        try:
+            held = {raw.decode() for raw in await cast(Any, self._client).hkeys(keys.held(self._worker))}
+        except RedisError:  # their results are refused all the same
+            return
+        for delivery in known:
+            if delivery.is_open and delivery.receipt not in held:
+                delivery.is_open = False
+                self._on_ended(delivery.receipt)
+                if delivery.abandon is not None:
+                    delivery.abandon()
 
     def _on_ended(self, receipt: str) -> None:
         self._held.pop(receipt, None)

@@ -13,7 +13,7 @@ from celery import signals
 from celery.concurrency.base import BasePool
 
 from celeriac.engine import bridge, private
-from celeriac.engine.aio import stacks
+from celeriac.engine.aio import endings, stacks
 from celeriac.engine.aio.execution import Callbacks, Execution, Outcome, adapt
 from celeriac.engine.aio.intake import Intake
 from celeriac.engine.aio.threads import Threads
@@ -81,6 +81,9 @@ class Pool(BasePool):
 
     def start_soon(self, execution: Execution) -> None:
         """Have an execution begin. From any thread."""
+        delivery = endings.current.get()
+        if delivery is not None:
+            delivery.abandon = execution.abandon
         if job_loop().is_current:
             self._start(execution)
         else:
