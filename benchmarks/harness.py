@@ -24,7 +24,7 @@ class Row:
     median: float | None
     min: float | None
     max: float | None
-    more: Mapping[str, float] = field(default_factory=dict[str, float])
+    more: Mapping[str, float | None] = field(default_factory=dict[str, "float | None"])
 
     @property
     def kind(self) -> str:
@@ -64,11 +64,9 @@ class Bench:
     def add(self, system: str, samples: Sequence[float], more: Mapping[str, Sequence[float]] | None = None) -> None:
         """Add a system with its samples, one for each round; none at all if it did not get there."""
         known = [sample for sample in samples if math.isfinite(sample)]
-        others = {name: statistics.median(values) for name, values in (more or {}).items()}
-        if known:
-            self.rows.append(Row(system, statistics.median(known), min(known), max(known), others))
-        else:
-            self.rows.append(Row(system, None, None, None, others))
+        others = {name: _median(values) for name, values in (more or {}).items()}
+        least, most = (min(known), max(known)) if known else (None, None)
+        self.rows.append(Row(system, _median(samples), least, most, others))
 
     def as_dict(self) -> dict[str, Any]:
         """The last line of `--json`."""
@@ -99,12 +97,18 @@ class Bench:
         return row.median / other.median if row.median is not None and other and other.median else None
 
 
+def _median(values: Sequence[float]) -> float | None:
+    """The median of what is a number; None if nothing is."""
+    known = [value for value in values if math.isfinite(value)]
+    return statistics.median(known) if known else None
+
+
 def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
 def _figure(value: float | None) -> str:
-    if value is None or math.isnan(value):
+    if value is None:
         return "-"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 

@@ -22,6 +22,9 @@ from celeriac.launch.process import ChildProcess, spawn
 #: Characters of a log that a failure shows, the last ones.
 _LOG = 4000
 
+#: Seconds a producer gets; a million delayed jobs take some minutes.
+_PATIENCE = 1200.0
+
 #: Seconds between two looks at the records of a run. Nothing is timed by them.
 _LOOK = 0.02
 
@@ -131,9 +134,13 @@ class Fleet:
         with TemporaryDirectory(prefix="celeriac-bench-") as directory, (Path(directory) / "out").open("w+b") as output:
             process = await spawn((python, *argv), environment=_environment(system, url), output=output.fileno())
             try:
-                code = await process.wait()
+                async with asyncio.timeout(_PATIENCE):
+                    code = await process.wait()
+            except TimeoutError:
+                code = f"no result within {_PATIENCE:g} s"
             finally:
                 process.kill_group()
+                await process.wait()
             printed = Path(output.name).read_text(errors="replace")
         results = [line for line in printed.splitlines() if line.startswith(RESULT)]
         if code or not results:

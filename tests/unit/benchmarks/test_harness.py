@@ -16,7 +16,7 @@ def _bench() -> Bench:
     bench = Bench("drain", "jobs", "jobs/s", better="higher", bases=("floor", "celery"))
     bench.add("floor", [20_000, 18_000, 25_000], {"CPU": [10, 30, 20]})
     bench.add("celery", [400, 500, 300])
-    bench.add("celeriac <fast>", [8000])
+    bench.add("celeriac <fast>", [8000], {"CPU": [math.nan]})
     bench.add("never", [math.inf])
     return bench
 
@@ -34,6 +34,7 @@ def test_a_row_is_the_median_of_its_rounds_with_the_spread() -> None:
 def test_what_was_not_reached_has_no_figure_and_is_still_json() -> None:
     row = json.loads(json.dumps(_bench().as_dict(), allow_nan=False))["rows"][3]
     assert row == {"system": "never", "median": None, "min": None, "max": None}
+    assert _bench().as_dict()["rows"][2]["CPU"] is None
 
 
 def test_the_table_shows_each_row_as_multiples_of_the_bases() -> None:
