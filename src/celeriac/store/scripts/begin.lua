@@ -15,8 +15,9 @@
 --       | {'cancelled'}  it was cancelled before it began
 --       | {'dead'}       it has ended its worker too often, and is given up
 
-local known = redis.call('HMGET', KEYS[1], 'state', 'floor', 'cancel', 'children', 'open', 'receipt')
-local state, floor, cancel, children, open, receipt = unpack(known)
+local known = redis.call('HMGET', KEYS[1], 'state', 'floor', 'cancel', 'children', 'open', 'receipt', 'run', 'started',
+  'delay_until', 'error')
+local state, floor, cancel, children, open, receipt, run, started, delay_until, failure = unpack(known)
 local attempt = tonumber(ARGV[4])
 
 local function is_held(name)
@@ -60,12 +61,11 @@ if not state then -- enqueued by a producer that keeps no records
   redis.call('HSET', KEYS[1], 'task', ARGV[12], 'queue', ARGV[13], 'created', ARGV[1])
   add_to_index(KEYS[5], ARGV[6], ARGV[1], ARGV[2])
 end
-local run = redis.call('HINCRBY', KEYS[1], 'run', 1)
+run = (tonumber(run) or 0) + 1
 redis.call('HSET', KEYS[1], 'state', 'running', 'updated', ARGV[1], 'attempt', attempt, 'floor', attempt,
-  'worker', ARGV[5])
-if ARGV[14] ~= '' then redis.call('HSET', KEYS[1], 'receipt', ARGV[14]) end
-redis.call('HSETNX', KEYS[1], 'started', ARGV[1])
-redis.call('HDEL', KEYS[1], 'delay_until', 'error')
+  'worker', ARGV[5], 'run', run, 'started', started or ARGV[1], 'receipt', ARGV[14])
+if ARGV[14] == '' then redis.call('HDEL', KEYS[1], 'receipt') end
+if delay_until or failure then redis.call('HDEL', KEYS[1], 'delay_until', 'error') end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 store_result(KEYS[3], ARGV[9], ARGV[2])
 emit(KEYS[2], ARGV[2], 'state', ARGV[8])
