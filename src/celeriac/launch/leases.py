@@ -11,6 +11,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable
 
+from redis.exceptions import RedisError
+
 from celeriac.core.errors import BrokerUnavailable
 from celeriac.engine.identity import has_ended, pid_of
 from celeriac.settings import Settings, is_broker_url
@@ -37,6 +39,7 @@ class Leases:
         self._clients: dict[str, Client] = {}
         self._away: set[str] = set()  # URLs of brokers that did not answer
         self._due = asyncio.Event()
+        self._closing = False
 
     def hold(self, pid: int, url: str) -> None:
         """Renew the lease that the process has on this broker, once it has one. Brokers without leases are ignored."""
@@ -58,14 +61,15 @@ class Leases:
         try:
             yield
         finally:
-            keeping.cancel()
-            await asyncio.gather(keeping, return_exceptions=True)
+            self._closing = True
+            self._due.set()
+            await keeping
             await self._look_at_all()
             for client in self._clients.values():
                 await client.aclose()
 
     async def _keep(self) -> None:
-        while True:
+        while not self._closing:
             self._due.clear()
             await self._look_at_all()
             with contextlib.suppress(TimeoutError):
@@ -81,10 +85,11 @@ class Leases:
         try:
             async with deadline(self._timeout):
                 await self._look(self._client(url))
-        except BrokerUnavailable as error:
+        except (BrokerUnavailable, RedisError, OSError, ValueError) as error:  # it may be well again at the next look
             if bereaved:
                 self._bereaved.add(url)
-            self._note(url, away=True, said=f"the workers' leases cannot be renewed from here: {error}; trying again")
+            cause = error if isinstance(error, BrokerUnavailable) else type(error).__name__  # no part of a URL
+            self._note(url, away=True, said=f"the workers' leases cannot be renewed from here: {cause}; trying again")
         else:
             self._note(url, away=False, said="the workers' leases are renewed from here again")
 

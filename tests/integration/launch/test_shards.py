@@ -234,10 +234,13 @@ async def test_no_process_outlives_a_killed_parent_and_its_jobs_come_back(
     options = (*_pool(pool), "--concurrency=1")
     async with start(*options) as worker, start(*options, shards=1, ready=False) as other:
         await other.printed(READY, within=STARTS)
-        handles = [await jobs.hold.enqueue(gate) for _ in range(3)]
-        for handle in handles:
-            await _started(jobs, handle.id)
         processes = [pid for shard in _shards(worker) for pid in (shard, *_children_of(shard))]
+        handles = [await jobs.hold.enqueue(gate) for _ in range(6)]
+
+        def busy() -> set[int]:
+            return {pid for handle in handles for pid in jobs.starts(handle.id)}
+
+        await eventually(lambda: busy() & set(processes), "its shards have jobs", within=STARTS)
         worker.signal(signal.SIGKILL)
         await worker.process.wait()
         await eventually(lambda: not any(map(is_alive, processes)), f"{processes} are gone")
