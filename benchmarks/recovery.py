@@ -1,8 +1,8 @@
 """How long after kill -9 does a worker's job run again?
 
 1.5 seconds into a job of five, all processes of the worker are killed, and a new worker is started at once, while one
-more job a second is enqueued. Where only a pool's processes are killed, their parent lives and nothing is started. Each
-system with its defaults, and with settings that find a dead worker's jobs sooner.
+more job a second is enqueued. Where only the process is killed that runs the job, its parent and the other processes live,
+and nothing is started. Each system with its defaults, and with settings that find a dead worker's jobs sooner.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable
 
 from benchmarks.harness import Bench
 from benchmarks.support.fleet import Fleet, Workers
 from benchmarks.support.options import Options
+from benchmarks.support.procfs import holders
 from benchmarks.support.records import Records, new_records
 from benchmarks.support.rounds import Sample, rounds
 from benchmarks.support.server import Server, fresh_server
@@ -38,24 +38,25 @@ def run(options: Options) -> Bench:
 
 async def _run(options: Options) -> Bench:
     bench = Bench("recovery", "from kill -9 of a worker to the second run of its job", "s")
-    patience = options.scaled(int(_PATIENCE), int(_QUICK))
-    bench.notes.append(f"No figure: not within {patience} s.")
+    patience = _QUICK if options.quick else _PATIENCE
+    bench.notes.append(f"No figure: not within {patience:g} s.")
     fleet = Fleet(options.environments)
     systems = options.systems("recovery")
-    whole = systems + [system.tuned() for system in systems if system.recovery]
-    rows: dict[str, Callable[[], _Kill]] = {}
-    for system in whole:
-        rows[system.name] = lambda system=system: _Kill(fleet, system, patience)
-    for system in systems:
-        if system.supervised:
-            rows[f"{system.name}, its processes only"] = lambda system=system: _Kill(fleet, system, patience, False)
-    return await rounds(bench, options, list(rows), lambda row: rows[row]().measure())
+    tuned = [system.tuned() for system in systems if system.recovery]
+    rows = {system.name: (system, True) for system in [*systems, *tuned]}
+    rows |= {f"{system.name}, its process only": (system, False) for system in systems if system.supervised}
+
+    async def measure(row: str) -> Sample:
+        system, whole = rows[row]
+        return await _Kill(fleet, system, patience, whole=whole).measure()
+
+    return await rounds(bench, options, list(rows), measure)
 
 
 class _Kill:
-    """One run."""
+    """One run: a worker is killed, or only its process that runs the job (not `whole`), and the job is waited for."""
 
-    def __init__(self, fleet: Fleet, system: System, patience: float, whole: bool = True) -> None:
+    def __init__(self, fleet: Fleet, system: System, patience: float, *, whole: bool) -> None:
         self._fleet = fleet
         self._system = system
         self._patience = patience
@@ -67,18 +68,19 @@ class _Kill:
                 await self._fleet.produce(self._system, "enqueue", "long", 1, server.url, "--first", str(_VICTIM))
                 async with self._workers(server, records) as workers:
                     await workers.wait_until(lambda: _runs(records) == 1, "the job", within=_START)
+                    runners = holders(workers.pids(), records.path)  # no other job has begun
                     beside = asyncio.create_task(self._beside(server))
                     try:
                         await asyncio.sleep(_AFTER)
-                        return Sample(await self._killed(workers, server, records))
+                        return Sample(await self._killed(workers, runners, server, records))
                     finally:
                         beside.cancel()
                         await asyncio.gather(beside, return_exceptions=True)
 
-    async def _killed(self, workers: Workers, server: Server, records: Records) -> float:
+    async def _killed(self, workers: Workers, runners: set[int], server: Server, records: Records) -> float:
         at = time.monotonic()
         if not self._whole:
-            for pid in workers.pids() - workers.roots():
+            for pid in runners:
                 os.kill(pid, signal.SIGKILL)
             return await self._second_run(workers, records) - at
         await workers.kill()

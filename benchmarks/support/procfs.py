@@ -32,6 +32,16 @@ def is_alive(pid: int) -> bool:
     return bool(fields) and fields[0] != "Z"
 
 
+def holders(pids: Iterable[int], file: Path) -> set[int]:
+    """Those of the processes that have `file` open."""
+    found: set[int] = set()
+    for pid in pids:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if any(fd.readlink() == file for fd in (_PROC / str(pid) / "fd").iterdir()):
+                found.add(pid)
+    return found
+
+
 def cpu_seconds(pids: Iterable[int]) -> float:
     """CPU time, user and system, that processes have taken, with that of children which have ended."""
     return sum(sum(int(ticks) for ticks in fields[11:15]) / _TICKS for pid in pids if (fields := _stat(pid)))

@@ -46,7 +46,7 @@ ROWS = {
     "recovery": [
         *_names("recovery"),
         *(system.tuned().name for system in CHOSEN.systems("recovery") if system.recovery),
-        *(f"{system.name}, its processes only" for system in CHOSEN.systems("recovery") if system.supervised),
+        *(f"{system.name}, its process only" for system in CHOSEN.systems("recovery") if system.supervised),
     ],
 }
 #: What stock Celery needs longer for than the test waits.

@@ -6,13 +6,14 @@ import dataclasses
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from benchmarks.peers.workload import RECORD
 from benchmarks.support.environments import Environments
 from benchmarks.support.fleet import Fleet, RunFailed
-from benchmarks.support.procfs import cpu_seconds, is_alive, pss_mib, tree
+from benchmarks.support.procfs import cpu_seconds, holders, is_alive, pss_mib, tree
 from benchmarks.support.records import new_records
 from benchmarks.support.server import fresh_server
 from benchmarks.support.system import Argv, System
@@ -80,6 +81,19 @@ async def test_a_queue_is_the_same_in_each_fresh_server(fleet: Fleet, tmp_path_f
             ):
                 await workers.wait_for(700, within=20)
             records.check(700)
+
+
+def test_the_holder_of_a_file_is_found(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    program = "import sys; file = open(sys.argv[1]); print(flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        assert holders([os.getpid(), child.pid], file) == {child.pid}
+        child.kill()
 
 
 def test_a_tree_is_a_process_with_its_children_and_theirs() -> None:
