@@ -8,10 +8,11 @@ from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
 from redis import Redis
-from redis.asyncio import BlockingConnectionPool
+from redis.asyncio import BlockingConnectionPool, Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
+from redis.connection import HiredisRespSerializer
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
@@ -28,6 +29,20 @@ _UNAVAILABLE = frozenset(
         *("NOAUTH", "WRONGPASS", "NOPERM"),
     }
 )
+
+
+class _Packing:
+    """Packs commands with hiredis, as redis-py does for blocking clients, but not on asyncio."""
+
+    _serializer: Any = HiredisRespSerializer()  # redis-py does not type it
+
+    def pack_command(self, *args: Any) -> list[bytes]:
+        return self._serializer.pack(*args)
+
+
+_PACKING: dict[type, type] = {
+    kind: type(kind.__name__, (_Packing, kind), {}) for kind in (Connection, SSLConnection, UnixDomainSocketConnection)
+}
 
 
 def connect(url: str, *, timeout: float, max_connections: int = 32) -> Client:
@@ -47,6 +62,7 @@ def connect(url: str, *, timeout: float, max_connections: int = 32) -> Client:
         socket_connect_timeout=timeout,
         retry=AsyncRetry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
     )
+    pool.connection_class = _PACKING[pool.connection_class]
     return AsyncRedis.from_pool(pool)
 
 

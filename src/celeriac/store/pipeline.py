@@ -69,12 +69,17 @@ class Pipeline:
             self._sending = None
 
     async def _send(self, calls: Sequence[ScriptCall[Any]]) -> list[Any]:
+        is_away = False
         while True:
             try:
                 async with asyncio.timeout(_TIMEOUT):
                     return await self._execute(calls)
             except (TimeoutError, RedisError) as error:
-                log.warning("%s; %d calls are sent again", unavailable(error, _TIMEOUT), len(calls))
+                if not is_away:
+                    log.warning(
+                        "%s; %d calls are sent again until it answers", unavailable(error, _TIMEOUT), len(calls)
+                    )
+                is_away = True
             await asyncio.sleep(_PAUSE)
 
     async def _execute(self, calls: Sequence[ScriptCall[Any]]) -> list[Any]:

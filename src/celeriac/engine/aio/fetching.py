@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any
 
 from redis.exceptions import RedisError
 
+from celeriac.engine.aio.arrivals import Arrivals
 from celeriac.engine.lease import Lease
 from celeriac.engine.messages import read
 from celeriac.store import keys
@@ -18,13 +19,12 @@ from celeriac.store.pipeline import Pipeline
 
 log = logging.getLogger("celeriac.engine")
 
-#: Seconds an idle worker waits for its queues at most before it looks at everything: other priorities, and messages
-#: that were delayed meanwhile.
-_WAIT = 0.2
+#: Seconds an idle worker waits at most before it looks for itself.
+_WAIT = 1.0
 #: Messages that are taken in one step at most: the server does nothing else meanwhile.
 _BATCH = 250
-#: Seconds between two attempts while the server is away.
-_PAUSE = 0.2
+#: Seconds between two attempts if the server refuses.
+_PAUSE = 1.0
 
 
 class Fetcher:
@@ -40,7 +40,7 @@ class Fetcher:
         deliver: Callable[[str, dict[str, Any]], None],
     ) -> None:
         self.changed = asyncio.Event()
-        self._client = client
+        self._arrivals = Arrivals(client)
         self._pipeline = pipeline
         self._lease = lease
         self._room = room
@@ -65,10 +65,20 @@ class Fetcher:
                 self.changed.clear()
                 await self.changed.wait()
                 continue
-            sources = self._in_turn()
-            taken = await self._take(sources, min(room, _BATCH))
-            if taken is not None and not taken.messages:
-                await self._wait_for_more(sources, taken.next_due)
+            try:
+                await self._take_or_wait(self._in_turn(), min(room, _BATCH))
+            except RedisError:
+                log.exception("messages cannot be taken; trying again")
+                await asyncio.sleep(_PAUSE)
+
+    async def aclose(self) -> None:
+        """Wait no more for messages."""
+        await self._arrivals.aclose()
+
+    async def _take_or_wait(self, sources: Sequence[Source], count: int) -> None:
+        taken = await self._take(sources, count)
+        if not taken.messages:
+            await self._arrivals.wait(sources, _WAIT if taken.next_due is None else min(_WAIT, taken.next_due))
 
     def _in_turn(self) -> list[Source]:
         """The queues, each time with another one in front."""
@@ -76,7 +86,7 @@ class Fetcher:
         self._turn = (self._turn + 1) % len(sources)
         return sources[self._turn :] + sources[: self._turn]
 
-    async def _take(self, sources: Sequence[Source], count: int) -> Taken | None:
+    async def _take(self, sources: Sequence[Source], count: int) -> Taken:
         """Take and deliver up to `count` messages."""
         self._lease.keep()
         number = self._lease.reserve(count)
@@ -103,13 +113,3 @@ class Fetcher:
                 self._pipeline.submit(bury(self._lease.worker, receipt))
         else:  # published by one who does not know of our delayed ones
             self._pipeline.submit(put_off(self._lease.worker, receipt, queue, due))
-
-    async def _wait_for_more(self, sources: Sequence[Source], next_due: float | None) -> None:
-        longest = _WAIT if next_due is None else min(_WAIT, max(next_due, 0.001))
-        queue = sources[0].lists[0]
-        try:
-            async with asyncio.timeout(longest + 5):
-                # Takes nothing: the last message moves to where it is, and the reply tells that there is one.
-                await cast(Any, self._client).blmove(queue, queue, longest, "RIGHT", "RIGHT")
-        except (TimeoutError, RedisError):
-            await asyncio.sleep(_PAUSE)

@@ -95,6 +95,7 @@ class Intake:
     async def written(self) -> None:
         """Wait until all that has ended is written."""
         await self._endings.written()
+        await self._fetcher.aclose()
 
     def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
         """A message's task is done with."""

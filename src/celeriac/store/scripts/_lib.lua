@@ -37,6 +37,13 @@ local function redelivered(message, losses)
   return '{"celeriac-redelivered":' .. (known or 0) + losses .. ',' .. (rest or string.sub(message, 2))
 end
 
+-- Adds to the delayed messages of a queue. Idle workers hear of one that is due before all others.
+local function delay(delayed, due, entry)
+  local added = redis.call('ZADD', delayed, due, entry)
+  if redis.call('ZRANGE', delayed, 0, 0)[1] == entry then redis.call('PUBLISH', delayed, due) end
+  return added
+end
+
 local function emit(events, ttl, name, data)
   redis.call('XADD', events, 'MAXLEN', '~', 1000, '*', 'name', name, 'data', data)
   redis.call('PEXPIRE', events, ttl)

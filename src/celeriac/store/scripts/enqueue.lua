@@ -57,7 +57,7 @@ for at = 3, #ARGV, 4 do
     redis.call('PEXPIRE', record, kind.life)
     index[#index + 1], index[#index + 2] = now, id
     if kind.due then
-      redis.call('ZADD', kind.delayed, kind.due, join_entry(kind.list, message))
+      delay(kind.delayed, kind.due, join_entry(kind.list, message))
       emit(given.events .. id, kind.life, 'state', given.scheduled)
     else
       local list = messages[kind.list] or {}

@@ -19,7 +19,7 @@ while at <= #ARGV do
       if due == '' then
         redis.call('LPUSH', list, message)
       else
-        redis.call('ZADD', delayed, due, join_entry(list, message))
+        delay(delayed, due, join_entry(list, message))
       end
     end
     at = at + 4

@@ -10,7 +10,7 @@ if not entry then return 0 end
 redis.call('HDEL', KEYS[1], ARGV[1])
 local list, message = split_entry(entry)
 if ARGV[2] == 'later' then
-  redis.call('ZADD', KEYS[2], ARGV[3], entry)
+  delay(KEYS[2], ARGV[3], entry)
 elseif ARGV[2] == 'first' then
   redis.call('RPUSH', list, message)
 else

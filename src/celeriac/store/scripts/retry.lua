@@ -21,7 +21,7 @@ if ARGV[6] == '' or cancel then -- cancelled meanwhile: the next worker that tak
   redis.call('LPUSH', KEYS[4], ARGV[5])
 else
   redis.call('HSET', KEYS[1], 'delay_until', ARGV[6])
-  redis.call('ZADD', KEYS[5], ARGV[6], join_entry(KEYS[4], ARGV[5]))
+  delay(KEYS[5], ARGV[6], join_entry(KEYS[4], ARGV[5]))
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 store_result(KEYS[3], ARGV[9], ARGV[2])
