@@ -90,6 +90,6 @@ class _Delayed:
         return sorted(record.at - since - (record.number - 1) // TOGETHER * TOGETHER / _PACE for record in began)
 
     async def _enqueue(self, server: Server, count: int, *, first: int, due: float, pace: float = 0) -> None:
-        variables = {**self._system.variables, "due": str(due), "pace": str(pace)}
+        variables = {**self._system.variables, "BENCH_DUE": str(due), "BENCH_PACE": str(pace)}
         producer = replace(self._system, variables=variables)
         await self._fleet.produce(producer, "later", self._system.task, count, server.url, "--first", str(first))

@@ -32,7 +32,7 @@ class System:
         workers: the commands that start its workers, given a load ("noop", "nap", "long", or "many" long ones at
             once) and how many processes shall run jobs.
         environment: its `requirements` file; None for what the project depends on.
-        variables: settings of its module (`workload.variant`).
+        variables: what its processes find in their environment; `BENCH_…` are settings of its module.
         jobs: how many noop jobs it drains in about five seconds on two cores.
         naps: the same with jobs that wait 50 ms.
         guarantee: what a crash of a worker means for the jobs it had.

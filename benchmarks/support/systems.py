@@ -60,7 +60,7 @@ def _celery() -> list[System]:
         jobs=2000,
         naps=200,
         bulk="group",
-        recovery=({"visibility": "10"}, "visibility timeout 10 s"),
+        recovery=({"BENCH_VISIBILITY": "10"}, "visibility timeout 10 s"),
         supervised=True,
         questions=ALL | CANVAS | DELAYED,
     )
@@ -118,7 +118,7 @@ def _peers() -> list[System]:
             workers=_dramatiq,
             jobs=10_000,
             recovery=(
-                {"heartbeat_timeout": "3000", "maintenance_chance": "1000000"},
+                {"BENCH_HEARTBEAT_TIMEOUT": "3000", "BENCH_MAINTENANCE_CHANCE": "1000000"},
                 "heartbeat timeout 3 s, maintenance always",
             ),
         ),
@@ -130,7 +130,7 @@ def _peers() -> list[System]:
             workers=_taskiq,
             jobs=6000,
             bulk="gather of 100",
-            recovery=({"idle_timeout": "8000"}, "idle timeout 8 s"),
+            recovery=({"BENCH_IDLE_TIMEOUT": "8000"}, "idle timeout 8 s"),
         ),
         System(
             name="SAQ",
@@ -140,7 +140,10 @@ def _peers() -> list[System]:
             workers=_saq,
             jobs=6000,
             bulk="gather of 500",
-            recovery=({"sweep": "1", "options": '{"timeout": 6, "retries": 3}'}, "sweep 1 s, timeout 6 s, retries"),
+            recovery=(
+                {"BENCH_SWEEP": "1", "BENCH_OPTIONS": '{"timeout": 6, "retries": 3}'},
+                "sweep 1 s, timeout 6 s, retries",
+            ),
         ),
         System(
             name="arq",
@@ -148,10 +151,10 @@ def _peers() -> list[System]:
             environment="arq",
             settings="one process per core, 100 jobs each, log_results off; uvloop, hiredis",
             workers=_each("arq_functions"),
-            variables={"poll_delay": "0.01"},
+            variables={"BENCH_POLL_DELAY": "0.01"},
             jobs=4000,
             bulk="gather of 100",
-            recovery=({"job_timeout": "6"}, "job timeout 6 s"),
+            recovery=({"BENCH_JOB_TIMEOUT": "6"}, "job timeout 6 s"),
         ),
         System(
             name="streaQ",
@@ -161,7 +164,7 @@ def _peers() -> list[System]:
             workers=_each("streaq_tasks"),
             jobs=5000,
             bulk="enqueue_many",
-            recovery=({"idle_timeout": "3"}, "idle timeout 3 s"),
+            recovery=({"BENCH_IDLE_TIMEOUT": "3"}, "idle timeout 3 s"),
         ),
         System(
             name="docket",
@@ -171,7 +174,7 @@ def _peers() -> list[System]:
             workers=_each("docket_tasks"),
             jobs=4000,
             bulk="add_many",
-            recovery=({"redelivery_timeout": "3"}, "redelivery timeout 3 s"),
+            recovery=({"BENCH_REDELIVERY_TIMEOUT": "3"}, "redelivery timeout 3 s"),
         ),
     ]
 
@@ -187,6 +190,7 @@ def _celeriac(pool: str) -> list[System]:
         delayed=1_000_000 if pool == "asyncio" else 10_000,
         naps={"asyncio": 30_000, "threads": 1500}.get(pool, 200),
         bulk="enqueue_many",
+        recovery=({"CELERIAC_LEASE": "5"}, "lease 5 s"),
         supervised=pool in ("asyncio", "prefork"),
         questions=ALL | CANVAS | DELAYED | (IN_FLIGHT if pool == "asyncio" else NONE),
     )
@@ -203,12 +207,12 @@ def _celeriac(pool: str) -> list[System]:
     a_def: Any = {"task": "noop_def", "questions": DRAIN | CANVAS}
     variants = [
         replace(typed, name="celeriac, def", settings="`def` jobs", **a_def),
-        replace(typed, name="celeriac, events", settings="events on", variables={"events": "1"}, questions=DRAIN),
+        replace(typed, name="celeriac, events", settings="events on", variables={"BENCH_EVENTS": "1"}, questions=DRAIN),
         replace(
             typed,
             name="celeriac, signals",
             settings="receivers of signals",
-            variables={"signals": "1"},
+            variables={"BENCH_SIGNALS": "1"},
             questions=DRAIN,
         ),
         replace(
@@ -220,8 +224,9 @@ def _celeriac(pool: str) -> list[System]:
         name="celeriac, unsupervised",
         settings="`celery worker` without a parent",
         workers=_pool("celeriac_jobs", pool),
-        questions=frozenset({"memory", "latency", "recovery"}),
+        recovery=None,
         supervised=False,
+        questions=frozenset({"memory", "latency", "recovery"}),
     )
     return [typed, *variants, adopted, alone]
 

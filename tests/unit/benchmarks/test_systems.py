@@ -42,4 +42,4 @@ def test_systems_are_chosen_by_family_and_question() -> None:
 def test_a_tuned_system_says_how() -> None:
     dramatiq = next(system for system in every_system("asyncio") if system.name == "dramatiq")
     assert dramatiq.tuned().name == "dramatiq, heartbeat timeout 3 s, maintenance always"
-    assert dramatiq.tuned().variables["heartbeat_timeout"] == "3000"
+    assert dramatiq.tuned().variables["BENCH_HEARTBEAT_TIMEOUT"] == "3000"
