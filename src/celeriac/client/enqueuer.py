@@ -34,7 +34,7 @@ class Template:
     envelope: Envelope
 
     def job(self, job_id: str, tag: str, arguments: bytes) -> NewJob:
-        """A job. `tag` is the id of its message."""
+        """A job. `tag` is its message's own id, which may be the job's where that is new: no other message has it."""
         return NewJob(self.kind, job_id, self.envelope.write(job_id, tag, arguments), arguments)
 
 
@@ -98,8 +98,8 @@ class Enqueuer:
         """
         template = self._template(call.spec, options, options.due())
         if options.job_id is None:
-            job_id, tag = new_ids(2)
-            return template.job(job_id, tag, call.arguments)
+            job_id = new_id()
+            return template.job(job_id, job_id, call.arguments)
         if not is_valid_id(options.job_id):
             raise ValueError(f"job_id={options.job_id[:64]!r}: use 1 to 128 letters, digits, or the marks _ . : -")
         return template.job(options.job_id, new_id(), call.arguments)
@@ -109,12 +109,11 @@ class Enqueuer:
         due = options.due()
         for start in range(0, len(calls), BATCH_JOBS):
             some = calls[start : start + BATCH_JOBS]
-            ids = new_ids(2 * len(some))
-            for call, job_id, tag in zip(some, ids[::2], ids[1::2], strict=True):
+            for call, job_id in zip(some, new_ids(len(some)), strict=True):
                 template = templates.get(id(call.spec))
                 if template is None:
                     template = templates[id(call.spec)] = self._template(call.spec, options, due, **family)
-                yield template.job(job_id, tag, call.arguments)
+                yield template.job(job_id, job_id, call.arguments)
 
     def _template(self, spec: JobSpec, options: EnqueueOptions, due: datetime | None, **family: str) -> Template:
         own = spec.options

@@ -14,7 +14,7 @@ _VARIANT = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
 
 def new_id() -> str:
     """A random UUID4 as a string (RFC 9562)."""
-    return new_ids(1)[0]
+    return _uuid4(os.urandom(16).hex())
 
 
 def new_ids(count: int) -> list[str]:

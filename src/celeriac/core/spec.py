@@ -149,9 +149,9 @@ class JobSpec:
         Raises:
             InvalidArguments: they do not fit the signature.
         """
-        given = {**self._by_name(args, kwargs), **kwargs} if args else dict(kwargs)
+        given = self._by_name(args, kwargs) if args else dict(kwargs)
         try:
-            return self.arguments.validate_python(given)
+            return self.arguments.validator.validate_python(given)
         except ValidationError as error:
             raise InvalidArguments(self.name, _faults(error)) from None
 
@@ -194,15 +194,15 @@ class JobSpec:
             fault = {"loc": (), "msg": f"takes {len(names)} arguments, got {len(args)}", "type": "too_many"}
             raise InvalidArguments(self.name, [fault])
         given = dict(zip(names, args, strict=False))
-        twice = given.keys() & kwargs.keys()
-        if twice:
+        if twice := given.keys() & kwargs.keys():
             faults = [{"loc": (name,), "msg": "was given twice", "type": "twice"} for name in sorted(twice)]
             raise InvalidArguments(self.name, faults)
+        given.update(kwargs)
         return given
 
     def _dump(self, arguments: dict[str, Any]) -> bytes:
         try:
-            return self.arguments.dump_json(arguments)
+            return self.arguments.serializer.to_json(arguments)
         except ValueError as error:
             fault = {"loc": (), "msg": f"cannot be sent as JSON: {_first_line(error)}", "type": "json"}
             raise InvalidArguments(self.name, [fault]) from None
