@@ -225,7 +225,10 @@ async def test_a_frozen_workers_late_result_is_refused(
         trace.open(gate)
         assert result.get(timeout=20).startswith(second.name)
         first.signal(signal.SIGCONT)
-        first.wait_for_log("acknowledged too late")
+        assert (
+            first.stop() == 0
+        )  # after the task: the asyncio pool stops it, the others let it end and refuse its result
+        assert pool == "asyncio" or "acknowledged too late" in first.log
         assert app.backend.get_task_meta(result.id, cache=False)["result"].startswith(second.name)
         app.backend.close()
 
