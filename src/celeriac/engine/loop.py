@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import os
 import threading
 from collections.abc import Callable, Coroutine
@@ -14,6 +15,8 @@ try:
     from uvloop import new_event_loop
 except ImportError:  # not built for this platform
     from asyncio import new_event_loop
+
+log = logging.getLogger("celeriac.engine")
 
 T = TypeVar("T")
 
@@ -59,4 +62,10 @@ def job_loop() -> JobLoop:
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
-    loop.run_forever()
+    while True:
+        try:
+            loop.run_forever()
+        except (SystemExit, KeyboardInterrupt):  # of a task that a job has left behind
+            log.exception("a task of a job raised what ends an event loop; it goes on")
+        else:
+            return

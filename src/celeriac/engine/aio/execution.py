@@ -131,7 +131,16 @@ class Execution:
         try:
             returned = function() if is_async else await self._call_in_thread(function)
             return await self._await(returned) if inspect.iscoroutine(returned) else returned
+        except asyncio.CancelledError as error:
+            if self._task is None or self._task.cancelling():
+                raise
+            raise JobAborted(f"the task raised {error!r}") from error
         except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
+            raise JobAborted(f"the task raised {error!r}") from error
+        except asyncio.CancelledError as error:
+            if self._task is None or self._task.cancelling():
+                raise
+            # Nobody asked it to stop: of something it awaited, say, and nothing would ever become of its message.
             raise JobAborted(f"the task raised {error!r}") from error
 
     async def _await(self, coroutine: Any) -> Any:

@@ -20,8 +20,6 @@ from celeriac.engine.request import REQUEST, Request
 
 #: How kombu marks values in JSON that JSON does not know.
 _TYPED = b"__type__"
-#: Headers with which a message takes Celery's way: they ask for what the short one does not do.
-_ASKS_FOR_MORE = ("expires", "stamped_headers", "compression")
 
 
 class LightRequest(Request):
@@ -30,8 +28,8 @@ class LightRequest(Request):
     What it does not need for a task that succeeds it makes out when it is asked (celery/worker/request.py, `__init__`).
     """
 
-    def __init__(self, message: Any, payload: Any, consumer: Any, task: Any, tracer: Tracer) -> None:
-        self._tracer = tracer
+    def __init__(self, message: Any, payload: Any, consumer: Any, tracer: Tracer) -> None:
+        self._tracer, task = tracer, tracer.task
         headers, properties = message.headers, message.properties
         self._message = message
         self._request_dict = headers
@@ -139,28 +137,32 @@ class ShortWay:
     def __init__(self, consumer: Any) -> None:
         self._consumer = consumer
         self._tracers = {name: Tracer(task) for name, task in consumer.app.tasks.items()}
+        self._deduplicates = consumer.app.conf.worker_deduplicate_successful_tasks
         self._does_info = celery_strategy.logger.isEnabledFor(logging.INFO)
 
     def takes(self, message: Any) -> bool:
         """Start the task of `message`; False, and nothing is done, if Celery's handler has to."""
-        task = self._consumer.app.tasks.get(message.headers.get("task"))
-        if task is None or self._asks_for_more(task, message):
+        tracer = self._tracers.get(message.headers.get("task"))
+        if tracer is None or self._asks_for_more(tracer.task, message):
             return False
         payload = _decoded(message.body)
-        if payload is None or payload[2]["callbacks"] or payload[2]["chain"]:
+        if payload is None or payload[2].get("callbacks") or payload[2].get("chain"):
             return False
-        request = LightRequest(message, payload, self._consumer, task, self._tracers[task.name])
-        self._start(request)
+        self._start(LightRequest(message, payload, self._consumer, tracer))
         return True
 
     def _asks_for_more(self, task: Any, message: Any) -> bool:
-        return (
+        """Whether something is to be done that only Celery's own way does."""
+        return bool(
             message.content_type != "application/json"
             or message.content_encoding != "utf-8"
-            or any(message.headers.get(name) for name in _ASKS_FOR_MORE)
+            or message.headers.get("expires")
+            or message.headers.get("stamped_headers")
+            or message.headers.get("compression")
             or self._consumer.task_buckets[task.name] is not None
             or task.track_started
             or task.Request != REQUEST
+            or self._deduplicates
         )
 
     def _start(self, request: LightRequest) -> None:
@@ -193,4 +195,5 @@ def _decoded(body: bytes) -> Any:
         payload = orjson.loads(body)
     except ValueError:
         return None
-    return payload if isinstance(payload, list) and len(payload) == 3 and payload[2] else None
+    whole = isinstance(payload, list) and len(payload) == 3 and isinstance(payload[2], dict)
+    return payload if whole else None

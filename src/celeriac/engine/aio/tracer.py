@@ -22,8 +22,8 @@ from celeriac.engine.aio.execution import Execution, Outcome, adapted, is_async
 
 log = logging.getLogger("celery.app.trace")
 
-#: States after which Celery does not call `after_return`.
-_NOT_OVER = frozenset({celery_states.IGNORED, celery_states.RETRY, celery_states.REJECTED})
+#: States after which Celery calls `after_return`: not if the task is to be run again, or was stopped.
+_OVER = frozenset({celery_states.SUCCESS, celery_states.FAILURE})
 
 
 class Tracer:
@@ -34,8 +34,9 @@ class Tracer:
     """
 
     def __init__(self, task: Any) -> None:
-        self._task = task
+        self.task = task
         self._backend = task.backend
+        self._loader = task.app.loader
         self._before_start = task.before_start if _overrides(task, "before_start") else None
         self._on_success = task.on_success if _overrides(task, "on_success") else None
         self._after_return = task.after_return if _overrides(task, "after_return") else None
@@ -47,36 +48,39 @@ class Tracer:
 
     async def trace(self, request: dict[str, Any], execution: Execution) -> Outcome:
         """Run the task to its end, and store what came of it."""
-        task, context = self._task, _context(request)
+        task, context = self.task, _context(request)
         run = _Run(context.id, context.args, context.kwargs, context, time.monotonic())
         private.task_stack.push(task)
         task.request_stack.push(context)
         try:
             _send(signals.task_prerun, task, task=task, **run.named)
+            self._loader.on_task_init(run.id, task)
             try:
                 if self._before_start is not None:
                     await bridge.call(self._before_start, *run.call)
                 run.value = await self._perform(execution, context)
                 await self._store(run)
+                run.state = celery_states.SUCCESS
             except Exception as error:
                 return await bridge.call(self._fail, run, _without_first_frame(error))
             return await self._succeed(run)
         finally:
-            if self._after_return is not None and run.state not in _NOT_OVER:
+            if self._after_return is not None and run.state in _OVER:
                 await bridge.call(self._call_hook, self._after_return, run.state, run.value, *run.call, None)
             _send(signals.task_postrun, task, task=task, retval=run.value, state=run.state, **run.named)
             task.request_stack.pop()
             private.task_stack.pop()
+            self._loader.on_process_cleanup()
 
     async def _perform(self, execution: Execution, context: Any) -> Any:
         if self._function is None:
-            return await bridge.call(functools.partial(self._task, *context.args, **context.kwargs))
+            return await bridge.call(functools.partial(self.task, *context.args, **context.kwargs))
         function = functools.partial(self._function, *context.args, **context.kwargs)
         return await execution.call(function, is_async=self._is_async)
 
     async def _store(self, run: _Run) -> None:
         backend, context = self._backend, run.context
-        wanted = not get_actual_ignore_result(self._task, context)
+        wanted = not get_actual_ignore_result(self.task, context)
         if context.chord or context.delivery_info["redelivered"] or not backend.is_on_broker:
             await bridge.call(backend.mark_as_done, run.id, run.value, context, wanted)
         else:
@@ -86,11 +90,11 @@ class Tracer:
         runtime, shown = time.monotonic() - run.started, self._show(run.value)
         if self._on_success is not None:
             await bridge.call(self._call_hook, self._on_success, run.value, *run.call)
-        _send(signals.task_success, self._task, result=run.value, runtime=runtime)
+        _send(signals.task_success, self.task, result=run.value, runtime=runtime)
         if log.isEnabledFor(logging.INFO):
             facts = {
                 "id": run.id,
-                "name": run.context.shadow or self._task.name,
+                "name": run.context.shadow or self.task.name,
                 "return_value": shown,
                 "runtime": runtime,
                 "args": run.context.get("argsrepr") or saferepr(run.args),
@@ -105,17 +109,17 @@ class Tracer:
             raise error
         except Reject:
             run.state, failure = celery_states.REJECTED, ExceptionInfo(internal=True)
-            celery_trace.TraceInfo(run.state, error).handle_reject(self._task, run.context)
+            celery_trace.TraceInfo(run.state, error).handle_reject(self.task, run.context)
         except Ignore:
             run.state, failure = celery_states.IGNORED, ExceptionInfo(internal=True)
-            celery_trace.TraceInfo(run.state, error).handle_ignore(self._task, run.context)
+            celery_trace.TraceInfo(run.state, error).handle_ignore(self.task, run.context)
         except Retry:
             run.state = celery_states.RETRY
             info = celery_trace.TraceInfo(run.state, error)
-            failure = info.handle_error_state(self._task, run.context, call_errbacks=False)
+            failure = info.handle_error_state(self.task, run.context, call_errbacks=False)
         except Exception:
             run.state = celery_states.FAILURE
-            failure = celery_trace.TraceInfo(run.state, error).handle_error_state(self._task, run.context)
+            failure = celery_trace.TraceInfo(run.state, error).handle_error_state(self.task, run.context)
         run.value = error
         return (1, failure, time.monotonic() - run.started)
 
@@ -126,10 +130,10 @@ class Tracer:
         except (Reject, MemoryError):
             raise
         except Exception:
-            log.exception("Task %s: %s raised", self._task.name, hook.__name__)
+            log.exception("Task %s: %s raised", self.task.name, hook.__name__)
 
     def _show(self, value: Any) -> str:
-        return repr(value) if type(value) in _SHORT else saferepr(value, self._task.resultrepr_maxsize)
+        return repr(value) if type(value) in _SHORT else saferepr(value, self.task.resultrepr_maxsize)
 
 
 #: What a request has without custom headers.
@@ -147,7 +151,7 @@ class _Run:
     kwargs: Any
     context: Any
     started: float
-    state: str = celery_states.SUCCESS
+    state: str | None = None
     value: Any = None
 
     @property
