@@ -16,7 +16,7 @@ from benchmarks.harness import Bench
 from benchmarks.support.fleet import Fleet, Workers
 from benchmarks.support.options import Options
 from benchmarks.support.procfs import holders
-from benchmarks.support.records import Records, new_records
+from benchmarks.support.records import Records, WrongRun, new_records
 from benchmarks.support.rounds import Sample, rounds
 from benchmarks.support.server import Server, fresh_server
 from benchmarks.support.system import System
@@ -64,18 +64,19 @@ class _Kill:
 
     async def measure(self) -> Sample:
         with new_records() as records:
-            async with fresh_server() as server:
+            async with fresh_server() as server, self._workers(server, records) as workers:
                 await self._fleet.produce(self._system, "enqueue", "long", 1, server.url, "--first", str(_VICTIM))
-                async with self._workers(server, records) as workers:
-                    await workers.wait_until(lambda: _runs(records) == 1, "the job", within=_START)
-                    runners = holders(workers.pids(), records.path)  # no other job has begun
-                    beside = asyncio.create_task(self._beside(server))
-                    try:
-                        await asyncio.sleep(_AFTER)
-                        return Sample(await self._killed(workers, runners, server, records))
-                    finally:
-                        beside.cancel()
-                        await asyncio.gather(beside, return_exceptions=True)
+                await workers.wait_until(lambda: len(_runs(records)) == 1, "the job", within=_START)
+                runners = holders(workers.pids(), records.path)  # no other job has begun
+                beside = asyncio.create_task(self._beside(server))
+                try:
+                    await asyncio.sleep(_AFTER)
+                    if len(_runs(records)) > 1:
+                        raise WrongRun(f"{self._system.name}: the job ran twice before anything was killed")
+                    return Sample(await self._killed(workers, runners, server, records))
+                finally:
+                    beside.cancel()
+                    await asyncio.gather(beside, return_exceptions=True)
 
     async def _killed(self, workers: Workers, runners: set[int], server: Server, records: Records) -> float:
         at = time.monotonic()
@@ -89,9 +90,9 @@ class _Kill:
 
     async def _second_run(self, workers: Workers, records: Records) -> float:
         """When it began; never, if not in time."""
-        await workers.sees(lambda: _runs(records) > 1, within=self._patience)
-        times = [record.at for record in records.read() if record.number == _VICTIM]
-        return times[1] if len(times) > 1 else float("inf")
+        await workers.sees(lambda: len(_runs(records)) > 1, within=self._patience)
+        runs = _runs(records)
+        return runs[1] if len(runs) > 1 else float("inf")
 
     def _workers(self, server: Server, records: Records):
         return self._fleet.workers(self._system, "long", server.url, records, processes=2)
@@ -100,5 +101,6 @@ class _Kill:
         await self._fleet.produce(self._system, "tick", "noop", int(self._patience), server.url)
 
 
-def _runs(records: Records) -> int:
-    return sum(record.number == _VICTIM for record in records.read())
+def _runs(records: Records) -> list[float]:
+    """When the job began, each time."""
+    return [record.at for record in records.read() if record.number == _VICTIM]

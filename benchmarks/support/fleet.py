@@ -151,4 +151,4 @@ class Fleet:
 def _environment(system: System, url: str, records: Records | None = None) -> dict[str, str]:
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     given = {"BENCH_URL": url, "BENCH_RECORDS": str(records.path) if records else "", "PYTHONPATH": path}
-    return given | system.variables
+    return {**given, **system.variables}

@@ -142,7 +142,7 @@ def _peers() -> list[System]:
             bulk="gather of 500",
             recovery=(
                 {"BENCH_SWEEP": "1", "BENCH_OPTIONS": '{"timeout": 6, "retries": 3}'},
-                "sweep 1 s, timeout 6 s, retries",
+                "sweep 1 s, timeout 6 s",
             ),
         ),
         System(
