@@ -52,16 +52,16 @@ async def ended(stock: Celery, job_id: str) -> datetime:
 
 
 @pytest.mark.usefixtures("no_key_leaks")
-@pytest.mark.parametrize("fleet", ["stock", "celeriac"])
+@pytest.mark.parametrize("worker", ["stock", "asyncio", "solo"])
 async def test_workers_of_stock_celery_and_of_celeriac_run_a_mixed_queue_in_the_same_order(
-    jobs: ContractJobs, stock: Celery, start: StartWorker, module: str, broker_url: str, fleet: str
+    jobs: ContractJobs, stock: Celery, start: StartWorker, module: str, broker_url: str, worker: str
 ) -> None:
     ids = await enqueue_mixed(jobs, stock)
-    if fleet == "stock":
+    if worker == "stock":
         application, environment = "tests.support.stock_app", {"STOCK_URL": broker_url}
         start("", pool="solo", application=application, environment=environment)
     else:
-        start(module, pool="solo")
+        start(module, pool=worker, concurrency=1)
     times = {job: await ended(stock, job_id) for job, job_id in ids.items()}
     assert sorted(times, key=lambda job: times[job]) == LISTS
 
