@@ -21,6 +21,8 @@ from benchmarks.support.rounds import Sample, rounds
 from benchmarks.support.server import Server, fresh_server
 from benchmarks.support.system import System
 
+#: Seconds that workers get to start and look for what others have left, before the job is enqueued.
+_SETTLE = 3.0
 #: Seconds into the job; and for which its second run is waited for.
 _AFTER = 1.5
 _PATIENCE = 60.0
@@ -65,6 +67,7 @@ class _Kill:
     async def measure(self) -> Sample:
         with new_records() as records:
             async with fresh_server() as server, self._workers(server, records) as workers:
+                await asyncio.sleep(_SETTLE)
                 await self._fleet.produce(self._system, "enqueue", "long", 1, server.url, "--first", str(_VICTIM))
                 await workers.wait_until(lambda: len(_runs(records)) == 1, "the job", within=_START)
                 runners = holders(workers.pids(), records.path)  # no other job has begun
