@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import Any, cast
@@ -61,7 +62,7 @@ class ResultBackend(RedisBackend):
 
     def remove_pending_result(self, result: Any) -> Any:
         """Stop waiting for `result`. Never fails, for nobody would hear: Celery calls it from `AsyncResult.__del__`."""
-        if self._closed:
+        if self._closed or sys.is_finalizing():
             self._remove_pending_result(result)
             return result
         try:
