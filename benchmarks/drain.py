@@ -20,5 +20,8 @@ def run(options: Options) -> Bench:
     """Measure."""
     question = "jobs that do nothing, from a full queue, on all cores"
     bench = Bench("drain", question, "jobs/s", better="higher", bases=BASES)
-    cases = [Case(system, system.task, options.scaled(system.jobs, _QUICK)) for system in options.systems("drain")]
+    cases = [
+        Case(system, system.task, options.scaled(system.jobs, _QUICK), system.fills)
+        for system in options.systems("drain")
+    ]
     return asyncio.run(drains(bench, cases, "noop", options))

@@ -16,5 +16,5 @@ def run(options: Options) -> Bench:
     """Measure."""
     question = "jobs that wait for 50 ms, from a full queue, on all cores"
     bench = Bench("io", question, "jobs/s", better="higher", bases=BASES)
-    cases = [Case(s, "nap", options.scaled(s.naps, _QUICK)) for s in options.systems("io")]
+    cases = [Case(s, "nap", options.scaled(s.naps, _QUICK), s.fills) for s in options.systems("io")]
     return asyncio.run(drains(bench, cases, "nap", options))

@@ -30,7 +30,7 @@ class Case:
     system: System
     task: str
     jobs: int
-    action: str = "fill"
+    action: str
 
 
 async def drains(bench: Bench, cases: Sequence[Case], load: str, options: Options) -> Bench:

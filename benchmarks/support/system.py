@@ -37,6 +37,7 @@ class System:
         naps: the same with jobs that wait 50 ms.
         guarantee: what a crash of a worker means for the jobs it had.
         bulk: its way of enqueueing many jobs, in words; None if it has none.
+        fills: the producer that fills its queue: "enqueue", one by one, where the bulk API makes other messages of them.
         task: the noop it runs: "noop" (`async def` where it knows that) or "noop_def".
         recovery: the variables with which it finds a dead worker's jobs sooner, and what they mean, in words.
         delayed: how many delayed jobs it is given to keep.
@@ -53,6 +54,7 @@ class System:
     jobs: int = 5000
     guarantee: str = AT_LEAST_ONCE
     bulk: str | None = None
+    fills: str = "fill"
     task: str = "noop"
     recovery: tuple[Mapping[str, str], str] | None = None
     naps: int = 5000

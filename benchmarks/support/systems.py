@@ -14,7 +14,7 @@ from benchmarks.support.system import ALL, CANVAS, DELAYED, DRAIN, IN_FLIGHT, NO
 
 
 def every_system(pool: str) -> list[System]:
-    """All of them, with Celeriac's worker on the given pool of Celery's."""
+    """All of them, with Celeriac on one of `POOLS`."""
     return [*_floor(), *_celery(), *_peers(), *_celeriac(pool)]
 
 
@@ -60,6 +60,7 @@ def _celery() -> list[System]:
         jobs=2000,
         naps=200,
         bulk="group",
+        fills="enqueue",
         recovery=({"BENCH_VISIBILITY": "10"}, "visibility timeout 10 s"),
         supervised=True,
         questions=ALL | CANVAS | DELAYED,
@@ -202,6 +203,7 @@ def _celeriac(pool: str) -> list[System]:
         workers=_shards("celery_adopted") if pool == "asyncio" else _pool("celery_adopted", pool),
         jobs=min(typed.jobs, 20_000),
         bulk="group",
+        fills="enqueue",
         questions=frozenset({"drain", "io", "canvas"}),
     )
     a_def: Any = {"task": "noop_def", "questions": DRAIN | CANVAS}
