@@ -4,22 +4,43 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncGenerator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 import redis
+from pydantic import SecretStr
 
-from celeriac import Celeriac, Job, JobExists, JobState
+from celeriac import Celeriac, Job, JobExists, JobState, Settings
+from celeriac.launch.embedded import embedded_valkey
 from tests.support.waiting import eventually
 
 
-@pytest.fixture
-def add(app: Celeriac) -> Job[..., int]:
+def add_to(app: Celeriac) -> Job[..., int]:
     @app.job(name="add")
     async def add(a: int, b: int = 1) -> int:
         return a + b
 
     return add
+
+
+@pytest.fixture
+def add(app: Celeriac) -> Job[..., int]:
+    return add_to(app)
+
+
+@pytest_asyncio.fixture
+async def alone(tmp_path: Path) -> AsyncGenerator[tuple[Celeriac, redis.Redis]]:
+    """An application that has a server to itself, so that what the server counts is its doing."""
+    async with embedded_valkey(tmp_path / "valkey", append_only=False) as url:
+        app = Celeriac("alone", settings=Settings(broker_url=SecretStr(url), data_dir=tmp_path))
+        with closing(redis.Redis.from_url(url)) as broker:
+            yield app, broker
+        await app.client.aclose()
+        app.close()
 
 
 def scripts_run(broker: redis.Redis) -> int:
@@ -33,8 +54,10 @@ def waiting(broker: redis.Redis, queue: str = "celery") -> list[dict[str, Any]]:
 
 
 async def test_many_callers_at_the_same_time_share_round_trips_and_connections(
-    add: Job[..., int], app: Celeriac, broker: redis.Redis
+    alone: tuple[Celeriac, redis.Redis],
 ) -> None:
+    app, broker = alone
+    add = add_to(app)
     await add.enqueue(0)
     scripts, connections = scripts_run(broker), broker.info("stats")["total_connections_received"]
     handles = await asyncio.gather(*(add.enqueue(n) for n in range(1, 400)))
@@ -88,8 +111,10 @@ async def test_what_is_wrong_with_one_queue_is_no_error_of_other_jobs(add: Job[.
 
 
 async def test_many_with_one_call_are_accepted_in_order_in_few_round_trips(
-    add: Job[..., int], broker: redis.Redis
+    alone: tuple[Celeriac, redis.Redis],
 ) -> None:
+    app, broker = alone
+    add = add_to(app)
     before = scripts_run(broker)
     handles = await add.enqueue_many([{"a": n} for n in range(1001)])
     assert scripts_run(broker) - before <= 6
@@ -100,7 +125,9 @@ async def test_many_with_one_call_are_accepted_in_order_in_few_round_trips(
     assert broker.zcard("celeriac:jobs") == 1001
 
 
-async def test_jobs_that_are_large_are_sent_in_smaller_parts(app: Celeriac, broker: redis.Redis) -> None:
+async def test_jobs_that_are_large_are_sent_in_smaller_parts(alone: tuple[Celeriac, redis.Redis]) -> None:
+    app, broker = alone
+
     @app.job(name="store")
     async def store(text: str) -> None: ...
 
