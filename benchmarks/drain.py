@@ -20,8 +20,5 @@ def run(options: Options) -> Bench:
     """Measure."""
     question = "jobs that do nothing, from a full queue, on all cores"
     bench = Bench("drain", question, "jobs/s", better="higher", bases=BASES)
-    cases = [
-        Case(system, system.task, options.scaled(system.jobs, _QUICK), system.fills)
-        for system in options.systems("drain")
-    ]
+    cases = [Case(s, s.task, options.scaled(s.jobs, _QUICK), s.fills) for s in options.systems("drain")]
     return asyncio.run(drains(bench, cases, "noop", options))

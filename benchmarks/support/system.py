@@ -37,7 +37,7 @@ class System:
         naps: the same with jobs that wait 50 ms.
         guarantee: what a crash of a worker means for the jobs it had.
         bulk: its way of enqueueing many jobs, in words; None if it has none.
-        fills: the producer that fills its queue: "enqueue", one by one, where the bulk API makes other messages of them.
+        fills: the producer that fills its queue; "enqueue", one by one, where the bulk API makes other messages.
         task: the noop it runs: "noop" (`async def` where it knows that) or "noop_def".
         recovery: the variables with which it finds a dead worker's jobs sooner, and what they mean, in words.
         delayed: how many delayed jobs it is given to keep.

@@ -202,6 +202,7 @@ def _celeriac(pool: str) -> list[System]:
         settings="the Celery application with Celeriac's settings, without job records",
         workers=_shards("celery_adopted") if pool == "asyncio" else _pool("celery_adopted", pool),
         jobs=min(typed.jobs, 20_000),
+        naps=min(typed.naps, 20_000),
         bulk="group",
         fills="enqueue",
         questions=frozenset({"drain", "io", "canvas"}),
