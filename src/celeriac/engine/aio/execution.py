@@ -20,7 +20,8 @@ from celeriac.core.interrupt import Interruptible
 from celeriac.engine import bridge
 from celeriac.engine.aio import stacks
 from celeriac.engine.aio.limits import HardLimitPassed, Limited
-from celeriac.engine.aio.threads import NoThread, Threads
+from celeriac.engine.aio.slots import NoSlot, Slots
+from celeriac.engine.aio.threads import Threads
 
 log = logging.getLogger("celeriac.engine")
 
@@ -41,7 +42,7 @@ class Callbacks(NamedTuple):
     postponed: Callable[[], None] | None = None
 
 
-#: Seconds for which a task waits for a thread before it is better off in its queue, where another worker can take it.
+#: Seconds for which a task waits for a thread or a process before it is better off in its queue, where another worker can take it.
 _PATIENCE = 0.25
 
 
@@ -61,7 +62,7 @@ class Execution:
         loop: asyncio.AbstractEventLoop,
         soft_limit: float | None,
         hard_limit: float | None,
-        needs_thread: bool = False,
+        slots: Slots | None = None,
     ) -> None:
         self._trace = trace
         self._callbacks = callbacks
@@ -70,8 +71,8 @@ class Execution:
         self._hard_limit = hard_limit
         self._loop = loop
         self._task: asyncio.Task[None] | None = None
-        self._needs_thread = needs_thread
-        self._has_thread = False
+        self._slots = slots
+        self._has_slot = False
         self._in_thread: Interruptible | None = None
         self._terminated = False
 
@@ -99,15 +100,16 @@ class Execution:
         stacks.begin()
         _current.set(self)
         try:
-            if self._needs_thread:
-                await self._reserve_thread(_PATIENCE)
+            if self._slots is not None:
+                await self._slots.reserve(patience=_PATIENCE)
+                self._has_slot = True
             self._callbacks.accepted(os.getpid(), time.monotonic())
             outcome = await self._trace(self)
             if outcome[0]:
                 await bridge.call(self._callbacks.done, outcome)
             else:
                 self._callbacks.done(outcome)
-        except NoThread:
+        except NoSlot:
             if self._callbacks.postponed is not None:
                 self._callbacks.postponed()
         except HardLimitPassed:
@@ -119,22 +121,21 @@ class Execution:
             log.exception("Celery's tracer failed")
             await bridge.call(self._callbacks.failed, ExceptionInfo())
         finally:
-            if self._has_thread:
-                self._threads.release()
+            if self._slots is not None and self._has_slot:
+                self._slots.release()
 
-    async def _reserve_thread(self, patience: float | None = None) -> None:
-        await self._threads.reserve(patience=patience)
-        self._has_thread = True
+    def take_slot(self, slots: Slots) -> bool:
+        """Whether one of these has been reserved for it; if so, whoever asks releases it."""
+        has_slot = self._has_slot and self._slots is slots
+        if has_slot:
+            self._has_slot = False
+        return has_slot
 
     async def call(self, function: Callable[[], Any], *, is_async: bool) -> Any:
         """Call the task's function: `async def` on the loop, any other in a thread."""
         try:
             returned = function() if is_async else await self._call_in_thread(function)
             return await self._await(returned) if inspect.iscoroutine(returned) else returned
-        except asyncio.CancelledError as error:
-            if self._task is None or self._task.cancelling():
-                raise
-            raise JobAborted(f"the task raised {error!r}") from error
         except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
             raise JobAborted(f"the task raised {error!r}") from error
         except asyncio.CancelledError as error:
@@ -149,9 +150,8 @@ class Execution:
         return await Limited(coroutine, self._soft_limit, self._hard_limit, self._on_soft_limit)
 
     async def _call_in_thread(self, function: Callable[[], Any]) -> Any:
-        if not self._has_thread:
-            await self._reserve_thread()
-        self._has_thread = False  # it is released when the function returns, however long that takes
+        if not self.take_slot(self._threads):  # which is released when the function returns, however long that takes
+            await self._threads.reserve()
         work = self._in_thread = Interruptible()
         context = copy_context()
         future = self._threads.run(lambda: work.run(lambda: context.run(function)))
@@ -180,6 +180,12 @@ def in_thread(function: Callable[[], Any]) -> Any:
     execution = _current.get()
     assert execution is not None, "no task is run here"
     return bridge.wait(execution.call(function, is_async=False))
+
+
+def take_slot(slots: Slots) -> bool:
+    """Whether one of these has been reserved for the task that runs here; if so, whoever asks releases it."""
+    execution = _current.get()
+    return execution is not None and execution.take_slot(slots)
 
 
 def adapt(task: Any) -> None:
@@ -215,6 +221,12 @@ def is_async(task: Any) -> bool:
     if spec is not None:
         return bool(spec.is_async)
     return inspect.iscoroutinefunction(adapted(getattr(task, "_orig_run", task.run)))
+
+
+def is_isolated(task: Any) -> bool:
+    """Whether the task's function runs in a process of its own."""
+    spec = getattr(task, "spec", None)
+    return spec is not None and bool(spec.options.isolate)
 
 
 def _give_up(future: asyncio.Future[Any]) -> None:

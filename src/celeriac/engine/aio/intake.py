@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 from base64 import b64decode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from kombu.transport.virtual import Message as KombuMessage
@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from celeriac.engine.aio import endings
 from celeriac.engine.aio.endings import Delivery, Endings
 from celeriac.engine.aio.fetching import Fetcher
-from celeriac.engine.aio.threads import Threads
+from celeriac.engine.aio.slots import Slots
 from celeriac.engine.causes import take_note
 from celeriac.engine.lease import Lease
 from celeriac.store import keys
@@ -62,13 +62,13 @@ class Intake:
         lease: Lease,
         *,
         limit: int,
-        threads: Threads,
+        slots: Sequence[Slots],
     ) -> None:
         self.pipeline = Pipeline(client)
         self._loop = loop
         self._thread_id = 0
         self._limit = limit
-        self._threads = threads
+        self._slots = slots
         self.handle: Callable[[Any], None] | None = None  # Celery's, while it is there to hear of messages
         self._held: dict[str, Delivery] = {}
         self._client = client
@@ -131,9 +131,12 @@ class Intake:
             self._fetching.cancel()
 
     def _room(self) -> int:
-        """How many more messages may be taken: `def` tasks that wait for a thread are better off in their queue."""
+        """How many more messages may be taken: tasks that wait for a thread or a process are better off in their queue."""
         room = self._limit - len(self._held)
-        return room if self._threads.free else min(room, self._threads.limit - self._threads.waiting)
+        for slots in self._slots:
+            if not slots.free:
+                room = min(room, slots.limit - slots.waiting)
+        return room
 
     def _deliver(self, receipt: str, payload: dict[str, Any]) -> None:
         delivery = self._held[receipt] = Delivery(receipt, str(payload["headers"].get("id")), self.pipeline)

@@ -16,7 +16,10 @@ from celeriac.engine import bridge, private
 from celeriac.engine.aio import endings, stacks
 from celeriac.engine.aio.execution import Callbacks, Execution, Outcome, adapt
 from celeriac.engine.aio.intake import Intake
+from celeriac.engine.aio.slots import Slots
 from celeriac.engine.aio.threads import Threads
+from celeriac.engine.aio.tracer import Tracer
+from celeriac.engine.isolation.processes import processes
 from celeriac.engine.loop import job_loop
 
 #: Tasks in flight, and threads for `def` tasks among them, unless a number is asked for.
@@ -41,6 +44,7 @@ class Pool(BasePool):
         super().__init__(*args, **options)
         self.loop = job_loop().loop
         self.threads = Threads(self.loop, min(THREADS, self.limit))
+        self.processes = processes()
         self.intake: Intake | None = None  # made by the consumer, which knows the broker
         self._executions: dict[asyncio.Task[None], Execution] = {}
         self._called_later: set[Callable[[], None]] = set()
@@ -88,6 +92,12 @@ class Pool(BasePool):
             self._start(execution)
         else:
             self.loop.call_soon_threadsafe(self._start, execution)
+
+    def slots_of(self, tracer: Tracer) -> Slots | None:
+        """What a task takes one of before it begins."""
+        if tracer.is_isolated:
+            return self.processes.slots
+        return self.threads if tracer.needs_thread else None
 
     def call_later(self, seconds: float, function: Callable[[], None]) -> None:
         """Have `function`, which may block, called once in a while, however often it is asked for. From any thread."""

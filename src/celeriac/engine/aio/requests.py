@@ -85,7 +85,7 @@ class LightRequest(Request):
             loop=pool.loop,
             soft_limit=soft or task.soft_time_limit,
             hard_limit=hard or task.time_limit,
-            needs_thread=self._tracer.needs_thread,
+            slots=pool.slots_of(self._tracer),
         )
         self._apply_result = weakref.ref(execution)
         pool.start_soon(execution)
@@ -146,7 +146,7 @@ class ShortWay:
         if tracer is None or self._asks_for_more(tracer.task, message):
             return False
         payload = _decoded(message.body)
-        if payload is None or payload[2].get("callbacks") or payload[2].get("chain"):
+        if payload is None:
             return False
         self._start(LightRequest(message, payload, self._consumer, tracer))
         return True

@@ -14,11 +14,12 @@ from celery import Task, signals
 from celery import states as celery_states
 from celery.app import trace as celery_trace
 from celery.app.task import Context, get_actual_ignore_result
+from celery.canvas import group, maybe_signature
 from celery.exceptions import Ignore, Reject, Retry
 from celery.utils.saferepr import saferepr
 
 from celeriac.engine import bridge, private
-from celeriac.engine.aio.execution import Execution, Outcome, adapted, is_async
+from celeriac.engine.aio.execution import Execution, Outcome, adapted, is_async, is_isolated
 
 log = logging.getLogger("celery.app.trace")
 
@@ -30,7 +31,7 @@ class Tracer:
     """Runs one task as Celery's tracer does (celery/app/trace.py, `build_tracer`), and waits without blocking.
 
     What Celery does in a moment is done right here; what may take longer (hooks of the user's, errors, chords) is done
-    across the bridge, with Celery's own code. A message with links or a chain is left to Celery's tracer as a whole.
+    across the bridge, with Celery's own code.
     """
 
     def __init__(self, task: Any) -> None:
@@ -44,7 +45,8 @@ class Tracer:
         wrapped = hasattr(task, "_orig_run") or _overrides(task, "__call__") or getattr(task, "celeriac_bridged", False)
         self._function = None if wrapped else adapted(task.run)
         self._is_async = inspect.iscoroutinefunction(self._function)
-        self.needs_thread = not is_async(task)
+        self.is_isolated = is_isolated(task)
+        self.needs_thread = not self.is_isolated and not is_async(task)
 
     async def trace(self, request: dict[str, Any], execution: Execution) -> Outcome:
         """Run the task to its end, and store what came of it."""
@@ -59,6 +61,8 @@ class Tracer:
                 if self._before_start is not None:
                     await bridge.call(self._before_start, *run.call)
                 run.value = await self._perform(execution, context)
+                if context.callbacks or context.chain:
+                    await bridge.call(self._publish_next, run)
                 await self._store(run)
                 run.state = celery_states.SUCCESS
             except Exception as error:
@@ -77,6 +81,25 @@ class Tracer:
             return await bridge.call(functools.partial(self.task, *context.args, **context.kwargs))
         function = functools.partial(self._function, *context.args, **context.kwargs)
         return await execution.call(function, is_async=self._is_async)
+
+    def _publish_next(self, run: _Run) -> None:
+        """Publish what is linked to the task, and the next step of its chain; written with the acknowledgement."""
+        app, context = self.task.app, run.context
+        inherits = app.conf.task_inherit_parent_priority
+        options = {
+            "parent_id": run.id,
+            "root_id": context.root_id or run.id,
+            "priority": context.delivery_info.get("priority") if inherits else None,
+        }
+        linked = [maybe_signature(callback, app=app) for callback in context.callbacks or ()]
+        groups = [signature for signature in linked if isinstance(signature, group)]
+        others = [signature for signature in linked if not isinstance(signature, group)]
+        # Several are called as a group, so that the children of the task are told in one piece.
+        for signature in [*groups, *(others if len(linked) == 1 else [group(others, app=app)] if others else [])]:
+            signature.apply_async((run.value,), **options)
+        if context.chain:
+            step = maybe_signature(context.chain[-1], app=app)
+            step.apply_async((run.value,), chain=context.chain[:-1], **options)
 
     async def _store(self, run: _Run) -> None:
         backend, context = self._backend, run.context
