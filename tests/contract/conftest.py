@@ -1,18 +1,33 @@
-"""One worker of each pool, shared by all tests of the suite; each has a database of its own."""
+"""One worker of each pool, shared by all tests of the suite; each has a database of its own.
+
+Two applications are served that way: one of ours (`jobs`), and one of plain Celery (`task`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
+from functools import cache
+from typing import Any
 
 import pytest
 import pytest_asyncio
+import redis
+from celery import Celery
 from pydantic import SecretStr
 
 from celeriac import Settings
 from tests.conftest import LEASE, WORKERS, on_database, worker_environment
-from tests.support import contract_jobs
-from tests.support.contract_jobs import ContractJobs
+from tests.support import contract_jobs, plain_twins
+from tests.support.contract_jobs import ContractJobs, Trace
+from tests.support.plain_twins import Kind
 from tests.support.workers import POOLS, Worker, start_worker
+
+#: How many tasks a worker of the plain application runs at a time.
+CONCURRENCY = {"asyncio": 100, "solo": 1, "prefork": 2, "threads": 4}
+#: A pool, and the form in which it runs the tasks of a plain application: only the asyncio pool awaits coroutines.
+Way = tuple[str, Kind]
+WAYS: list[Way] = [("asyncio", "async"), *((pool, "def") for pool in POOLS)]
+TaskOf = Callable[[str], Any]
 
 
 @pytest.fixture(scope="session", params=[pytest.param(pool, marks=pytest.mark.xdist_group(pool)) for pool in POOLS])
@@ -50,3 +65,77 @@ async def jobs(worker: Worker, pool_url: str, tmp_path_factory: pytest.TempPathF
     yield made
     await made.app.client.aclose()
     made.app.close()
+
+
+def ways(*pools: str) -> list[Any]:
+    """For `parametrize("way", ..., indirect=True)`: the ways of these pools."""
+    return [
+        pytest.param(way, id="-".join(way), marks=pytest.mark.xdist_group(way[0])) for way in WAYS if way[0] in pools
+    ]
+
+
+@pytest.fixture(scope="session", params=ways(*POOLS))
+def way(request: pytest.FixtureRequest) -> Way:
+    """Every test of a plain application runs in every way."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def plain_worker_of(valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Worker]]:
+    """The worker of a pool that serves the plain application."""
+    started: list[Worker] = []
+
+    @cache
+    def start_one(pool: str) -> Worker:
+        url, directory = plain_url_of(pool, valkey_url), tmp_path_factory.mktemp(f"plain-{pool}")
+        name, concurrency = f"plain-{pool}", CONCURRENCY[pool]
+        environment = {"TWINS_URL": url, "PLAIN_URL": url}
+        application = "tests.support.plain_twins"
+        started.append(
+            start_worker(application, environment, directory / "log", pool=pool, concurrency=concurrency, name=name)
+        )
+        return started[-1]
+
+    yield start_one
+    assert [worker.stop() for worker in started] == [0] * len(started)
+
+
+def plain_url_of(pool: str, valkey_url: str) -> str:
+    return on_database(valkey_url, 1 + len(POOLS) + POOLS.index(pool))
+
+
+@pytest.fixture
+def plain_url(way: Way, valkey_url: str) -> str:
+    return plain_url_of(way[0], valkey_url)
+
+
+@pytest.fixture
+def plain_worker(way: Way, plain_worker_of: Callable[[str], Worker], request: pytest.FixtureRequest) -> Worker:
+    worker = plain_worker_of(way[0])
+    request.node.stash[WORKERS] = [(worker, len(worker.log))]
+    return worker
+
+
+@pytest.fixture
+def plain(plain_worker: Worker, plain_url: str) -> Iterator[Celery]:
+    """The plain application, as a producer sees it."""
+    with plain_twins.create(plain_url, set_as_current=False) as app:
+        yield app
+        app.backend.close()
+
+
+@pytest.fixture
+def task(plain: Celery, way: Way) -> TaskOf:
+    """A task of the plain application, in the form in which the pool runs it."""
+    return lambda name: plain.tasks[f"{way[1]}.{name}"]
+
+
+@pytest.fixture
+def trace(plain_url: str) -> Trace:
+    return Trace(plain_url)
+
+
+@pytest.fixture
+def plain_broker(plain_url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(plain_url) as client:
+        yield client

@@ -169,6 +169,8 @@ class ShortWay:
         if self._does_info:
             facts = {"id": request.id, "name": request.name, "args": request.argsrepr, "kwargs": request.kwargsrepr}
             celery_strategy.logger.info(celery_trace.LOG_RECEIVED, {**facts, "eta": None}, extra={"data": facts})
+        if request.id in worker_state.revoked and request.revoked():
+            return  # as in Celery's handler: nobody hears of it as received
         if signals.task_received.receivers:
             signals.task_received.send(sender=self._consumer, request=request)
         if request.is_watched:

@@ -1,0 +1,169 @@
+"""Celery's events and remote control, on a plain application, in every pool."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import redis
+from celery import Celery
+from celery.events.state import State
+from celery.exceptions import TaskRevokedError
+from kombu import Exchange
+
+from tests.conftest import StartWorker
+from tests.contract.conftest import TaskOf, Way, ways
+from tests.support.contract_jobs import Trace
+from tests.support.waiting import wait_until
+from tests.support.workers import Worker
+
+WAIT = 15
+
+
+@contextmanager
+def watching(app: Celery, known: Callable[[], Any]) -> Iterator[State]:
+    """What a monitor knows: `celery events` and Flower keep the same. `known` sends something that it hears of."""
+    state = State()
+    with app.connection_for_read() as connection:
+        receiver = app.events.Receiver(connection, {"*": state.event})
+
+        def watch() -> None:
+            for _ in receiver.itercapture(limit=None, timeout=None, wakeup=False):
+                pass
+
+        thread = threading.Thread(target=watch)
+        thread.start()
+        try:
+            wait_until(lambda: known() and state.tasks, "the monitor hears of something")
+            yield state
+        finally:
+            receiver.should_stop = True
+            thread.join()
+
+
+def test_events(task: TaskOf, plain: Celery, plain_worker: Worker) -> None:
+    with watching(plain, lambda: task("echo").delay(1).get(timeout=WAIT)) as state:
+        late = task("echo").apply_async((1,), countdown=0.2)
+        plain.control.revoke(late.id)
+        sent = {
+            "SUCCESS": task("echo").delay("fine"),
+            "FAILURE": task("fail").delay("broken"),
+            "RETRY": task("patient").delay(),
+            "REVOKED": late,
+        }
+
+        def settled() -> bool:
+            seen = {result.id: state.tasks.get(result.id) for result in sent.values()}
+            return all(seen[result.id] and seen[result.id].state == want for want, result in sent.items())
+
+        wait_until(settled, "every task has ended as it should")
+        success, failure = (state.tasks[sent[name].id] for name in ("SUCCESS", "FAILURE"))
+        assert success.name == task("echo").name
+        assert success.args == "('fine',)"
+        assert (success.result, success.worker.hostname.split("@")[0]) == ("'fine'", plain_worker.name)
+        assert success.sent is None
+        assert success.received <= success.started <= success.succeeded
+        assert failure.exception == "ValueError('broken')"
+        assert "raise ValueError(message)" in failure.traceback
+        sent["RETRY"].revoke()
+
+
+def only_reply(replies: Any) -> Any:
+    [reply] = (
+        (replies or {}).values() if isinstance(replies, dict) else [value for r in replies for value in r.values()]
+    )
+    return reply
+
+
+def test_ping_stats_and_registered(task: TaskOf, plain: Celery, way: Way) -> None:
+    inspect = plain.control.inspect(timeout=5, limit=1)
+    assert only_reply(inspect.ping()) == {"ok": "pong"}
+    assert {"orders.add", task("echo").name} <= set(only_reply(inspect.registered()))
+    stats = only_reply(inspect.stats())
+    assert stats["pool"]["implementation"].startswith("celer")
+    task("echo").delay(1).get(timeout=WAIT)
+    assert only_reply(inspect.stats())["total"][task("echo").name] >= 1
+
+
+@pytest.mark.parametrize("way", ways("asyncio", "prefork", "threads"), indirect=True, scope="session")
+def test_what_is_active(task: TaskOf, plain: Celery, trace: Trace) -> None:
+    """A solo worker answers when it has nothing to do."""
+    gate = uuid4().hex
+    results = [task("hold").delay(gate) for _ in range(2)]
+    wait_until(lambda: all("begin" in trace.of(result.id) for result in results), "both run")
+    active = only_reply(plain.control.inspect(timeout=5, limit=1).active())
+    assert {entry["id"] for entry in active} == {result.id for result in results}
+    assert active[0]["name"] == task("hold").name
+    assert active[0]["args"] == [gate]
+    assert active[0]["time_start"] <= time.time()
+    trace.open(gate)
+    assert [result.get(timeout=WAIT) for result in results] == [gate] * 2
+    assert only_reply(plain.control.inspect(timeout=5, limit=1).active()) == []
+
+
+def test_a_queue_is_added_and_cancelled(task: TaskOf, plain: Celery) -> None:
+    inspect = plain.control.inspect(timeout=5, limit=1)
+
+    def names() -> set[str]:
+        names = {queue["name"] for queue in only_reply(inspect.active_queues())}
+        return {name for name in names if not name.startswith("bcast.")}
+
+    plain.control.add_consumer("other", reply=True, timeout=5, limit=1)
+    assert names() == {"celery", "other"}
+    assert task("echo").apply_async((1,), queue="other").get(timeout=WAIT) == 1
+    plain.control.cancel_consumer("other", reply=True, timeout=5, limit=1)
+    assert names() == {"celery"}
+    waits = task("echo").apply_async((2,), queue="other")
+    assert task("echo").delay(3).get(timeout=WAIT) == 3
+    assert waits.state == "PENDING"
+    plain.control.add_consumer("other", reply=True, timeout=5, limit=1)
+    assert waits.get(timeout=WAIT) == 2
+    plain.control.cancel_consumer("other", reply=True, timeout=5, limit=1)
+
+
+def test_rate_limit(task: TaskOf, plain: Celery) -> None:
+    name = task("total").name
+    plain.control.rate_limit(name, "10/s", reply=True, timeout=5, limit=1)
+    try:
+        began = time.monotonic()
+        assert [result.get(timeout=WAIT) for result in [task("total").delay([n]) for n in range(5)]] == list(range(5))
+        assert time.monotonic() - began > 0.3
+    finally:
+        plain.control.rate_limit(name, 0, reply=True, timeout=5, limit=1)
+
+
+def test_revoke_by_remote_control_is_remembered(task: TaskOf, plain: Celery) -> None:
+    task_id = uuid4().hex
+    replies = plain.control.revoke(task_id, reply=True, timeout=5, limit=1)
+    assert "revoked" in str(only_reply(replies))
+    assert task_id in only_reply(plain.control.inspect(timeout=5, limit=1).revoked())
+    with pytest.raises(TaskRevokedError):
+        task("echo").apply_async((1,), task_id=task_id).get(timeout=WAIT)
+
+
+def listeners(broker: redis.Redis) -> int:
+    database = str(broker.connection_pool.connection_kwargs["db"])
+    return sum(client["psub"] == "1" and client["db"] == database for client in broker.client_list("pubsub"))
+
+
+def test_a_broadcast_reaches_every_worker_and_remote_control_stops_one(
+    task: TaskOf, plain: Celery, trace: Trace, way: Way, start: StartWorker, plain_url: str, plain_broker: redis.Redis
+) -> None:
+    environment = {"TWINS_URL": plain_url, "PLAIN_URL": plain_url}
+    second = start("", pool=way[0], application="tests.support.plain_twins", environment=environment)
+    # Each worker listens for remote control, and for the broadcast.
+    wait_until(lambda: listeners(plain_broker) == 4, "both listen", within=5)
+    key = uuid4().hex
+    news = Exchange("news", type="fanout")
+    sent_to = {"exchange": news, "routing_key": "celery", "declare": [news]}
+    task("note").apply_async(("heard", key), ignore_result=True, **sent_to)
+    wait_until(lambda: trace.of(key) == ["note heard"] * 2, "both have heard it", within=5)
+    plain.control.shutdown(destination=[f"{second.name}@{socket.gethostname()}"])
+    assert second.wait_end() == 0
+    assert task("echo").delay(1).get(timeout=WAIT) == 1

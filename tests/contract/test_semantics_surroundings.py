@@ -1,0 +1,128 @@
+"""What Celery promises a task to find around it, and to tell others of it, on a plain application, in every pool."""
+
+from __future__ import annotations
+
+import socket
+from uuid import uuid4
+
+import pytest
+from celery import Celery, group
+from celery.exceptions import TaskRevokedError
+
+from tests.contract.conftest import CONCURRENCY, TaskOf, Way
+from tests.support.contract_jobs import Trace
+from tests.support.waiting import wait_until
+
+WAIT = 15
+MANY = 50
+
+
+def test_each_of_many_tasks_at_a_time_finds_itself(task: TaskOf, way: Way) -> None:
+    name = f"{way[1]}.surroundings"
+    seconds = 0.1 if CONCURRENCY[way[0]] > MANY and way[1] == "async" else 0.01
+    results = group(task("surroundings").s(seconds) for _ in range(MANY))()
+    for result, seen in zip(results.results, results.get(timeout=WAIT), strict=True):
+        mine = result.id
+        assert seen[1:] == [mine, mine, name, mine, mine, mine]
+
+
+@pytest.mark.parametrize(
+    "way", [("asyncio", "async"), ("asyncio", "def")], indirect=True, scope="session", ids="-".join
+)
+def test_context_variables_are_a_tasks_own(task: TaskOf) -> None:
+    """Celery's pools share them among the tasks of a thread."""
+    results = group(task("surroundings").s(0.01) for _ in range(MANY))()
+    assert [seen[0] for seen in results.get(timeout=WAIT)] == ["none"] * MANY
+
+
+def test_the_request(task: TaskOf, way: Way) -> None:
+    options = {"headers": {"tenant": "acme"}, "priority": 3, "task_id": f"mine-{uuid4().hex}"}
+    seen = task("request").apply_async((1,), {"b": [2]}, **options).get(timeout=WAIT)
+    assert (seen["id"], seen["args"], seen["kwargs"]) == (options["task_id"], [1], {"b": [2]})
+    assert (seen["retries"], seen["root_id"], seen["parent_id"]) == (0, options["task_id"], None)
+    assert seen["headers"] == {"tenant": "acme"}
+    assert (seen["queue"], seen["priority"], seen["redelivered"]) == ("celery", 3, False)
+    assert seen["hostname"] == f"plain-{way[0]}@{socket.gethostname()}"
+
+
+def test_the_request_of_a_part_knows_where_it_belongs(task: TaskOf) -> None:
+    result = (task("echo").s(1) | task("request").si())()
+    seen = result.get(timeout=WAIT)
+    assert (seen["root_id"], seen["parent_id"]) == (result.parent.id, result.parent.id)
+    together = group(task("request").s() for _ in range(2))()
+    assert [seen["group"] for seen in together.get(timeout=WAIT)] == [together.id] * 2
+
+
+def test_stamps(task: TaskOf) -> None:
+    part = task("request").s()
+    part.stamp(tenant="acme")
+    assert part.apply_async().get(timeout=WAIT)["stamps"] == {"tenant": "acme"}
+
+
+def told_of(trace: Trace, task_id: str, last: str) -> list[str]:
+    """What signals told of a task, once the last one has come."""
+    name = f"signals-{task_id}"
+    wait_until(lambda: any(line.startswith(last) for line in trace.of(name)), last)
+    return trace.of(name)
+
+
+def test_the_signals_and_hooks_of_a_success(task: TaskOf, trace: Trace) -> None:
+    result = task("watched").delay("success")
+    assert result.get(timeout=WAIT) == "success"
+    assert told_of(trace, result.id, "task_postrun") == [
+        "task_received",
+        "task_prerun args=['success'] kwargs={}",
+        "task_success result='success'",
+        "task_postrun args=['success'] retval='success' state='SUCCESS'",
+    ]
+    assert trace.of(result.id) == ["start", "call", "body", "success", "after SUCCESS"]
+
+
+def test_the_signals_and_hooks_of_a_failure(task: TaskOf, trace: Trace) -> None:
+    result = task("watched").delay("failure")
+    with pytest.raises(ValueError, match="failure"):
+        result.get(timeout=WAIT)
+    assert told_of(trace, result.id, "task_postrun") == [
+        "task_received",
+        "task_prerun args=['failure'] kwargs={}",
+        "task_failure exception=ValueError('failure') args=['failure']",
+        "task_postrun args=['failure'] retval=ValueError('failure') state='FAILURE'",
+    ]
+    assert trace.of(result.id) == ["start", "call", "body", "failure ValueError", "after FAILURE"]
+
+
+def test_the_signals_and_hooks_of_a_retry(task: TaskOf, trace: Trace) -> None:
+    result = task("watched").delay("retry")
+    assert result.get(timeout=WAIT) == "retry"
+    told = told_of(trace, result.id, "task_success")
+    assert [line.split()[0] for line in told[:6]] == [
+        "task_received",
+        "task_prerun",
+        "task_retry",
+        "task_postrun",
+        "task_received",
+        "task_prerun",
+    ]
+    assert told[2].startswith("task_retry reason=Retry(")
+    assert told[3].endswith("state='RETRY'")
+    once = ["start", "call", "body"]
+    wait_until(lambda: "after SUCCESS" in trace.of(result.id), "the last hook")
+    assert trace.of(result.id) == [*once, "retry", *once, "success", "after SUCCESS"]
+
+
+def test_the_signals_and_hooks_of_what_is_ignored(task: TaskOf, trace: Trace) -> None:
+    result = task("watched").delay("ignore")
+    told = told_of(trace, result.id, "task_postrun")
+    assert [line.split()[0] for line in told] == ["task_received", "task_prerun", "task_postrun"]
+    assert told[2].endswith("state='IGNORED'")
+    assert trace.of(result.id) == ["start", "call", "body"]
+
+
+def test_the_signal_of_what_is_revoked(task: TaskOf, trace: Trace, plain: Celery) -> None:
+    result = task("watched").apply_async(("success",), countdown=0.3)
+    plain.control.revoke(result.id)
+    with pytest.raises(TaskRevokedError):
+        result.get(timeout=WAIT)
+    told = told_of(trace, result.id, "task_revoked")
+    assert told == ["task_revoked terminated=False expired=False"]
+    assert trace.of(result.id) == []
