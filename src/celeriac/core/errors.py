@@ -26,7 +26,8 @@ CeleriacError
 └── how a job may fail, apart from its own errors; seen in its record
     ├── JobTimedOut             it exceeded its time limit
     ├── InvalidResult           what it returned does not fit its annotation
-    └── JobAborted              it raised what would end its process or event loop, `SystemExit` say
+    ├── JobAborted              it raised what would end its process or event loop, `SystemExit` say
+    └── JobCrashed              it was isolated, and its process ended before it
 
 BaseException
 └── JobInterrupted              raised inside a `def` job that is cancelled
@@ -249,3 +250,7 @@ class InvalidResult(CeleriacError, TypeError):
 
 class JobAborted(CeleriacError):
     """The job raised an exception that would end its process or its event loop: it counts as any other failure."""
+
+
+class JobCrashed(CeleriacError):
+    """The process that ran the isolated job ended before it: it counts as any other failure, the worker goes on."""

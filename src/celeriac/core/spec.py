@@ -35,6 +35,7 @@ class JobOptions:
         retry: what happens after a failed attempt.
         timeout: seconds one attempt may take; None means no limit.
         exposed: whether the job API lets its callers submit it.
+        isolate: whether it runs in a process of its own, which is killed to stop it.
     """
 
     queue: str | None = None
@@ -42,11 +43,15 @@ class JobOptions:
     retry: Retry = NO_RETRY
     timeout: float | None = None
     exposed: bool = True
+    isolate: bool = False
 
     @property
     def hard_limit(self) -> float | None:
-        """Seconds after which the process that runs an attempt is ended; None means no limit."""
-        return self.timeout + HARD_LIMIT_GRACE if self.timeout else None
+        """Seconds after which the pool's process that runs an attempt is ended; None means no limit.
+
+        An isolated job has its own process, which is ended by who waits for it there.
+        """
+        return self.timeout + HARD_LIMIT_GRACE if self.timeout and not self.isolate else None
 
     def __post_init__(self) -> None:
         if self.timeout is not None and self.timeout <= 0:

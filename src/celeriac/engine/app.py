@@ -124,6 +124,7 @@ class JobApp(Celery):
         retry: Retry = NO_RETRY,
         timeout: float | None = None,
         exposed: bool = True,
+        isolate: bool = False,
     ) -> JobDecorator: ...
 
     def job(
@@ -137,6 +138,7 @@ class JobApp(Celery):
         retry: Retry = NO_RETRY,
         timeout: float | None = None,
         exposed: bool = True,
+        isolate: bool = False,
     ) -> Any:
         """Make a job of a function, `async def` or `def`: `@app.job`, or `@app.job(retry=Retry(attempts=8))`.
 
@@ -150,12 +152,15 @@ class JobApp(Celery):
             retry: what happens after a failed attempt; by default nothing.
             timeout: seconds one attempt may take; by default without limit.
             exposed: whether the job API lets its callers submit it.
+            isolate: whether it runs in a process of its own, which is killed when it is cancelled or takes too long.
 
         Raises:
             InvalidJobDefinition: the function cannot be a job.
             ConfigurationError: an option is wrong.
         """
-        options = JobOptions(queue=queue, priority=priority, retry=retry, timeout=timeout, exposed=exposed)
+        options = JobOptions(
+            queue=queue, priority=priority, retry=retry, timeout=timeout, exposed=exposed, isolate=isolate
+        )
 
         def register(decorated: Callable[..., Any]) -> Job[..., Any]:
             return self._register(decorated, name, options)

@@ -15,10 +15,14 @@ from celeriac.core.context import JobContext, JobSuspended
 from celeriac.core.envelope import Delivery, EnvelopeWriter
 from celeriac.core.errors import BrokerUnavailable, JobInterrupted
 from celeriac.core.records import Progress
-from celeriac.core.spec import Call, JobSpec
+from celeriac.core.spec import Call
 from celeriac.engine import bridge
 from celeriac.engine.attempts import ActiveAttempts, Attempt
 from celeriac.engine.cancellation import CancellationWatch
+from celeriac.engine.isolation.address import address_of
+from celeriac.engine.isolation.errors import RaisedElsewhere
+from celeriac.engine.isolation.processes import IsolatedCall
+from celeriac.engine.isolation.run import IsolatedRun
 from celeriac.engine.loop import job_loop
 from celeriac.engine.progress import ProgressReporter
 from celeriac.engine.runs import AsyncRun, Run, ThreadRun
@@ -55,8 +59,7 @@ class Executor:
         """
         attempt = Attempt.of(task.request)
         try:
-            returned = self._run(task, attempt, args, kwargs)
-            return task.spec.dump_result(returned)
+            return self._run(task, attempt, args, kwargs)
         except JobSuspended:
             raise Ignore from None
         except JobInterrupted:
@@ -71,14 +74,19 @@ class Executor:
         context = self._context(task, attempt, task.spec.encode_validated(arguments))
         if attempt.in_worker:
             self._cancellations.ensure_started()
-        run = self._start(task.spec, arguments, context)
+        run = self._start(task, attempt, arguments, context)
         try:
             with self._attempts.going_on(attempt, run):
-                return run.complete()
+                returned = run.complete()
         finally:
             self._progress.flush()  # before the end is recorded: nothing is reported of a job that has ended
 
-    def _start(self, spec: JobSpec, arguments: dict[str, Any], context: JobContext) -> Run:
+        return returned if isinstance(run, IsolatedRun) else task.spec.dump_result(returned)
+
+    def _start(self, task: JobTask, attempt: Attempt, arguments: dict[str, Any], context: JobContext) -> Run:
+        spec = task.spec
+        if spec.options.isolate and attempt.in_worker:
+            return IsolatedRun(_isolated(task, spec.encode_validated(arguments), context), self._loop)
         if spec.is_async:
             return AsyncRun(spec.call(arguments, context), spec.options.timeout, self._loop)
         return ThreadRun(lambda: spec.call(arguments, context), spec.options.timeout)
@@ -134,7 +142,8 @@ class Executor:
 
     def _end_failed(self, task: JobTask, attempt: Attempt, error: Exception) -> NoReturn:
         policy = task.spec.options.retry
-        delay = policy.delay_after(error, attempt.number)
+        is_elsewhere = isinstance(error, RaisedElsewhere)
+        delay = error.retry_in if is_elsewhere else policy.delay_after(error, attempt.number)
         if delay is None:
             raise error
         give_up = time.monotonic() + _PATIENCE
@@ -146,6 +155,11 @@ class Executor:
                     raise Reject(refused.reason, requeue=True) from error
                 log.warning("the broker is absent; the retry of job %s is held", attempt.job_id)
                 bridge.blocking(time.sleep, _PAUSE)
+
+
+def _isolated(task: JobTask, arguments: bytes, context: JobContext) -> IsolatedCall:
+    app = task.app
+    return IsolatedCall(app=address_of(app), specs=app.specs, spec=task.spec, arguments=arguments, context=context)
 
 
 def _report_to_nobody(job_id: str, progress: Progress) -> None:

@@ -12,7 +12,6 @@ from celery.signals import worker_process_init
 
 _PR_SET_PDEATHSIG = 1
 
-
 _worker_pid = 0
 
 
@@ -23,13 +22,19 @@ def install() -> None:
     worker_process_init.connect(_die_with_parent, dispatch_uid="celeriac.die_with_parent")
 
 
+def die_with(parent: int) -> None:
+    """Have the kernel end this process once its parent, whose process id is given, has ended. On Linux only."""
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the call
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def _die_with_parent(**_: Any) -> None:
     """Have the kernel end a pool process whose worker was killed.
 
     Else it would finish its job unseen, while the message has gone back to the queue for another worker.
     """
-    if sys.platform != "linux" or os.getpid() == _worker_pid:  # pools without processes send the signal, too
-        return
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() == 1:  # it died before the call
-        os.kill(os.getpid(), signal.SIGKILL)
+    if os.getpid() != _worker_pid:  # pools without processes send the signal, too
+        die_with(_worker_pid)

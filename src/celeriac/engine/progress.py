@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from typing import Protocol
 
-from celeriac.client.client import JobClient
 from celeriac.core.errors import BrokerUnavailable
 from celeriac.core.records import Progress
 from celeriac.engine import bridge
@@ -20,10 +20,18 @@ _GATHER = 0.1
 _LAST_REPORT_TIMEOUT = 2.0
 
 
+class Sink(Protocol):
+    """Where reports go: the client, or the worker of an isolated job's process."""
+
+    async def report_progress(self, job_id: str, progress: Progress) -> None:
+        """Publish one report."""
+        ...
+
+
 class ProgressReporter:
     """Keeps the newest report of each job and publishes it from the event loop."""
 
-    def __init__(self, loop: JobLoop, client: JobClient) -> None:
+    def __init__(self, loop: JobLoop, client: Sink) -> None:
         self._loop = loop
         self._client = client
         self._lock = threading.Lock()

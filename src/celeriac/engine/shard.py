@@ -18,6 +18,8 @@ from celery.concurrency import get_implementation
 from celery.concurrency.prefork import TaskPool as Prefork
 from celery.signals import celeryd_init, worker_ready
 
+from celeriac.engine.isolation import processes as isolated_jobs
+
 
 def report(app: Any, descriptor: int) -> None:
     """Tell the broker's URL now, and that the worker is ready when it is."""
@@ -33,7 +35,11 @@ def report(app: Any, descriptor: int) -> None:
 
 
 def limit_pool(cores: int) -> None:
-    """Give a pool of processes one for each of `cores`, unless its size is set: all shards together use the machine."""
+    """Have one process for each of `cores`, for isolated jobs and in a pool of processes whose size is not set.
+
+    All shards together use the machine.
+    """
+    isolated_jobs.limit(cores)
 
     def limit(conf: Any, options: dict[str, Any], **_: Any) -> None:
         pool = get_implementation(options.get("pool_cls") or options.get("pool") or conf.worker_pool)

@@ -19,7 +19,13 @@ _MACHINERY = (
 
 
 def format_error(error: BaseException) -> str:
-    """The traceback of `error` as Python prints it, without the frames of the machinery that called the job."""
+    """The traceback of `error` as Python prints it, without the frames of the machinery that called the job.
+
+    An error that stands for one of another process has that one's as text.
+    """
+    elsewhere = getattr(error, "celeriac_traceback", None)
+    if elsewhere is not None:
+        return str(elsewhere)
     return "".join(traceback.format_exception(type(error), error, _from_job_on(error.__traceback__)))
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TextIO
 
+from celeriac.core.cores import available_cores
 from celeriac.launch import commands, worker_options
-from celeriac.launch.cores import available_cores
 from celeriac.launch.environment import as_environment
 from celeriac.launch.keeper import Child
 from celeriac.launch.leases import Leases

@@ -17,7 +17,7 @@ import pytest_asyncio
 import redis
 
 from celeriac import Settings
-from celeriac.launch.cores import available_cores
+from celeriac.core.cores import available_cores
 from celeriac.store import keys
 from tests.conftest import LEASE, worker_environment
 from tests.support import shard_jobs

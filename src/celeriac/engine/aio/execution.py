@@ -42,7 +42,7 @@ class Callbacks(NamedTuple):
     postponed: Callable[[], None] | None = None
 
 
-#: Seconds for which a task waits for a thread or a process before it is better off in its queue, where another worker can take it.
+#: Seconds for which a task waits for a thread or a process before it is better off in its queue, for other workers.
 _PATIENCE = 0.25
 
 

@@ -131,7 +131,7 @@ class Intake:
             self._fetching.cancel()
 
     def _room(self) -> int:
-        """How many more messages may be taken: tasks that wait for a thread or a process are better off in their queue."""
+        """How many more messages may be taken: what waits for a thread or a process is better off in its queue."""
         room = self._limit - len(self._held)
         for slots in self._slots:
             if not slots.free:

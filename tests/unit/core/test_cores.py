@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from celeriac.launch.cores import available_cores
+from celeriac.core.cores import available_cores
 
 HERE = available_cores(Path("/no/such/folder"))
 

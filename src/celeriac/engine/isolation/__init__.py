@@ -1,0 +1,1 @@
+"""Isolated jobs: their functions run in processes of their own, which can be killed."""

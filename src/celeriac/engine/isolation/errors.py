@@ -1,0 +1,66 @@
+"""Errors on their way from the process of an isolated job to its worker.
+
+They are not pickled, since whatever is unpickled is run. An error of the same name, message and traceback takes the
+place of the one that was raised; whether it is worth another attempt is decided where it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import orjson
+
+from celeriac.core.errors import CeleriacError
+from celeriac.core.records import Failure
+from celeriac.engine.tracebacks import format_error
+
+
+class RaisedElsewhere(Exception):
+    """Base of the errors that stand for errors of isolated jobs.
+
+    Attributes:
+        celeriac_traceback: the one of the error that was raised, as text.
+        retry_in: seconds until the job's next attempt; None if there is to be none.
+    """
+
+    def __init__(self, told: Mapping[str, Any]) -> None:
+        super().__init__(*told["args"])
+        self._told = dict(told)
+        self.celeriac_traceback: str = told["traceback"]
+        self.retry_in: float | None = told["retry_in"]
+
+    def __str__(self) -> str:
+        return str(self._told["message"])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return revived, (self._told,)  # its class is made up, and cannot be found by its name
+
+
+def told(error: BaseException, retry_in: float | None) -> dict[str, Any]:
+    """What is told of `error`, in JSON types."""
+    failure = Failure.of(error, format_error(error))
+    return {
+        "type": failure.type,
+        "module": type(error).__module__,
+        "args": _arguments(error, failure.message),
+        "message": failure.message,
+        "traceback": failure.traceback,
+        "retry_in": retry_in,
+    }
+
+
+def revived(told: Mapping[str, Any]) -> RaisedElsewhere:
+    """The error that stands for the one of which `told` was told."""
+    kind = type(told["type"], (RaisedElsewhere,), {"__module__": told["module"]})
+    return cast(RaisedElsewhere, kind(told))
+
+
+def _arguments(error: BaseException, message: str) -> Sequence[Any]:
+    """What Celery would make the error again with, if it can be sent."""
+    args = cast(Any, error.__reduce__())[1] if isinstance(error, CeleriacError) else error.args
+    try:
+        orjson.dumps(args)
+    except (TypeError, ValueError):
+        return [message]
+    return list(args)

@@ -1,0 +1,98 @@
+"""One process for isolated jobs, seen from the worker that started it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable
+from contextlib import suppress
+
+from celeriac.core.errors import ConfigurationError, JobCrashed
+from celeriac.core.records import Progress
+from celeriac.engine.isolation import wire
+
+Report = Callable[[str, Progress], None]
+
+#: Seconds for which a process that hears and says nothing more is given to end.
+_ENDING = 2.0
+
+
+class JobProcess:
+    """Runs one job at a time. It has a process group of its own, and ends with the worker, whatever becomes of that."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        assert process.stdin is not None, "it has a pipe"
+        assert process.stdout is not None, "it has a pipe"
+        self._input, self._output = process.stdin, process.stdout
+
+    @classmethod
+    async def start(cls, app: str) -> JobProcess:
+        """A process that has imported the application at the address `app`.
+
+        Raises:
+            ConfigurationError: it cannot be imported there.
+            JobCrashed: the process ended meanwhile.
+        """
+        command = (sys.executable, "-u", "-m", "celeriac.engine.isolation", str(os.getpid()))
+        started = cls(await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, start_new_session=True))
+        setup = {"path": sys.path, "app": app, "log_level": logging.getLogger().getEffectiveLevel()}
+        try:
+            await started._tell(setup)
+            await started._hear()
+        except BaseException:
+            started.kill()
+            raise
+        return started
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is known to run no more."""
+        return self._process.returncode is not None
+
+    async def run(self, request: wire.Message, report: Report) -> wire.Message:
+        """Run a job, and return what it says of the end. Its progress goes to `report`.
+
+        Raises:
+            ConfigurationError: the job is not to be found.
+            JobCrashed: the process ended before the job.
+        """
+        await self._tell(request)
+        while (message := await self._hear())["kind"] == "progress":
+            report(message["job_id"], Progress(message["done"], message["total"], message["message"]))
+        return message
+
+    def kill(self) -> None:
+        """End it at once, and the processes that its job has started, unless they left its process group."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    async def _tell(self, message: wire.Message) -> None:
+        try:
+            self._input.write(wire.frame(message))
+            await self._input.drain()
+        except (BrokenPipeError, ConnectionResetError):
+            raise await self._crash() from None
+
+    async def _hear(self) -> wire.Message:
+        try:
+            message = await wire.receive(self._output)
+        except (asyncio.IncompleteReadError, ConnectionResetError):
+            raise await self._crash() from None
+        if message["kind"] == "unfit":
+            raise ConfigurationError(message["message"])
+        return message
+
+    async def _crash(self) -> JobCrashed:
+        try:
+            async with asyncio.timeout(_ENDING):
+                code = await self._process.wait()
+        except TimeoutError:
+            return JobCrashed("its process closed the connection with its worker")
+        if code >= 0:
+            return JobCrashed(f"its process ended by itself, with exit code {code}")
+        return JobCrashed(f"its process was ended by signal {-code} ({signal.strsignal(-code)})")
