@@ -26,7 +26,7 @@ _SETTLE = 3.0
 #: Seconds into the job; and for which its second run is waited for.
 _AFTER = 1.5
 _PATIENCE = 60.0
-_QUICK = 20.0
+_QUICK = 30.0
 _START = 60.0
 
 #: The job that is killed. The others count from 0.
