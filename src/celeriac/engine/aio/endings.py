@@ -10,6 +10,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from redis.exceptions import RedisError
+
 from celeriac.engine import bridge
 from celeriac.store.connection import BlockingClient
 from celeriac.store.deliveries import Ending, Place, finish, put_back
@@ -113,8 +115,10 @@ class Endings:
         for delivery in batch:
             for call in delivery.before:
                 self._pipeline.submit(call)
-        refused = await self._pipeline.run(finish(self._worker, [delivery.ending for delivery in batch]))
-        for receipt in refused:
-            log.warning("message %s was acknowledged too late: it had been given to another worker", receipt)
+        try:
+            for receipt in await self._pipeline.run(finish(self._worker, [delivery.ending for delivery in batch])):
+                log.warning("message %s was acknowledged too late: it had been given to another worker", receipt)
+        except RedisError:
+            log.exception("%d messages were not acknowledged; they are run again after this worker's end", len(batch))
         for delivery in batch:
             self._on_ended(delivery.receipt)

@@ -115,12 +115,16 @@ class Pool(BasePool):
             stacks.go_by_context(task.request_stack)
         adapt(task)
 
+    def on_close(self) -> None:
+        """Start nothing more."""
+        if self.intake is not None:
+            self.intake.close()
+
     def on_stop(self) -> None:
         """Wait for what runs (a warm shutdown)."""
         while not self._all_done.wait(1.0):  # in steps, so that signals are handled meanwhile
             pass
         if self.intake is not None:
-            self.intake.close()
             asyncio.run_coroutine_threadsafe(self.intake.written(), self.loop).result()
 
     def on_terminate(self) -> None:

@@ -86,19 +86,19 @@ class Tracer:
         """Publish what is linked to the task, and the next step of its chain; written with the acknowledgement."""
         app, context = self.task.app, run.context
         inherits = app.conf.task_inherit_parent_priority
-        options = {
+        options: dict[str, Any] = {
             "parent_id": run.id,
             "root_id": context.root_id or run.id,
             "priority": context.delivery_info.get("priority") if inherits else None,
         }
-        linked = [maybe_signature(callback, app=app) for callback in context.callbacks or ()]
+        linked: list[Any] = [maybe_signature(callback, app=app) for callback in context.callbacks or ()]
         groups = [signature for signature in linked if isinstance(signature, group)]
         others = [signature for signature in linked if not isinstance(signature, group)]
         # Several are called as a group, so that the children of the task are told in one piece.
         for signature in [*groups, *(others if len(linked) == 1 else [group(others, app=app)] if others else [])]:
             signature.apply_async((run.value,), **options)
         if context.chain:
-            step = maybe_signature(context.chain[-1], app=app)
+            step: Any = maybe_signature(context.chain[-1], app=app)
             step.apply_async((run.value,), chain=context.chain[:-1], **options)
 
     async def _store(self, run: _Run) -> None:
