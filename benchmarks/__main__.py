@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     benches = [_measure(name, options, page, arguments.json) for name in (names if report else arguments.name or names)]
     if page:
         page.plot(benches)
-    return 1 if any(bench.failures for bench in benches) else 0
+    return 1 if any(any(bench.failures.values()) for bench in benches) else 0
 
 
 def _options(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Options:
@@ -62,8 +62,9 @@ def _measure(name: str, options: Options, page: Page | None, as_json: bool) -> B
         print(json.dumps(bench.as_dict()), flush=True)
     if page:
         page.show(name, bench.table())
-    for system, why in bench.failures.items():
-        print(f"bench: {name}: {system} failed: {why}", file=sys.stderr)
+    for row, failures in bench.failures.items():
+        for why in dict.fromkeys(failures):
+            print(f"bench: {name}: {row} failed: {why}", file=sys.stderr)
     return bench
 
 

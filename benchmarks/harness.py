@@ -49,7 +49,7 @@ class Bench:
         better: whether higher or lower figures are the better ones.
         bases: systems whose multiples the rows are shown as, each within its kind; by default the first.
         notes: what a reader needs beside the figures.
-        failures: systems that could not be measured, and why.
+        failures: what went wrong, by row, for each run that did.
     """
 
     bench: str
@@ -59,7 +59,7 @@ class Bench:
     better: Literal["higher", "lower"] = "lower"
     bases: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list[str])
-    failures: dict[str, str] = field(default_factory=dict[str, str])
+    failures: dict[str, list[str]] = field(default_factory=dict[str, "list[str]"])
 
     def add(self, system: str, samples: Sequence[float], more: Mapping[str, Sequence[float]] | None = None) -> None:
         """Add a system with its samples, one for each round; none at all if it did not get there."""
@@ -89,7 +89,15 @@ class Bench:
             ratios = [self._ratio(row, base) for base in bases]
             figures = [row.median, row.min, row.max, *ratios, *(row.more.get(name) for name in more)]
             lines.append(_line([row.system, *map(_figure, figures)]))
-        return "\n".join([*lines, *(f"\n{note}" for note in self.notes)])
+        return "\n".join([*lines, *(f"\n{note}" for note in [*self.notes, *self._mishaps()])])
+
+    def _mishaps(self) -> list[str]:
+        """A line for each row of which runs failed: the first line of what the last of them said."""
+        return [
+            f"{row}, runs that failed: {len(failures)} ({failures[-1].splitlines()[0]})"
+            for row, failures in self.failures.items()
+            if failures
+        ]
 
     def _ratio(self, row: Row, base: str) -> float | None:
         """`row` as a multiple of the row of its kind for `base`."""

@@ -57,7 +57,7 @@ class Functions:
         await asyncio.gather(*(self.enqueue(task, number) for number in numbers))
 
     async def call(self, task: str, number: int) -> int:
-        result = await queue.apply(task, timeout=60, number=number, text=TEXT)
+        result = await queue.apply(task, timeout=60, poll_interval=0.002, number=number, text=TEXT)
         assert isinstance(result, int)
         return result
 

@@ -11,6 +11,9 @@ from benchmarks.support.fleet import RunFailed
 from benchmarks.support.options import Options
 from benchmarks.support.records import WrongRun
 
+#: Failed runs of one row after which it is left out.
+_ENOUGH = 3
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -26,23 +29,32 @@ class Sample:
 async def rounds(
     bench: Bench, options: Options, rows: Sequence[str], measure: Callable[[str], Awaitable[Sample]]
 ) -> Bench:
-    """Measure each row in each round, and add it to `bench`; one whose run fails is not tried again, and says why."""
+    """Measure each row in each round, and add it to `bench`.
+
+    A run that fails is noted and repeated; a row of which `_ENOUGH` runs have failed is left out.
+    """
     samples: dict[str, list[Sample]] = {row: [] for row in rows}
     for number in range(1, options.rounds + 1):
         for row in rows:
-            if row in bench.failures:
-                continue
-            try:
-                sample = await measure(row)
-            except (RunFailed, WrongRun, CannotInstall) as error:
-                bench.failures[row] = str(error)
-                options.say(f"{bench.bench}, round {number}: {row}: failed")
-            else:
+            sample = await _measured(bench, row, measure)
+            if sample is not None:
                 samples[row].append(sample)
-                options.say(f"{bench.bench}, round {number}: {row}: {sample} [{bench.unit}]")
-    for row in rows:
-        if row not in bench.failures:
-            names = samples[row][0].more
-            more = {name: [sample.more[name] for sample in samples[row]] for name in names}
-            bench.add(row, [sample.figure for sample in samples[row]], more)
+            options.say(f"{bench.bench}, round {number}: {row}: {sample or 'failed'} [{bench.unit}]")
+    for row, taken in samples.items():
+        if len(taken) == options.rounds:
+            more = {name: [sample.more[name] for sample in taken] for name in taken[0].more}
+            bench.add(row, [sample.figure for sample in taken], more)
     return bench
+
+
+async def _measured(bench: Bench, row: str, measure: Callable[[str], Awaitable[Sample]]) -> Sample | None:
+    """The sample of a run that did not fail; None if too many did."""
+    failures = bench.failures.setdefault(row, [])
+    while len(failures) < _ENOUGH:
+        try:
+            return await measure(row)
+        except (RunFailed, WrongRun) as error:
+            failures.append(str(error))
+        except CannotInstall as error:
+            failures.extend([str(error)] * _ENOUGH)
+    return None
