@@ -20,6 +20,7 @@ from tests.conftest import LEASE, WORKERS, on_database, worker_environment
 from tests.support import isolated_jobs
 from tests.support.contract_jobs import Invoice, Line
 from tests.support.isolated_jobs import IsolatedJobs
+from tests.support.processes import is_alive
 from tests.support.waiting import eventually
 from tests.support.workers import POOLS, Worker, start_worker
 
@@ -66,14 +67,6 @@ async def jobs(worker: Worker, isolated_url: str, tmp_path: Path) -> AsyncGenera
 async def _pid_of(jobs: IsolatedJobs, job_id: str) -> int:
     """The process id that the job has left."""
     return int((await eventually(lambda: jobs.trace.of(job_id), "the job runs"))[0])
-
-
-def _is_gone(pid: int) -> bool:
-    """Whether the process has ended; what waits to be reaped has."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
 
 
 @pytest.mark.parametrize("name", ["double", "double_async"])
@@ -143,7 +136,7 @@ async def test_a_time_limit_kills_what_nothing_else_could_stop(jobs: IsolatedJob
     with pytest.raises(JobFailed, match=r"JobTimedOut: exceeded its time limit of 0\.5 s"):
         await handle.result(timeout=20)
     pid = await _pid_of(jobs, handle.id)
-    await eventually(lambda: _is_gone(pid), "its process has ended")
+    await eventually(lambda: not is_alive(pid), "its process has ended")
     record = await handle.status()
     assert record.started_at is not None
     assert record.finished_at is not None
@@ -155,7 +148,7 @@ async def test_cancelling_kills_what_nothing_else_could_stop(jobs: IsolatedJobs)
     await handle.cancel()
     with pytest.raises(JobCancelled):
         await handle.result(timeout=5)
-    await eventually(lambda: _is_gone(pid), "its process has ended")
+    await eventually(lambda: not is_alive(pid), "its process has ended")
 
 
 async def test_what_a_killed_job_has_started_is_killed_too(jobs: IsolatedJobs) -> None:
@@ -164,7 +157,7 @@ async def test_what_a_killed_job_has_started_is_killed_too(jobs: IsolatedJobs) -
     await handle.cancel()
     with pytest.raises(JobCancelled):
         await handle.result(timeout=5)
-    await eventually(lambda: _is_gone(helper), "the process that the job has started has ended")
+    await eventually(lambda: not is_alive(helper), "the process that the job has started has ended")
 
 
 async def test_a_process_that_ends_itself_is_one_jobs_failure(jobs: IsolatedJobs, worker: Worker) -> None:

@@ -82,5 +82,5 @@ def _new_intake(consumer: Any, pool: Pool) -> Intake:
         connect(url, timeout=_CONNECT_TIMEOUT),
         channel.lease,
         limit=pool.limit,
-        slots=(pool.threads, pool.processes.slots),
+        threads=pool.threads,
     )

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from celeriac.engine import bridge
 from celeriac.store.connection import BlockingClient
-from celeriac.store.deliveries import Ending, Place, finish, put_back
+from celeriac.store.deliveries import Ending, Place, finish, put_back, put_off
 from celeriac.store.pipeline import Pipeline
 from celeriac.store.script import ScriptCall, run_blocking
 
@@ -32,6 +32,7 @@ class Delivery:
 
     Attributes:
         receipt: under which this worker holds it.
+        queue: where it came from.
         task_id: of its task.
         pipeline: where calls for its task go.
         ending: what will be written when it is acknowledged.
@@ -41,6 +42,7 @@ class Delivery:
     """
 
     receipt: str
+    queue: str
     task_id: str
     pipeline: Pipeline
     ending: Ending = field(init=False)
@@ -94,15 +96,21 @@ class Endings:
 
     def give_back(self, delivery: Delivery, place: Place, *, lost: bool = False) -> None:
         """Give a message back to its queue."""
-        delivery.is_open = False
-        given = self._pipeline.submit(put_back(self._worker, delivery.receipt, place, lost=lost))
-        given.add_done_callback(lambda _: self._on_ended(delivery.receipt))
+        self._give(delivery, put_back(self._worker, delivery.receipt, place, lost=lost))
+
+    def put_off(self, delivery: Delivery, due_ms: int) -> None:
+        """Give a message back, to be taken again when it is due."""
+        self._give(delivery, put_off(self._worker, delivery.receipt, delivery.queue, due_ms))
 
     async def written(self) -> None:
         """Wait until everything is written."""
         while self._writing is not None:
             await asyncio.wait([self._writing])
         await self._pipeline.idle()
+
+    def _give(self, delivery: Delivery, call: ScriptCall[bool]) -> None:
+        delivery.is_open = False
+        self._pipeline.submit(call).add_done_callback(lambda _: self._on_ended(delivery.receipt))
 
     async def _write_all(self) -> None:
         try:

@@ -37,7 +37,7 @@ class Fetcher:
         lease: Lease,
         *,
         room: Callable[[], int],
-        deliver: Callable[[str, dict[str, Any]], None],
+        deliver: Callable[[str, str, dict[str, Any]], None],
     ) -> None:
         self.changed = asyncio.Event()
         self._arrivals = Arrivals(client)
@@ -107,7 +107,7 @@ class Fetcher:
             return
         if due is None or due <= now_ms:
             try:
-                self._deliver(receipt, payload)
+                self._deliver(receipt, queue, payload)
             except Exception:
                 log.exception("a message from queue %r cannot be handled; it is kept in %s", queue, keys.UNREADABLE)
                 self._pipeline.submit(bury(self._lease.worker, receipt))

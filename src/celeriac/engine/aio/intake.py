@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 from base64 import b64decode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, cast
 
 from kombu.transport.virtual import Message as KombuMessage
@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from celeriac.engine.aio import endings
 from celeriac.engine.aio.endings import Delivery, Endings
 from celeriac.engine.aio.fetching import Fetcher
+from celeriac.engine.aio.pacing import Comebacks
 from celeriac.engine.aio.slots import Slots
 from celeriac.engine.causes import take_note
 from celeriac.engine.lease import Lease
@@ -62,13 +63,14 @@ class Intake:
         lease: Lease,
         *,
         limit: int,
-        slots: Sequence[Slots],
+        threads: Slots,
     ) -> None:
         self.pipeline = Pipeline(client)
         self._loop = loop
         self._thread_id = 0
         self._limit = limit
-        self._slots = slots
+        self._threads = threads
+        self._comebacks = Comebacks()
         self.handle: Callable[[Any], None] | None = None  # Celery's, while it is there to hear of messages
         self._held: dict[str, Delivery] = {}
         self._client = client
@@ -111,6 +113,12 @@ class Intake:
         if delivery is not None:
             self._endings.give_back(delivery, "first")
 
+    def put_off(self, receipt: str) -> None:
+        """There will be no room for a message for a while: others are taken before it."""
+        delivery = self._open(receipt)
+        if delivery is not None:
+            self._endings.put_off(delivery, self._comebacks.next())
+
     def decode_body(self, body: Any, encoding: str | None = None) -> Any:
         """The body that a message carries."""
         return b64decode(body) if encoding == "base64" else body
@@ -131,15 +139,12 @@ class Intake:
             self._fetching.cancel()
 
     def _room(self) -> int:
-        """How many more messages may be taken: what waits for a thread or a process is better off in its queue."""
+        """How many more messages may be taken: `def` tasks that wait for a thread are better off in their queue."""
         room = self._limit - len(self._held)
-        for slots in self._slots:
-            if not slots.free:
-                room = min(room, slots.limit - slots.waiting)
-        return room
+        return room if self._threads.free else min(room, self._threads.limit - self._threads.waiting)
 
-    def _deliver(self, receipt: str, payload: dict[str, Any]) -> None:
-        delivery = self._held[receipt] = Delivery(receipt, str(payload["headers"].get("id")), self.pipeline)
+    def _deliver(self, receipt: str, queue: str, payload: dict[str, Any]) -> None:
+        delivery = self._held[receipt] = Delivery(receipt, queue, str(payload["headers"].get("id")), self.pipeline)
         if self.handle is None:
             self._endings.give_back(delivery, "first")
             return

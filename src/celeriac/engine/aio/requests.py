@@ -95,7 +95,11 @@ class LightRequest(Request):
         """Give the message back as if it had never been taken: there is no room for its task."""
         worker_state.task_ready(self)
         self.acknowledged = True
-        self._message.channel.postpone(self._message.delivery_tag)
+        channel, receipt = self._message.channel, self._message.delivery_tag
+        if self._tracer.is_isolated:  # what computes may take long, and must not hold up what comes after it
+            channel.put_off(receipt)
+        else:
+            channel.postpone(receipt)
 
     async def _trace(self, execution: Execution) -> Outcome:
         return await self._tracer.trace(self._request_dict, execution)
