@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
+import logging
 from typing import Any
 
 from celery import bootsteps
 from celery.concurrency.prefork import TaskPool as Prefork
 from celery.signals import worker_shutdown
+from redis.exceptions import RedisError
 
 from celeriac.engine.aio.pool import Pool as AsyncioPool
 from celeriac.engine.lease import leases
 from celeriac.engine.transport import running_receipts
+
+log = logging.getLogger("celeriac.engine")
 
 #: Seconds between two looks at the processes of a prefork pool.
 _POOL_CHECK = 0.5
@@ -28,6 +33,7 @@ class Hold(bootsteps.StartStopStep):
     def __init__(self, parent: Any, **kwargs: Any) -> None:
         super().__init__(parent, **kwargs)
         worker_shutdown.connect(_release, dispatch_uid="celeriac.release")
+        atexit.register(_release)  # of a cold shutdown Celery tells nobody
 
     def start(self, parent: Any) -> None:
         if isinstance(parent.pool, AsyncioPool):
@@ -50,5 +56,9 @@ class PoolCheck(bootsteps.StartStopStep):
 
 def _release(**_: Any) -> None:
     """The pool has ended: let others have at once what is left, instead of when the lease runs out."""
+    atexit.unregister(_release)
     for lease in leases():
-        lease.holder.release()
+        try:
+            lease.holder.release()
+        except (RedisError, OSError) as error:
+            log.warning("what this worker holds is given back when its lease runs out (%s)", type(error).__name__)

@@ -9,6 +9,7 @@ from base64 import b64decode
 from collections.abc import Callable
 from typing import Any, cast
 
+from celery.worker import state as worker_state
 from kombu.transport.virtual import Message as KombuMessage
 from redis.exceptions import RedisError
 
@@ -191,12 +192,15 @@ class Intake:
             held = {raw.decode() for raw in await cast(Any, self._client).hkeys(keys.held(self._worker))}
         except RedisError:  # their results are refused all the same
             return
-        for delivery in known:
-            if delivery.is_open and delivery.receipt not in held:
-                delivery.is_open = False
-                self._on_ended(delivery.receipt)
-                if delivery.abandon is not None:
-                    delivery.abandon()
+        lost = {delivery.receipt: delivery for delivery in known if delivery.is_open and delivery.receipt not in held}
+        for receipt, delivery in lost.items():
+            delivery.is_open = False
+            self._on_ended(receipt)
+            if delivery.abandon is not None:
+                delivery.abandon()
+        for request in tuple(worker_state.requests.values()):
+            if request.message.delivery_tag in lost:
+                worker_state.task_ready(request)  # nobody else will say so: it is active no more
 
     def _on_ended(self, receipt: str) -> None:
         self._held.pop(receipt, None)
