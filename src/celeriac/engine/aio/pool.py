@@ -11,6 +11,7 @@ from typing import Any
 
 from celery import signals
 from celery.concurrency.base import BasePool
+from celery.worker import state as worker_state
 
 from celeriac.engine import bridge, private
 from celeriac.engine.aio import endings, stacks
@@ -121,7 +122,10 @@ class Pool(BasePool):
             self.intake.close()
 
     def on_stop(self) -> None:
-        """Wait for what runs (a warm shutdown)."""
+        """Wait for what runs (a warm shutdown), or for its being stopped: Celery calls it in a cold shutdown, too."""
+        if worker_state.should_terminate:
+            self.on_close()
+            self.on_terminate()
         while not self._all_done.wait(1.0):  # in steps, so that signals are handled meanwhile
             pass
         if self.intake is not None:
