@@ -31,6 +31,10 @@ def in_a_thread(user_id: int) -> str: ...
 def in_a_thread_with_context(job: JobContext, user_id: int) -> list[str]: ...
 
 
+@app.job(isolate=True, timeout=60)
+def in_a_process(job: JobContext, user_id: int) -> int: ...
+
+
 @app.job()
 async def without_arguments() -> None: ...
 
@@ -42,6 +46,7 @@ async def right() -> None:
     assert_type(await (await with_context.enqueue(user_id=7)).result(), Receipt)
     assert_type(await (await in_a_thread.enqueue(7)).result(), str)
     assert_type(await (await in_a_thread_with_context.enqueue(7)).result(), list[str])
+    assert_type(await (await in_a_process.enqueue(7)).result(), int)
     assert_type(await (await without_arguments.enqueue()).result(), None)
     assert_type(bare.call(user_id=7), Call[Receipt])
     assert_type(await bare.enqueue_many(bare.call(n) for n in range(3)), list[JobHandle[Receipt]])

@@ -80,7 +80,6 @@ class Executor:
                 returned = run.complete()
         finally:
             self._progress.flush()  # before the end is recorded: nothing is reported of a job that has ended
-
         return returned if isinstance(run, IsolatedRun) else task.spec.dump_result(returned)
 
     def _start(self, task: JobTask, attempt: Attempt, arguments: dict[str, Any], context: JobContext) -> Run:

@@ -17,7 +17,7 @@ from celeriac.engine.isolation import wire
 
 Report = Callable[[str, Progress], None]
 
-#: Seconds for which a process that hears and says nothing more is given to end.
+#: Seconds within which a process that was killed, or closed its pipes, ends.
 _ENDING = 2.0
 
 
@@ -40,12 +40,12 @@ class JobProcess:
         """
         command = (sys.executable, "-u", "-m", "celeriac.engine.isolation", str(os.getpid()))
         started = cls(await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, start_new_session=True))
-        setup = {"path": sys.path, "app": app, "log_level": logging.getLogger().getEffectiveLevel()}
+        setup = {"path": [*map(str, sys.path)], "app": app, "log_level": logging.getLogger().getEffectiveLevel()}
         try:
             await started._tell(setup)
             await started._hear()
         except BaseException:
-            started.kill()
+            await started.kill()
             raise
         return started
 
@@ -66,10 +66,13 @@ class JobProcess:
             report(message["job_id"], Progress(message["done"], message["total"], message["message"]))
         return message
 
-    def kill(self) -> None:
+    async def kill(self) -> None:
         """End it at once, and the processes that its job has started, unless they left its process group."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
+        with suppress(TimeoutError):  # it hangs in the kernel, on a disk that does not answer, say
+            async with asyncio.timeout(_ENDING):
+                await self._process.wait()
 
     async def _tell(self, message: wire.Message) -> None:
         try:

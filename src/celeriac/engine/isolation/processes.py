@@ -101,7 +101,7 @@ class Processes:
         try:
             ended = await _within_limit(process, call)
         except BaseException:
-            process.kill()
+            await process.kill()
             raise
         self._idle[call.app].append(process)
         return ended

@@ -1,0 +1,132 @@
+"""What isolated jobs are made of: addresses, errors that travel, processes, and turns."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import sys
+from collections.abc import AsyncGenerator
+from itertools import pairwise
+from types import ModuleType
+
+import pytest
+import pytest_asyncio
+
+from celeriac import ConfigurationError, JobCrashed, RetryAfter
+from celeriac.core.clock import now_ms
+from celeriac.engine.aio.pacing import Comebacks
+from celeriac.engine.aio.slots import NoSlot, Slots
+from celeriac.engine.isolation.address import address_of
+from celeriac.engine.isolation.errors import revived, told
+from celeriac.engine.isolation.process import JobProcess
+from celeriac.engine.tracebacks import format_error
+
+
+def _module(monkeypatch: pytest.MonkeyPatch, name: str, **variables: object) -> None:
+    module = ModuleType(name)
+    vars(module).update(variables)
+    monkeypatch.setitem(sys.modules, name, module)
+
+
+def test_an_application_is_found_where_it_is_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = object()
+    _module(monkeypatch, "isolated_shop.main", other=object(), queue=app)
+    assert address_of(app) == "isolated_shop.main:queue"
+
+
+def test_the_program_itself_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = object()
+    _module(monkeypatch, "__main__", app=app)
+    with pytest.raises(ConfigurationError, match="start the worker with `-A module`"):
+        address_of(app)
+
+
+class Odd(Exception):
+    def __init__(self, one: object, two: int) -> None:
+        super().__init__(one, two)
+
+    def __str__(self) -> str:
+        return f"odd: {self.args[1]}"
+
+
+def _raised(error: Exception) -> Exception:
+    try:
+        raise error
+    except Exception as raised:
+        return raised
+
+
+@pytest.mark.parametrize("error", [ValueError("a", 1), RetryAfter(3, "busy"), Odd(object(), 2), OSError(2, "gone")])
+def test_an_error_stands_for_another_wherever_it_goes(error: Exception) -> None:
+    stands = revived(told(_raised(error), retry_in=1.5))
+    again = pickle.loads(pickle.dumps(stands))
+    for seen in (stands, again):
+        assert (type(seen).__name__, type(seen).__module__) == (type(error).__name__, type(error).__module__)
+        assert (str(seen), seen.retry_in) == (str(error), 1.5)
+        assert format_error(seen) == format_error(error)
+
+
+def test_its_arguments_are_those_its_class_takes_if_they_can_be_sent() -> None:
+    assert told(_raised(RetryAfter(3, "busy")), None)["args"] == [3, "busy"]
+    assert told(_raised(Odd(object(), 2)), None)["args"] == ["odd: 2"]
+
+
+@pytest_asyncio.fixture
+async def process() -> AsyncGenerator[JobProcess]:
+    started = await JobProcess.start("tests.support.main_program:app")
+    yield started
+    await started.kill()
+    with pytest.raises(JobCrashed):
+        await _double(started, 1)
+
+
+async def _double(process: JobProcess, number: int) -> object:
+    job = {"id": "1", "attempt": 1, "attempts": 1, "parent_id": None, "children": None}
+    module, task = "tests.support.main_program", "program.double"
+    request = {"task": task, "module": module, "arguments": {"number": number}, "job": job}
+    return (await process.run(request, lambda *_: None))["value"]
+
+
+async def test_a_process_is_of_use_on_any_event_loop(process: JobProcess) -> None:
+    assert [await _double(process, number) for number in (4, 10**6)] == [8, 2 * 10**6]
+
+
+async def test_a_job_that_is_not_registered_on_import_is_refused(process: JobProcess) -> None:
+    request = {"task": "program.missing", "module": "tests.support.main_program", "arguments": {}, "job": {}}
+    with pytest.raises(ConfigurationError, match="register it when its module is imported"):
+        await process.run(request, lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    ("address", "fault"),
+    [
+        ("tests.support.no_such:app", "cannot import 'tests.support.no_such'"),
+        ("tests.support.slow:app", "finds no 'app'"),
+    ],
+)
+async def test_an_application_that_is_not_there_is_a_clear_error(address: str, fault: str) -> None:
+    with pytest.raises(ConfigurationError, match=fault):
+        await JobProcess.start(address)
+
+
+async def test_who_waits_too_long_for_a_slot_is_told_so() -> None:
+    slots = Slots(asyncio.get_running_loop(), 1)
+    await slots.reserve()
+    with pytest.raises(NoSlot):
+        await slots.reserve(patience=0.01)
+    waits = asyncio.create_task(slots.reserve())
+    await asyncio.sleep(0)
+    assert slots.waiting == 1
+    slots.release()
+    await waits
+    assert (slots.free, slots.waiting) == (0, 0)
+    slots.release()
+    assert slots.free == 1
+
+
+def test_what_finds_no_room_comes_back_one_after_the_other() -> None:
+    comebacks = Comebacks()
+    before = now_ms()
+    due = [comebacks.next() for _ in range(100)]
+    assert 500 <= due[0] - before < 1000
+    assert {after - before for before, after in pairwise(due)} <= set(range(10, 50))
