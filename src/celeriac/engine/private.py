@@ -1,13 +1,87 @@
 """Every private name of Celery, kombu and billiard that Celeriac uses, in one place.
 
-A test looks at each after an upgrade; `celery` and `kombu` are pinned to one minor version.
+A test compares the list with the engine's source and with what is installed, so that an upgrade which moves a name
+fails there; `celery` and `kombu` are pinned to one minor version.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from celery import _state
 
 #: The tasks that are being run, for `current_task`: a stack that goes by thread unless told otherwise.
 task_stack: Any = _state._task_stack  # pyright: ignore[reportPrivateUsage]
+
+
+class Private(NamedTuple):
+    """One private name: whose it is (`module` or `module:Class`), and what it is used for."""
+
+    owner: str
+    name: str
+    why: str
+
+
+def _each(owner: str, why: str, *names: str) -> list[Private]:
+    return [Private(owner, name, why) for name in names]
+
+
+_CHANNEL = "kombu.transport.redis:Channel"
+_REQUEST = "celery.worker.request:Request"
+
+USED: tuple[Private, ...] = (
+    *_each("celery._state", "which task is the current one goes by coroutine", "_task_stack"),
+    *_each("celery.app.autoretry", "the task's own function, below what `autoretry_for` wraps", "_orig_run"),
+    *_each("celery.app.base:Celery", "the result backend is made once for all threads", "_backend_cache"),
+    *_each("celery.backends.asynchronous:AsyncBackendMixin", "stop waiting for a result", "_remove_pending_result"),
+    *_each("celery.backends.base:Backend", "outcomes in Celery's format", "_get_result_meta"),
+    *_each("celery.backends.base:BaseKeyValueStoreBackend", "stores outcomes our way", "_store_result"),
+    *_each("celery.backends.redis:RedisBackend", "reads the URL of the result store", "_params_from_url"),
+    *_each("celery.concurrency.base:BasePool", "what `inspect stats` shows of the pool", "_get_info"),
+    *_each(_REQUEST, "the request as the result backend takes it", "_context"),
+    *_each(_REQUEST, "a revocation that came before the task began", "_terminate_on_ack"),
+    *_each(
+        _REQUEST,
+        "the short way sets what Celery's `__init__` sets",
+        "_Request__payload",
+        "_app",
+        "_apply_result",
+        "_args",
+        "_argsrepr",
+        "_body",
+        "_connection_errors",
+        "_content_encoding",
+        "_content_type",
+        "_decoded",
+        "_delivery_info",
+        "_eta",
+        "_eventer",
+        "_expires",
+        "_hostname",
+        "_ignore_result",
+        "_kwargs",
+        "_kwargsrepr",
+        "_message",
+        "_on_ack",
+        "_on_reject",
+        "_parent_id",
+        "_request_dict",
+        "_root_id",
+        "_task",
+        "_type",
+        "_utc",
+    ),
+    *_each("kombu.connection:Connection", "chooses our transport for URLs of Redis", "_init_params"),
+    *_each("kombu.message:Message", "the short way sets what kombu's `__init__` sets", "_decoded_cache", "_state"),
+    *_each("kombu.transport.virtual.base:Message", "the same", "_raw"),
+    *_each("kombu.messaging:Consumer", "the intake takes messages instead", "_basic_consume"),
+    *_each("kombu.messaging:Consumer", "which queues are taken from", "_active_tags", "_add_tag", "_queues"),
+    *_each("kombu.transport.virtual.base:QoS", "what a channel has delivered", "_delivered"),
+    *_each("kombu.transport.virtual.base:Transport", "hands a message to its consumer", "_deliver"),
+    *_each("kombu.transport.virtual.base:Channel", "the list that a message goes to", "_get_message_priority"),
+    *_each(_CHANNEL, "takes by script where kombu pops", "_brpop_read", "_brpop_start", "_get"),
+    *_each(_CHANNEL, "a reply is under way, and for how long", "_in_poll", "_brpop_sent_at", "_closing"),
+    *_each(_CHANNEL, "publishes delayed messages, and purges them", "_put", "_purge"),
+    *_each(_CHANNEL, "queues in turn, and their list of each priority", "_queue_cycle", "_q_for_pri"),
+    *_each(_CHANNEL, "commands beside those that wait for messages", "_create_client", "_get_pool"),
+)
