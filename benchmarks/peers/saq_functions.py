@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 
@@ -37,14 +36,23 @@ async def long(_: object, *, number: int, text: str) -> int:
     return number
 
 
+SWEEP = int(variant("sweep", "60"))
+
+
+async def sweep_first(_: object) -> None:
+    """Look for lost jobs before the worker takes any: a sweep beside the first jobs takes those for lost."""
+    await queue.sweep(SWEEP)
+
+
 settings = {
     "queue": queue,
     "functions": [noop, nap, long],
     "concurrency": int(variant("concurrency", "100")),
-    "timers": {"sweep": int(variant("sweep", "60"))},
+    "timers": {"sweep": SWEEP},
+    "startup": sweep_first,
 }
-#: A swept job runs again only if it may.
-OPTIONS = json.loads(variant("options", "{}"))
+#: With its default of one attempt, a job whose worker died is not run again but given up.
+OPTIONS = {"retries": 3, "timeout": int(variant("timeout", "10"))}
 
 
 class Functions:
@@ -57,7 +65,7 @@ class Functions:
         await asyncio.gather(*(self.enqueue(task, number) for number in numbers))
 
     async def call(self, task: str, number: int) -> int:
-        result = await queue.apply(task, timeout=60, poll_interval=0.002, number=number, text=TEXT)
+        result = await queue.apply(task, timeout=60, poll_interval=0.002, retries=3, number=number, text=TEXT)
         assert isinstance(result, int)
         return result
 

@@ -137,14 +137,11 @@ def _peers() -> list[System]:
             name="SAQ",
             module="saq_functions",
             environment="saq",
-            settings="one process per core, 100 jobs each; uvloop, hiredis",
+            settings="one process per core, 100 jobs each, three attempts; uvloop, hiredis",
             workers=_saq,
             jobs=6000,
             bulk="gather of 500",
-            recovery=(
-                {"BENCH_SWEEP": "1", "BENCH_OPTIONS": '{"timeout": 6, "retries": 3}'},
-                "sweep 1 s, timeout 6 s",
-            ),
+            recovery=({"BENCH_SWEEP": "1", "BENCH_TIMEOUT": "6"}, "sweep 1 s, timeout 6 s"),
         ),
         System(
             name="arq",
