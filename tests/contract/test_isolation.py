@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 import pytest_asyncio
+from celery import chain, group
 from pydantic import SecretStr
 
 from celeriac import JobCancelled, JobFailed, JobState, Settings
@@ -118,6 +119,12 @@ async def test_a_result_of_the_wrong_type_is_not_retried(jobs: IsolatedJobs) -> 
     with pytest.raises(JobFailed, match=r"InvalidResult: .*Input should be a valid integer"):
         await handle.result(timeout=20)
     assert (await handle.status()).attempt == 1
+
+
+async def test_it_has_its_place_in_celerys_canvas(jobs: IsolatedJobs) -> None:
+    result = chain(jobs.triple.task.s(number=1), group(jobs.triple.task.s() for _ in range(5)))()
+    await eventually(result.ready, "all have ended")
+    assert result.get() == [9] * 5
 
 
 async def test_it_may_end_the_interpreter(jobs: IsolatedJobs) -> None:

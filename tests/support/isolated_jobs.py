@@ -36,6 +36,11 @@ class IsolatedJobs:
 
         self.pid = app.job(name="pid", isolate=True)(pid)
 
+        def triple(number: int) -> int:
+            return 3 * number
+
+        self.triple = app.job(name="triple", isolate=True)(triple)
+
         def fail(message: str) -> None:
             raise OrderRejected(message)
 

@@ -14,8 +14,10 @@ import pytest_asyncio
 
 from celeriac import ConfigurationError, JobCrashed, RetryAfter
 from celeriac.core.clock import now_ms
-from celeriac.engine.aio.pacing import Comebacks
+from celeriac.core.cores import available_cores
+from celeriac.engine import shard
 from celeriac.engine.aio.slots import NoSlot, Slots
+from celeriac.engine.isolation import processes
 from celeriac.engine.isolation.address import address_of
 from celeriac.engine.isolation.errors import revived, told
 from celeriac.engine.isolation.process import JobProcess
@@ -109,24 +111,46 @@ async def test_an_application_that_is_not_there_is_a_clear_error(address: str, f
         await JobProcess.start(address)
 
 
-async def test_who_waits_too_long_for_a_slot_is_told_so() -> None:
+async def test_whose_turn_is_far_is_told_so_and_the_next_ones_stay() -> None:
     slots = Slots(asyncio.get_running_loop(), 1)
     await slots.reserve()
-    with pytest.raises(NoSlot):
-        await slots.reserve(patience=0.01)
-    waits = asyncio.create_task(slots.reserve())
+    patient = asyncio.create_task(slots.reserve())
+    others = [asyncio.create_task(slots.reserve(may_leave=True)) for _ in range(5)]
     await asyncio.sleep(0)
-    assert slots.waiting == 1
-    slots.release()
-    await waits
-    assert (slots.free, slots.waiting) == (0, 0)
-    slots.release()
-    assert slots.free == 1
+    assert slots.waiting == 6
+    slots.release()  # to the patient one
+    slots.release()  # to the first of the others
+    told = await asyncio.gather(*others[3:], return_exceptions=True)
+    assert {type(error) for error in told} == {NoSlot}
+    assert patient.done()
+    assert (others[0].done(), others[1].done(), others[2].done(), slots.waiting) == (True, False, False, 2)
+    for _ in range(3):
+        slots.release()
+    await asyncio.gather(*others[:3])
+    assert (slots.free, slots.waiting) == (1, 0)
 
 
-def test_what_finds_no_room_comes_back_one_after_the_other() -> None:
-    comebacks = Comebacks()
+async def test_who_may_not_leave_waits_for_ever() -> None:
+    slots = Slots(asyncio.get_running_loop(), 1)
+    await slots.reserve()
+    patient = asyncio.create_task(slots.reserve())
+    with pytest.raises(NoSlot):
+        await slots.reserve(may_leave=True)
+    assert not patient.done()
+    slots.release()
+    await patient
+
+
+async def test_what_was_turned_away_comes_back_one_after_the_other() -> None:
+    slots = Slots(asyncio.get_running_loop(), 1)
     before = now_ms()
-    due = [comebacks.next() for _ in range(100)]
+    due = [slots.comeback() for _ in range(100)]
     assert 500 <= due[0] - before < 1000
     assert {after - before for before, after in pairwise(due)} <= set(range(10, 50))
+
+
+def test_a_shard_has_its_part_of_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "_cores", None)
+    assert processes.Processes().slots.limit == available_cores()
+    shard.limit_pool(7)
+    assert processes.Processes().slots.limit == 7

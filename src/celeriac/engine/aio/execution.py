@@ -42,10 +42,6 @@ class Callbacks(NamedTuple):
     postponed: Callable[[], None] | None = None
 
 
-#: Seconds for which a task waits for a thread or a process before it is better off in its queue, for other workers.
-_PATIENCE = 0.25
-
-
 class Execution:
     """Has a task traced, calls its function, within Celery's time limits, and tells the request how it ended.
 
@@ -101,7 +97,7 @@ class Execution:
         _current.set(self)
         try:
             if self._slots is not None:
-                await self._slots.reserve(patience=_PATIENCE)
+                await self._slots.reserve(may_leave=True)
                 self._has_slot = True
             self._callbacks.accepted(os.getpid(), time.monotonic())
             outcome = await self._trace(self)

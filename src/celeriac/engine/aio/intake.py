@@ -16,7 +16,6 @@ from redis.exceptions import RedisError
 from celeriac.engine.aio import endings
 from celeriac.engine.aio.endings import Delivery, Endings
 from celeriac.engine.aio.fetching import Fetcher
-from celeriac.engine.aio.pacing import Comebacks
 from celeriac.engine.aio.slots import Slots
 from celeriac.engine.causes import take_note
 from celeriac.engine.lease import Lease
@@ -71,7 +70,6 @@ class Intake:
         self._thread_id = 0
         self._limit = limit
         self._threads = threads
-        self._comebacks = Comebacks()
         self.handle: Callable[[Any], None] | None = None  # Celery's, while it is there to hear of messages
         self._held: dict[str, Delivery] = {}
         self._client = client
@@ -114,11 +112,11 @@ class Intake:
         if delivery is not None:
             self._endings.give_back(delivery, "first")
 
-    def put_off(self, receipt: str) -> None:
-        """There will be no room for a message for a while: others are taken before it."""
+    def put_off(self, receipt: str, due_ms: int) -> None:
+        """There will be no room for a message for a while: it is taken again when it is due, and others before it."""
         delivery = self._open(receipt)
         if delivery is not None:
-            self._endings.put_off(delivery, self._comebacks.next())
+            self._endings.put_off(delivery, due_ms)
 
     def decode_body(self, body: Any, encoding: str | None = None) -> Any:
         """The body that a message carries."""

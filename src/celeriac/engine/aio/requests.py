@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import weakref
+from functools import partial
 from typing import Any
 
 import orjson
@@ -15,6 +16,7 @@ from celery.worker import state as worker_state
 from celery.worker import strategy as celery_strategy
 
 from celeriac.engine.aio.execution import Callbacks, Execution, Outcome
+from celeriac.engine.aio.slots import Slots
 from celeriac.engine.aio.tracer import Tracer
 from celeriac.engine.request import REQUEST, Request
 
@@ -77,27 +79,28 @@ class LightRequest(Request):
         if self.revoked():
             raise TaskRevokedError(self.id)
         hard, soft = self.time_limits
-        task = self._task
+        task, slots = self._task, pool.slots_of(self._tracer)
+        postpone = None if slots is None else partial(self._postpone, slots)
         execution = Execution(
             self._trace,
-            Callbacks(self.on_accepted, self.on_success, self.on_failure, self.on_timeout, self._postpone),
+            Callbacks(self.on_accepted, self.on_success, self.on_failure, self.on_timeout, postpone),
             pool.threads,
             loop=pool.loop,
             soft_limit=soft or task.soft_time_limit,
             hard_limit=hard or task.time_limit,
-            slots=pool.slots_of(self._tracer),
+            slots=slots,
         )
         self._apply_result = weakref.ref(execution)
         pool.start_soon(execution)
         return execution
 
-    def _postpone(self) -> None:
+    def _postpone(self, slots: Slots) -> None:
         """Give the message back as if it had never been taken: there is no room for its task."""
         worker_state.task_ready(self)
         self.acknowledged = True
         channel, receipt = self._message.channel, self._message.delivery_tag
         if self._tracer.is_isolated:  # what computes may take long, and must not hold up what comes after it
-            channel.put_off(receipt)
+            channel.put_off(receipt, slots.comeback())
         else:
             channel.postpone(receipt)
 

@@ -1,13 +1,26 @@
-"""Room for a limited number of things at a time."""
+"""Room for a limited number of things at a time, and what becomes of those for which there is none."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from typing import NamedTuple
+
+from celeriac.core.clock import now_ms
+
+#: Seconds after which those that wait are told that others may have room for them.
+_PATIENCE = 0.25
+#: Milliseconds before one that was turned away tries again, and at most between two that do: each try costs a little.
+_PAUSE, _EACH = 500.0, 10.0
 
 
 class NoSlot(Exception):
     """None became free in time."""
+
+
+class _Turn(NamedTuple):
+    given: asyncio.Future[None]
+    may_leave: bool
 
 
 class Slots:
@@ -17,46 +30,60 @@ class Slots:
         self.limit = limit
         self.free = limit
         self._loop = loop
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._turns: deque[_Turn] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._served = 0
+        self._served_before = 0
+        self._last_comeback = 0.0
 
     @property
     def waiting(self) -> int:
         """How many wait for one."""
-        return len(self._waiting)
+        return len(self._turns)
 
-    async def reserve(self, *, patience: float | None = None) -> None:
-        """Wait for one, for `patience` seconds at most; it is kept until `release`.
+    async def reserve(self, *, may_leave: bool = False) -> None:
+        """Wait for one; it is kept until `release`.
 
         Raises:
-            NoSlot: it took too long. Of many that wait the last to come is told so first.
+            NoSlot: who may leave had better do so, for its turn will not come soon.
         """
         if self.free:
             self.free -= 1
             return
-        turn: asyncio.Future[None] = self._loop.create_future()
-        self._waiting.append(turn)
-        timer = None if patience is None else self._loop.call_later(patience, self._turn_all_away)
+        turn = _Turn(self._loop.create_future(), may_leave)
+        self._turns.append(turn)
+        if may_leave and self._timer is None:
+            self._served = 0
+            self._timer = self._loop.call_later(_PATIENCE, self._turn_away)
         try:
-            await turn
+            await turn.given
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled() and turn.exception() is None:
+            if turn.given.done() and not turn.given.cancelled() and turn.given.exception() is None:
                 self.release()  # it was given one and told to stop at the same time
             raise
-        finally:
-            if timer is not None:
-                timer.cancel()
 
     def release(self) -> None:
         """Give it to who waits for one."""
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
+        while self._turns:
+            turn = self._turns.popleft()
+            if not turn.given.done():
+                turn.given.set_result(None)
+                self._served += 1
                 return
         self.free += 1
 
-    def _turn_all_away(self) -> None:
-        while self._waiting:
-            turn = self._waiting.pop()
-            if not turn.done():
-                turn.set_exception(NoSlot())
+    def comeback(self) -> int:
+        """When one that was turned away should try again, in ms since the epoch: twice as many do as can be served."""
+        pause = min(_EACH, _PATIENCE * 1000 / 2 / max(1, self._served_before))
+        self._last_comeback = max(now_ms() + _PAUSE, self._last_comeback + pause)
+        return int(self._last_comeback)
+
+    def _turn_away(self) -> None:
+        """Tell who may leave to do so, the last to come first; as many stay as have had their turn meanwhile."""
+        self._served_before, self._served = self._served, 0
+        may_leave = [turn for turn in self._turns if turn.may_leave and not turn.given.done()]
+        for turn in reversed(may_leave[self._served_before :]):
+            turn.given.set_exception(NoSlot())
+        self._turns = deque(turn for turn in self._turns if not turn.given.done())
+        stays = any(turn.may_leave for turn in self._turns)
+        self._timer = self._loop.call_later(_PATIENCE, self._turn_away) if stays else None
