@@ -44,18 +44,22 @@ class Limited:
         try:
             return (yield from self._drive())
         except asyncio.CancelledError:
-            if self._passed is HardLimitPassed and self._task is not None and self._task.uncancel() == 0:
+            if self._passed is HardLimitPassed and self._task is not None and self._task.cancelling() == 1:
                 raise HardLimitPassed from None
             raise
         finally:
             for timer in timers:
                 timer.cancel()
+            if self._passed is not None and self._task is not None:
+                self._task.uncancel()
 
     def _interrupt(self, limit: type[BaseException]) -> None:
+        if self._passed is HardLimitPassed:
+            return
         if limit is SoftTimeLimitExceeded:
             self._on_soft()
-        self._passed = limit
-        if self._task is not None:
+        on_its_way, self._passed = self._passed is not None, limit  # both pass at once while the loop is blocked
+        if self._task is not None and not on_its_way:
             self._task.cancel()  # the only way to reach what it waits for
 
     def _drive(self) -> Generator[Any, Any, Any]:

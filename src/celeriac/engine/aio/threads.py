@@ -43,6 +43,8 @@ class Threads(Slots):
             function, future = self._work.get()
             try:
                 self._hand_over(future, function(), None)
+            except StopIteration as error:  # which no future takes, and no coroutine may raise
+                self._hand_over(future, None, RuntimeError(f"the function raised {error!r}"))
             except BaseException as error:
                 self._hand_over(future, None, error)
             del function, future
