@@ -117,6 +117,7 @@ class Execution:
             log.exception("Celery's tracer failed")
             await bridge.call(self._callbacks.failed, ExceptionInfo())
         finally:
+            self._task = None  # it holds a context, which holds this: garbage that only a collector would find
             if self._slots is not None and self._has_slot:
                 self._slots.release()
 
