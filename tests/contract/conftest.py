@@ -116,12 +116,26 @@ def plain_worker(way: Way, plain_worker_of: Callable[[str], Worker], request: py
     return worker
 
 
-@pytest.fixture
-def plain(plain_worker: Worker, plain_url: str) -> Iterator[Celery]:
-    """The plain application, as a producer sees it."""
-    with plain_twins.create(plain_url, set_as_current=False) as app:
-        yield app
+@pytest.fixture(scope="session")
+def plain_producer_of(valkey_url: str) -> Iterator[Callable[[str], Celery]]:
+    """The plain application, as producers for the worker of a pool see it."""
+    made: list[Celery] = []
+
+    @cache
+    def make_one(pool: str) -> Celery:
+        made.append(plain_twins.create(plain_url_of(pool, valkey_url), set_as_current=False))
+        return made[-1]
+
+    yield make_one
+    for app in made:
         app.backend.close()
+        app.close()
+
+
+@pytest.fixture
+def plain(plain_worker: Worker, plain_producer_of: Callable[[str], Celery], way: Way) -> Celery:
+    """The plain application, as a producer sees it."""
+    return plain_producer_of(way[0])
 
 
 @pytest.fixture
