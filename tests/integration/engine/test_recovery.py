@@ -11,6 +11,7 @@ from itertools import chain
 from uuid import uuid4
 
 import pytest
+import redis
 
 from celeriac import JobState
 from tests.conftest import LEASE, StartWorker
@@ -176,6 +177,23 @@ async def test_a_warm_shutdown_ends_what_runs_and_gives_back_the_rest(
     for handle in chain.from_iterable(handles.values()):
         assert await handle.result(timeout=LEASE) == gate  # at once: no lease had to run out
         assert jobs.trace.of(handle.id) == ["start", "end"]
+
+
+async def test_a_cold_shutdown_gives_back_what_runs(
+    jobs: ContractJobs, start: StartWorker, module: str, broker: redis.Redis
+) -> None:
+    worker = start(module, pool="prefork", concurrency=2, settings={"lease": 600})
+    gate = uuid4().hex
+    handles = await jobs.hold_sync.enqueue_many([{"gate": gate}] * 2)
+    for handle in handles:
+        await starts(jobs, handle.id, 1)
+    worker.signal(signal.SIGQUIT)
+    assert worker.wait_end() == 0
+    assert broker.keys("celeriac:held:*") == []  # nobody has to wait for its lease to run out
+    start(module, pool="threads")
+    jobs.trace.open(gate)
+    for handle in handles:
+        assert await handle.result(timeout=20) == gate
 
 
 async def test_nothing_is_lost_when_workers_are_killed_while_they_drain_a_queue(
