@@ -23,6 +23,7 @@ from celeriac.engine import process
 from celeriac.engine.adoption import RESULT_BACKEND
 from celeriac.engine.defaults import celery_defaults
 from celeriac.engine.execution import Executor
+from celeriac.engine.isolation.address import address_of
 from celeriac.engine.records import Records
 from celeriac.engine.schedules import beat_entry
 from celeriac.engine.task import JobTask
@@ -91,6 +92,11 @@ class JobApp(Celery):
     def records(self) -> Records:
         """Job records for code without an event loop."""
         return Records(lambda: self.broker_address)
+
+    @cached_property
+    def import_address(self) -> str:
+        """`module:attribute`, where another process finds this application. Raises `ConfigurationError`."""
+        return address_of(self)
 
     @cached_property
     def executor(self) -> Executor:

@@ -19,7 +19,6 @@ from celeriac.core.spec import Call
 from celeriac.engine import bridge
 from celeriac.engine.attempts import ActiveAttempts, Attempt
 from celeriac.engine.cancellation import CancellationWatch
-from celeriac.engine.isolation.address import address_of
 from celeriac.engine.isolation.errors import RaisedElsewhere
 from celeriac.engine.isolation.processes import IsolatedCall
 from celeriac.engine.isolation.run import IsolatedRun
@@ -158,7 +157,7 @@ class Executor:
 
 def _isolated(task: JobTask, arguments: bytes, context: JobContext) -> IsolatedCall:
     app = task.app
-    return IsolatedCall(app=address_of(app), specs=app.specs, spec=task.spec, arguments=arguments, context=context)
+    return IsolatedCall(app=app.import_address, specs=app.specs, spec=task.spec, arguments=arguments, context=context)
 
 
 def _report_to_nobody(job_id: str, progress: Progress) -> None:

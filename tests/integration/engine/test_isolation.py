@@ -71,17 +71,18 @@ async def test_nothing_outlives_a_killed_worker(jobs: IsolatedJobs, start: Start
     assert len(jobs.trace.of(handle.id)) == 3  # begun twice, ended once
 
 
+@pytest.mark.parametrize("pool", ["asyncio", "prefork"])  # in the others Celery waits for what runs
 async def test_a_worker_that_is_told_to_end_at_once_gives_isolated_jobs_back(
-    jobs: IsolatedJobs, start: StartWorker
+    jobs: IsolatedJobs, start: StartWorker, pool: str
 ) -> None:
-    worker = start(MODULE, pool="asyncio")
+    worker = start(MODULE, pool=pool)
     gate = uuid4().hex
     handle = await jobs.compute.enqueue(gate)
     first = await process_of(jobs, handle.id)
     worker.signal(signal.SIGQUIT)
     worker.wait_end()
     assert not is_alive(first)
-    start(MODULE, pool="asyncio")
+    start(MODULE, pool=pool)
     await eventually(lambda: len(jobs.trace.of(handle.id)) > 1, "the job runs again")
     jobs.trace.open(gate)
     assert await handle.result(timeout=20) == gate

@@ -8,10 +8,8 @@ from typing import NamedTuple
 
 from celeriac.core.clock import now_ms
 
-#: Seconds after which those that wait are told that others may have room for them.
-_PATIENCE = 0.25
 #: Milliseconds before one that was turned away tries again, and at most between two that do: each try costs a little.
-_PAUSE, _EACH = 500.0, 10.0
+_PAUSE, _EACH = 250.0, 10.0
 
 
 class NoSlot(Exception):
@@ -24,10 +22,14 @@ class _Turn(NamedTuple):
 
 
 class Slots:
-    """Up to `limit` of something that tasks take turns with. All methods are for the event loop's thread."""
+    """Up to `limit` of something that tasks take turns with. All methods are for the event loop's thread.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, limit: int) -> None:
+    `patience` is the seconds after which those that wait are told that others may have room for them.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, limit: int, *, patience: float = 0.25) -> None:
         self.limit = limit
+        self._patience = patience
         self.free = limit
         self._loop = loop
         self._turns: deque[_Turn] = deque()
@@ -54,7 +56,7 @@ class Slots:
         self._turns.append(turn)
         if may_leave and self._timer is None:
             self._served = 0
-            self._timer = self._loop.call_later(_PATIENCE, self._turn_away)
+            self._timer = self._loop.call_later(self._patience, self._turn_away)
         try:
             await turn.given
         except asyncio.CancelledError:
@@ -74,7 +76,7 @@ class Slots:
 
     def comeback(self) -> int:
         """When one that was turned away should try again, in ms since the epoch: twice as many do as can be served."""
-        pause = min(_EACH, _PATIENCE * 1000 / 2 / max(1, self._served_before))
+        pause = min(_EACH, self._patience * 1000 / 2 / max(1, self._served_before))
         self._last_comeback = max(now_ms() + _PAUSE, self._last_comeback + pause)
         return int(self._last_comeback)
 
@@ -86,4 +88,4 @@ class Slots:
             turn.given.set_exception(NoSlot())
         self._turns = deque(turn for turn in self._turns if not turn.given.done())
         stays = any(turn.may_leave for turn in self._turns)
-        self._timer = self._loop.call_later(_PATIENCE, self._turn_away) if stays else None
+        self._timer = self._loop.call_later(self._patience, self._turn_away) if stays else None

@@ -22,6 +22,9 @@ from celeriac.engine.isolation.errors import revived
 from celeriac.engine.isolation.process import JobProcess
 from celeriac.engine.loop import job_loop
 
+#: Seconds for which a job waits for a process, at least if its turn is far, before other workers may have it.
+_PATIENCE = 0.5
+
 _cores: int | None = None
 
 
@@ -70,7 +73,7 @@ class Processes:
     """Up to one process for each core, started when they are needed, and kept. For the event loop's thread."""
 
     def __init__(self) -> None:
-        self.slots = Slots(job_loop().loop, _cores or available_cores())
+        self.slots = Slots(job_loop().loop, _cores or available_cores(), patience=_PATIENCE)
         self._idle: defaultdict[str, list[JobProcess]] = defaultdict(list)
 
     async def run(self, call: IsolatedCall) -> Any:
