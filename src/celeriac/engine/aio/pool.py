@@ -133,8 +133,7 @@ class Pool(BasePool):
 
     def on_terminate(self) -> None:
         """Stop what runs; its messages go back to their queues (a cold shutdown)."""
-        for execution in tuple(self._executions.values()):
-            execution.abandon()
+        self.loop.call_soon_threadsafe(self._abandon_all)  # after what the loop is about to start
 
     def terminate_job(self, pid: int, signal: int | None = None) -> None:
         """Nothing: Celery asks the execution itself next."""
@@ -148,6 +147,10 @@ class Pool(BasePool):
         task = execution.start()
         self._executions[task] = execution
         task.add_done_callback(self._on_done)
+
+    def _abandon_all(self) -> None:
+        for execution in self._executions.values():
+            execution.abandon()
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
         del self._executions[task]
