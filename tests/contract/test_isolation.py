@@ -107,11 +107,14 @@ async def test_a_failure_is_recorded_with_type_message_and_traceback(jobs: Isola
     assert lines[-1].endswith("OrderRejected: no hinges left")
 
 
-async def test_celery_sees_the_error_that_was_raised(jobs: IsolatedJobs) -> None:
+async def test_celery_sees_the_error_that_was_raised(jobs: IsolatedJobs, worker: Worker) -> None:
     result = jobs.fail.task.delay(message="no hinges left")
     await jobs.app.client.wait(result.id, timeout=20)
     seen = jobs.app.AsyncResult(result.id)
     assert (seen.state, type(seen.result).__name__, str(seen.result)) == ("FAILURE", "OrderRejected", "no hinges left")
+    for shown in (seen.traceback, worker.log[worker.log.rindex(f"{result.id}] raised") :]):
+        assert "isolated_jobs.py" in shown
+        assert "raise OrderRejected(message)" in shown
 
 
 async def test_a_result_of_the_wrong_type_is_not_retried(jobs: IsolatedJobs) -> None:

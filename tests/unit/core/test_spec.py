@@ -244,8 +244,13 @@ def test_a_wrong_option_is_named_with_its_value(option: str, value: Any) -> None
         JobOptions(**{option: value})
 
 
+def test_an_isolated_jobs_limit_is_not_left_to_the_pool() -> None:
+    assert JobOptions(timeout=5, isolate=True).hard_limit is None
+    assert (JobOptions(timeout=5).hard_limit or 0) > 5
+
+
 def test_a_job_by_default_runs_once_without_limit_and_is_exposed() -> None:
-    assert JobOptions() == JobOptions(queue=None, retry=Retry(attempts=1), timeout=None, exposed=True)
+    assert JobOptions() == JobOptions(queue=None, retry=Retry(attempts=1), timeout=None, exposed=True, isolate=False)
 
 
 def test_a_decorated_function_keeps_its_signature() -> None:

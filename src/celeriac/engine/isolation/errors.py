@@ -29,6 +29,7 @@ class RaisedElsewhere(Exception):
         self._told = dict(told)
         self.celeriac_traceback: str = told["traceback"]
         self.retry_in: float | None = told["retry_in"]
+        self.add_note(self.celeriac_traceback)  # for logs, and all that shows errors in Python's way
 
     def __str__(self) -> str:
         return str(self._told["message"])
