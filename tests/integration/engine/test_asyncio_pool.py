@@ -144,6 +144,24 @@ async def test_def_tasks_that_find_no_thread_are_left_to_other_workers(
     assert await get_all(first) == [("SUCCESS", gate)] * THREADS
 
 
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="what finds no thread is the first of its queue again, so that nothing behind it is ever reached",
+)
+async def test_async_tasks_do_not_wait_for_threads(plain: Celery, start_one: StartOne, trace: Trace) -> None:
+    gate = uuid4().hex
+    start_one()
+    busy = send(plain, "def.hold", THREADS, gate)
+    await all_began(trace, busy)
+    busy += send(plain, "def.hold", 3 * THREADS, gate)
+    try:
+        assert await get_all(send(plain, "async.echo", 1, 1), within=3) == [("SUCCESS", 1)]
+    finally:
+        trace.open(gate)
+        await get_all(busy)
+
+
 async def test_what_found_no_thread_is_not_lost_in_a_cold_shutdown(
     plain: Celery, start_one: StartOne, trace: Trace, broker: redis.Redis
 ) -> None:
