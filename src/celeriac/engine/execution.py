@@ -59,14 +59,29 @@ class Executor:
         attempt = Attempt.of(task.request)
         try:
             return self._run(task, attempt, args, kwargs)
-        except JobSuspended:
-            raise Ignore from None
-        except JobInterrupted:
-            self._end_cancelled(task)
-        except Exception as error:
-            if attempt.cancelled:  # the error is how it took being told to stop
-                self._end_cancelled(task)
-            self._end_failed(task, attempt, error)
+        except (JobSuspended, JobInterrupted, Exception) as error:
+            self._end(task, attempt, error)
+
+    async def perform(self, task: JobTask, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """The same for an `async def` job in the asyncio worker, which awaits it right here."""
+        attempt = Attempt.of(task.request)
+        try:
+            return await self._await(task, attempt, args, kwargs)
+        except (JobSuspended, JobInterrupted, Exception) as error:
+            return await bridge.call(self._end, task, attempt, error)
+
+    async def _await(self, task: JobTask, attempt: Attempt, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        spec = task.spec
+        arguments = spec.validate(args, kwargs)
+        context = self._context(task, attempt, spec.encode_validated(arguments))
+        self._cancellations.ensure_started()
+        run = AsyncRun(spec.call(arguments, context), spec.options.timeout, self._loop, awaited=True)
+        try:
+            with self._attempts.going_on(attempt, run):
+                returned = await run.main()
+        finally:
+            await self._progress.flushed()
+        return spec.dump_result(returned)
 
     def _run(self, task: JobTask, attempt: Attempt, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         arguments = task.spec.validate(args, kwargs)
@@ -132,6 +147,13 @@ class Executor:
                     raise
                 log.warning("the broker is absent; the children of job %s are held", parent.parent_id)
                 await asyncio.sleep(_PAUSE)
+
+    def _end(self, task: JobTask, attempt: Attempt, error: BaseException) -> NoReturn:
+        if isinstance(error, JobSuspended):
+            raise Ignore from None
+        if attempt.cancelled or not isinstance(error, Exception):  # an error may be how it took being told to stop
+            self._end_cancelled(task)
+        self._end_failed(task, attempt, error)
 
     def _end_cancelled(self, task: JobTask) -> NoReturn:
         task.backend.mark_as_revoked(task.request.id, "cancelled", request=task.request)

@@ -58,6 +58,11 @@ class ProgressReporter:
         except TimeoutError:
             log.warning("a job's last progress was not published in time")
 
+    async def flushed(self) -> None:
+        """The same on the event loop."""
+        if self._newest:
+            await self._publish()
+
     def _schedule(self) -> None:
         loop = asyncio.get_running_loop()
         loop.call_later(_GATHER, lambda: loop.create_task(self._publish()))

@@ -45,17 +45,19 @@ class Run(Protocol):
 class AsyncRun:
     """An `async def` job: a task on the process's event loop, awaited by Celery's thread."""
 
-    def __init__(self, coroutine: Coroutine[Any, Any, Any], timeout: float | None, loop: JobLoop) -> None:
+    def __init__(
+        self, coroutine: Coroutine[Any, Any, Any], timeout: float | None, loop: JobLoop, *, awaited: bool = False
+    ) -> None:
         self._coroutine = coroutine
         self._timeout = timeout
         self._loop = loop
         self._task: asyncio.Task[Any] | None = None
         self._cancelled = False
-        self._future: Future[Any] | None = None if bridge.can_wait() else loop.submit(self._main())
+        self._future: Future[Any] | None = None if awaited or bridge.can_wait() else loop.submit(self.main())
 
     def complete(self) -> Any:
         try:
-            return bridge.wait(self._main()) if self._future is None else self._future.result()
+            return bridge.wait(self.main()) if self._future is None else self._future.result()
         except BaseException:  # of the job, or aimed at this thread: a time limit of Celery's, a cold shutdown
             self.cancel()
             raise
@@ -68,7 +70,8 @@ class AsyncRun:
         if self._task is not None:
             self._task.cancel()
 
-    async def _main(self) -> Any:
+    async def main(self) -> Any:
+        """What runs on the loop; for a caller that is there, and said `awaited`, in place of `complete`."""
         self._task = asyncio.current_task()
         try:
             if self._cancelled:

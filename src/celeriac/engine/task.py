@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from celery import Task as CeleryTask
@@ -13,6 +14,7 @@ from celery.exceptions import Ignore, Reject
 from celeriac.core.errors import BrokerUnavailable
 from celeriac.core.records import Failure
 from celeriac.core.spec import JobSpec
+from celeriac.engine import bridge
 from celeriac.engine.publication import stored_by
 from celeriac.engine.tracebacks import format_error
 from celeriac.engine.transport import is_receipt
@@ -43,19 +45,26 @@ class Task(CeleryTask):  # pyright: ignore[reportMissingTypeArgument]
             Reject: the broker stayed absent; the message goes back to its queue.
         """
         request = self.request
-        if request.called_directly or request.is_eager:
+        if not _is_recorded(request):
             return
-        receipt = str(request.properties["delivery_tag"])
-        if not is_receipt(receipt):
-            return  # a broadcast: each worker runs it, so there is no one job that a record could tell of
-        permit = self._ask_for_permit(request, receipt)
-        if permit.verdict == "cancelled":
-            self.send_event("task-revoked", terminated=False, signum=None, expired=False)
-        if permit.verdict != "run":
-            self.backend.repeat_chord_part(request)
-            raise Ignore
-        request.celeriac_run = permit.run
-        request.celeriac_children = permit.children
+        outcomes = self._outcomes_of_beginning(request)
+        try:
+            permit = self.app.records.run(self._asking(request, outcomes), patience=PERMIT_PATIENCE)
+        except BrokerUnavailable as error:
+            raise Reject(str(error), requeue=True) from error
+        self._obey(permit, request, outcomes)
+
+    async def begin(self, run: Callable[[ScriptCall[store.Permit]], Awaitable[store.Permit]]) -> None:
+        """The same for the asyncio worker: `run` waits for the broker, however long it is absent."""
+        request = self.request
+        if not _is_recorded(request):
+            return
+        outcomes = self._outcomes_of_beginning(request)
+        permit = await run(self._asking(request, outcomes))
+        if permit.verdict == "run" and not self.app.results_are_separate:
+            self._obey(permit, request, outcomes)
+        else:
+            await bridge.call(self._obey, permit, request, outcomes)
 
     def retry(self, *args: Any, exc: BaseException | None = None, **options: Any) -> Any:
         """Publish the next attempt as Celery does, and record in the same step that the job is retrying."""
@@ -79,29 +88,36 @@ class Task(CeleryTask):  # pyright: ignore[reportMissingTypeArgument]
         with stored_by(storing, job_id=request.id):
             return super().retry(*args, exc=exc, **options)
 
-    def _ask_for_permit(self, request: Any, receipt: str) -> store.Permit:
-        worker, separate = request.hostname or "", self.app.results_are_separate
-        outcomes: dict[str, bytes] = {}
-        if not get_actual_ignore_result(self, request):
-            outcomes = payloads.outcomes_of_beginning(request.id, worker, store.LOST.message)
-        call = store.begin(
+    def _outcomes_of_beginning(self, request: Any) -> dict[str, bytes]:
+        """What is to be stored for Celery's clients, by the broker's verdict."""
+        if get_actual_ignore_result(self, request):
+            return {}
+        return payloads.outcomes_of_beginning(request.id, request.hostname or "", store.LOST.message)
+
+    def _asking(self, request: Any, outcomes: dict[str, bytes]) -> ScriptCall[store.Permit]:
+        return store.begin(
             request.id,
             task=str(self.name),
             queue=(request.delivery_info or {}).get("routing_key") or "",
             parent_id=request.parent_id,
             attempt=request.retries + 1,
-            worker=worker,
-            receipt=receipt if self.acks_late else "",  # else it is acknowledged, and held no more
-            outcomes={} if separate else outcomes,
+            worker=request.hostname or "",
+            # One that is acknowledged already is held no more.
+            receipt=_receipt(request) if self.acks_late else "",
+            outcomes={} if self.app.results_are_separate else outcomes,
             retention_ms=self.app.retention_ms,
         )
-        try:
-            permit = self.app.records.run(call, patience=PERMIT_PATIENCE)
-        except BrokerUnavailable as error:
-            raise Reject(str(error), requeue=True) from error
-        if separate and permit.verdict in outcomes:
+
+    def _obey(self, permit: store.Permit, request: Any, outcomes: dict[str, bytes]) -> None:
+        if self.app.results_are_separate and permit.verdict in outcomes:
             self.backend.set(self.backend.get_key_for_task(request.id), outcomes[permit.verdict])
-        return permit
+        if permit.verdict == "cancelled":
+            self.send_event("task-revoked", terminated=False, signum=None, expired=False)
+        if permit.verdict != "run":
+            self.backend.repeat_chord_part(request)
+            raise Ignore
+        request.celeriac_run = permit.run
+        request.celeriac_children = permit.children
 
 
 class JobTask(Task):
@@ -116,3 +132,21 @@ class JobTask(Task):
     def run(self, *args: Any, **kwargs: Any) -> Any:
         """Run one attempt."""
         return self.app.executor.execute(self, args, kwargs)
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the asyncio worker awaits it with `perform`; what needs a thread or a process is `run`."""
+        return self.spec.is_async and not self.spec.options.isolate
+
+    async def perform(self, args: Any, kwargs: Any) -> Any:
+        """Run one attempt, on the event loop of the asyncio worker."""
+        return await self.app.executor.perform(self, args, kwargs)
+
+
+def _is_recorded(request: Any) -> bool:
+    """Whether a worker runs it for a job. Of a broadcast there is none: each worker runs it."""
+    return not request.called_directly and not request.is_eager and is_receipt(_receipt(request))
+
+
+def _receipt(request: Any) -> str:
+    return str(request.properties["delivery_tag"])

@@ -19,6 +19,7 @@ from celery.exceptions import Ignore, Reject, Retry
 from celery.utils.saferepr import saferepr
 
 from celeriac.engine import bridge, private
+from celeriac.engine.aio import endings
 from celeriac.engine.aio.execution import Execution, Outcome, adapted, is_async, is_isolated
 
 log = logging.getLogger("celery.app.trace")
@@ -39,6 +40,9 @@ class Tracer:
         self._backend = task.backend
         self._loader = task.app.loader
         self._before_start = task.before_start if _overrides(task, "before_start") else None
+        # Our own tasks begin, and typed jobs are awaited, without the bridge.
+        self._begins = "begin" in vars(_owner(task, "before_start"))
+        self._is_awaited = getattr(task, "is_awaited", False)
         self._on_success = task.on_success if _overrides(task, "on_success") else None
         self._after_return = task.after_return if _overrides(task, "after_return") else None
         # Functions that Celery, the user or we have wrapped call what is inside across the bridge.
@@ -58,8 +62,7 @@ class Tracer:
             _send(signals.task_prerun, task, task=task, **run.named)
             self._loader.on_task_init(run.id, task)
             try:
-                if self._before_start is not None:
-                    await bridge.call(self._before_start, *run.call)
+                await self._begin(run)
                 run.value = await self._perform(execution, context)
                 if context.callbacks or context.chain:
                     await bridge.call(self._publish_next, run)
@@ -76,7 +79,16 @@ class Tracer:
             private.task_stack.pop()
             self._loader.on_process_cleanup()
 
+    async def _begin(self, run: _Run) -> None:
+        delivery = endings.current.get()
+        if self._begins and delivery is not None:
+            await self.task.begin(delivery.pipeline.run)
+        elif self._before_start is not None:
+            await bridge.call(self._before_start, *run.call)
+
     async def _perform(self, execution: Execution, context: Any) -> Any:
+        if self._is_awaited:
+            return await self.task.perform(context.args, context.kwargs)
         if self._function is None:
             return await bridge.call(functools.partial(self.task, *context.args, **context.kwargs))
         function = functools.partial(self._function, *context.args, **context.kwargs)
@@ -211,5 +223,8 @@ def _without_first_frame(error: Exception) -> Exception:
 
 def _overrides(task: Any, name: str) -> bool:
     """Whether a user's class, and not Celery's, has the method."""
-    owner = next(cls for cls in type(task).__mro__ if name in vars(cls))
-    return owner is not Task
+    return _owner(task, name) is not Task
+
+
+def _owner(task: Any, name: str) -> type:
+    return next(cls for cls in type(task).__mro__ if name in vars(cls))
