@@ -30,7 +30,16 @@ WAYS: list[Way] = [("asyncio", "async"), *((pool, "def") for pool in POOLS)]
 TaskOf = Callable[[str], Any]
 
 
-@pytest.fixture(scope="session", params=[pytest.param(pool, marks=pytest.mark.xdist_group(pool)) for pool in POOLS])
+#: The pools that the suite runs against by default; `--slow` adds the others.
+_QUICK = ("asyncio", "prefork")
+
+
+def marks(pool: str) -> list[pytest.MarkDecorator]:
+    """Those of a test that runs against `pool`."""
+    return [pytest.mark.xdist_group(pool), *([] if pool in _QUICK else [pytest.mark.slow])]
+
+
+@pytest.fixture(scope="session", params=[pytest.param(pool, marks=marks(pool)) for pool in POOLS])
 def pool(request: pytest.FixtureRequest) -> str:
     """Every test of the suite runs against every pool."""
     return request.param
@@ -69,9 +78,7 @@ async def jobs(worker: Worker, pool_url: str, tmp_path_factory: pytest.TempPathF
 
 def ways(*pools: str) -> list[Any]:
     """For `parametrize("way", ..., indirect=True)`: the ways of these pools."""
-    return [
-        pytest.param(way, id="-".join(way), marks=pytest.mark.xdist_group(way[0])) for way in WAYS if way[0] in pools
-    ]
+    return [pytest.param(way, id="-".join(way), marks=marks(way[0])) for way in WAYS if way[0] in pools]
 
 
 @pytest.fixture(scope="session", params=ways(*POOLS))
