@@ -30,8 +30,8 @@ WAYS: list[Way] = [("asyncio", "async"), *((pool, "def") for pool in POOLS)]
 TaskOf = Callable[[str], Any]
 
 
-#: The pools that the suite runs against by default; `--slow` adds the others.
-_QUICK = ("asyncio", "prefork")
+#: The pool that the suite runs against by default, as workers do; `--slow` adds the others.
+_QUICK = ("asyncio",)
 
 
 def marks(pool: str) -> list[pytest.MarkDecorator]:

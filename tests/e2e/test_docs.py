@@ -10,10 +10,14 @@ import pytest
 from tests.conftest import on_database
 from tests.support.markdown import CODE, DATA, blocks
 from tests.support.pages import Page, emptied
+from tests.support.slow import quick_first
 from tests.support.workers import ROOT
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")])
 RUN = [page for page in PAGES if any(b.language in CODE and b.not_run is None for b in blocks(page))]
+
+#: The pages that newcomers begin with are run by default, all others with `--slow`.
+FIRST = [page for page in RUN if page.parent.name != "how-to" or page.stem in ("existing-fastapi", "retries")]
 
 #: Databases of the test process's Valkey that pages take turns with.
 DATABASES = range(8, 12)
@@ -23,7 +27,7 @@ def name(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("page", RUN, ids=name)
+@pytest.mark.parametrize("page", quick_first([*FIRST, *(p for p in RUN if p not in FIRST)], quick=len(FIRST)), ids=name)
 def test_a_page_does_what_it_says(page: Path, valkey_url: str, tmp_path: Path) -> None:
     Page(page, tmp_path, emptied(on_database(valkey_url, DATABASES[RUN.index(page) % len(DATABASES)]))).run()
 

@@ -121,7 +121,7 @@ async def uses_all_but_delays(app: Celery, trace: Trace) -> None:
     await eventually(lambda: trace.of(failed.id) == ["start", "failure ValueError"], "the base class's account")
 
 
-@pytest.mark.parametrize("pool", quick_first(["asyncio", "prefork", "solo", "threads"], quick=2))
+@pytest.mark.parametrize("pool", quick_first(["asyncio", "prefork", "solo", "threads"]))
 async def test_the_application_does_on_celeriac_what_it_does_on_stock_celery(
     celeriac: Celery, fleet: StartFleet, trace: Trace, pool: str, broker: redis.Redis
 ) -> None:
@@ -182,6 +182,7 @@ async def test_a_killed_workers_tasks_run_elsewhere(
     assert [result.get(timeout=20) for result in sent] == [gate] * 4
 
 
+@pytest.mark.slow
 async def test_nothing_is_lost_when_a_mixed_fleets_workers_are_killed(
     stock: Celery, celeriac: Celery, fleet: StartFleet
 ) -> None:
@@ -196,6 +197,7 @@ async def test_nothing_is_lost_when_a_mixed_fleets_workers_are_killed(
     assert " succeeded in " in survivor.log
 
 
+@pytest.mark.slow
 async def test_a_task_longer_than_several_leases_runs_once(celeriac: Celery, fleet: StartFleet, trace: Trace) -> None:
     for pool in ("solo", "threads"):
         fleet("celeriac", pool)
@@ -291,7 +293,7 @@ async def test_a_task_that_ends_its_worker_again_and_again_is_a_dead_letter(
     assert trace.of(poison.id) == ["start"] * 5
 
 
-@pytest.mark.parametrize("pool", ["threads", "asyncio"])
+@pytest.mark.parametrize("pool", quick_first(["asyncio", "threads"]))
 async def test_a_rejected_task_is_a_dead_letter(
     celeriac: Celery, fleet: StartFleet, trace: Trace, plain_url: str, pool: str
 ) -> None:
@@ -338,6 +340,7 @@ async def test_remote_control_revokes_what_waits_and_what_runs(
     await eventually(lambda: broker.keys("celeriac:held:*") == [])
 
 
+@pytest.mark.slow
 async def test_a_producer_may_fork(fleet: StartFleet, tmp_path: Path) -> None:
     fleet("celeriac")
     environment = {**os.environ, "PLAIN_CONFIG": "tests.support.plain_config_celeriac"}
@@ -346,6 +349,7 @@ async def test_a_producer_may_fork(fleet: StartFleet, tmp_path: Path) -> None:
     assert process.wait(60) == 0, process.output
 
 
+@pytest.mark.slow
 async def test_beat_sends_what_is_due(
     fleet: StartFleet, trace: Trace, plain_url: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

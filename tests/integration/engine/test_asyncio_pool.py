@@ -73,6 +73,7 @@ def stored(results: list[AsyncResult]) -> list[object] | None:
     return [(outcome["status"], outcome["result"]) for outcome in outcomes]
 
 
+@pytest.mark.slow
 async def test_a_loop_that_is_blocked_for_several_leases_loses_nothing(
     plain: Celery, start_one: StartOne, trace: Trace
 ) -> None:
@@ -144,6 +145,7 @@ async def test_def_tasks_that_find_no_thread_are_left_to_other_workers(
     assert await get_all(first) == [("SUCCESS", gate)] * THREADS
 
 
+@pytest.mark.slow
 @pytest.mark.xfail(
     strict=True,
     raises=AssertionError,
@@ -162,6 +164,7 @@ async def test_async_tasks_do_not_wait_for_threads(plain: Celery, start_one: Sta
         await get_all(busy)
 
 
+@pytest.mark.slow
 async def test_what_found_no_thread_is_not_lost_in_a_cold_shutdown(
     plain: Celery, start_one: StartOne, trace: Trace, broker: redis.Redis
 ) -> None:
@@ -230,6 +233,7 @@ async def test_a_worker_goes_on_when_its_connections_are_cut(
     assert worker.stop() == 0
 
 
+@pytest.mark.slow
 async def test_a_worker_outlasts_its_broker(own_broker: Broker, start_one: StartOne) -> None:
     url = own_broker.url
     with plain_twins.create(url, set_as_current=False) as app:

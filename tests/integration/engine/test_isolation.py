@@ -17,11 +17,12 @@ from tests.conftest import StartWorker, worker_environment
 from tests.support import isolated_jobs, main_program
 from tests.support.isolated_jobs import IsolatedJobs
 from tests.support.processes import is_alive
+from tests.support.slow import quick_first
 from tests.support.waiting import eventually
 from tests.support.warm import WarmProcess
 from tests.support.workers import POOLS, ROOT
 
-EACH_POOL = pytest.mark.parametrize("pool", POOLS)
+EACH_POOL = pytest.mark.parametrize("pool", quick_first(POOLS))
 MODULE = "tests.support.isolated_jobs"
 
 
@@ -39,6 +40,7 @@ async def process_of(jobs: IsolatedJobs, job_id: str) -> int:
 
 
 @EACH_POOL
+@pytest.mark.slow
 async def test_a_worker_that_is_asked_to_end_waits_for_isolated_jobs(
     jobs: IsolatedJobs, start: StartWorker, pool: str
 ) -> None:
@@ -71,7 +73,7 @@ async def test_nothing_outlives_a_killed_worker(jobs: IsolatedJobs, start: Start
     assert len(jobs.trace.of(handle.id)) == 3  # begun twice, ended once
 
 
-@pytest.mark.parametrize("pool", ["asyncio", "prefork"])  # in the others Celery waits for what runs
+@pytest.mark.parametrize("pool", quick_first(["asyncio", "prefork"]))  # in the others Celery waits for what runs
 async def test_a_worker_that_is_told_to_end_at_once_gives_isolated_jobs_back(
     jobs: IsolatedJobs, start: StartWorker, pool: str
 ) -> None:
@@ -88,6 +90,7 @@ async def test_a_worker_that_is_told_to_end_at_once_gives_isolated_jobs_back(
     assert await handle.result(timeout=20) == gate
 
 
+@pytest.mark.slow
 async def test_what_finds_no_process_is_left_to_other_workers(jobs: IsolatedJobs, start: StartWorker) -> None:
     start(MODULE, pool="asyncio", concurrency=100)
     gate = uuid4().hex

@@ -196,6 +196,7 @@ async def test_a_cold_shutdown_gives_back_what_runs(
         assert await handle.result(timeout=20) == gate
 
 
+@pytest.mark.slow
 async def test_nothing_is_lost_when_workers_are_killed_while_they_drain_a_queue(
     jobs: ContractJobs, start: StartWorker, module: str
 ) -> None:

@@ -115,6 +115,7 @@ async def test_a_killed_shards_job_runs_again_at_once(
     assert jobs.trace.of(handle.id).count("end") == 1
 
 
+@pytest.mark.slow
 async def test_nothing_is_lost_when_shards_are_killed_in_the_middle_of_their_jobs(
     jobs: ShardJobs, start: Start
 ) -> None:
@@ -140,6 +141,7 @@ async def test_a_shard_that_holds_the_interpreters_lock_keeps_its_lease(
         assert [word.split()[0] for word in jobs.trace.of(handle.id)] == ["start", "end"]
 
 
+@pytest.mark.slow
 async def test_a_frozen_shard_keeps_its_job_until_it_is_killed(
     jobs: ShardJobs, start: Start, broker: redis.Redis
 ) -> None:
@@ -188,6 +190,7 @@ async def test_a_signal_lets_running_jobs_end(
     assert broker.zcard(keys.LEASES) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pool", quick_first(["asyncio", "prefork"]))
 async def test_another_signal_gives_running_jobs_back(jobs: ShardJobs, start: Start, pool: str) -> None:
     gate = uuid4().hex
@@ -202,6 +205,7 @@ async def test_another_signal_gives_running_jobs_back(jobs: ShardJobs, start: St
         assert await handle.result(timeout=STARTS) != first
 
 
+@pytest.mark.slow
 async def test_a_third_signal_kills(jobs: ShardJobs, start: Start) -> None:
     """A thread cannot be ended, and holds up its process."""
     gate = uuid4().hex
@@ -257,6 +261,7 @@ async def test_a_shard_that_ends_again_and_again_is_started_ever_later(start: St
             await worker.printed(rf"worker was killed by SIGKILL; starting it again in {delay} s", after=seen)
 
 
+@pytest.mark.slow
 async def test_a_signal_while_a_shard_is_to_be_started_again_leaves_none(start: Start) -> None:
     async with start() as worker:
         (first, second) = _shards(worker)
@@ -295,6 +300,7 @@ async def test_shards_have_names_of_their_own_and_their_pools_share_the_cores(st
     assert [len(pool) for pool in pools] == [max(1, available_cores() // shards)] * shards
 
 
+@pytest.mark.slow
 async def test_a_broker_that_goes_away_ends_nothing(tmp_path: Path, start: Start) -> None:
     async with fragile_broker(tmp_path / "broker") as fragile:
         settings = worker_environment(MODULE, fragile.url, tmp_path)
@@ -314,6 +320,7 @@ async def test_a_broker_that_goes_away_ends_nothing(tmp_path: Path, start: Start
         jobs.app.close()
 
 
+@pytest.mark.slow
 async def test_a_worker_waits_for_a_broker_that_is_not_there_yet(tmp_path: Path, start: Start) -> None:
     async with start(url="redis://127.0.0.1:1", shards=1, ready=False) as worker:
         await worker.printed(r"Cannot connect to redis", within=STARTS)

@@ -7,7 +7,9 @@
 
 if redis.call('EXISTS', KEYS[1]) == 1 then
   for i = 6, #ARGV, 2 do
-    if ARGV[i] == 'arguments' then redis.call('HSETNX', KEYS[1], 'arguments', ARGV[i + 1]) end
+    if ARGV[i] == 'arguments' or ARGV[i] == 'priority' then
+      redis.call('HSETNX', KEYS[1], ARGV[i], ARGV[i + 1])
+    end
   end
   return 0
 end
