@@ -24,14 +24,14 @@ log = logging.getLogger("celeriac.engine")
 _LOOK_EVERY = 1.0
 _PARTS = 4
 
-_by_server: dict[tuple[int, str], Lease] = {}
+_by_server: dict[tuple[int, str, float], Lease] = {}
 _lock = threading.Lock()
 
 
 def lease_on(server: str, connect: Callable[[], BlockingClient], seconds: float) -> Lease:
     """This process's lease on `server`. There is one, whatever connections come and go."""
     with _lock:
-        key = os.getpid(), server
+        key = os.getpid(), server, seconds
         if key not in _by_server:
             _by_server[key] = Lease(connect(), seconds)
         return _by_server[key]
@@ -40,7 +40,7 @@ def lease_on(server: str, connect: Callable[[], BlockingClient], seconds: float)
 def leases() -> list[Lease]:
     """This process's leases."""
     with _lock:
-        return [lease for (pid, _), lease in _by_server.items() if pid == os.getpid()]
+        return [lease for (pid, *_), lease in _by_server.items() if pid == os.getpid()]
 
 
 class Lease:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, TypeVar, cast
 
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import DataError, NoScriptError, RedisError
 
 from celeriac.store.connection import Client, is_absence, unavailable
 from celeriac.store.script import Script, ScriptCall
@@ -62,7 +62,10 @@ class Pipeline:
         try:
             while self._waiting:
                 batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH))]
-                replies = await self._send([call for call, _ in batch])
+                try:
+                    replies = await self._send([call for call, _ in batch])
+                except Exception as error:  # a fault of ours; whoever waits has to hear of it
+                    replies = [error] * len(batch)
                 for (call, future), reply in zip(batch, replies, strict=True):
                     _settle(future, call, reply)
         finally:
@@ -74,6 +77,8 @@ class Pipeline:
             try:
                 async with asyncio.timeout(_TIMEOUT):
                     return await self._execute(calls)
+            except DataError:
+                raise  # one of the calls cannot be sent at all
             except (TimeoutError, RedisError) as error:
                 if not is_away:
                     log.warning(

@@ -160,7 +160,9 @@ async def test_a_broadcast_is_run_by_every_worker(start: StartWorker, settings: 
 
 
 def _listeners(broker: redis.Redis) -> int:
-    return sum(client["psub"] == "1" for client in broker.client_list("pubsub"))
+    """How many listen in the broker's database; workers of other tests may listen in others."""
+    database = str(broker.connection_pool.connection_kwargs["db"])
+    return sum((client["psub"], client["db"]) == ("1", database) for client in broker.client_list("pubsub"))
 
 
 @pytest.mark.parametrize("given", [{}, {"visibility_timeout": 43_200, "queue_order_strategy": "sorted"}])

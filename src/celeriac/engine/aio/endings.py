@@ -10,8 +10,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from redis.exceptions import RedisError
-
 from celeriac.engine import bridge
 from celeriac.store.connection import BlockingClient
 from celeriac.store.deliveries import Ending, Place, finish, put_back, put_off
@@ -126,7 +124,7 @@ class Endings:
         try:
             for receipt in await self._pipeline.run(finish(self._worker, [delivery.ending for delivery in batch])):
                 log.warning("message %s was acknowledged too late: it had been given to another worker", receipt)
-        except RedisError:
+        except Exception:
             log.exception("%d messages were not acknowledged; they are run again after this worker's end", len(batch))
         for delivery in batch:
             self._on_ended(delivery.receipt)

@@ -7,8 +7,6 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from celeriac.engine.aio.arrivals import Arrivals
 from celeriac.engine.lease import Lease
 from celeriac.engine.messages import read
@@ -67,7 +65,7 @@ class Fetcher:
                 continue
             try:
                 await self._take_or_wait(self._in_turn(), min(room, _BATCH))
-            except RedisError:
+            except Exception:
                 log.exception("messages cannot be taken; trying again")
                 await asyncio.sleep(_PAUSE)
 
