@@ -18,26 +18,33 @@ from pydantic import SecretStr
 from celeriac import JobCancelled, JobFailed, JobState, Settings
 from celeriac.core.cores import available_cores
 from tests.conftest import LEASE, WORKERS, on_database, worker_environment
+from tests.contract.conftest import marks
 from tests.support import isolated_jobs
+from tests.support.broker import fragile_broker
 from tests.support.contract_jobs import Invoice, Line
 from tests.support.isolated_jobs import IsolatedJobs
 from tests.support.processes import is_alive
 from tests.support.waiting import eventually
 from tests.support.workers import POOLS, Worker, start_worker
 
-#: The first of the databases of this suite's workers.
-_DATABASE = 12
 #: The pools that run several jobs at a time.
 BUT_SOLO = pytest.mark.parametrize(
     "pool",
-    [pytest.param(pool, marks=pytest.mark.xdist_group(pool)) for pool in POOLS if pool != "solo"],
+    [pytest.param(pool, marks=marks(pool)) for pool in POOLS if pool != "solo"],
     indirect=True,
 )
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def own_broker_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[str]:
+    """Of a server of its own: the shared one has no databases left."""
+    async with fragile_broker(tmp_path_factory.mktemp("broker")) as own:
+        yield own.url
+
+
 @pytest.fixture(scope="module")
-def isolated_url(pool: str, valkey_url: str) -> str:
-    return on_database(valkey_url, _DATABASE + POOLS.index(pool))
+def isolated_url(pool: str, own_broker_url: str) -> str:
+    return on_database(own_broker_url, POOLS.index(pool))
 
 
 @pytest.fixture(scope="module")

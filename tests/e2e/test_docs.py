@@ -20,7 +20,7 @@ RUN = [page for page in PAGES if any(b.language in CODE and b.not_run is None fo
 FIRST = [page for page in RUN if page.parent.name != "how-to" or page.stem in ("existing-fastapi", "retries")]
 
 #: Databases of the test process's Valkey that pages take turns with.
-DATABASES = range(8, 12)
+DATABASES = range(9, 12)
 
 
 def name(page: Path) -> str:

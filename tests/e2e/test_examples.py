@@ -19,7 +19,7 @@ PROGRAMS = sorted(path for path in EXAMPLES.glob("*.py") if "__main__" in path.r
 COMPARED = ("mail_service.py", "background_tasks.py", "celeriac_jobs.py")
 
 #: Databases of the test process's Valkey that examples take turns with.
-DATABASES = range(12, 16)
+DATABASES = range(14, 16)
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.stem)
