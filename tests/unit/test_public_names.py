@@ -1,6 +1,8 @@
 import subprocess
 import sys
 
+import pytest
+
 import celeriac
 
 
@@ -14,6 +16,7 @@ def test_nothing_is_imported_before_it_is_used() -> None:
     assert _modules_after("import celeriac") & {"celery", "fastapi", "pydantic", "redis"} == set()
 
 
+@pytest.mark.slow
 def test_a_worker_does_not_import_the_api() -> None:
     assert _modules_after("import celeriac.worker") & {"fastapi", "starlette", "uvicorn"} == set()
 

@@ -34,10 +34,18 @@ def modules() -> list[ModuleType]:
     return [importlib.import_module(found.name) for found in pkgutil.walk_packages(engine.__path__, "celeriac.engine.")]
 
 
+@cache
+def tree_of(module: str) -> ast.Module:
+    return ast.parse(inspect.getsource(importlib.import_module(module)))
+
+
 def definition_of(cls: type) -> ast.ClassDef:
     """Its source; not by `inspect`, since Celery gives its bootsteps qualified names of another kind."""
-    tree = ast.parse(inspect.getsource(importlib.import_module(cls.__module__)))
-    return next(node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == cls.__name__)
+    return next(
+        node
+        for node in ast.walk(tree_of(cls.__module__))
+        if isinstance(node, ast.ClassDef) and node.name == cls.__name__
+    )
 
 
 def attributes_set(tree: ast.AST) -> set[str]:
@@ -49,7 +57,7 @@ def attributes_set(tree: ast.AST) -> set[str]:
 def names_of(owner: type | ModuleType) -> frozenset[str]:
     """The names of a class or module: what it defines, and the attributes that it sets."""
     if isinstance(owner, ModuleType):
-        return frozenset([*vars(owner), *attributes_set(ast.parse(inspect.getsource(owner)))])
+        return frozenset([*vars(owner), *attributes_set(tree_of(owner.__name__))])
     names = attributes_set(definition_of(owner))
     mangled = [f"_{owner.__name__}{name}" for name in names if name.startswith("__")]
     return frozenset([*vars(owner), *names, *mangled])
@@ -132,11 +140,13 @@ def used_elsewhere() -> Iterator[tuple[str, str]]:
                 yield from ((module.__name__, alias.name) for alias in node.names if is_private(alias.name))
 
 
+@pytest.mark.slow
 def test_what_is_used_is_listed() -> None:
     missing = {(place, name) for place, name in [*used_in_classes(), *used_elsewhere()] if name not in LISTED}
     assert sorted(missing) == []
 
 
+@pytest.mark.slow
 def test_what_is_listed_is_used() -> None:
     used = {name for _, name in [*used_in_classes(), *used_elsewhere()]}
     assert sorted(LISTED - used - {"_task_stack"}) == []  # which the list's own module hands on

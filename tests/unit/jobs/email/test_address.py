@@ -20,17 +20,16 @@ DOMAINS += [
 ]
 
 
-@pytest.mark.parametrize("domain", DOMAINS)
 @pytest.mark.parametrize("local", LOCALS)
-def test_the_fast_path_agrees_with_email_validator(local: str, domain: str) -> None:
-    text = f"{local}@{domain}"
-    try:
-        expected = validate_email(text, check_deliverability=False).normalized
-    except EmailNotValidError:
-        with pytest.raises(ValueError, match=r"\w"):
-            parse_address(text)
-    else:
-        assert parse_address(text) == expected
+def test_the_fast_path_agrees_with_email_validator(local: str) -> None:
+    for text in [f"{local}@{domain}" for domain in DOMAINS]:
+        try:
+            expected = validate_email(text, check_deliverability=False).normalized
+        except EmailNotValidError:
+            with pytest.raises(ValueError, match=r"\w"):
+                parse_address(text)
+        else:
+            assert parse_address(text) == expected
 
 
 @pytest.mark.parametrize("address", ["root@localhost", "bob@mail.local", "bob@x.test", "Bob@X.LocalHost"])
