@@ -150,6 +150,9 @@ class Intake:
         token = endings.current.set(delivery)  # inherited by what runs the task
         try:
             self.handle(Message(payload, self))
+        except Exception:
+            self._on_ended(receipt)  # it is put aside, and takes no room here any more
+            raise
         finally:
             endings.current.reset(token)
 
