@@ -90,8 +90,9 @@ def test_chain(task: TaskOf) -> None:
 def test_a_chain_ends_with_a_failure(task: TaskOf, trace: Trace) -> None:
     key = uuid4().hex
     result = chain(task("fail").s("broken"), task("note").s(key=key))()
-    with pytest.raises(ValueError, match="broken"):
-        result.get(timeout=WAIT)
+    for step in (result.parent, result):
+        with pytest.raises(ValueError, match="broken"):
+            step.get(timeout=WAIT)
     assert task("echo").delay(1).get(timeout=WAIT) == 1
     assert trace.of(key) == []
 

@@ -24,6 +24,8 @@ log = logging.getLogger("celeriac.engine")
 
 #: Types of results that every encoder writes alike.
 _PLAIN = (type(None), bool, int, str)
+#: States of a task that may be running by now.
+_BEFORE_A_RUN = frozenset({celery_states.PENDING, celery_states.RETRY})
 
 
 class ResultBackend(RedisBackend):
@@ -73,6 +75,13 @@ class ResultBackend(RedisBackend):
 
     def on_task_call(self, producer: Any, task_id: str) -> None:
         """Nothing: whoever waits for the result subscribes then."""
+
+    def get_task_meta(self, task_id: str, cache: bool = True) -> Any:
+        """What is known of a task; that it runs is in the record of its job alone."""
+        meta = super().get_task_meta(task_id, cache)
+        if meta["status"] in _BEFORE_A_RUN and (worker := self.outcomes.worker_of(task_id)) is not None:
+            return {**meta, "status": celery_states.STARTED, "result": {"hostname": worker}, "task_id": task_id}
+        return meta
 
     def mark_as_done(
         self, task_id: str, result: Any, request: Any = None, store_result: bool = True, state: str = "SUCCESS"

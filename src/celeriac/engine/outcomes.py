@@ -15,8 +15,10 @@ from celeriac.core.records import Failure
 from celeriac.core.states import FROM_CELERY, JobState
 from celeriac.engine import bridge
 from celeriac.engine.aio import endings
-from celeriac.store import jobs, results
+from celeriac.store import keys, results
 from celeriac.store.connection import BlockingClient
+from celeriac.store.deliveries import Result
+from celeriac.store.jobs import Transition, transition
 from celeriac.store.script import run_blocking
 
 if TYPE_CHECKING:
@@ -53,6 +55,10 @@ class Outcomes(Protocol):
         """Store it; False if it came too late, because another run of the task counts."""
         ...
 
+    def worker_of(self, task_id: str) -> str | None:
+        """The worker that runs the task, for people; None if none does, or if that is not recorded."""
+        ...
+
 
 def outcomes_of(backend: ResultBackend) -> Outcomes:
     """How the backend's application keeps outcomes."""
@@ -76,26 +82,34 @@ class Recorded:
         recorded = report.state == celery_states.RETRY and getattr(report.request, "celeriac_retrying", False)
         return True if users_own_state or recorded else self._record(report, outcome)
 
+    def worker_of(self, task_id: str) -> str | None:
+        known = cast("list[bytes | None]", self._app.records.client.hmget(keys.record(task_id), "state", "worker"))
+        running = known[0] == JobState.RUNNING.encode()
+        return (known[1] or b"").decode() if running else None
+
     def _record(self, report: Report, outcome: bytes) -> bool:
         request, state = report.request, FROM_CELERY[report.state]
         # Celery also reports for requests that are none: of tasks that it does not know, it makes up a few fields.
         task: str | None = getattr(request, "task", None) or getattr(request, "name", None)
-        call = jobs.transition(
-            report.task_id,
-            state,
+        change = Transition(
+            job_id=report.task_id,
+            state=state,
             parent_id=getattr(request, "parent_id", None),
             outcome=outcome,
             error=None if state is JobState.CANCELLED else report.error,
             run=getattr(request, "celeriac_run", None),
             attempt=None if request is None else (getattr(request, "retries", None) or 0) + 1,
-            fields={"task": task} if task else None,
+            task=task or "",
             retention_ms=self._app.retention_ms,
         )
         delivery = endings.to_be_written(report.task_id)
         if delivery is not None and _is_written_at_the_end(report):
-            delivery.before.append(call)
+            if report.task_id == delivery.task_id:
+                delivery.ending.kept = change
+            else:  # a later task of its chain, which fails with it
+                delivery.before.append(transition(change))
             return True
-        return self._app.records.run(call, patience=OUTCOME_PATIENCE)
+        return self._app.records.run(transition(change), patience=OUTCOME_PATIENCE)
 
 
 class Fenced:
@@ -108,12 +122,14 @@ class Fenced:
         if not report.outcome or (self._may_have_succeeded(report) and bridge.blocking(self._has_succeeded, report)):
             return True
         delivery = endings.to_be_written(report.task_id)
-        if delivery is not None and self._backend.is_on_broker and _is_written_at_the_end(report):
-            delivery.ending.result = report.outcome
-            delivery.ending.result_key = self._key(report)
-            delivery.ending.result_life_ms = self._life(report) * 1000
+        is_its_own = delivery is not None and report.task_id == delivery.task_id  # or of a later task of its chain
+        if delivery is not None and is_its_own and self._backend.is_on_broker and _is_written_at_the_end(report):
+            delivery.ending.kept = Result(self._key(report), report.outcome, self._life(report) * 1000)
             return True
         return cast(bool, self._backend.ensure(self._store, (report,)))
+
+    def worker_of(self, task_id: str) -> str | None:
+        return None
 
     def _may_have_succeeded(self, report: Report) -> bool:
         """Whether another run could have stored a success, which stays; the first run's own needs no look."""

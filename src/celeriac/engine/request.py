@@ -12,7 +12,7 @@ from celery.worker import request as celery_request
 from celery.worker.state import task_ready
 
 from celeriac.engine.causes import Cause, note
-from celeriac.store.jobs import LOST, LOST_RUNS
+from celeriac.store.beginnings import LOST, LOST_RUNS
 
 #: The class below, as Celery names classes.
 REQUEST = f"{__name__}:Request"

@@ -10,6 +10,7 @@ from celery import Task as CeleryTask
 from celery import states as celery_states
 from celery.app.task import get_actual_ignore_result
 from celery.exceptions import Ignore, Reject
+from redis.exceptions import ResponseError
 
 from celeriac.core.errors import BrokerUnavailable
 from celeriac.core.records import Failure
@@ -20,6 +21,7 @@ from celeriac.engine.tracebacks import format_error
 from celeriac.engine.transport import is_receipt
 from celeriac.store import jobs as store
 from celeriac.store import payloads
+from celeriac.store.beginnings import LOST, Beginning, Permit, begin
 from celeriac.store.script import ScriptCall
 
 if TYPE_CHECKING:
@@ -47,24 +49,22 @@ class Task(CeleryTask):  # pyright: ignore[reportMissingTypeArgument]
         request = self.request
         if not _is_recorded(request):
             return
-        outcomes = self._outcomes_of_beginning(request)
         try:
-            permit = self.app.records.run(self._asking(request, outcomes), patience=PERMIT_PATIENCE)
+            (permit,) = self.app.records.run(begin([self._beginning(request)]), patience=PERMIT_PATIENCE)
         except BrokerUnavailable as error:
             raise Reject(str(error), requeue=True) from error
-        self._obey(permit, request, outcomes)
+        self._obey(permit, request)
 
-    async def begin(self, run: Callable[[ScriptCall[store.Permit]], Awaitable[store.Permit]]) -> None:
-        """The same for the asyncio worker: `run` waits for the broker, however long it is absent."""
+    async def begin(self, ask: Callable[[Beginning], Awaitable[Permit]]) -> None:
+        """The same for the asyncio worker: `ask` waits for the broker, however long it is absent."""
         request = self.request
         if not _is_recorded(request):
             return
-        outcomes = self._outcomes_of_beginning(request)
-        permit = await run(self._asking(request, outcomes))
-        if permit.verdict == "run" and not self.app.results_are_separate:
-            self._obey(permit, request, outcomes)
+        permit = await ask(self._beginning(request))
+        if permit.verdict == "run":
+            self._obey(permit, request)
         else:
-            await bridge.call(self._obey, permit, request, outcomes)
+            await bridge.call(self._obey, permit, request)
 
     def retry(self, *args: Any, exc: BaseException | None = None, **options: Any) -> Any:
         """Publish the next attempt as Celery does, and record in the same step that the job is retrying."""
@@ -88,15 +88,9 @@ class Task(CeleryTask):  # pyright: ignore[reportMissingTypeArgument]
         with stored_by(storing, job_id=request.id):
             return super().retry(*args, exc=exc, **options)
 
-    def _outcomes_of_beginning(self, request: Any) -> dict[str, bytes]:
-        """What is to be stored for Celery's clients, by the broker's verdict."""
-        if get_actual_ignore_result(self, request):
-            return {}
-        return payloads.outcomes_of_beginning(request.id, request.hostname or "", store.LOST.message)
-
-    def _asking(self, request: Any, outcomes: dict[str, bytes]) -> ScriptCall[store.Permit]:
-        return store.begin(
-            request.id,
+    def _beginning(self, request: Any) -> Beginning:
+        return Beginning(
+            job_id=request.id,
             task=str(self.name),
             queue=(request.delivery_info or {}).get("routing_key") or "",
             parent_id=request.parent_id,
@@ -104,20 +98,30 @@ class Task(CeleryTask):  # pyright: ignore[reportMissingTypeArgument]
             worker=request.hostname or "",
             # One that is acknowledged already is held no more.
             receipt=_receipt(request) if self.acks_late else "",
-            outcomes={} if self.app.results_are_separate else outcomes,
             retention_ms=self.app.retention_ms,
+            wants_outcome=not self.app.results_are_separate and not get_actual_ignore_result(self, request),
         )
 
-    def _obey(self, permit: store.Permit, request: Any, outcomes: dict[str, bytes]) -> None:
-        if self.app.results_are_separate and permit.verdict in outcomes:
-            self.backend.set(self.backend.get_key_for_task(request.id), outcomes[permit.verdict])
+    def _obey(self, permit: Permit | ResponseError, request: Any) -> None:
+        if isinstance(permit, ResponseError):
+            raise permit
+        if permit.verdict == "run":
+            request.celeriac_run, request.celeriac_children = permit.run, permit.children
+            return
+        if self.app.results_are_separate and not get_actual_ignore_result(self, request):
+            self._store_elsewhere(permit, request.id)
         if permit.verdict == "cancelled":
             self.send_event("task-revoked", terminated=False, signum=None, expired=False)
-        if permit.verdict != "run":
-            self.backend.repeat_chord_part(request)
-            raise Ignore
-        request.celeriac_run = permit.run
-        request.celeriac_children = permit.children
+        self.backend.repeat_chord_part(request)
+        raise Ignore
+
+    def _store_elsewhere(self, permit: Permit, job_id: str) -> None:
+        """Tell Celery's clients of a job that ends here, where results are not kept beside its record."""
+        key = self.backend.get_key_for_task(job_id)
+        if permit.verdict == "cancelled":
+            self.backend.set(key, payloads.cancelled_outcome(job_id))
+        elif permit.verdict == "dead":
+            self.backend.set(key, payloads.lost_outcome(job_id, LOST.message))
 
 
 class JobTask(Task):

@@ -15,7 +15,7 @@ import orjson
 
 from celeriac.core.states import JobState
 from celeriac.store import keys
-from celeriac.store.jobs import OPEN_LIFE_MS, Publication
+from celeriac.store.jobs import OPEN_LIFE_MS, Publication, Transition, shared_arguments
 from celeriac.store.script import Script, ScriptCall
 
 _TAKE = Script("take", when_full=True)
@@ -87,41 +87,59 @@ def take(sources: Sequence[Source], *, worker: str, receipt: str, count: int, le
     return ScriptCall(_TAKE, script_keys, args, parse)
 
 
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The outcome of a task without a record, in Celery's format; where it is stored, and for how long (0: ever)."""
+
+    key: str
+    outcome: bytes
+    life_ms: int
+
+
 @dataclass(slots=True)
 class Ending:
     """What came of one message.
 
     Attributes:
         receipt: under which the worker holds it; empty if it holds it no more.
-        result: the outcome of its task in Celery's format, to be stored; empty for none.
-        result_key: where it is stored.
-        result_life_ms: for how long; 0 for ever.
+        kept: how the outcome of its task is kept: with the record of its job, alone, or not at all.
         publications: the messages that follow from it.
     """
 
     receipt: str
-    result: bytes = b""
-    result_key: str = ""
-    result_life_ms: int = 0
+    kept: Transition | Result | None = None
     publications: list[Publication] = field(default_factory=list[Publication])
 
-
-def finish(worker: str, endings: Sequence[Ending]) -> ScriptCall[list[str]]:
-    """End the delivery of messages, with all that came of them; replies the receipts that the worker held no more.
-
-    Of those nothing is published or stored: they were given to another worker, whose run counts.
-    """
-    args: list[str | bytes | int] = []
-    for ending in endings:
-        args += [ending.receipt, ending.result_key, ending.result, ending.result_life_ms, len(ending.publications)]
-        for publication in ending.publications:
+    def arguments(self) -> list[str | bytes | int]:
+        """As `finish.lua` takes it."""
+        kept = self.kept
+        kind = "record" if isinstance(kept, Transition) else "" if kept is None else "result"
+        args: list[str | bytes | int] = [self.receipt, len(self.publications), kind]
+        for publication in self.publications:
             due = "" if publication.due_ms is None else publication.due_ms
             args += [publication.list_key, publication.message, keys.delayed(publication.queue), due]
+        if isinstance(kept, Transition):
+            args += kept.arguments()
+        elif kept is not None:
+            args += [kept.key, kept.outcome, kept.life_ms]
+        return args
 
-    def parse(reply: list[bytes]) -> list[str]:
-        return [receipt.decode() for receipt in reply]
 
-    return ScriptCall(_FINISH, [keys.held(worker)], args, parse)
+def finish(worker: str, endings: Sequence[Ending]) -> ScriptCall[dict[str, str]]:
+    """End the delivery of messages, with all that came of them; replies the receipts of which not all was done.
+
+    With an empty reason, the worker held the message no more: nothing is published or stored, for it was given to
+    another worker, whose run counts. Else with the error that kept its outcome from being stored.
+    """
+    args = shared_arguments()
+    for ending in endings:
+        args += ending.arguments()
+
+    def parse(reply: list[bytes]) -> dict[str, str]:
+        texts = [text.decode() for text in reply]
+        return dict(zip(texts[::2], texts[1::2], strict=True))
+
+    return ScriptCall(_FINISH, [keys.held(worker), keys.JOB_INDEX], args, parse)
 
 
 def put_back(worker: str, receipt: str, place: Place, *, lost: bool = False) -> ScriptCall[bool]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
 
 import orjson
 
 from celeriac.core.clock import now_ms
-from celeriac.core.context import Children
 from celeriac.core.records import Failure, Progress
 from celeriac.core.states import FINISHED, JobState, sources_of
 from celeriac.store import keys, payloads
@@ -17,14 +16,6 @@ from celeriac.store.script import Script, ScriptCall
 
 #: Life of the record of a job that has not ended, counted from its last change (and beyond its delay).
 OPEN_LIFE_MS = 30 * 86_400_000
-#: How often the worker that runs a job may vanish before the job is given up: it may well be the cause.
-LOST_RUNS = 5
-LOST = Failure("WorkerLost", f"its worker vanished {LOST_RUNS} times while it ran the job")
-_LOST_ERROR = payloads.failure(LOST)
-_LOST_EVENT = payloads.state_event(JobState.DEAD, error=LOST)
-_CANCELLED_EVENT = payloads.state_event(JobState.CANCELLED)
-
-_BEGIN = Script("begin", when_full=True)
 _TRANSITION = Script("transition", when_full=True)
 _CANCEL = Script("cancel")
 _RETRY = Script("retry", when_full=True)
@@ -41,97 +32,70 @@ class Publication:
     due_ms: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Permit:
-    """Whether a worker may run a job: `verdict` is run, stale, cancelled or dead (`begin.lua` says when).
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """A job's move to another state, with its outcome.
 
-    `run` numbers the runs of the job; what a run reports counts as long as there is no later one.
+    Attributes:
+        job_id: the job.
+        state: where it moves to.
+        parent_id: the job that fanned out to it.
+        run: the run that reports this; if given, it counts unless a later one has begun.
+        attempt: the attempt it was.
+        task: its name, for a job without a record.
+        outcome: in Celery's format, to be stored; empty if nobody wants it.
+        error: why it failed.
+        retention_ms: life of the record of a job that has ended.
     """
 
-    verdict: str
-    run: int = 0
-    children: Children | None = None
+    job_id: str
+    state: JobState
+    parent_id: str | None = None
+    run: int | None = None
+    attempt: int | None = None
+    task: str = ""
+    outcome: bytes = b""
+    error: Failure | None = None
+    retention_ms: int
+
+    def arguments(self) -> list[str | bytes | int]:
+        """As `transition.lua` and `finish.lua` take it."""
+        state, error = self.state, self.error
+        return [
+            self.job_id,
+            self.parent_id or "",
+            state.value,
+            _sources(state),
+            "" if self.run is None else self.run,
+            "" if self.attempt is None else self.attempt,
+            self.task,
+            _event_of(state) if error is None else payloads.state_event(state, error=error),
+            self.outcome,
+            b"" if error is None else payloads.failure(error),
+            self.retention_ms if state.finished else OPEN_LIFE_MS,
+            "1" if state.finished else "0",
+        ]
 
 
-def begin(
-    job_id: str,
-    *,
-    task: str,
-    queue: str,
-    parent_id: str | None,
-    attempt: int,
-    worker: str,
-    receipt: str,
-    outcomes: Mapping[str, bytes],
-    retention_ms: int,
-) -> ScriptCall[Permit]:
-    """Ask whether a job may run now, and record that it does.
-
-    Args:
-        receipt: under which its message is held; empty where none is.
-        outcomes: what to store for Celery's clients, by verdict; empty where results are kept elsewhere.
-    """
-    args: list[str | bytes | int] = [
-        now_ms(),
-        OPEN_LIFE_MS,
-        retention_ms,
-        attempt,
-        worker,
-        job_id,
-        parent_id or "",
-        payloads.state_event(JobState.RUNNING, attempt=attempt),
-        outcomes.get("run", b""),
-        _CANCELLED_EVENT,
-        outcomes.get("cancelled", b""),
-        task,
-        queue,
-        receipt,
-        keys.held(""),
-        LOST_RUNS,
-        _LOST_ERROR,
-        _LOST_EVENT,
-        outcomes.get("dead", b""),
-    ]
-    return ScriptCall(_BEGIN, [*_job_keys(job_id, parent_id), keys.JOB_INDEX], args, _parse_permit)
+def transition(change: Transition) -> ScriptCall[bool]:
+    """Move a job to another state; False if the state it is in does not allow that, or another run of it counts."""
+    args = [*shared_arguments(), *change.arguments()]
+    return ScriptCall(_TRANSITION, [keys.JOB_INDEX], args, lambda reply: reply == b"moved")
 
 
-def transition(
-    job_id: str,
-    state: JobState,
-    *,
-    parent_id: str | None = None,
-    outcome: bytes = b"",
-    error: Failure | None = None,
-    run: int | None = None,
-    attempt: int | None = None,
-    fields: dict[str, str | bytes | int] | None = None,
-    retention_ms: int,
-) -> ScriptCall[bool]:
-    """Move a job to `state` with its `outcome` (in Celery's format).
+def shared_arguments() -> list[str | bytes | int]:
+    """What scripts that deal with many jobs are told first: the time, the life of open records, where things are."""
+    return [now_ms(), OPEN_LIFE_MS, keys.record(""), keys.events(""), keys.result("")]
 
-    True if the state it was in allowed that, and no later run than `run` (if given) has begun.
-    """
-    extra: dict[str, str | bytes | int] = dict(fields or {})
-    if error is not None:
-        extra["error"] = payloads.failure(error)
-    args: list[str | bytes | int] = [
-        now_ms(),
-        retention_ms if state.finished else OPEN_LIFE_MS,
-        state.value,
-        joined(sources_of(state)),
-        "1" if state.finished else "0",
-        job_id,
-        parent_id or "",
-        payloads.state_event(state, error=error),
-        outcome,
-        "" if run is None else run,
-        "" if attempt is None else attempt,
-        OPEN_LIFE_MS,
-    ]
-    for name, value in (extra or {"state": state.value}).items():
-        args += (name, value)
-    script_keys = [*_job_keys(job_id, parent_id), keys.JOB_INDEX]
-    return ScriptCall(_TRANSITION, script_keys, args, lambda reply: reply[0] == b"moved")
+
+@cache
+def _sources(state: JobState) -> str:
+    return joined(sources_of(state))
+
+
+@cache
+def _event_of(state: JobState) -> bytes:
+    return payloads.state_event(state)
 
 
 def cancel(job_id: str, parent_id: str | None, *, outcome: bytes, retention_ms: int) -> ScriptCall[str]:
@@ -177,14 +141,6 @@ def progress(job_id: str, value: Progress) -> ScriptCall[bool]:
 
 def _job_keys(job_id: str, parent_id: str | None) -> list[str]:
     return [keys.record(job_id), keys.events(job_id), keys.result(job_id), keys.record(parent_id or job_id)]
-
-
-def _parse_permit(reply: list[Any]) -> Permit:
-    verdict = reply[0].decode()
-    if verdict != "run":
-        return Permit(verdict)
-    run, children = reply[1], reply[2:6]
-    return Permit(verdict, run, Children(*children) if children[0] >= 0 else None)
 
 
 def joined(states: Iterable[JobState]) -> str:

@@ -25,41 +25,36 @@ def failure(error: Failure) -> bytes:
     return orjson.dumps({"type": error.type, "message": error.message, "traceback": error.traceback})
 
 
-def outcomes_of_beginning(job_id: str, worker: str, lost: str) -> dict[str, bytes]:
-    """What Celery's clients see of a job that a worker was about to run, by the broker's verdict.
-
-    That it runs; or `TaskRevokedError`; or `WorkerLostError` with the message `lost`.
-    """
-    error = _celery_error("WorkerLostError", lost, "billiard.exceptions")
-    return {
-        "run": _outcome(job_id, JobState.RUNNING, {"hostname": worker}),
-        "cancelled": cancelled_outcome(job_id),
-        "dead": _outcome(job_id, JobState.DEAD, error),
-    }
-
-
 def cancelled_outcome(job_id: str) -> bytes:
     """What makes `AsyncResult.get()` raise `TaskRevokedError`."""
-    return _outcome(job_id, JobState.CANCELLED, _celery_error("TaskRevokedError", "cancelled", "celery.exceptions"))
+    return _outcome(cancelled_outcome_of_many(), job_id)
 
 
-def _outcome(job_id: str, state: JobState, result: Any) -> bytes:
-    date = datetime.now(UTC).isoformat() if state.finished else None
-    head = _head_of_outcome(state, orjson.dumps(result))
-    return head + b',"date_done":' + orjson.dumps(date) + b',"task_id":' + orjson.dumps(job_id) + b"}"
+def lost_outcome(job_id: str, message: str) -> bytes:
+    """What makes `AsyncResult.get()` raise `WorkerLostError` with that message."""
+    return _outcome(lost_outcome_of_many(message), job_id)
 
 
-@functools.lru_cache(maxsize=64)
-def _head_of_outcome(state: JobState, result: bytes) -> bytes:
-    """What the outcomes of many jobs have in common."""
-    meta: dict[str, Any] = {
-        "status": CELERY_STATES[state],
-        "result": orjson.Fragment(result),
-        "traceback": None,
-        "children": [],
-    }
+def cancelled_outcome_of_many() -> bytes:
+    """What the outcomes of jobs that are cancelled now begin with; the id, as JSON, and a brace complete one."""
+    return _head(JobState.CANCELLED, "TaskRevokedError", "cancelled", "celery.exceptions") + _date()
+
+
+def lost_outcome_of_many(message: str) -> bytes:
+    """The same of jobs that are given up because their workers were lost."""
+    return _head(JobState.DEAD, "WorkerLostError", message, "billiard.exceptions") + _date()
+
+
+def _outcome(begun: bytes, job_id: str) -> bytes:
+    return begun + orjson.dumps(job_id) + b"}"
+
+
+def _date() -> bytes:
+    return b',"date_done":' + orjson.dumps(datetime.now(UTC).isoformat()) + b',"task_id":'
+
+
+@functools.cache
+def _head(state: JobState, error: str, message: str, module: str) -> bytes:
+    result = {"exc_type": error, "exc_message": [message], "exc_module": module}
+    meta: dict[str, Any] = {"status": CELERY_STATES[state], "result": result, "traceback": None, "children": []}
     return orjson.dumps(meta)[:-1]
-
-
-def _celery_error(name: str, message: str, module: str) -> dict[str, Any]:
-    return {"exc_type": name, "exc_message": [message], "exc_module": module}

@@ -14,7 +14,7 @@ from redis.exceptions import ResponseError
 from celeriac.core.clock import now_ms
 from celeriac.store import deliveries, keys
 from celeriac.store.connection import connect
-from celeriac.store.deliveries import Ending, Source, Taken
+from celeriac.store.deliveries import Ending, Result, Source, Taken
 from celeriac.store.jobs import Publication
 from celeriac.store.pipeline import Pipeline
 from celeriac.store.script import ScriptCall
@@ -76,7 +76,7 @@ async def test_one_faulty_call_fails_alone(broker_url: str, broker: redis.Redis)
         good += [pipeline.submit(publish(number)) for number in range(5, 10)]
         with pytest.raises(ResponseError, match="WRONGTYPE"):
             await bad
-        assert await asyncio.gather(*good) == [[]] * 10
+        assert await asyncio.gather(*good) == [{}] * 10
     assert broker.llen("orders") == 10
 
 
@@ -84,7 +84,7 @@ async def test_a_server_that_has_forgotten_the_scripts_is_told_again(broker_url:
     async with pipeline_to(broker_url) as pipeline:
         await pipeline.run(publish(0))
         broker.script_flush()
-        assert await asyncio.gather(*(pipeline.run(publish(number)) for number in range(1, 20))) == [[]] * 19
+        assert await asyncio.gather(*(pipeline.run(publish(number)) for number in range(1, 20))) == [{}] * 19
         assert len((await pipeline.run(take(1, 50))).messages) == 20
 
 
@@ -92,7 +92,7 @@ async def test_who_waits_no_more_does_not_stop_the_others(broker_url: str, broke
     async with pipeline_to(broker_url) as pipeline:
         futures = [pipeline.submit(publish(number)) for number in range(3)]
         futures[1].cancel()
-        assert (await futures[0], await futures[2]) == ([], [])
+        assert (await futures[0], await futures[2]) == ({}, {})
         await pipeline.idle()
     assert broker.llen("orders") == 3
 
@@ -108,7 +108,7 @@ async def test_connections_that_are_cut(broker_url: str, broker: redis.Redis) ->
             seen += [message for _, message in taken.messages]
         assert seen == [str(number).encode() for number in range(200)]
         assert broker.hlen(keys.held("w")) == 200
-        assert await pipeline.run(acknowledge(7)) == []
+        assert await pipeline.run(acknowledge(7)) == {}
     assert broker.hlen(keys.held("w")) == 199
 
 
@@ -144,14 +144,16 @@ async def test_the_end_of_a_delivery_is_one_step(broker_url: str, broker: redis.
             await pipeline.run(take(0, 3))
             follow = [Publication("orders", "orders", b"next", None), Publication("orders", "orders", b"late", soon)]
             endings = [
-                Ending("w/0", b"kept a while", "result-0", 60_000, follow),
-                Ending("w/1", b"kept for ever", "result-1", 0),
-                Ending("w/9", b"too late", "result-9", 0, [Publication("orders", "orders", b"never", None)]),
+                Ending("w/0", Result("result-0", b"kept a while", 60_000), follow),
+                Ending("w/1", Result("result-1", b"kept for ever", 0)),
+                Ending("w/9", Result("result-9", b"too late", 0), [Publication("orders", "orders", b"never", None)]),
                 Ending("w/2"),
             ]
-            assert await pipeline.run(deliveries.finish("w", endings)) == ["w/9"]
+            assert await pipeline.run(deliveries.finish("w", endings)) == {"w/9": ""}
             # Sent again, as after a lost reply: all is refused, and nothing is published twice.
-            assert await pipeline.run(deliveries.finish("w", endings)) == ["w/0", "w/1", "w/9", "w/2"]
+            assert await pipeline.run(deliveries.finish("w", endings)) == dict.fromkeys(
+                ["w/0", "w/1", "w/9", "w/2"], ""
+            )
         told = listener.get_message(timeout=5)
     assert told is not None
     assert told["data"] == b"kept a while"

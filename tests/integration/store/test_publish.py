@@ -5,7 +5,8 @@ from __future__ import annotations
 import redis
 
 from celeriac.core.states import JobState
-from celeriac.store import enqueueing, jobs, keys
+from celeriac.store import enqueueing, keys
+from celeriac.store.beginnings import Beginning, Permit, begin
 from celeriac.store.script import run_blocking
 
 _KIND = enqueueing.JobKind(task="shop.add", queue="celery", list_key="celery")
@@ -18,18 +19,8 @@ def test_a_published_job_is_recorded(broker: redis.Redis) -> None:
 
 
 def test_a_job_that_a_worker_began_before_it_was_recorded_has_its_arguments_too(broker: redis.Redis) -> None:
-    begin = jobs.begin(
-        "a-job",
-        task="shop.add",
-        queue="celery",
-        parent_id=None,
-        attempt=1,
-        worker="w",
-        receipt="",
-        outcomes={},
-        retention_ms=60_000,
-    )
-    assert run_blocking(broker, begin).verdict == "run"
+    beginning = Beginning(job_id="a-job", task="shop.add", queue="celery", worker="w", receipt="", retention_ms=60_000)
+    assert run_blocking(broker, begin([beginning])) == [Permit("run", 1)]
     assert run_blocking(broker, enqueueing.publish(_JOB)) is False
     recorded = broker.hmget(keys.record("a-job"), "state", "arguments")
     assert recorded == [JobState.RUNNING.value.encode(), b'{"a":1}'], "else it could not be run again by hand"

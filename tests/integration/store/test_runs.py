@@ -12,11 +12,11 @@ import redis
 from celeriac.core.clock import now_ms
 from celeriac.core.records import Failure, JobRecord, Progress, parse_record
 from celeriac.core.states import JobState
-from celeriac.store import deliveries, enqueueing, jobs, keys
-from celeriac.store.deliveries import Source
+from celeriac.store import beginnings, deliveries, enqueueing, jobs, keys
+from celeriac.store.beginnings import LOST_RUNS, Beginning, Permit
+from celeriac.store.deliveries import Ending, Source
 from celeriac.store.enqueueing import FanOut, JobKind, NewJob
-from celeriac.store.jobs import Permit, Publication
-from celeriac.store.payloads import outcomes_of_beginning
+from celeriac.store.jobs import Publication, Transition
 from celeriac.store.script import run_blocking
 
 RETENTION = 60_000
@@ -41,24 +41,28 @@ def take(broker: redis.Redis, worker: str, number: int = 1) -> str:
 
 
 def begin(broker: redis.Redis, job_id: str, receipt: str, *, attempt: int = 1, parent: str | None = None) -> Permit:
-    call = jobs.begin(
-        job_id,
+    (permit,) = run_blocking(broker, beginnings.begin([beginning(job_id, receipt, attempt=attempt, parent=parent)]))
+    assert isinstance(permit, Permit)
+    return permit
+
+
+def beginning(job_id: str, receipt: str, *, attempt: int = 1, parent: str | None = None) -> Beginning:
+    return Beginning(
+        job_id=job_id,
         task="t",
         queue="q",
         parent_id=parent,
         attempt=attempt,
         worker="someone",
         receipt=receipt,
-        outcomes=outcomes_of_beginning(job_id, "someone", "lost"),
         retention_ms=RETENTION,
     )
-    return run_blocking(broker, call)
 
 
 def report(broker: redis.Redis, job_id: str, state: JobState, run: int | None, parent: str | None = None) -> bool:
     outcome = json.dumps({"status": state}).encode()
-    call = jobs.transition(job_id, state, run=run, outcome=outcome, parent_id=parent, retention_ms=RETENTION)
-    return run_blocking(broker, call)
+    change = Transition(job_id=job_id, state=state, run=run, outcome=outcome, parent_id=parent, retention_ms=RETENTION)
+    return run_blocking(broker, jobs.transition(change))
 
 
 def retry(broker: redis.Redis, job_id: str, run: int | None, *, attempt: int = 1, due: int | None = None) -> str:
@@ -91,6 +95,40 @@ def test_every_begin_is_a_run_of_its_own_and_only_the_latest_may_report(broker: 
     assert report(broker, "a", JobState.SUCCEEDED, second.run)
     assert not report(broker, "a", JobState.FAILED, first.run)
     assert record(broker, "a").state is JobState.SUCCEEDED
+
+
+def test_jobs_begin_together_and_what_is_wrong_with_one_is_no_other_s_concern(broker: redis.Redis) -> None:
+    enqueue(broker, new("a"), new("b"), new("d"))
+    cancel(broker, "b")
+    broker.set(keys.record("c"), "no record")
+    asked = [beginning(job_id, "") for job_id in "abcd"]
+    first, second, third, fourth = run_blocking(broker, beginnings.begin(asked))
+    assert (first, second, fourth) == (Permit("run", 1), Permit("cancelled"), Permit("run", 1))
+    assert isinstance(third, redis.ResponseError)
+    assert "WRONGTYPE" in str(third)
+
+
+def test_a_question_that_is_asked_twice_begins_one_run(broker: redis.Redis) -> None:
+    enqueue(broker, new("a"))
+    receipt = take(broker, "w")
+    assert begin(broker, "a", receipt) == begin(broker, "a", receipt) == Permit("run", 1)
+
+
+def test_an_outcome_that_cannot_be_stored_holds_up_no_other(broker: redis.Redis) -> None:
+    enqueue(broker, new("a"), new("b"))
+    receipts = [take(broker, "w", 1), take(broker, "w", 2)]
+    runs = [begin(broker, job_id, receipt).run for job_id, receipt in zip("ab", receipts, strict=True)]
+    broker.set(keys.record("a"), "no record")
+    endings = [
+        Ending(receipt, Transition(job_id=job_id, state=JobState.SUCCEEDED, run=run, retention_ms=RETENTION))
+        for job_id, receipt, run in zip("ab", receipts, runs, strict=True)
+    ]
+    refused = run_blocking(broker, deliveries.finish("w", endings))
+    assert list(refused) == [receipts[0]]
+    assert "WRONGTYPE" in refused[receipts[0]]
+    assert record(broker, "b").state is JobState.SUCCEEDED
+    assert not broker.exists(keys.held("w"))
+    assert list(run_blocking(broker, deliveries.finish("w", endings)).values()) == ["", ""]
 
 
 def test_a_message_that_was_given_to_another_may_not_begin(broker: redis.Redis) -> None:
@@ -219,7 +257,7 @@ def test_a_cancelled_job_whose_worker_vanishes_ends_with_the_next_delivery(broke
 
 def test_a_job_that_takes_worker_after_worker_along_is_given_up_with_its_cause(broker: redis.Redis) -> None:
     enqueue(broker, new("a"))
-    for number in range(jobs.LOST_RUNS):
+    for number in range(LOST_RUNS):
         assert begin(broker, "a", take(broker, f"w{number}")).verdict == "run"
         vanish(broker, f"w{number}")
     assert begin(broker, "a", take(broker, "w")) == Permit("dead")
@@ -233,7 +271,7 @@ def test_a_job_that_takes_worker_after_worker_along_is_given_up_with_its_cause(b
 
 def test_attempts_that_end_in_order_do_not_count_as_lost(broker: redis.Redis) -> None:
     enqueue(broker, new("a"))
-    for attempt in range(1, 3 * jobs.LOST_RUNS):
+    for attempt in range(1, 3 * LOST_RUNS):
         permit = begin(broker, "a", take(broker, "w", attempt), attempt=attempt)
         assert permit.verdict == "run"
         assert retry(broker, "a", permit.run, attempt=attempt) == "published"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from celeriac.engine import bridge
+from celeriac.engine.aio.beginnings import Beginnings
 from celeriac.store.connection import BlockingClient
 from celeriac.store.deliveries import Ending, Place, finish, put_back, put_off
 from celeriac.store.pipeline import Pipeline
@@ -33,6 +34,7 @@ class Delivery:
         queue: where it came from.
         task_id: of its task.
         pipeline: where calls for its task go.
+        beginnings: where to ask whether its job may run.
         ending: what will be written when it is acknowledged.
         before: calls that run right before that.
         is_open: whether that is still to come.
@@ -43,6 +45,7 @@ class Delivery:
     queue: str
     task_id: str
     pipeline: Pipeline
+    beginnings: Beginnings
     ending: Ending = field(init=False)
     before: list[ScriptCall[Any]] = field(default_factory=list[ScriptCall[Any]])
     is_open: bool = True
@@ -122,8 +125,12 @@ class Endings:
             for call in delivery.before:
                 self._pipeline.submit(call)
         try:
-            for receipt in await self._pipeline.run(finish(self._worker, [delivery.ending for delivery in batch])):
-                log.warning("message %s was acknowledged too late: it had been given to another worker", receipt)
+            refused = await self._pipeline.run(finish(self._worker, [delivery.ending for delivery in batch]))
+            for receipt, error in refused.items():
+                if error:
+                    log.error("the outcome of message %s cannot be stored: %s", receipt, error)
+                else:
+                    log.warning("message %s was acknowledged too late: it had been given to another worker", receipt)
         except Exception:
             log.exception("%d messages were not acknowledged; they are run again after this worker's end", len(batch))
         for delivery in batch:

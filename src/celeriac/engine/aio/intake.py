@@ -14,6 +14,7 @@ from kombu.transport.virtual import Message as KombuMessage
 from redis.exceptions import RedisError
 
 from celeriac.engine.aio import endings
+from celeriac.engine.aio.beginnings import Beginnings
 from celeriac.engine.aio.endings import Delivery, Endings
 from celeriac.engine.aio.fetching import Fetcher
 from celeriac.engine.aio.slots import Slots
@@ -66,6 +67,7 @@ class Intake:
         threads: Slots,
     ) -> None:
         self.pipeline = Pipeline(client)
+        self._beginnings = Beginnings(self.pipeline)
         self._loop = loop
         self._thread_id = 0
         self._limit = limit
@@ -143,7 +145,9 @@ class Intake:
         return room if self._threads.free else min(room, self._threads.limit - self._threads.waiting)
 
     def _deliver(self, receipt: str, queue: str, payload: dict[str, Any]) -> None:
-        delivery = self._held[receipt] = Delivery(receipt, queue, str(payload["headers"].get("id")), self.pipeline)
+        delivery = self._held[receipt] = Delivery(
+            receipt, queue, str(payload["headers"].get("id")), self.pipeline, self._beginnings
+        )
         if self.handle is None:
             self._endings.give_back(delivery, "first")
             return

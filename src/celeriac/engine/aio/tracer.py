@@ -82,7 +82,7 @@ class Tracer:
     async def _begin(self, run: _Run) -> None:
         delivery = endings.current.get()
         if self._begins and delivery is not None:
-            await self.task.begin(delivery.pipeline.run)
+            await self.task.begin(delivery.beginnings.ask)
         elif self._before_start is not None:
             await bridge.call(self._before_start, *run.call)
 

@@ -73,6 +73,16 @@ local function settle_parent(record, parent, parent_id, outcome)
   end
 end
 
+-- A job ends: it is recorded, told to whoever follows it or waits for its outcome, and counted by its parent.
+local function conclude(record, events, result, parent, parent_id, state, now, life, event, outcome)
+  redis.call('HSET', record, 'state', state, 'updated', now, 'finished', now)
+  redis.call('HDEL', record, 'receipt')
+  redis.call('PEXPIRE', record, life)
+  store_result(result, outcome, life)
+  settle_parent(record, parent, parent_id, state)
+  emit(events, life, 'state', event)
+end
+
 -- Drops the entries of the index of jobs that were created a life ago or earlier.
 local function trim_index(index, now, life)
   redis.call('ZREMRANGEBYSCORE', index, '-inf', now - life)
@@ -86,4 +96,44 @@ end
 
 local function contains(list, word)
   return string.find(',' .. list .. ',', ',' .. word .. ',', 1, true) ~= nil
+end
+
+-- Moves a job to another state, with its outcome, if the state it is in allows that; replies 'moved', or the state it is
+-- in. Needs `shared`: now (ms), life of an open record (ms), prefixes of records, events and results, and the index.
+local function move(shared, id, parent_id, state, sources, run, attempt, task, event, outcome, failure, life, is_end)
+  local now, open_life, records, events, results, index = unpack(shared)
+  local record = records .. id
+  local known = redis.call('HMGET', record, 'state', 'run')
+  if known[1] and not contains(sources, known[1]) then return known[1] end
+  -- Reported by a run that was given up for lost, or that was cancelled and retried by hand: another one counts now.
+  if run ~= '' and run ~= known[2] then return known[1] or '' end
+  if not known[1] then -- enqueued by a producer that keeps no records
+    redis.call('HSET', record, 'created', now, 'task', task)
+    add_to_index(index, id, now, open_life)
+  end
+  if failure ~= '' then redis.call('HSET', record, 'error', failure) end
+  if is_end == '1' then
+    local parent = parent_id ~= '' and records .. parent_id
+    conclude(record, events .. id, results .. id, parent, parent_id, state, now, life, event, outcome)
+    return 'moved'
+  end
+  redis.call('HSET', record, 'state', state, 'updated', now)
+  if state ~= 'running' then redis.call('HDEL', record, 'receipt') end
+  if state == 'retrying' and attempt ~= '' then redis.call('HSET', record, 'floor', attempt + 1) end
+  redis.call('PEXPIRE', record, life)
+  store_result(results .. id, outcome, life)
+  emit(events .. id, life, 'state', event)
+  return 'moved'
+end
+
+-- Has `each` deal with the jobs that ARGV[from...] tells of, `width` arguments a job; replies what it returns, in order.
+-- What goes wrong with one of them, a key of another type say, is that job's reply, and holds up no other.
+local function for_each_job(from, width, each)
+  local replies = {}
+  for at = from, #ARGV, width do
+    local done, reply = pcall(each, unpack(ARGV, at, at + width - 1))
+    if not done then reply = {err = type(reply) == 'table' and reply.err or tostring(reply)} end
+    replies[#replies + 1] = reply
+  end
+  return replies
 end

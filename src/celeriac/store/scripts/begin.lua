@@ -1,74 +1,86 @@
--- A worker is about to run a job: says whether it may, and records that it does.
+-- A worker is about to run jobs: says of each whether it may, and records that it does.
 --
--- KEYS[1] record  KEYS[2] events  KEYS[3] result  KEYS[4] parent record (or the job's own)  KEYS[5] index
--- ARGV[1] now (ms)  ARGV[2] life of an open record (ms)  ARGV[3] life of a finished one (ms)
--- ARGV[4] attempt, from 1  ARGV[5] worker, for people  ARGV[6] id  ARGV[7] parent id, or ''
--- ARGV[8] event data for running  ARGV[9] Celery's outcome for running
--- ARGV[10] event data for cancelled  ARGV[11] Celery's outcome for cancelled
--- ARGV[12] task  ARGV[13] queue
--- ARGV[14] receipt under which the worker holds the message, or '' if it does not  ARGV[15] prefix of what workers hold
--- ARGV[16] lost runs after which it is given up
--- ARGV[17] error of one given up  ARGV[18] event data for it  ARGV[19] Celery's outcome for it
--- Returns {'run', number of the run, children, succeeded, failed, cancelled} (children -1 where it has not fanned out)
+-- KEYS[1] index
+-- ARGV[1] now (ms)  ARGV[2] life of an open record (ms)
+-- ARGV[3] prefix of records  ARGV[4] of events  ARGV[5] of results  ARGV[6] of what workers hold
+-- ARGV[7] event data for cancelled  ARGV[8] for one given up  ARGV[9] error of one given up
+-- ARGV[10] Celery's outcome for cancelled, up to the id  ARGV[11] for one given up
+-- ARGV[12] lost runs after which it is given up
+-- ARGV[13...] per job: id, parent id or '', task, queue, attempt from 1, worker, for people, receipt under which the
+--   worker holds the message or '' if it does not, life of a finished record (ms), '1' if an outcome is wanted
+-- Returns per job an error,
+--      or {'run', number of the run, children, succeeded, failed, cancelled} (children -1 where it has not fanned out)
 --       | {'stale'}      another message of the job counts: it has ended, runs elsewhere, has gone on to a later
 --                        attempt, or waits for its children
 --       | {'cancelled'}  it was cancelled before it began
 --       | {'dead'}       it has ended its worker too often, and is given up
 
-local known = redis.call('HMGET', KEYS[1], 'state', 'floor', 'cancel', 'children', 'open', 'receipt', 'run', 'started',
-  'delay_until', 'error')
-local state, floor, cancel, children, open, receipt, run, started, delay_until, failure = unpack(known)
-local attempt = tonumber(ARGV[4])
+local now, open_life, records, events_of, results, held = unpack(ARGV, 1, 6)
+local event_of = {cancelled = ARGV[7], dead = ARGV[8]}
+local outcome_of = {cancelled = ARGV[10], dead = ARGV[11]}
 
-local function is_held(name)
-  local worker = string.match(name, '^(.*)/%d+$')
-  return worker and redis.call('HEXISTS', ARGV[15] .. worker, name) == 1
+local function is_held(receipt)
+  local worker = string.match(receipt, '^(.*)/%d+$')
+  return worker and redis.call('HEXISTS', held .. worker, receipt) == 1
 end
 
-local function finish(outcome, event, meta)
-  redis.call('HSET', KEYS[1], 'state', outcome, 'updated', ARGV[1], 'finished', ARGV[1])
-  redis.call('HDEL', KEYS[1], 'receipt')
-  redis.call('PEXPIRE', KEYS[1], ARGV[3])
-  store_result(KEYS[3], meta, ARGV[3])
-  settle_parent(KEYS[1], KEYS[4], ARGV[7], outcome)
-  emit(KEYS[2], ARGV[3], 'state', event)
-  return {outcome}
-end
+local function begin(id, parent_id, task, queue, attempt, worker, receipt, life, wanted)
+  local record, events = records .. id, events_of .. id
+  local parent = parent_id ~= '' and records .. parent_id
 
-if state == 'cancelled' then return {'cancelled'} end
-if state == 'succeeded' or state == 'failed' or state == 'dead' then return {'stale'} end
-if floor and attempt < tonumber(floor) then return {'stale'} end
-if open and tonumber(open) > 0 then return {'stale'} end
--- The message was given to another worker while it waited in this one.
-if ARGV[14] ~= '' and not is_held(ARGV[14]) then return {'stale'} end
--- The job runs from another message, in a worker that lives.
-if receipt and receipt ~= ARGV[14] and is_held(receipt) then return {'stale'} end
-
-if not cancel and ARGV[7] ~= '' and redis.call('HGET', KEYS[1], 'parent') == ARGV[7] then
-  cancel = redis.call('HGET', KEYS[4], 'state') == 'cancelled'
-end
-if cancel then return finish('cancelled', ARGV[10], ARGV[11]) end
-
--- It was running, and that run has neither ended nor is it going on.
-if state == 'running' and receipt then
-  if redis.call('HINCRBY', KEYS[1], 'lost', 1) >= tonumber(ARGV[16]) then
-    redis.call('HSET', KEYS[1], 'error', ARGV[17])
-    return finish('dead', ARGV[18], ARGV[19])
+  local function finish(state)
+    local outcome = wanted == '1' and outcome_of[state] .. cjson.encode(id) .. '}' or ''
+    conclude(record, events, results .. id, parent, parent_id, state, now, life, event_of[state], outcome)
+    return {state}
   end
+
+  local known = redis.call('HMGET', record, 'state', 'floor', 'cancel', 'children', 'open', 'receipt', 'run', 'started',
+    'delay_until', 'error')
+  local state, floor, cancel, children, open, other, run, started, delay_until, failure = unpack(known)
+  local function may_run()
+    if not children then return {'run', run, -1, 0, 0, 0} end
+    local ended = redis.call('HMGET', record, 'children_succeeded', 'children_failed', 'children_cancelled')
+    return {'run', run, tonumber(children), tonumber(ended[1] or 0), tonumber(ended[2] or 0), tonumber(ended[3] or 0)}
+  end
+
+  if state == 'cancelled' then return {'cancelled'} end
+  if state == 'succeeded' or state == 'failed' or state == 'dead' then return {'stale'} end
+  if floor and tonumber(attempt) < tonumber(floor) then return {'stale'} end
+  if open and tonumber(open) > 0 then return {'stale'} end
+  -- The message was given to another worker while it waited in this one.
+  if receipt ~= '' and not is_held(receipt) then return {'stale'} end
+  -- The job runs from another message, in a worker that lives.
+  if other and other ~= receipt and is_held(other) then return {'stale'} end
+
+  if not cancel and parent and redis.call('HGET', record, 'parent') == parent_id then
+    cancel = redis.call('HGET', parent, 'state') == 'cancelled'
+  end
+  if cancel then return finish('cancelled') end
+
+  if state == 'running' and other then
+    if other == receipt then -- asked a second time, because the first reply was lost
+      run = tonumber(run)
+      return may_run()
+    end
+    -- It was running, and that run has neither ended nor is it going on.
+    if redis.call('HINCRBY', record, 'lost', 1) >= tonumber(ARGV[12]) then
+      redis.call('HSET', record, 'error', ARGV[9])
+      return finish('dead')
+    end
+  end
+
+  if not state then -- enqueued by a producer that keeps no records
+    redis.call('HSET', record, 'task', task, 'queue', queue, 'created', now)
+    add_to_index(KEYS[1], id, now, open_life)
+  end
+  run = (tonumber(run) or 0) + 1
+  redis.call('HSET', record, 'state', 'running', 'updated', now, 'attempt', attempt, 'floor', attempt,
+    'worker', worker, 'run', run, 'started', started or now, 'receipt', receipt)
+  if receipt == '' then redis.call('HDEL', record, 'receipt') end
+  if delay_until or failure then redis.call('HDEL', record, 'delay_until', 'error') end
+  redis.call('PEXPIRE', record, open_life)
+  emit(events, open_life, 'state', '{"state":"running","attempt":' .. attempt .. '}')
+  return may_run()
 end
 
-if not state then -- enqueued by a producer that keeps no records
-  redis.call('HSET', KEYS[1], 'task', ARGV[12], 'queue', ARGV[13], 'created', ARGV[1])
-  add_to_index(KEYS[5], ARGV[6], ARGV[1], ARGV[2])
-end
-run = (tonumber(run) or 0) + 1
-redis.call('HSET', KEYS[1], 'state', 'running', 'updated', ARGV[1], 'attempt', attempt, 'floor', attempt,
-  'worker', ARGV[5], 'run', run, 'started', started or ARGV[1], 'receipt', ARGV[14])
-if ARGV[14] == '' then redis.call('HDEL', KEYS[1], 'receipt') end
-if delay_until or failure then redis.call('HDEL', KEYS[1], 'delay_until', 'error') end
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
-store_result(KEYS[3], ARGV[9], ARGV[2])
-emit(KEYS[2], ARGV[2], 'state', ARGV[8])
-if not children then return {'run', run, -1, 0, 0, 0} end
-local ended = redis.call('HMGET', KEYS[1], 'children_succeeded', 'children_failed', 'children_cancelled')
-return {'run', run, tonumber(children), tonumber(ended[1] or 0), tonumber(ended[2] or 0), tonumber(ended[3] or 0)}
+return for_each_job(13, 9, begin)

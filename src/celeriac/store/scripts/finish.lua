@@ -1,32 +1,59 @@
--- Ends the delivery of messages: publishes what follows from each, stores its result and acknowledges it, in one step.
+-- Ends the delivery of messages: publishes what follows from each, stores what came of it and acknowledges it, in one step.
 -- What came of a message that was given to another worker meanwhile is refused: that worker's run counts.
 --
--- KEYS[1] what the worker holds
--- per message, from ARGV[1] on: receipt or '' if the worker holds none, key of the result, result or '', its life (ms; 0 for
---   ever), number of publications, then per publication: the list it goes to, message, the delayed messages of its queue, when it is due (ms) or ''
--- Returns the receipts that were refused
+-- KEYS[1] what the worker holds  KEYS[2] index
+-- ARGV[1] now (ms)  ARGV[2] life of an open record (ms)  ARGV[3] prefix of records  ARGV[4] of events  ARGV[5] of results
+-- per message, from ARGV[6] on: receipt or '' if the worker holds none, number of publications,
+--   'record', 'result' or '': how its outcome is kept;
+--   then per publication: the list it goes to, message, the delayed messages of its queue, when it is due (ms) or ''
+--   then for 'record': how the job of its task ends, as `transition.lua` takes it
+--   or for 'result': its key, the outcome in Celery's format, its life (ms; 0 for ever)
+-- Returns receipt, reason, ... of those of which not all was done: reason is '' where the worker held the message no more,
+--   else the error that kept its outcome from being stored
+
+local shared = {ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], KEYS[2]}
+
+local function publish(list, message, delayed, due)
+  if due == '' then
+    redis.call('LPUSH', list, message)
+  else
+    delay(delayed, due, join_entry(list, message))
+  end
+end
+
+local function store(key, result, life)
+  if life == '0' then redis.call('SET', key, result) else redis.call('SET', key, result, 'PX', life) end
+  redis.call('PUBLISH', key, result)
+end
 
 local refused = {}
-local at = 1
+local function refuse(receipt, reason)
+  refused[#refused + 1] = receipt
+  refused[#refused + 1] = reason
+end
+
+-- A key of another type, say: it is acknowledged all the same, for it would fail again.
+local function try(receipt, keep, ...)
+  local done, reason = pcall(keep, ...)
+  if not done then refuse(receipt, type(reason) == 'table' and reason.err or tostring(reason)) end
+end
+
+local at = 6
 while at <= #ARGV do
-  local receipt, key, result, life, publications = unpack(ARGV, at, at + 4)
-  at = at + 5
-  local held = receipt == '' or redis.call('HDEL', KEYS[1], receipt) == 1
-  if not held then refused[#refused + 1] = receipt end
-  for _ = 1, tonumber(publications) do
-    if held then
-      local list, message, delayed, due = unpack(ARGV, at, at + 3)
-      if due == '' then
-        redis.call('LPUSH', list, message)
-      else
-        delay(delayed, due, join_entry(list, message))
-      end
-    end
+  local receipt, publications, kept = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2]
+  at = at + 3
+  local is_held = receipt == '' or redis.call('HDEL', KEYS[1], receipt) == 1
+  if not is_held then refuse(receipt, '') end
+  for _ = 1, publications do
+    if is_held then publish(unpack(ARGV, at, at + 3)) end
     at = at + 4
   end
-  if held and result ~= '' then
-    if life == '0' then redis.call('SET', key, result) else redis.call('SET', key, result, 'PX', life) end
-    redis.call('PUBLISH', key, result)
+  if kept == 'record' then
+    if is_held then try(receipt, move, shared, unpack(ARGV, at, at + 11)) end
+    at = at + 12
+  elseif kept == 'result' then
+    if is_held then try(receipt, store, unpack(ARGV, at, at + 2)) end
+    at = at + 3
   end
 end
 return refused

@@ -1,0 +1,88 @@
+"""A worker asks whether the jobs that it has messages of may run, as one script call for many."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from celeriac.core.context import Children
+from celeriac.core.records import Failure
+from celeriac.core.states import JobState
+from celeriac.store import keys, payloads
+from celeriac.store.jobs import shared_arguments
+from celeriac.store.script import Script, ScriptCall
+
+#: How often the worker that runs a job may vanish before the job is given up: it may well be the cause.
+LOST_RUNS = 5
+LOST = Failure("WorkerLost", f"its worker vanished {LOST_RUNS} times while it ran the job")
+_LOST_ERROR = payloads.failure(LOST)
+_LOST_EVENT = payloads.state_event(JobState.DEAD, error=LOST)
+_CANCELLED_EVENT = payloads.state_event(JobState.CANCELLED)
+
+_BEGIN = Script("begin", when_full=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beginning:
+    """A job that is about to run.
+
+    Attributes:
+        job_id: the job.
+        task: its name.
+        queue: where its message came from.
+        parent_id: the job that fanned out to it.
+        attempt: which one it is, from 1.
+        worker: who runs it, for people.
+        receipt: under which its message is held; empty where none is.
+        retention_ms: life of its record if it ends here.
+        wants_outcome: whether that is told to Celery's clients from here.
+    """
+
+    job_id: str
+    task: str
+    queue: str
+    parent_id: str | None = None
+    attempt: int = 1
+    worker: str
+    receipt: str
+    retention_ms: int
+    wants_outcome: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """Whether a worker may run a job: `verdict` is run, stale, cancelled or dead (`begin.lua` says when).
+
+    `run` numbers the runs of the job; what a run reports counts as long as there is no later one.
+    """
+
+    verdict: str
+    run: int = 0
+    children: Children | None = None
+
+
+def begin(beginnings: Sequence[Beginning]) -> ScriptCall[list[Permit | ResponseError]]:
+    """Ask whether these jobs may run now, and record of those that may that they do.
+
+    Replies for each, in order, a permit, or what went wrong with it. Safe to send again if the reply was lost.
+    """
+    args = shared_arguments()
+    args += [keys.held(""), _CANCELLED_EVENT, _LOST_EVENT, _LOST_ERROR]
+    args += [payloads.cancelled_outcome_of_many(), payloads.lost_outcome_of_many(LOST.message), LOST_RUNS]
+    for job in beginnings:
+        args += [job.job_id, job.parent_id or "", job.task, job.queue, job.attempt, job.worker, job.receipt]
+        args += [job.retention_ms, "1" if job.wants_outcome else "0"]
+    return ScriptCall(_BEGIN, [keys.JOB_INDEX], args, lambda replies: [_permit(reply) for reply in replies])
+
+
+def _permit(reply: Any) -> Permit | ResponseError:
+    if isinstance(reply, ResponseError):
+        return reply
+    verdict = reply[0].decode()
+    if verdict != "run":
+        return Permit(verdict)
+    run, children = reply[1], reply[2:6]
+    return Permit(verdict, run, Children(*children) if children[0] >= 0 else None)
