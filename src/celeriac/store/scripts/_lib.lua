@@ -45,7 +45,7 @@ local function delay(delayed, due, entry)
 end
 
 local function emit(events, ttl, name, data)
-  redis.call('XADD', events, 'MAXLEN', '~', 1000, '*', 'name', name, 'data', data)
+  redis.call('XADD', events, '*', 'name', name, 'data', data)
   redis.call('PEXPIRE', events, ttl)
   redis.call('PUBLISH', events, name)
 end
@@ -75,8 +75,7 @@ end
 
 -- A job ends: it is recorded, told to whoever follows it or waits for its outcome, and counted by its parent.
 local function conclude(record, events, result, parent, parent_id, state, now, life, event, outcome)
-  redis.call('HSET', record, 'state', state, 'updated', now, 'finished', now)
-  redis.call('HDEL', record, 'receipt')
+  redis.call('HSET', record, 'state', state, 'updated', now, 'finished', now, 'receipt', '')
   redis.call('PEXPIRE', record, life)
   store_result(result, outcome, life)
   settle_parent(record, parent, parent_id, state)

@@ -34,9 +34,13 @@ local function begin(id, parent_id, task, queue, attempt, worker, receipt, life,
     return {state}
   end
 
-  local known = redis.call('HMGET', record, 'state', 'floor', 'cancel', 'children', 'open', 'receipt', 'run', 'started',
-    'delay_until', 'error')
-  local state, floor, cancel, children, open, other, run, started, delay_until, failure = unpack(known)
+  local state, run, floor, updated = unpack(redis.call('HMGET', record, 'state', 'run', 'floor', 'updated'))
+  local cancel, children, open, other, started, failure -- which only a run before this one can have left
+  if run or floor then
+    local known = redis.call('HMGET', record, 'cancel', 'children', 'open', 'receipt', 'started', 'error')
+    cancel, children, open, other, started, failure = unpack(known)
+    if other == '' then other = nil end
+  end
   local function may_run()
     if not children then return {'run', run, -1, 0, 0, 0} end
     local ended = redis.call('HMGET', record, 'children_succeeded', 'children_failed', 'children_cancelled')
@@ -76,9 +80,9 @@ local function begin(id, parent_id, task, queue, attempt, worker, receipt, life,
   run = (tonumber(run) or 0) + 1
   redis.call('HSET', record, 'state', 'running', 'updated', now, 'attempt', attempt, 'floor', attempt,
     'worker', worker, 'run', run, 'started', started or now, 'receipt', receipt)
-  if receipt == '' then redis.call('HDEL', record, 'receipt') end
-  if delay_until or failure then redis.call('HDEL', record, 'delay_until', 'error') end
-  redis.call('PEXPIRE', record, open_life)
+  if failure or state ~= 'queued' then redis.call('HDEL', record, 'delay_until', 'error') end
+  -- Its life was set at the last change; to set it anew each time would cost as much as half of the rest.
+  if not updated or now - updated > open_life / 30 then redis.call('PEXPIRE', record, open_life) end
   emit(events, open_life, 'state', '{"state":"running","attempt":' .. attempt .. '}')
   return may_run()
 end
