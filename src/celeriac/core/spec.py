@@ -164,12 +164,12 @@ class JobSpec:
         """Encode arguments that `shape` has validated already, as the HTTP API does."""
         return self._dump(arguments)
 
-    def call(self, arguments: dict[str, Any], context: JobContext) -> Any:
-        """Call the function; for an `async def` job this returns its coroutine."""
+    def call(self, arguments: dict[str, Any], context: JobContext | None) -> Any:
+        """Call the function, with `context` if it wants one; for an `async def` job this returns its coroutine."""
         values = dict(arguments)
         if self.context_parameter is not None:
             values[self.context_parameter] = context
-        positional = [values.pop(p.name, p.default) for p in self._parameters.values() if p.kind is p.POSITIONAL_ONLY]
+        positional = [values.pop(p.name, p.default) for p in self._positional_only]
         return self.function(*positional, **values)
 
     def dump_result(self, value: Any) -> Any:
@@ -180,8 +180,9 @@ class JobSpec:
         """
         try:
             dumped = self.result_type.dump_python(self.result_type.validate_python(value), mode="json")
-            orjson.dumps(dumped)  # refuses integers beyond 64 bits and text that is no Unicode
-            json.dumps(dumped, allow_nan=False)  # refuses what orjson would send as null
+            encoded = orjson.dumps(dumped)  # refuses integers beyond 64 bits and text that is no Unicode
+            if b"null" in encoded and dumped is not None:
+                json.dumps(dumped, allow_nan=False)  # refuses what orjson would send as null
         except ValidationError as error:
             faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'result'}: {e['msg']}" for e in _faults(error))
             raise InvalidResult(f"the result of job {self.name!r} does not fit its annotation: {faults}") from None
@@ -215,6 +216,10 @@ class JobSpec:
     @cached_property
     def _names(self) -> Sequence[str]:
         return tuple(self.signature.parameters)
+
+    @cached_property
+    def _positional_only(self) -> Sequence[inspect.Parameter]:
+        return tuple(p for p in self._parameters.values() if p.kind is p.POSITIONAL_ONLY)
 
     @cached_property
     def _parameters(self) -> Mapping[str, inspect.Parameter]:

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from celeriac.core.envelope import Canvas
 from celeriac.engine.runs import Run
 
 
@@ -24,7 +23,6 @@ class Attempt:
         root_id: the first job of the tree.
         queue: where its message came from.
         celery_priority: what its message has as such.
-        canvas: its message's place in a chain, group or chord.
         cancelled: whether it was told to stop.
     """
 
@@ -35,7 +33,6 @@ class Attempt:
     root_id: str
     queue: str
     celery_priority: int
-    canvas: Canvas
     cancelled: bool = field(default=False, init=False)
 
     @property
@@ -56,14 +53,6 @@ class Attempt:
             root_id=request.root_id or job_id,
             queue=delivery_info.get("routing_key") or "",
             celery_priority=priority if isinstance(priority, int) else 0,
-            canvas=Canvas(
-                callbacks=request.callbacks,
-                errbacks=request.errbacks,
-                chain=request.chain,
-                chord=request.chord,
-                group=request.group,
-                group_index=request.group_index,
-            ),
         )
 
 

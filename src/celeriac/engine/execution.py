@@ -12,7 +12,7 @@ from celery.exceptions import Ignore, Reject
 
 from celeriac.client.client import JobClient
 from celeriac.core.context import JobContext, JobSuspended
-from celeriac.core.envelope import Delivery, EnvelopeWriter
+from celeriac.core.envelope import Canvas, Delivery, EnvelopeWriter
 from celeriac.core.errors import BrokerUnavailable, JobInterrupted
 from celeriac.core.records import Progress
 from celeriac.core.spec import Call
@@ -62,33 +62,30 @@ class Executor:
         except (JobSuspended, JobInterrupted, Exception) as error:
             self._end(task, attempt, error)
 
-    async def perform(self, task: JobTask, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        """The same for an `async def` job in the asyncio worker, which awaits it right here."""
-        attempt = Attempt.of(task.request)
+    async def perform(self, task: JobTask, request: Any) -> Any:
+        """The same for the asyncio worker, which awaits it right here."""
+        attempt = Attempt.of(request)
         try:
-            return await self._await(task, attempt, args, kwargs)
+            return await self._await(task, attempt, request)
         except (JobSuspended, JobInterrupted, Exception) as error:
             return await bridge.call(self._end, task, attempt, error)
 
-    async def _await(self, task: JobTask, attempt: Attempt, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        spec = task.spec
-        arguments = spec.validate(args, kwargs)
-        context = self._context(task, attempt, spec.encode_validated(arguments))
+    async def _await(self, task: JobTask, attempt: Attempt, request: Any) -> Any:
+        arguments = task.spec.validate(request.args, request.kwargs)
         self._cancellations.ensure_started()
-        run = AsyncRun(spec.call(arguments, context), spec.options.timeout, self._loop, awaited=True)
+        run = self._start(task, attempt, arguments, awaited=True)
         try:
             with self._attempts.going_on(attempt, run):
                 returned = await run.main()
         finally:
             await self._progress.flushed()
-        return spec.dump_result(returned)
+        return task.spec.dump_result(returned)
 
     def _run(self, task: JobTask, attempt: Attempt, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         arguments = task.spec.validate(args, kwargs)
-        context = self._context(task, attempt, task.spec.encode_validated(arguments))
         if attempt.in_worker:
             self._cancellations.ensure_started()
-        run = self._start(task, attempt, arguments, context)
+        run = self._prepare(task, attempt, arguments)
         try:
             with self._attempts.going_on(attempt, run):
                 returned = run.complete()
@@ -96,12 +93,20 @@ class Executor:
             self._progress.flush()  # before the end is recorded: nothing is reported of a job that has ended
         return returned if isinstance(run, IsolatedRun) else task.spec.dump_result(returned)
 
-    def _start(self, task: JobTask, attempt: Attempt, arguments: dict[str, Any], context: JobContext) -> Run:
-        spec = task.spec
-        if spec.options.isolate and attempt.in_worker:
-            return IsolatedRun(_isolated(task, spec.encode_validated(arguments), context), self._loop)
+    def _prepare(self, task: JobTask, attempt: Attempt, arguments: dict[str, Any]) -> Run:
+        if task.spec.options.isolate and attempt.in_worker:
+            encoded = task.spec.encode_validated(arguments)
+            return IsolatedRun(_isolated(task, encoded, self._context(task, attempt, encoded)), self._loop)
+        return self._start(task, attempt, arguments)
+
+    def _start(
+        self, task: JobTask, attempt: Attempt, arguments: dict[str, Any], *, awaited: bool = False
+    ) -> AsyncRun | ThreadRun:
+        spec, context = task.spec, None
+        if spec.context_parameter is not None:
+            context = self._context(task, attempt, spec.encode_validated(arguments))
         if spec.is_async:
-            return AsyncRun(spec.call(arguments, context), spec.options.timeout, self._loop)
+            return AsyncRun(spec.call(arguments, context), spec.options.timeout, self._loop, awaited=awaited)
         return ThreadRun(lambda: spec.call(arguments, context), spec.options.timeout)
 
     def _context(self, task: JobTask, attempt: Attempt, arguments: bytes) -> JobContext:
@@ -113,7 +118,7 @@ class Executor:
             retries=attempt.number - 1,
             timeout=task.time_limit,
             celery_priority=attempt.celery_priority,
-            canvas=attempt.canvas,
+            canvas=_canvas_of(task.request),
         )
 
         async def spawn(calls: list[Call[Any]]) -> None:
@@ -180,6 +185,17 @@ class Executor:
 def _isolated(task: JobTask, arguments: bytes, context: JobContext) -> IsolatedCall:
     app = task.app
     return IsolatedCall(app=app.import_address, specs=app.specs, spec=task.spec, arguments=arguments, context=context)
+
+
+def _canvas_of(request: Any) -> Canvas:
+    return Canvas(
+        callbacks=request.callbacks,
+        errbacks=request.errbacks,
+        chain=request.chain,
+        chord=request.chord,
+        group=request.group,
+        group_index=request.group_index,
+    )
 
 
 def _report_to_nobody(job_id: str, progress: Progress) -> None:

@@ -94,6 +94,8 @@ class AsyncRun:
             self._task.uncancel()
 
     async def _within_limit(self) -> Any:
+        if self._timeout is None:
+            return await self._coroutine
         limit = asyncio.timeout(self._timeout)
         try:
             async with limit:
@@ -119,11 +121,28 @@ class ThreadRun:
         self._cancelled = False
 
     def complete(self) -> Any:
-        return execution.in_thread(self._complete) if bridge.can_wait() else self._complete()
-
-    def _complete(self) -> Any:
         self._in_main_thread = _accept_wake_up()
-        timer = self._start_timer()
+        timer = None if self._timeout is None else threading.Timer(self._timeout, self._interrupt, [TimeUp])
+        if timer is not None:
+            timer.daemon = True
+            timer.start()
+        try:
+            return self._translated()
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    async def main(self) -> Any:
+        """The same in a thread of the asyncio worker, for code on its loop."""
+        loop = asyncio.get_running_loop()
+        timer = None if self._timeout is None else loop.call_later(self._timeout, self._interrupt, TimeUp)
+        try:
+            return await execution.await_in_thread(self._translated)
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _translated(self) -> Any:
         try:
             return self._work.run(self._unless_cancelled)
         except TimeUp:
@@ -132,9 +151,6 @@ class ThreadRun:
             if isinstance(error, WorkerShutdown | WorkerTerminate) or terminate_handler_fired():
                 raise  # it is the worker that ends here
             raise _aborted(error) from error
-        finally:
-            if timer is not None:
-                timer.cancel()
 
     def cancel(self) -> None:
         self._cancelled = True
@@ -144,14 +160,6 @@ class ThreadRun:
         if self._cancelled:
             raise JobInterrupted("cancelled before it began")
         return self._function()
-
-    def _start_timer(self) -> threading.Timer | None:
-        if self._timeout is None:
-            return None
-        timer = threading.Timer(self._timeout, self._interrupt, [TimeUp])
-        timer.daemon = True
-        timer.start()
-        return timer
 
     def _interrupt(self, reason: type[BaseException]) -> None:
         if self._work.interrupt(reason) and self._in_main_thread:

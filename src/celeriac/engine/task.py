@@ -55,9 +55,8 @@ class Task(CeleryTask):  # pyright: ignore[reportMissingTypeArgument]
             raise Reject(str(error), requeue=True) from error
         self._obey(permit, request)
 
-    async def begin(self, ask: Callable[[Beginning], Awaitable[Permit]]) -> None:
+    async def begin(self, request: Any, ask: Callable[[Beginning], Awaitable[Permit]]) -> None:
         """The same for the asyncio worker: `ask` waits for the broker, however long it is absent."""
-        request = self.request
         if not _is_recorded(request):
             return
         permit = await ask(self._beginning(request))
@@ -139,12 +138,12 @@ class JobTask(Task):
 
     @property
     def is_awaited(self) -> bool:
-        """Whether the asyncio worker awaits it with `perform`; what needs a thread or a process is `run`."""
-        return self.spec.is_async and not self.spec.options.isolate
+        """Whether the asyncio worker awaits it with `perform`; what needs a process is `run`."""
+        return not self.spec.options.isolate
 
-    async def perform(self, args: Any, kwargs: Any) -> Any:
-        """Run one attempt, on the event loop of the asyncio worker."""
-        return await self.app.executor.perform(self, args, kwargs)
+    async def perform(self, request: Any) -> Any:
+        """Run one attempt, in the asyncio worker."""
+        return await self.app.executor.perform(self, request)
 
 
 def _is_recorded(request: Any) -> bool:

@@ -172,11 +172,11 @@ class Execution:
         self._callbacks.timed_out(True, self._soft_limit or 0.0)
 
 
-def in_thread(function: Callable[[], Any]) -> Any:
+async def await_in_thread(function: Callable[[], Any]) -> Any:
     """Call `function`, of the task that the tracer runs, in a thread."""
     execution = _current.get()
     assert execution is not None, "no task is run here"
-    return bridge.wait(execution.call(function, is_async=False))
+    return await execution.call(function, is_async=False)
 
 
 def take_slot(slots: Slots) -> bool:

@@ -82,13 +82,13 @@ class Tracer:
     async def _begin(self, run: _Run) -> None:
         delivery = endings.current.get()
         if self._begins and delivery is not None:
-            await self.task.begin(delivery.beginnings.ask)
+            await self.task.begin(run.context, delivery.beginnings.ask)
         elif self._before_start is not None:
             await bridge.call(self._before_start, *run.call)
 
     async def _perform(self, execution: Execution, context: Any) -> Any:
         if self._is_awaited:
-            return await self.task.perform(context.args, context.kwargs)
+            return await self.task.perform(context)
         if self._function is None:
             return await bridge.call(functools.partial(self.task, *context.args, **context.kwargs))
         function = functools.partial(self._function, *context.args, **context.kwargs)
