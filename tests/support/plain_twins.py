@@ -148,14 +148,6 @@ def _add_results(twins: Twins) -> None:
         await pause(seconds)
         return seconds
 
-    @twins.task("compute")
-    async def compute(self: Any, seconds: float) -> float:
-        """Keeps its thread, or its event loop, to itself."""
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            hash("something")
-        return seconds
-
     @twins.task("early", acks_late=False)
     async def early(self: Any, gate: str) -> str:
         self.trace.add(self.request.id, "begin")

@@ -1,4 +1,4 @@
-"""The asyncio worker under what really happens: a busy loop, freezes, signals, a broker that goes away."""
+"""The asyncio worker under what really happens: freezes, signals, a broker that goes away."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from celery.result import AsyncResult
 
 from celeriac.engine.aio.pool import THREADS
 from celeriac.store import keys
-from tests.conftest import LEASE, StartWorker
+from tests.conftest import StartWorker
 from tests.integration.engine.conftest import Broker
 from tests.support import plain_twins
 from tests.support.contract_jobs import Trace
@@ -71,23 +71,6 @@ def stored(results: list[AsyncResult]) -> list[object] | None:
         return None
     outcomes = [backend.decode(raw) for raw in found]
     return [(outcome["status"], outcome["result"]) for outcome in outcomes]
-
-
-@pytest.mark.slow
-async def test_a_loop_that_is_blocked_for_several_leases_loses_nothing(
-    plain: Celery, start_one: StartOne, trace: Trace
-) -> None:
-    workers = [start_one(), start_one()]  # another one could take over
-    gate = uuid4().hex
-    held = send(plain, "async.hold", 4, gate)
-    await all_began(trace, held)
-    busy = send(plain, "async.compute", 2, 2.5 * LEASE)
-    assert await get_all(busy) == [("SUCCESS", 2.5 * LEASE)] * 2
-    trace.open(gate)
-    assert await get_all(held) == [("SUCCESS", gate)] * 4
-    for result in busy + held:
-        assert trace.of(result.id).count("start") == 1
-    assert not any("run out" in worker.log or "brought back" in worker.log for worker in workers)
 
 
 async def test_a_worker_that_was_frozen_stops_what_runs_elsewhere(
