@@ -17,8 +17,11 @@ from celery.utils.serialization import ensure_serializable
 from celeriac.core.errors import CeleriacError
 from celeriac.core.records import Failure
 from celeriac.engine import bridge
+from celeriac.engine.aio import endings
 from celeriac.engine.outcomes import Outcomes, Report, outcomes_of
 from celeriac.engine.tracebacks import format_error
+from celeriac.store import chords
+from celeriac.store.connection import BlockingClient
 
 log = logging.getLogger("celeriac.engine")
 
@@ -92,9 +95,14 @@ class ResultBackend(RedisBackend):
         super().mark_as_done(task_id, result, request=request, store_result=store_result, state=state)
 
     def mark_as_done_soon(self, task_id: str, result: Any, request: Any, wanted: bool) -> None:
-        """The same for a task of the asyncio worker that is in no chord: written with its acknowledgement."""
+        """The same for a task of the asyncio worker: written with its acknowledgement, unless it is in a chord.
+
+        For one that is in a chord it waits, across the bridge: its outcome is stored before it is counted.
+        """
         outcome = self._success(task_id, result, request) if wanted else b""
         self._report(Report(task_id, celery_states.SUCCESS, request, outcome, None))
+        if request.chord:
+            self.on_chord_part_return(request, celery_states.SUCCESS, result)
 
     def mark_as_failure(
         self,
@@ -120,21 +128,42 @@ class ResultBackend(RedisBackend):
         super().mark_as_revoked(task_id, reason, request, store_result, state)
 
     def on_chord_part_return(self, request: Any, state: str, result: Any, *args: Any, **kwargs: Any) -> Any:
-        """Count the task in its chord, unless another run of it counts."""
-        if not getattr(request, "celeriac_refused", False):
-            count = partial(super().on_chord_part_return, request, state, result, *args, **kwargs)
-            return bridge.blocking(count)
-        return None
+        """Count the task in its chord, unless another run of it counts. The last one calls the callback."""
+        if getattr(request, "celeriac_refused", False):
+            return None
+        if self.is_on_broker and bridge.can_wait() and not self._is_last_part(request, state, result):
+            return None
+        # Counts it as well, but no part is counted twice (celery/backends/redis.py, CHORD_PART_RETURN_LUA).
+        call_back = partial(super().on_chord_part_return, request, state, result, *args, **kwargs)
+        return bridge.blocking(call_back)
+
+    def _is_last_part(self, request: Any, state: str, result: Any) -> bool:
+        """Count the task in its chord, on the event loop."""
+        task_id, group_id, place = request.id, request.group, request.group_index
+        if not task_id or not group_id:
+            return False
+        key = partial(self.get_key_for_group, group_id)
+        part = chords.ChordPart(
+            task_id,
+            self.encode([1, task_id, state, self.encode_result(result, state)]),
+            "+inf" if place is None else str(place),
+            self._chord_zset,
+        )
+        counting = chords.count(
+            chords.ChordKeys(*(key(suffix).decode() for suffix in (".j", ".t", ".s", ".d", "", ".c"))),
+            part,
+            life=int(self.chord_expires or 0),
+            group_life=int(self._chord_result_expires),
+        )
+        client = cast(BlockingClient, self.client)
+        return endings.run(lambda: client, counting)
 
     def repeat_chord_part(self, request: Any) -> None:
-        """Count a task that has ended in its chord, if it is in one: its worker may have vanished just before that.
-
-        A part that has been counted is not counted twice (celery/backends/redis.py, CHORD_PART_RETURN_LUA).
-        """
+        """Count a task that has ended in its chord, if it is in one: its worker may have vanished just before that."""
         if request.chord:
-            outcome = cast("dict[str, Any]", self.get_task_meta(request.id))
+            outcome = cast("dict[str, Any]", bridge.blocking(self.get_task_meta, request.id))
             if outcome["status"] in celery_states.READY_STATES:
-                super().on_chord_part_return(request, outcome["status"], outcome["result"])
+                self.on_chord_part_return(request, outcome["status"], outcome["result"])
 
     def prepare_exception(self, exc: BaseException, serializer: Any = None) -> Any:
         """Encode so that our own errors can be made again from it, with what their constructors take."""

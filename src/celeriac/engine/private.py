@@ -36,6 +36,8 @@ USED: tuple[Private, ...] = (
     *_each("celery.backends.asynchronous:AsyncBackendMixin", "stop waiting for a result", "_remove_pending_result"),
     *_each("celery.backends.base:Backend", "outcomes in Celery's format", "_get_result_meta"),
     *_each("celery.backends.base:BaseKeyValueStoreBackend", "stores outcomes our way", "_store_result"),
+    *_each("celery.backends.base:BaseKeyValueStoreBackend", "how long chords are kept", "_chord_result_expires"),
+    *_each("celery.backends.redis:RedisBackend", "whether chords keep the order of their parts", "_chord_zset"),
     *_each("celery.backends.redis:RedisBackend", "reads the URL of the result store", "_params_from_url"),
     *_each("celery.concurrency.base:BasePool", "what `inspect stats` shows of the pool", "_get_info"),
     *_each(_REQUEST, "the request as the result backend takes it", "_context"),

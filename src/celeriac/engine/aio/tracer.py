@@ -116,8 +116,10 @@ class Tracer:
     async def _store(self, run: _Run) -> None:
         backend, context = self._backend, run.context
         wanted = not get_actual_ignore_result(self.task, context)
-        if context.chord or context.delivery_info["redelivered"] or not backend.is_on_broker:
+        if context.delivery_info["redelivered"] or not backend.is_on_broker:
             await bridge.call(backend.mark_as_done, run.id, run.value, context, wanted)
+        elif context.chord:
+            await bridge.call(backend.mark_as_done_soon, run.id, run.value, context, wanted)
         else:
             backend.mark_as_done_soon(run.id, run.value, context, wanted)
 
