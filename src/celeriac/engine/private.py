@@ -14,6 +14,16 @@ from celery import _state
 task_stack: Any = _state._task_stack  # pyright: ignore[reportPrivateUsage]
 
 
+def can_go_by_context(stack: Any) -> bool:
+    """Whether a stack of Celery's can be told what it goes by."""
+    return hasattr(stack, "_local")
+
+
+def entries_of(stack: Any) -> dict[Any, dict[str, list[Any]]]:
+    """What is on a stack of Celery's, by what it goes by."""
+    return stack._local.__storage__
+
+
 class Private(NamedTuple):
     """One private name: whose it is (`module` or `module:Class`), and what it is used for."""
 
@@ -73,6 +83,7 @@ USED: tuple[Private, ...] = (
         "_type",
         "_utc",
     ),
+    *_each("celery.utils.threads:_LocalStack", "the entries of the running job, without ado", "_local"),
     *_each("kombu.connection:Connection", "chooses our transport for URLs of Redis", "_init_params"),
     *_each("kombu.message:Message", "the short way sets what kombu's `__init__` sets", "_decoded_cache", "_state"),
     *_each("kombu.transport.virtual.base:Message", "the same", "_raw"),

@@ -21,6 +21,7 @@ from celery.utils.saferepr import saferepr
 from celeriac.engine import bridge, private
 from celeriac.engine.aio import endings
 from celeriac.engine.aio.execution import Execution, Outcome, adapted, is_async, is_isolated
+from celeriac.engine.aio.stacks import Stack
 
 log = logging.getLogger("celery.app.trace")
 
@@ -39,6 +40,7 @@ class Tracer:
         self.task = task
         self._backend = task.backend
         self._loader = task.app.loader
+        self._tasks, self._requests = Stack(private.task_stack), Stack(task.request_stack)
         self._before_start = task.before_start if _overrides(task, "before_start") else None
         # Our own tasks begin, and typed jobs are awaited, without the bridge.
         self._begins = "begin" in vars(_owner(task, "before_start"))
@@ -56,8 +58,8 @@ class Tracer:
         """Run the task to its end, and store what came of it."""
         task, context = self.task, _context(request)
         run = _Run(context.id, context.args, context.kwargs, context, time.monotonic())
-        private.task_stack.push(task)
-        task.request_stack.push(context)
+        self._tasks.enter(task)
+        self._requests.enter(context)
         try:
             _send(signals.task_prerun, task, task=task, **run.named)
             self._loader.on_task_init(run.id, task)
@@ -75,8 +77,8 @@ class Tracer:
             if self._after_return is not None and run.state in _OVER:
                 await bridge.call(self._call_hook, self._after_return, run.state, run.value, *run.call, None)
             _send(signals.task_postrun, task, task=task, retval=run.value, state=run.state, **run.named)
-            task.request_stack.pop()
-            private.task_stack.pop()
+            self._requests.leave()
+            self._tasks.leave()
             self._loader.on_process_cleanup()
 
     async def _begin(self, run: _Run) -> None:
