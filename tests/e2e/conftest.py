@@ -55,8 +55,11 @@ class Stack:
     def pid(self, part: str) -> int:
         """The child with `part` in its command line; 0 if there is none."""
         lines = command_lines()
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        return next((int(pid) for pid in children if part in lines.get(int(pid), "")), 0)
+        return next((pid for pid in _children_of(self._process.pid) if part in lines.get(pid, "")), 0)
+
+    def worker(self) -> int:
+        """The process that runs jobs."""
+        return _children_of(self.pid("forkserver"))[0]
 
     def kill(self, part: str) -> None:
         """kill -9."""
@@ -82,6 +85,10 @@ class Stack:
         except subprocess.TimeoutExpired:
             self._process.kill()
             return self._process.wait()
+
+
+def _children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
+import signal
 import statistics
 import time
 from collections.abc import AsyncGenerator
@@ -146,7 +148,7 @@ async def test_the_api_outlives_worker_and_broker_and_loses_nothing(client: Jobs
         await eventually(lambda job=job: stack.notes(job["id"]))
     stack.hold_restarts()
     try:
-        stack.kill(" worker ")
+        os.kill(stack.worker(), signal.SIGKILL)
         queued += [await client.submit("work", {"seconds": 0}) for _ in range(5)]
         assert (await client.job(queued[0]["id"]))["state"] == "queued", "without a worker, the API goes on"
         assert await is_ready(client)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
+import socket
+import threading
 from typing import Any
 
 from celeriac import Celeriac, JobContext, Settings
 from tests.support.contract_jobs import Trace
+
+_opened: list[socket.socket] = []
 
 
 class ShardJobs:
@@ -52,15 +56,31 @@ class ShardJobs:
 
         self.note = app.job(name="note")(note)
 
+        async def where() -> int:
+            return os.getpid()
+
+        self.where = app.job(name="where")(where)
+
     def starts(self, job_id: str) -> list[int]:
         """The processes in which the job was started."""
         return [int(word.split()[1]) for word in self.trace.of(job_id) if word.startswith("start ")]
 
 
 def create(settings: Settings) -> ShardJobs:
-    """The application of the settings; TEST_BROKER and TEST_POOL are what its own code sets."""
+    """The application of the settings; TEST_BROKER and TEST_POOL are what its own code sets.
+
+    With TEST_OPEN it has a thread or a connection as soon as it is there.
+    """
+    _open(os.environ.get("TEST_OPEN"))
     broker: dict[str, Any] = {"broker": os.environ["TEST_BROKER"]} if "TEST_BROKER" in os.environ else {}
     app = Celeriac("shards", settings=settings, **broker)
     if pool := os.environ.get("TEST_POOL"):
         app.conf.worker_pool = pool
     return ShardJobs(app)
+
+
+def _open(what: str | None) -> None:
+    if what == "thread":
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+    elif what == "connection":
+        _opened.extend(socket.socketpair())

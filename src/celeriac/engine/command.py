@@ -39,7 +39,7 @@ class _Commands(click.Group):
 @click.pass_context
 def celery(context: click.Context, address: str, report_to: int | None, cores: int | None) -> None:
     """Run one of Celery's commands."""
-    app = _loaded(address)
+    app = loaded(address)
     if report_to is not None:
         shard.report(app, report_to)
     if cores is not None:
@@ -57,8 +57,12 @@ def _command(name: str) -> Any:
     return symbol_by_name(_COMMANDS[name])
 
 
-def _loaded(address: str) -> Any:
-    """The application at `address`. One that is not there is a wrong option, not a traceback."""
+def loaded(address: str) -> Any:
+    """The application at `address`.
+
+    Raises:
+        BadParameter: it is not there: a wrong option, not a traceback.
+    """
     try:
         return find_app(address)
     except ModuleNotFoundError as error:  # for an attribute that is missing too, named `module:attribute`

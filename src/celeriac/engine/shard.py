@@ -2,7 +2,7 @@
 
 It tells the parent, as lines on a pipe that only the two of them have:
 
-    redis://…       the broker's URL, password included: the parent keeps this worker's lease there
+    PID redis://…   its process, and the broker's URL, password included: the parent keeps this worker's lease there
     ready           it takes jobs
 
 The parent cannot know the URL by itself: it does not import the application, whose settings win over ours.
@@ -22,7 +22,7 @@ from celeriac.engine.isolation import processes as isolated_jobs
 
 
 def report(app: Any, descriptor: int) -> None:
-    """Tell the broker's URL now, and that the worker is ready when it is."""
+    """Tell process and broker now, and that the worker is ready when it is."""
     pipe = os.fdopen(descriptor, "w", buffering=1)
 
     def tell_ready(**_: Any) -> None:
@@ -30,7 +30,7 @@ def report(app: Any, descriptor: int) -> None:
             pipe.write("ready\n")
             pipe.close()
 
-    pipe.write(f"{_broker(app)}\n")
+    pipe.write(f"{os.getpid()} {_broker(app)}\n")
     worker_ready.connect(tell_ready, weak=False, dispatch_uid="celeriac.shard.ready")
 
 

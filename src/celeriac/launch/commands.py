@@ -13,6 +13,8 @@ DEFAULT_API = "celeriac.asgi:create_api"
 
 Command = tuple[str, ...]
 
+_CELERY = (sys.executable, "-m", "celeriac.engine.command")
+
 _GRACE_FOR_REQUESTS = 3  # seconds; an open event stream would hold up the shutdown for ever
 
 
@@ -24,32 +26,40 @@ def api_command(settings: Settings, api: str | None = None, extra: Sequence[str]
     return (sys.executable, "-m", "uvicorn", *target, *address, *shutdown, *extra)
 
 
-def shard_command(settings: Settings, extra: Sequence[str] = (), *, report_to: int, cores: int) -> Command:
+def shard_command(arguments: Sequence[str], *, report_to: int) -> Command:
+    """A shard with those arguments, which reports to its parent on the descriptor `report_to` (`engine/shard.py`)."""
+    return (*_CELERY, "--report-to", str(report_to), *arguments)
+
+
+def shard_arguments(settings: Settings, extra: Sequence[str] = (), *, cores: int) -> Command:
     """`celery worker`, without the second it takes to look for other workers, whose state nothing here needs.
 
     Args:
         settings: `worker_concurrency` becomes an option.
         extra: further options.
-        report_to: the file descriptor on which it reports to its parent (`engine/shard.py`).
         cores: its part of the cores, for a pool of processes.
     """
     concurrency = settings.worker_concurrency
     options = () if concurrency is None else ("--concurrency", str(concurrency))
-    shard = ("--report-to", str(report_to), "--cores", str(cores))
-    command = (*_celery(settings), *shard, "worker", "--loglevel=info", "--without-mingle", "--without-gossip")
-    return (*command, *options, *extra)
+    worker = ("--cores", str(cores), "worker", "--loglevel=info", "--without-mingle", "--without-gossip")
+    return (*_app(settings), *worker, *options, *extra)
+
+
+def fork_server_command(settings: Settings, *, control: int) -> Command:
+    """The process that shards are forked from (`engine/forkserver.py`); it takes orders on the socket `control`."""
+    return (sys.executable, "-m", "celeriac.engine.forkserver", *_app(settings), "--control", str(control))
 
 
 def beat_command(settings: Settings, extra: Sequence[str] = ()) -> Command:
     """`celery beat`, its schedule kept in the data directory."""
     schedule = settings.data_dir.absolute() / "beat-schedule"
-    return (*_celery(settings), "beat", "--loglevel=info", "--schedule", str(schedule), *extra)
+    return (*_CELERY, *_app(settings), "beat", "--loglevel=info", "--schedule", str(schedule), *extra)
 
 
 def flower_command(settings: Settings, options: FlowerOptions, extra: Sequence[str] = ()) -> Command:
     """`celery flower`; its passwords travel in `FlowerOptions.environment`."""
-    return (*_celery(settings), "flower", f"--address={options.address}", f"--port={options.port}", *extra)
+    return (*_CELERY, *_app(settings), "flower", f"--address={options.address}", f"--port={options.port}", *extra)
 
 
-def _celery(settings: Settings) -> Command:
-    return (sys.executable, "-m", "celeriac.engine.command", "-A", settings.app)
+def _app(settings: Settings) -> Command:
+    return ("-A", settings.app)

@@ -12,10 +12,14 @@ from functools import partial
 from celeriac.core.errors import CeleriacError, StartFailed
 from celeriac.launch.output import LineReader
 from celeriac.launch.probes import Probe, wait_until_ready
-from celeriac.launch.process import ChildProcess
+from celeriac.launch.process import Running
 
 #: The exit code of a program that was given a wrong command line: it is the same the next time.
 _USAGE = 2
+
+
+async def _nothing() -> None:
+    pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,14 +27,18 @@ class Child:
     """What to keep running, under which name."""
 
     name: str
-    spawn: Callable[[int | None], Awaitable[ChildProcess]]
+    spawn: Callable[[int | None], Awaitable[Running]]
     """Starts the program once; gets the file descriptor for its output, None if it is to use this process's."""
     probe: Callable[[], Probe]
     """A new probe for each start."""
+    after: Callable[[], Awaitable[object]] = _nothing
+    """What each start has to wait for."""
     on_ready: Callable[[int], None] = lambda _pid: None
     """Called with the pid each time the child has become ready."""
     on_end: Callable[[int], None] = lambda _pid: None
     """Called with the pid each time the child has ended, and what it left behind was killed."""
+    dispensable: Callable[[], bool] = lambda: False
+    """Asked when the child has ended: whether it does not have to be started again."""
     captured: bool = True
     """Whether its output is read here, line by line."""
     stage: int = 1
@@ -67,7 +75,7 @@ class Keeper:
         self._say = say
         self._ready = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._process: ChildProcess | None = None
+        self._process: Running | None = None
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -119,12 +127,12 @@ class Keeper:
         loop = asyncio.get_running_loop()
         restarts = 0
         been_ready = False
-        while True:
+        while not await self._stopped_before(self.child.after()):
             started = loop.time()
             ending, code = await self._run_once()
             been_ready = been_ready or self._ready.is_set()
             self._ready.clear()
-            if self._stopping.is_set():
+            if self._stopping.is_set() or self.child.dispensable():
                 return
             if loop.time() - started >= self._policy.stable:
                 restarts = 0
@@ -175,6 +183,14 @@ class Keeper:
         except OSError as error:
             self._say(f"{self.child.name} is ready, but its address cannot be written down: {error}")
         self._ready.set()
+
+    async def _stopped_before(self, event: Awaitable[object]) -> bool:
+        """Wait for the event; whether the child has to be stopped meanwhile."""
+        waiting = [asyncio.ensure_future(event), asyncio.create_task(self._stopping.wait())]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+        return self._stopping.is_set()
 
     async def _stopped_within(self, seconds: float) -> bool:
         with suppress(TimeoutError):

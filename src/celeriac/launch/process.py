@@ -9,9 +9,31 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 _SHIM = Path(__file__).with_name("child.py")
 _LINUX = sys.platform == "linux"
+
+
+class Running(Protocol):
+    """A process that was started, whoever is its parent."""
+
+    @property
+    def pid(self) -> int:
+        """It leads a process group of that number."""
+        ...
+
+    async def wait(self) -> int:
+        """Wait for the end; the exit code, or the negative number of the signal that killed it."""
+        ...
+
+    def signal(self, signum: int) -> None:
+        """Send a signal to the process itself; nothing happens if it has ended."""
+        ...
+
+    def kill_group(self) -> None:
+        """Kill the process and what it has started and left in its process group."""
+        ...
 
 
 class ChildProcess:

@@ -1,25 +1,26 @@
 """`celeriac worker`: a parent with shards, the processes that run jobs.
 
 The parent runs none itself, and does not import the application. It holds the shards' leases, and starts what has
-ended again.
+ended again. Where that is possible, shards are forked from a process that has imported the application.
 """
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TextIO
+from typing import Any, TextIO
 
 from celeriac.core.cores import available_cores
-from celeriac.launch import commands, worker_options
+from celeriac.launch import commands, forkserver, worker_options
 from celeriac.launch.environment import as_environment
+from celeriac.launch.forkserver import ForkServer
 from celeriac.launch.keeper import Child
 from celeriac.launch.leases import Leases
 from celeriac.launch.output import SUPERVISOR, LineReader, LogWriter
 from celeriac.launch.probes import Probe
-from celeriac.launch.process import ChildProcess, spawn
+from celeriac.launch.process import Running, spawn
 from celeriac.launch.supervisor import Shutdown, Supervisor
 from celeriac.settings import Settings
 
@@ -72,33 +73,45 @@ async def run_shards(settings: Settings, extra: Sequence[str], stream: TextIO) -
 
 
 def shard_children(settings: Settings, options: ShardOptions, leases: Leases) -> list[Child]:
-    """The shards as children of a supervisor, named `worker`, or `worker-1` and so on if there are several."""
+    """The shards as children of a supervisor, named `worker`, or `worker-1` and so on if there are several.
+
+    One more child, `worker`, is the process they are forked from, where that is possible.
+    """
+    variables = as_environment(settings)
+    if options.captured:
+        variables["PYTHONUNBUFFERED"] = "1"
+    kept: dict[str, Any] = {"captured": options.captured, "grace": options.grace}
+    can_fork = forkserver.IS_POSSIBLE and not worker_options.patches_modules(options.extra)
+    server = ForkServer(settings, variables) if can_fork else None
     children: list[Child] = []
+    if server is not None:
+        probe, dispensable = (lambda: server), (lambda: server.is_unfit)
+        children.append(Child(name="worker", spawn=server.spawn, probe=probe, dispensable=dispensable, **kept))
+        kept["after"] = server.settled
     for number in range(1, options.count + 1):
-        shard = _Shard(settings, options, number, leases)
-        children.append(
-            Child(
-                name="worker" if options.count == 1 else f"worker-{number}",
-                spawn=shard.spawn,
-                probe=shard.probe,
-                on_end=leases.end,
-                captured=options.captured,
-                grace=options.grace,
-            )
-        )
+        shard = _Shard(settings, options, number, variables, server, leases)
+        name = "worker" if options.count == 1 else f"worker-{number}"
+        children.append(Child(name=name, spawn=shard.spawn, probe=shard.probe, on_end=leases.end, **kept))
     return children
 
 
 class _Shard:
     """One shard, over as many processes as it takes. What a process reports is described in `engine/shard.py`."""
 
-    def __init__(self, settings: Settings, options: ShardOptions, number: int, leases: Leases) -> None:
-        self._settings = settings
-        self._extra = (*options.extra, *worker_options.hostname(options.extra, number, options.count))
-        self._variables = as_environment(settings)
-        if options.captured:
-            self._variables["PYTHONUNBUFFERED"] = "1"
-        self._cores = max(1, available_cores() // options.count)
+    def __init__(
+        self,
+        settings: Settings,
+        options: ShardOptions,
+        number: int,
+        variables: Mapping[str, str],
+        server: ForkServer | None,
+        leases: Leases,
+    ) -> None:
+        extra = (*options.extra, *worker_options.hostname(options.extra, number, options.count))
+        cores = max(1, available_cores() // options.count)
+        self._arguments = commands.shard_arguments(settings, extra, cores=cores)
+        self._variables = variables
+        self._server = server
         self._leases = leases
         self._probe = _ReportProbe()
 
@@ -106,16 +119,16 @@ class _Shard:
         self._probe = _ReportProbe()
         return self._probe
 
-    async def spawn(self, output: int | None) -> ChildProcess:
+    async def spawn(self, output: int | None) -> Running:
         report = _Report(self._leases, self._probe)
         pipe = await LineReader.open(report.line)
         try:
-            command = commands.shard_command(self._settings, self._extra, report_to=pipe.write_end, cores=self._cores)
-            process = await spawn(command, environment=self._variables, output=output, inherit=(pipe.write_end,))
+            if self._server is not None and not self._server.is_unfit:
+                return await self._server.fork(self._arguments, pipe.write_end, output)
+            command = commands.shard_command(self._arguments, report_to=pipe.write_end)
+            return await spawn(command, environment=self._variables, output=output, inherit=(pipe.write_end,))
         finally:
             pipe.close_write_end()
-        report.started(process.pid)
-        return process
 
 
 class _ReportProbe(Probe):
@@ -128,25 +141,15 @@ class _ReportProbe(Probe):
 
 
 class _Report:
-    """What one process reports: its broker's URL, then that it is ready."""
+    """What one process reports: itself and its broker's URL, then that it is ready."""
 
     def __init__(self, leases: Leases, probe: _ReportProbe) -> None:
         self._leases = leases
         self._probe = probe
-        self._pid: int | None = None
-        self._broker: str | None = None
-
-    def started(self, pid: int) -> None:
-        self._pid = pid
-        self._hold()
 
     def line(self, line: str) -> None:
         if line == "ready":
             self._probe.reported = True
         else:
-            self._broker = line
-            self._hold()
-
-    def _hold(self) -> None:
-        if self._pid is not None and self._broker is not None:
-            self._leases.hold(self._pid, self._broker)
+            pid, _, broker = line.partition(" ")
+            self._leases.hold(int(pid), broker)

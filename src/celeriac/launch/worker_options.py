@@ -24,6 +24,7 @@ _REFUSED = (
 )
 _OWN_FILE = (("--pidfile", None), ("--statedb", "-S"))
 _PREFORK = frozenset({"prefork", "processes"})
+_PATCHING = frozenset({"eventlet", "gevent"})
 _NAME = "celery@%h"  # Celery's default
 
 
@@ -45,6 +46,11 @@ def check(options: Sequence[str], shards: int) -> None:
 def is_prefork(options: Sequence[str]) -> bool:
     """Whether the pool is named, and one that has processes of its own."""
     return value_of(options, "--pool", "-P") in _PREFORK
+
+
+def patches_modules(options: Sequence[str]) -> bool:
+    """Whether the pool is one that changes Python's modules before anything else is imported."""
+    return value_of(options, "--pool", "-P") in _PATCHING
 
 
 def hostname(options: Sequence[str], number: int, shards: int) -> tuple[str, ...]:

@@ -53,6 +53,7 @@ def test_no_secret_is_in_a_command_line() -> None:
     lines = [
         commands.api_command(settings),
         _shard_command(settings),
+        commands.fork_server_command(settings, control=7),
         commands.beat_command(settings),
         commands.flower_command(settings, flower_options(settings)),
     ]
@@ -81,7 +82,7 @@ def test_further_options_come_last_so_that_they_win() -> None:
 
 
 def _shard_command(settings: Settings, extra: Sequence[str] = ()) -> tuple[str, ...]:
-    return commands.shard_command(settings, extra, report_to=7, cores=2)
+    return commands.shard_command(commands.shard_arguments(settings, extra, cores=2), report_to=7)
 
 
 def _pairs(command: tuple[str, ...]) -> set[tuple[str, str]]:

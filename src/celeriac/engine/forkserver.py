@@ -1,0 +1,210 @@
+"""A process that has imported the application and forks workers: `python -m celeriac.engine.forkserver -A APP …`.
+
+A forked worker takes jobs a tenth of a second later; one that has to import everything first, after a second or more.
+It talks with its parent (`launch/forkserver.py`), a message a packet, over a socket that only the two have:
+
+    ready                   it forks on demand
+    unfit REASON            it cannot be forked, and ends
+    ["worker", "-l", …]     from the parent: fork a worker with this command line; with it come descriptors, first the
+                            worker's end of its report (`shard.py`), second what becomes its output, if it gets its own
+    forked PID              the answer; or
+    refused REASON
+    ended PID CODE          a worker has ended: its exit code, or the negative number of the signal that killed it
+
+It runs no thread and no event loop, so that what is forked from it is whole. Signals to stop are for the workers, which
+get theirs from the parent: this one ends after SIGTERM when the last of them has.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from celeriac.engine import command
+from celeriac.engine.process import die_with
+
+#: What a worker imports late, when it starts.
+_USED_LATER = (
+    "celery.app.control",
+    "celery.apps.worker",
+    "celery.backends.redis",
+    "celery.bin.worker",
+    "celery.events.dispatcher",
+    "celery.worker.autoscale",
+    "celery.worker.components",
+    "celery.worker.control",
+    "celery.worker.strategy",
+    "celeriac.engine.backend",
+    "celeriac.engine.consumer",
+    "encodings.idna",
+)
+_LONGEST = 256 * 1024  # bytes of a message
+_STOPPING = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM)
+
+
+@click.command()
+@click.option("-A", "--app", "address", required=True, help="The application, module:attribute.")
+@click.option("--control", "descriptor", type=int, required=True, help="The socket on which a parent orders workers.")
+def main(address: str, descriptor: int) -> None:
+    """Fork workers of the application until the parent wants no more."""
+    control = socket.socket(fileno=descriptor)
+    control.set_inheritable(False)
+    before = _open_for_both_ways()
+    _import_all(command.loaded(address))
+    if reason := _unfit(before):
+        click.echo(f"shards are not forked from one process: the application {reason}", err=True)
+        control.send(f"unfit {reason}".encode())
+        return
+    gc.collect()
+    gc.freeze()  # a collection in a worker would write to all objects, whose memory could then no more be shared
+    arguments = _ForkServer(control).serve()
+    if arguments is not None:  # in a worker
+        sys.argv = [str(command.__file__), *arguments]
+        command.main()
+
+
+def _import_all(app: Any) -> None:
+    for name in _USED_LATER:
+        importlib.import_module(name)
+    app.loader.import_default_modules()
+    app.finalize()
+
+
+def _unfit(before: set[int]) -> str | None:
+    """What the application has begun when it was imported that a fork would break, or two processes cannot share."""
+    if len(list(Path("/proc/self/task").iterdir())) > 1:
+        return "starts a thread when it is imported"
+    if _open_for_both_ways() - before:
+        return "opens a connection or a database when it is imported"
+    return None
+
+
+def _open_for_both_ways() -> set[int]:
+    """The descriptors that are open for reading and writing, as those of sockets and databases are."""
+    found: set[int] = set()
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # that of the directory itself
+            if fcntl.fcntl(int(entry.name), fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR:
+                found.add(int(entry.name))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    arguments: list[str]
+    descriptors: list[int]
+
+
+class _ForkServer:
+    """Serves one parent."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._workers: set[int] = set()
+        self._finishing = False
+        self._woken, self._wake = socket.socketpair()  # a byte for each signal
+        self._woken.setblocking(False)
+        self._wake.setblocking(False)
+
+    def serve(self) -> list[str] | None:
+        """Fork. Returns in each worker, with the arguments of its command line; in this process when it is to end."""
+        signal.set_wakeup_fd(self._wake.fileno())
+        signal.signal(signal.SIGCHLD, _nothing)  # but wake up
+        for signum in _STOPPING:
+            signal.signal(signum, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, self._finish)
+        self._tell("ready")
+        while not self._finishing or self._workers:
+            readable, _, _ = select.select([self._control, self._woken], [], [])
+            if self._woken in readable:
+                self._woken.recv(1024)
+                self._reap()
+            if self._control in readable:
+                order = self._receive()
+                if order is None:
+                    return None
+                if self._fork(order):
+                    return order.arguments
+        return None
+
+    def _receive(self) -> _Order | None:
+        content, descriptors, _, _ = socket.recv_fds(self._control, _LONGEST, 2)
+        return _Order(json.loads(content), descriptors) if content else None
+
+    def _fork(self, order: _Order) -> bool:
+        """Fork a worker; whether this is it."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        server = os.getpid()
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)  # one that comes early waits until the worker can take it
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self._tell(f"refused {error.strerror}")
+        else:
+            if pid == 0:
+                self._become_worker(server, order)
+                return True
+            self._adopt(pid)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
+        for descriptor in order.descriptors:
+            os.close(descriptor)
+        return False
+
+    def _adopt(self, pid: int) -> None:
+        with contextlib.suppress(OSError):  # it has ended already
+            os.setpgid(pid, pid)  # here, too: the group is there when the parent hears of it
+        self._workers.add(pid)
+        self._tell(f"forked {pid}")
+
+    def _become_worker(self, server: int, order: _Order) -> None:
+        """Undo what `serve` has set, and be for the kernel what a program is that was started by itself."""
+        signal.set_wakeup_fd(-1)
+        for signum in (signal.SIGCHLD, *_STOPPING):
+            signal.signal(signum, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.setpgid(0, 0)
+        die_with(server)
+        for ours in (self._control, self._woken, self._wake):
+            ours.close()
+        for own in order.descriptors[1:]:
+            os.dup2(own, 1)
+            os.dup2(own, 2)
+            os.close(own)
+        order.arguments[:0] = ("--report-to", str(order.descriptors[0]))
+
+    def _reap(self) -> None:
+        with contextlib.suppress(ChildProcessError):  # there is none left
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                pid, status = ended
+                if pid in self._workers:
+                    self._workers.remove(pid)
+                    self._tell(f"ended {pid} {os.waitstatus_to_exitcode(status)}")
+
+    def _finish(self, *_: Any) -> None:
+        self._finishing = True
+
+    def _tell(self, message: str) -> None:
+        self._control.send(message.encode())
+
+
+def _nothing(*_: Any) -> None:
+    pass
+
+
+if __name__ == "__main__":
+    main(prog_name="celery")
