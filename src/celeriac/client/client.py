@@ -10,12 +10,10 @@ from typing import Any, TypeVar
 from celeriac.client.connections import ConnectionsPerLoop
 from celeriac.client.enqueuer import Enqueuer
 from celeriac.client.options import NO_OPTIONS, EnqueueOptions
+from celeriac.client.waiting import POLL, Waiter
 from celeriac.core.envelope import Delivery
 from celeriac.core.errors import (
     BrokerUnavailable,
-    JobCancelled,
-    JobFailed,
-    ResultTimeout,
     UnknownJob,
     UnknownTask,
     WrongState,
@@ -33,8 +31,6 @@ from celeriac.store.script import ScriptCall, run
 
 T = TypeVar("T")
 
-#: Seconds after which a waiter looks for itself, should a notification have been lost.
-POLL = 1.0
 #: Before the first event, and that event of a job that was not scheduled: it goes without saying in the store.
 _START = "0-0"
 _QUEUED = JobEvent("0-1", "state", {"state": JobState.QUEUED.value})
@@ -55,6 +51,7 @@ class JobClient:
     ) -> None:
         self._connections = ConnectionsPerLoop(broker_url, results_url, timeout)
         self._enqueuer = Enqueuer(self._connections, routing, timeout)
+        self._waiter = Waiter(self._connections, self.get, timeout)
         self._specs = specs
         self._timeout = timeout
         self._retention_ms = int(retention * 1000)
@@ -119,8 +116,7 @@ class JobClient:
             WrongState: the job has not ended yet.
             JobFailed, JobCancelled: it ended without a result.
         """
-        record = await self.get(job_id)
-        return await self._outcome_of(record)
+        return await self._waiter.outcome_of(await self.get(job_id))
 
     async def wait(self, job_id: str, timeout: float | None = None) -> JobRecord:
         """Wait until the job has ended, and return its record. Outages of the broker are waited out.
@@ -129,24 +125,11 @@ class JobClient:
             ResultTimeout: it did not end within `timeout` seconds.
             UnknownJob: no such job.
         """
-        changed = asyncio.Event()
-        try:
-            async with asyncio.timeout(timeout), self._listening(job_id, changed):
-                while True:
-                    changed.clear()
-                    try:
-                        record = await self.get(job_id)
-                        if record.state.finished:
-                            return record
-                    except BrokerUnavailable:
-                        pass  # the job may well go on without us; the next look will tell
-                    await _within(POLL, changed)
-        except TimeoutError:
-            raise ResultTimeout(f"job {job_id} did not end within {timeout:g} s; it goes on") from None
+        return await self._waiter.record(job_id, timeout)
 
     async def result(self, job_id: str, timeout: float | None = None) -> Any:
         """Wait for the job's result, as JSON types. Raises as `wait` and `outcome` do."""
-        return await self._outcome_of(await self.wait(job_id, timeout))
+        return await self._waiter.result(job_id, timeout)
 
     async def events(self, job_id: str, after: str = _START) -> AsyncGenerator[JobEvent | None]:
         """The job's events after the event id `after`, live, until the job ends; None when nothing came for a while.
@@ -243,20 +226,6 @@ class JobClient:
     async def aclose(self) -> None:
         """Close the running loop's connections. Safe to call twice."""
         await self._connections.aclose()
-
-    async def _outcome_of(self, record: JobRecord) -> Any:
-        if record.state is JobState.CANCELLED:
-            raise JobCancelled(record.id, "was cancelled")
-        if record.state in (JobState.FAILED, JobState.DEAD):
-            error = record.error
-            raise JobFailed(record.id, f"failed: {error.type}: {error.message}" if error else "failed")
-        if record.state is not JobState.SUCCEEDED:
-            raise WrongState(f"job {record.id} is {record.state}; it has no result yet")
-        async with deadline(self._timeout):
-            outcome = await results.get_outcome(self._connections.current().results, record.id)
-        if outcome is None:
-            raise UnknownJob(record.id)
-        return outcome["result"]
 
     async def _look_for_events(self, job_id: str, after: str) -> tuple[list[JobEvent], bool]:
         """Events after `after`, and whether none can follow them. An outage looks like nothing new."""

@@ -12,10 +12,9 @@ from celeriac.client.outbox import Outbox
 from celeriac.store.connection import Client, connect, deadline
 from celeriac.store.enqueueing import NewJob, enqueue
 from celeriac.store.listener import Listener
-from celeriac.store.script import run
+from celeriac.store.wire import Wire
 
-#: Ways to enqueue single jobs: each keeps its connection, since taking one from a pool is a tenth of what a call costs.
-#: More than one, so that a connection that has died does not hold up all until its deadline.
+#: Ways to enqueue single jobs: more than one, so that a dead connection does not hold up all until its deadline.
 _WAYS = 4
 
 
@@ -25,14 +24,12 @@ class Connections:
 
     Attributes:
         results: the same as `broker` unless results are kept elsewhere.
-        ways: clients with a connection of their own each, for the outbox.
     """
 
     broker: Client
     results: Client
     listener: Listener
     outbox: Outbox
-    ways: Sequence[Client]
 
     @property
     def share_a_server(self) -> bool:
@@ -41,8 +38,6 @@ class Connections:
 
     async def aclose(self) -> None:
         await self.outbox.aclose()
-        for way in self.ways:
-            await way.aclose()
         await self.listener.aclose()
         await self.broker.aclose()
         if not self.share_a_server:
@@ -76,10 +71,9 @@ class ConnectionsPerLoop:
         broker_url, results_url = self._broker_url(), self._results_url()
         broker = connect(broker_url, timeout=self._timeout)
         results = broker if results_url == broker_url else connect(results_url, timeout=self._timeout)
-        ways = [broker.client() for _ in range(_WAYS)]
-        outbox = Outbox([partial(self._send, way) for way in ways], self._timeout)
-        return Connections(broker, results, Listener(broker), outbox, ways)
+        outbox = Outbox([partial(self._send, Wire(broker)) for _ in range(_WAYS)], self._timeout)
+        return Connections(broker, results, Listener(broker), outbox)
 
-    async def _send(self, way: Client, jobs: Sequence[NewJob]) -> None:
+    async def _send(self, way: Wire, jobs: Sequence[NewJob]) -> None:
         async with deadline(self._timeout):
-            await run(way, enqueue(jobs))
+            await way.run(enqueue(jobs))

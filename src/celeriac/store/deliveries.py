@@ -65,17 +65,29 @@ class Taken:
     next_due: float | None
 
 
-def take(sources: Sequence[Source], *, worker: str, receipt: str, count: int, lease_ms: int) -> ScriptCall[Taken]:
+def take(
+    sources: Sequence[Source],
+    *,
+    worker: str,
+    receipt: str,
+    count: int,
+    lease_ms: int,
+    claim_until: int | None = None,
+) -> ScriptCall[Taken]:
     """Take up to `count` messages for `worker`, which holds those of held queues from then on.
 
     It holds the first one under `receipt`, `<worker>/<number>`, and the others under the numbers that follow. Safe to
     send again if the reply was lost: it replies the same messages.
+
+    With `claim_until` it is sent in advance, to be run when a message comes: nothing is taken after that time (ms of
+    the server's clock), or while the worker holds a message already or has lost its lease; `next_due` is 0 then.
     """
     script_keys = [keys.LEASES, keys.held(worker)]
     for source in sources:
         script_keys += [keys.delayed(source.queue), *source.lists]
     args: list[str | bytes | int] = [worker, lease_ms, receipt, count, len(sources[0].lists)]
     args += [keys.record(""), keys.events(""), _QUEUED, OPEN_LIFE_MS]
+    args.append("" if claim_until is None else claim_until)
     args += ["1" if source.held else "0" for source in sources]
 
     def parse(reply: list[Any]) -> Taken:

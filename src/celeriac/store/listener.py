@@ -35,6 +35,7 @@ class Listener:
         self._callbacks: dict[str, set[Callback]] = {}
         self._pubsub: Any = None
         self._reader: asyncio.Task[None] | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def subscribed(self, channel: str, callback: Callback) -> AsyncGenerator[None]:
@@ -43,7 +44,7 @@ class Listener:
         try:
             yield
         finally:
-            await self.unsubscribe(channel, callback)
+            self.unsubscribe(channel, callback)
 
     async def subscribe(self, channel: str, callback: Callback) -> None:
         """Call `callback` for messages of `channel` from now on; soon after with None, once that is in force."""
@@ -57,18 +58,25 @@ class Listener:
         else:
             callback(None)
 
-    async def unsubscribe(self, channel: str, callback: Callback) -> None:
-        """Stop calling `callback`."""
+    def unsubscribe(self, channel: str, callback: Callback) -> None:
+        """Stop calling `callback`. The server is told soon: nobody waits for that."""
         known = self._callbacks.get(channel, set())
         known.discard(callback)
         if not known:
             self._callbacks.pop(channel, None)
-            if self._pubsub is not None:
-                with suppress(RedisError, OSError):  # the connection is gone, and the subscription with it
-                    await self._pubsub.unsubscribe(channel)
+            telling = asyncio.create_task(self._leave(channel))
+            self._leaving.add(telling)
+            telling.add_done_callback(self._leaving.discard)
+
+    async def _leave(self, channel: str) -> None:
+        if self._pubsub is not None and channel not in self._callbacks:
+            with suppress(RedisError, OSError):  # the connection is gone, and the subscription with it
+                await self._pubsub.unsubscribe(channel)
 
     async def aclose(self) -> None:
         """Stop listening. Safe to call twice."""
+        if self._leaving:
+            await asyncio.wait(self._leaving)
         reader, self._reader = self._reader, None
         while reader is not None and not reader.done():
             reader.cancel()

@@ -6,12 +6,13 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
-from redis.exceptions import DataError, NoScriptError, RedisError
+from redis.exceptions import DataError, RedisError
 
 from celeriac.store.connection import Client, is_absence, unavailable
-from celeriac.store.script import Script, ScriptCall
+from celeriac.store.script import ScriptCall
+from celeriac.store.wire import Wire
 
 log = logging.getLogger("celeriac.store")
 
@@ -33,7 +34,7 @@ class Pipeline:
     """
 
     def __init__(self, client: Client) -> None:
-        self._client = client
+        self._wire = Wire(client)
         self._waiting: deque[_Waiting] = deque()
         self._sending: asyncio.Task[None] | None = None
 
@@ -88,26 +89,11 @@ class Pipeline:
             await asyncio.sleep(_PAUSE)
 
     async def _execute(self, calls: Sequence[ScriptCall[Any]]) -> list[Any]:
-        replies = await self._evaluate(calls)
-        unknown = [n for n, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-        if unknown:
-            await self._load({calls[n].script for n in unknown})
-            for n, reply in zip(unknown, await self._evaluate([calls[n] for n in unknown]), strict=True):
-                replies[n] = reply
+        replies = await self._wire.exchange(calls)
         for reply in replies:
             if isinstance(reply, RedisError) and is_absence(reply):
                 raise reply
         return replies
-
-    async def _evaluate(self, calls: Sequence[ScriptCall[Any]]) -> list[Any]:
-        pipe = cast(Any, self._client).pipeline(transaction=False)
-        for call in calls:
-            pipe.evalsha(call.script.sha, len(call.keys), *call.keys, *call.args)
-        return await pipe.execute(raise_on_error=False)
-
-    async def _load(self, scripts: set[Script]) -> None:
-        for script in scripts:
-            await cast(Any, self._client).script_load(script.source)
 
 
 def _settle(future: asyncio.Future[Any], call: ScriptCall[Any], reply: Any) -> None:

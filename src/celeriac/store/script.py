@@ -51,6 +51,11 @@ class ScriptCall(Generic[T]):
     args: Sequence[str | bytes | int]
     parse: Callable[[Any], T]
 
+    @property
+    def command(self) -> tuple[str | bytes | int, ...]:
+        """As it is sent to a server that has seen the script."""
+        return ("EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args)
+
 
 async def run(client: AsyncRedis, call: ScriptCall[T]) -> T:
     """Run `call`, sending the script's source only to a server that has not seen it."""

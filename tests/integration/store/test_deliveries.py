@@ -247,3 +247,45 @@ def test_the_receipts_of_what_was_brought_back_are_void_for_a_time(broker: redis
     broker.zadd(keys.VOID, {"long ago/1": now_ms() - deliveries.VOID_LIFE_MS - 1})
     run_blocking(broker, deliveries.reclaim(["here"]))
     assert broker.zrange(keys.VOID, 0, -1) == [b"gone/1", b"here/1"]
+
+
+def claim(broker: redis.Redis, receipt: str, until: int) -> Taken:
+    worker = receipt.rpartition("/")[0]
+    call = deliveries.take([SOURCE], worker=worker, receipt=receipt, count=1, lease_ms=60_000, claim_until=until)
+    return run_blocking(broker, call)
+
+
+def test_a_claim_is_met_once_while_its_worker_holds_nothing(broker: redis.Redis) -> None:
+    assert run_blocking(broker, deliveries.renew("w", 60_000)) is False
+    broker.lpush(QUEUE, message(1), message(2))
+    until = now_ms() + 60_000
+    assert claim(broker, "w/1", until).messages == [(QUEUE, message(1))]
+    refused = claim(broker, "w/2", until)
+    assert (refused.messages, refused.next_due) == ([], 0)
+    assert claim(broker, "w/1", 0).messages == [(QUEUE, message(1))]  # asked again, since the reply was lost
+    assert waiting(broker) == [message(2)]
+
+
+@pytest.mark.parametrize("lease", [None, 1])
+def test_a_claim_of_a_worker_that_has_lost_its_lease_is_not_met(broker: redis.Redis, lease: int | None) -> None:
+    if lease is not None:
+        run_blocking(broker, deliveries.renew("w", lease))
+        wait_until(lambda: broker.zscore(keys.LEASES, "w") < _server_ms(broker), "a lease that has run out")
+    broker.lpush(QUEUE, message(1))
+    assert claim(broker, "w/1", now_ms() + 60_000).messages == []
+    assert not broker.exists(keys.held("w"))
+
+
+def test_a_claim_is_not_met_too_late_nor_renews_the_lease(broker: redis.Redis) -> None:
+    run_blocking(broker, deliveries.renew("w", 60_000))
+    lease = broker.zscore(keys.LEASES, "w")
+    broker.lpush(QUEUE, message(1))
+    assert claim(broker, "w/1", _server_ms(broker) - 1).messages == []
+    wait_until(lambda: _server_ms(broker) > lease - 60_000, "a later time")
+    assert claim(broker, "w/2", now_ms() + 60_000).messages == [(QUEUE, message(1))]
+    assert broker.zscore(keys.LEASES, "w") == lease
+
+
+def _server_ms(broker: redis.Redis) -> int:
+    seconds, micros = broker.time()
+    return seconds * 1000 + micros // 1000

@@ -1,69 +1,139 @@
-"""Tells an idle worker when there is something to take."""
+"""Waits for messages, of which an idle worker takes the next one in the same step."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any, cast
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from redis.exceptions import RedisError
+from redis.exceptions import NoScriptError, RedisError
 
 from celeriac.store import keys
 from celeriac.store.connection import Client
-from celeriac.store.deliveries import Source
+from celeriac.store.deliveries import Source, Taken
 from celeriac.store.listener import Listener
+from celeriac.store.pipeline import Pipeline
+from celeriac.store.script import ScriptCall
+from celeriac.store.wire import Wire
 
 #: Seconds for which the server holds a wait, and seconds after that when it is given up for lost.
-_HOLD = 5
+HOLD = 5
 _GRACE = 5.0
 #: Seconds between two attempts while the server is away.
 _PAUSE = 0.1
 
 
+class Claim:
+    """A message that is asked for in advance: it is taken when it comes, if the worker has nothing to do then."""
+
+    def __init__(self, take: Callable[[int], ScriptCall[Taken]], deliver: Callable[[Taken], None], until: int) -> None:
+        """`take` is given until when it may be taken (ms of the server's clock), and asks under one receipt each time;
+        `deliver` hears what came of it.
+        """
+        self._take = take
+        self._deliver = deliver
+        self.call = take(until)
+        self._over = time.monotonic() + HOLD + _GRACE
+
+    def met(self, reply: Any) -> None:
+        """The server has replied.
+
+        Raises:
+            redis.exceptions.RedisError: with an error.
+        """
+        if isinstance(reply, RedisError):
+            raise reply
+        self._deliver(self.call.parse(reply))
+
+    async def recover(self, pipeline: Pipeline) -> None:
+        """The reply was lost: deliver what has been taken, or what a wait that the server still holds takes yet."""
+        while True:
+            taken = await pipeline.run(self._take(0))
+            self._deliver(taken)
+            remaining = self._over - time.monotonic()
+            if taken.messages or remaining <= 0:
+                return
+            await asyncio.sleep(remaining)
+
+
 class Arrivals:
     """Waits for all lists of all queues at the same time, each on a connection of its own.
 
-    A wait goes on when its worker has something else to do meanwhile: nothing is sent again for each message.
+    A wait goes on when its worker has something else to do meanwhile: nothing is sent again for each message. Behind
+    each wait goes a claim, which the server looks at as soon as the wait is over: no round trip lies between.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, pipeline: Pipeline) -> None:
         self._client = client
+        self._pipeline = pipeline
         self._listener = Listener(client)
         self._heard: set[str] = set()
-        self._sooner = asyncio.Event()
+        self._news = asyncio.Event()
+        self._look = False
+        self._wires: dict[str, Wire] = {}
         self._waits: dict[str, asyncio.Task[None]] = {}
+        self._recovering: set[asyncio.Task[None]] = set()
 
-    async def wait(self, sources: Sequence[Source], seconds: float) -> None:
-        """Return when something has come to a queue, or will be due sooner than was known; at last after `seconds`."""
+    async def wait(self, sources: Sequence[Source], claim: Callable[[], Claim], seconds: float) -> bool:
+        """Return when something has come to a queue, or will be due sooner than was known; at last after `seconds`.
+
+        Whether to look for messages now: not if what came has been delivered.
+        """
         for source in sources:
             await self._hear_of_delays(source.queue)
             for list_key in source.lists:
                 if list_key not in self._waits:
-                    self._waits[list_key] = asyncio.create_task(self._wait_for(list_key), name="celeriac-arrivals")
-        sooner = asyncio.create_task(self._sooner.wait())
+                    waiting = self._wait_for(list_key, claim())
+                    self._waits[list_key] = asyncio.create_task(waiting, name="celeriac-arrivals")
+        timer = asyncio.get_running_loop().call_later(seconds, self._ring)
         try:
-            await asyncio.wait({*self._waits.values(), sooner}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            await self._news.wait()
         finally:
-            sooner.cancel()
-        self._sooner.clear()
-        for list_key in [name for name, wait in self._waits.items() if wait.done()]:
-            del self._waits[list_key]
+            timer.cancel()
+        self._news.clear()
+        look, self._look = self._look, False
+        return look
 
     async def aclose(self) -> None:
         """Wait no more."""
-        for wait in self._waits.values():
-            wait.cancel()
+        for task in (*self._waits.values(), *self._recovering):
+            task.cancel()
         await self._listener.aclose()
+
+    def _ring(self, *, look: bool = True) -> None:
+        self._look = self._look or look
+        self._news.set()
 
     async def _hear_of_delays(self, queue: str) -> None:
         if queue not in self._heard:
             self._heard.add(queue)
-            await self._listener.subscribe(keys.delayed(queue), lambda _: self._sooner.set())
+            await self._listener.subscribe(keys.delayed(queue), lambda _: self._ring())
 
-    async def _wait_for(self, list_key: str) -> None:
+    async def _wait_for(self, list_key: str, claim: Claim) -> None:
+        wire = self._wires.setdefault(list_key, Wire(self._client))
+        look, is_sent = True, False
         try:
-            async with asyncio.timeout(_HOLD + _GRACE):
+            async with asyncio.timeout(HOLD + _GRACE):
+                await wire.connect()
+                is_sent = True
                 # Takes nothing: the last message moves to where it is, and the reply tells that there is one.
-                await cast(Any, self._client).blmove(list_key, list_key, _HOLD, "RIGHT", "RIGHT")
+                wait = ("BLMOVE", list_key, list_key, "RIGHT", "RIGHT", HOLD)
+                came, reply = await wire.send([wait, claim.call.command])
+            if isinstance(came, RedisError):
+                raise came
+            if not isinstance(reply, NoScriptError):
+                claim.met(reply)
+                look = False
         except (TimeoutError, RedisError):
+            if is_sent:
+                self._recover(claim)
             await asyncio.sleep(_PAUSE)
+        finally:
+            del self._waits[list_key]
+            self._ring(look=look)
+
+    def _recover(self, claim: Claim) -> None:
+        recovering = asyncio.create_task(claim.recover(self._pipeline), name="celeriac-recovery")
+        self._recovering.add(recovering)
+        recovering.add_done_callback(self._recovering.discard)

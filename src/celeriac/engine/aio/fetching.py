@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from celeriac.engine.aio.arrivals import Arrivals
+from celeriac.core.clock import now_ms
+from celeriac.engine.aio.arrivals import HOLD, Arrivals, Claim
 from celeriac.engine.lease import Lease
 from celeriac.engine.messages import read
 from celeriac.store import keys
 from celeriac.store.connection import Client
-from celeriac.store.deliveries import Source, Taken, bury, put_off, take
+from celeriac.store.deliveries import Source, Taken, bury, put_back, put_off, take
 from celeriac.store.pipeline import Pipeline
+from celeriac.store.script import ScriptCall
 
 log = logging.getLogger("celeriac.engine")
 
@@ -21,6 +24,8 @@ log = logging.getLogger("celeriac.engine")
 _WAIT = 1.0
 #: Messages that are taken in one step at most: the server does nothing else meanwhile.
 _BATCH = 250
+#: Milliseconds by which a claim may be answered late.
+_LATE = 1000
 #: Seconds between two attempts if the server refuses.
 _PAUSE = 1.0
 
@@ -38,17 +43,20 @@ class Fetcher:
         deliver: Callable[[str, str, dict[str, Any]], None],
     ) -> None:
         self.changed = asyncio.Event()
-        self._arrivals = Arrivals(client)
+        self._arrivals = Arrivals(client, pipeline)
         self._pipeline = pipeline
         self._lease = lease
         self._room = room
         self._deliver = deliver
         self._sources: dict[str, Source] = {}
         self._turn = 0
+        self._look_at = 0.0  # on the monotonic clock
+        self._ahead_ms = 0  # of the server's clock
 
     def add(self, source: Source) -> None:
         """Take messages of that queue, too."""
         self._sources[source.queue] = source
+        self._look_at = 0.0
         self.changed.set()
 
     def remove(self, queue: str) -> None:
@@ -74,9 +82,17 @@ class Fetcher:
         await self._arrivals.aclose()
 
     async def _take_or_wait(self, sources: Sequence[Source], count: int) -> None:
-        taken = await self._take(sources, count)
-        if not taken.messages:
-            await self._arrivals.wait(sources, _WAIT if taken.next_due is None else min(_WAIT, taken.next_due))
+        pause = self._look_at - time.monotonic()
+        if pause > 0:
+            if await self._arrivals.wait(sources, lambda: self._claim(sources), pause):
+                self._look_at = 0.0
+            return
+        self._lease.keep()
+        number = self._lease.reserve(count)
+        taken = await self._pipeline.run(self._call(sources, number, count))
+        self._receive(number, taken)
+        if len(taken.messages) == count:
+            self._look_at = 0.0  # there may be more
 
     def _in_turn(self) -> list[Source]:
         """The queues, each time with another one in front."""
@@ -84,26 +100,44 @@ class Fetcher:
         self._turn = (self._turn + 1) % len(sources)
         return sources[self._turn :] + sources[: self._turn]
 
-    async def _take(self, sources: Sequence[Source], count: int) -> Taken:
-        """Take and deliver up to `count` messages."""
-        self._lease.keep()
-        number = self._lease.reserve(count)
-        holder = self._lease.holder
-        receipt = self._lease.receipt(number)
-        call = take(sources, worker=holder.worker, receipt=receipt, count=count, lease_ms=holder.lease_ms)
-        taken = await self._pipeline.run(call)
-        for offset, (queue, message) in enumerate(taken.messages):
-            self._receive(self._lease.receipt(number + offset), queue, message, taken.now_ms)
-        return taken
+    def _claim(self, sources: Sequence[Source]) -> Claim:
+        number = self._lease.reserve(1)
+        return Claim(
+            lambda until: self._call(sources, number, 1, until),
+            lambda taken: self._receive(number, taken),
+            until=now_ms() + self._ahead_ms + HOLD * 1000 + _LATE,
+        )
 
-    def _receive(self, receipt: str, queue: str, message: bytes, now_ms: int) -> None:
+    def _call(self, sources: Sequence[Source], number: int, count: int, until: int | None = None) -> ScriptCall[Taken]:
+        """Takes up to `count` messages under the receipts from `number` on; with `until`, as a claim does."""
+        holder = self._lease.holder
+        return take(
+            sources,
+            worker=holder.worker,
+            receipt=self._lease.receipt(number),
+            count=count,
+            lease_ms=holder.lease_ms,
+            claim_until=until,
+        )
+
+    def _receive(self, number: int, taken: Taken) -> None:
+        """Deliver what was taken under receipts from `number` on."""
+        self._look_at = time.monotonic() + (_WAIT if taken.next_due is None else min(_WAIT, taken.next_due))
+        self._ahead_ms = taken.now_ms - now_ms()
+        for offset, (queue, message) in enumerate(taken.messages):
+            self._receive_one(self._lease.receipt(number + offset), queue, message, taken.now_ms)
+
+    def _receive_one(self, receipt: str, queue: str, message: bytes, server_ms: int) -> None:
+        if queue not in self._sources:  # claimed while messages of that queue were wanted
+            self._pipeline.submit(put_back(self._lease.worker, receipt, "first"))
+            return
         try:
             payload, due = read(message, receipt)
         except (ValueError, TypeError, KeyError, AttributeError):
             log.exception("a message from queue %r cannot be read; it is kept in %s", queue, keys.UNREADABLE)
             self._pipeline.submit(bury(self._lease.worker, receipt))
             return
-        if due is None or due <= now_ms:
+        if due is None or due <= server_ms:
             try:
                 self._deliver(receipt, queue, payload)
             except Exception:

@@ -5,8 +5,9 @@
 -- ARGV[1] worker  ARGV[2] lease (ms)  ARGV[3] receipt of the first message: `<worker>/<number>`; the next ones follow it
 -- ARGV[4] how many at most  ARGV[5] lists per queue
 -- ARGV[6] prefix of records  ARGV[7] prefix of events  ARGV[8] event data for queued  ARGV[9] life of a record (ms)
--- ARGV[10...] per queue: '1' if its messages are held, '0' if they count as acknowledged
--- Returns {now (ms), ms until a delayed message is due or -1, number of the queue from 0, message, ...}
+-- ARGV[10] '', or until when (ms) a claim is met: a call made in advance, for a worker that then holds nothing
+-- ARGV[11...] per queue: '1' if its messages are held, '0' if they count as acknowledged
+-- Returns {now (ms), ms until it is worth while to ask again or -1 (a delayed message is due then), number of the queue from 0, message, ...}
 
 local lists = tonumber(ARGV[5])
 local queues = (#KEYS - 2) / (lists + 1)
@@ -41,7 +42,7 @@ local wanted = tonumber(ARGV[4])
 
 -- Asked a second time, because the first reply was lost: what was taken then.
 if redis.call('HEXISTS', KEYS[2], ARGV[3]) == 1 then
-  local reply = {now, -1}
+  local reply = {now, 0}
   for i = 0, wanted - 1 do
     local entry = redis.call('HGET', KEYS[2], prefix .. string.format('%d', first + i))
     if not entry then break end
@@ -51,6 +52,11 @@ if redis.call('HEXISTS', KEYS[2], ARGV[3]) == 1 then
   end
   return reply
 end
+
+-- A worker that has been given up, or has something to do, takes nothing that it has claimed in advance.
+local is_claim = ARGV[10] ~= ''
+local lease = is_claim and tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or 0)
+if is_claim and (lease <= now or now > tonumber(ARGV[10]) or redis.call('HLEN', KEYS[2]) > 0) then return {now, 0} end
 
 local next_due = -1
 for queue = 0, queues - 1 do
@@ -69,7 +75,7 @@ for priority = 1, lists do
   for queue = 0, queues - 1 do
     local list = KEYS[3 + queue * (lists + 1) + priority]
     for _, message in ipairs(taken < wanted and redis.call('RPOP', list, wanted - taken) or {}) do
-      if ARGV[10 + queue] == '1' then
+      if ARGV[11 + queue] == '1' then
         holding[#holding + 1] = prefix .. string.format('%d', first + taken)
         holding[#holding + 1] = join_entry(list, message)
       end
@@ -83,6 +89,7 @@ if #holding > 0 then
   for i = 1, #holding, 2000 do -- as many as Lua can unpack
     redis.call('HSET', KEYS[2], unpack(holding, i, math.min(i + 1999, #holding)))
   end
-  redis.call('ZADD', KEYS[1], 'GT', now + ARGV[2], ARGV[1])
+  -- That a claim is met does not say that its worker lives.
+  if not is_claim then redis.call('ZADD', KEYS[1], 'GT', now + ARGV[2], ARGV[1]) end
 end
 return reply

@@ -1,0 +1,117 @@
+"""How a caller waits for a job's end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import orjson
+
+from celeriac.client.connections import ConnectionsPerLoop
+from celeriac.core.errors import BrokerUnavailable, JobCancelled, JobFailed, ResultTimeout, UnknownJob, WrongState
+from celeriac.core.records import JobRecord
+from celeriac.core.states import JobState
+from celeriac.store import keys, results
+from celeriac.store.connection import deadline
+
+T = TypeVar("T")
+
+#: Seconds after which a waiter looks for itself, should a notification have been lost.
+POLL = 1.0
+_SUCCEEDED = "SUCCESS"  # Celery's word
+
+
+class News:
+    """What came on a channel since it was last asked for."""
+
+    def __init__(self) -> None:
+        self._came = asyncio.Event()
+        self._payload: bytes | None = None
+
+    def hear(self, payload: bytes | None) -> None:
+        """As the listener calls it: None says that something may have been missed."""
+        self._payload = payload or self._payload
+        self._came.set()
+
+    async def next(self) -> bytes | None:
+        """Wait for something; None if it is time to look for oneself."""
+        timer = asyncio.get_running_loop().call_later(POLL, self._came.set)
+        try:
+            await self._came.wait()
+        finally:
+            timer.cancel()
+        payload, self._payload = self._payload, None
+        self._came.clear()
+        return payload
+
+
+class Waiter:
+    """Waits for jobs to end. `get` looks up a job's record; one operation may take `timeout` seconds."""
+
+    def __init__(
+        self, connections: ConnectionsPerLoop, get: Callable[[str], Awaitable[JobRecord]], timeout: float
+    ) -> None:
+        self._connections = connections
+        self._get = get
+        self._timeout = timeout
+
+    async def record(self, job_id: str, timeout: float | None) -> JobRecord:
+        """The record of the job when it has ended. Raises as `JobClient.wait` says."""
+
+        async def look(_: bytes | None) -> tuple[JobRecord] | None:
+            record = await self._get(job_id)
+            return (record,) if record.state.finished else None
+
+        return await self._until(job_id, keys.events(job_id), look, timeout)
+
+    async def result(self, job_id: str, timeout: float | None) -> Any:
+        """What the job has returned, as JSON types. Raises as `JobClient.result` says."""
+        if not self._connections.current().share_a_server:
+            return await self.outcome_of(await self.record(job_id, timeout))
+
+        async def look(heard: bytes | None) -> tuple[Any] | None:
+            outcome: dict[str, Any] = orjson.loads(heard) if heard else {}
+            if outcome.get("status") == _SUCCEEDED:  # stored together with the record: there is no more to know
+                return (outcome["result"],)
+            record = await self._get(job_id)
+            return (await self.outcome_of(record),) if record.state.finished else None
+
+        return await self._until(job_id, keys.result(job_id), look, timeout)
+
+    async def outcome_of(self, record: JobRecord) -> Any:
+        """The stored result of a job. Raises as `JobClient.outcome` says."""
+        if record.state is JobState.CANCELLED:
+            raise JobCancelled(record.id, "was cancelled")
+        if record.state in (JobState.FAILED, JobState.DEAD):
+            error = record.error
+            raise JobFailed(record.id, f"failed: {error.type}: {error.message}" if error else "failed")
+        if record.state is not JobState.SUCCEEDED:
+            raise WrongState(f"job {record.id} is {record.state}; it has no result yet")
+        async with deadline(self._timeout):
+            outcome = await results.get_outcome(self._connections.current().results, record.id)
+        if outcome is None:
+            raise UnknownJob(record.id)
+        return outcome["result"]
+
+    async def _until(
+        self,
+        job_id: str,
+        channel: str,
+        look: Callable[[bytes | None], Awaitable[tuple[T] | None]],
+        timeout: float | None,
+    ) -> T:
+        """What `look` finds: it is asked once the channel is listened to, and whenever something comes."""
+        news = News()
+        try:
+            async with asyncio.timeout(timeout), self._connections.current().listener.subscribed(channel, news.hear):
+                while True:
+                    heard = await news.next()
+                    try:
+                        found = await look(heard)
+                    except BrokerUnavailable:
+                        continue  # the job may well go on without us; the next look will tell
+                    if found is not None:
+                        return found[0]
+        except TimeoutError:
+            raise ResultTimeout(f"job {job_id} did not end within {timeout:g} s; it goes on") from None

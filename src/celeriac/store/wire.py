@@ -1,0 +1,102 @@
+"""A connection of its own for script calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, TypeVar, cast
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, ResponseError
+
+from celeriac.store.connection import Client
+from celeriac.store.script import Script, ScriptCall
+
+T = TypeVar("T")
+
+
+class Wire:
+    """Keeps one connection, for one user at a time, and sends script calls without what redis-py does around each.
+
+    To take a connection out of a pool, to be ready to try again and to count what it does costs redis-py several times
+    as much as the exchange itself. A connection that was lost since its last use is replaced once without an error;
+    that is safe because every script of ours may be sent twice. It is closed together with its client.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._pool = cast(Any, client).connection_pool
+        self._connection: Any = None
+
+    async def run(self, call: ScriptCall[T]) -> T:
+        """Run `call`, and return what it says.
+
+        Raises:
+            redis.exceptions.ResponseError: the script failed.
+        """
+        (reply,) = await self.exchange([call])
+        if isinstance(reply, ResponseError):
+            raise reply
+        return call.parse(reply)
+
+    async def exchange(self, calls: Sequence[ScriptCall[Any]]) -> list[Any]:
+        """Send `calls` together; the server's raw reply to each, or the error that it replied.
+
+        A script's source is sent only to a server that has not seen it.
+        """
+        replies = await self._evaluate(calls)
+        unknown = [n for n, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+        if unknown:
+            await self._load({calls[n].script for n in unknown})
+            for n, reply in zip(unknown, await self._evaluate([calls[n] for n in unknown]), strict=True):
+                replies[n] = reply
+        return replies
+
+    async def _evaluate(self, calls: Sequence[ScriptCall[Any]]) -> list[Any]:
+        return await self._send_again_if_lost([call.command for call in calls])
+
+    async def _load(self, scripts: set[Script]) -> None:
+        for reply in await self._send_again_if_lost([("SCRIPT LOAD", script.source) for script in scripts]):
+            if isinstance(reply, ResponseError):
+                raise reply
+
+    async def _send_again_if_lost(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        if self._connection is not None and self._connection.is_connected:
+            with suppress(RedisConnectionError):  # lost since its last use
+                return await self.send(commands)
+        return await self.send(commands)
+
+    async def connect(self) -> None:
+        """Make the connection, unless it is there.
+
+        Raises:
+            redis.exceptions.RedisError: it cannot be made.
+        """
+        if self._connection is None:
+            self._connection = await self._pool.get_connection()
+        elif not self._connection.is_connected:
+            await self._connection.connect()
+
+    async def send(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        """What the server replies to `commands`, which are sent together, once; errors are among the replies.
+
+        Raises:
+            redis.exceptions.RedisError: the connection was lost, or cannot be made.
+        """
+        await self.connect()
+        return await _exchange(self._connection, commands)
+
+
+async def _exchange(connection: Any, commands: Sequence[Sequence[Any]]) -> list[Any]:
+    packed = [part for command in commands for part in connection.pack_command(*command)]
+    await connection.send_packed_command(packed, check_health=False)
+    replies = [await _reply(connection) for _ in commands]
+    if connection.should_reconnect():  # the server has announced that it will go away
+        await connection.disconnect()
+    return replies
+
+
+async def _reply(connection: Any) -> Any:
+    try:
+        return await connection.read_response()
+    except ResponseError as error:
+        return error
