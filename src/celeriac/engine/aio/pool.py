@@ -15,7 +15,7 @@ from celery.worker import state as worker_state
 
 from celeriac.engine import bridge, private
 from celeriac.engine.aio import endings, stacks
-from celeriac.engine.aio.execution import Callbacks, Execution, Outcome, adapt
+from celeriac.engine.aio.execution import Callbacks, Execution, Outcome, adapt, is_async
 from celeriac.engine.aio.intake import Intake
 from celeriac.engine.aio.slots import Slots
 from celeriac.engine.aio.threads import Threads
@@ -45,6 +45,7 @@ class Pool(BasePool):
         super().__init__(*args, **options)
         self.loop = job_loop().loop
         self.threads = Threads(self.loop, min(THREADS, self.limit))
+        self.threads.gives_way = False  # unless there are tasks that need no thread
         self.processes = processes()
         self.intake: Intake | None = None  # made by the consumer, which knows the broker
         self._executions: dict[asyncio.Task[None], Execution] = {}
@@ -115,6 +116,8 @@ class Pool(BasePool):
         if task.request_stack is not None:
             stacks.go_by_context(task.request_stack)
         adapt(task)
+        if is_async(task) and not task.name.startswith("celeriac."):  # `celeriac.echo` is everywhere
+            self.threads.gives_way = True
 
     def on_close(self) -> None:
         """Start nothing more."""

@@ -99,7 +99,7 @@ class LightRequest(Request):
         worker_state.task_ready(self)
         self.acknowledged = True
         channel, receipt = self._message.channel, self._message.delivery_tag
-        if self._tracer.is_isolated:  # what computes may take long, and must not hold up what comes after it
+        if slots.gives_way:
             channel.put_off(receipt, slots.comeback())
         else:
             channel.postpone(receipt)

@@ -24,8 +24,11 @@ class _Turn(NamedTuple):
 class Slots:
     """Up to `limit` of something that tasks take turns with. All methods are for the event loop's thread.
 
-    `patience` is the seconds after which those that wait are told that others may have room for them.
+    `patience` is the seconds after which those that wait are told that others may have room for them. `gives_way` says
+    whether what is turned away lets others go first, or stays the first of its queue.
     """
+
+    gives_way = True
 
     def __init__(self, loop: asyncio.AbstractEventLoop, limit: int, *, patience: float = 0.25) -> None:
         self.limit = limit
