@@ -1,6 +1,7 @@
 """What does a worker with one process cost when it has nothing to do, and how soon does it do its first job?
 
-Memory is that of all its processes after that job, shared pages counted in proportion (PSS).
+Memory is that of all its processes after that job, shared pages counted in proportion (PSS), and of the largest one, which
+runs jobs, where others are there to look after it.
 """
 
 from __future__ import annotations
@@ -49,4 +50,5 @@ async def _measure(fleet: Fleet, system: System, idle: float) -> Sample:
                 pids = workers.pids()
                 used, seconds = cpu_seconds(pids) - used, time.monotonic() - began
                 first = records.check(1)[0].at - workers.began
-                return Sample(pss_mib(pids), {"idle CPU %": used / seconds * 100, "first job s": first})
+                more = {"largest process MiB": max(pss_mib([pid]) for pid in pids), "idle CPU %": used / seconds * 100}
+                return Sample(pss_mib(pids), {**more, "first job s": first})

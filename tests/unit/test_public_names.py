@@ -21,6 +21,14 @@ def test_a_worker_does_not_import_the_api() -> None:
     assert _modules_after("import celeriac.worker") & {"fastapi", "starlette", "uvicorn"} == set()
 
 
+@pytest.mark.slow
+def test_a_worker_imports_of_its_libraries_only_what_runs_jobs() -> None:
+    ready = "import celeriac.application, celeriac.engine.command, celeriac.engine.backend, celeriac.engine.consumer"
+    families = {"aiosmtplib", "alembic", "jinja2", "obstore", "sqlalchemy"}
+    programs = {"click_repl", "fastapi", "flower", "prompt_toolkit", "starlette", "tornado", "uvicorn"}
+    assert _modules_after(ready) & (families | programs) == set()
+
+
 def _modules_after(statement: str) -> set[str]:
     program = f"import sys; {statement}; print(*sys.modules)"
     return set(subprocess.check_output([sys.executable, "-c", program], text=True).split())

@@ -13,7 +13,7 @@ from celery import signals
 from celery.concurrency.base import BasePool
 from celery.worker import state as worker_state
 
-from celeriac.engine import bridge, private
+from celeriac.engine import bridge, private, process
 from celeriac.engine.aio import endings, stacks
 from celeriac.engine.aio.execution import Callbacks, Execution, Outcome, adapt, is_async
 from celeriac.engine.aio.intake import Intake
@@ -59,6 +59,7 @@ class Pool(BasePool):
         # What is there now stays: looking through it again and again would cost more than all the short jobs.
         gc.collect()
         gc.freeze()
+        process.give_back_memory()
         gc.set_threshold(_GARBAGE, 10, 10)
 
     def on_apply(  # pyright: ignore[reportIncompatibleMethodOverride] (Celery's returns what its pools return)
