@@ -112,3 +112,24 @@ async def test_an_outcome_that_nobody_waits_for_any_more_frees_its_thread() -> N
     gate.set()
     await eventually(lambda: threads.free == 1)
     assert await call(threads, lambda: "next") == "next"
+
+
+async def test_others_are_woken_beside_a_thread_that_has_something_long_to_do() -> None:
+    threads, gate = make(4), threading.Event()
+    calls = [asyncio.create_task(call(threads, lambda: gate.wait(10))) for _ in range(3)]
+    assert await call(threads, lambda: "beside them") == "beside them"
+    gate.set()
+    assert await asyncio.gather(*calls) == [True] * 3
+
+
+async def test_there_is_room_to_wait_for_as_many_as_have_their_turn_soon_and_no_trickle() -> None:
+    threads = make(4)
+    assert threads.room_to_wait == 4
+    waiting = [asyncio.create_task(threads.reserve()) for _ in range(4 + 3)]
+    await asyncio.sleep(0)
+    assert (threads.waiting, threads.room_to_wait) == (3, 0)
+    threads.release()
+    assert (threads.waiting, threads.room_to_wait) == (2, 2)
+    for task in waiting:
+        threads.release()
+        await task

@@ -142,7 +142,7 @@ class Intake:
     def _room(self) -> int:
         """How many more messages may be taken: `def` tasks that wait for a thread are better off in their queue."""
         room = self._limit - len(self._held)
-        return room if self._threads.free else min(room, self._threads.limit - self._threads.waiting)
+        return room if self._threads.free else min(room, self._threads.room_to_wait)
 
     def _deliver(self, receipt: str, queue: str, payload: dict[str, Any]) -> None:
         delivery = self._held[receipt] = Delivery(

@@ -10,6 +10,8 @@ from celeriac.core.clock import now_ms
 
 #: Milliseconds before one that was turned away tries again, and at most between two that do: each try costs a little.
 _PAUSE, _EACH = 250.0, 10.0
+#: Seconds in which who waits had better have its turn.
+_MOMENT = 0.03
 
 
 class NoSlot(Exception):
@@ -45,6 +47,16 @@ class Slots:
     def waiting(self) -> int:
         """How many wait for one."""
         return len(self._turns)
+
+    @property
+    def room_to_wait(self) -> int:
+        """How many more may wait: as many as there are slots, or those that have their turn in a moment if it is more.
+
+        None until half of them have had their turn: few at a time cost more.
+        """
+        limit = max(self.limit, int(self._served_before * _MOMENT / self._patience))
+        room = limit - len(self._turns)
+        return room if 2 * room >= limit else 0
 
     async def reserve(self, *, may_leave: bool = False) -> None:
         """Wait for one; it is kept until `release`.

@@ -13,52 +13,89 @@ from celeriac.engine.aio.slots import Slots
 
 _Work = tuple[Callable[[], Any], "asyncio.Future[Any]"]
 
+#: Seconds for which functions wait for the threads that are awake, before others are woken for them.
+_PATIENCE = 0.001
+
 
 class Threads(Slots):
     """Up to `limit` threads, each for one function at a time. All methods are for the event loop's thread.
 
-    Outcomes come back to the loop many at a time: an executor of the standard library wakes it for each by itself,
-    which costs more than a short task.
+    An executor of the standard library wakes a thread for each function, and the loop for each outcome, which costs
+    more than a short task. Here one thread goes on with what is there, and others are woken when that takes it longer
+    than a moment; outcomes come back to the loop many at a time.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, limit: int) -> None:
         super().__init__(loop, limit)
-        self._work: SimpleQueue[_Work] = SimpleQueue()
-        self._started = 0
-        self._outcomes: deque[tuple[asyncio.Future[Any], Any, BaseException | None]] = deque()
         self._lock = threading.Lock()
-        self._waking = False
+        self._work: deque[_Work] = deque()
+        self._outcomes: deque[tuple[asyncio.Future[Any], Any, BaseException | None]] = deque()
+        self._wake_ups: SimpleQueue[None] = SimpleQueue()
+        self._started = 0
+        self._awake = 0
+        self._is_settling = False
+        self._look: asyncio.TimerHandle | None = None
 
     def run(self, function: Callable[[], Any]) -> asyncio.Future[Any]:
         """Have `function` called in a thread that was reserved, which is released when it returns."""
         future = self._loop.create_future()
-        self._work.put((function, future))
-        if self._started < self.limit - self.free:
+        with self._lock:
+            self._work.append((function, future))
+            has_company = self._awake > 0
+        if not has_company:
+            self._wake(1)
+        elif self._look is None:
+            self._look = self._loop.call_later(_PATIENCE, self._wake_others)
+        return future
+
+    def _wake_others(self) -> None:
+        """What is still there has waited too long: the threads that are awake have something long to do."""
+        self._look = None
+        self._wake(min(len(self._work), self.limit - self._awake))
+        if self._work:
+            self._look = self._loop.call_later(_PATIENCE, self._wake_others)
+
+    def _wake(self, count: int) -> None:
+        with self._lock:
+            self._awake += count
+        for _ in range(count):
+            self._wake_ups.put(None)
+        while self._started < self._awake:
             self._started += 1
             threading.Thread(target=self._serve, name=f"celeriac-def-{self._started}", daemon=True).start()
-        return future
 
     def _serve(self) -> None:
         while True:
-            function, future = self._work.get()
-            try:
-                self._hand_over(future, function(), None)
-            except StopIteration as error:  # which no future takes, and no coroutine may raise
-                self._hand_over(future, None, RuntimeError(f"the function raised {error!r}"))
-            except BaseException as error:
-                self._hand_over(future, None, error)
-            del function, future
+            self._wake_ups.get()
+            while (work := self._next()) is not None:
+                self._call(*work)
+                del work
+
+    def _next(self) -> _Work | None:
+        with self._lock:
+            if self._work:
+                return self._work.popleft()
+            self._awake -= 1
+            return None
+
+    def _call(self, function: Callable[[], Any], future: asyncio.Future[Any]) -> None:
+        try:
+            self._hand_over(future, function(), None)
+        except StopIteration as error:  # which no future takes, and no coroutine may raise
+            self._hand_over(future, None, RuntimeError(f"the function raised {error!r}"))
+        except BaseException as error:
+            self._hand_over(future, None, error)
 
     def _hand_over(self, future: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
         with self._lock:
             self._outcomes.append((future, value, error))
-            waking, self._waking = self._waking, True
-        if not waking:
+            is_settling, self._is_settling = self._is_settling, True
+        if not is_settling:
             self._loop.call_soon_threadsafe(self._settle)
 
     def _settle(self) -> None:
         with self._lock:
-            self._waking = False
+            self._is_settling = False
             outcomes, self._outcomes = self._outcomes, deque()
         for future, value, error in outcomes:
             self.release()
