@@ -9,6 +9,7 @@ import pytest
 import redis
 
 from celeriac.core.clock import now_ms
+from celeriac.core.envelope import Delivery, EnvelopeWriter
 from celeriac.store import deliveries, keys
 from celeriac.store.deliveries import Source, Taken
 from celeriac.store.holder import Holder
@@ -110,7 +111,26 @@ def test_a_delayed_message_comes_when_it_is_due_to_the_list_it_belongs_to(broker
     assert broker.zcard(keys.delayed(QUEUE)) == 1
 
 
-@pytest.mark.parametrize("garbage", [b"no JSON", b"[]", b'{"headers": 7}', b'{"headers": {"id": 7}}', b"{}"])
+_OURS = EnvelopeWriter().write("noop", "this", b'{"id":"other","root_id":"other"}', Delivery(queue=QUEUE))
+_CELERYS = b'{"headers": {"trace": {"id": "other"}, "id": "this", "task": "noop"}, "properties": {}}'
+
+
+@pytest.mark.parametrize("written", [_OURS, _CELERYS], ids=["ours", "Celery's"])
+def test_a_job_is_queued_once_its_delayed_message_is_due(broker: redis.Redis, written: bytes) -> None:
+    for job in ("this", "other"):
+        broker.hset(keys.record(job), mapping={"state": "scheduled", "delay_until": "1"})
+    run_blocking(broker, deliveries.put_later(QUEUE, QUEUE, written, 1))
+    assert take(broker) == written
+    assert broker.hget(keys.record("this"), "state") == b"queued"
+    assert not broker.hexists(keys.record("this"), "delay_until")
+    assert broker.hget(keys.record("other"), "state") == b"scheduled"
+    assert broker.xlen(keys.events("this")) == 1
+
+
+_GARBAGE = [b'{"headers": {"id": %s}}' % value for value in (b"7", b"null", b"{}")]
+
+
+@pytest.mark.parametrize("garbage", [b"no JSON", b"7", b"[]", b"{}", b'{"headers": 7}', *_GARBAGE])
 def test_a_delayed_message_that_cannot_be_read_comes_all_the_same(broker: redis.Redis, garbage: bytes) -> None:
     run_blocking(broker, deliveries.put_later(QUEUE, QUEUE, garbage, 1))
     assert take(broker) == garbage

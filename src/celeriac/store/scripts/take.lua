@@ -13,14 +13,25 @@ local lists = tonumber(ARGV[5])
 local queues = (#KEYS - 2) / (lists + 1)
 local now = server_time()
 
+-- The id of a message's task; nil if it has none. One that Celeriac's client wrote does not have to be parsed for it.
+local function task_of(message)
+  local id = string.match(message, '"id":"([^"\\]+)","root_id":"')
+  if id then return id end
+  local _, parsed = pcall(cjson.decode, message)
+  local headers = type(parsed) == 'table' and parsed.headers
+  id = type(headers) == 'table' and headers.id
+  return type(id) == 'string' and id or nil
+end
+
 -- Moves what is due to its queue; a job that waited for it is queued now.
 local function promote(delayed)
-  for _, entry in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, 100)) do
+  local due = redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, 100)
+  if #due == 0 then return end
+  redis.call('ZREMRANGEBYRANK', delayed, 0, #due - 1)
+  for _, entry in ipairs(due) do
     local list, message = split_entry(entry)
-    redis.call('ZREM', delayed, entry)
     redis.call('LPUSH', list, message)
-    local readable, parsed = pcall(cjson.decode, message)
-    local id = readable and type(parsed.headers) == 'table' and parsed.headers.id
+    local id = task_of(message)
     local record = id and ARGV[6] .. id
     local state = record and redis.call('HGET', record, 'state')
     if state == 'scheduled' or state == 'retrying' then
