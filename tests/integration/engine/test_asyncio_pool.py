@@ -161,6 +161,21 @@ async def test_what_found_no_thread_is_not_lost_in_a_cold_shutdown(
     assert await get_all(sent) == [("SUCCESS", gate)] * len(sent)
 
 
+async def test_messages_that_cannot_be_handled_take_no_room_of_the_worker(
+    plain: Celery, start_one: StartOne, broker: redis.Redis
+) -> None:
+    send(plain, "async.echo", 1, 1)
+    message = json.loads(broker.rpop("celery"))  # type: ignore[arg-type]
+    del message["headers"]["id"]
+    broken = [json.dumps(message | {"number": number}).encode() for number in range(6)]
+    broker.lpush("celery", *broken)
+    worker = start_one(concurrency=2)
+    assert await get_all(send(plain, "async.echo", 4, 1)) == [("SUCCESS", 1)] * 4
+    assert sorted(broker.lrange(keys.UNREADABLE, 0, -1)) == broken
+    assert broker.keys(keys.held("*")) == []
+    assert worker.log.count("cannot be handled; it is kept in celeriac:unreadable") == len(broken)
+
+
 async def test_a_warm_shutdown_in_the_middle_of_many_tasks_loses_none(
     plain: Celery, start_one: StartOne, trace: Trace, broker: redis.Redis
 ) -> None:
