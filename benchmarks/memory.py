@@ -1,7 +1,7 @@
 """What does a worker with one process cost when it has nothing to do, and how soon does it do its first job?
 
-Memory is that of all its processes after that job, shared pages counted in proportion (PSS), and of the largest one, which
-runs jobs, where others are there to look after it.
+Memory is that of all its processes after that job, shared pages counted in proportion (PSS), and of the largest one,
+which runs jobs where others look after it.
 """
 
 from __future__ import annotations

@@ -25,7 +25,9 @@ print(full, freed, resident())
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps free memory, and gives it back if asked")
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="only glibc keeps free memory, and gives it back if asked"
+)
 def test_memory_that_is_free_is_given_back() -> None:
     printed = subprocess.check_output([sys.executable, "-c", _PROGRAM], text=True)
     full, freed, trimmed = (int(number) / 2**20 for number in printed.split())
