@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
+import hiredis
 from redis import Redis
 from redis.asyncio import BlockingConnectionPool, Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio import Redis as AsyncRedis
@@ -14,7 +15,7 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.connection import HiredisRespSerializer
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import DataError, RedisError, ResponseError
 from redis.retry import Retry
 
 from celeriac.core.errors import BrokerUnavailable
@@ -35,9 +36,15 @@ class _Packing:
     """Packs commands with hiredis, as redis-py does for blocking clients, but not on asyncio."""
 
     _serializer: Any = HiredisRespSerializer()  # redis-py does not type it
+    _pack = staticmethod(cast(Any, hiredis).pack_command)
 
     def pack_command(self, *args: Any) -> list[bytes]:
-        return self._serializer.pack(*args)
+        if args[0] != "EVALSHA":
+            return self._serializer.pack(*args)
+        try:
+            return [self._pack(args)]  # thousands, maybe, and none of a type that has to be converted
+        except TypeError as error:
+            raise DataError(str(error)) from error
 
 
 _PACKING: dict[type, type] = {

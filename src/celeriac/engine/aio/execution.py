@@ -74,7 +74,7 @@ class Execution:
 
     def start(self) -> asyncio.Task[None]:
         """Begin; the task that is returned ends when all is said and done. It never fails."""
-        self._task = asyncio.create_task(self._run())
+        self._task = self._loop.create_task(self._run())
         return self._task
 
     def terminate(self, signum: int | None = None) -> None:
