@@ -33,7 +33,7 @@ class Listener:
     def __init__(self, client: Redis) -> None:
         self._client = client
         self._callbacks: dict[str, set[Callback]] = {}
-        self._pubsub: Any = None
+        self._connection: Any = None
         self._reader: asyncio.Task[None] | None = None
         self._leaving: set[asyncio.Task[None]] = set()
 
@@ -52,9 +52,8 @@ class Listener:
         known.add(callback)
         if self._reader is None or self._reader.done():
             self._reader = asyncio.create_task(self._read(), name="celeriac-listener")
-        elif self._pubsub is not None and len(known) == 1:
-            with suppress(RedisError, OSError):  # the connection is gone; the next one subscribes to all anew
-                await self._pubsub.subscribe(channel)
+        elif self._connection is not None and len(known) == 1:
+            await self._tell("SUBSCRIBE", channel)
         else:
             callback(None)
 
@@ -69,14 +68,17 @@ class Listener:
             telling.add_done_callback(self._leaving.discard)
 
     async def _leave(self, channel: str) -> None:
-        if self._pubsub is not None and channel not in self._callbacks:
-            with suppress(RedisError, OSError):  # the connection is gone, and the subscription with it
-                await self._pubsub.unsubscribe(channel)
+        if self._connection is not None and channel not in self._callbacks:
+            await self._tell("UNSUBSCRIBE", channel)
+
+    async def _tell(self, command: str, *channels: str) -> None:
+        with suppress(RedisError, OSError):  # the connection is gone; the next one subscribes to all anew
+            await _send(self._connection, command, *channels)
 
     async def aclose(self) -> None:
         """Stop listening. Safe to call twice."""
-        if self._leaving:
-            await asyncio.wait(self._leaving)
+        for telling in self._leaving:
+            telling.cancel()
         reader, self._reader = self._reader, None
         while reader is not None and not reader.done():
             reader.cancel()
@@ -84,29 +86,39 @@ class Listener:
             await asyncio.wait({reader}, timeout=_CANCEL_AGAIN)
 
     async def _read(self) -> None:
+        pool = cast(Any, self._client).connection_pool
         while True:
-            pubsub = cast(Any, self._client).pubsub()
+            connection = None
             try:
-                channels = set(self._callbacks) or {_IDLE_CHANNEL}
                 async with asyncio.timeout(_CONNECT):
-                    await pubsub.subscribe(*channels)
-                self._pubsub = pubsub
+                    connection = await pool.get_connection()
+                    channels = set(self._callbacks) or {_IDLE_CHANNEL}
+                    await _send(connection, "SUBSCRIBE", *channels)
+                self._connection = connection
                 if late := set(self._callbacks) - channels:  # came while the connection was being made
-                    await pubsub.subscribe(*late)
+                    await _send(connection, "SUBSCRIBE", *late)
                 while True:
-                    message = await pubsub.get_message(timeout=None)
-                    if message is not None:
-                        self._dispatch(message)
+                    self._dispatch(await connection.read_response(push_request=True))
             except (RedisError, OSError) as error:
                 log.debug("listening was interrupted: %s", error)
                 await asyncio.sleep(_RECONNECT_DELAY)
             finally:
-                self._pubsub = None
-                await pubsub.aclose()
+                self._connection = None
+                if connection is not None:
+                    await connection.disconnect(nowait=True)  # it is subscribed, and of no other use
+                    await pool.release(connection)
 
-    def _dispatch(self, message: dict[str, Any]) -> None:
-        kind = message["type"]
-        payload = message["data"] if kind == "message" else None
-        if kind in ("message", "subscribe"):
-            for callback in tuple(self._callbacks.get(message["channel"].decode(), ())):
-                callback(payload)
+    def _dispatch(self, pushed: Any) -> None:
+        match pushed:
+            case [b"message", channel, payload]:
+                pass
+            case [b"subscribe", channel, _]:
+                payload = None
+            case _:
+                return
+        for callback in tuple(self._callbacks.get(channel.decode(), ())):
+            callback(payload)
+
+
+async def _send(connection: Any, command: str, *channels: str) -> None:
+    await connection.send_packed_command(connection.pack_command(command, *channels), check_health=False)

@@ -24,6 +24,8 @@ log = logging.getLogger("celeriac.engine")
 _WAIT = 1.0
 #: Messages that are taken in one step at most: the server does nothing else meanwhile.
 _BATCH = 250
+#: Turns of the event loop in which a task that was delivered gets as far as to have asked whether it may run.
+_TURNS = 4
 #: Milliseconds by which a claim may be answered late.
 _LATE = 1000
 #: Seconds between two attempts if the server refuses.
@@ -86,6 +88,8 @@ class Fetcher:
         if pause > 0:
             if await self._arrivals.wait(sources, lambda: self._claim(sources), pause):
                 self._look_at = 0.0
+            else:
+                await _others_first()
             return
         self._lease.keep()
         number = self._lease.reserve(count)
@@ -145,3 +149,9 @@ class Fetcher:
                 self._pipeline.submit(bury(self._lease.worker, receipt))
         else:  # published by one who does not know of our delayed ones
             self._pipeline.submit(put_off(self._lease.worker, receipt, queue, due))
+
+
+async def _others_first() -> None:
+    """Let what was delivered go on, as far as it can without waiting for an answer, before anything else is asked."""
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
