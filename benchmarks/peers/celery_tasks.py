@@ -21,7 +21,11 @@ app.conf.update(
     worker_prefetch_multiplier=int(variant("prefetch", "64")),
     result_backend_thread_safe=True,
     broker_connection_retry_on_startup=True,
-    broker_transport_options={"visibility_timeout": int(variant("visibility", "3600"))},
+    broker_transport_options={
+        "visibility_timeout": int(variant("visibility", "3600")),
+        "unacked_restore_interval": int(variant("restore_interval", "10")),
+        "unacked_restore_throttle": int(variant("restore_throttle", "10")),
+    },
     worker_redirect_stdouts=False,
 )
 

@@ -61,7 +61,10 @@ def _celery() -> list[System]:
         naps=200,
         bulk="group",
         fills="enqueue",
-        recovery=({"BENCH_VISIBILITY": "10"}, "visibility timeout 10 s"),
+        recovery=(
+            {"BENCH_VISIBILITY": "10", "BENCH_RESTORE_INTERVAL": "1", "BENCH_RESTORE_THROTTLE": "1"},
+            "visibility timeout 10 s, restore 1 s",
+        ),
         supervised=True,
         questions=ALL | CANVAS | DELAYED,
     )
