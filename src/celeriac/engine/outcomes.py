@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 OUTCOME_PATIENCE = 120.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Report:
     """What became of a task, as Celery tells the result backend.
 

@@ -25,7 +25,7 @@ _CANCELLED_EVENT = payloads.state_event(JobState.CANCELLED)
 _BEGIN = Script("begin", when_full=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Beginning:
     """A job that is about to run.
 
@@ -52,7 +52,7 @@ class Beginning:
     wants_outcome: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Permit:
     """Whether a worker may run a job: `verdict` is run, stale, cancelled or dead (`begin.lua` says when).
 

@@ -99,7 +99,7 @@ def take(
     return ScriptCall(_TAKE, script_keys, args, parse)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Result:
     """The outcome of a task without a record, in Celery's format; where it is stored, and for how long (0: ever)."""
 

@@ -32,7 +32,7 @@ class Publication:
     due_ms: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Transition:
     """A job's move to another state, with its outcome.
 
