@@ -12,7 +12,7 @@ import pytest
 import redis
 from kombu.exceptions import OperationalError
 
-from celeriac import BrokerUnavailable, JobState
+from celeriac import BrokerUnavailable, JobHandle, JobState
 from tests.conftest import LEASE, StartWorker
 from tests.integration.engine.conftest import Broker
 from tests.support.contract_jobs import ContractJobs
@@ -140,14 +140,20 @@ async def test_many_callers_of_a_frozen_broker_all_get_their_error_in_time(
     await eventually(lambda: _answers(jobs), "the broker is used again")
 
 
+async def _held(jobs: ContractJobs) -> tuple[str, JobHandle[str]]:
+    """A job that runs until its gate is opened."""
+    gate = uuid4().hex
+    handle = await jobs.hold.enqueue(gate)
+    await starts(jobs, handle.id)
+    return gate, handle
+
+
 async def test_workers_carry_on_after_a_freeze(
     jobs_on_own_broker: ContractJobs, own_broker: Broker, start: StartWorker, module: str
 ) -> None:
     jobs = jobs_on_own_broker
     start(module, pool="threads", url=own_broker.url, concurrency=2)
-    gate = uuid4().hex
-    handle = await jobs.hold.enqueue(gate)
-    await starts(jobs, handle.id)
+    gate, handle = await _held(jobs)
     own_broker.freeze()
     frozen_until = time.monotonic() + LEASE * 1.5  # longer than the lease: nobody could take the job over meanwhile
     await eventually(lambda: time.monotonic() > frozen_until)
@@ -162,9 +168,7 @@ async def test_a_waiter_outlasts_a_restart(
 ) -> None:
     jobs = jobs_on_own_broker
     start(module, pool="threads", url=own_broker.url, concurrency=2)
-    gate = uuid4().hex
-    handle = await jobs.hold.enqueue(gate)
-    await starts(jobs, handle.id)
+    gate, handle = await _held(jobs)
     waiter = asyncio.create_task(handle.result(timeout=40))
     await own_broker.kill()
     await own_broker.start()
