@@ -19,6 +19,7 @@ from celeriac.engine.aio.pool import Pool
 from celeriac.engine.aio.requests import ShortWay
 from celeriac.engine.causes import Cause, note
 from celeriac.engine.request import REQUEST
+from celeriac.engine.revocations import Revocations
 
 #: Celery takes the class of a task's requests from the task. One that the user chose stays.
 _CELERYS_REQUEST = Task.Request
@@ -38,7 +39,13 @@ class Consumer(celery_consumer.Consumer):
     class Blueprint(celery_consumer.Consumer.Blueprint):
         """Celery's steps and ours."""
 
-        default_steps = (*celery_consumer.Consumer.Blueprint.default_steps, steps.Hold, steps.PoolCheck, Fetching)
+        default_steps = (
+            *celery_consumer.Consumer.Blueprint.default_steps,
+            steps.Hold,
+            steps.PoolCheck,
+            Revocations,
+            Fetching,
+        )
 
     def __init__(self, *args: Any, **options: Any) -> None:
         process.install()  # made before the pool starts, so that the pool's processes have the hooks

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, cast
 
-from celeriac.store import dead_letters, deliveries, keys
+from celeriac.store import dead_letters, deliveries, keys, revocations
 from celeriac.store.connection import BlockingClient
 from celeriac.store.script import run_blocking
 
@@ -56,6 +56,14 @@ class Holder:
     def reclaim(self, ended: Collection[str]) -> dict[str, int]:
         """Bring back what vanished workers held; replies how many messages, by worker."""
         return run_blocking(self._client, deliveries.reclaim(sorted(ended)))
+
+    def remember_revoked(self, task_ids: Collection[str], *, most: int) -> None:
+        """Remember that these tasks have been revoked; of all that are remembered, the newest `most` are kept."""
+        run_blocking(self._client, revocations.remember(task_ids, most=most))
+
+    def revoked(self) -> list[str]:
+        """The tasks that have been revoked, as far as that is remembered; the newest last."""
+        return [raw.decode() for raw in self._commands().zrange(keys.REVOKED, 0, -1)]
 
     def release(self) -> None:
         """Give back all that is held, and the lease: the worker ends."""

@@ -16,6 +16,8 @@ UNREADABLE = PREFIX + "unreadable"
 DEAD = PREFIX + "dead"
 #: Sorted set of receipts whose messages were brought back from vanished workers, by that time; trimmed.
 VOID = PREFIX + "void"
+#: Sorted set of tasks that have been revoked, by that time in ms; trimmed.
+REVOKED = PREFIX + "revoked"
 #: Sorted set of workers by the time until which what they hold is theirs; trimmed as leases run out.
 LEASES = PREFIX + "leases"
 

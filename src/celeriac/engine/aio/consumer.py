@@ -10,6 +10,7 @@ from kombu.messaging import Consumer as KombuConsumer
 
 from celeriac.engine.aio.intake import Intake
 from celeriac.engine.aio.pool import Pool
+from celeriac.engine.revocations import Revocations
 from celeriac.engine.transport import Channel
 from celeriac.store.connection import connect
 
@@ -57,7 +58,7 @@ class TaskConsumer(KombuConsumer):
 class Fetching(bootsteps.StartStopStep):
     """With the asyncio pool, has the intake take messages instead of the consumer that Celery has just made."""
 
-    requires = (celery_tasks.Tasks,)
+    requires = (celery_tasks.Tasks, Revocations)
 
     def start(self, parent: Any) -> None:
         if not isinstance(parent.pool, Pool):

@@ -1,0 +1,46 @@
+"""Revocations that outlast the workers that heard of them.
+
+`app.control.revoke(id)` is broadcast, and Celery's workers keep what they have heard in memory: one that starts later,
+or has lost its connection meanwhile, runs the task. Here who hears of it writes it down on the broker, and each worker
+reads that before it takes tasks.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from typing import Any, cast
+
+from celery import bootsteps
+from celery.worker import control
+from celery.worker import state as worker_state
+from redis.exceptions import RedisError
+
+from celeriac.engine.lease import leases
+
+log = logging.getLogger("celeriac.engine")
+
+
+class Revocations(bootsteps.StartStopStep):
+    """Reads what has been revoked, whenever the worker has connected."""
+
+    requires = ("celery.worker.consumer.connection:Connection",)
+
+    def start(self, parent: Any) -> None:
+        for lease in leases():
+            worker_state.merge_revoked(lease.holder.revoked())
+
+
+@cast(Any, control).control_command(name="revoke", variadic="task_id", signature="[id1 [id2 [... [idN]]]]")
+def revoke(state: Any, task_id: Any, terminate: bool = False, signal: Any = None, **options: Any) -> Any:
+    """Revoke tasks as Celery does, and remember that they are."""
+    _remember({task_id} if isinstance(task_id, str) else set(task_id or ()))
+    return control.revoke(state, task_id, terminate, signal, **options)
+
+
+def _remember(task_ids: Collection[str]) -> None:
+    for lease in leases() if task_ids else ():
+        try:
+            lease.holder.remember_revoked(task_ids, most=worker_state.REVOKES_MAX)
+        except (RedisError, OSError) as error:
+            log.warning("workers that start later do not hear of a revocation (%s)", type(error).__name__)
