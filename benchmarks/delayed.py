@@ -67,7 +67,7 @@ class _Delayed:
                 await self._fleet.produce(self._system, "enqueue", self._system.task, 1, server.url)
                 await workers.wait_for(1, within=_START)
                 before = rss_mib(workers.pids())
-                await self._enqueue(server, self._tomorrow, first=self._soon + 1, due=time.time() + _TOMORROW)
+                await self._fill(server)
                 after = rss_mib(workers.pids())
                 late = await self._late(server, workers, records)
         return Sample(
@@ -79,6 +79,15 @@ class _Delayed:
                 "MiB after": after,
             },
         )
+
+    async def _fill(self, server: Server) -> None:
+        """Enqueue the jobs of tomorrow, from some producers at the same time."""
+        due = time.time() + _TOMORROW
+        size = -(-self._tomorrow // self._processes)
+        end = self._soon + 1 + self._tomorrow
+        firsts = range(self._soon + 1, end, size)
+        parts = (self._enqueue(server, min(size, end - first), first=first, due=due) for first in firsts)
+        await asyncio.gather(*parts)
 
     async def _late(self, server: Server, workers: Workers, records: Records) -> list[float]:
         """By how many seconds each job is late, in order."""
