@@ -101,6 +101,12 @@ def test_a_chain_goes_on_after_a_retry(task: TaskOf) -> None:
     assert chain(task("flaky").s(1), task("add").s(10))().get(timeout=WAIT) == 11
 
 
+def test_a_chain_goes_on_through_an_exchange(task: TaskOf, plain: Celery) -> None:
+    exchange = plain.conf.task_default_queue
+    routed = task("add").s(10).set(exchange=exchange, routing_key=exchange)
+    assert chain(task("add").s(1, 1), routed, task("add").s(100))().get(timeout=WAIT) == 112
+
+
 def test_group(task: TaskOf) -> None:
     result = group(task("add").s(number, 1) for number in range(10))()
     assert result.get(timeout=WAIT) == list(range(1, 11))

@@ -21,6 +21,7 @@ from celeriac.core.routing import Routing, from_celery, to_celery
 from celeriac.core.spec import Call, JobOptions, JobSpec
 from celeriac.engine import process
 from celeriac.engine.adoption import RESULT_BACKEND
+from celeriac.engine.aio import endings
 from celeriac.engine.defaults import celery_defaults
 from celeriac.engine.execution import Executor
 from celeriac.engine.isolation.address import address_of
@@ -209,7 +210,12 @@ class JobApp(Celery):
             _apply_options(spec.options, options)
         result = super().send_task(name, args, kwargs, **options)
         if not options.get("retries"):
-            self.records.try_run(enqueueing.publish(self._published(name, str(result.id), args, kwargs, options)))
+            recording = enqueueing.publish(self._published(name, str(result.id), args, kwargs, options))
+            delivery = endings.to_be_written()
+            if delivery is None:
+                self.records.try_run(recording)
+            else:  # as the message is
+                delivery.before.append(recording)
         return result
 
     def _routing(self) -> Routing:

@@ -188,13 +188,13 @@ class ResultBackend(RedisBackend):
 
     def _success(self, task_id: str, result: Any, request: Any) -> bytes:
         """The outcome of a task that returned `result`; the usual ones are encoded without ado."""
-        if self._is_extended or request.children or not self._is_plain(result, request):
+        if self._is_extended or not self._is_plain(result, request):
             return self.outcome(task_id, result, celery_states.SUCCESS, request=request)
         meta: dict[str, Any] = {
             "status": celery_states.SUCCESS,
             "result": result,
             "traceback": None,
-            "children": [],
+            "children": self.current_task_children(request),
             "date_done": datetime.now(UTC).isoformat(),
         }
         if request.group:

@@ -21,6 +21,7 @@ from celery.utils.saferepr import saferepr
 from celeriac.engine import bridge, private
 from celeriac.engine.aio import endings
 from celeriac.engine.aio.execution import Execution, Outcome, adapted, is_async, is_isolated
+from celeriac.engine.aio.following import producer_of
 from celeriac.engine.aio.stacks import Stack
 
 log = logging.getLogger("celery.app.trace")
@@ -104,6 +105,7 @@ class Tracer:
             "parent_id": run.id,
             "root_id": context.root_id or run.id,
             "priority": context.delivery_info.get("priority") if inherits else None,
+            "producer": producer_of(app),
         }
         linked: list[Any] = [maybe_signature(callback, app=app) for callback in context.callbacks or ()]
         groups = [signature for signature in linked if isinstance(signature, group)]
