@@ -32,7 +32,16 @@ def has_ended(name: str) -> bool:
         return True
     except PermissionError:  # it is there, and another user's
         return False
-    return False
+    return _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    """Whether it has ended, but its parent, in a container often no proper one, has not taken notice."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:  # it has gone just now; or there is no /proc
+        return False
+    return stat.rpartition(b") ")[2].startswith(b"Z")
 
 
 @cache
