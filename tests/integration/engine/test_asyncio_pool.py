@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 import redis
+from billiard.exceptions import WorkerLostError
 from celery import Celery, group
 from celery.result import AsyncResult
 
@@ -30,10 +31,9 @@ StartOne = Callable[..., Worker]
 def start_one(start: StartWorker, broker_url: str) -> StartOne:
     """Starts asyncio workers of the plain application."""
 
-    def start_it(concurrency: int = 1000, url: str = broker_url) -> Worker:
-        environment = {"TWINS_URL": url, "PLAIN_URL": url}
-        application = "tests.support.plain_twins"
-        return start("", pool="asyncio", application=application, environment=environment, concurrency=concurrency)
+    def start_it(concurrency: int = 1000, url: str = broker_url, **options: object) -> Worker:
+        more = {"application": "tests.support.plain_twins", "environment": {"TWINS_URL": url, "PLAIN_URL": url}}
+        return start("", pool="asyncio", concurrency=concurrency, **more, **options)
 
     return start_it
 
@@ -174,6 +174,27 @@ async def test_messages_that_cannot_be_handled_take_no_room_of_the_worker(
     assert sorted(broker.lrange(keys.UNREADABLE, 0, -1)) == broken
     assert broker.keys(keys.held("*")) == []
     assert worker.log.count("cannot be handled; it is kept in celeriac:unreadable") == len(broken)
+
+
+async def test_a_task_that_ends_its_worker_again_and_again_takes_no_other_along(
+    plain: Celery, start_one: StartOne, trace: Trace, broker: redis.Redis
+) -> None:
+    """Those that ran beside it are suspected as well after a while, and run one at a time."""
+    gate = uuid4().hex
+    neighbours = send(plain, "async.hold", 10, gate)
+    [poison] = send(plain, "orders.crash", 1, uuid4().hex)
+    neighbours += send(plain, "async.hold", 30, gate)
+    for number in range(1, 6):
+        await asyncio.to_thread(start_one(until=None).wait_end)
+        assert trace.of(poison.id) == ["start"] * number
+        if number == 3:
+            trace.open(gate)
+    start_one()
+    with pytest.raises(WorkerLostError, match="vanished 5 times"):
+        await asyncio.to_thread(poison.get, timeout=20)
+    assert await get_all(neighbours) == [("SUCCESS", gate)] * len(neighbours)
+    assert broker.xlen(keys.DEAD) == 1
+    assert broker.keys(keys.held("*")) == []
 
 
 async def test_a_warm_shutdown_in_the_middle_of_many_tasks_loses_none(

@@ -156,6 +156,26 @@ async def test_a_job_that_ends_its_worker_again_and_again_is_given_up(
     await handle.cancel()
 
 
+@pytest.mark.slow
+async def test_a_job_that_ends_its_worker_again_and_again_takes_no_other_along(
+    jobs: ContractJobs, start: StartWorker, module: str
+) -> None:
+    gate, now = uuid4().hex, uuid4().hex
+    jobs.trace.open(now)
+    neighbours = await jobs.hold.enqueue_many([{"gate": gate}] * 10)
+    poison = await jobs.crash.enqueue(now)
+    neighbours += await jobs.hold.enqueue_many([{"gate": gate}] * 20)
+    for number in range(1, 6):
+        start(module, pool="asyncio", concurrency=100, until=None).wait_end()
+        assert jobs.trace.of(poison.id) == ["start"] * number
+        if number == 3:
+            jobs.trace.open(gate)
+    start(module, pool="asyncio", concurrency=100)
+    assert (await jobs.app.client.wait(poison.id, timeout=20)).state is JobState.DEAD
+    for neighbour in neighbours:
+        assert await neighbour.result(timeout=20) == gate
+
+
 async def test_a_warm_shutdown_ends_what_runs_and_gives_back_the_rest(
     jobs: ContractJobs, start_each_pool: StartEachPool
 ) -> None:

@@ -18,12 +18,13 @@ from celeriac.engine.aio.beginnings import Beginnings
 from celeriac.engine.aio.endings import Delivery, Endings
 from celeriac.engine.aio.fetching import Fetcher
 from celeriac.engine.aio.slots import Slots
+from celeriac.engine.aio.suspects import Suspects, is_suspect
 from celeriac.engine.causes import take_note
 from celeriac.engine.lease import Lease
 from celeriac.store import keys
 from celeriac.store.connection import Client
 from celeriac.store.dead_letters import give_up
-from celeriac.store.deliveries import Source
+from celeriac.store.deliveries import Source, bury, renew
 from celeriac.store.pipeline import Pipeline
 
 log = logging.getLogger("celeriac.engine")
@@ -76,6 +77,9 @@ class Intake:
         self._held: dict[str, Delivery] = {}
         self._client = client
         self._worker = lease.worker
+        self._lease_ms = lease.holder.lease_ms
+        self._suspects = Suspects()
+        self._beginning: asyncio.Task[None] | None = None
         lease.on_lost = lambda: self._on_loop(self._look_for_lost_soon)
         self._endings = Endings(self.pipeline, lease.worker, self._on_ended)
         self._fetcher = Fetcher(client, self.pipeline, lease, room=self._room, deliver=self._deliver)
@@ -145,9 +149,28 @@ class Intake:
         return room if self._threads.free else min(room, self._threads.room_to_wait)
 
     def _deliver(self, receipt: str, queue: str, payload: dict[str, Any]) -> None:
+        suspect = is_suspect(payload)
         delivery = self._held[receipt] = Delivery(
             receipt, queue, str(payload["headers"].get("id")), self.pipeline, self._beginnings
         )
+        if not suspect:
+            self._hand_over(delivery, payload)
+        elif self._suspects.admits(receipt):
+            self._beginning = asyncio.create_task(self._hand_over_alone(delivery, payload), name="celeriac-suspect")
+        else:
+            self._endings.put_off(delivery, self._suspects.comeback())
+
+    async def _hand_over_alone(self, delivery: Delivery, payload: dict[str, Any]) -> None:
+        """Hand a suspect over, once the server has confirmed that those which were taken with it are given back."""
+        try:
+            await self.pipeline.run(renew(self._worker, self._lease_ms))  # runs after them
+            if delivery.is_open:
+                self._hand_over(delivery, payload)
+        except Exception:
+            log.exception("a message cannot be handled; it is kept in %s", keys.UNREADABLE)
+            self.pipeline.submit(bury(self._worker, delivery.receipt))
+
+    def _hand_over(self, delivery: Delivery, payload: dict[str, Any]) -> None:
         if self.handle is None:
             self._endings.give_back(delivery, "first")
             return
@@ -155,7 +178,7 @@ class Intake:
         try:
             self.handle(Message(payload, self))
         except Exception:
-            self._on_ended(receipt)  # it is put aside, and takes no room here any more
+            self._on_ended(delivery.receipt)  # it is put aside, and takes no room here any more
             raise
         finally:
             endings.current.reset(token)
@@ -209,4 +232,5 @@ class Intake:
 
     def _on_ended(self, receipt: str) -> None:
         self._held.pop(receipt, None)
+        self._suspects.ended(receipt)
         self._fetcher.changed.set()
