@@ -35,6 +35,7 @@ _UNAVAILABLE = frozenset(
 class _Packing:
     """Packs commands with hiredis, as redis-py does for blocking clients, but not on asyncio."""
 
+    _writer: asyncio.StreamWriter
     _serializer: Any = HiredisRespSerializer()  # redis-py does not type it
     _pack = staticmethod(cast(Any, hiredis).pack_command)
 
@@ -45,6 +46,11 @@ class _Packing:
             return [self._pack(args)]  # thousands, maybe, and none of a type that has to be converted
         except TypeError as error:
             raise DataError(str(error)) from error
+
+    @property
+    def transport(self) -> Any:
+        """Of the connection that is made, for who reads from it without redis-py."""
+        return self._writer.transport
 
 
 _PACKING: dict[type, type] = {

@@ -6,6 +6,7 @@ A `ScriptCall` is a script with its keys and arguments and the function that rea
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,11 +20,13 @@ from redis.exceptions import NoScriptError
 T = TypeVar("T")
 
 _FOLDER = files("celeriac.store") / "scripts"
+#: A function of the shared part, from its first line to its last.
+_FUNCTION = re.compile(r"^local function .*?^end\n", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Script:
-    """One Lua script of `store/scripts/`, with the shared part in front of it.
+    """One Lua script of `store/scripts/`, with what it uses of the shared part in front of it.
 
     `when_full`: it runs on a server that has reached its `maxmemory` too. So do those that workers run: else nothing
     would ever be taken out of a full server. Needs Redis 7 or Valkey.
@@ -35,11 +38,20 @@ class Script:
     @cached_property
     def source(self) -> str:
         flags = "#!lua flags=allow-oom\n" if self.when_full else ""
-        return flags + (_FOLDER / "_lib.lua").read_text() + (_FOLDER / f"{self.name}.lua").read_text()
+        return flags + _with_functions((_FOLDER / f"{self.name}.lua").read_text())
 
     @cached_property
     def sha(self) -> str:
         return hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+
+def _with_functions(text: str) -> str:
+    """`text`, and before it the shared functions that it uses: a server makes all that are there at each call."""
+    for function in reversed(_FUNCTION.findall((_FOLDER / "_lib.lua").read_text())):
+        name = function.removeprefix("local function ").partition("(")[0]
+        if re.search(rf"\b{name}\(", text):
+            text = f"{function}\n{text}"
+    return text
 
 
 @dataclass(frozen=True, slots=True)

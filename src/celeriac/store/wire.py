@@ -10,6 +10,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ResponseError
 
 from celeriac.store.connection import Client
+from celeriac.store.replies import Replies
 from celeriac.store.script import Script, ScriptCall
 
 T = TypeVar("T")
@@ -26,6 +27,7 @@ class Wire:
     def __init__(self, client: Client) -> None:
         self._pool = cast(Any, client).connection_pool
         self._connection: Any = None
+        self._replies: Replies | None = None
 
     async def run(self, call: ScriptCall[T]) -> T:
         """Run `call`, and return what it says.
@@ -51,6 +53,32 @@ class Wire:
                 replies[n] = reply
         return replies
 
+    async def connect(self) -> None:
+        """Make the connection, unless it is there.
+
+        Raises:
+            redis.exceptions.RedisError: it cannot be made.
+        """
+        if self._replies is not None and self._replies.is_open:
+            return
+        if self._connection is None:
+            self._connection = await self._pool.get_connection()
+        else:
+            await self._connection.disconnect(nowait=True)
+            await self._connection.connect()
+        self._replies = Replies(self._connection.transport)
+
+    async def send(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        """What the server replies to `commands`, which are sent together, once; errors are among the replies.
+
+        Raises:
+            redis.exceptions.RedisError: the connection was lost, or cannot be made.
+        """
+        await self.connect()
+        assert self._replies is not None
+        packed = [part for command in commands for part in self._connection.pack_command(*command)]
+        return await self._replies.exchange(b"".join(packed), len(commands))
+
     async def _evaluate(self, calls: Sequence[ScriptCall[Any]]) -> list[Any]:
         return await self._send_again_if_lost([call.command for call in calls])
 
@@ -60,43 +88,7 @@ class Wire:
                 raise reply
 
     async def _send_again_if_lost(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
-        if self._connection is not None and self._connection.is_connected:
+        if self._replies is not None and self._replies.is_open:
             with suppress(RedisConnectionError):  # lost since its last use
                 return await self.send(commands)
         return await self.send(commands)
-
-    async def connect(self) -> None:
-        """Make the connection, unless it is there.
-
-        Raises:
-            redis.exceptions.RedisError: it cannot be made.
-        """
-        if self._connection is None:
-            self._connection = await self._pool.get_connection()
-        elif not self._connection.is_connected:
-            await self._connection.connect()
-
-    async def send(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
-        """What the server replies to `commands`, which are sent together, once; errors are among the replies.
-
-        Raises:
-            redis.exceptions.RedisError: the connection was lost, or cannot be made.
-        """
-        await self.connect()
-        return await _exchange(self._connection, commands)
-
-
-async def _exchange(connection: Any, commands: Sequence[Sequence[Any]]) -> list[Any]:
-    packed = [part for command in commands for part in connection.pack_command(*command)]
-    await connection.send_packed_command(packed, check_health=False)
-    replies = [await _reply(connection) for _ in commands]
-    if connection.should_reconnect():  # the server has announced that it will go away
-        await connection.disconnect()
-    return replies
-
-
-async def _reply(connection: Any) -> Any:
-    try:
-        return await connection.read_response()
-    except ResponseError as error:
-        return error

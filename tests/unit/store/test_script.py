@@ -37,12 +37,32 @@ def test_every_script_file_is_called_by_someone_and_every_call_has_its_file() ->
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_a_script_is_sent_with_the_shared_part_and_allowed_to_run_on_a_full_server_only_where_it_says_so(
+def test_a_script_is_sent_as_it_is_and_allowed_to_run_on_a_full_server_only_where_it_says_so(
     name: str,
 ) -> None:
     script = SCRIPTS[name]
-    assert script.source.endswith(LIBRARY + SOURCES[name])
+    assert script.source.endswith(SOURCES[name])
     assert script.source.startswith("#!lua flags=allow-oom\n") is script.when_full
+
+
+FUNCTIONS = re.findall(r"^local function (\w+)", LIBRARY, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_script_has_the_shared_functions_that_it_uses_before_their_use_and_no_others(name: str) -> None:
+    source = SCRIPTS[name].source
+    for function in FUNCTIONS:
+        places = [match.start() for match in re.finditer(rf"\b{function}\(", source)]
+        defined = source.find(f"local function {function}(")
+        if defined >= 0:
+            assert places[0] == defined + len("local function ") and len(places) > 1
+        else:
+            assert not places
+
+
+def test_the_shared_part_has_functions_and_remarks_only() -> None:
+    rest = re.sub(r"^local function .*?^end\n", "", LIBRARY, flags=re.MULTILINE | re.DOTALL)
+    assert all(line.startswith("--") or not line for line in rest.splitlines())
 
 
 @pytest.mark.parametrize("name", SOURCES)
