@@ -22,6 +22,7 @@ T = TypeVar("T")
 _FOLDER = files("celeriac.store") / "scripts"
 #: A function of the shared part, from its first line to its last.
 _FUNCTION = re.compile(r"^local function .*?^end\n", re.MULTILINE | re.DOTALL)
+_REMARK = re.compile(r"--.*")
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def _with_functions(text: str) -> str:
     """`text`, and before it the shared functions that it uses: a server makes all that are there at each call."""
     for function in reversed(_FUNCTION.findall((_FOLDER / "_lib.lua").read_text())):
         name = function.removeprefix("local function ").partition("(")[0]
-        if re.search(rf"\b{name}\(", text):
+        if re.search(rf"\b{name}\b", _REMARK.sub("", text)):
             text = f"{function}\n{text}"
     return text
 
