@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -23,10 +23,8 @@ _ENQUEUE = Script("enqueue")
 _REQUEUE = Script("requeue")
 _PUBLISH = Script("publish")
 _SCHEDULED = payloads.state_event(JobState.SCHEDULED).decode()
-#: What every request of `enqueue.lua` says, without the braces around.
-_ALWAYS = orjson.dumps(
-    {"life": OPEN_LIFE_MS, "records": keys.record(""), "events": keys.events(""), "scheduled": _SCHEDULED}
-)[1:-1]
+#: What every call of `enqueue.lua` says after the time.
+_ALWAYS = (OPEN_LIFE_MS, keys.record(""), keys.events(""), _SCHEDULED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +57,10 @@ class JobKind:
         return fields
 
     @cached_property
-    def description(self) -> bytes:
+    def description(self) -> tuple[str | int, ...]:
         """As `enqueue.lua` takes it."""
-        due = {"due": to_ms(self.delay_until)} if self.delay_until else {}
-        return orjson.dumps({"fields": self.fields, **due})
+        due = to_ms(self.delay_until) if self.delay_until else ""
+        return (due, len(self.fields), *self.fields)
 
 
 class NewJob(NamedTuple):
@@ -117,24 +115,24 @@ def enqueue(
     ]
     for kind in kinds.values():
         script_keys += (kind.list_key, keys.delayed(kind.queue))
-    args: list[str | bytes | int] = [now_ms(), _request(kinds.values(), idempotency, fan_out)]
+    args: list[str | bytes | int] = [now_ms(), *_ALWAYS, _request(idempotency, fan_out), len(kinds)]
+    for kind in kinds.values():
+        args += kind.description
     numbers = {of: number for number, of in enumerate(kinds, start=1)}
     for job in jobs:
         args += (numbers[id(job.kind)], job.id, job.arguments, job.message)
     return ScriptCall(_ENQUEUE, script_keys, args, lambda reply: Accepted(reply[0].decode(), reply[1].decode()))
 
 
-def _request(kinds: Iterable[JobKind], idempotency: Idempotency | None, fan_out: FanOut | None) -> bytes:
-    """What an enqueue says once, whatever the number of jobs."""
-    members = [_ALWAYS, b'"kinds":[' + b",".join([kind.description for kind in kinds]) + b"]"]
+def _request(idempotency: Idempotency | None, fan_out: FanOut | None) -> bytes:
+    """What only some ask for, as JSON; empty for most."""
+    asked: dict[str, Any] = {}
     if idempotency is not None:
-        asked = {"fingerprint": idempotency.fingerprint, "life": IDEMPOTENCY_LIFE_MS}
-        members.append(b'"idempotency":' + orjson.dumps(asked))
+        asked["idempotency"] = {"fingerprint": idempotency.fingerprint, "life": IDEMPOTENCY_LIFE_MS}
     if fan_out is not None:
         resume, run = fan_out.resume.decode(), str(fan_out.run)
-        waiting = {"run": run, "resume": resume, "resume_queue": fan_out.list_key}
-        members.append(b'"fan_out":' + orjson.dumps(waiting))
-    return b"{" + b",".join(members) + b"}"
+        asked["fan_out"] = {"run": run, "resume": resume, "resume_queue": fan_out.list_key}
+    return orjson.dumps(asked) if asked else b""
 
 
 def publish(job: NewJob) -> ScriptCall[bool]:

@@ -4,19 +4,37 @@
 -- KEYS[2] idempotency  string `<fingerprint>:<job id>`, or the index where no key was given
 -- KEYS[3] parent       record of the job that fans out, or the index where none does
 -- then per kind of job: queue list, delayed messages of the queue
--- ARGV[1] now (ms)
--- ARGV[2] as JSON: life (of an entry of the index, and of a record beyond its delay, ms), records and events (prefixes),
---         scheduled (event data; that a job is queued goes without saying),
---         kinds: a list of {fields (of a record, but for its times and arguments: name, value, ...), due (ms) if delayed}
---         and if asked for, idempotency: {fingerprint, life (ms)}, fan_out: {run (of the parent), resume (the message
---         that runs it again), resume_queue (the list that goes to)}
--- ARGV[3...] per job: number of its kind from 1, id, arguments, message
+-- ARGV[1] now (ms)  ARGV[2] life (of an entry of the index, and of a record beyond its delay, ms)
+-- ARGV[3] prefix of records  ARGV[4] prefix of events
+-- ARGV[5] event data for scheduled (that a job is queued goes without saying)
+-- ARGV[6] '', or what is asked for besides, as JSON: idempotency: {fingerprint, life (ms)},
+--         fan_out: {run (of the parent), resume (the message that runs it again), resume_queue (the list that goes to)}
+-- ARGV[7] number of kinds
+-- ARGV[8...] per kind: when it is due (ms) or '', number of what follows, fields of a record but for its times and
+--         arguments (name, value, ...); then per job: number of its kind from 1, id, arguments, message
 -- Returns {'accepted', ''} | {'repeated', job id} | {'conflict', job id} | {'refused', state of the parent}
 --       | {'exists', job id}  the id was given to another job
 
-local now, given = ARGV[1], cjson.decode(ARGV[2])
-local count = (#ARGV - 2) / 4
-local idempotency, fan_out = given.idempotency, given.fan_out
+local now, life, records, events = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local idempotency, fan_out
+if ARGV[6] ~= '' then
+  local asked = cjson.decode(ARGV[6])
+  idempotency, fan_out = asked.idempotency, asked.fan_out
+end
+
+local kinds, first = {}, 8
+for number = 1, tonumber(ARGV[7]) do
+  local due, last = tonumber(ARGV[first]), first + 1 + ARGV[first + 1]
+  kinds[number] = {
+    list = KEYS[2 + 2 * number],
+    delayed = KEYS[3 + 2 * number],
+    due = due,
+    life = life + math.max(0, (due or 0) - now),
+    record = {'HSET', 'key', 'arguments', 'value', 'created', now, 'updated', now, unpack(ARGV, first + 2, last)},
+  }
+  first = last + 1
+end
+local count = (#ARGV - first + 1) / 4
 
 if idempotency then
   local known = redis.call('GET', KEYS[2])
@@ -26,10 +44,10 @@ if idempotency then
   end
 end
 if count == 1 then
-  local created, arguments = unpack(redis.call('HMGET', given.records .. ARGV[4], 'created', 'arguments'))
+  local created, arguments = unpack(redis.call('HMGET', records .. ARGV[first + 1], 'created', 'arguments'))
   -- Asked a second time because the first reply was lost, the record is there, and of the same call.
-  if created and created == now and arguments == ARGV[5] then return {'accepted', ''} end
-  if created then return {'exists', ARGV[4]} end
+  if created and created == now and arguments == ARGV[first + 2] then return {'accepted', ''} end
+  if created then return {'exists', ARGV[first + 1]} end
 end
 if fan_out then
   local state, run, cancel = unpack(redis.call('HMGET', KEYS[3], 'state', 'run', 'cancel'))
@@ -41,16 +59,10 @@ if fan_out then
   redis.call('HDEL', KEYS[3], 'receipt') -- its run ends here, in good order
 end
 
-for number, kind in ipairs(given.kinds) do
-  kind.list, kind.delayed = KEYS[2 + 2 * number], KEYS[3 + 2 * number]
-  kind.record = {'HSET', 'key', 'arguments', 'value', 'created', now, 'updated', now, unpack(kind.fields)}
-  kind.life = given.life + math.max(0, (kind.due or 0) - now)
-end
-
 local index, messages = {}, {}
-for at = 3, #ARGV, 4 do
-  local kind, id, message = given.kinds[tonumber(ARGV[at])], ARGV[at + 1], ARGV[at + 3]
-  local record = given.records .. id
+for at = first, #ARGV, 4 do
+  local kind, id, message = kinds[tonumber(ARGV[at])], ARGV[at + 1], ARGV[at + 3]
+  local record = records .. id
   if count == 1 or redis.call('EXISTS', record) == 0 then
     kind.record[2], kind.record[4] = record, ARGV[at + 2]
     redis.call(unpack(kind.record))
@@ -58,7 +70,7 @@ for at = 3, #ARGV, 4 do
     index[#index + 1], index[#index + 2] = now, id
     if kind.due then
       delay(kind.delayed, kind.due, join_entry(kind.list, message))
-      emit(given.events .. id, kind.life, 'state', given.scheduled)
+      emit(events .. id, kind.life, 'state', ARGV[5])
     else
       local list = messages[kind.list] or {}
       messages[kind.list], list[#list + 1] = list, message
@@ -78,5 +90,5 @@ end
 
 for list, values in pairs(messages) do add('LPUSH', list, values) end
 add('ZADD', KEYS[1], index)
-trim_index(KEYS[1], now, given.life)
+trim_index(KEYS[1], now, life)
 return {'accepted', ''}
