@@ -12,19 +12,22 @@ from benchmarks.harness import Bench
 from benchmarks.peers.workload import CHAIN, CHORD
 from benchmarks.support.drains import Case, drains
 from benchmarks.support.options import Options
+from benchmarks.support.system import System
 
-#: Tasks of a run; a multiple of both, so that only whole workflows are enqueued.
-_TASKS = 4 * CHAIN * CHORD * 10
-_QUICK = CHAIN * CHORD * 2
+#: Whole workflows of both kinds.
+_WHOLE = CHAIN * CHORD
+#: Tasks of a run at most: some seconds of work, as are the `jobs` of the slower systems.
+_MOST = 200 * _WHOLE
+_QUICK = 2 * _WHOLE
 
 
 def run(options: Options) -> Bench:
     """Measure."""
     bench = Bench("canvas", "tasks of chains and chords, on all cores", "tasks/s", better="higher")
-    tasks = options.scaled(_TASKS, _QUICK)
-    cases = [
-        Case(replace(system, name=f"{action}: {system.name}"), system.task, tasks, action)
-        for action in ("chains", "chords")
-        for system in options.systems("canvas")
-    ]
+    cases = [_case(system, action, options) for action in ("chains", "chords") for system in options.systems("canvas")]
     return asyncio.run(drains(bench, cases, "noop", options))
+
+
+def _case(system: System, action: str, options: Options) -> Case:
+    tasks = min(system.jobs, _MOST) // _WHOLE * _WHOLE
+    return Case(replace(system, name=f"{action}: {system.name}"), system.task, options.scaled(tasks, _QUICK), action)
