@@ -7,11 +7,13 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import redis
 from redis.asyncio import Redis
 
 from celeriac.launch.embedded import EmbeddedValkey
 from celeriac.launch.probes import wait_until_ready
 from celeriac.launch.process import ChildProcess
+from tests.support.waiting import eventually
 
 
 class Broker:
@@ -61,3 +63,20 @@ async def fragile_broker(directory: Path) -> AsyncGenerator[Broker]:
         yield broker
     finally:
         await broker.kill()
+
+
+@asynccontextmanager
+async def unable_to_save(directory: Path, operator: redis.Redis) -> AsyncGenerator[None]:
+    """Have the server of `directory` fail to save, as with a full disk: whatever is to be written it refuses."""
+    in_the_way = directory / "valkey" / "dump.rdb"
+    in_the_way.mkdir()
+    operator.config_set("save", "3600 1")
+    await _saved(operator, "err")
+    yield
+    in_the_way.rmdir()
+    await _saved(operator, "ok")
+
+
+async def _saved(operator: redis.Redis, status: str) -> None:
+    operator.bgsave()
+    await eventually(lambda: operator.info("persistence")["rdb_last_bgsave_status"] == status, f"saving is {status}")

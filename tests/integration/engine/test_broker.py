@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -15,6 +16,7 @@ from kombu.exceptions import OperationalError
 from celeriac import BrokerUnavailable, JobHandle, JobState
 from tests.conftest import LEASE, StartWorker
 from tests.integration.engine.conftest import Broker
+from tests.support.broker import unable_to_save
 from tests.support.contract_jobs import ContractJobs
 from tests.support.slow import quick_first
 from tests.support.waiting import eventually
@@ -233,6 +235,32 @@ async def test_a_full_server_takes_nothing_in_and_still_lets_jobs_out(
             assert await handle.result(timeout=30) == gate
         client.config_set("maxmemory", 0)
     assert await (await jobs.add.enqueue(1)).result(timeout=30) == 2
+
+
+@pytest.mark.parametrize("pool", quick_first(["asyncio", "prefork", "threads"]))
+async def test_a_server_that_cannot_save_takes_nothing_in_and_workers_go_on_when_it_can(
+    jobs_on_own_broker: ContractJobs, own_broker: Broker, start: StartWorker, module: str, pool: str, tmp_path: Path
+) -> None:
+    """As with a full disk: `MISCONF`, whatever is to be written."""
+    jobs = jobs_on_own_broker
+    worker = start(module, pool=pool, url=own_broker.url)
+    gate = uuid4().hex
+    handles = await jobs.hold.enqueue_many([{"gate": gate}] * 5)
+    await starts(jobs, handles[0].id)
+    with own_broker.client() as client:
+        async with unable_to_save(tmp_path / "broker", client):
+            with pytest.raises(BrokerUnavailable, match="MISCONF"):
+                await jobs.add.enqueue(1)
+            with pytest.raises(OperationalError, match="MISCONF"):
+                await asyncio.to_thread(jobs.double.delay, 1)
+            jobs.trace.open(gate)
+            await eventually(lambda: jobs.trace.of(handles[0].id).count("end") == 1, "one has ended meanwhile")
+            worker.wait_for_log("MISCONF")
+    for handle in handles:
+        assert await handle.result(timeout=30) == gate
+        assert jobs.trace.of(handle.id) == ["start", "end"]
+    assert await (await jobs.add.enqueue(1)).result(timeout=30) == 2
+    assert worker.process.poll() is None
 
 
 async def test_a_server_that_is_busy_with_a_script_is_waited_for(

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from celeriac import Settings
 from tests.support import http_jobs
 from tests.support.api_server import api_of, serving
-from tests.support.broker import Broker, fragile_broker
+from tests.support.broker import Broker, fragile_broker, unable_to_save
 from tests.support.jobs_client import JobsClient, problem
 
 #: Seconds within which an absent broker is reported; and what a busy machine may add to what is measured here.
@@ -147,6 +147,17 @@ async def test_a_broker_that_cannot_store_is_reported_and_nothing_is_accepted(
         assert answer.headers["retry-after"] == "1"
         assert operator.keys() == []
         operator.config_set(fault, 0)
+    assert (await client.post("/add", json={"a": 1})).status_code == 202
+
+
+async def test_a_broker_that_cannot_save_is_reported_and_nothing_is_accepted(
+    client: JobsClient, broker: Broker, tmp_path: Path
+) -> None:
+    with redis.Redis.from_url(broker.url) as operator:
+        async with unable_to_save(tmp_path, operator):
+            answer = await client.post("/add", json={"a": 1})
+            assert "MISCONF" in problem(answer, 503, "broker-unavailable")["detail"]
+            assert operator.keys() == []
     assert (await client.post("/add", json={"a": 1})).status_code == 202
 
 
