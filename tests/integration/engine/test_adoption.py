@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import runpy
 import signal
 import time
@@ -165,6 +166,36 @@ async def test_workers_and_producers_of_both_kinds_share_the_queues(
     assert all("orders.hold" in worker.log and " succeeded in " in worker.log for worker in workers)
     for app in (stock, celeriac):
         await uses_everything(app, trace)
+
+
+async def test_workers_of_both_kinds_run_parts_of_one_chord(
+    celeriac: Celery, stock: Celery, fleet: StartFleet, trace: Trace
+) -> None:
+    workers = [
+        fleet("stock", options=["--queues=orders"]),
+        fleet("celeriac", "asyncio", options=["--queues=quiet"]),
+    ]
+    for app in (stock, celeriac):
+        gate, key = uuid4().hex, uuid4().hex
+        trace.open(gate)
+        parts = [app.tasks["orders.hostname"].s(gate).set(queue=queue) for queue in ("orders", "quiet") * 3]
+        assert chord(parts, app.tasks["orders.note"].s(key=key))().get(timeout=20)
+        [note] = trace.of(key)
+        hosts = [worker.name for worker in workers] * 3
+        assert re.findall("|".join(map(re.escape, set(hosts))), note) == hosts
+
+
+async def test_a_part_of_a_chord_that_is_run_twice_counts_once(
+    celeriac: Celery, fleet: StartFleet, trace: Trace, broker: redis.Redis
+) -> None:
+    add, key = celeriac.tasks["orders.add"], uuid4().hex
+    result = chord([add.s(1), add.s(10), add.s(100)], celeriac.tasks["orders.note"].s(key=key))()
+    broker.rpush("orders", *broker.lrange("orders", 1, 2))  # the first two parts again, before all others
+    worker = fleet("celeriac", "asyncio")
+    result.get(timeout=20)
+    assert add.delay(1).get(timeout=20) == 2  # a second body would have run before
+    assert trace.of(key) == ["note [2, 11, 101]"]
+    assert len(re.findall(r"orders\.add\[.*succeeded", worker.log)) == 6
 
 
 @pytest.mark.parametrize("pool", quick_first(POOLS))
