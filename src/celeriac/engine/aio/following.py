@@ -8,6 +8,7 @@ from typing import Any
 
 from kombu.messaging import Producer
 
+from celeriac.engine import bridge
 from celeriac.engine.aio import endings
 
 
@@ -21,6 +22,7 @@ class FollowingProducer(Producer):
     def __init__(self, app: Any) -> None:
         super().__init__(app.connection_for_write())
         self._app = app
+        self._is_ready = False
         self._known: set[Any] = set()  # queues that are declared
 
     def publish(  # pyright: ignore[reportIncompatibleMethodOverride] (Celery names all that it gives)
@@ -29,16 +31,19 @@ class FollowingProducer(Producer):
         if exchange or endings.to_be_written() is None:
             with self._app.producer_or_acquire() as producer:
                 return producer.publish(body, exchange=exchange, declare=declare, **options)
-        for entity in declare or ():
-            if entity not in self._known:
-                self._declare(entity, options.get("retry_policy") or {})
+        unknown = [entity for entity in declare or () if entity not in self._known]
+        if unknown or not self._is_ready:
+            bridge.blocking(self._make_ready, unknown, options.get("retry_policy") or {})
         return super().publish(body, **{**options, "retry": False})
 
-    def _declare(self, entity: Any, policy: dict[str, Any]) -> None:
-        with self._app.producer_or_acquire() as producer:
-            producer.maybe_declare(entity, retry=True, **policy)
-        if entity.can_cache_declaration:
-            self._known.add(entity)
+    def _make_ready(self, entities: Sequence[Any], policy: dict[str, Any]) -> None:
+        """Have a channel, and the queues. Waits for the broker."""
+        self._is_ready = self.channel is not None
+        for entity in entities:
+            with self._app.producer_or_acquire() as producer:
+                producer.maybe_declare(entity, retry=True, **policy)
+            if entity.can_cache_declaration:
+                self._known.add(entity)
 
 
 @functools.cache
