@@ -159,3 +159,15 @@ async def test_delayed_messages_come_when_they_are_due(broker_url: str, broker: 
         broker.publish(keys.delayed("orders"), due)
         await eventually(lambda: one.jobs == ["job-1"])
         assert due <= now_ms() < due + 5000
+
+
+async def test_what_counts_as_acknowledged_when_it_is_taken_is_taken_only_when_there_is_room(
+    broker_url: str, broker: redis.Redis
+) -> None:
+    unheld = Source("orders", ["orders", "orders\x06\x163"], held=False)
+    async with worker(broker_url, unheld, limit=1) as one:
+        await eventually(lambda: blocked(broker) == 2 and broker.zcard(keys.LEASES) == 1)
+        broker.lpush("orders", message(1), message(2))
+        broker.lpush("orders\x06\x163", message(3))
+        await eventually(lambda: one.jobs == ["job-1"] and blocked(broker) == 0)
+        assert broker.llen("orders") == 1 and broker.llen("orders\x06\x163") == 1

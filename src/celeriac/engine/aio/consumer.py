@@ -16,6 +16,8 @@ from celeriac.store.connection import connect
 
 #: Seconds that connecting to the broker may take.
 _CONNECT_TIMEOUT = 2.5
+#: Connections at most: each list of each queue that is waited for has one.
+_CONNECTIONS = 1000
 
 
 class TaskConsumer(KombuConsumer):
@@ -80,7 +82,7 @@ def _new_intake(consumer: Any, pool: Pool) -> Intake:
     url = str(consumer.app.conf.broker_read_url or consumer.app.conf.broker_url)
     return Intake(
         pool.loop,
-        connect(url, timeout=_CONNECT_TIMEOUT),
+        connect(url, timeout=_CONNECT_TIMEOUT, max_connections=_CONNECTIONS),
         channel.lease,
         limit=pool.limit,
         threads=pool.threads,

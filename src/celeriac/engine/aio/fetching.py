@@ -106,10 +106,13 @@ class Fetcher:
 
     def _claim(self, sources: Sequence[Source]) -> Claim:
         number = self._lease.reserve(1)
+        # Of what is not held nobody could tell that this worker has something to do: that is never claimed.
+        is_held = all(source.held for source in sources)
+        until = now_ms() + self._ahead_ms + HOLD * 1000 + _LATE
         return Claim(
             lambda until: self._call(sources, number, 1, until),
             lambda taken: self._receive(number, taken),
-            until=now_ms() + self._ahead_ms + HOLD * 1000 + _LATE,
+            until=until if is_held else 0,
         )
 
     def _call(self, sources: Sequence[Source], number: int, count: int, until: int | None = None) -> ScriptCall[Taken]:
