@@ -30,7 +30,8 @@ class Pipeline:
     """Sends what is asked for while one batch is under way as the next batch: nobody waits for company.
 
     Calls run in the order in which they were asked for. While the server is away a batch is sent again and again, for
-    every script may be sent twice; who does not want to wait that long sets a time limit around `run`.
+    every script may be sent twice, until nobody waits for it any more; who does not want to wait that long sets a time
+    limit around `run`.
     """
 
     def __init__(self, client: Client) -> None:
@@ -64,7 +65,7 @@ class Pipeline:
             while self._waiting:
                 batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH))]
                 try:
-                    replies = await self._send([call for call, _ in batch])
+                    replies = await self._send(batch)
                 except Exception as error:  # a fault of ours; whoever waits has to hear of it
                     replies = [error] * len(batch)
                 for (call, future), reply in zip(batch, replies, strict=True):
@@ -72,7 +73,8 @@ class Pipeline:
         finally:
             self._sending = None
 
-    async def _send(self, calls: Sequence[ScriptCall[Any]]) -> list[Any]:
+    async def _send(self, batch: Sequence[_Waiting]) -> list[Any]:
+        calls = [call for call, _ in batch]
         is_away = False
         while True:
             try:
@@ -81,6 +83,8 @@ class Pipeline:
             except DataError:
                 raise  # one of the calls cannot be sent at all
             except (TimeoutError, RedisError) as error:
+                if all(future.cancelled() for _, future in batch):
+                    raise
                 if not is_away:
                     log.warning(
                         "%s; %d calls are sent again until it answers", unavailable(error, _TIMEOUT), len(calls)

@@ -134,6 +134,16 @@ async def test_a_server_that_is_killed_in_the_middle(tmp_path: Path) -> None:
             assert client.hlen(keys.held("w")) == 1000
 
 
+async def test_what_nobody_waits_for_is_not_sent_for_ever(tmp_path: Path) -> None:
+    async with fragile_broker(tmp_path / "broker") as fragile, pipeline_to(fragile.url) as pipeline:
+        await pipeline.run(publish(0))
+        await fragile.kill()
+        taking = pipeline.submit(take(1))
+        taking.cancel()
+        async with asyncio.timeout(10):
+            await pipeline.idle()
+
+
 async def test_the_end_of_a_delivery_is_one_step(broker_url: str, broker: redis.Redis) -> None:
     broker.lpush("orders", *range(4))
     soon = now_ms() + 60_000

@@ -101,8 +101,8 @@ class Intake:
 
     async def written(self) -> None:
         """Wait until all that has ended is written."""
+        await self._fetcher.aclose()  # before: what it asks of a broker that is away would be waited for, too
         await self._endings.written()
-        await self._fetcher.aclose()
 
     def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
         """A message's task is done with."""
