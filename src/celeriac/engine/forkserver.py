@@ -27,7 +27,6 @@ import select
 import signal
 import socket
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -102,12 +101,6 @@ def _open_for_both_ways() -> set[int]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Order:
-    arguments: list[str]
-    descriptors: list[int]
-
-
 class _ForkServer:
     """Serves one parent."""
 
@@ -133,19 +126,15 @@ class _ForkServer:
                 self._woken.recv(1024)
                 self._reap()
             if self._control in readable:
-                order = self._receive()
-                if order is None:
+                order, descriptors, _, _ = socket.recv_fds(self._control, _LONGEST, 2)
+                if not order:  # the parent has gone
                     return None
-                if self._fork(order):
-                    return order.arguments
+                if self._fork(descriptors):
+                    return ["--report-to", str(descriptors[0]), *json.loads(order)]
         return None
 
-    def _receive(self) -> _Order | None:
-        content, descriptors, _, _ = socket.recv_fds(self._control, _LONGEST, 2)
-        return _Order(json.loads(content), descriptors) if content else None
-
-    def _fork(self, order: _Order) -> bool:
-        """Fork a worker; whether this is it."""
+    def _fork(self, descriptors: list[int]) -> bool:
+        """Fork a worker that gets those descriptors; whether this is it."""
         sys.stdout.flush()
         sys.stderr.flush()
         server = os.getpid()
@@ -156,12 +145,12 @@ class _ForkServer:
             self._tell(f"refused {error.strerror}")
         else:
             if pid == 0:
-                self._become_worker(server, order)
+                self._become_worker(server, descriptors[1:])
                 return True
             self._adopt(pid)
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
-        for descriptor in order.descriptors:
+        for descriptor in descriptors:
             os.close(descriptor)
         return False
 
@@ -171,7 +160,7 @@ class _ForkServer:
         self._workers.add(pid)
         self._tell(f"forked {pid}")
 
-    def _become_worker(self, server: int, order: _Order) -> None:
+    def _become_worker(self, server: int, outputs: list[int]) -> None:
         """Undo what `serve` has set, and be for the kernel what a program is that was started by itself."""
         signal.set_wakeup_fd(-1)
         for signum in (signal.SIGCHLD, *_STOPPING):
@@ -181,11 +170,10 @@ class _ForkServer:
         die_with(server)
         for ours in (self._control, self._woken, self._wake):
             ours.close()
-        for own in order.descriptors[1:]:
-            os.dup2(own, 1)
-            os.dup2(own, 2)
-            os.close(own)
-        order.arguments[:0] = ("--report-to", str(order.descriptors[0]))
+        for output in outputs:
+            os.dup2(output, 1)
+            os.dup2(output, 2)
+            os.close(output)
 
     def _reap(self) -> None:
         with contextlib.suppress(ChildProcessError):  # there is none left

@@ -15,15 +15,19 @@ import socket
 import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from celeriac.launch import commands
 from celeriac.launch.probes import Probe
 from celeriac.launch.process import Running, spawn
 from celeriac.settings import Settings
 
-IS_POSSIBLE = sys.platform == "linux"
-
 _LONGEST = 4096  # bytes of a message
+
+
+def is_possible() -> bool:
+    """Whether this system lets processes be forked safely, and tell whether they can be."""
+    return sys.platform == "linux" and Path("/proc/self/fd").exists()
 
 
 class Forked:

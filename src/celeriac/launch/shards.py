@@ -81,7 +81,7 @@ def shard_children(settings: Settings, options: ShardOptions, leases: Leases) ->
     if options.captured:
         variables["PYTHONUNBUFFERED"] = "1"
     kept: dict[str, Any] = {"captured": options.captured, "grace": options.grace}
-    can_fork = forkserver.IS_POSSIBLE and not worker_options.patches_modules(options.extra)
+    can_fork = forkserver.is_possible() and not worker_options.patches_modules(options.extra)
     server = ForkServer(settings, variables) if can_fork else None
     children: list[Child] = []
     if server is not None:
