@@ -106,7 +106,7 @@ class Leases:
         if living:
             await run(client, extend(living, self._lease_ms))
         if ended:
-            for name, count in (await run(client, reclaim(ended))).items():
+            for name, count in (await run(client, reclaim(ended, lease_ms=self._lease_ms))).items():
                 self._say(f"brought back {count} messages that worker {name} held when it ended")
 
     def _client(self, url: str) -> Client:

@@ -182,10 +182,12 @@ def renew(worker: str, lease_ms: int) -> ScriptCall[bool]:
     return ScriptCall(_RENEW, [keys.LEASES], [worker, lease_ms], bool)
 
 
-def reclaim(ended: Sequence[str] = (), *, leaving: str = "") -> ScriptCall[dict[str, int]]:
+def reclaim(ended: Sequence[str] = (), *, leaving: str = "", lease_ms: int = 0) -> ScriptCall[dict[str, int]]:
     """Bring back what is held by workers whose lease has run out, or that are known to have `ended`.
 
     `leaving` is a worker that ends in good order: of what it gives back no message counts as lost with its worker.
+    `lease_ms` is the lease of one that looks for vanished workers again and again: if nobody did so for half that time,
+    the server was away, and leases that have run out meanwhile last for as long again.
 
     Replies how many messages came back, by worker.
     """
@@ -194,5 +196,5 @@ def reclaim(ended: Sequence[str] = (), *, leaving: str = "") -> ScriptCall[dict[
         pairs = iter(reply)
         return {worker.decode(): count for worker, count in zip(pairs, pairs, strict=True)}
 
-    args = [keys.held(""), VOID_LIFE_MS, leaving, *([leaving] if leaving else []), *ended]
-    return ScriptCall(_RECLAIM, [keys.LEASES, keys.VOID], args, parse)
+    args = [keys.held(""), VOID_LIFE_MS, leaving, lease_ms, *([leaving] if leaving else []), *ended]
+    return ScriptCall(_RECLAIM, [keys.LEASES, keys.VOID, keys.LOOKED], args, parse)

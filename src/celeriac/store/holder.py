@@ -55,7 +55,7 @@ class Holder:
 
     def reclaim(self, ended: Collection[str]) -> dict[str, int]:
         """Bring back what vanished workers held; replies how many messages, by worker."""
-        return run_blocking(self._client, deliveries.reclaim(sorted(ended)))
+        return run_blocking(self._client, deliveries.reclaim(sorted(ended), lease_ms=self.lease_ms))
 
     def remember_revoked(self, task_ids: Collection[str], *, most: int) -> None:
         """Remember that these tasks have been revoked; of all that are remembered, the newest `most` are kept."""

@@ -20,6 +20,8 @@ VOID = PREFIX + "void"
 REVOKED = PREFIX + "revoked"
 #: Sorted set of workers by the time until which what they hold is theirs; trimmed as leases run out.
 LEASES = PREFIX + "leases"
+#: String: when a worker last looked for leases that have run out, in ms.
+LOOKED = PREFIX + "looked"
 
 
 def record(job_id: str) -> str:

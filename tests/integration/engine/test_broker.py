@@ -165,6 +165,28 @@ async def test_workers_carry_on_after_a_freeze(
     assert await (await jobs.add.enqueue(1)).result(timeout=30) == 2
 
 
+async def test_an_outage_longer_than_the_lease_takes_no_job_from_a_worker_that_outlasts_it(
+    jobs_on_own_broker: ContractJobs, own_broker: Broker, start: StartWorker, module: str
+) -> None:
+    """All leases have run out by then, and each worker could take the others for dead."""
+    jobs, gate, lease = jobs_on_own_broker, uuid4().hex, 2 * LEASE
+    handles = []
+    for number in range(3):
+        start(module, pool="asyncio", url=own_broker.url, concurrency=1, settings={"lease": lease})
+        handles.append(await jobs.hold.enqueue(gate))
+        await starts(jobs, handles[number].id)
+    await own_broker.kill()
+    back = time.monotonic() + 1.5 * lease
+    await eventually(lambda: time.monotonic() > back)
+    await own_broker.start()
+    late = time.monotonic() + lease
+    await eventually(lambda: time.monotonic() > late)
+    jobs.trace.open(gate)
+    for handle in handles:
+        assert await handle.result(timeout=20) == gate
+        assert jobs.trace.of(handle.id) == ["start", "end"]
+
+
 async def test_a_waiter_outlasts_a_restart(
     jobs_on_own_broker: ContractJobs, own_broker: Broker, start: StartWorker, module: str
 ) -> None:

@@ -179,6 +179,17 @@ def test_when_a_lease_has_run_out_all_that_was_held_comes_back_in_order(broker: 
     assert broker.exists(keys.held("gone"), keys.LEASES) == 0
 
 
+def test_a_lease_that_ran_out_while_nobody_could_look_lasts_a_little_longer(broker: redis.Redis) -> None:
+    broker.lpush(QUEUE, message(1))
+    take(broker, "late/1", lease=1)
+    look = deliveries.reclaim(lease_ms=1000)
+    wait_until(lambda: (broker.zscore(keys.LEASES, "late") or 0) < now_ms(), "the lease has run out")  # type: ignore[operator]
+    assert run_blocking(broker, look) == {}
+    assert now_ms() < broker.zscore(keys.LEASES, "late") <= now_ms() + 500  # type: ignore[operator]
+    assert wait_until(lambda: run_blocking(broker, look), "it has run out again") == {"late": 1}
+    assert 0 < broker.pttl(keys.LOOKED) <= 1000
+
+
 def test_a_lease_that_is_renewed_keeps_what_is_held(broker: redis.Redis) -> None:
     broker.lpush(QUEUE, message(1))
     take(broker, "w/1", lease=1000)

@@ -1,14 +1,29 @@
 -- Brings back what workers hold that are known to have ended, or whose lease has run out.
 --
--- KEYS[1] leases  KEYS[2] void receipts
+-- KEYS[1] leases  KEYS[2] void receipts  KEYS[3] when somebody last looked for leases that have run out (ms)
 -- ARGV[1] prefix of what workers hold  ARGV[2] life of a void receipt (ms)
 -- ARGV[3] a worker that ends in good order, and gives back what it holds, or ''
--- ARGV[4...] workers that have ended
+-- ARGV[4] lease of who looks (ms); 0 if nobody looks again and again
+-- ARGV[5...] workers that have ended
 -- Returns worker, number of messages, ... of those that held any
 
 local now = server_time()
+
+-- Nobody could look for a while: the server was away, or refused to write, and those that live could not renew their
+-- leases. They get the time for it.
+local lease = tonumber(ARGV[4])
+if lease > 0 then
+  local looked = tonumber(redis.call('GET', KEYS[3]) or 0)
+  redis.call('SET', KEYS[3], now, 'PX', lease)
+  if now - looked > lease / 2 then
+    for _, worker in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)) do
+      redis.call('ZADD', KEYS[1], math.floor(now + lease / 2), worker)
+    end
+  end
+end
+
 local gone = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)
-for i = 4, #ARGV do gone[#gone + 1] = ARGV[i] end
+for i = 5, #ARGV do gone[#gone + 1] = ARGV[i] end
 
 local reply = {}
 for _, worker in ipairs(gone) do
