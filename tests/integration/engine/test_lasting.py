@@ -94,9 +94,8 @@ class Stand:
         command = ["-m", "celeriac", "worker", "-A", "tests.support.lasting:app", "--shards=1", "-Q", lane.queue]
         async with running(command, environment=self._environment(lane.kind)) as parent:
             await parent.printed(r"celeriac \| 1 shard is ready", within=STARTS)
-            pid = parent.process.pid
-            [shard] = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-            yield Processes(shard, [pid, shard], parent.printed, lambda: "\n".join(parent.lines))
+            family = _family(parent.process.pid)
+            yield Processes(family[-1], family, parent.printed, lambda: "\n".join(parent.lines))
 
     def competitor(self, kind: Kind, lanes: Sequence[Lane]) -> Processes:
         """A worker that could take jobs of these lanes over."""
@@ -135,6 +134,12 @@ class Stand:
         own = {"LASTING": kind, "LASTING_URL": self._url, "LASTING_LEASE": str(self._lease)}
         settings = {"BROKER_URL": self._url, "LEASE": str(self._lease), "DATA_DIR": str(self._directory)}
         return own | {f"CELERIAC_{name}": value for name, value in settings.items()}
+
+
+def _family(pid: int) -> list[int]:
+    """A process, its children, and theirs: of a parent with one shard the last is the shard."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(member for child in children for member in _family(int(child)))]
 
 
 #: A lease, for how long the event loop is blocked, and for how long the job lasts that waits on it (s).
