@@ -171,3 +171,18 @@ async def test_what_counts_as_acknowledged_when_it_is_taken_is_taken_only_when_t
         broker.lpush("orders\x06\x163", message(3))
         await eventually(lambda: one.jobs == ["job-1"] and blocked(broker) == 0)
         assert broker.llen("orders") == 1 and broker.llen("orders\x06\x163") == 1
+
+
+async def test_no_more_is_delivered_than_there_is_room_for_when_a_claim_is_met_while_messages_are_asked_for(
+    broker_url: str, broker: redis.Redis
+) -> None:
+    for _ in range(10):  # a worker has just begun to wait, and looks once more as soon as it hears of delays
+        async with worker(broker_url, acknowledges=False, limit=1) as one:
+            await eventually(lambda: blocked(broker) == 2)
+            broker.lpush("orders", message(0))
+            broker.lpush("orders", message(1))
+            held = keys.held(one.lease.worker)
+            await eventually(lambda one=one, held=held: one.jobs and broker.hlen(held) == 1)
+            assert one.jobs == ["job-0"]
+            assert broker.lrange("orders", 0, -1) == [message(1)]
+        broker.flushdb()

@@ -51,6 +51,7 @@ class Fetcher:
         self._room = room
         self._deliver = deliver
         self._sources: dict[str, Source] = {}
+        self._unheld: set[str] = set()  # queues whose messages cannot be given back
         self._turn = 0
         self._look_at = 0.0  # on the monotonic clock
         self._ahead_ms = 0  # of the server's clock
@@ -58,6 +59,8 @@ class Fetcher:
     def add(self, source: Source) -> None:
         """Take messages of that queue, too."""
         self._sources[source.queue] = source
+        if not source.held:
+            self._unheld.add(source.queue)
         self._look_at = 0.0
         self.changed.set()
 
@@ -135,7 +138,9 @@ class Fetcher:
             self._receive_one(self._lease.receipt(number + offset), queue, message, taken.now_ms)
 
     def _receive_one(self, receipt: str, queue: str, message: bytes, server_ms: int) -> None:
-        if queue not in self._sources:  # claimed while messages of that queue were wanted
+        # It was asked for while that queue was wanted, or there was room that a claim has taken meanwhile.
+        is_wanted = queue in self._sources and self._room() > 0
+        if not is_wanted and queue not in self._unheld:
             self._pipeline.submit(put_back(self._lease.worker, receipt, "first"))
             return
         try:
