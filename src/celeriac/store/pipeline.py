@@ -103,7 +103,10 @@ class Pipeline:
 def _settle(future: asyncio.Future[Any], call: ScriptCall[Any], reply: Any) -> None:
     if future.done():  # whoever asked waits no more
         return
-    if isinstance(reply, Exception):
-        future.set_exception(reply)
-    else:
-        future.set_result(call.parse(reply))
+    if not isinstance(reply, Exception):
+        try:
+            future.set_result(call.parse(reply))
+            return
+        except Exception as error:  # a reply that nobody has expected is the concern of who asked alone
+            reply = error
+    future.set_exception(reply)

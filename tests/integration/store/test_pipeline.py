@@ -80,6 +80,16 @@ async def test_one_faulty_call_fails_alone(broker_url: str, broker: redis.Redis)
     assert broker.llen("orders") == 10
 
 
+async def test_a_reply_that_cannot_be_read_concerns_its_caller_alone(broker_url: str) -> None:
+    call = publish(1)
+    unreadable = ScriptCall(call.script, call.keys, call.args, lambda reply: reply["not a mapping"])
+    async with pipeline_to(broker_url) as pipeline:
+        futures = [pipeline.submit(call) for call in (publish(0), unreadable, publish(2))]
+        with pytest.raises(TypeError):
+            await futures[1]
+        assert (await futures[0], await futures[2]) == ({}, {})
+
+
 async def test_a_server_that_has_forgotten_the_scripts_is_told_again(broker_url: str, broker: redis.Redis) -> None:
     async with pipeline_to(broker_url) as pipeline:
         await pipeline.run(publish(0))
