@@ -61,13 +61,16 @@ class Worker:
     def jobs(self) -> list[str]:
         return [job for _, job in self.seen]
 
+    def room(self) -> int:
+        return self.limit - len(self.seen)
+
 
 @asynccontextmanager
 async def worker(url: str, *sources: Source, acknowledges: bool = True, limit: int = 1000) -> AsyncGenerator[Worker]:
     client, blocking = connect(url, timeout=2), connect_blocking(url, timeout=2)
     pipeline, lease = Pipeline(client), LongLease(blocking, 60.0)
     one = Worker(pipeline, lease, acknowledges, limit)
-    one.fetcher = Fetcher(client, pipeline, lease, room=lambda: one.limit - len(one.seen), deliver=one.deliver)
+    one.fetcher = Fetcher(client, pipeline, lease, room=one.room, is_full=lambda: one.room() <= 0, deliver=one.deliver)
     for source in sources or (ORDERS,):
         one.fetcher.add(source)
     serving = asyncio.create_task(one.fetcher.serve())

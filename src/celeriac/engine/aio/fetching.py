@@ -33,7 +33,10 @@ _PAUSE = 1.0
 
 
 class Fetcher:
-    """Takes messages for as long as it is wanted: `room` says how many more it may, and `changed` that to ask again."""
+    """Takes messages for as long as it is wanted.
+
+    `room` says how many more it should take, `changed` that to ask again, and `is_full` that none can be delivered.
+    """
 
     def __init__(
         self,
@@ -42,6 +45,7 @@ class Fetcher:
         lease: Lease,
         *,
         room: Callable[[], int],
+        is_full: Callable[[], bool],
         deliver: Callable[[str, str, dict[str, Any]], None],
     ) -> None:
         self.changed = asyncio.Event()
@@ -49,6 +53,7 @@ class Fetcher:
         self._pipeline = pipeline
         self._lease = lease
         self._room = room
+        self._is_full = is_full
         self._deliver = deliver
         self._sources: dict[str, Source] = {}
         self._unheld: set[str] = set()  # queues whose messages cannot be given back
@@ -139,7 +144,7 @@ class Fetcher:
 
     def _receive_one(self, receipt: str, queue: str, message: bytes, server_ms: int) -> None:
         # It was asked for while that queue was wanted, or there was room that a claim has taken meanwhile.
-        is_wanted = queue in self._sources and self._room() > 0
+        is_wanted = queue in self._sources and not self._is_full()
         if not is_wanted and queue not in self._unheld:
             self._pipeline.submit(put_back(self._lease.worker, receipt, "first"))
             return

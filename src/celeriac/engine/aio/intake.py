@@ -82,7 +82,9 @@ class Intake:
         self._beginning: asyncio.Task[None] | None = None
         lease.on_lost = lambda: self._on_loop(self._look_for_lost_soon)
         self._endings = Endings(self.pipeline, lease.worker, self._on_ended)
-        self._fetcher = Fetcher(client, self.pipeline, lease, room=self._room, deliver=self._deliver)
+        self._fetcher = Fetcher(
+            client, self.pipeline, lease, room=self._room, is_full=self._is_full, deliver=self._deliver
+        )
         self._fetching: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._on_loop(self._start)
@@ -142,6 +144,9 @@ class Intake:
         self.handle = None
         if self._fetching is not None:
             self._fetching.cancel()
+
+    def _is_full(self) -> bool:
+        return len(self._held) >= self._limit
 
     def _room(self) -> int:
         """How many more messages may be taken: `def` tasks that wait for a thread are better off in their queue."""
