@@ -73,6 +73,7 @@ def stored(results: list[AsyncResult]) -> list[object] | None:
     return [(outcome["status"], outcome["result"]) for outcome in outcomes]
 
 
+@pytest.mark.slow
 async def test_a_worker_that_was_frozen_stops_what_runs_elsewhere(
     plain: Celery, start_one: StartOne, trace: Trace
 ) -> None:
@@ -176,6 +177,7 @@ async def test_messages_that_cannot_be_handled_take_no_room_of_the_worker(
     assert worker.log.count("cannot be handled; it is kept in celeriac:unreadable") == len(broken)
 
 
+@pytest.mark.slow
 async def test_a_task_that_ends_its_worker_again_and_again_takes_no_other_along(
     plain: Celery, start_one: StartOne, trace: Trace, broker: redis.Redis
 ) -> None:

@@ -165,6 +165,7 @@ async def test_workers_carry_on_after_a_freeze(
     assert await (await jobs.add.enqueue(1)).result(timeout=30) == 2
 
 
+@pytest.mark.slow
 async def test_an_outage_longer_than_the_lease_takes_no_job_from_a_worker_that_outlasts_it(
     jobs_on_own_broker: ContractJobs, own_broker: Broker, start: StartWorker, module: str
 ) -> None:

@@ -97,6 +97,7 @@ async def test_a_worker_on_the_same_machine_takes_over_before_the_lease_runs_out
     assert await handle.result(timeout=10) == gate
 
 
+@pytest.mark.slow
 @KINDS
 async def test_a_job_longer_than_several_leases_runs_once(
     jobs: ContractJobs, start_each_pool: StartEachPool, kind: str

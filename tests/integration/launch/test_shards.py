@@ -136,7 +136,8 @@ async def test_the_only_shards_job_runs_again_in_one_that_is_forked_at_once(
     assert seconds < 5.0  # some 0.12 s, on a machine that has nothing else to do
 
 
-@pytest.mark.parametrize("opened", quick_first(["thread", "connection"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("opened", ["thread", "connection"])
 async def test_an_application_that_cannot_be_forked_gets_shards_that_are_programs_of_their_own(
     jobs: ShardJobs, start: Start, opened: str
 ) -> None:
@@ -150,6 +151,7 @@ async def test_an_application_that_cannot_be_forked_gets_shards_that_are_program
         assert await worker.ended(within=STARTS) == 0
 
 
+@pytest.mark.slow
 async def test_what_shards_are_forked_from_comes_back_and_so_do_they(jobs: ShardJobs, start: Start) -> None:
     gate = uuid4().hex
     async with start() as worker:
