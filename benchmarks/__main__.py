@@ -1,4 +1,4 @@
-"""`./dev bench [NAME ...]`: each file of this folder answers one question; `report` asks all, and shows the answers."""
+"""`./dev bench [NAME ...]`: each file of this folder answers one question; `report` shows the answers on a page."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ def main(argv: list[str] | None = None) -> int:
     names = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in _NOT_BENCHMARKS)
     parser = _parser(names)
     arguments = parser.parse_args(argv)
-    report = arguments.name == [_REPORT]
-    if not report and (unknown := set(arguments.name) - set(names)):
+    report = arguments.name[:1] == [_REPORT]
+    chosen = arguments.name[report:] or names
+    if unknown := set(chosen) - set(names):
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     options = _options(parser, arguments)
     page = Page(arguments.page) if report else None
@@ -34,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     if page:
         page.show("machine", "  \n".join(_surroundings(options)))
         page.show("systems", settings_table(options.systems()))
-    benches = [_measure(name, options, page, arguments.json) for name in (names if report else arguments.name or names)]
+    benches = [_measure(name, options, page, arguments.json) for name in chosen]
     if page:
         page.plot(benches)
     return 1 if any(any(bench.failures.values()) for bench in benches) else 0
@@ -78,7 +79,7 @@ def _surroundings(options: Options) -> list[str]:
 
 def _parser(names: list[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
-    known = f"one of {', '.join(names)}; without it, all; `{_REPORT}` for all, into {_PAGE.relative_to(ROOT)}"
+    known = f"any of {', '.join(names)}; without it, all; `{_REPORT}` in front: into {_PAGE.relative_to(ROOT)}"
     parser.add_argument("name", nargs="*", metavar="NAME", help=known)
     parser.add_argument("--json", action="store_true", help="print each result as a line of JSON, the last one last")
     parser.add_argument("--quick", action="store_true", help="little of everything, once: to see that it works")

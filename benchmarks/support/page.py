@@ -33,8 +33,10 @@ class Page:
         self._path.write_text(pattern.sub(lambda found: f"{found[1]}\n{text}\n\n{found[2]}", page))
 
     def plot(self, benches: Sequence[Bench]) -> None:
-        """Draw the plot into a file of the same name as the page, and show it."""
+        """Draw the plot into a file of the same name as the page, and show it; if all is there that it shows."""
         shown = [bench for name in _PLOTTED for bench in benches if bench.bench == name]
+        if len(shown) < len(_PLOTTED):
+            return
         picture = self._path.with_suffix(".svg")
         picture.write_text(chart(shown))
         self.show("plot", f"![Bars of the medians, with their spread]({picture.name})")

@@ -52,7 +52,12 @@ ROWS = {
     "recovery": [
         *_names("recovery"),
         *(system.tuned().name for system in _systems("recovery") if system.recovery),
-        *(f"{system.name}, its process only" for system in _systems("recovery") if system.supervised),
+        *(
+            f"{system.name}, {which}"
+            for system in _systems("recovery")
+            if system.supervised
+            for which in ("one process of two", "its only process")
+        ),
     ],
 }
 

@@ -19,7 +19,9 @@ from tests.support.waiting import eventually
 
 
 def blocked(broker: redis.Redis) -> int:
-    return int(broker.info("clients")["blocked_clients"])
+    """How many clients wait in this database; other tests' workers wait in others of the same server."""
+    database = str(broker.connection_pool.connection_kwargs["db"])
+    return sum(client["db"] == database and "b" in client["flags"] for client in broker.client_list())
 
 
 @asynccontextmanager
