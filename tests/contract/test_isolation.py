@@ -119,6 +119,7 @@ async def test_celery_sees_the_error_that_was_raised(jobs: IsolatedJobs, worker:
     await jobs.app.client.wait(result.id, timeout=20)
     seen = jobs.app.AsyncResult(result.id)
     assert (seen.state, type(seen.result).__name__, str(seen.result)) == ("FAILURE", "OrderRejected", "no hinges left")
+    await eventually(lambda: f"{result.id}] raised" in worker.log)
     for shown in (seen.traceback, worker.log[worker.log.rindex(f"{result.id}] raised") :]):
         assert "isolated_jobs.py" in shown
         assert "raise OrderRejected(message)" in shown

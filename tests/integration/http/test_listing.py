@@ -134,11 +134,13 @@ async def test_a_filtered_page_does_not_repeat_what_comes_in_while_it_is_made(
 
 async def test_a_page_looks_at_much_in_few_steps(client: JobsClient, jobs: ContractJobs, broker: redis.Redis) -> None:
     await jobs.add.enqueue_many([{"a": n} for n in range(1000)])
-    before = broker.info("commandstats")
-    await page(client, task="no such task", limit=1)
-    after = broker.info("commandstats")
-    steps = after["cmdstat_zrange"]["calls"] - before.get("cmdstat_zrange", {"calls": 0})["calls"]
-    assert steps <= 10
+    steps: list[int] = []
+    for _ in range(5):  # workers of other databases look for messages meanwhile
+        before = broker.info("commandstats")
+        await page(client, task="no such task", limit=1)
+        after = broker.info("commandstats")
+        steps.append(after["cmdstat_zrange"]["calls"] - before.get("cmdstat_zrange", {"calls": 0})["calls"])
+    assert min(steps) <= 10
 
 
 async def test_large_arguments_do_not_make_a_page_slow(client: JobsClient, jobs: ContractJobs, app: Celeriac) -> None:

@@ -33,11 +33,14 @@ def test_a_part_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_the_plot_is_beside_the_page(tmp_path: Path) -> None:
-    bench = Bench("drain", "jobs", "jobs/s", better="higher")
-    bench.add("floor", [1])
+    benches = [Bench(name, "jobs", "jobs/s", better="higher") for name in ("drain", "io", "enqueue_peers", "latency")]
+    for bench in benches:
+        bench.add("floor", [1])
     path = tmp_path / "performance.md"
     path.write_text("<!-- bench: plot -->\n<!-- end -->\n")
-    Page(path).plot([bench])
+    Page(path).plot(benches[:2])
+    assert not (tmp_path / "performance.svg").exists(), "a part of the plot must not take the place of the whole"
+    Page(path).plot(benches)
     assert (tmp_path / "performance.svg").read_text().startswith("<svg")
     assert "](performance.svg)" in path.read_text()
 
