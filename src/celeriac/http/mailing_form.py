@@ -15,9 +15,11 @@ from starlette.datastructures import UploadFile
 
 from celeriac.http.problems import ProblemError
 from celeriac.http.route import BodyTooLarge
-from celeriac.jobs.email.address import parse_sender
+from celeriac.jobs.email.address import MAX_SENDER, parse_sender
+from celeriac.jobs.email.message import MAX_UNFOLDED
 from celeriac.jobs.email.recipients import CsvRecipients, JsonRecipients
 from celeriac.jobs.email.submission import Submission
+from celeriac.jobs.email.templates import MAX_SOURCE
 from celeriac.settings import Settings
 
 
@@ -26,11 +28,17 @@ class MailingText(BaseModel):
 
     model_config = ConfigDict(extra="forbid", title="Mailing")
 
-    subject: str = Field(min_length=1, description="A Jinja template")
-    text: str | None = Field(default=None, description="A Jinja template of the plain text")
-    html: str | None = Field(default=None, description="A Jinja template of the HTML; values are escaped")
-    sender: str | None = Field(default=None, description="`address` or `Name <address>`; by default the server's")
-    list_unsubscribe: str | None = Field(default=None, description="The List-Unsubscribe header (RFC 2369)")
+    subject: str = Field(min_length=1, max_length=MAX_SOURCE, description="A Jinja template")
+    text: str | None = Field(default=None, max_length=MAX_SOURCE, description="A Jinja template of the plain text")
+    html: str | None = Field(
+        default=None, max_length=MAX_SOURCE, description="A Jinja template of the HTML; values are escaped"
+    )
+    sender: str | None = Field(
+        default=None, max_length=MAX_SENDER, description="`address` or `Name <address>`; by default the server's"
+    )
+    list_unsubscribe: str | None = Field(
+        default=None, max_length=MAX_UNFOLDED, description="The List-Unsubscribe header (RFC 2369)"
+    )
 
 
 class MailingJson(MailingText):
@@ -107,7 +115,7 @@ def _submission(
     except ValueError as error:
         raise _invalid("sender", str(error)) from None
     if mailing.list_unsubscribe is not None and not _is_header_value(mailing.list_unsubscribe):
-        raise _invalid("list_unsubscribe", "must be one line of at most 900 ASCII characters")
+        raise _invalid("list_unsubscribe", "must be one line of ASCII characters")
     return Submission(
         sender=sender,
         subject=mailing.subject,
@@ -134,7 +142,7 @@ def _digest_of(file: BinaryIO) -> bytes:
 
 
 def _is_header_value(text: str) -> bool:
-    return text.isascii() and text.isprintable() and len(text) <= 900
+    return text.isascii() and text.isprintable()
 
 
 def _missing_file() -> RequestValidationError:

@@ -12,7 +12,7 @@ from itertools import zip_longest
 from celeriac.core.errors import CommandLineWrong
 
 #: Flags, and the letters that take no value of their own and so can stand before them, as in `-EB`.
-_FLAG = r"-[DEB]*{letter}[DEB]*"
+_FLAG = r"-(?:(?!{letter})[DEB])*{letter}[DEB]*"
 _REFUSED = (
     (
         re.compile(f"--beat|{_FLAG.format(letter='B')}"),

@@ -11,14 +11,16 @@ from email_validator.rfc_constants import CASE_INSENSITIVE_MAILBOX_NAMES
 
 #: Longest address, in octets (RFC 5321, 4.5.3.1.3, with the angle brackets taken off).
 MAX_OCTETS = 254
+#: Longest sender, in characters: about the longest line that a header may have (RFC 5322, 2.1.1).
+MAX_SENDER = 998
 
+_TOO_LONG = f"The email address is longer than {MAX_OCTETS} characters."
 _ROLES = frozenset(CASE_INSENSITIVE_MAILBOX_NAMES)
 _ATEXT = r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+"
 _PLAIN = re.compile(rf"({_ATEXT}(?:\.{_ATEXT})*)@([A-Za-z0-9.\-]+)")
 # Names that never leave a private network. Whether they mean something is for the mail server to say.
 _PRIVATE = re.compile(r"(?:.+\.)?(?:localhost|local|test)", re.IGNORECASE)
 _PUBLIC_SUFFIX = ".example.com"
-_NAMED = re.compile(r"\s*(?P<name>.*?)\s*<(?P<address>[^<>]*)>\s*", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -40,6 +42,8 @@ def parse_address(text: str) -> str:
     Raises:
         ValueError: says what is wrong with the address.
     """
+    if len(text) > MAX_OCTETS:  # before anything else reads it
+        raise ValueError(_TOO_LONG)
     plain = _PLAIN.fullmatch(text)
     try:
         if plain is None:
@@ -48,7 +52,7 @@ def parse_address(text: str) -> str:
     except EmailNotValidError as error:
         raise ValueError(str(error)) from None
     if len(local) + 1 + len(domain.encode()) > MAX_OCTETS:
-        raise ValueError(f"The email address is longer than {MAX_OCTETS} characters.")
+        raise ValueError(_TOO_LONG)
     if local.lower() in _ROLES:
         local = local.lower()
     return f"{local}@{domain}"
@@ -86,14 +90,23 @@ def parse_sender(text: str) -> Sender:
     """Read `address` or `Name <address>`.
 
     Raises:
-        ValueError: the text has control characters (a line break could add headers), or the address is not
-            valid, or it cannot be written in ASCII: every server a mail passes would have to support SMTPUTF8.
+        ValueError: the text is too long or has control characters (a line break could add headers), or the address
+            is not valid, or it cannot be written in ASCII: every server a mail passes would have to support SMTPUTF8.
     """
+    if len(text) > MAX_SENDER:
+        raise ValueError(f"The sender is longer than {MAX_SENDER} characters.")
     if _CONTROL.search(text):
         raise ValueError("The sender must not contain line breaks or control characters.")
-    named = _NAMED.fullmatch(text)
-    name = named.group("name").strip('"') if named else ""
-    address, needs_utf8 = wire_form(parse_address(named.group("address") if named else text.strip()))
+    name, bare = _split_mailbox(text.strip())
+    address, needs_utf8 = wire_form(parse_address(bare))
     if needs_utf8:
         raise ValueError("The part of the sender's address before the @-sign must be ASCII.")
     return Sender(name, address)
+
+
+def _split_mailbox(text: str) -> tuple[str, str]:
+    """The display name and the address in `Name <address>`; the name is empty where there are no angle brackets."""
+    name, bracket, address = text.rpartition("<")
+    if not bracket or not address.endswith(">"):
+        return "", text
+    return name.strip().strip('"'), address[:-1]

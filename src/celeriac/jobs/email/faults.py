@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 from celeriac.core.errors import RecipientsInvalid
@@ -10,6 +12,8 @@ from celeriac.jobs.email.address import identity, parse_address
 
 #: After so many faults the rest is not looked at.
 MAX_FAULTS = 20
+_LISTED = 20
+_SHOWN = 80
 
 # NUL, which databases refuse, and halves of surrogate pairs: in a CSV the bytes that are not UTF-8.
 _UNUSABLE = re.compile("[\x00\ud800-\udfff]")
@@ -86,7 +90,21 @@ def why_unusable(text: str) -> str:
 
 def shortened(text: str) -> str:
     """The text as it may be quoted in a message: printable, and not too long."""
-    return repr(text if len(text) <= 80 else f"{text[:77]}...").encode("ascii", "backslashreplace").decode()
+    return (
+        repr(text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}...").encode("ascii", "backslashreplace").decode()
+    )
+
+
+def listed(names: Iterable[str]) -> str:
+    """The names as they may be quoted in a message, the first twenty of them."""
+    first = list(islice(names, _LISTED + 1))
+    shown = ", ".join(map(quoted, first[:_LISTED]))
+    return f"{shown}, ..." if len(first) > _LISTED else shown
+
+
+def quoted(name: str) -> str:
+    """The name as it may be quoted in a message."""
+    return name if name.isidentifier() and len(name) <= _SHOWN else shortened(name)
 
 
 def too_long(length: int, limit: int) -> str:

@@ -15,12 +15,14 @@ from email.utils import format_datetime
 
 from celeriac.jobs.email.address import Sender
 
+#: Longest header value that is sent as one line, in characters; a line may have 998 octets (RFC 5322, 2.1.1).
+MAX_UNFOLDED = 900
+
 # Quoted-printable never contains "=_", so this cannot occur in a part (RFC 2045, 6.7).
 _BOUNDARY = b"=_celeriac_part"
 
 _ENCODED_WORD_OCTETS = 39  # 52 characters in base64, 12 around them, "Subject: ": within the 76 of RFC 2047, 2
 _LINE = 76
-_MAX_UNFOLDED = 900  # a line may have 998 octets (RFC 5322, 2.1.1)
 _DOT_ATOM = re.compile(r"[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*")
 _PHRASE = re.compile(r"[A-Za-z0-9 !#$%&'*+/=?^_`{|}~-]*")
 _LINE_BREAK = re.compile(r"[\r\n]")
@@ -43,8 +45,8 @@ class MessageBuilder:
         """
         self._head = b"From: " + _mailbox(sender) + b"\r\n"
         if list_unsubscribe is not None:
-            if not list_unsubscribe.isascii() or len(list_unsubscribe) > _MAX_UNFOLDED:
-                raise ValueError(f"List-Unsubscribe must be ASCII, of at most {_MAX_UNFOLDED} characters")
+            if not list_unsubscribe.isascii() or len(list_unsubscribe) > MAX_UNFOLDED:
+                raise ValueError(f"List-Unsubscribe must be ASCII, of at most {MAX_UNFOLDED} characters")
             self._head += b"List-Unsubscribe: " + _one_line(list_unsubscribe).encode("ascii") + b"\r\n"
 
     def build(

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+#: Longest name of a template's variable, in characters.
+MAX_NAME = 100
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mailing:

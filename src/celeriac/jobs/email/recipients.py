@@ -11,8 +11,17 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol, cast
 
-from celeriac.jobs.email.faults import Addresses, Faults, invalid, is_usable, shortened, too_long, why_unusable
-from celeriac.jobs.email.model import Recipient
+from celeriac.jobs.email.faults import (
+    Addresses,
+    Faults,
+    invalid,
+    is_usable,
+    listed,
+    quoted,
+    too_long,
+    why_unusable,
+)
+from celeriac.jobs.email.model import MAX_NAME, Recipient
 from celeriac.jobs.email.upload import text_lines
 
 _DELIMITERS = (",", ";", "\t")
@@ -23,11 +32,12 @@ _NOT_IN_A_NAME = re.compile(r"\W+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How much is accepted. `field` is the length of one value in characters."""
+    """How much is accepted. `field` is the length of one value in characters, `name` that of a column's name."""
 
     rows: int = 1_000_000
     columns: int = 100
     field: int = 10_000
+    name: int = MAX_NAME
 
 
 class Recipients(Protocol):
@@ -170,17 +180,24 @@ class JsonRecipients:
             return None
         missing = sorted(set(required) - members.keys())
         if missing:
-            faults.add(row, missing[0], f"is missing, and the templates use it; there are: {', '.join(members)}")
+            faults.add(row, missing[0], f"is missing, and the templates use it; there are: {listed(members)}")
             return None
         if len(members) > self._limits.columns:
             faults.add(row, None, f"has {len(members):,} members; at most {self._limits.columns:,} are allowed")
             return None
         for name, value in members.items():
-            fault = _fault_in(name, self._limits, 0) or _fault_in(value, self._limits, 0)
+            fault = _fault_in_name(name, self._limits) or _fault_in(value, self._limits, 0)
             if fault is not None:
-                faults.add(row, name if name.isidentifier() else shortened(name), fault)
+                faults.add(row, quoted(name), fault)
                 return None
         return members
+
+
+def _fault_in_name(name: str, limits: Limits) -> str | None:
+    """Why a name cannot be that of a variable, or None."""
+    if len(name) > limits.name:
+        return f"is a name that {too_long(len(name), limits.name)}"
+    return None if is_usable(name) else "is a name that contains NUL, or half of a surrogate pair"
 
 
 def _fault_in(value: Any, limits: Limits, depth: int) -> str | None:
@@ -212,8 +229,8 @@ def _variables(names: list[str], limits: Limits) -> list[str]:
         raise invalid(1, None, f"has {len(names):,} columns; at most {limits.columns:,} are allowed")
     variables = dict[str, str]()
     for number, name in enumerate(names, start=1):
-        if len(name) > limits.field:
-            raise invalid(1, str(number), too_long(len(name), limits.field))
+        if len(name) > limits.name:
+            raise invalid(1, str(number), too_long(len(name), limits.name))
         if not is_usable(name):
             raise invalid(1, str(number), why_unusable(name))
         variable = _variable(name.strip())
@@ -223,7 +240,7 @@ def _variables(names: list[str], limits: Limits) -> list[str]:
             raise invalid(1, name, f"means the variable {variable}, as does {variables[variable]}; rename one of them")
         variables[variable] = name
     if "email" not in variables:
-        raise invalid(1, None, f"no column is called email; there are: {', '.join(map(shortened, names))}")
+        raise invalid(1, None, f"no column is called email; there are: {listed(names)}")
     return list(variables)
 
 
@@ -240,8 +257,10 @@ def _chain(first: str, others: Iterator[str]) -> Iterator[str]:
 
 
 def _explained(error: csv.Error) -> str:
-    if "unexpected end" in str(error) or "field larger" in str(error):
+    if "unexpected end" in str(error):
         return 'a quote (") that begins here is not closed'
+    if "field larger" in str(error):
+        return 'a value is too long, or a quote (") that begins here is not closed'
     if "expected after" in str(error):
         return 'there is text after a closing quote; a quote inside a value is written twice ("")'
     return f"cannot be read: {error}"

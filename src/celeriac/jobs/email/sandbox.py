@@ -29,6 +29,7 @@ from jinja2.tests import TESTS
 from jinja2.visitor import NodeTransformer
 
 from celeriac.jobs.email.filters import FILTERS, scalar
+from celeriac.jobs.email.model import MAX_NAME
 
 #: What the rendering of one template may use up.
 MAX_OUTPUT = 1_000_000
@@ -37,6 +38,8 @@ MAX_WORK = 4_000_000
 """Characters and list items made on the way."""
 MAX_PASSES = 20_000
 """Passes of all loops together."""
+MAX_TOKENS = 20_000
+"""Tokens of one template; `{{ name }}` has six. Python compiles in one piece, and every thread waits for it."""
 
 _MAX_BITS = 256
 
@@ -120,6 +123,9 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
         Raises:
             jinja2.TemplateSyntaxError: it is no template, or uses something that is not available.
         """
+        for number, (line, *_) in enumerate(self.lex(source)):
+            if number == MAX_TOKENS:
+                raise TemplateSyntaxError(f"there are more than {MAX_TOKENS:,} tokens up to here", line)
         tree = self.parse(source)
         for node in tree.find_all(nodes.Node):
             fault = _fault(node)
@@ -162,6 +168,8 @@ def _fault(node: nodes.Node) -> str | None:
         return _INSTEAD.get(kind) or f"{{% {kind.__name__.lower()} %}} is not available in mail templates"
     if isinstance(node, (nodes.List, nodes.Tuple)) and not all(_is_plain_item(item) for item in node.items):
         return "a list in a template may hold constants only"
+    if isinstance(node, nodes.Name) and len(node.name) > MAX_NAME:
+        return f"the name of a variable is longer than {MAX_NAME} characters"
     if isinstance(node, nodes.For) and node.recursive:
         return "a recursive loop is not available"
     if isinstance(node, nodes.Filter) and node.name not in FILTERS:

@@ -16,6 +16,7 @@ from jinja2 import Template, TemplateSyntaxError, nodes
 from jinja2.meta import find_undeclared_variables
 
 from celeriac.core.errors import TemplateInvalid
+from celeriac.jobs.email.faults import listed
 from celeriac.jobs.email.sandbox import MAX_OUTPUT, MailEnvironment, fresh_budget
 
 #: Longest source of one template, in characters.
@@ -112,8 +113,7 @@ class _Source:
         if missing:
             similar = difflib.get_close_matches(missing[0], columns, n=1)
             hint = f" (did you mean {similar[0]}?)" if similar else ""
-            available = ", ".join(sorted(columns))
-            fault = f"there is no column for {missing[0]!r}{hint}; there are: {available}"
+            fault = f"there is no column for {missing[0]!r}{hint}; there are: {listed(sorted(columns))}"
             raise TemplateInvalid(self.name, self._lines[missing[0]], fault)
 
     def render(self, variables: Mapping[str, Any]) -> str:

@@ -82,7 +82,7 @@ def test_empty_rows_are_passed_over_and_counted() -> None:
     [
         ("", (1, None, "the first row is empty")),
         ("\n\n", (1, None, "the first row is empty")),
-        ("name,city\nx,y\n", (1, None, "no column is called email; there are: 'name', 'city'")),
+        ("name,city\nx,y\n", (1, None, "no column is called email; there are: name, city")),
         ("ann@example.com\nbob@example.com\n", (1, None, "no column is called email; there are: 'ann@example.com'")),
         ("email,Email\n", (1, "Email", "means the variable email, as does email; rename one of them")),
         ("email,a b,a_b\n", (1, "a_b", "means the variable a_b, as does a b; rename one of them")),

@@ -1,0 +1,187 @@
+"""Every regular expression takes time in proportion to the text, whatever the text."""
+
+from __future__ import annotations
+
+import ast
+import re
+import signal
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from celeriac.launch import worker_options
+
+ROOT = Path(__file__).parents[2]
+SEARCHES = frozenset({"match", "fullmatch", "search", "sub", "subn", "split", "findall", "finditer"})
+
+#: Characters of a hostile text, and seconds of CPU for it: linear ones take some milliseconds, quadratic ones minutes.
+LENGTH = 100_000
+SECONDS = 1.0
+
+
+def flag(letter: str) -> str:
+    return worker_options._FLAG.format(letter=letter)  # pyright: ignore[reportPrivateUsage]
+
+
+ATEXT = r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+"
+
+#: How it is searched for, the expression, and texts that are bad for it: a beginning, a piece that is repeated, an end.
+#: One that is not in this list fails the test below: add it.
+EXPRESSIONS: list[tuple[str, str | bytes, list[tuple[str, str, str]]]] = [
+    (
+        "fullmatch",
+        rf"({ATEXT}(?:\.{ATEXT})*)@([A-Za-z0-9.\-]+)",
+        [("", "a", ""), ("", "a.", "@"), ("a@", "a.", "!"), ("a@", "-", "@")],
+    ),
+    (
+        "fullmatch",
+        r"(?:.+\.)?(?:localhost|local|test)",
+        [("", ".", ""), ("", "local.", ""), ("", "localhos", ""), ("", "a", "")],
+    ),
+    ("search", r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", [("", " ", "")]),
+    ("sub", r"[\x00-\x1f\x7f-\x9f]", [("", "\n", ""), ("", " ", "")]),
+    ("search", "[\x00\ud800-\udfff]", [("", "\ud7ff", "")]),
+    (
+        "fullmatch",
+        r"(?:[^%]++|%%|%[-+ 0]{0,3}(?:[1-9]\d?)?(?:\.\d{0,2})?[dfs])*+",
+        [("", piece, "%") for piece in ("%00d", "% 0d", "%%", "a", "%d", "%0.0f", "%10.s")] + [("%", "0", "")],
+    ),
+    ("fullmatch", r"[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*", [("", "a", "!"), ("", "a.", ""), ("", "aa.", "!")]),
+    ("fullmatch", r"[A-Za-z0-9 !#$%&'*+/=?^_`{|}~-]*", [("", " ", "\n")]),
+    ("search", r"[\r\n]", [("", " ", "")]),
+    ("sub", r"\W+", [("", " ", ""), ("", " a", "")]),
+    ("fullmatch", r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", [("", "a", ""), ("", "a.", ""), ("", "aa.", "!")]),
+    ("match", r"[0-9]{1,16}_[A-Za-z0-9_.:\-]{1,128}\Z", [("", "1", ""), ("1_", "_", "!")]),
+    ("match", r"[A-Za-z0-9_.\-]{1,200}\Z", [("", "a", "")]),
+    ("match", r"[0-9]{1,18}-[0-9]{1,18}\Z", [("", "1", "-"), ("1-", "1", "")]),
+    ("sub", r"[^\w.\-]", [("", " ", ""), ("", "a", "")]),
+    ("match", r"[A-Za-z0-9][A-Za-z0-9_.:\-]{0,127}\Z", [("", "a", ""), ("a", ":", "")]),
+    (
+        "match",
+        rb'\A\{"celeriac-redelivered":(\d+),',
+        [("", '{"celeriac-redelivered":', ""), ('{"celeriac-redelivered":', "1", "")],
+    ),
+    ("fullmatch", f"--beat|{flag('B')}", [("-", "B", "x"), ("-", "D", "x"), ("-", "DEB", "x")]),
+    ("fullmatch", f"--detach|{flag('D')}", [("-", "D", "x"), ("-", "B", "x"), ("-", "DEB", "x")]),
+    ("fullmatch", "--purge|--discard", [("", "--purge", "")]),
+    ("search", r"beat: Starting", [("", "beat: ", ""), ("", "beat: Startin", "")]),
+    # Over text of our own: the Lua scripts, and the name of a module.
+    ("findall", r"^local function .*?^end\n", []),
+    ("sub", r"--.*", [("", "-", ""), ("", "--\n", "")]),
+    ("search", r"\b{name}\b", []),
+    ("match", r"{re.escape(error.name)}([.:]|$)", []),
+    # The mail server of the demonstration.
+    (
+        "search",
+        rb"^Message-ID:\s*(\S+)",
+        [("", "Message-ID:", ""), ("", "Message-ID:\n", ""), ("Message-ID:", " ", "")],
+    ),
+]
+
+#: Expressions that a class is given, by where they are given to it.
+GIVEN = {"src/celeriac/launch/probes.py": r"LogProbe, r\"([^\"]*)\""}
+
+
+def in_the_source() -> Iterator[tuple[str, set[str], str | bytes | None]]:
+    """Where each regular expression is, how it is searched for if that shows, and itself if that shows."""
+    for path in sorted(path for folder in ("src", "demo", "examples") for path in (ROOT / folder).rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        constants: dict[str, ast.expr] = {}
+        for node in tree.body:
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                constants[node.targets[0].id] = node.value
+        for node in ast.walk(tree):
+            assert not (isinstance(node, ast.ImportFrom) and node.module == "re"), f"{path}: say `import re`"
+            match node:
+                case ast.Call(func=ast.Attribute(value=ast.Name(id="re"), attr="compile")):
+                    name = next((name for name, value in constants.items() if value is node), None)
+                    searches = {
+                        used.attr
+                        for used in ast.walk(tree)
+                        if isinstance(used, ast.Attribute)
+                        and isinstance(used.value, ast.Name)
+                        and used.value.id == name
+                    }
+                case ast.Call(func=ast.Attribute(value=ast.Name(id="re"), attr=search)) if search in SEARCHES:
+                    searches = {search}
+                case _:
+                    continue
+            yield f"{path.relative_to(ROOT)}", searches, written(node.args[0], constants)
+
+
+def written(node: ast.expr, constants: dict[str, ast.expr]) -> Any:
+    """The text of an expression: a constant, or an f-string in which constants of the module are put in."""
+    match node:
+        case ast.Constant(value=text):
+            return text
+        case ast.JoinedStr():
+            return "".join(written(part, constants) for part in node.values)
+        case ast.FormattedValue(value=ast.Name(id=name)) if name in constants:
+            return written(constants[name], constants)
+        case ast.FormattedValue(
+            value=ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="format"), keywords=words)
+        ):
+            return written(constants[name], constants).format(
+                **{str(w.arg): written(w.value, constants) for w in words}
+            )
+        case ast.FormattedValue():
+            return "{" + ast.unparse(node.value) + "}"
+        case _:
+            return None
+
+
+def test_every_regular_expression_is_listed_with_texts_that_are_bad_for_it() -> None:
+    found = list(in_the_source())
+    assert {place for place, _, expression in found if expression is None} == GIVEN.keys()
+    sources = [path.read_text() for path in (ROOT / "src").rglob("*.py")]
+    given = {text for pattern in GIVEN.values() for source in sources for text in re.findall(pattern, source)}
+    written_there = {expression for _, _, expression in found if expression is not None} | given
+    listed = {expression: search for search, expression, _ in EXPRESSIONS}
+    assert written_there - listed.keys() == set(), "list it in EXPRESSIONS, with texts that are bad for it"
+    assert listed.keys() - written_there == set(), "it is gone from the source"
+    for place, searches, expression in found:
+        assert expression is None or searches <= {listed[expression]}, (place, expression)
+
+
+@pytest.mark.parametrize(
+    ("search", "expression", "start", "piece", "end"),
+    [(search, expression, *text) for search, expression, texts in EXPRESSIONS for text in texts],
+    ids=lambda value: ascii(value)[:30],
+)
+def test_a_hostile_text_takes_no_longer_than_another(
+    search: str, expression: str | bytes, start: str, piece: str, end: str
+) -> None:
+    text = start + piece * (LENGTH // len(piece)) + end
+    flags = re.MULTILINE | re.IGNORECASE if expression[:1] == b"^" else re.NOFLAG
+    compiled: Any = re.compile(expression, flags)
+    with cpu_limit(SECONDS):
+        arguments = ("_", text) if search == "sub" else (text.encode() if isinstance(expression, bytes) else text,)
+        getattr(compiled, search)(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("expression", "text"), [(r"\s*(.*?)\s*<", " " * LENGTH), (r"(%[ 0]{0,3}\d{0,2}d)*", "%00d" * 40 + "%")]
+)
+def test_one_that_takes_longer_is_noticed(expression: str, text: str) -> None:
+    with pytest.raises(TimeoutError), cpu_limit(0.2):
+        re.fullmatch(expression, text)
+
+
+@contextmanager
+def cpu_limit(seconds: float) -> Generator[None]:
+    """Raise TimeoutError once this process has used so many seconds of CPU, in the middle of a search too."""
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        raise TimeoutError(f"used {seconds:g} s of CPU")
+
+    before = signal.signal(signal.SIGVTALRM, end)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
