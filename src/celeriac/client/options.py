@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from celeriac.core.routing import check_priority
+from celeriac.core.text import FAULT, is_unicode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,9 @@ class EnqueueOptions:
     def __post_init__(self) -> None:
         if self.priority is not None:
             check_priority(self.priority)
+        for name, text in (("queue", self.queue), ("idempotency_key", self.idempotency_key)):
+            if text is not None and not is_unicode(text):
+                raise ValueError(f"{name}={text!r}: {FAULT}")
 
     def due(self) -> datetime | None:
         """When the job may run; None for at once."""

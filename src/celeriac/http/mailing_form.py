@@ -11,7 +11,10 @@ from typing import Any, BinaryIO, TypeVar, cast
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from starlette.datastructures import UploadFile
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
 
 from celeriac.http.problems import ProblemError
 from celeriac.http.route import BodyTooLarge
@@ -79,11 +82,40 @@ async def read_submission(request: Request, settings: Settings) -> AsyncGenerato
     if kind == "application/json":
         yield await _from_json(request, settings)
     elif kind == "multipart/form-data":
-        async with request.form(max_files=1, max_fields=len(MailingText.model_fields)) as form:
+        async with _form(request) as form:
             yield await _from_form(dict(form.multi_items()), settings)
     else:
         detail = "send multipart/form-data with a CSV file `recipients`, or application/json"
         raise ProblemError(415, "unsupported-media-type", detail)
+
+
+class _Utf8Form(MultiPartParser):
+    """A form whose texts are UTF-8. Starlette's decodes them as their sender says, and what fails as Latin-1."""
+
+    def on_part_end(self) -> None:
+        part = self._current_part
+        if part.file is None:
+            try:
+                part.data.decode()
+            except UnicodeDecodeError:
+                raise _invalid(part.field_name, "is not UTF-8") from None
+        super().on_part_end()
+
+
+@asynccontextmanager
+async def _form(request: Request) -> AsyncGenerator[FormData]:
+    _, parameters = parse_options_header(request.headers["content-type"])
+    if parameters.get(b"charset", b"utf-8").lower() not in (b"utf-8", b"utf8"):
+        raise ProblemError(415, "unsupported-media-type", "send the form in UTF-8")
+    parser = _Utf8Form(request.headers, request.stream(), max_files=1, max_fields=len(MailingText.model_fields))
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise HTTPException(400, error.message) from None
+    try:
+        yield form
+    finally:
+        await form.close()
 
 
 async def _from_json(request: Request, settings: Settings) -> Submission:

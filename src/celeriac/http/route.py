@@ -8,9 +8,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
 
 from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.types import Message, Receive, Scope, Send
 
+from celeriac.core.text import FAULT, not_unicode_at
 from celeriac.http.problems import ProblemError, as_problem, method_not_allowed
 
 
@@ -74,16 +76,25 @@ class StrictRequest(Request):
 
         Raises:
             InvalidJson: it is not UTF-8, not JSON, holds a number that JSON has not, or is nested too deeply.
+            RequestValidationError: a text in it is no Unicode; no model and no job sees such a text.
         """
         try:
             text = (await self.body()).decode()
-            return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+            value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
         except UnicodeDecodeError as error:
             raise InvalidJson(f"not UTF-8 at byte {error.start}") from None
         except RecursionError:
             raise InvalidJson("nested too deeply") from None
         except ValueError as error:
             raise InvalidJson(str(error)) from None
+        if "\\u" in text and (path := not_unicode_at(value)) is not None:  # only an escape can stand for one
+            raise not_unicode("body", *path)
+        return value
+
+
+def not_unicode(*loc: str | int) -> RequestValidationError:
+    """The error for a text at `loc` that is no Unicode."""
+    return RequestValidationError([{"loc": loc, "msg": FAULT, "type": "string_unicode"}])
 
 
 def require_json(request: Request) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ import httpx2
 import pytest
 import redis
 
+from celeriac.core.text import FAULT
 from tests.support.api_server import ApiServer
 from tests.support.jobs_client import JobsClient, problem
 
@@ -82,10 +84,40 @@ async def test_arguments_that_do_not_fit_are_refused_one_by_one(
     assert all(set(error) == {"loc", "msg", "type"} for error in body["errors"])
 
 
-@pytest.mark.parametrize(("task", "argument"), [("celeriac.echo", "value"), ("fail", "message")])
-async def test_text_that_is_no_unicode_is_refused(client: JobsClient, task: str, argument: str) -> None:
-    body = problem(await post(client, task, json.dumps({argument: "\ud800"}).encode()), 422, "invalid-arguments")
-    assert "surrogates not allowed" in body["detail"]
+@pytest.mark.parametrize(
+    ("task", "arguments", "loc"),
+    [
+        ("celeriac.echo", {"value": "\ud800"}, ["body", "value"]),
+        ("celeriac.echo", {"value": ["a", {"b": "x\udcff.txt"}]}, ["body", "value", 1, "b"]),
+        ("celeriac.echo", {"value": {"a": {"\udfff": 1}}}, ["body", "value", "a"]),
+        ("fail", {"message": "\ud83d"}, ["body", "message"]),
+        ("fail", "\ud800", ["body"]),
+        ("remind", {"invoice": {"lines": [{"article": "\udc00\ud800", "count": 1}]}},
+         ["body", "invoice", "lines", 0, "article"]),
+    ],
+)  # fmt: skip
+async def test_text_that_is_no_unicode_is_refused_by_its_place(
+    client: JobsClient, task: str, arguments: Any, loc: list[str | int]
+) -> None:
+    body = problem(await post(client, task, json.dumps(arguments).encode()), 422, "invalid-request")
+    assert body["errors"] == [{"loc": loc, "msg": FAULT, "type": "string_unicode"}]
+    assert body["detail"] == f"{'.'.join(map(str, loc))}: {FAULT}"
+
+
+async def test_bytes_that_are_no_unicode_are_no_fault_of_the_server_wherever_they_are(client: JobsClient) -> None:
+    document = (await client.http.get("/openapi.json")).json()
+    half = "%ED%A0%80"  # a lone surrogate, as if UTF-8 had it
+    headers = dict.fromkeys(("Idempotency-Key", "Last-Event-ID", "Origin", "X-Request-ID"), b"\xed\xa0\x80")
+    for template, operations in document["paths"].items():
+        for method, operation in operations.items():
+            path = re.sub(r"{\w+}", half, template)
+            named = [p["name"] for p in operation.get("parameters", ()) if p["in"] == "query"]
+            query = "&".join(f"{name}={half}" for name in (*named, half))
+            body = {"content": f'"{half}"'.encode(), "headers": {**JSON, **headers}} if method == "post" else {}
+            for asked in (template, f"{path}?{query}"):
+                url = httpx2.URL(f"{client.http.base_url}".rstrip("/") + asked)
+                answer = await client.http.request(method.upper(), url, **body)
+                assert answer.status_code < 500, (method, asked, answer.text)
 
 
 @pytest.mark.parametrize(

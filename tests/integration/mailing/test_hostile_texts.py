@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Generator
 from typing import Any
@@ -62,7 +63,8 @@ def post(server: ApiServer, body: dict[str, Any], table: str | None) -> tuple[ht
     before = server.call(time.thread_time)
     with httpx2.Client(base_url=server.url, timeout=30) as client:
         if table is None:
-            answer = client.post("/email/mailings", json=body)
+            headers = {"Content-Type": "application/json"}  # httpx itself encodes no half of a pair
+            answer = client.post("/email/mailings", content=json.dumps(body), headers=headers)
         else:
             files = {"recipients": ("recipients.csv", table, "text/csv")}
             answer = client.post("/email/mailings", data=body, files=files)
@@ -93,3 +95,53 @@ def test_hostile_recipients_are_refused_at_the_cost_of_harmless_ones(server: Api
         check_refused(*post(server, TEXTS, recipients), named)
     else:
         check_refused(*post(server, {**TEXTS, "recipients": recipients}, None), named)
+
+
+HALF = "\ud800"
+NOT_UNICODE: dict[str, tuple[list[str | int], dict[str, Any]]] = {
+    **{
+        name: (["body", name], {name: f"x{HALF}"}) for name in ("sender", "subject", "text", "html", "list_unsubscribe")
+    },
+    "recipient": (["body", "recipients", 0, "name"], {"recipients": [{**RECIPIENT, "name": HALF}]}),
+    "deep": (["body", "recipients", 0, "name", 1, "a"], {"recipients": [{**RECIPIENT, "name": [1, {"a": HALF}]}]}),
+    "name": (["body", "recipients", 0], {"recipients": [{**RECIPIENT, HALF: 1}]}),
+    "unknown": (["body", "colour"], {"colour": HALF}),
+}
+
+
+@pytest.mark.parametrize("name", NOT_UNICODE)
+def test_json_that_is_no_unicode_is_refused_by_its_place(server: ApiServer, name: str) -> None:
+    loc, body = NOT_UNICODE[name]
+    answer, _ = post(server, {**TEXTS, "recipients": [RECIPIENT], **body}, None)
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json"), answer.text
+    assert [fault["loc"] for fault in answer.json()["errors"]] == [loc]
+
+
+TABLE = b"email,name,order\na@example.com,A,1\n"
+
+
+def post_form(
+    server: ApiServer, parts: dict[str, bytes], kind: str = "multipart/form-data; boundary=B"
+) -> httpx2.Response:
+    head = b'--B\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n'
+    named = {"subject": b"Hello", "text": b"Hello", **parts}
+    body = b"".join(head % (name.encode(), b"", value) for name, value in named.items())
+    body += head % (b"recipients", b'; filename="a.csv"', TABLE) + b"--B--\r\n"
+    with httpx2.Client(base_url=server.url, timeout=30) as client:
+        return client.post("/email/mailings", content=body, headers={"Content-Type": kind})
+
+
+@pytest.mark.parametrize("name", ["sender", "subject", "text", "html", "list_unsubscribe"])
+@pytest.mark.parametrize("value", [b"\xed\xa0\x80", b"M\xfcller", b"\xff\xfe"], ids=["half", "latin-1", "utf-16"])
+def test_a_form_that_is_not_utf_8_is_refused_by_its_field(server: ApiServer, name: str, value: bytes) -> None:
+    answer = post_form(server, {name: value})
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["detail"] == f"body.{name}: is not UTF-8"
+
+
+@pytest.mark.parametrize("charset", ["utf-7", "punycode", "unicode_escape", "utf-16", "latin-1", "hex", "x" * 10_000])
+def test_a_form_in_another_encoding_is_refused(server: ApiServer, charset: str) -> None:
+    before = server.call(time.thread_time)
+    answer = post_form(server, {"subject": b"ab" * 200_000}, f"multipart/form-data; boundary=B; charset={charset}")
+    assert (answer.status_code, answer.json()["detail"]) == (415, "send the form in UTF-8")
+    assert server.call(time.thread_time) - before < SECONDS
