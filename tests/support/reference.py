@@ -175,7 +175,7 @@ def _members(kind: type) -> list[str]:
 
 
 def _is_for_users(base: type, name: str, member: Any) -> bool:
-    if name.startswith("_") or (base is JobApp and name not in _APPLICATION):
+    if name.startswith("_") or (issubclass(JobApp, base) and name not in _APPLICATION):
         return False
     return isinstance(member, property | cached_property) or inspect.isfunction(member)
 

@@ -39,14 +39,20 @@ class Job(Generic[P, R]):
 
     Attributes:
         spec: name, types and options.
-        task: the Celery task, for `.delay()`, `.apply_async()`, `.s()` and canvas.
     """
 
-    def __init__(self, spec: JobSpec, client: JobClient, task: Any, options: EnqueueOptions = NO_OPTIONS) -> None:
+    def __init__(
+        self, spec: JobSpec, client: JobClient, celery_task: Callable[[], Any], options: EnqueueOptions = NO_OPTIONS
+    ) -> None:
         self.spec = spec
-        self.task = task
         self._client = client
+        self._celery_task = celery_task
         self._options = options
+
+    @property
+    def task(self) -> Any:
+        """The Celery task, for `.delay()`, `.apply_async()`, `.s()` and canvas. Finalizes the application."""
+        return self._celery_task()
 
     @property
     def name(self) -> str:
@@ -116,7 +122,7 @@ class Job(Generic[P, R]):
         changed = {name: value for name, value in given.items() if value is not None}
         options = dataclasses.replace(self._options, **cast(Any, changed))
         options.due()  # a contradiction is an error here, where it was written
-        return Job(self.spec, self._client, self.task, options)
+        return Job(self.spec, self._client, self._celery_task, options)
 
     def handle(self, job_id: str) -> JobHandle[R]:
         """A handle on a job that was enqueued before."""

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast, overload
 
 import orjson
-from celery import Celery
+from celery.local import PromiseProxy
 from celery.result import AsyncResult
 
 from celeriac.client.client import JobClient
@@ -22,7 +22,7 @@ from celeriac.core.spec import Call, JobOptions, JobSpec
 from celeriac.engine import process
 from celeriac.engine.adoption import RESULT_BACKEND
 from celeriac.engine.aio import endings
-from celeriac.engine.defaults import celery_defaults
+from celeriac.engine.configuration import ConfiguredApp
 from celeriac.engine.execution import Executor
 from celeriac.engine.isolation.address import address_of
 from celeriac.engine.records import Records
@@ -35,11 +35,11 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class JobApp(Celery):
+class JobApp(ConfiguredApp):
     """Celery with typed jobs, job records and settings that are safe on Redis.
 
     Takes what `celery.Celery` takes; its own defaults (`engine/defaults.py`) give way to any setting made in one of
-    Celery's ways.
+    Celery's ways. Like it, it reads its configuration when that is first asked for, and not to be made or to have jobs.
     """
 
     task_cls = "celeriac.engine.task:Task"
@@ -48,34 +48,11 @@ class JobApp(Celery):
     keeps_job_records = True
 
     def __init__(self, main: str | None = None, *, settings: Settings | None = None, **options: Any) -> None:
-        self.settings = settings or load_settings()
         self.specs: dict[str, JobSpec] = {}
-        super().__init__(main, **options)
+        super().__init__(main, settings or load_settings(), **options)
         # A `redis://` backend that an application names for itself writes job records too.
         self.loader.override_backends = dict.fromkeys(("redis", "rediss"), RESULT_BACKEND)
         process.install()  # here as well as in the consumer, for pool processes that are spawned and not forked
-        self.add_defaults(lambda: celery_defaults(self.settings))
-
-    @property
-    def retention_ms(self) -> int:
-        """For how long what is left of a finished job is kept, in ms."""
-        return int(self.settings.retention * 1000)
-
-    @property
-    def broker_address(self) -> str:
-        """The URL in force, whether it came from our settings or from Celery's."""
-        return str(self.conf.broker_write_url or self.conf.broker_url)
-
-    @property
-    def results_address(self) -> str:
-        """The URL of the result store in force, without Celery's prefix that names the backend's class."""
-        url = str(self.conf.result_backend)
-        return url.partition("+")[2] if url.startswith("celeriac.") else url
-
-    @cached_property
-    def results_are_separate(self) -> bool:
-        """Whether results are kept on another server than the job records."""
-        return self.results_address != self.broker_address
 
     @cached_property
     def client(self) -> JobClient:
@@ -190,8 +167,7 @@ class JobApp(Celery):
         Raises:
             ConfigurationError: neither or both of `every` and `cron` are given, or one cannot be read.
         """
-        entry = beat_entry(name, call, every=every, cron=cron, queue=queue)
-        self.conf.beat_schedule = {**self.conf.beat_schedule, name: entry}
+        self.add_schedule(name, beat_entry(name, call, every=every, cron=cron, queue=queue))
 
     def close(self) -> None:
         """Close the blocking connections of this application, too; `client.aclose()` closes the others."""
@@ -259,11 +235,15 @@ class JobApp(Celery):
             "__module__": function.__module__,
             "__wrapped__": function,
         }
-        task: Any = self.register_task(type(function.__name__, (JobTask,), members)())
+        task: Any = type(function.__name__, (JobTask,), members)()
         if options.priority is not None:  # on the instance: Celery deprecates it on the class
             task.priority = to_celery(options.priority)
+        if self.finalized:
+            self.register_task(task)
+        else:  # when the application is finalized, as with Celery's own decorator: until then it can be configured
+            self._pending.append(PromiseProxy(self.register_task, (task,)))
         self.specs[task_name] = spec
-        return Job(spec, self.client, task)
+        return Job(spec, self.client, lambda: cast(Any, self.tasks)[task_name])
 
 
 def _apply_options(own: JobOptions, given: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from celery.utils.serialization import ensure_serializable
 from celeriac.core.errors import CeleriacError
 from celeriac.core.records import Failure
 from celeriac.engine import bridge
+from celeriac.engine.adoption import broker_url_of
 from celeriac.engine.aio import endings
 from celeriac.engine.outcomes import Outcomes, Report, outcomes_of
 from celeriac.engine.tracebacks import format_error
@@ -40,6 +41,10 @@ class ResultBackend(RedisBackend):
     """
 
     _closed = False
+
+    def __init__(self, *args: Any, app: Any = None, url: str | None = None, **options: Any) -> None:
+        """As Celery's; without a URL, results are kept on the broker."""
+        super().__init__(*args, app=app, url=url or broker_url_of(app), **options)
 
     @cached_property
     def is_on_broker(self) -> bool:

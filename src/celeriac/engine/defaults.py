@@ -14,7 +14,8 @@ def celery_defaults(settings: Settings) -> dict[str, Any]:
     """What makes work on Redis safe, and what our applications do otherwise besides."""
     return {
         "broker_url": settings.broker(),
-        "result_backend": f"{RESULT_BACKEND}+{settings.results()}",
+        # Without a URL: on the broker, wherever that will be.
+        "result_backend": f"{RESULT_BACKEND}+{settings.results()}" if settings.result_url else RESULT_BACKEND,
         **SAFE_SETTINGS,
         "result_expires": int(settings.retention),
         # The record says when a job runs: `Task.before_start` writes it, in the same step that asks for leave.

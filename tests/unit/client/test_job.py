@@ -33,12 +33,12 @@ def client() -> JobClient:
 
 @pytest.fixture
 def job(client: JobClient) -> Job[Any, int]:
-    return Job(JobSpec("shop.add", add), client, task=None)
+    return Job(JobSpec("shop.add", add), client, celery_task=lambda: None)
 
 
 @pytest.fixture
 def other(client: JobClient) -> Job[Any, int]:
-    return Job(JobSpec("shop.other", add), client, task=None)
+    return Job(JobSpec("shop.other", add), client, celery_task=lambda: None)
 
 
 async def test_the_broker_of_these_tests_is_absent(job: Job[Any, int], client: JobClient) -> None:

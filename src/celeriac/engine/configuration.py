@@ -1,0 +1,75 @@
+"""How an application of ours comes by its Celery settings."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, cast
+
+from celery import Celery
+
+from celeriac.engine.adoption import RESULT_BACKEND
+from celeriac.engine.defaults import celery_defaults
+from celeriac.settings import Settings
+
+
+class ConfiguredApp(Celery):
+    """A Celery application with defaults of our own, in whichever of Celery's ways and however often it is configured.
+
+    They rank right above Celery's defaults. What Celery's `add_defaults` adds ranks above the module or object that the
+    application is configured from, and is forgotten when the configuration is read once more.
+    """
+
+    def __init__(self, main: str | None, settings: Settings, **options: Any) -> None:
+        self.settings = settings
+        self._defaults: dict[str, Any] = {}
+        self._schedules: dict[str, Any] = {}
+        super().__init__(main, **options)
+        cast(Any, self.on_after_configure).connect(self._complete)
+        cast(Any, self.on_after_finalize).connect(self._add_schedules)
+        if self.configured:  # by a subclass's `on_init`
+            self._complete(self.conf)
+
+    def prepare_config(self, c: Any) -> Any:
+        """Called by Celery whenever it reads the configuration. An error in our settings is raised from here."""
+        self._defaults = celery_defaults(self.settings)
+        return super().prepare_config(c)
+
+    @property
+    def retention_ms(self) -> int:
+        """For how long what is left of a finished job is kept, in ms."""
+        return int(self.settings.retention * 1000)
+
+    @property
+    def broker_address(self) -> str:
+        """The URL in force, whether it came from our settings or from Celery's."""
+        return str(self.conf.broker_write_url or self.conf.broker_url)
+
+    @property
+    def results_address(self) -> str:
+        """The URL of the result store in force, without Celery's prefix that names the backend's class."""
+        url = str(self.conf.result_backend)
+        return url.removeprefix(f"{RESULT_BACKEND}+") if url != RESULT_BACKEND else self.broker_address
+
+    @cached_property
+    def results_are_separate(self) -> bool:
+        """Whether results are kept on another server than the job records."""
+        return self.results_address != self.broker_address
+
+    def add_schedule(self, name: str, entry: dict[str, Any]) -> None:
+        """Add to `beat_schedule`, whatever else will be configured."""
+        self._schedules[name] = entry
+        if self.configured:
+            self._add_schedules()
+
+    def _complete(self, source: Any, **_: Any) -> None:
+        for maps in (source.maps, source.defaults):
+            maps.insert(-1, self._defaults)
+        vars(self).pop("results_are_separate", None)
+        self._add_schedules()
+
+    def _add_schedules(self, **_: Any) -> None:
+        if self._schedules:
+            self.conf.beat_schedule = {**self.conf.beat_schedule, **self._schedules}
+
+    def __reduce_keys__(self) -> dict[str, Any]:
+        return {**super().__reduce_keys__(), "settings": self.settings}
