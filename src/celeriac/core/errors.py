@@ -26,6 +26,7 @@ CeleriacError
 └── how a job may fail, apart from its own errors; seen in its record
     ├── JobTimedOut             it exceeded its time limit
     ├── InvalidResult           what it returned does not fit its annotation
+    ├── InvalidMessage          its message cannot be read, or has not the form of a task's; see `celeriac dead`
     ├── JobAborted              it raised what would end its process or event loop, `SystemExit` say
     └── JobCrashed              it was isolated, and its process ended before it
 
@@ -246,6 +247,10 @@ class JobTimedOut(CeleriacError, TimeoutError):
 
 class InvalidResult(CeleriacError, TypeError):
     """What the job returned does not fit its annotation, or cannot be sent as JSON. Never retried: the work is done."""
+
+
+class InvalidMessage(CeleriacError, ValueError):
+    """The job's message cannot be read, or does not have the form of a task's. It is kept as a dead letter."""
 
 
 class JobAborted(CeleriacError):

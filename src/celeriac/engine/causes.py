@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from kombu.utils.encoding import safe_repr
 
+from celeriac.core.errors import InvalidMessage
+
 #: Characters that are kept of an error.
 _LONGEST = 1000
 
@@ -23,8 +25,11 @@ class Cause:
     @classmethod
     def of(cls, reason: object, *, lost: bool = False) -> Cause:
         """The cause as an error, or whatever was given as the reason, tells it."""
-        text = reason if isinstance(reason, str) else "rejected" if reason is None else safe_repr(reason)
-        return cls(text[:_LONGEST], lost)
+        if isinstance(reason, InvalidMessage):
+            text = str(reason)
+        else:
+            text = reason if isinstance(reason, str) else "rejected" if reason is None else safe_repr(reason)
+        return cls(text[:_LONGEST].encode("utf-8", "backslashreplace").decode(), lost)
 
 
 _UNKNOWN = Cause("rejected")

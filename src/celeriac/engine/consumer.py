@@ -10,14 +10,15 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any, cast
 
-from celery import Task
+from celery import Task, signals
+from celery.exceptions import NotRegistered
 from celery.worker.consumer import consumer as celery_consumer
 
+from celeriac.core.errors import InvalidMessage
 from celeriac.engine import process, steps
 from celeriac.engine.aio.consumer import Fetching
 from celeriac.engine.aio.pool import Pool
-from celeriac.engine.aio.requests import ShortWay
-from celeriac.engine.causes import Cause, note
+from celeriac.engine.door import Door, refuse
 from celeriac.engine.request import REQUEST
 from celeriac.engine.revocations import Revocations
 
@@ -92,17 +93,8 @@ class Consumer(celery_consumer.Consumer):
             dispatcher.flush()
 
     def create_task_handler(self, *args: Any, **options: Any) -> Any:
-        """What is called with each message; the asyncio pool has a shorter way for most of them."""
-        celerys = super().create_task_handler(*args, **options)
-        if not isinstance(self.pool, Pool):
-            return celerys
-        short_way = ShortWay(self)
-
-        def handle(message: Any) -> None:
-            if not short_way.takes(message):
-                celerys(message)
-
-        return handle
+        """What is called with each message: it is checked, and goes Celery's way, or a shorter one, if all is well."""
+        return Door(self, super().create_task_handler(*args, **options)).handle
 
     def call_soon_ack(self, p: Any, *args: Any, **kwargs: Any) -> Any:
         """Acknowledge: by way of Celery's event loop, or at once where the asyncio pool has its own."""
@@ -110,17 +102,20 @@ class Consumer(celery_consumer.Consumer):
             return super().call_soon_ack(p, *args, **kwargs)
         return p(*args, **kwargs)
 
+    def on_decode_error(self, message: Any, exc: BaseException) -> None:
+        """Where Celery acknowledges a message that cannot be decoded, it becomes a dead letter, and its job fails."""
+        refuse(self, message, exc)
+
     def on_unknown_message(self, body: Any, message: Any) -> None:
-        note(message.delivery_tag, Cause("is no task"))
-        super().on_unknown_message(body, message)
+        refuse(self, message, InvalidMessage("is no task"))
 
     def on_unknown_task(self, body: Any, message: Any, exc: BaseException) -> None:
-        note(message.delivery_tag, Cause("no task of that name is registered"))
-        super().on_unknown_task(body, message, exc)
+        name = str(exc.args[0])
+        refuse(self, message, NotRegistered(name), cause="no task of that name is registered")
+        signals.task_unknown.send(sender=self, message=message, exc=exc, name=name, id=message.headers.get("id"))
 
     def on_invalid_task(self, body: Any, message: Any, exc: BaseException) -> None:
-        note(message.delivery_tag, Cause.of(exc))
-        super().on_invalid_task(body, message, exc)
+        refuse(self, message, exc)
 
 
 def _now_and_then(errback: Callable[[Any, float], None]) -> Callable[[Any, float], None]:

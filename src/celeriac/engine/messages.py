@@ -1,39 +1,151 @@
-"""Reading messages as kombu writes them into its lists."""
+"""Messages as kombu and Celery take them, made of what has arrived; and a task's message, checked."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any
+import bz2
+import lzma
+import zlib
+from collections.abc import Collection
+from typing import Any, cast
 
-import orjson
+from celery.app.task import Context
+from kombu import compression
+from kombu.serialization import TRUSTED_CONTENT
+from kombu.transport import virtual
+from kombu.utils import json as kombu_json
 
-from celeriac.core.clock import to_ms
+from celeriac.core.checks import check_arguments, check_canvas, check_name, check_task, fill_in
+from celeriac.core.errors import InvalidMessage
+from celeriac.core.inbound import Arrival, parse, receive
+
+JSON = "application/json"
+#: How kombu marks values in JSON that JSON does not know.
+_TYPED = b"__type__"
+#: Bytes of a body that was compressed: a few kilobytes can stand for any number of them.
+MOST_UNPACKED = 64 * 1024 * 1024
+#: What kombu's decoders cannot be told to stop at, made with the same libraries.
+_UNPACKERS: dict[str, Any] = {
+    "application/x-gzip": zlib.decompressobj,
+    "application/x-bz2": bz2.BZ2Decompressor,
+    "application/x-lzma": lzma.LZMADecompressor,
+}
+_CANVAS = frozenset({"callbacks", "errbacks", "chain", "chord"})
+#: Headers of every task, besides which users have their own.
+_FAMILIAR = frozenset(
+    {
+        *("lang", "task", "id", "root_id", "parent_id", "group", "group_index", "shadow", "expires", "retries"),
+        *("timelimit", "argsrepr", "kwargsrepr", "origin", "ignore_result", "replaced_task_nesting"),
+        *("stamped_headers", "stamps", "compression"),
+    }
+)
+#: Headers that would take the place of what the request of a task has, or can do.
+_TAKEN = _CANVAS | {name for name in dir(Context) if name.startswith("_") or callable(getattr(Context, name))}
 
 
-def read(message: bytes, receipt: str) -> tuple[dict[str, Any], int | None]:
-    """The message as kombu takes it, delivered under `receipt`, and when it is due (ms since the epoch).
+class Message(virtual.Message):
+    """kombu's message, made with less ado. What is wrong with it is among its `errors`."""
+
+    def __init__(self, arrived: Any, channel: Any = None, **_: Any) -> None:
+        arrival = arrived if isinstance(arrived, Arrival) else receive(arrived)  # a broadcast, which kombu has read
+        self.channel = channel
+        self.headers, self.properties = arrival.headers, arrival.properties
+        self.delivery_tag: str = arrival.properties["delivery_tag"]
+        self.delivery_info = arrival.properties["delivery_info"]
+        self.content_type, self.content_encoding = arrival.content_type, arrival.content_encoding
+        self.body = arrival.body
+        self.errors, self.accept, self._decoded_cache, self._state = [], None, None, "RECEIVED"
+        #: Whether kombu's marks for what JSON does not know are read as such; to a typed job they are data.
+        self.has_markup = True
+        fault = arrival.fault
+        if fault is None and arrival.headers.get("compression"):
+            try:
+                self.body = _unpacked(arrival.body, arrival.headers["compression"])
+            except InvalidMessage as error:
+                fault = error
+        if fault is not None:
+            self.errors.append((InvalidMessage, fault, None))
+
+    def accepts(self, content_types: Collection[str] | None) -> None:
+        """Accept these alone; with None, those that kombu holds for safe."""
+        self.accept: Any = content_types
+
+    def _decode(self) -> Any:
+        if self.errors:
+            raise self.errors[0][1]
+        if self.content_type != JSON or not (self.accept is None or JSON in self.accept or JSON in TRUSTED_CONTENT):
+            return super()._decode()
+        return decode(self.body, has_markup=self.has_markup)
+
+    def serializable(self) -> dict[str, Any]:
+        """What kombu would write down of it in an emergency: nothing, for it is held on the broker."""
+        return {"properties": self.properties, "headers": self.headers}
+
+
+def decode(body: bytes, *, has_markup: bool) -> Any:
+    """Parse a body in JSON, where kombu's marks may stand for what JSON does not know.
 
     Raises:
-        ValueError, TypeError, KeyError, AttributeError: it cannot be read.
+        InvalidMessage: it cannot be parsed.
     """
-    payload = orjson.loads(message)
-    properties, headers = payload["properties"], payload.get("headers") or {}
-    due = due_ms(headers)
-    headers.pop("eta", None)  # by the time it is handed over it is due; Celery would hold it in a timer again
-    losses = payload.pop("celeriac-redelivered", None)
-    if losses is not None:
-        properties.setdefault("delivery_info", {}).update(redelivered=True, celeriac_losses=int(losses))
-    properties["delivery_tag"] = receipt
-    return payload, due
-
-
-def due_ms(headers: dict[str, Any]) -> int | None:
-    """When a task's message is due (ms since the epoch); None for at once."""
-    eta = headers.get("eta")
-    if not isinstance(eta, str):
-        return None
     try:
-        due = datetime.fromisoformat(eta)
-    except ValueError:  # Celery rejects it, and says so
-        return None
-    return to_ms(due if due.tzinfo else due.replace(tzinfo=UTC))
+        return kombu_json.loads(body) if has_markup and _TYPED in body else parse(body)
+    except Exception as error:  # whatever the types that stand behind the marks raise
+        raise InvalidMessage(f"the body cannot be decoded: {_told(error)}") from error
+
+
+def check(message: Any) -> None:
+    """Decode and check the message of a task, in whichever of Celery's protocols.
+
+    Raises:
+        InvalidMessage: it cannot be decoded, or has another form.
+        kombu.exceptions.ContentDisallowed: its content type is none that the application accepts.
+        Exception: whatever a serializer of the user's raises.
+    """
+    headers, body = message.headers, message.payload
+    check_headers(headers)
+    fill_in(headers)
+    facts = headers
+    if isinstance(body, dict) and ("task" not in headers or "args" in body):
+        told = cast("dict[str, Any]", body)  # protocol 1, where the body says all; or one of both kinds
+        fill_in(told)
+        check_name(told, "body", "taskset")
+        check_canvas(told)
+        facts, body = {**told, **headers}, [told.get("args", ()), told.get("kwargs", {}), None]
+    check_task(facts, message.properties)
+    check_arguments(body)
+
+
+def check_headers(headers: dict[str, Any]) -> None:
+    """Check that no header takes the place of what Celery tells a task itself.
+
+    Raises:
+        InvalidMessage: one does.
+    """
+    if headers.keys() <= _FAMILIAR:
+        return
+    for name, value in headers.items():
+        if value is not None and (name in _TAKEN or name.startswith("celeriac_")):
+            raise InvalidMessage(f"headers.{ascii(name)[1:-1][:80]}: no header may have this name")
+
+
+def _unpacked(body: bytes, method: Any) -> bytes:
+    """A body as it was before it was compressed.
+
+    Raises:
+        InvalidMessage: it cannot be, or would be too large.
+    """
+    try:
+        aliases = cast("dict[str, str]", vars(compression)["_aliases"])
+        unpacker = _UNPACKERS.get(str(aliases.get(method, method)))
+        if unpacker is None:
+            return compression.decompress(body, method)
+        unpacked = unpacker().decompress(body, MOST_UNPACKED + 1)
+    except Exception as error:
+        raise InvalidMessage(f"the body cannot be decompressed: {_told(error)}") from error
+    if len(unpacked) > MOST_UNPACKED:
+        raise InvalidMessage(f"the body is larger than {MOST_UNPACKED // 2**20} MiB when it is decompressed")
+    return unpacked
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {ascii(str(error)[:200])[1:-1]}"

@@ -23,6 +23,11 @@ class Request(celery_request.Request):
 
     _given_up = False
 
+    def __init__(self, message: Any, *args: Any, **options: Any) -> None:
+        super().__init__(message, *args, **options)
+        if not getattr(message, "has_markup", True):  # where it is decoded again, kombu's marks would be read in it
+            self._body, self._content_type, self._content_encoding = message.payload, None, None
+
     def revoked(self) -> bool:
         """Whether the task is not to be run: Celery asks right before."""
         if not self._given_up and self._is_lost_cause():

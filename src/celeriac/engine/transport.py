@@ -22,13 +22,15 @@ from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 from redis.exceptions import NoScriptError
 
-from celeriac.core.errors import ConfigurationError
+from celeriac.core.checks import time_ms
+from celeriac.core.errors import ConfigurationError, InvalidMessage
+from celeriac.core.inbound import Arrival, read, receive
 from celeriac.engine.adoption import USUAL_LEASE, checked_lease
 from celeriac.engine.aio import endings
-from celeriac.engine.causes import take_note
+from celeriac.engine.causes import Cause, take_note
 from celeriac.engine.defaults import transport_options
 from celeriac.engine.lease import Lease, lease_on
-from celeriac.engine.messages import due_ms, read
+from celeriac.engine.messages import Message
 from celeriac.engine.publication import storing_of
 from celeriac.store import keys
 from celeriac.store.connection import BlockingClient
@@ -70,6 +72,10 @@ class QoS(kombu_redis.QoS):
             log.error("message %s is a dead letter now (%s); see `celeriac dead`", delivery_tag, cause.text)
         virtual.QoS.ack(self, delivery_tag)
 
+    def forget(self, delivery_tag: str) -> None:
+        """It has been dealt with otherwise, and takes no room any more."""
+        virtual.QoS.ack(self, delivery_tag)
+
     def restore_unacked(self, client: Any = None) -> None:
         """Give back what was delivered and does not run; a job that runs keeps its message."""
         delivered: dict[str, Any] = self._delivered or {}
@@ -87,6 +93,7 @@ class Channel(kombu_redis.Channel):
     """Takes messages by script. Where kombu sends a blocking pop, it alternates between taking and waiting."""
 
     QoS = QoS
+    Message = Message
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -185,22 +192,26 @@ class Channel(kombu_redis.Channel):
         self._hand_over(queue, self._received(queue, message, taken.now_ms))
         return True
 
-    def _hand_over(self, queue: str, payload: dict[str, Any]) -> None:
+    def _hand_over(self, queue: str, arrival: Arrival) -> None:
         if self._closing:
             self.lease.holder.put_back(self._receipt, "first")
             return
         receipt = self._receipt
         try:
-            self.connection._deliver(payload, queue)
+            self.connection._deliver(arrival, queue)
         except self.connection_errors:
             raise
-        except Exception:
-            self._bury(receipt, queue)
+        except Exception as error:  # given back, it would stop one worker after the other
+            log.exception("a message from queue %r cannot be handled; see `celeriac dead`", queue)
+            self.lease.holder.give_up(receipt, Cause.of(error).text)
+            cast(QoS, self.qos).forget(receipt)
 
-    def _bury(self, receipt: str, queue: str) -> None:
-        """Put a message aside that cannot be read: given back, it would stop one worker after the other."""
-        log.exception("a message from queue %r cannot be read; it is kept in %s", queue, keys.UNREADABLE)
-        self.lease.holder.bury(receipt)
+    def _deliver_fanout_message(self, message: Any, exchange: str) -> Any:
+        """Deliver a broadcast. One that cannot be read is nobody's: it is not kept anywhere."""
+        if fault := receive(message).fault:
+            log.warning("a broadcast over %r cannot be read: %s", exchange, fault)
+            return False
+        return super()._deliver_fanout_message(message, exchange)
 
     def _get(self, queue: str) -> Any:
         taken = run_blocking(self._create_client(), self._take_call([queue]))
@@ -208,27 +219,23 @@ class Channel(kombu_redis.Channel):
             raise Empty
         return self._received(queue, taken.messages[0][1], taken.now_ms)
 
-    def _received(self, queue: str, message: bytes, now_ms: int) -> dict[str, Any]:
-        """The message as kombu takes it, under our receipt.
+    def _received(self, queue: str, message: bytes, now_ms: int) -> Arrival:
+        """The message under our receipt.
 
         Raises:
-            Empty: it came too early and was put off, or cannot be read and was put aside.
+            Empty: it came too early and was put off: published by one who does not know of our delayed ones.
         """
-        try:
-            payload, due = read(message, self._receipt)
-        except (ValueError, TypeError, KeyError, AttributeError):
-            self._bury(self._receipt, queue)
-            raise Empty from None
-        if due is None or due <= now_ms:
-            return payload
-        self.lease.holder.put_off(self._receipt, queue, due)  # published by one who does not know of our delayed ones
+        arrival = read(message, self._receipt)
+        if arrival.due_ms is None or arrival.due_ms <= now_ms:
+            return arrival
+        self.lease.holder.put_off(self._receipt, queue, arrival.due_ms)
         raise Empty
 
     def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
         """Publish; a message with a time to wait for goes to the delayed ones."""
         headers = message.get("headers") or {}
         task_id = headers.get("id", "")
-        due, storing = due_ms(headers), storing_of(task_id)
+        due, storing = _due_ms(headers), storing_of(task_id)
         delivery = endings.to_be_written(task_id)
         if due is None and storing is None and delivery is None:
             super()._put(queue, message, **kwargs)
@@ -294,6 +301,14 @@ def is_receipt(delivery_tag: str) -> bool:
 def running_receipts() -> set[str]:
     """The receipts of the messages whose jobs run in this worker, whatever became of their channels."""
     return {request.message.delivery_tag for request in tuple(worker_state.active_requests)}
+
+
+def _due_ms(headers: dict[str, Any]) -> int | None:
+    """When a message is due that is being published. Of what is no task, `eta` may mean something else."""
+    try:
+        return time_ms(headers, "eta")
+    except InvalidMessage:
+        return None
 
 
 def _delayed(publication: Publication) -> ScriptCall[Any]:

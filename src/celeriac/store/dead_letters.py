@@ -11,22 +11,26 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import orjson
 from redis.asyncio import Redis
 
+from celeriac.core.checks import name_of
 from celeriac.core.clock import to_datetime
 from celeriac.core.errors import WrongState
+from celeriac.core.inbound import parse
 from celeriac.core.states import JobState
 from celeriac.store import enqueueing, keys
 from celeriac.store.script import Script, ScriptCall, run
 
 _GIVE_UP = Script("give_up", when_full=True)
 _REPLAY = Script("replay", when_full=True)
+_ADOPT = Script("adopt_unreadable", when_full=True)
 
 #: What kombu puts between a queue's name and a priority in the names of its lists.
 _SEPARATOR = "\x06\x16"
 #: How many are read in one step.
 _STEP = 100
+#: Characters of what cannot be read that are shown.
+_SHOWN = 200
 #: The mark that `_lib.lua` puts on a message that was delivered before.
 _MARK = re.compile(rb'\A\{"celeriac-redelivered":(\d+),')
 
@@ -57,6 +61,12 @@ class DeadLetter:
     message: bytes
     list_key: str
 
+    @property
+    def shown(self) -> str:
+        """The beginning of the message, as text that is safe to print: what is no printable ASCII is escaped."""
+        more = "..." if len(self.message) > _SHOWN else ""
+        return repr(self.message[:_SHOWN])[2:-1] + more
+
 
 def give_up(worker: str, receipt: str, cause: str) -> ScriptCall[bool]:
     """Make a dead letter of a message that `worker` holds; False if it held it no more."""
@@ -64,7 +74,8 @@ def give_up(worker: str, receipt: str, cause: str) -> ScriptCall[bool]:
 
 
 async def dead_letters(client: Redis) -> AsyncGenerator[DeadLetter]:
-    """All that are there, the newest first."""
+    """All that are there, the newest first; also what an earlier version kept apart."""
+    await run(client, ScriptCall(_ADOPT, [keys.UNREADABLE, keys.DEAD], ["could not be read"], bool))
     end = "+"
     while True:
         entries: list[Any] = await _commands(client).xrevrange(keys.DEAD, max=end, count=_STEP)
@@ -81,8 +92,10 @@ async def replay(client: Redis, letter: DeadLetter) -> bool:
     If its job has a record that says how the job ended, the record says that it is queued from then on.
 
     Raises:
-        WrongState: its record says that the job has succeeded.
+        WrongState: its record says that the job has succeeded, or nobody knows which queue it came from.
     """
+    if not letter.list_key:
+        raise WrongState("an earlier version kept it without its queue; drop it")
     state = await _recorded_state(client, letter)
     if state is JobState.SUCCEEDED:
         raise WrongState(f"job {letter.job_id} has succeeded; drop its dead letter")
@@ -109,13 +122,13 @@ def _parse(letter_id: str, fields: dict[bytes, bytes]) -> DeadLetter:
     raw = fields[b"message"]
     mark = _MARK.match(raw)
     message = b"{" + raw[mark.end() :] if mark else raw
-    headers, list_key = _headers(message), fields[b"list"].decode()
+    headers, list_key = _headers(message), fields[b"list"].decode(errors="replace")
     return DeadLetter(
         id=letter_id,
-        job_id=str(headers.get("id") or ""),
-        task=str(headers.get("task") or ""),
+        job_id=name_of(headers, "id"),
+        task=name_of(headers, "task"),
         queue=list_key.partition(_SEPARATOR)[0],
-        cause=fields[b"cause"].decode(),
+        cause=fields[b"cause"].decode(errors="replace"),
         losses=int(mark[1]) if mark else 0,
         at=to_datetime(int(letter_id.partition("-")[0])),
         message=message,
@@ -125,7 +138,7 @@ def _parse(letter_id: str, fields: dict[bytes, bytes]) -> DeadLetter:
 
 def _headers(message: bytes) -> dict[str, Any]:
     try:
-        headers: Any = orjson.loads(message)["headers"]
+        headers: Any = parse(message)["headers"]
     except (ValueError, TypeError, KeyError):
         return {}
     return headers if isinstance(headers, dict) else {}  # pyright: ignore[reportUnknownVariableType]

@@ -24,15 +24,12 @@ _PUT_BACK = Script("put_back", when_full=True)
 _RENEW = Script("renew", when_full=True)
 _RECLAIM = Script("reclaim", when_full=True)
 _PUT_LATER = Script("put_later")
-_BURY = Script("bury", when_full=True)
 _QUEUED = orjson.dumps({"state": JobState.QUEUED.value})
 
 Place = Literal["first", "last"]
 
 #: For how long reports under a receipt whose message was brought back are refused.
 VOID_LIFE_MS = 7 * 86_400_000
-#: How many unreadable messages are kept.
-_UNREADABLE_KEPT = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +167,6 @@ def put_off(worker: str, receipt: str, queue: str, due_ms: int) -> ScriptCall[bo
 def put_later(queue: str, list_key: str, message: bytes, due_ms: int) -> ScriptCall[bool]:
     """Publish a message that goes to `list_key`, a list of `queue`, when it is due."""
     return ScriptCall(_PUT_LATER, [keys.delayed(queue)], [list_key, message, due_ms], bool)
-
-
-def bury(worker: str, receipt: str) -> ScriptCall[bool]:
-    """Put a message aside that no worker can read; False if the worker held it no more."""
-    return ScriptCall(_BURY, [keys.held(worker), keys.UNREADABLE], [receipt, _UNREADABLE_KEPT], bool)
 
 
 def renew(worker: str, lease_ms: int) -> ScriptCall[bool]:

@@ -30,10 +30,6 @@ class Holder:
         """Give a message back, to be taken again when it is due."""
         return run_blocking(self._client, deliveries.put_off(self.worker, receipt, queue, due_ms))
 
-    def bury(self, receipt: str) -> bool:
-        """Be done with a message that cannot be read, and keep it for someone to look at."""
-        return run_blocking(self._client, deliveries.bury(self.worker, receipt))
-
     def give_up(self, receipt: str, cause: str) -> bool:
         """Make a dead letter of a message; False if it was given to another worker meanwhile."""
         return run_blocking(self._client, dead_letters.give_up(self.worker, receipt, cause))

@@ -10,7 +10,7 @@ PREFIX = "celeriac:"
 JOB_INDEX = PREFIX + "jobs"
 #: Channel on which workers hear the id of a job that is to be cancelled.
 CANCEL_CHANNEL = PREFIX + "cancel"
-#: List of the newest messages that no worker could read, for someone to look at; trimmed.
+#: List of messages that no worker of an earlier version could read; they are dead letters now.
 UNREADABLE = PREFIX + "unreadable"
 #: Stream of dead letters: messages that were given up, until someone replays or drops them.
 DEAD = PREFIX + "dead"

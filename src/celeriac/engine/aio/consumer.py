@@ -35,7 +35,7 @@ class TaskConsumer(KombuConsumer):
         tag = self._active_tags.get(queue.name)
         if tag is None:
             tag = self._add_tag(queue, consumer_tag)
-            self._intake.handle = self.on_message
+            self._intake.handle, self._intake.accept = self.on_message, self.accept
             self._intake.add(self.channel.source(queue.name, held=not queue.no_ack))
         return tag
 

@@ -6,15 +6,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from celeriac.core.clock import now_ms
+from celeriac.core.inbound import Arrival, read
 from celeriac.engine.aio.arrivals import HOLD, Arrivals, Claim
 from celeriac.engine.lease import Lease
-from celeriac.engine.messages import read
-from celeriac.store import keys
 from celeriac.store.connection import Client
-from celeriac.store.deliveries import Source, Taken, bury, put_back, put_off, take
+from celeriac.store.deliveries import Source, Taken, put_back, put_off, take
 from celeriac.store.pipeline import Pipeline
 from celeriac.store.script import ScriptCall
 
@@ -46,7 +44,7 @@ class Fetcher:
         *,
         room: Callable[[], int],
         is_full: Callable[[], bool],
-        deliver: Callable[[str, str, dict[str, Any]], None],
+        deliver: Callable[[str, str, Arrival], None],
     ) -> None:
         self.changed = asyncio.Event()
         self._arrivals = Arrivals(client, pipeline)
@@ -148,20 +146,11 @@ class Fetcher:
         if not is_wanted and queue not in self._unheld:
             self._pipeline.submit(put_back(self._lease.worker, receipt, "first"))
             return
-        try:
-            payload, due = read(message, receipt)
-        except (ValueError, TypeError, KeyError, AttributeError):
-            log.exception("a message from queue %r cannot be read; it is kept in %s", queue, keys.UNREADABLE)
-            self._pipeline.submit(bury(self._lease.worker, receipt))
-            return
-        if due is None or due <= server_ms:
-            try:
-                self._deliver(receipt, queue, payload)
-            except Exception:
-                log.exception("a message from queue %r cannot be handled; it is kept in %s", queue, keys.UNREADABLE)
-                self._pipeline.submit(bury(self._lease.worker, receipt))
+        arrival = read(message, receipt)
+        if arrival.due_ms is None or arrival.due_ms <= server_ms:
+            self._deliver(receipt, queue, arrival)
         else:  # published by one who does not know of our delayed ones
-            self._pipeline.submit(put_off(self._lease.worker, receipt, queue, due))
+            self._pipeline.submit(put_off(self._lease.worker, receipt, queue, arrival.due_ms))
 
 
 async def _others_first() -> None:

@@ -5,48 +5,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from base64 import b64decode
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, cast
 
 from celery.worker import state as worker_state
-from kombu.transport.virtual import Message as KombuMessage
 from redis.exceptions import RedisError
 
+from celeriac.core.inbound import Arrival
 from celeriac.engine.aio import endings
 from celeriac.engine.aio.beginnings import Beginnings
 from celeriac.engine.aio.endings import Delivery, Endings
 from celeriac.engine.aio.fetching import Fetcher
 from celeriac.engine.aio.slots import Slots
 from celeriac.engine.aio.suspects import Suspects, is_suspect
-from celeriac.engine.causes import take_note
+from celeriac.engine.causes import Cause, note, take_note
 from celeriac.engine.lease import Lease
+from celeriac.engine.messages import Message
 from celeriac.store import keys
 from celeriac.store.connection import Client
 from celeriac.store.dead_letters import give_up
-from celeriac.store.deliveries import Source, bury, renew
+from celeriac.store.deliveries import Source, renew
 from celeriac.store.pipeline import Pipeline
 
 log = logging.getLogger("celeriac.engine")
-
-
-class Message(KombuMessage):
-    """kombu's message, made with less ado."""
-
-    def __init__(self, payload: dict[str, Any], channel: Intake) -> None:
-        headers, properties = payload.get("headers") or {}, payload["properties"]
-        if headers.get("compression"):
-            super().__init__(payload, channel=channel)
-            return
-        self._raw = payload
-        self.channel = channel
-        self.headers, self.properties = headers, properties
-        self.delivery_tag = properties["delivery_tag"]
-        self.delivery_info = properties.get("delivery_info") or {}
-        self.content_type, self.content_encoding = payload.get("content-type"), payload.get("content-encoding")
-        body = channel.decode_body(payload.get("body") or b"", properties.get("body_encoding"))
-        self.body = body.encode() if isinstance(body, str) else body
-        self.errors, self.accept, self._decoded_cache, self._state = [], None, None, "RECEIVED"
 
 
 class Intake:
@@ -74,6 +55,7 @@ class Intake:
         self._limit = limit
         self._threads = threads
         self.handle: Callable[[Any], None] | None = None  # Celery's, while it is there to hear of messages
+        self.accept: Collection[str] | None = None  # content types; None for those that kombu holds for safe
         self._held: dict[str, Delivery] = {}
         self._client = client
         self._worker = lease.worker
@@ -126,10 +108,6 @@ class Intake:
         if delivery is not None:
             self._endings.put_off(delivery, due_ms)
 
-    def decode_body(self, body: Any, encoding: str | None = None) -> Any:
-        """The body that a message carries."""
-        return b64decode(body) if encoding == "base64" else body
-
     def _on_loop(self, function: Callable[..., None], *args: Any) -> None:
         if threading.get_ident() == self._thread_id:
             function(*args)
@@ -153,38 +131,38 @@ class Intake:
         room = self._limit - len(self._held)
         return room if self._threads.free else min(room, self._threads.room_to_wait)
 
-    def _deliver(self, receipt: str, queue: str, payload: dict[str, Any]) -> None:
-        suspect = is_suspect(payload)
-        delivery = self._held[receipt] = Delivery(
-            receipt, queue, str(payload["headers"].get("id")), self.pipeline, self._beginnings
-        )
-        if not suspect:
-            self._hand_over(delivery, payload)
+    def _deliver(self, receipt: str, queue: str, arrival: Arrival) -> None:
+        delivery = self._held[receipt] = Delivery(receipt, queue, arrival.task_id, self.pipeline, self._beginnings)
+        if not is_suspect(arrival):
+            self._hand_over(delivery, arrival)
         elif self._suspects.admits(receipt):
-            self._beginning = asyncio.create_task(self._hand_over_alone(delivery, payload), name="celeriac-suspect")
+            self._beginning = asyncio.create_task(self._hand_over_alone(delivery, arrival), name="celeriac-suspect")
         else:
             self._endings.put_off(delivery, self._suspects.comeback())
 
-    async def _hand_over_alone(self, delivery: Delivery, payload: dict[str, Any]) -> None:
+    async def _hand_over_alone(self, delivery: Delivery, arrival: Arrival) -> None:
         """Hand a suspect over, once the server has confirmed that those which were taken with it are given back."""
         try:
             await self.pipeline.run(renew(self._worker, self._lease_ms))  # runs after them
-            if delivery.is_open:
-                self._hand_over(delivery, payload)
-        except Exception:
-            log.exception("a message cannot be handled; it is kept in %s", keys.UNREADABLE)
-            self.pipeline.submit(bury(self._worker, delivery.receipt))
+        except RedisError:
+            log.exception("a message that was lost with other workers cannot be handed over; it is given back")
+            self._endings.give_back(delivery, "last")
+        if delivery.is_open:
+            self._hand_over(delivery, arrival)
 
-    def _hand_over(self, delivery: Delivery, payload: dict[str, Any]) -> None:
+    def _hand_over(self, delivery: Delivery, arrival: Arrival) -> None:
         if self.handle is None:
             self._endings.give_back(delivery, "first")
             return
         token = endings.current.set(delivery)  # inherited by what runs the task
         try:
-            self.handle(Message(payload, self))
-        except Exception:
-            self._on_ended(delivery.receipt)  # it is put aside, and takes no room here any more
-            raise
+            message = Message(arrival, self)
+            message.accepts(self.accept)
+            self.handle(message)
+        except Exception as error:
+            log.exception("message %s cannot be handled", delivery.receipt)
+            note(delivery.receipt, Cause.of(error))
+            self._give_up(delivery.receipt)
         finally:
             endings.current.reset(token)
 

@@ -8,7 +8,6 @@ import weakref
 from functools import partial
 from typing import Any
 
-import orjson
 from celery import signals
 from celery.app import trace as celery_trace
 from celery.exceptions import TaskRevokedError
@@ -19,9 +18,6 @@ from celeriac.engine.aio.execution import Callbacks, Execution, Outcome
 from celeriac.engine.aio.slots import Slots
 from celeriac.engine.aio.tracer import Tracer
 from celeriac.engine.request import REQUEST, Request
-
-#: How kombu marks values in JSON that JSON does not know.
-_TYPED = b"__type__"
 
 
 class LightRequest(Request):
@@ -152,8 +148,8 @@ class ShortWay:
         tracer = self._tracers.get(message.headers.get("task"))
         if tracer is None or self._asks_for_more(tracer.task, message):
             return False
-        payload = _decoded(message.body)
-        if payload is None:
+        payload = message.payload
+        if not isinstance(payload, list) or payload[2] is None:
             return False
         self._start(LightRequest(message, payload, self._consumer, tracer))
         return True
@@ -194,15 +190,3 @@ class ShortWay:
             )
         worker_state.task_reserved(request)
         self._consumer.on_task_request(request)
-
-
-def _decoded(body: bytes) -> Any:
-    """Arguments, named arguments and canvas; None if there is more to the body than plain JSON."""
-    if _TYPED in body:
-        return None
-    try:
-        payload = orjson.loads(body)
-    except ValueError:
-        return None
-    whole = isinstance(payload, list) and len(payload) == 3 and isinstance(payload[2], dict)
-    return payload if whole else None

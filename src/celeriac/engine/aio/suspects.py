@@ -7,9 +7,8 @@ run one at a time in each worker: the guilty one is lost alone, and the others a
 
 from __future__ import annotations
 
-from typing import Any
-
 from celeriac.core.clock import now_ms
+from celeriac.core.inbound import Arrival
 
 #: Losses from which on a task is suspected: fewer than those after which it is given up, and more than bad luck brings.
 _LOSSES = 3
@@ -17,10 +16,9 @@ _LOSSES = 3
 _PAUSE, _EACH = 250, 50
 
 
-def is_suspect(payload: dict[str, Any]) -> bool:
+def is_suspect(arrival: Arrival) -> bool:
     """Whether the message's task was lost with so many workers that it may be why they vanished."""
-    info: Any = payload["properties"].get("delivery_info") or {}
-    return info.get("celeriac_losses", 0) >= _LOSSES
+    return arrival.properties["delivery_info"].get("celeriac_losses", 0) >= _LOSSES
 
 
 class Suspects:

@@ -1,0 +1,182 @@
+"""What the message of a task has to be like: whoever handles it later may rely on its shape.
+
+Celery's protocol: https://docs.celeryq.dev/en/stable/internals/protocol.html
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from celeriac.core.clock import to_ms
+from celeriac.core.errors import InvalidMessage
+
+#: Characters of an id, and of any other name that a message carries.
+LONGEST_NAME = 1024
+#: What a body may carry beside the arguments: the task's place in Celery's canvas.
+_CANVAS = frozenset({"callbacks", "errbacks", "chain", "chord"})
+_NAMES = ("root_id", "parent_id", "group", "shadow")
+#: More retries than anybody makes: what is more is a forgery, or would not fit where it is counted.
+_MOST_RETRIES = 2**31
+#: Characters of a wrong value that are shown.
+_SHOWN = 60
+
+
+def fill_in(headers: dict[str, Any]) -> None:
+    """Give what is null, or nothing else that says anything, the form on which Celery relies."""
+    if "retries" in headers and headers["retries"] is None:
+        headers["retries"] = 0
+    if "expires" in headers and not headers["expires"]:
+        headers["expires"] = None
+
+
+def check_task(headers: Mapping[str, Any], properties: Mapping[str, Any]) -> None:
+    """Check what the message of a task says of the task.
+
+    Raises:
+        InvalidMessage: something is missing, or of another type than it has to be.
+    """
+    check_name(headers, "headers", "id", required=True)
+    check_name(headers, "headers", "task", required=True)
+    for name in _NAMES:
+        check_name(headers, "headers", name)
+    check_name(properties, "properties", "reply_to")
+    check_name(properties, "properties", "correlation_id")
+    time_ms(headers, "expires")
+    time_ms(headers, "eta")
+    retries, index = headers.get("retries", 0), headers.get("group_index")
+    if not is_number(retries, int) or not 0 <= retries < _MOST_RETRIES:
+        raise InvalidMessage(f"headers.retries must be a number of retries; it is {shown(retries)}")
+    if index is not None and not is_number(index, int):
+        raise InvalidMessage(f"headers.group_index must be a number; it is {shown(index)}")
+    limits = headers.get("timelimit")
+    if limits is not None and not (_is_list(limits) and len(limits) == 2 and all(map(_is_limit, limits))):
+        raise InvalidMessage(f"headers.timelimit must be two numbers of seconds, or null; it is {shown(limits)}")
+    stamped, stamps = headers.get("stamped_headers"), headers.get("stamps")
+    if stamped is not None and not (_is_list(stamped) and all(isinstance(name, str) for name in stamped)):
+        raise InvalidMessage(f"headers.stamped_headers must be a list of names; it is {shown(stamped)}")
+    if stamps is not None and not isinstance(stamps, dict):
+        raise InvalidMessage(f"headers.stamps must be an object; it is {shown(stamps)}")
+
+
+def check_arguments(body: Any) -> None:
+    """Check the decoded body of a task's message: arguments, named arguments, and what follows the task.
+
+    Raises:
+        InvalidMessage: it has another form.
+    """
+    if not _is_list(body) or len(body) != 3:
+        raise InvalidMessage(f"the body must be [args, kwargs, embed]; it is {shown(body)}")
+    args, kwargs, embed = body
+    if not _is_list(args):
+        raise InvalidMessage(f"args must be a list; it is {shown(args)}")
+    if not isinstance(kwargs, dict) or not all(map(_is_text, cast("dict[Any, Any]", kwargs))):
+        raise InvalidMessage(f"kwargs must be an object; it is {shown(kwargs)}")
+    if embed is None:
+        return
+    if not isinstance(embed, dict) or not _CANVAS.issuperset(cast("dict[Any, Any]", embed)):
+        raise InvalidMessage(f"embed may hold {', '.join(sorted(_CANVAS))}, and nothing else; it is {shown(embed)}")
+    check_canvas(cast("dict[str, Any]", embed))
+
+
+def check_canvas(embed: Mapping[str, Any]) -> None:
+    """Check a task's place in Celery's canvas.
+
+    Raises:
+        InvalidMessage: what is to be called is not described as a signature, or a list of them.
+    """
+    for name in ("callbacks", "errbacks", "chain"):
+        called = embed.get(name)
+        if called is not None and not (_is_list(called) and all(map(_is_signature, called))):
+            raise InvalidMessage(f"embed.{name} must be a list of signatures; it is {shown(called)}")
+    if embed.get("chord") is not None and not _is_signature(embed["chord"]):
+        raise InvalidMessage(f"embed.chord must be a signature; it is {shown(embed['chord'])}")
+
+
+def name_of(facts: Mapping[str, Any], name: str) -> str:
+    """A name as a message gives it; empty if it does not, or cannot be used as one."""
+    try:
+        check_name(facts, "", name)
+    except InvalidMessage:
+        return ""
+    return facts.get(name) or ""
+
+
+def time_ms(headers: Mapping[str, Any], name: str) -> int | None:
+    """A time that the headers give, in ms since the epoch; one without a zone is UTC.
+
+    Raises:
+        InvalidMessage: it is no time in ISO 8601.
+    """
+    text = headers.get(name)
+    if not text:  # which for Celery is none
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        return to_ms(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidMessage(f"headers.{name} must be a time in ISO 8601; it is {shown(text)}") from None
+
+
+def check_name(facts: Mapping[str, Any], where: str, name: str, *, required: bool = False) -> None:
+    """Check a name, which is text that can be sent, or null unless it is `required`.
+
+    Raises:
+        InvalidMessage: it is something else, or too long.
+    """
+    value = facts.get(name)
+    if value is None and not required:
+        return
+    if not isinstance(value, str) or len(value) > LONGEST_NAME or (required and not value) or not _is_text(value):
+        least = "1 to" if required else "at most"
+        raise InvalidMessage(
+            f"{where}.{name} must be text of {least} {LONGEST_NAME} characters; it is {shown(value, name in facts)}"
+        )
+
+
+def _is_text(value: Any) -> bool:
+    """Whether it can be written as UTF-8: JSON may hold halves of characters."""
+    if not isinstance(value, str):
+        return False
+    if value.isascii():
+        return True
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple)
+
+
+def _is_signature(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(cast("dict[Any, Any]", value).get("task"), str)
+
+
+def is_number(value: Any, kind: Any) -> bool:
+    """Whether it is a number of that type; for Python `True` is one."""
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _is_limit(value: Any) -> bool:
+    return value is None or (is_number(value, int | float) and math.isfinite(value) and value >= 0)
+
+
+def shown(value: Any, is_there: bool = True) -> str:
+    """A value in one line of bounded length, however large it is."""
+    if not is_there:
+        return "missing"
+    if isinstance(value, dict | list | tuple):
+        kind = "an object" if isinstance(value, dict) else "a list"
+        return f"{kind} of {len(cast('list[Any]', value))}"
+    if isinstance(value, str):
+        return ascii(value[:_SHOWN]) + ("..." if len(value) > _SHOWN else "")
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int) and value.bit_length() > 4 * _SHOWN:
+        return "a number of many digits"
+    return ascii(value) if isinstance(value, int | float) else type(cast(object, value)).__name__

@@ -1,0 +1,152 @@
+"""What arrives in a queue, in kombu's form. Anybody who may write to the broker can put anything there."""
+
+from __future__ import annotations
+
+import binascii
+import json
+from base64 import b64decode
+from dataclasses import dataclass
+from typing import Any, cast
+
+import orjson
+
+from celeriac.core.checks import check_name, is_number, name_of, shown, time_ms
+from celeriac.core.errors import InvalidMessage
+
+
+@dataclass(slots=True)
+class Arrival:
+    """One message as kombu takes it.
+
+    Attributes:
+        headers, properties: as it says; of one that cannot be read, what is known of it.
+        body: as it was before it was made text.
+        content_type, content_encoding: of the body.
+        due_ms: when it is due (ms since the epoch); None for at once.
+        fault: why it cannot be read, if it cannot.
+    """
+
+    headers: dict[str, Any]
+    properties: dict[str, Any]
+    body: bytes = b""
+    content_type: str | None = None
+    content_encoding: str | None = None
+    due_ms: int | None = None
+    fault: InvalidMessage | None = None
+
+    @property
+    def task_id(self) -> str:
+        """The id of its task; empty if it does not say."""
+        return name_of(self.headers, "id")
+
+
+def read(raw: bytes, receipt: str) -> Arrival:
+    """The message that is held under `receipt`. It may be anything: one that cannot be read has a `fault`."""
+    try:
+        payload: Any = parse(raw)
+    except ValueError as error:
+        fault = InvalidMessage(f"it is no JSON: {_first_line(error)}")
+        return Arrival({}, _undelivered(receipt), fault=fault)
+    return receive(payload, receipt)
+
+
+def receive(payload: Any, receipt: str | None = None) -> Arrival:
+    """The same of a message whose JSON has been parsed; without `receipt` it keeps its own tag."""
+    try:
+        return _received(payload, receipt)
+    except InvalidMessage as fault:
+        known = cast("dict[str, Any]", payload) if isinstance(payload, dict) else {}
+        headers: Any = known.get("headers")
+        return Arrival(_legible(headers), _undelivered(receipt or ""), fault=fault)
+
+
+def parse(text: bytes) -> Any:
+    """Parse JSON as Celery's producers write it, which is a little more than orjson reads.
+
+    Raises:
+        ValueError: it is no JSON, or is nested too deeply, or holds a number with too many digits.
+    """
+    try:
+        return orjson.loads(text)
+    except ValueError:
+        pass
+    try:
+        return json.loads(text.decode())
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _received(payload: Any, receipt: str | None) -> Arrival:
+    if not isinstance(payload, dict):
+        raise InvalidMessage(f"it must be an object; it is {shown(payload)}")
+    message = cast("dict[str, Any]", payload)
+    properties, headers = message.get("properties"), message.get("headers")
+    if not isinstance(properties, dict):
+        raise InvalidMessage(f"properties must be an object; it is {shown(properties)}")
+    if headers is None:
+        headers = {}
+    elif not isinstance(headers, dict):
+        raise InvalidMessage(f"headers must be an object; it is {shown(headers)}")
+    properties, headers = cast("dict[str, Any]", properties), cast("dict[str, Any]", headers)
+    _take_delivery(message, properties, receipt)
+    content_type, content_encoding = message.get("content-type"), message.get("content-encoding")
+    for name, value in (("content-type", content_type), ("content-encoding", content_encoding)):
+        if value is not None and not isinstance(value, str):
+            raise InvalidMessage(f"{name} must be text; it is {shown(value)}")
+    body = _body(message.get("body"), properties.get("body_encoding"))
+    due = time_ms(headers, "eta")
+    headers.pop("eta", None)  # by the time it is handed over it is due; Celery would hold it in a timer again
+    return Arrival(headers, properties, body, content_type, content_encoding, due)
+
+
+def _take_delivery(message: dict[str, Any], properties: dict[str, Any], receipt: str | None) -> None:
+    """Bring what the message says of its delivery into the form in which kombu and we rely on it."""
+    info = properties.get("delivery_info")
+    if info is None:
+        info = properties["delivery_info"] = {}
+    elif not isinstance(info, dict):
+        raise InvalidMessage(f"properties.delivery_info must be an object; it is {shown(info)}")
+    info = cast("dict[str, Any]", info)
+    check_name(info, "properties.delivery_info", "exchange")
+    check_name(info, "properties.delivery_info", "routing_key")
+    info.pop("celeriac_losses", None)  # which no sender can know
+    losses = message.get("celeriac-redelivered")
+    if losses is not None:
+        if not is_number(losses, int) or losses < 0:
+            raise InvalidMessage(f"celeriac-redelivered must be a number of lost workers; it is {shown(losses)}")
+        info.update(redelivered=True, celeriac_losses=losses)
+    if receipt is not None:
+        properties["delivery_tag"] = receipt
+    elif not isinstance(properties.get("delivery_tag"), str):
+        raise InvalidMessage(f"properties.delivery_tag must be text; it is {shown(properties.get('delivery_tag'))}")
+
+
+def _body(body: Any, encoding: Any) -> bytes:
+    if body is None:
+        return b""
+    if not isinstance(body, str):
+        raise InvalidMessage(f"the body must be text; it is {shown(body)}")
+    try:
+        if encoding is None:
+            return body.encode()
+        if encoding == "base64":
+            return b64decode(body)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidMessage(f"the body cannot be decoded: {_first_line(error)}") from None
+    raise InvalidMessage(f"properties.body_encoding must be base64, or null; it is {shown(encoding)}")
+
+
+def _legible(headers: Any) -> dict[str, Any]:
+    """Of headers that may be wrong, those by which others know the job."""
+    if not isinstance(headers, dict):
+        return {}
+    known = cast("dict[str, Any]", headers)
+    return {name: text for name in ("id", "task", "root_id", "parent_id") if (text := name_of(known, name))}
+
+
+def _undelivered(receipt: str) -> dict[str, Any]:
+    return {"delivery_tag": receipt, "delivery_info": {}}
+
+
+def _first_line(error: Exception) -> str:
+    return ascii(str(error).partition("\n")[0][:200])[1:-1]

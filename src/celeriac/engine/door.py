@@ -1,0 +1,152 @@
+"""The door of a worker: each message is checked here once, and what cannot be run is kept, with its cause.
+
+What is refused becomes a dead letter, and its job, if it has one, fails: nobody waits for it in vain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from types import SimpleNamespace
+from typing import Any
+
+from celery import signals
+from redis.exceptions import ResponseError
+
+from celeriac.core.checks import name_of
+from celeriac.core.errors import InvalidMessage
+from celeriac.engine import bridge
+from celeriac.engine.aio.pool import Pool
+from celeriac.engine.aio.requests import ShortWay
+from celeriac.engine.causes import Cause, note
+from celeriac.engine.messages import check
+from celeriac.engine.task import PERMIT_PATIENCE
+from celeriac.engine.transport import is_receipt
+from celeriac.store.beginnings import Beginning, begin
+
+log = logging.getLogger("celery.worker.consumer.consumer")
+
+_refusing: set[asyncio.Task[None]] = set()
+
+
+class Door:
+    """Lets the messages of tasks in, to Celery's handler, or to the shorter way of the asyncio pool."""
+
+    def __init__(self, consumer: Any, celerys: Any) -> None:
+        self._consumer = consumer
+        self._celerys = celerys
+        self._short_way = ShortWay(consumer) if isinstance(consumer.pool, Pool) else None
+        self._known = consumer.strategies
+        #: To typed jobs, what their enqueuers send is data, whatever it looks like.
+        self._typed: frozenset[str] = frozenset(getattr(consumer.app, "specs", ()))
+
+    def handle(self, message: Any) -> None:
+        """Check a message, and have its task run."""
+        consumer = self._consumer
+        if message.errors:
+            consumer.on_decode_error(message, message.errors[0][1])
+            return
+        name: Any = message.headers.get("task")
+        if name is not None and not (isinstance(name, str) and name in self._known):
+            self._unknown(message, name)
+            return
+        message.has_markup = name not in self._typed
+        try:
+            payload = message.payload
+            if name is None and not (isinstance(payload, dict) and "task" in payload):
+                consumer.on_unknown_message(payload, message)
+                return
+            check(message)
+        except InvalidMessage as error:
+            consumer.on_decode_error(message, error)
+            return
+        except Exception as error:  # a content type that is not accepted, say, or whatever a serializer raises
+            consumer.on_invalid_task(None, message, error)
+            return
+        if self._short_way is None or not self._short_way.takes(message):
+            self._celerys(message)
+
+    def _unknown(self, message: Any, name: Any) -> None:
+        known = name_of(message.headers, "task")
+        if known:
+            self._consumer.on_unknown_task(None, message, KeyError(known))
+        else:
+            self._consumer.on_decode_error(message, InvalidMessage("headers.task must be the name of a task"))
+
+
+def refuse(consumer: Any, message: Any, error: BaseException, cause: str | None = None) -> None:
+    """Make a dead letter of a message that cannot be run, and have its job fail with `error`."""
+    if isinstance(consumer.pool, Pool) and is_receipt(message.delivery_tag):
+        refusing = asyncio.create_task(bridge.call(_refuse, consumer, message, error, cause), name="celeriac-refusal")
+        _refusing.add(refusing)
+        refusing.add_done_callback(_refusing.discard)
+    else:
+        _refuse(consumer, message, error, cause)
+
+
+def _refuse(consumer: Any, message: Any, error: BaseException, cause: str | None) -> None:
+    why = Cause.of(cause or error)
+    log.error("message %s from %r is refused: %s", message.delivery_tag, _queue_of(message), why.text)
+    try:
+        if is_receipt(message.delivery_tag):  # a broadcast is no job's
+            _fail_job(consumer, message, error)
+    except Exception:
+        log.exception("the job of message %s could not be ended; its message is kept", message.delivery_tag)
+    note(message.delivery_tag, why)
+    message.reject_log_error(log, consumer.connection_errors)
+    signals.task_rejected.send(sender=consumer, message=message, exc=error)
+
+
+def _fail_job(consumer: Any, message: Any, error: BaseException) -> None:
+    """Have the message's job begin and fail at once, unless it has ended, or runs from another message."""
+    app, facts = consumer.app, _facts(message)
+    task_id, task, retries = name_of(facts, "id"), name_of(facts, "task"), facts.get("retries")
+    if not task_id:
+        return
+    request = SimpleNamespace(
+        id=task_id,
+        task=task,
+        name=task,
+        root_id=name_of(facts, "root_id"),
+        parent_id=name_of(facts, "parent_id") or None,
+        group=name_of(facts, "group") or None,
+        retries=retries if type(retries) is int and retries > 0 else 0,
+        properties=message.properties,
+        delivery_info=message.delivery_info,
+        correlation_id=task_id,
+        reply_to=None,
+        chord=None,
+        errbacks=None,
+    )
+    if getattr(app, "keeps_job_records", False):
+        beginning = Beginning(
+            job_id=task_id,
+            task=task,
+            queue=_queue_of(message),
+            parent_id=request.parent_id,
+            attempt=request.retries + 1,
+            worker=consumer.hostname,
+            receipt=message.delivery_tag,
+            retention_ms=app.retention_ms,
+        )
+        (permit,) = app.records.run(begin([beginning]), patience=PERMIT_PATIENCE)
+        if isinstance(permit, ResponseError):
+            raise permit
+        if permit.verdict != "run":
+            return
+        request.celeriac_run = permit.run
+    app.backend.mark_as_failure(task_id, error, request=request)
+    if consumer.event_dispatcher:
+        consumer.event_dispatcher.send("task-failed", uuid=task_id, exception=repr(error))
+
+
+def _facts(message: Any) -> Any:
+    """What the message says of its task: in its headers, or, in Celery's first protocol, in its body."""
+    try:
+        return message.payload if "id" not in message.headers and isinstance(message.payload, dict) else message.headers
+    except Exception:  # it cannot be decoded, which is why it is refused
+        return message.headers
+
+
+def _queue_of(message: Any) -> str:
+    return name_of(message.delivery_info, "routing_key")
