@@ -141,13 +141,12 @@ def no_key_leaks(broker: redis.Redis) -> Iterator[None]:
     assert immortal_keys(broker) == []
 
 
-#: Messages, wherever they are: in the hold of a worker, delayed, dead letters, or unreadable. And kombu's own keys.
+#: Messages, wherever they are: in the hold of a worker, delayed, or dead letters. And kombu's own keys.
 _MESSAGES = (
     b"celeriac:dead",
     b"celeriac:held:",
     b"celeriac:leases",
     b"celeriac:delayed:",
-    b"celeriac:unreadable",
     b"_kombu.",
     b"unacked",
 )

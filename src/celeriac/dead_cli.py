@@ -32,6 +32,8 @@ Queue = Annotated[str | None, typer.Option(help="Only those of this queue.")]
 
 #: Seconds for reading all of them.
 _READING = 60.0
+#: Characters of a name or cause that are shown.
+_SHOWN = 1000
 
 Matches = Callable[["DeadLetter"], bool]
 Action = Callable[["Client", "DeadLetter"], Awaitable[bool]]
@@ -45,7 +47,7 @@ def list_dead(
     app: App = None,
     as_json: AsJson = False,
 ) -> None:
-    """List dead letters, the newest first: messages that were rejected, or lost with five workers."""
+    """List dead letters, the newest first: messages that no worker could run, were rejected, or lost five workers."""
     found = asyncio.run(_find(app, _matching(task, queue), limit))
     if as_json:
         _print_json([_as_dict(letter) for letter in found])
@@ -104,7 +106,8 @@ def _act(done: str, action: Action, matches: Matches, ids: list[str] | None, app
         _print_json([{**_as_dict(letter), "problem": problem} for letter, problem in outcomes])
     else:
         for letter, problem in outcomes:
-            typer.echo(f"{letter.id} {letter.task} {letter.job_id}: {problem or done}")
+            names = " ".join(_printable(name) for name in (letter.id, letter.task, letter.job_id) if name)
+            typer.echo(f"{names}: {problem or done}")
         if not outcomes:
             typer.echo("no dead letters")
     if any(problem for _, problem in outcomes):
@@ -172,7 +175,7 @@ def _broker(app: str | None) -> tuple[str, float]:
 
 def _as_dict(letter: DeadLetter) -> dict[str, Any]:
     shown = ("id", "job_id", "task", "queue", "cause", "losses")
-    return {name: getattr(letter, name) for name in shown} | {"at": letter.at.isoformat()}
+    return {name: getattr(letter, name) for name in shown} | {"at": letter.at.isoformat(), "message": letter.shown}
 
 
 def _print_json(value: Any) -> None:
@@ -188,6 +191,13 @@ def _print_table(letters: list[DeadLetter]) -> None:
     for name in ("id", "at", "task", "job", "queue", "cause"):
         table.add_column(name, no_wrap=name in ("id", "job"))
     for letter in letters:
-        row = (letter.id, f"{letter.at:%Y-%m-%d %H:%M:%S}", letter.task, letter.job_id, letter.queue, letter.cause)
-        table.add_row(*(Text(cell) for cell in row))  # none of it is markup
+        task = letter.task or letter.shown  # what cannot be read is known by how it begins
+        row = (letter.id, f"{letter.at:%Y-%m-%d %H:%M:%S}", task, letter.job_id, letter.queue, letter.cause)
+        table.add_row(*(Text(_printable(cell)) for cell in row))  # none of it is markup
     Console(highlight=False).print(table)
+
+
+def _printable(text: str) -> str:
+    """Text that a stranger may have chosen, in one line of bounded length: what would steer a terminal is escaped."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:_SHOWN])
+    return shown + ("..." if len(text) > _SHOWN else "")

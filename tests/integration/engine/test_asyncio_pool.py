@@ -172,9 +172,14 @@ async def test_messages_that_cannot_be_handled_take_no_room_of_the_worker(
     broker.lpush("celery", *broken)
     worker = start_one(concurrency=2)
     assert await get_all(send(plain, "async.echo", 4, 1)) == [("SUCCESS", 1)] * 4
-    assert sorted(broker.lrange(keys.UNREADABLE, 0, -1)) == broken
+    await eventually(lambda: broker.xlen(keys.DEAD) == len(broken))
+    letters = [letter for _, letter in broker.xrange(keys.DEAD)]  # type: ignore[union-attr]
+    assert sorted(letter[b"message"] for letter in letters) == broken
+    assert {letter[b"cause"] for letter in letters} == {
+        b"headers.id must be text of 1 to 1024 characters; it is missing"
+    }
     assert broker.keys(keys.held("*")) == []
-    assert worker.log.count("cannot be handled; it is kept in celeriac:unreadable") == len(broken)
+    assert worker.log.count("is refused: headers.id must be text") == len(broken)
 
 
 @pytest.mark.slow

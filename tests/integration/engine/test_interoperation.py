@@ -82,13 +82,15 @@ async def test_several_queues_are_served(jobs: ContractJobs, start: StartWorker,
 
 
 @pytest.mark.parametrize("garbage", ["no JSON", "{}", '{"properties": {}}', '{"properties": 7, "body": 1}', "[]", "7"])
-async def test_what_cannot_be_read_is_put_aside_and_stops_no_worker(
+async def test_what_cannot_be_read_is_a_dead_letter_and_stops_no_worker(
     jobs: ContractJobs, start: StartWorker, module: str, broker: redis.Redis, garbage: str
 ) -> None:
     broker.lpush("celery", garbage)
     worker = start(module, pool="threads")
     assert await (await jobs.add.enqueue(1)).result(timeout=10) == 2
-    assert broker.lrange("celeriac:unreadable", 0, -1) == [garbage.encode()]
+    [(_, letter)] = broker.xrange(keys.DEAD)  # type: ignore[misc]
+    assert letter[b"message"] == garbage.encode()
+    assert letter[b"cause"]
     assert worker.process.poll() is None
 
 

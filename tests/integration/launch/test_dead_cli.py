@@ -74,6 +74,24 @@ def test_dead_letters_are_listed(celeriac: Celeriac, broker: redis.Redis) -> Non
     assert [letter["job_id"] for letter in celeriac.json("list", "--limit", "1")] == ["job-2"]
 
 
+def test_one_that_cannot_be_read_is_shown_safely_and_can_be_replayed(celeriac: Celeriac, broker: redis.Redis) -> None:
+    give_up(broker, b"\x1b[2J\xff" + b"x" * 100_000, cause="it is no JSON")
+    give_up(broker, message(1, "evil\x1b[2J\ntask"))
+    give_up(broker, message(2, "evil\x1b[2J\ntask"), cause="evil\x1b[2J\ncause")
+    table = celeriac("list").stdout
+    assert "\x1b" not in table
+    assert r"\x1b[2J\xffxx" in table.replace("\n", "").replace(" ", "")
+    assert len(table) < 10_000
+    [named, _, nameless] = celeriac.json("list")
+    assert named["cause"] == "evil\x1b[2J\ncause"
+    assert (nameless["job_id"], nameless["task"], nameless["cause"]) == ("", "", "it is no JSON")
+    assert nameless["message"] == r"\x1b[2J\xff" + "x" * 195 + "..."
+    done = celeriac("replay", "--all")
+    assert done.exit_code == ExitCode.OK
+    assert "\x1b" not in done.stdout
+    assert broker.lrange("mail", -1, -1) == [message(2, "evil\x1b[2J\ntask")]
+
+
 def test_they_are_replayed_by_their_own_id_and_by_their_jobs(celeriac: Celeriac, broker: redis.Redis) -> None:
     for number in range(3):
         give_up(broker, message(number))

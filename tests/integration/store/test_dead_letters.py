@@ -115,6 +115,24 @@ async def test_a_job_whose_record_waits_for_its_message_gets_it_back(broker: red
     assert broker.lrange(QUEUE, 0, -1) == [message(1)]
 
 
+async def test_what_an_earlier_version_kept_apart_is_a_dead_letter(broker: redis.Redis, client: Redis) -> None:
+    broker.lpush(keys.UNREADABLE, b"no JSON", message(1))
+    newest, oldest = await everything(client)
+    assert (oldest.message, newest.message) == (b"no JSON", message(1))
+    assert (newest.job_id, newest.queue, newest.cause) == ("job-1", "", "could not be read")
+    assert broker.exists(keys.UNREADABLE) == 0
+    with pytest.raises(WrongState, match="kept it without its queue"):
+        await replay(client, newest)
+    assert await drop(client, newest)
+    assert await everything(client) == [oldest]
+
+
+async def test_what_is_shown_of_one_is_printable_and_bounded(broker: redis.Redis, client: Redis) -> None:
+    give_up(broker, b"\x1b[31m\n\xff\x00" + b"x" * 10_000)
+    [letter] = await everything(client)
+    assert letter.shown == r"\x1b[31m\n\xff\x00" + "x" * 192 + "..."
+
+
 @pytest.mark.parametrize("raw", [b"no JSON", b"[]", b'{"headers": 7}'])
 async def test_one_that_cannot_be_read_can_be_listed_and_replayed(
     broker: redis.Redis, client: Redis, raw: bytes

@@ -159,16 +159,6 @@ def test_a_message_is_put_off(broker: redis.Redis) -> None:
     assert taken.now_ms >= due
 
 
-def test_the_newest_unreadable_messages_are_kept(broker: redis.Redis) -> None:
-    for number in range(1005):
-        broker.lpush(QUEUE, message(number))
-        take(broker, f"w/{number}")
-        assert run_blocking(broker, deliveries.bury("w", f"w/{number}"))
-    assert broker.llen(keys.UNREADABLE) == 1000
-    assert broker.lindex(keys.UNREADABLE, 0) == message(1004)
-    assert broker.exists(keys.held("w")) == 0
-
-
 def test_when_a_lease_has_run_out_all_that_was_held_comes_back_in_order(broker: redis.Redis) -> None:
     broker.lpush(QUEUE, *(message(n) for n in range(12)))
     for number in range(11):

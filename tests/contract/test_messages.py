@@ -1,0 +1,185 @@
+"""What arrives in a queue: a job's data arrives as it was sent, and what cannot be run is kept and ends its job."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import redis
+from celery import Celery
+from redis.asyncio import Redis
+
+from celeriac import JobFailed, JobState
+from celeriac.client.handle import JobHandle
+from celeriac.store.connection import connect
+from celeriac.store.dead_letters import DeadLetter, dead_letters, drop, replay
+from tests.contract.conftest import TaskOf
+from tests.support.contract_jobs import ContractJobs
+from tests.support.forgeries import NAMED, NAMELESS, UNDECODABLE, Forgery
+from tests.support.waiting import eventually
+
+#: A queue that no worker serves: messages are taken out of it, and forged.
+NOWHERE = "nowhere"
+#: Data that looks like kombu's marks for what JSON does not know.
+LIKE_MARKUP: list[Any] = [
+    {"__type__": "money", "__value__": 5},
+    {"__type__": "datetime", "__value__": "2026-11-28T10:00:00"},
+    {"__type__": "datetime", "__value__": 5},
+    [{"deep": [{"__type__": "bytes", "__value__": "x"}]}],
+    {"__type__": [], "__value__": {"__type__": "uuid", "__value__": {"hex": "x"}}},
+]
+
+
+@pytest_asyncio.fixture
+async def client(pool_url: str) -> AsyncGenerator[Redis]:
+    connection = connect(pool_url, timeout=5)
+    yield connection
+    await connection.aclose()
+
+
+@pytest_asyncio.fixture
+async def plain_client(plain_url: str) -> AsyncGenerator[Redis]:
+    connection = connect(plain_url, timeout=5)
+    yield connection
+    await connection.aclose()
+
+
+async def kept(client: Redis, message: bytes) -> DeadLetter:
+    """The dead letter of that message, byte for byte, as soon as there is one."""
+
+    async def look() -> DeadLetter | None:
+        return next(iter([letter async for letter in dead_letters(client) if letter.message == message]), None)
+
+    return await eventually(look, f"a dead letter of {message[:500]!r}")
+
+
+async def put(client: Any, message: bytes) -> None:
+    await client.lpush("celery", message)
+
+
+async def taken_out(client: Any) -> dict[str, Any]:
+    return json.loads(await client.rpop(NOWHERE))
+
+
+async def enqueued_nowhere(jobs: ContractJobs, client: Redis) -> tuple[JobHandle[Any], dict[str, Any]]:
+    """A job that waits, and its message, which is in no queue any more."""
+    handle = await jobs.remember.options(queue=NOWHERE).enqueue(1)
+    return handle, await taken_out(client)
+
+
+@pytest.mark.parametrize("value", LIKE_MARKUP, ids=str)
+async def test_data_that_looks_like_markup_reaches_a_typed_job_and_comes_back_as_it_was(
+    jobs: ContractJobs, value: Any
+) -> None:
+    assert await (await jobs.remember.enqueue(value)).result(timeout=20) == value
+
+
+async def test_every_forged_message_of_a_job_is_kept_with_its_cause_and_ends_the_job(
+    jobs: ContractJobs, client: Redis
+) -> None:
+    forged: dict[str, tuple[JobHandle[Any], bytes]] = {}
+    for name, forge in NAMED.items():
+        handle, message = await enqueued_nowhere(jobs, client)
+        forged[name] = handle, forge(message)
+        await put(client, forged[name][1])
+    good = await jobs.add.enqueue(1)
+    for name, (handle, message) in forged.items():
+        with pytest.raises(JobFailed, match=r"InvalidMessage|NotRegistered|ContentDisallowed"):
+            await handle.result(timeout=20)
+        letter = await kept(client, message)
+        assert letter.cause, name
+        assert letter.job_id == handle.id, name
+        assert await drop(client, letter)
+    assert await good.result(timeout=20) == 2
+
+
+async def test_every_message_that_names_no_job_is_kept_with_its_cause(jobs: ContractJobs, client: Redis) -> None:
+    handle, message = await enqueued_nowhere(jobs, client)
+    forged = {name: forge(message) for name, forge in NAMELESS.items()}
+    for one in forged.values():
+        await put(client, one)
+    assert await (await jobs.add.enqueue(1)).result(timeout=20) == 2
+    for name, one in forged.items():
+        letter = await kept(client, one)
+        assert letter.cause, name
+        assert letter.job_id == "", name
+        assert await drop(client, letter)
+    assert (await handle.status()).state is JobState.QUEUED  # of which none of them knew
+
+
+async def test_a_job_whose_message_was_refused_runs_when_it_is_replayed(jobs: ContractJobs, client: Redis) -> None:
+    """As once there is a worker that can read it; here the dead letter is put right."""
+    handle, message = await enqueued_nowhere(jobs, client)
+    forged = NAMED["retries text"](message)
+    await put(client, forged)
+    with pytest.raises(JobFailed, match=r"headers\.retries must be a number of retries; it is 'x'"):
+        await handle.result(timeout=20)
+    letter = await kept(client, forged)
+    assert await replay(client, letter)
+    again = await kept(client, forged)  # it is no better than before
+    mended = DeadLetter(
+        **{**{name: getattr(again, name) for name in again.__slots__}, "message": json.dumps(message).encode()}
+    )
+    assert await replay(client, mended)
+    assert await handle.result(timeout=20) == 1
+
+
+async def test_a_forged_message_does_not_end_a_job_that_runs(jobs: ContractJobs, client: Redis) -> None:
+    handle = await jobs.hold.enqueue(gate=(gate := f"forged-{id(client)}"))
+    await eventually(lambda: jobs.trace.of(handle.id) == ["start"])
+    _, message = await enqueued_nowhere(jobs, client)
+    message["headers"]["id"] = handle.id
+    forged = NAMED["args null"](message)
+    await put(client, forged)
+    assert await drop(client, await kept(client, forged))
+    assert (await handle.status()).state is JobState.RUNNING
+    jobs.trace.open(gate)
+    assert await handle.result(timeout=20) == gate
+
+
+@pytest.mark.parametrize("name", UNDECODABLE)
+async def test_what_a_plain_task_cannot_decode_is_kept_with_its_cause_and_fails(
+    plain: Celery, task: TaskOf, plain_client: Redis, name: str
+) -> None:
+    result = task("echo").apply_async(kwargs={"value": 1}, queue=NOWHERE)
+    forged = UNDECODABLE[name](await taken_out(plain_client))
+    await put(plain_client, forged)
+    with pytest.raises(Exception, match="the body cannot be decoded"):
+        await asyncio.to_thread(result.get, timeout=20)
+    letter = await kept(plain_client, forged)
+    assert letter.job_id == result.id
+    assert "the body cannot be decoded" in letter.cause
+    assert await drop(plain_client, letter)
+
+
+async def test_every_forged_message_of_a_plain_task_is_kept_with_its_cause_and_fails(
+    plain: Celery, task: TaskOf, plain_client: Redis
+) -> None:
+    sent: dict[str, tuple[Any, bytes]] = {}
+    forgeries: dict[str, Forgery] = NAMED | NAMELESS
+    for name, forge in forgeries.items():
+        result = task("echo").apply_async(kwargs={"value": 1}, queue=NOWHERE)
+        sent[name] = result, forge(await taken_out(plain_client))
+        await put(plain_client, sent[name][1])
+    good = task("echo").delay(2)
+    assert await asyncio.to_thread(good.get, timeout=20) == 2
+    for name, (result, message) in sent.items():
+        letter = await kept(plain_client, message)
+        assert letter.cause, name
+        if name in NAMED:
+            await asyncio.to_thread(result.get, timeout=20, propagate=False)
+            assert result.state == "FAILURE", name
+        assert await drop(plain_client, letter)
+
+
+async def test_markup_of_celerys_is_read_for_its_own_tasks(task: TaskOf) -> None:
+    """As Celery's publishers write it, and as Celery's workers read it."""
+    from datetime import UTC, datetime
+    from decimal import Decimal
+
+    value = [datetime(2026, 11, 28, tzinfo=UTC), Decimal("1.10"), {"b": b"\xff"}]
+    assert await asyncio.to_thread(task("echo").delay(value).get, timeout=20) == value
