@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-import redis
 from celery import Celery
 from redis.asyncio import Redis
 
@@ -128,17 +127,19 @@ async def test_a_job_whose_message_was_refused_runs_when_it_is_replayed(jobs: Co
     assert await handle.result(timeout=20) == 1
 
 
-async def test_a_forged_message_does_not_end_a_job_that_runs(jobs: ContractJobs, client: Redis) -> None:
+async def test_a_forged_message_does_not_end_a_job_that_runs(jobs: ContractJobs, client: Redis, pool: str) -> None:
     handle = await jobs.hold.enqueue(gate=(gate := f"forged-{id(client)}"))
     await eventually(lambda: jobs.trace.of(handle.id) == ["start"])
     _, message = await enqueued_nowhere(jobs, client)
     message["headers"]["id"] = handle.id
     forged = NAMED["args null"](message)
     await put(client, forged)
-    assert await drop(client, await kept(client, forged))
+    if pool != "solo":  # which takes the other message after the job's end
+        await kept(client, forged)
     assert (await handle.status()).state is JobState.RUNNING
     jobs.trace.open(gate)
     assert await handle.result(timeout=20) == gate
+    assert await drop(client, await kept(client, forged))
 
 
 @pytest.mark.parametrize("name", UNDECODABLE)

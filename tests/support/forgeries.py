@@ -1,4 +1,4 @@
-"""Messages that nobody should send, made of one that is all right: what a bug, another program or an enemy may put into a queue."""
+"""Messages that nobody should send: what a bug, another program or an enemy may make of one that is all right."""
 
 from __future__ import annotations
 

@@ -15,7 +15,8 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.connection import HiredisRespSerializer
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import DataError, RedisError, ResponseError
+from redis.exceptions import DataError, InvalidResponse, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from celeriac.core.errors import BrokerUnavailable
@@ -30,6 +31,8 @@ _UNAVAILABLE = frozenset(
         *("NOAUTH", "WRONGPASS", "NOPERM"),
     }
 )
+#: Errors that mean that there is no server, or none that answers as one.
+_ABSENT = (OSError, RedisConnectionError, RedisTimeoutError, InvalidResponse)
 
 
 class _Packing:
@@ -40,11 +43,11 @@ class _Packing:
     _pack = staticmethod(cast(Any, hiredis).pack_command)
 
     def pack_command(self, *args: Any) -> list[bytes]:
-        if args[0] != "EVALSHA":
-            return self._serializer.pack(*args)
         try:
+            if args[0] != "EVALSHA":
+                return self._serializer.pack(*args)
             return [self._pack(args)]  # thousands, maybe, and none of a type that has to be converted
-        except TypeError as error:
+        except (TypeError, ValueError) as error:  # the latter of text that is no Unicode
             raise DataError(str(error)) from error
 
     @property
@@ -144,7 +147,9 @@ def unavailable(error: Exception, seconds: float) -> BrokerUnavailable:
 
 def is_absence(error: Exception) -> bool:
     """Whether `error` says that the server cannot serve for now, and not that what it was sent is wrong."""
-    return not isinstance(error, ResponseError) or _code(error) in _UNAVAILABLE
+    if isinstance(error, ResponseError):
+        return _code(error) in _UNAVAILABLE
+    return isinstance(error, _ABSENT)
 
 
 def _code(error: ResponseError) -> str:

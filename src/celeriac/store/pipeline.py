@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from redis.exceptions import DataError, RedisError
+from redis.exceptions import RedisError
 
 from celeriac.store.connection import Client, is_absence, unavailable
 from celeriac.store.script import ScriptCall
@@ -44,6 +44,7 @@ class Pipeline:
 
         Raises:
             redis.exceptions.ResponseError: the script failed.
+            redis.exceptions.DataError: the call cannot be sent.
         """
         return await self.submit(call)
 
@@ -80,10 +81,8 @@ class Pipeline:
             try:
                 async with asyncio.timeout(_TIMEOUT):
                     return await self._execute(calls)
-            except DataError:
-                raise  # one of the calls cannot be sent at all
             except (TimeoutError, RedisError) as error:
-                if all(future.cancelled() for _, future in batch):
+                if not is_absence(error) or all(future.cancelled() for _, future in batch):
                     raise
                 if not is_away:
                     log.warning(

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import DataError, NoScriptError, RedisError, ResponseError
 
 from celeriac.store.connection import Client
 from celeriac.store.replies import Replies
@@ -34,18 +34,23 @@ class Wire:
 
         Raises:
             redis.exceptions.ResponseError: the script failed.
+            redis.exceptions.DataError: it cannot be sent.
         """
         (reply,) = await self.exchange([call])
-        if isinstance(reply, ResponseError):
+        if isinstance(reply, RedisError):
             raise reply
         return call.parse(reply)
 
     async def exchange(self, calls: Sequence[ScriptCall[Any]]) -> list[Any]:
         """Send `calls` together; the server's raw reply to each, or the error that it replied.
 
-        A script's source is sent only to a server that has not seen it.
+        A script's source is sent only to a server that has not seen it. One that cannot be sent at all keeps none of
+        the others from being sent: its reply is the `DataError`.
         """
-        replies = await self._evaluate(calls)
+        try:
+            replies = await self._evaluate(calls)
+        except DataError:
+            replies = await self._evaluate_what_can_be_sent(calls)
         unknown = [n for n, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if unknown:
             await self._load({calls[n].script for n in unknown})
@@ -81,6 +86,20 @@ class Wire:
 
     async def _evaluate(self, calls: Sequence[ScriptCall[Any]]) -> list[Any]:
         return await self._send_again_if_lost([call.command for call in calls])
+
+    async def _evaluate_what_can_be_sent(self, calls: Sequence[ScriptCall[Any]]) -> list[Any]:
+        faults = {n: fault for n, call in enumerate(calls) if (fault := self._fault(call.command)) is not None}
+        sound = [call for n, call in enumerate(calls) if n not in faults]
+        replies = iter(await self._evaluate(sound) if sound else [])
+        return [faults[n] if n in faults else next(replies) for n in range(len(calls))]
+
+    def _fault(self, command: Sequence[Any]) -> DataError | None:
+        """Why a command cannot be sent, if it cannot."""
+        try:
+            self._connection.pack_command(*command)
+        except DataError as error:
+            return error
+        return None
 
     async def _load(self, scripts: set[Script]) -> None:
         for reply in await self._send_again_if_lost([("SCRIPT LOAD", script.source) for script in scripts]):

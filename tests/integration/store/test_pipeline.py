@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
-from redis.exceptions import ResponseError
+from redis.exceptions import DataError, ResponseError
 
 from celeriac.core.clock import now_ms
 from celeriac.store import deliveries, keys
@@ -78,6 +79,23 @@ async def test_one_faulty_call_fails_alone(broker_url: str, broker: redis.Redis)
             await bad
         assert await asyncio.gather(*good) == [{}] * 10
     assert broker.llen("orders") == 10
+
+
+@pytest.mark.parametrize("receipt", [None, True, ["a"], "\udcff"], ids=ascii)
+async def test_a_call_that_cannot_be_sent_fails_alone_and_at_once(
+    broker_url: str, broker: redis.Redis, receipt: Any
+) -> None:
+    async with pipeline_to(broker_url) as pipeline:
+        good = [pipeline.submit(publish(number)) for number in range(5)]
+        bad = [pipeline.submit(deliveries.finish("w", [Ending(receipt)])) for _ in range(2)]
+        good += [pipeline.submit(publish(number)) for number in range(5, 10)]
+        async with asyncio.timeout(5):
+            for call in bad:
+                with pytest.raises(DataError):
+                    await call
+            assert await asyncio.gather(*good) == [{}] * 10
+    taken = broker.lrange("orders", 0, -1)[::-1]
+    assert taken == [f"message {number}".encode() for number in range(10)]
 
 
 async def test_a_reply_that_cannot_be_read_concerns_its_caller_alone(broker_url: str) -> None:

@@ -4,9 +4,20 @@ import asyncio
 
 import pytest
 from redis import Redis
+from redis.exceptions import (
+    BusyLoadingError,
+    DataError,
+    InvalidResponse,
+    NoScriptError,
+    ReadOnlyError,
+    ResponseError,
+    WatchError,
+)
+from redis.exceptions import ConnectionError as ReadError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from celeriac.core.errors import BrokerUnavailable
-from celeriac.store.connection import deadline, redis_py_url
+from celeriac.store.connection import deadline, is_absence, redis_py_url
 
 
 @pytest.mark.parametrize(
@@ -30,6 +41,40 @@ async def test_a_fault_inside_a_deadline_that_is_not_the_brokers_stays_what_it_i
     with pytest.raises(KeyError):
         async with deadline(5):
             raise KeyError("ours")
+
+
+@pytest.mark.parametrize(
+    ("error", "is_one"),
+    [
+        (ConnectionError("gone"), True),
+        (ReadError("gone"), True),
+        (RedisTimeoutError("late"), True),
+        (TimeoutError(), True),
+        (OSError("no route"), True),
+        (BusyLoadingError("LOADING"), True),
+        (InvalidResponse("no RESP"), True),
+        (ReadOnlyError("READONLY You can't write against a read only replica."), True),
+        (ResponseError("MISCONF Errors writing to the AOF file"), True),
+        (ResponseError("CLUSTERDOWN The cluster is down"), True),
+        (ResponseError("WRONGTYPE Operation against a key"), False),
+        (ResponseError("ERR unknown command"), False),
+        (NoScriptError("NOSCRIPT No matching script."), False),
+        (DataError("Invalid input of type: 'NoneType'"), False),
+        (WatchError("no fault of the server's"), False),
+        (TypeError("ours"), False),
+        (KeyError("ours"), False),
+        (UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates not allowed"), False),
+    ],
+    ids=repr,
+)
+def test_only_what_the_server_can_get_over_is_taken_for_an_outage(error: Exception, is_one: bool) -> None:
+    assert is_absence(error) is is_one
+
+
+async def test_what_cannot_be_sent_is_no_outage() -> None:
+    with pytest.raises(DataError):
+        async with deadline(5):
+            raise DataError("Invalid input of type: 'NoneType'")
 
 
 async def test_a_broker_that_does_not_answer_in_time_is_unavailable() -> None:

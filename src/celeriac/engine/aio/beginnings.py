@@ -26,6 +26,7 @@ class Beginnings:
 
         Raises:
             redis.exceptions.ResponseError: what the server has of the job is no record.
+            redis.exceptions.DataError: what is asked cannot be sent.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Permit] = loop.create_future()
@@ -37,18 +38,23 @@ class Beginnings:
     def _send(self) -> None:
         asking, self._asking = self._asking, []
         for start in range(0, len(asking), _BATCH):
-            batch = asking[start : start + _BATCH]
-            reply = self._pipeline.submit(begin([beginning for beginning, _ in batch]))
-            reply.add_done_callback(lambda reply, batch=batch: _settle(batch, reply))
+            self._ask_for(asking[start : start + _BATCH])
 
+    def _ask_for(self, batch: list[_Asking]) -> None:
+        reply = self._pipeline.submit(begin([beginning for beginning, _ in batch]))
+        reply.add_done_callback(lambda reply: self._settle(batch, reply))
 
-def _settle(batch: list[_Asking], reply: asyncio.Future[list[Permit | ResponseError]]) -> None:
-    error = reply.exception()
-    permits = [error] * len(batch) if error is not None else reply.result()
-    for (_, future), permit in zip(batch, permits, strict=True):
-        if future.done():  # its task was stopped meanwhile
-            continue
-        if isinstance(permit, BaseException):
-            future.set_exception(permit)
-        else:
-            future.set_result(permit)
+    def _settle(self, batch: list[_Asking], reply: asyncio.Future[list[Permit | ResponseError]]) -> None:
+        error = reply.exception()
+        if error is not None and len(batch) > 1:  # one of them is at fault: it fails alone
+            for asking in batch:
+                self._ask_for([asking])
+            return
+        permits = [error] if error is not None else reply.result()
+        for (_, future), permit in zip(batch, permits, strict=True):
+            if future.done():  # its task was stopped meanwhile
+                continue
+            if isinstance(permit, BaseException):
+                future.set_exception(permit)
+            else:
+                future.set_result(permit)

@@ -6,13 +6,17 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from kombu.utils.encoding import safe_repr
+
 from celeriac.engine import bridge
 from celeriac.engine.aio.beginnings import Beginnings
 from celeriac.store.connection import BlockingClient
+from celeriac.store.dead_letters import give_up
 from celeriac.store.deliveries import Ending, Place, finish, put_back, put_off
 from celeriac.store.pipeline import Pipeline
 from celeriac.store.script import ScriptCall, run_blocking
@@ -125,13 +129,27 @@ class Endings:
             for call in delivery.before:
                 self._pipeline.submit(call)
         try:
-            refused = await self._pipeline.run(finish(self._worker, [delivery.ending for delivery in batch]))
-            for receipt, error in refused.items():
-                if error:
-                    log.error("the outcome of message %s cannot be stored: %s", receipt, error)
-                else:
-                    log.warning("message %s was acknowledged too late: it had been given to another worker", receipt)
-        except Exception:
-            log.exception("%d messages were not acknowledged; they are run again after this worker's end", len(batch))
+            await self._finish(batch)
+        except Exception:  # one of them is at fault, and concerns no other
+            for delivery in batch:
+                await self._finish_alone(delivery)
         for delivery in batch:
             self._on_ended(delivery.receipt)
+
+    async def _finish(self, batch: list[Delivery]) -> None:
+        refused = await self._pipeline.run(finish(self._worker, [delivery.ending for delivery in batch]))
+        for receipt, error in refused.items():
+            if error:
+                log.error("the outcome of message %s cannot be stored: %s", receipt, error)
+            else:
+                log.warning("message %s was acknowledged too late: it had been given to another worker", receipt)
+
+    async def _finish_alone(self, delivery: Delivery) -> None:
+        """Finish one; if what came of it cannot be written, its message is kept, with that as its cause."""
+        try:
+            await self._finish([delivery])
+        except Exception as error:
+            log.exception("what came of message %s cannot be written; see `celeriac dead`", delivery.receipt)
+            call = give_up(self._worker, delivery.receipt, f"what came of it cannot be written: {safe_repr(error)}")
+            with suppress(Exception):
+                await self._pipeline.run(call)

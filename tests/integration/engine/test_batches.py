@@ -1,0 +1,70 @@
+"""What the asyncio worker asks, and writes, for many jobs at a time: a fault of one of them is that one's alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import redis
+from redis.exceptions import DataError
+
+from celeriac.core.states import JobState
+from celeriac.engine.aio.beginnings import Beginnings
+from celeriac.engine.aio.endings import Delivery, Endings
+from celeriac.store import deliveries, keys
+from celeriac.store.beginnings import Beginning
+from celeriac.store.connection import connect
+from celeriac.store.deliveries import Source
+from celeriac.store.jobs import Transition
+from celeriac.store.pipeline import Pipeline
+
+
+@pytest_asyncio.fixture
+async def pipeline(broker_url: str) -> AsyncGenerator[Pipeline]:
+    client = connect(broker_url, timeout=5)
+    yield Pipeline(client)
+    await client.aclose()
+
+
+def beginning(job_id: Any) -> Beginning:
+    return Beginning(job_id=job_id, task="send", queue="mail", worker="w", receipt="", retention_ms=60_000)
+
+
+@pytest.mark.parametrize("job_id", [None, True, [], "\udcff"], ids=ascii)
+async def test_a_job_of_which_nothing_can_be_asked_keeps_no_other_from_beginning(
+    pipeline: Pipeline, job_id: Any
+) -> None:
+    beginnings = Beginnings(pipeline)
+    asked = [beginnings.ask(beginning(each)) for each in ("a", job_id, "b")]
+    async with asyncio.timeout(10):
+        with pytest.raises(DataError):
+            await asked[1]
+        assert [(await asked[n]).verdict for n in (0, 2)] == ["run", "run"]
+
+
+@pytest.mark.parametrize("job_id", [None, True, [], "\udcff"], ids=ascii)
+async def test_a_job_whose_end_cannot_be_written_keeps_no_other_from_ending(
+    pipeline: Pipeline, broker: redis.Redis, job_id: Any
+) -> None:
+    broker.lpush("mail", "a", "culprit", "b")
+    source = Source("mail", ["mail"])
+    await pipeline.run(deliveries.take([source], worker="w", receipt="w/1", count=3, lease_ms=60_000))
+    ended: list[str] = []
+    endings, asking = Endings(pipeline, "w", ended.append), Beginnings(pipeline)
+    held = [Delivery(f"w/{n}", "mail", each, pipeline, asking) for n, each in ((1, "a"), (2, job_id), (3, "b"))]
+    for delivery in held:
+        state = JobState.SUCCEEDED
+        delivery.ending.kept = Transition(job_id=delivery.task_id, state=state, task="send", retention_ms=60_000)
+        endings.finish(delivery)
+    async with asyncio.timeout(10):
+        await endings.written()
+    assert sorted(ended) == ["w/1", "w/2", "w/3"]
+    assert [broker.hget(keys.record(each), "state") for each in ("a", "b")] == [b"succeeded", b"succeeded"]
+    assert broker.exists(keys.held("w")) == 0
+    [(_, letter)] = broker.xrange(keys.DEAD)  # type: ignore[misc]
+    assert letter[b"message"] == b"culprit"
+    assert letter[b"cause"].startswith(b"what came of it cannot be written: ")
+    assert b"DataError" in letter[b"cause"]
