@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from celeriac.core.errors import ConfigurationError
+from celeriac.core.errors import ApplicationNotLoaded, ConfigurationError
 from celeriac.engine.adoption import broker_url_of
 from celeriac.engine.app import JobApp
+from celeriac.engine.startup import load
 from celeriac.jobs import builtin
 from celeriac.settings import DEFAULT_APP, Settings
 
@@ -43,11 +41,11 @@ def load_app(path: str) -> JobApp:
     """The application at `module:attribute` (or Celery's `module.attribute`), seen from the working directory.
 
     Raises:
-        ConfigurationError: there is none.
+        ApplicationNotLoaded: there is none.
     """
-    found = _load(path)
+    found = load(path)
     if not isinstance(found, JobApp):
-        raise ConfigurationError(
+        raise ApplicationNotLoaded(
             f"CELERIAC_APP={path} (or --app): is a {type(found).__name__} and no Celeriac application"
         )
     return found
@@ -57,23 +55,12 @@ def load_broker_url(settings: Settings) -> str:
     """The broker of the application that the settings name, a plain `celery.Celery` too; else that of the settings.
 
     Raises:
-        ConfigurationError: there is no such application, or its broker is no Redis.
+        ApplicationNotLoaded: there is no such application.
+        ConfigurationError: its broker is no Redis.
     """
     if settings.app == DEFAULT_APP:
         return settings.broker()
-    url = broker_url_of(_load(settings.app))
+    url = broker_url_of(load(settings.app))
     if url is None:
         raise ConfigurationError(f"CELERIAC_APP={settings.app} (or --app): is no application with a broker on Redis")
     return url
-
-
-def _load(path: str) -> Any:
-    module_name, separator, attribute = path.partition(":")
-    if not separator:
-        module_name, _, attribute = path.rpartition(".")
-    if (here := str(Path.cwd())) not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        return getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigurationError(f"CELERIAC_APP={path} (or --app): {error}") from None

@@ -11,44 +11,20 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.exceptions import TyperException
 
-from celeriac.core.errors import (
-    BrokerUnavailable,
-    CeleriacError,
-    CommandLineWrong,
-    ConfigurationError,
-    ResourceBusy,
-    StartFailed,
-)
+from celeriac.core.errors import CeleriacError
+from celeriac.core.exits import ExitCode, exit_code
 from celeriac.dead_cli import dead
 from celeriac.jobs_cli import jobs
 
-
-class ExitCode(IntEnum):
-    """How a command ended."""
-
-    OK = 0
-    FAILURE = 1
-    """It was tried, and did not work."""
-    USAGE = 2
-    """The command line is wrong."""
-    CONFIGURATION = 3
-    """A setting is wrong."""
-    BUSY = 4
-    """The data directory or a port is in use."""
-    UNAVAILABLE = 5
-    """The broker cannot be reached."""
-
-
 EXIT_CODES = (
     "Exit codes: 0 all went well; 1 it did not work; 2 the command line is wrong; 3 a setting is wrong; "
-    "4 the data directory or a port is in use; 5 the broker cannot be reached."
+    "4 the data directory or a port is in use; 5 the broker cannot be reached; 6 the application cannot be loaded."
 )
 
 cli = typer.Typer(
@@ -87,29 +63,13 @@ def main() -> None:
     except TyperException as error:
         if not error.format_message():  # there was no command: the help has been printed
             sys.exit(ExitCode.USAGE)
-        _fail(error.format_message(), ExitCode.USAGE)
+        sys.stderr.write(f"celeriac: error: {' '.join(error.format_message().split())}\n")
+        sys.exit(ExitCode.USAGE)
     except CeleriacError as error:
-        _fail(str(error), exit_code(error))
+        from celeriac.settings import show
 
-
-def _fail(message: str, code: ExitCode) -> NoReturn:
-    sys.stderr.write(f"celeriac: error: {' '.join(message.split())}\n")
-    sys.exit(code)
-
-
-def exit_code(error: CeleriacError) -> ExitCode:
-    """The exit code for an error."""
-    match error:
-        case CommandLineWrong() | StartFailed(code=ExitCode.USAGE):
-            return ExitCode.USAGE
-        case ResourceBusy():
-            return ExitCode.BUSY
-        case ConfigurationError():
-            return ExitCode.CONFIGURATION
-        case BrokerUnavailable():
-            return ExitCode.UNAVAILABLE
-        case _:
-            return ExitCode.FAILURE
+        show(error)
+        sys.exit(exit_code(error))
 
 
 def _show_version(asked: bool) -> None:
@@ -123,8 +83,13 @@ def _show_version(asked: bool) -> None:
 @cli.callback()
 def _options(
     version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True)] = False,
+    traceback: Annotated[
+        bool,
+        typer.Option("--traceback", help="Show the traceback of an application that cannot be imported."),
+    ] = False,
 ) -> None:
-    pass
+    if traceback:
+        os.environ["CELERIAC_TRACEBACK"] = "true"
 
 
 @cli.command()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from celeriac.core.errors import ConfigurationError
+from celeriac.core.errors import CeleriacError, ConfigurationError
 
 _BROKER_SCHEMES = ("redis", "rediss", "redis+socket")
 _SECRET_FIELDS = frozenset({"broker_url", "result_url", "database_url", "smtp_url", "api_keys", "flower_auth"})
@@ -73,6 +74,8 @@ class Settings(BaseSettings):
     """Largest JSON body the API accepts, in bytes."""
     max_upload_bytes: int = Field(default=64 * 1_048_576, ge=1024)
     """Largest upload (a CSV of recipients, say) the API accepts, in bytes."""
+    traceback: bool = False
+    """Whether an application that cannot be imported is shown with the traceback; `celeriac --traceback` sets it."""
 
     @field_validator("api_keys", mode="before")
     @classmethod
@@ -193,6 +196,21 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
         raise ConfigurationError("; ".join(_fault(e) for e in error.errors())) from None
+
+
+def show(error: CeleriacError) -> None:
+    """Write an error to stderr: one line, and before it the traceback of an import if that is asked for."""
+    traceback: str = getattr(error, "traceback", "")
+    if traceback and _wants_tracebacks():
+        sys.stderr.write(traceback)
+    sys.stderr.write(f"celeriac: error: {' '.join(str(error).split())}\n")
+
+
+def _wants_tracebacks() -> bool:
+    try:
+        return load_settings().traceback
+    except ConfigurationError:
+        return False
 
 
 def _fault(error: Any) -> str:

@@ -21,9 +21,10 @@ from pydantic_core import PydanticUndefined
 import celeriac
 from celeriac import JobState, Settings
 from celeriac.asgi import create_api
-from celeriac.cli import ExitCode, cli
+from celeriac.cli import cli
 from celeriac.client.client import JobClient
 from celeriac.core import errors
+from celeriac.core.exits import ExitCode
 from celeriac.core.states import CELERY_STATES, TRANSITIONS
 from celeriac.engine.app import JobApp
 from tests.support.workers import ROOT

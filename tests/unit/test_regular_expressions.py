@@ -73,7 +73,6 @@ EXPRESSIONS: list[tuple[str, str | bytes, list[tuple[str, str, str]]]] = [
     ("findall", r"^local function .*?^end\n", []),
     ("sub", r"--.*", [("", "-", ""), ("", "--\n", "")]),
     ("search", r"\b{name}\b", []),
-    ("match", r"{re.escape(error.name)}([.:]|$)", []),
     # The mail server of the demonstration.
     (
         "search",

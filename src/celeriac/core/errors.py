@@ -3,8 +3,10 @@
 CeleriacError
 ├── ConfigurationError          a setting or an option is wrong; the start stops
 │   ├── ResourceBusy            a port or the data directory is in use by another process
-│   └── CommandLineWrong        an option of the command line cannot be used as it was given
+│   ├── CommandLineWrong        an option of the command line cannot be used as it was given
+│   └── ApplicationNotLoaded    the application cannot be imported, or is none
 ├── StartFailed                 a process of the stack ended again and again before it was ready
+│   └── StartRefused            a process of the stack ended at once, and said why
 ├── InvalidJobDefinition        a function cannot be a job; raised where it is decorated
 ├── BrokerUnavailable           the broker did not answer in time; nothing is known to be stored
 ├── DatabaseUnavailable         the database cannot be reached, or stayed locked
@@ -57,6 +59,17 @@ class CommandLineWrong(ConfigurationError):
     """An option of the command line cannot be used as it was given. The message says what to do instead."""
 
 
+class ApplicationNotLoaded(ConfigurationError):
+    """The application cannot be imported, or is none. `traceback` is the user's part of the import's, if it raised."""
+
+    def __init__(self, message: str, traceback: str = "") -> None:
+        self.traceback = traceback
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (*self.args, self.traceback)
+
+
 class StartFailed(CeleriacError):
     """A process of the stack ended again and again before it was ready. `code` is its last exit code, if it had one."""
 
@@ -66,6 +79,17 @@ class StartFailed(CeleriacError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (*self.args, self.code)
+
+
+class StartRefused(StartFailed):
+    """A process of the stack ended at once, for a reason that stays until it is mended, and said why."""
+
+    def __init__(self, message: str, code: int, traceback: str = "") -> None:
+        self.traceback = traceback
+        super().__init__(message, code)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (*self.args, self.code, self.traceback)
 
 
 class InvalidJobDefinition(CeleriacError, TypeError):

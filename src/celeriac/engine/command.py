@@ -6,16 +6,15 @@ one: half a second to a second of each process's start. Here the named one is im
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import click
 from celery import maybe_patch_concurrency
-from celery.app.utils import find_app
 from celery.bin.base import CLIContext, consume_preload_options
 from kombu.utils.imports import symbol_by_name
 
-from celeriac.engine import shard
+from celeriac.core.errors import CeleriacError, CommandLineWrong
+from celeriac.engine import shard, startup
 
 _COMMANDS = {
     "worker": "celery.bin.worker:worker",
@@ -31,6 +30,16 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         return _command(cmd_name) if cmd_name in _COMMANDS else None
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. What it cannot start for is one line, for the parent if there is one."""
+        report_to = ctx.params["report_to"]
+        try:
+            return super().invoke(ctx)
+        except CeleriacError as error:
+            startup.leave(error, report_to)
+        except click.UsageError as error:
+            startup.leave(CommandLineWrong(error.format_message()), report_to)
+
 
 @click.group(cls=_Commands)
 @click.option("-A", "--app", "address", required=True, help="The application, module:attribute.")
@@ -39,8 +48,8 @@ class _Commands(click.Group):
 @click.pass_context
 def celery(context: click.Context, address: str, report_to: int | None, cores: int | None) -> None:
     """Run one of Celery's commands."""
-    app = loaded(address)
-    if report_to is not None:
+    app = startup.load_with_tasks(address)
+    if report_to is not None and context.invoked_subcommand == "worker":
         shard.report(app, report_to)
     if cores is not None:
         shard.limit_pool(cores)
@@ -55,20 +64,6 @@ def celery(context: click.Context, address: str, report_to: int | None, cores: i
 
 def _command(name: str) -> Any:
     return symbol_by_name(_COMMANDS[name])
-
-
-def loaded(address: str) -> Any:
-    """The application at `address`.
-
-    Raises:
-        BadParameter: it is not there: a wrong option, not a traceback.
-    """
-    try:
-        return find_app(address)
-    except ModuleNotFoundError as error:  # for an attribute that is missing too, named `module:attribute`
-        if error.name is None or not re.match(rf"{re.escape(error.name)}([.:]|$)", address):
-            raise  # it is there, and misses a module itself
-        raise click.BadParameter(f"there is no {error.name!r}", param_hint="--app") from None
 
 
 def main(arguments: list[str] | None = None) -> Any:

@@ -5,6 +5,7 @@ It talks with its parent (`launch/forkserver.py`), a message a packet, over a so
 
     ready                   it forks on demand
     unfit REASON            it cannot be forked, and ends
+    failed JSON             the application cannot be loaded (`startup.leave`), and it ends
     ["worker", "-l", …]     from the parent: fork a worker with this command line; with it come descriptors, first the
                             worker's end of its report (`shard.py`), second what becomes its output, if it gets its own
     forked PID              the answer; or
@@ -32,7 +33,8 @@ from typing import Any
 
 import click
 
-from celeriac.engine import command
+from celeriac.core.errors import CeleriacError
+from celeriac.engine import command, startup
 from celeriac.engine.process import die_with
 
 #: What a worker imports late, when it starts.
@@ -62,7 +64,11 @@ def main(address: str, descriptor: int) -> None:
     control = socket.socket(fileno=descriptor)
     control.set_inheritable(False)
     before = _open_for_both_ways()
-    _import_all(command.loaded(address))
+    try:
+        app = startup.load_with_tasks(address)
+    except CeleriacError as error:
+        startup.leave(error, control.detach())
+    _import_all(app)
     if reason := _unfit(before):
         click.echo(f"shards are not forked from one process: the application {reason}", err=True)
         control.send(f"unfit {reason}".encode())

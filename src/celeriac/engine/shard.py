@@ -4,6 +4,7 @@ It tells the parent, as lines on a pipe that only the two of them have:
 
     PID redis://…   its process, and the broker's URL, password included: the parent keeps this worker's lease there
     ready           it takes jobs
+    failed JSON     it cannot start: exit code, message, and traceback or nothing (`startup.leave`)
 
 The parent cannot know the URL by itself: it does not import the application, whose settings win over ours.
 """

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from celeriac.launch import commands
+from celeriac.launch import commands, embedded
 from celeriac.launch.embedded import EmbeddedValkey
 from celeriac.launch.environment import as_environment
 from celeriac.launch.flower import flower_options
@@ -14,6 +14,7 @@ from celeriac.launch.keeper import Child
 from celeriac.launch.leases import Leases
 from celeriac.launch.probes import HttpProbe, LogProbe, Probe
 from celeriac.launch.process import ChildProcess, spawn
+from celeriac.launch.reports import Report
 from celeriac.launch.shards import ShardOptions, shard_children
 from celeriac.settings import Settings
 
@@ -29,7 +30,14 @@ class StackOptions:
 
 def broker_child(broker: EmbeddedValkey) -> Child:
     """The embedded broker: up before all others, and the last to go."""
-    return Child(name="broker", spawn=broker.spawn, probe=broker.probe, on_ready=broker.publish, stage=0)
+    return Child(
+        name="broker",
+        spawn=broker.spawn,
+        probe=broker.probe,
+        on_ready=broker.publish,
+        is_noise=embedded.is_noise,
+        stage=0,
+    )
 
 
 def celeriac_children(settings: Settings, options: StackOptions, leases: Leases) -> list[Child]:
@@ -40,17 +48,17 @@ def celeriac_children(settings: Settings, options: StackOptions, leases: Leases)
     """
     variables = {**as_environment(settings), "PYTHONUNBUFFERED": "1"}
     children = [
-        _child("api", commands.api_command(settings, options.api), variables, _api_probe(settings, options)),
+        reporting_child("api", commands.api_command(settings, options.api), variables, _api_probe(settings, options)),
         *shard_children(settings, ShardOptions(count=settings.worker_shards or 1), leases),
     ]
     if options.beat:
         command = commands.beat_command(settings)
-        children.append(_child("beat", command, variables, partial(LogProbe, r"beat: Starting")))
+        children.append(reporting_child("beat", command, variables, partial(LogProbe, r"beat: Starting")))
     if options.flower:
         flower = flower_options(settings)
         command = commands.flower_command(settings, flower)
         probe = partial(HttpProbe, flower.address, flower.port, "/healthcheck")
-        children.append(_child("flower", command, {**variables, **flower.environment()}, probe))
+        children.append(reporting_child("flower", command, {**variables, **flower.environment()}, probe))
     return children
 
 
@@ -60,8 +68,32 @@ def _api_probe(settings: Settings, options: StackOptions) -> Callable[[], Probe]
     return partial(HttpProbe, settings.host, settings.port, "/", below=500)  # it may have no page at all
 
 
-def _child(name: str, command: commands.Command, variables: Mapping[str, str], probe: Callable[[], Probe]) -> Child:
-    async def start(output: int | None) -> ChildProcess:
-        return await spawn(command, environment=variables, output=output)
+def reporting_child(
+    name: str, command: commands.Command, variables: Mapping[str, str], probe: Callable[[], Probe]
+) -> Child:
+    """A child that reports why it cannot start."""
+    program = _Program(command, variables, probe)
+    return Child(name=name, spawn=program.spawn, probe=program.probe)
 
-    return Child(name=name, spawn=start, probe=probe)
+
+class _Program:
+    """One program, over as many processes as it takes."""
+
+    def __init__(self, command: commands.Command, variables: Mapping[str, str], probe: Callable[[], Probe]) -> None:
+        self._command = command
+        self._variables = variables
+        self._new_probe = probe
+        self._probe = probe()
+
+    def probe(self) -> Probe:
+        self._probe = self._new_probe()
+        return self._probe
+
+    async def spawn(self, output: int | None) -> ChildProcess:
+        self._probe.report = report = Report()
+        descriptor = await report.open()
+        try:
+            command = commands.reporting(self._command, descriptor)
+            return await spawn(command, environment=self._variables, output=output, inherit=(descriptor,))
+        finally:
+            report.close()

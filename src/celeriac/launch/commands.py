@@ -23,12 +23,18 @@ def api_command(settings: Settings, api: str | None = None, extra: Sequence[str]
     target = ("--factory", DEFAULT_API) if api is None else (api,)
     address = ("--host", settings.host.strip("[]"), "--port", str(settings.port))
     shutdown = ("--timeout-graceful-shutdown", str(_GRACE_FOR_REQUESTS))
-    return (sys.executable, "-m", "uvicorn", *target, *address, *shutdown, *extra)
+    return (sys.executable, "-m", "celeriac.launch.serve", *target, *address, *shutdown, *extra)
 
 
 def shard_command(arguments: Sequence[str], *, report_to: int) -> Command:
     """A shard with those arguments, which reports to its parent on the descriptor `report_to` (`engine/shard.py`)."""
-    return (*_CELERY, "--report-to", str(report_to), *arguments)
+    return reporting((*_CELERY, *arguments), report_to)
+
+
+def reporting(command: Command, report_to: int) -> Command:
+    """The command of a process that tells its parent on the descriptor `report_to` why it cannot start."""
+    python, option, module, *arguments = command
+    return (python, option, module, "--report-to", str(report_to), *arguments)
 
 
 def shard_arguments(settings: Settings, extra: Sequence[str] = (), *, cores: int) -> Command:

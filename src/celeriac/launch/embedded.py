@@ -30,6 +30,9 @@ from celeriac.launch.process import ChildProcess, spawn
 
 HOST = "127.0.0.1"
 
+#: Parts of lines that the server prints each time it starts. What they advise is the doctor's business.
+_NOISE = ("Reading config from stdin", "Memory overcommit must be enabled")
+
 _SHUTDOWN = 10.0  # seconds the server gets to write its files
 
 
@@ -77,6 +80,11 @@ class Endpoint:
 
     def save(self, path: Path) -> None:
         write_private(path, json.dumps({"port": self.port, "password": self.password}))
+
+
+def is_noise(line: str) -> bool:
+    """Whether a line of the server's says nothing of what happens."""
+    return any(part in line for part in _NOISE)
 
 
 class EmbeddedValkey:

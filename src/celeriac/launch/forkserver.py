@@ -17,12 +17,14 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from celeriac.core import exits
+from celeriac.core.errors import StartRefused
 from celeriac.launch import commands
 from celeriac.launch.probes import Probe
 from celeriac.launch.process import Running, spawn
 from celeriac.settings import Settings
 
-_LONGEST = 4096  # bytes of a message
+_LONGEST = 65_536  # bytes of a message
 
 
 def is_possible() -> bool:
@@ -68,6 +70,8 @@ class ForkServer(Probe):
         self._control: socket.socket | None = None
         self._orders: deque[asyncio.Future[Forked]] = deque()  # in which answers come
         self._workers: dict[int, Forked] = {}
+        self._refusal: StartRefused | None = None
+        self._gone = asyncio.Event()
         self.is_unfit = False
 
     async def spawn(self, output: int | None) -> Running:
@@ -83,11 +87,17 @@ class ForkServer(Probe):
                 ours.close()
                 raise
         self._control = ours
+        self._refusal = None
+        self._gone.clear()
         asyncio.get_running_loop().add_reader(ours, self._hear, ours)
         return process
 
     async def ready(self) -> bool:
         return self._settled.is_set()
+
+    async def refusal(self) -> StartRefused | None:
+        await self._gone.wait()
+        return self._refusal
 
     async def settled(self) -> None:
         """Wait until it is known whether it forks; it does unless it `is_unfit`."""
@@ -128,6 +138,8 @@ class ForkServer(Probe):
             case "ready" | "unfit", _:
                 self.is_unfit = kind == "unfit"
                 self._settled.set()
+            case exits.FAILED, _:
+                self._refusal = exits.refusal_of(f"{kind} {rest}")
             case _:
                 self._lost(control)
 
@@ -136,6 +148,7 @@ class ForkServer(Probe):
         asyncio.get_running_loop().remove_reader(control)
         control.close()
         self._control = None
+        self._gone.set()
         if not self.is_unfit:
             self._settled.clear()
         for worker in self._workers.values():

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-from celeriac.core.errors import CeleriacError, StartFailed
+from celeriac.core.errors import CeleriacError, StartFailed, StartRefused
 from celeriac.launch.output import LineReader
 from celeriac.launch.probes import Probe, wait_until_ready
 from celeriac.launch.process import Running
@@ -39,6 +39,8 @@ class Child:
     """Called with the pid each time the child has ended, and what it left behind was killed."""
     dispensable: Callable[[], bool] = lambda: False
     """Asked when the child has ended: whether it does not have to be started again."""
+    is_noise: Callable[[str], bool] = lambda _line: False
+    """Whether a line that it prints is of no use where it is printed, and left out."""
     captured: bool = True
     """Whether its output is read here, line by line."""
     stage: int = 1
@@ -65,6 +67,15 @@ class RestartPolicy:
         return min(self.first * 2.0 ** min(restarts, 32), self.longest)
 
 
+@dataclass(frozen=True)
+class _Ending:
+    """How a process ended, and what it gave as its reason. Without a code it was not even started."""
+
+    words: str
+    code: int | None = None
+    refusal: StartRefused | None = None
+
+
 class Keeper:
     """The life of one child, from `start` to `stop`, over as many processes as it takes."""
 
@@ -86,7 +97,7 @@ class Keeper:
         """Wait until the child is ready.
 
         Raises:
-            StartFailed: it ended again and again instead.
+            StartFailed: it ended again and again instead, or at once and said why.
         """
         if self._task is None:
             raise RuntimeError("not started")
@@ -107,7 +118,7 @@ class Keeper:
         if not ended:
             self._say(f"{self.child.name} has not ended within {self.child.grace or 0:g} s; killing it")
             self.kill()
-            await asyncio.wait({self._task})
+        await asyncio.gather(self._task, return_exceptions=True)  # its failure has been told, or another child's
 
     def kill(self) -> None:
         """End the child and its process group at once."""
@@ -129,31 +140,38 @@ class Keeper:
         been_ready = False
         while not await self._stopped_before(self.child.after()):
             started = loop.time()
-            ending, code = await self._run_once()
+            ending = await self._run_once()
             been_ready = been_ready or self._ready.is_set()
             self._ready.clear()
             if self._stopping.is_set() or self.child.dispensable():
                 return
             if loop.time() - started >= self._policy.stable:
                 restarts = 0
-            if not been_ready and code == _USAGE:
-                raise StartFailed(f"{self.child.name} {ending}", code)
-            if not been_ready and restarts + 1 >= self._policy.failures:
-                raise StartFailed(f"{self.child.name} {ending}, {restarts + 1} times, and was never ready", code)
+            if not been_ready:
+                self._give_up(ending, restarts + 1)
             delay = self._policy.delay(restarts)
-            self._say(f"{self.child.name} {ending}; starting it again in {delay:g} s")
+            self._say(f"{self.child.name} {ending.words}; starting it again in {delay:g} s")
             restarts += 1
             if await self._stopped_within(delay):
                 return
 
-    async def _run_once(self) -> tuple[str, int | None]:
-        """One process, from start to end; returns how it ended, and its exit code if it was started at all."""
+    def _give_up(self, ending: _Ending, starts: int) -> None:
+        """Raise unless another start may help a child that has never been ready."""
+        if ending.refusal is not None:
+            raise ending.refusal
+        if ending.code == _USAGE:
+            raise StartFailed(f"{self.child.name} {ending.words}", ending.code)
+        if starts >= self._policy.failures:
+            raise StartFailed(f"{self.child.name} {ending.words}, {starts} times, and was never ready", ending.code)
+
+    async def _run_once(self) -> _Ending:
+        """One process, from start to end."""
         probe = self.child.probe()
         output = await LineReader.open(partial(self._on_line, probe)) if self.child.captured else None
         try:
             process = await self.child.spawn(output and output.write_end)
         except (CeleriacError, OSError) as error:
-            return f"could not be started: {error}", None
+            return _Ending(f"could not be started: {error}")
         finally:
             if output is not None:
                 output.close_write_end()
@@ -163,7 +181,6 @@ class Keeper:
             process.kill_group()
         try:
             code = await process.wait()
-            return described(code), code
         finally:
             self._process = None
             getting_ready.cancel()
@@ -171,10 +188,13 @@ class Keeper:
             self.child.on_end(process.pid)
             if output is not None:
                 await output.drain()
+        refusal = await probe.refusal()
+        return _Ending(described(code) if refusal is None else f"cannot start: {refusal}", code, refusal)
 
     def _on_line(self, probe: Probe, line: str) -> None:
         probe.observe(line)
-        self._log(line)
+        if not self.child.is_noise(line):
+            self._log(line)
 
     async def _announce(self, probe: Probe, pid: int) -> None:
         await wait_until_ready(probe)

@@ -6,6 +6,9 @@ import asyncio
 import contextlib
 import re
 
+from celeriac.core.errors import StartRefused
+from celeriac.launch.reports import Report
+
 _TIMEOUT = 2.0
 
 
@@ -21,6 +24,13 @@ class Probe:
     async def ready(self) -> bool:
         """Whether the child is ready now. Never raises; takes 2 seconds at most."""
         raise NotImplementedError
+
+    #: What the child tells by itself.
+    report: Report | None = None
+
+    async def refusal(self) -> StartRefused | None:
+        """Why the child has ended, if it has told; to be asked when it has."""
+        return None if self.report is None else await self.report.refusal()
 
 
 class LogProbe(Probe):

@@ -18,9 +18,10 @@ from celeriac.launch.environment import as_environment
 from celeriac.launch.forkserver import ForkServer
 from celeriac.launch.keeper import Child
 from celeriac.launch.leases import Leases
-from celeriac.launch.output import SUPERVISOR, LineReader, LogWriter
+from celeriac.launch.output import SUPERVISOR, LogWriter
 from celeriac.launch.probes import Probe
 from celeriac.launch.process import Running, spawn
+from celeriac.launch.reports import Report
 from celeriac.launch.supervisor import Shutdown, Supervisor
 from celeriac.settings import Settings
 
@@ -120,15 +121,15 @@ class _Shard:
         return self._probe
 
     async def spawn(self, output: int | None) -> Running:
-        report = _Report(self._leases, self._probe)
-        pipe = await LineReader.open(report.line)
+        self._probe.report = report = Report(partial(_heard, self._leases, self._probe))
+        descriptor = await report.open()
         try:
             if self._server is not None and not self._server.is_unfit:
-                return await self._server.fork(self._arguments, pipe.write_end, output)
-            command = commands.shard_command(self._arguments, report_to=pipe.write_end)
-            return await spawn(command, environment=self._variables, output=output, inherit=(pipe.write_end,))
+                return await self._server.fork(self._arguments, descriptor, output)
+            command = commands.shard_command(self._arguments, report_to=descriptor)
+            return await spawn(command, environment=self._variables, output=output, inherit=(descriptor,))
         finally:
-            pipe.close_write_end()
+            report.close()
 
 
 class _ReportProbe(Probe):
@@ -140,16 +141,10 @@ class _ReportProbe(Probe):
         return self.reported
 
 
-class _Report:
-    """What one process reports: itself and its broker's URL, then that it is ready."""
-
-    def __init__(self, leases: Leases, probe: _ReportProbe) -> None:
-        self._leases = leases
-        self._probe = probe
-
-    def line(self, line: str) -> None:
-        if line == "ready":
-            self._probe.reported = True
-        else:
-            pid, _, broker = line.partition(" ")
-            self._leases.hold(int(pid), broker)
+def _heard(leases: Leases, probe: _ReportProbe, line: str) -> None:
+    """A process reports itself and its broker's URL, then that it is ready."""
+    if line == "ready":
+        probe.reported = True
+    else:
+        pid, _, broker = line.partition(" ")
+        leases.hold(int(pid), broker)

@@ -61,8 +61,8 @@ class Supervisor:
                 keeper.start()
             try:
                 async with asyncio.TaskGroup() as group:
-                    for keeper in keepers:
-                        group.create_task(self._ready(keeper))
+                    waiting = {keeper: group.create_task(keeper.ready()) for keeper in keepers}
+                    await self._remind(waiting)
             except ExceptionGroup as failures:
                 raise failures.exceptions[0] from None
 
@@ -117,11 +117,10 @@ class Supervisor:
         self._signals += 1
         self._last_signal = now
 
-    async def _ready(self, keeper: Keeper) -> None:
-        ready = asyncio.create_task(keeper.ready())
-        try:
-            while not (await asyncio.wait({ready}, timeout=_REMIND))[0]:
-                self.say(f"{keeper.child.name} is not ready yet")
-            await ready
-        finally:
-            ready.cancel()
+    async def _remind(self, waiting: dict[Keeper, asyncio.Task[None]]) -> None:
+        """Say from time to time who is not ready, until all are, or one has failed."""
+        while pending := [task for task in waiting.values() if not task.done()]:
+            ended, _ = await asyncio.wait(pending, timeout=_REMIND, return_when=asyncio.FIRST_COMPLETED)
+            names = dict.fromkeys(keeper.child.name for keeper, task in waiting.items() if not task.done())
+            if not ended:
+                self.say(f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} not ready yet")

@@ -155,10 +155,3 @@ async def test_flower_started_by_celery_listens_on_loopback_only(tmp_path: Path)
             await flower.printed(rf"Visit me at http://127\.0\.0\.1:{port}", within=30)
             with socket.create_connection(("127.0.0.1", port)), pytest.raises(ConnectionRefusedError):
                 socket.create_connection(("127.0.0.2", port))
-
-
-async def test_an_app_that_is_missing_is_named(tmp_path: Path) -> None:
-    async with running([*CELERIAC, "worker", "-A", "no_such_module:app", "--data-dir", str(tmp_path)]) as worker:
-        assert await worker.ended(within=30) == ExitCode.USAGE
-    assert [line for line in worker.lines if "there is no 'no_such_module'" in line]
-    assert worker.lines[-1].startswith("celeriac: error: worker")

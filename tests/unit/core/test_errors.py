@@ -10,6 +10,8 @@ from celeriac.core import errors
 EXAMPLES: list[BaseException] = [
     errors.DatabaseUnavailable("sqlite:///x", "it is locked"),
     errors.MailServerUnavailable("smtp://h:25", "it is full", 452),
+    errors.ApplicationNotLoaded("there is none", "Traceback"),
+    errors.StartRefused("there is none", 6, "Traceback"),
     errors.InvalidArguments(
         "job", [{"loc": ("a", 0), "msg": "odd", "type": "x"}, {"loc": (), "msg": "no", "type": "y"}]
     ),
@@ -47,8 +49,8 @@ def test_an_error_is_in_the_tree_and_in_the_documentation_of_it(error: type[Base
 
 
 def test_faults_are_told_with_their_places() -> None:
-    assert str(EXAMPLES[2]) == "invalid arguments for job 'job': a.0: odd; arguments: no"
-    assert str(EXAMPLES[6]) == "invalid recipients: row 2, column email: odd; empty; and more"
+    assert str(EXAMPLES[4]) == "invalid arguments for job 'job': a.0: odd; arguments: no"
+    assert str(EXAMPLES[8]) == "invalid recipients: row 2, column email: odd; empty; and more"
 
 
 def test_an_id_of_a_stranger_is_not_repeated_at_length() -> None:

@@ -33,5 +33,5 @@ def test_an_application_that_is_not_there_is_a_configuration_error(tmp_path: Pat
 
 
 def test_what_is_no_application_is_a_configuration_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="is a str and no Celeriac application"):
+    with pytest.raises(ConfigurationError, match="is a str and no Celery application"):
         create_api(Settings(data_dir=tmp_path, app="tests.support.own_app:not_an_app"))

@@ -1,0 +1,164 @@
+"""Loading the application a process is for, and ending that process with one line when it cannot be loaded.
+
+A process that a supervisor has started tells its parent, which speaks for all of them; any other writes to stderr.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import os
+import sys
+import sysconfig
+import traceback
+from collections.abc import Callable, Generator
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any, NoReturn
+
+import celery
+import kombu
+from celery import Celery
+from celery.app.utils import find_app
+
+from celeriac.core.errors import ApplicationNotLoaded, CeleriacError
+from celeriac.core.exits import as_line, exit_code
+from celeriac.settings import DEFAULT_APP, show
+
+#: Whose frames are none of a user's business when an import fails.
+_PACKAGES = (Path(__file__).parents[1], *(Path(str(module.__file__)).parent for module in (celery, kombu, importlib)))
+_MACHINERY = ("<frozen ", *map(str, _PACKAGES))
+_LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+
+
+def load(address: str) -> Any:
+    """The Celery application at `address`: `module:attribute`, or in one of the other ways that Celery has.
+
+    Raises:
+        ApplicationNotLoaded: it is not there, is something else, or its module cannot be imported.
+    """
+    option = f"CELERIAC_APP={address} (or --app)"
+    if address == DEFAULT_APP:  # whatever is wrong with it is a setting, and says so itself
+        return find_app(address)
+    module = _module_of(option, address)
+    try:
+        found = find_app(address)
+    except (AttributeError, ImportError):
+        attribute = address.replace(":", ".").rpartition(".")[2]
+        raise _has_no(option, module, attribute, lambda value: isinstance(value, Celery)) from None
+    if not isinstance(found, Celery):
+        raise ApplicationNotLoaded(f"{option}: is a {type(found).__name__} and no Celery application")
+    return found
+
+
+def load_with_tasks(address: str) -> Any:
+    """The application at `address`, with the modules of tasks that its settings name. Raises as `load` does."""
+    app = load(address)
+    with _imported(f"CELERIAC_APP={address} (or --app)"):
+        app.loader.import_default_modules()
+        app.finalize()
+    return app
+
+
+def load_asgi(address: str) -> Callable[..., Any]:
+    """The ASGI application at `address`, `module:attribute`, or what makes one.
+
+    Raises:
+        ApplicationNotLoaded: it is not there, is something else, or its module cannot be imported.
+    """
+    option = f"--api {address}"
+    if ":" not in address:
+        raise ApplicationNotLoaded(f"{option}: give it as module:attribute")
+    found: Any = _module_of(option, address)
+    for name in address.partition(":")[2].split("."):
+        if not hasattr(found, name):
+            raise _has_no(option, found, name, _is_asgi)
+        found = getattr(found, name)
+    if not callable(found):
+        raise ApplicationNotLoaded(f"{option}: is a {type(found).__name__} and no ASGI application, as a FastAPI is")
+    return found
+
+
+def leave(error: CeleriacError, report_to: int | None = None) -> NoReturn:
+    """End this process for `error`: a line for the parent that listens on `report_to`, else on stderr."""
+    if report_to is None:
+        show(error)
+    else:
+        with contextlib.suppress(OSError):  # the parent has gone
+            os.write(report_to, as_line(error).encode())  # at once: a packet, if it is a socket
+    sys.exit(exit_code(error))
+
+
+def _module_of(option: str, address: str) -> ModuleType:
+    """Import the module of an address, so that what goes wrong in it is not taken for an address that is wrong."""
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)
+    name, colon, _ = address.partition(":")
+    candidates = [name] if colon or "." not in name else [name, name.rpartition(".")[0]]
+    for candidate in candidates:
+        with _imported(option):
+            try:
+                module = importlib.import_module(candidate)
+            except ModuleNotFoundError as error:
+                if error.name is None or not f"{candidate}.".startswith(f"{error.name}."):
+                    raise  # it is there, and misses another one
+                continue
+            if not colon and candidate == name:
+                _import_celerys_own(module)
+            return module
+    raise ApplicationNotLoaded(f"{option}: there is no module {candidates[-1]!r}, in {here} or on Python's path")
+
+
+def _import_celerys_own(module: ModuleType) -> None:
+    """Import `package.celery`, where Celery looks for the application of a package, and overlooks what is wrong."""
+    name = f"{module.__name__}.celery"
+    if hasattr(module, "__path__") and not hasattr(module, "app") and importlib.util.find_spec(name):
+        importlib.import_module(name)
+
+
+@contextlib.contextmanager
+def _imported(option: str) -> Generator[None]:
+    """Turn whatever an import raises, `SystemExit` too, into one error."""
+    try:
+        yield
+    except (KeyboardInterrupt, ApplicationNotLoaded):
+        raise
+    except BaseException as error:
+        cause = str(error) if isinstance(error, CeleriacError) else f"{type(error).__name__}: {error}"
+        place = _place(error.__traceback__)
+        if place and not isinstance(error, SyntaxError):  # whose text has the place
+            cause = f"{cause} ({place})"
+        advice = "celeriac --traceback shows where"
+        raise ApplicationNotLoaded(f"{option}: cannot be imported: {cause}; {advice}", _shown(error)) from None
+
+
+def _place(trace: TracebackType | None) -> str:
+    """The last line of the user's own code that an error went through, else of anybody's but ours."""
+    frames = [frame for frame in traceback.extract_tb(trace) if not frame.filename.startswith(_MACHINERY)]
+    own = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)] or frames
+    return f"{Path(own[-1].filename).name}, line {own[-1].lineno}" if own else ""
+
+
+def _shown(error: BaseException) -> str:
+    """The traceback without the frames of what imports."""
+    shown = traceback.TracebackException.from_exception(error)
+    waiting = [shown]
+    while waiting:
+        part = waiting.pop()
+        part.stack[:] = [frame for frame in part.stack if not frame.filename.startswith(_MACHINERY)]
+        waiting += [e for e in (part.__cause__, part.__context__, *(part.exceptions or ())) if e is not None]
+    return "".join(shown.format())
+
+
+def _is_asgi(value: Any) -> bool:
+    """Whether it looks like a FastAPI or a Starlette, for advice."""
+    return callable(value) and hasattr(value, "routes") and not isinstance(value, type)
+
+
+def _has_no(option: str, owner: Any, name: str, is_wanted: Callable[[Any], bool]) -> ApplicationNotLoaded:
+    """The error for an attribute that is missing; names those that could have been meant."""
+    others = sorted(other for other, value in vars(owner).items() if is_wanted(value))
+    advice = f"; it has {', '.join(map(repr, others))}" if others else ""
+    shown = getattr(owner, "__name__", type(owner).__name__)
+    return ApplicationNotLoaded(f"{option}: {shown!r} has no {name!r}{advice}")

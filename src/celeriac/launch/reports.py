@@ -1,0 +1,44 @@
+"""What a child tells its parent on a pipe that only the two of them have (`engine/shard.py`, `engine/startup.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from celeriac.core.errors import StartRefused
+from celeriac.core.exits import refusal_of
+from celeriac.launch.output import LineReader
+
+
+def _ignore(_line: str) -> None:
+    pass
+
+
+class Report:
+    """What one process tells: why it cannot start, and whatever else processes of its kind have to say."""
+
+    def __init__(self, on_line: Callable[[str], None] = _ignore) -> None:
+        self._on_line = on_line
+        self._refusal: StartRefused | None = None
+        self._pipe: LineReader | None = None
+
+    async def open(self) -> int:
+        """The descriptor for the process; to be closed here, by `close`, when it has it."""
+        self._pipe = await LineReader.open(self._hear)
+        return self._pipe.write_end
+
+    def close(self) -> None:
+        if self._pipe is not None:
+            self._pipe.close_write_end()
+
+    async def refusal(self) -> StartRefused | None:
+        """Why the process has ended, if it has told; to be asked when it has."""
+        if self._pipe is not None:
+            await self._pipe.drain()
+        return self._refusal
+
+    def _hear(self, line: str) -> None:
+        refusal = refusal_of(line)
+        if refusal is None:
+            self._on_line(line)
+        else:
+            self._refusal = refusal

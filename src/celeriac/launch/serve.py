@@ -1,0 +1,49 @@
+"""uvicorn, once the application is known to be there: `python -m celeriac.launch.serve TARGET [OPTION...]`.
+
+TARGET and options are uvicorn's. What is wrong with the application is one line, and not uvicorn's traceback.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import uvicorn
+
+from celeriac.core.errors import CeleriacError
+from celeriac.engine import startup
+from celeriac.launch.commands import DEFAULT_API
+from celeriac.settings import DEFAULT_APP, load_settings
+
+
+def main(arguments: list[str]) -> None:
+    """Load the application, and have uvicorn serve it."""
+    report_to = None
+    if arguments[0] == "--report-to":
+        report_to, arguments = int(arguments[1]), arguments[2:]
+    try:
+        _load(arguments)
+    except CeleriacError as error:
+        startup.leave(error, report_to)
+    if report_to is not None:
+        os.close(report_to)
+    uvicorn.main(arguments, prog_name="uvicorn")
+
+
+def _load(arguments: list[str]) -> None:
+    """Import here, where errors are told, what uvicorn will look up."""
+    target = next(argument for argument in arguments if not argument.startswith("-"))
+    if target != DEFAULT_API:
+        startup.load_asgi(target)
+        return
+    importlib.import_module(DEFAULT_API.partition(":")[0])  # which makes the built-in application
+    from celeriac.application import load_app
+
+    address = load_settings().app
+    if address != DEFAULT_APP:
+        load_app(address)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,99 @@
+"""Children that say why they cannot start: at once the first time, and one line each time later."""
+
+from __future__ import annotations
+
+import io
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from celeriac.core.errors import StartRefused
+from celeriac.core.exits import ExitCode
+from celeriac.launch.children import reporting_child
+from celeriac.launch.keeper import RestartPolicy
+from celeriac.launch.output import LogWriter
+from celeriac.launch.probes import LogProbe
+from celeriac.launch.supervisor import Supervisor
+from tests.support.running import running
+from tests.support.waiting import eventually
+
+#: Runs while the file is there; without it, it says on its report that it cannot.
+PROGRAM = """
+import json, os, pathlib, sys, time
+if pathlib.Path("application").exists():
+    print("up", flush=True)
+    while pathlib.Path("application").exists():
+        time.sleep(0.01)
+    sys.exit(1)
+os.write(int(sys.argv[2]), f"failed {json.dumps([6, 'it is broken', 'Traceback'])}\\n".encode())
+sys.exit(6)
+"""
+
+
+def _supervisor(stream: io.StringIO, names: list[str]) -> Supervisor:
+    command = (sys.executable, "-c", PROGRAM)
+    children = [reporting_child(name, command, {}, partial(LogProbe, "up")) for name in names]
+    return Supervisor(children, LogWriter(stream, names), RestartPolicy(first=0.05, longest=0.1))
+
+
+async def test_a_child_that_says_why_it_cannot_start_is_not_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    stream = io.StringIO()
+    supervisor = _supervisor(stream, ["alpha", "beta", "gamma"])
+    with pytest.raises(StartRefused, match=r"^it is broken$") as caught:
+        await supervisor.start()
+    await supervisor.stop()
+    assert (caught.value.code, caught.value.traceback) == (ExitCode.APPLICATION, "Traceback")
+    assert stream.getvalue() == ""
+
+
+async def test_what_breaks_later_is_a_line_for_each_start_and_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    application = tmp_path / "application"
+    application.touch()
+    stream = io.StringIO()
+    supervisor = _supervisor(stream, ["alpha"])
+    try:
+        await supervisor.start()
+        application.unlink()
+        said = "celeriac | alpha cannot start: it is broken; starting it again in 0.1 s\n"
+        await eventually(lambda: stream.getvalue().count(said) >= 2, "it is started again and again")
+        assert "Traceback" not in stream.getvalue()
+        application.touch()
+        await eventually(lambda: stream.getvalue().endswith("alpha    | up\n"), "it is back")
+    finally:
+        await supervisor.stop()
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["up", "--port", "0", "--flower-port", "0"], "ModuleNotFoundError: No module named 'missing_package'"),
+        (["worker", "--shards", "2"], "ModuleNotFoundError: No module named 'missing_package'"),
+        (["beat"], "ModuleNotFoundError: No module named 'missing_package'"),
+        (["api", "--port", "0"], "ModuleNotFoundError: No module named 'missing_package'"),
+        (["jobs", "list"], "ModuleNotFoundError: No module named 'missing_package'"),
+        (["dead", "list"], "ModuleNotFoundError: No module named 'missing_package'"),
+        (["up", "--api", "web:apy", "--app", "web:app", "--port", "0", "--flower-port", "0"], "'web' has no 'apy'"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, list) else "",
+)
+async def test_an_application_that_cannot_be_imported_ends_a_command_with_one_line(
+    tmp_path: Path, command: list[str], message: str
+) -> None:
+    (tmp_path / "broken.py").write_text("import missing_package\n")
+    (tmp_path / "web.py").write_text("from celeriac import Celeriac\napp = Celeriac('web')\n")
+    arguments = ["-m", "celeriac", "--traceback", *command]
+    async with running(arguments, cwd=tmp_path, environment={"CELERIAC_APP": "broken:app"}) as program:
+        assert await program.ended(within=120) == ExitCode.APPLICATION
+    errors = [line for line in program.lines if message in line and line.startswith("celeriac: error: ")]
+    assert len(errors) == 1
+    assert sum("Traceback" in line for line in program.lines) == ("broken.py" in errors[0])
+    assert not any("starting it again" in line for line in program.lines)
+    assert program.lines[-1] == errors[0]
