@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import orjson
 import typer
 
+from celeriac.core import codec
 from celeriac.core.errors import InvalidArguments, UnknownTask
 
 if TYPE_CHECKING:
@@ -74,7 +76,7 @@ def show(job_id: JobId, app: App = None, as_json: AsJson = False) -> None:
         return
     for name, value in _as_dict(record).items():
         if value is not None:
-            typer.echo(f"{name:<17}{value if isinstance(value, str) else orjson.dumps(value).decode()}")
+            typer.echo(f"{name:<17}{value if isinstance(value, str) else codec.dumps(value).decode()}")
 
 
 @jobs.command()
@@ -137,7 +139,7 @@ def _run(app: str | None, action: Callable[[JobApp], Awaitable[T]]) -> T:
 
 def _parse_object(task: str, text: str) -> dict[str, Any]:
     try:
-        value = orjson.loads(text)
+        value = codec.loads(text)
     except ValueError as error:
         raise InvalidArguments(task, [{"loc": (), "msg": f"not JSON: {error}", "type": "json"}]) from None
     if not isinstance(value, dict):
@@ -146,11 +148,11 @@ def _parse_object(task: str, text: str) -> dict[str, Any]:
 
 
 def _as_dict(record: JobRecord) -> dict[str, Any]:
-    return orjson.loads(orjson.dumps(record))
+    return {**orjson.loads(orjson.dumps(replace(record, arguments=None))), "arguments": record.arguments}
 
 
 def _print_json(value: Any) -> None:
-    typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+    typer.echo(codec.shown(value))
 
 
 def _print_table(records: list[JobRecord]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncGenerator, Iterator
@@ -24,6 +25,7 @@ from tests.support.broker import fragile_broker
 from tests.support.contract_jobs import Invoice, Line
 from tests.support.isolated_jobs import IsolatedJobs
 from tests.support.processes import is_alive
+from tests.support.values import EXACT, spelt
 from tests.support.waiting import eventually
 from tests.support.workers import POOLS, Worker, start_worker
 
@@ -249,3 +251,13 @@ async def test_it_fans_out(jobs: IsolatedJobs) -> None:
 
 async def test_called_without_a_worker_it_is_an_ordinary_function(jobs: IsolatedJobs) -> None:
     assert jobs.pid.task.apply().get()[0] == os.getpid()
+
+
+async def test_values_that_fast_readers_change_come_back_as_they_went(jobs: IsolatedJobs) -> None:
+    handles = [await jobs.remember.enqueue(value) for value in EXACT]
+    assert spelt([await handle.result(timeout=20) for handle in handles]) == spelt(EXACT)
+    scolded = await jobs.scold.enqueue(2**70)
+    with pytest.raises(JobFailed, match=f"OrderRejected: {2**70}"):
+        await scolded.result(timeout=20)
+    error = await asyncio.to_thread(jobs.app.AsyncResult(scolded.id).get, timeout=20, propagate=False)
+    assert error.args == (2**70,)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import os
 import tempfile
 import time
@@ -212,6 +213,39 @@ class ContractJobs:
         async def remember(value: Any) -> Any:
             return value
 
+        def remember_sync(value: Any) -> Any:
+            return value
+
+        self.remember_sync = app.job(name="remember_sync")(remember_sync)
+
+        async def unspeakable(job: JobContext) -> Any:
+            return {"items": [None, {"amount": math.nan}]}
+
+        async def scold(value: Any) -> None:
+            raise OrderRejected(value)
+
+        async def misspell(job: JobContext) -> None:
+            raise OrderRejected("\udcff.txt", 2**70)
+
+        async def insist(job: JobContext, value: Any) -> Any:
+            if job.attempt == 1:
+                raise ConnectionError("not yet")
+            return value
+
+        async def bequeath(job: JobContext, value: Any) -> Any:
+            await job.fan_out([self.keep.call(value)])
+            return value
+
+        async def keep(job: JobContext, value: Any) -> None:
+            trace.add(job.parent_id or "", ascii(value))
+
+        self.unspeakable = app.job(name="unspeakable")(unspeakable)
+        self.scold = app.job(name="scold")(scold)
+        self.misspell = app.job(name="misspell")(misspell)
+        self.insist = app.job(name="insist", retry=QUICK)(insist)
+        self.keep = app.job(name="keep")(keep)
+        self.bequeath = app.job(name="bequeath")(bequeath)
+
         async def total_typed(numbers: list[int]) -> int:
             return sum(numbers)
 
@@ -263,6 +297,22 @@ class ContractJobs:
         @app.task(name="plain.total", shared=False)
         def total(numbers: list[int]) -> int:
             return sum(numbers)
+
+        @app.task(name="plain.echo", shared=False)
+        def echo(value: Any) -> Any:
+            return value
+
+        @app.task(name="plain.scold", shared=False)
+        def scold_plainly(value: Any) -> None:
+            raise ValueError(value)
+
+        @app.task(name="plain.insist", shared=False, bind=True, max_retries=1)
+        def insist_plainly(task: Any, value: Any) -> Any:
+            if not task.request.retries:
+                raise task.retry(countdown=0.05)
+            return value
+
+        self.echo, self.scold_plainly, self.insist_plainly = echo, scold_plainly, insist_plainly
 
         @app.task(name="plain.double", shared=False)
         def double(number: int) -> int:

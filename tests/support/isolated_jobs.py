@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from typing import Any
 
 from celeriac import Celeriac, JobContext, RetryAfter, Settings
 from tests.support.contract_jobs import QUICK, Invoice, OrderRejected, Trace
@@ -40,6 +41,15 @@ class IsolatedJobs:
             return 3 * number
 
         self.triple = app.job(name="triple", isolate=True)(triple)
+
+        def remember(value: Any) -> Any:
+            return value
+
+        def scold(value: Any) -> None:
+            raise OrderRejected(value)
+
+        self.remember = app.job(name="remember", isolate=True)(remember)
+        self.scold = app.job(name="scold", isolate=True)(scold)
 
         def fail(message: str) -> None:
             raise OrderRejected(message)

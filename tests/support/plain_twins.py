@@ -131,6 +131,21 @@ def _add_results(twins: Twins) -> None:
         self.trace.add(key, f"note {value}")
         return key
 
+    @twins.task("spell")
+    async def spell(self: Any, value: Any, key: str) -> str:
+        self.trace.add(key, ascii(value))
+        return key
+
+    @twins.task("scold")
+    async def scold(self: Any, value: Any) -> None:
+        raise ValueError(value)
+
+    @twins.task("insist", max_retries=1)
+    async def insist(self: Any, value: Any, countdown: float) -> Any:
+        if not self.request.retries:
+            raise self.retry(countdown=countdown)
+        return value
+
     @twins.task("fail")
     async def fail(self: Any, message: str) -> None:
         raise ValueError(message)

@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-import orjson
-
 from celeriac.client.connections import ConnectionsPerLoop
+from celeriac.core import codec
 from celeriac.core.errors import BrokerUnavailable, JobCancelled, JobFailed, ResultTimeout, UnknownJob, WrongState
 from celeriac.core.records import JobRecord
 from celeriac.core.states import JobState
@@ -71,7 +70,7 @@ class Waiter:
             return await self.outcome_of(await self.record(job_id, timeout))
 
         async def look(heard: bytes | None) -> tuple[Any] | None:
-            outcome: dict[str, Any] = orjson.loads(heard) if heard else {}
+            outcome: dict[str, Any] = codec.loads(heard) if heard else {}
             if outcome.get("status") == _SUCCEEDED:  # stored together with the record: there is no more to know
                 return (outcome["result"],)
             record = await self._get(job_id)

@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 
+from celeriac.core import codec
 from celeriac.core.ids import new_id
 
 #: Celery cuts the representations that monitors show at this length.
@@ -75,7 +76,7 @@ class Envelope:
         self._before_id = start + headers[:-1] + b',"id":'
         self._root = orjson.dumps(delivery.root_id) if delivery.root_id else None
         self._before_correlation = b'},"properties":' + properties[:-1] + b',"correlation_id":'
-        self._end = _inside_quotes("," + orjson.dumps(embed).decode() + "]") + b'"}'
+        self._end = _inside_quotes("," + codec.dumps(embed).decode() + "]") + b'"}'
 
     def write(self, job_id: str, tag: str, arguments: bytes) -> bytes:
         """One message.

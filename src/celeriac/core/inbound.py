@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import binascii
-import json
 from base64 import b64decode
 from dataclasses import dataclass
 from typing import Any, cast
 
-import orjson
-
+from celeriac.core import codec
 from celeriac.core.checks import check_name, is_number, name_of, shown, time_ms
 from celeriac.core.errors import InvalidMessage
 
@@ -43,7 +41,7 @@ class Arrival:
 def read(raw: bytes, receipt: str) -> Arrival:
     """The message that is held under `receipt`. It may be anything: one that cannot be read has a `fault`."""
     try:
-        payload: Any = parse(raw)
+        payload: Any = codec.loads(raw)
     except ValueError as error:
         fault = InvalidMessage(f"it is no JSON: {_first_line(error)}")
         return Arrival({}, _undelivered(receipt), fault=fault)
@@ -58,22 +56,6 @@ def receive(payload: Any, receipt: str | None = None) -> Arrival:
         known = cast("dict[str, Any]", payload) if isinstance(payload, dict) else {}
         headers: Any = known.get("headers")
         return Arrival(_legible(headers), _undelivered(receipt or ""), fault=fault)
-
-
-def parse(text: bytes) -> Any:
-    """Parse JSON as Celery's producers write it, which is a little more than orjson reads.
-
-    Raises:
-        ValueError: it is no JSON, or is nested too deeply, or holds a number with too many digits.
-    """
-    try:
-        return orjson.loads(text)
-    except ValueError:
-        pass
-    try:
-        return json.loads(text.decode())
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
 
 
 def _received(payload: Any, receipt: str | None) -> Arrival:

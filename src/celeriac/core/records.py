@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from celeriac.core import codec
 from celeriac.core.clock import to_datetime
 from celeriac.core.states import JobState
 
@@ -113,8 +113,7 @@ def parse_record(job_id: str, fields: Mapping[bytes, bytes]) -> JobRecord:
         state=JobState(text["state"]),
         created_at=created,
         updated_at=moment("updated") or created,
-        # Not orjson: it makes a float of an integer beyond 64 bits, and a job is run again with these.
-        arguments=json.loads(text["arguments"]) if "arguments" in text else None,
+        arguments=codec.loads(text["arguments"]) if "arguments" in text else None,
         started_at=moment("started"),
         finished_at=moment("finished"),
         delay_until=moment("delay_until"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,6 +13,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_confi
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
 from typing_extensions import TypedDict
 
+from celeriac.core import codec
 from celeriac.core.context import JobContext
 from celeriac.core.errors import ConfigurationError, InvalidArguments, InvalidJobDefinition, InvalidResult
 from celeriac.core.retry import NO_RETRY, Retry
@@ -179,20 +179,20 @@ class JobSpec:
             InvalidResult: it does not fit the annotation, or JSON's readers could not give it back as it is.
         """
         try:
-            dumped = self.result_type.dump_python(self.result_type.validate_python(value), mode="json")
-            encoded = orjson.dumps(dumped)  # refuses integers beyond 64 bits and text that is no Unicode
-            if b"null" in encoded and dumped is not None:
-                json.dumps(dumped, allow_nan=False)  # refuses what orjson would send as null
+            valid = self.result_type.validate_python(value)
+            dumped = self.result_type.dump_python(valid, mode="json")
         except ValidationError as error:
             faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'result'}: {e['msg']}" for e in _faults(error))
             raise InvalidResult(f"the result of job {self.name!r} does not fit its annotation: {faults}") from None
         except (TypeError, ValueError) as error:
-            raise InvalidResult(f"the result of job {self.name!r} cannot be sent as JSON: {error}") from None
+            raise self._unfit_result(codec.faults(value), error) from None
+        if valid is not None and (faults := self._lost(valid, dumped)):
+            raise self._unfit_result(faults)
         return dumped
 
     def load_result(self, value: Any) -> Any:
         """Turn a stored result back into the annotated type."""
-        return self.result_type.validate_json(orjson.dumps(value))
+        return self.result_type.validate_json(codec.dumps(value))
 
     def _by_name(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         names = self._names
@@ -208,10 +208,29 @@ class JobSpec:
 
     def _dump(self, arguments: dict[str, Any]) -> bytes:
         try:
-            return self.arguments.serializer.to_json(arguments)
+            encoded = self.arguments.serializer.to_json(arguments)
         except ValueError as error:
-            fault = {"loc": (), "msg": f"cannot be sent as JSON: {_first_line(error)}", "type": "json"}
-            raise InvalidArguments(self.name, [fault]) from None
+            faults = codec.faults(arguments) or [codec.Fault((), _first_line(error))]
+        else:
+            faults = codec.hidden_faults(self.arguments, arguments, encoded)
+            if not faults:
+                return encoded
+        told = [{"loc": path, "msg": f"cannot be sent as JSON: {reason}", "type": "json"} for path, reason in faults]
+        raise InvalidArguments(self.name, told)
+
+    def _lost(self, result: Any, dumped: Any) -> list[codec.Fault]:
+        """What of a result would not come back as it was; `dumped` is what pydantic made of it."""
+        try:
+            encoded = orjson.dumps(dumped)
+        except TypeError:  # of an integer beyond 64 bits, which is sent all the same, or of text that cannot be
+            if faults := codec.faults(dumped):
+                return faults
+            encoded = codec.dumps(dumped)
+        return codec.hidden_faults(self.result_type, result, encoded)
+
+    def _unfit_result(self, faults: Sequence[codec.Fault], error: Exception | None = None) -> InvalidResult:
+        told = "; ".join(map(str, faults)) or _first_line(error or ValueError())
+        return InvalidResult(f"the result of job {self.name!r} cannot be sent as JSON: {told}")
 
     @cached_property
     def _names(self) -> Sequence[str]:
@@ -241,7 +260,7 @@ def _field(annotation: Any, default: Any) -> Any:
     if default is inspect.Parameter.empty:
         return annotation
     try:
-        shown = orjson.loads(orjson.dumps(default))
+        shown = codec.loads(codec.dumps(default))
     except (TypeError, ValueError):
         return NotRequired[annotation]
     return NotRequired[Annotated[annotation, Field(json_schema_extra={"default": shown})]]

@@ -7,11 +7,11 @@ import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import orjson
 from sqlalchemy.engine import URL, Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from celeriac.core import codec
 from celeriac.core.errors import DatabaseUnavailable
 from celeriac.database.url import shown
 
@@ -55,7 +55,7 @@ class PostgresEngine:
         # Engines of a parent process are kept: dropping them would close connections that are not ours.
         if _here() not in self._engines:
             self._engines[_here()] = create_async_engine(
-                self._url, json_serializer=_to_json, json_deserializer=orjson.loads
+                self._url, json_serializer=_to_json, json_deserializer=codec.loads
             )
         return self._engines[_here()]
 
@@ -65,4 +65,4 @@ def _here() -> tuple[int, asyncio.AbstractEventLoop]:
 
 
 def _to_json(value: Any) -> str:
-    return orjson.dumps(value).decode()
+    return codec.dumps(value).decode()

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import orjson
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import OperationalError
 
+from celeriac.core import codec
 from celeriac.core.errors import DatabaseUnavailable
 from celeriac.database.url import shown
 
@@ -89,13 +89,13 @@ class SqliteEngine:
 
 def _open(url: URL) -> _Process:
     Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, json_serializer=_to_json, json_deserializer=orjson.loads, pool_size=_THREADS)
+    engine = create_engine(url, json_serializer=_to_json, json_deserializer=codec.loads, pool_size=_THREADS)
     event.listen(engine, "connect", _configure)
     return _Process(engine, ThreadPoolExecutor(_THREADS, thread_name_prefix="celeriac-sqlite"))
 
 
 def _to_json(value: Any) -> str:
-    return orjson.dumps(value).decode()
+    return codec.dumps(value).decode()
 
 
 def _configure(dbapi_connection: Any, record: object) -> None:

@@ -8,14 +8,13 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast, overload
 
-import orjson
 from celery.local import PromiseProxy
 from celery.result import AsyncResult
 
 from celeriac.client.client import JobClient
 from celeriac.client.job import Job, JobDecorator
 from celeriac.core.context import JobContext
-from celeriac.core.errors import InvalidJobDefinition
+from celeriac.core.errors import InvalidArguments, InvalidJobDefinition
 from celeriac.core.retry import NO_RETRY, Retry
 from celeriac.core.routing import Routing, from_celery, to_celery
 from celeriac.core.spec import Call, JobOptions, JobSpec
@@ -219,7 +218,7 @@ class JobApp(ConfiguredApp):
             delay_until=due.astimezone(UTC) if due else None,
         )
         # Typed jobs can be shown and run again; what plain tasks take is Celery's and the user's business.
-        arguments = orjson.dumps(kwargs or {}) if spec is not None and not args else b""
+        arguments = b"" if spec is None else _arguments_of(spec, args, kwargs)
         return enqueueing.NewJob(kind, job_id, message=b"", arguments=arguments)
 
     def _register(self, function: Callable[..., Any], name: str | None, options: JobOptions) -> Job[..., Any]:
@@ -244,6 +243,14 @@ class JobApp(ConfiguredApp):
             self._pending.append(PromiseProxy(self.register_task, (task,)))
         self.specs[task_name] = spec
         return Job(spec, self.client, lambda: cast(Any, self.tasks)[task_name])
+
+
+def _arguments_of(spec: JobSpec, args: Any, kwargs: Any) -> bytes:
+    """The arguments of a job as its record shows them; empty if they do not fit, which its worker will say."""
+    try:
+        return spec.encode(args or (), kwargs or {})
+    except InvalidArguments:
+        return b""
 
 
 def _apply_options(own: JobOptions, given: dict[str, Any]) -> None:

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import Any, cast
 
-import orjson
 from celery import states as celery_states
 from celery.backends.redis import RedisBackend
 from celery.utils.serialization import ensure_serializable
 
+from celeriac.core import codec
 from celeriac.core.errors import CeleriacError
 from celeriac.core.records import Failure
 from celeriac.engine import bridge
@@ -193,8 +193,9 @@ class ResultBackend(RedisBackend):
 
     def _success(self, task_id: str, result: Any, request: Any) -> bytes:
         """The outcome of a task that returned `result`; the usual ones are encoded without ado."""
-        if self._is_extended or not self._is_plain(result, request):
-            return self.outcome(task_id, result, celery_states.SUCCESS, request=request)
+        if self._is_extended or not self._is_plain(result):
+            encoded = self.encode_result(result, celery_states.SUCCESS)
+            return self.outcome(task_id, encoded, celery_states.SUCCESS, request=request)
         meta: dict[str, Any] = {
             "status": celery_states.SUCCESS,
             "result": result,
@@ -206,9 +207,9 @@ class ResultBackend(RedisBackend):
             meta["group_id"] = request.group
         if request.parent_id:
             meta["parent_id"] = request.parent_id
-        return orjson.dumps({**meta, "task_id": task_id})
+        return codec.dumps({**meta, "task_id": task_id})
 
-    def _is_plain(self, result: Any, request: Any) -> bool:
+    def _is_plain(self, result: Any) -> bool:
         """Whether JSON of our own encoder is what Celery's would be."""
         if self.serializer != "json":
             return False

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from celery.exceptions import Ignore, Reject
+from kombu.utils.json import dumps
 
 from celeriac.client.client import JobClient
+from celeriac.core import codec
 from celeriac.core.context import JobContext, JobSuspended
 from celeriac.core.envelope import Canvas, Delivery, EnvelopeWriter
 from celeriac.core.errors import BrokerUnavailable, JobInterrupted
@@ -189,13 +191,18 @@ def _isolated(task: JobTask, arguments: bytes, context: JobContext) -> IsolatedC
 
 def _canvas_of(request: Any) -> Canvas:
     return Canvas(
-        callbacks=request.callbacks,
-        errbacks=request.errbacks,
-        chain=request.chain,
-        chord=request.chord,
+        callbacks=_in_json_types(request.callbacks),
+        errbacks=_in_json_types(request.errbacks),
+        chain=_in_json_types(request.chain),
+        chord=_in_json_types(request.chord),
         group=request.group,
         group_index=request.group_index,
     )
+
+
+def _in_json_types(canvas: Any) -> Any:
+    """A part of a message as kombu wrote it, which has made a `datetime` of what stands for one, say."""
+    return codec.loads(dumps(canvas)) if canvas else canvas
 
 
 def _report_to_nobody(job_id: str, progress: Progress) -> None:

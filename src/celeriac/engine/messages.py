@@ -14,9 +14,10 @@ from kombu.serialization import TRUSTED_CONTENT
 from kombu.transport import virtual
 from kombu.utils import json as kombu_json
 
+from celeriac.core import codec
 from celeriac.core.checks import check_arguments, check_canvas, check_name, check_task, fill_in
 from celeriac.core.errors import InvalidMessage
-from celeriac.core.inbound import Arrival, parse, receive
+from celeriac.core.inbound import Arrival, receive
 
 JSON = "application/json"
 #: How kombu marks values in JSON that JSON does not know.
@@ -88,7 +89,7 @@ def decode(body: bytes, *, has_markup: bool) -> Any:
         InvalidMessage: it cannot be parsed.
     """
     try:
-        return kombu_json.loads(body) if has_markup and _TYPED in body else parse(body)
+        return kombu_json.loads(body) if has_markup and _TYPED in body else codec.loads(body)
     except Exception as error:  # whatever the types that stand behind the marks raise
         raise InvalidMessage(f"the body cannot be decoded: {_told(error)}") from error
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-import orjson
 from celery.schedules import ParseException, crontab, schedule
 
+from celeriac.core import codec
 from celeriac.core.errors import ConfigurationError
 from celeriac.core.spec import Call
 
@@ -25,7 +25,7 @@ def beat_entry(
     entry: dict[str, Any] = {
         "task": call.spec.name,
         "schedule": _interval(name, every) if every is not None else _crontab(name, cron or ""),
-        "kwargs": orjson.loads(call.arguments),
+        "kwargs": codec.loads(call.arguments),
     }
     chosen = queue or call.spec.options.queue
     if chosen is not None:

@@ -9,7 +9,6 @@ producer, worker or monitor can share them.
 
 from __future__ import annotations
 
-import json
 import logging
 from queue import Empty
 from time import monotonic
@@ -20,6 +19,7 @@ from celery.worker import state as worker_state
 from kombu import connection as kombu_connection
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
+from kombu.utils.json import dumps
 from redis.exceptions import NoScriptError
 
 from celeriac.core.checks import time_ms
@@ -241,7 +241,7 @@ class Channel(kombu_redis.Channel):
             super()._put(queue, message, **kwargs)
             return
         target = self._q_for_pri(queue, self._get_message_priority(message, reverse=False))
-        publication = Publication(queue, target, json.dumps(message).encode(), due)
+        publication = Publication(queue, target, dumps(message).encode(), due)
         if delivery is None:
             run_blocking(self._create_client(), (storing or _delayed)(publication))
         elif storing is None:

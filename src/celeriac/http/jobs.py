@@ -10,6 +10,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request, Response
 
 from celeriac.client.options import EnqueueOptions
+from celeriac.core import codec
 from celeriac.core.errors import JobCancelled, JobFailed, UnknownTask
 from celeriac.core.records import JobRecord
 from celeriac.core.spec import Call, JobSpec
@@ -140,11 +141,18 @@ def _add_reading(router: APIRouter, app: JobApp) -> None:
     async def result(job_id: JobId) -> Any:
         try:
             async with in_time(app):
-                return ResultView(id=job_id, result=await app.client.outcome(job_id))
+                returned = await app.client.outcome(job_id)
         except JobFailed as error:
             raise ProblemError(409, "job-failed", str(error)) from None
         except JobCancelled as error:
             raise ProblemError(409, "job-cancelled", str(error)) from None
+        # By itself: FastAPI would write NaN as null, and fails on lone surrogates, which JSON can escape.
+        encoded = codec.dumps({"id": job_id, "result": returned})
+        if faults := codec.number_faults(returned, encoded):
+            told = [{"loc": ["result", *path], "msg": reason, "type": "json"} for path, reason in faults]
+            detail = f"the result cannot be shown as JSON: {faults[0]}"
+            raise ProblemError(422, "result-not-json", detail, errors=told)
+        return Response(encoded, media_type="application/json")
 
 
 def _add_steering(router: APIRouter, app: JobApp) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from celeriac.core import codec
 from celeriac.core.checks import name_of
 from celeriac.core.clock import to_datetime
 from celeriac.core.errors import WrongState
-from celeriac.core.inbound import parse
 from celeriac.core.states import JobState
 from celeriac.store import enqueueing, keys
 from celeriac.store.script import Script, ScriptCall, run
@@ -138,7 +138,7 @@ def _parse(letter_id: str, fields: dict[bytes, bytes]) -> DeadLetter:
 
 def _headers(message: bytes) -> dict[str, Any]:
     try:
-        headers: Any = parse(message)["headers"]
+        headers: Any = codec.loads(message)["headers"]
     except (ValueError, TypeError, KeyError):
         return {}
     return headers if isinstance(headers, dict) else {}  # pyright: ignore[reportUnknownVariableType]

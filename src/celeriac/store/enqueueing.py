@@ -115,7 +115,8 @@ def enqueue(
     ]
     for kind in kinds.values():
         script_keys += (kind.list_key, keys.delayed(kind.queue))
-    args: list[str | bytes | int] = [now_ms(), *_ALWAYS, _request(idempotency, fan_out), len(kinds)]
+    resume = fan_out.resume if fan_out else b""
+    args: list[str | bytes | int] = [now_ms(), *_ALWAYS, _request(idempotency, fan_out), resume, len(kinds)]
     for kind in kinds.values():
         args += kind.description
     numbers = {of: number for number, of in enumerate(kinds, start=1)}
@@ -130,8 +131,7 @@ def _request(idempotency: Idempotency | None, fan_out: FanOut | None) -> bytes:
     if idempotency is not None:
         asked["idempotency"] = {"fingerprint": idempotency.fingerprint, "life": IDEMPOTENCY_LIFE_MS}
     if fan_out is not None:
-        resume, run = fan_out.resume.decode(), str(fan_out.run)
-        asked["fan_out"] = {"run": run, "resume": resume, "resume_queue": fan_out.list_key}
+        asked["fan_out"] = {"run": str(fan_out.run), "resume_queue": fan_out.list_key}
     return orjson.dumps(asked) if asked else b""
 
 

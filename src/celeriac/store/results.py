@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
 from redis.asyncio import Redis
 
+from celeriac.core import codec
 from celeriac.store import keys
 from celeriac.store.connection import BlockingClient
 from celeriac.store.script import Script, ScriptCall
@@ -34,7 +34,7 @@ def is_void(broker: BlockingClient, receipt: str) -> bool:
 async def get_outcome(client: Redis, job_id: str) -> dict[str, Any] | None:
     """The outcome in Celery's format (`status`, `result`, ...), or None if none is stored."""
     raw: bytes | None = await _commands(client).get(keys.result(job_id))
-    return orjson.loads(raw) if raw else None
+    return codec.loads(raw) if raw else None
 
 
 async def put_outcome(client: Redis, job_id: str, outcome: bytes, life_ms: int) -> None:

@@ -73,7 +73,7 @@ def test_a_new_job_reads_back_as_it_was_accepted() -> None:
         task="shop.welcome", queue="mail", list_key="mail", priority=3, delay_until=MOMENT, parent_id="parent-1"
     )
     args = enqueue([NewJob(kind, "job-1", b"{}", b'{"n":1}')]).args
-    begin = 9  # behind what goes for all jobs, and when those of this kind are due
+    begin = 10  # behind what goes for all jobs, and when those of this kind are due
     end = begin + int(args[begin - 1])
     flat, job = [str(value).encode() for value in args[begin:end]], args[end:]
     record = parse_record("job-1", dict(zip(flat[::2], flat[1::2], strict=True)))

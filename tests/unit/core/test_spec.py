@@ -63,7 +63,7 @@ def test_arguments_are_validated_coerced_and_named_and_defaults_stay_with_the_fu
         ((7,), {"name": "x"}, ("name",), "not permitted"),
         ((7,), {"user": 7}, ("user",), "was given twice"),
         ((7, "Hi", True, 1), {}, (), "takes 3 arguments, got 4"),
-        ((7, "\ud800"), {}, (), "cannot be sent as JSON"),
+        ((7, "\ud800"), {}, ("greeting",), "cannot be sent as JSON"),
     ],
 )
 def test_arguments_that_do_not_fit_are_refused_with_their_place(
@@ -226,7 +226,6 @@ def test_a_result_is_stored_as_json_types_and_read_back_as_annotated(
         (Any, object(), "cannot be sent as JSON"),
         (Any, b"\xff", "cannot be sent as JSON"),
         (Any, "\ud800", "cannot be sent as JSON"),
-        (Any, 2**64, "cannot be sent as JSON: Integer exceeds"),
         (float, float("nan"), "cannot be sent as JSON"),
         (list[float], [0.5, float("-inf")], "cannot be sent as JSON"),
     ],

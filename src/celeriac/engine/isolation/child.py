@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery.signals import worker_process_init
 
+from celeriac.core import codec
 from celeriac.core.context import Children, JobContext, JobSuspended
 from celeriac.core.records import Progress
 from celeriac.core.spec import Call, JobSpec
@@ -98,7 +99,7 @@ class _Jobs:
             spawn=spawn,
             cancel_requested=lambda: False,  # who cancels kills this process
         )
-        arguments = spec.validate((), request["arguments"])
+        arguments = spec.validate((), codec.loads(request["arguments"]))
         return spec.dump_result(_started(spec, arguments, context).complete())
 
     def _spec(self, name: str, module: str) -> JobSpec:

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-import orjson
-
+from celeriac.core import codec
 from celeriac.core.errors import CeleriacError
 from celeriac.core.records import Failure
 from celeriac.engine.tracebacks import format_error
@@ -61,7 +60,7 @@ def _arguments(error: BaseException, message: str) -> Sequence[Any]:
     """What Celery would make the error again with, if it can be sent."""
     args = cast(Any, error.__reduce__())[1] if isinstance(error, CeleriacError) else error.args
     try:
-        orjson.dumps(args)
+        codec.dumps(args)
     except (TypeError, ValueError):
         return [message]
     return list(args)

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from orjson import Fragment
-
 from celeriac.core.context import JobContext, JobSuspended
 from celeriac.core.cores import available_cores
 from celeriac.core.errors import JobTimedOut
@@ -58,7 +56,7 @@ class IsolatedCall:
         return {
             "task": self.spec.name,
             "module": self.spec.function.__module__,
-            "arguments": Fragment(self.arguments),
+            "arguments": self.arguments.decode(),
             "job": {
                 "id": job.id,
                 "attempt": job.attempt,

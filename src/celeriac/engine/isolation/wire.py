@@ -1,7 +1,7 @@
 """What a worker and its processes for isolated jobs tell each other: JSON objects, each after its length in bytes.
 
 worker    {path, app, log_level}                          first of all: what to import
-          {task, module, arguments, job}                  run this job; then the worker only listens
+          {task, module, arguments, job}                  run this job, with arguments as JSON; then it only listens
 process   {kind: ready}                                   the application is there
           {kind: progress, job_id, done, total, message}  any number of times
           {kind: result, value}                           the end of a job is one of these four
@@ -16,7 +16,7 @@ import asyncio
 import struct
 from typing import Any, BinaryIO, cast
 
-import orjson
+from celeriac.core import codec
 
 _LENGTH = struct.Struct(">I")
 
@@ -25,14 +25,14 @@ Message = dict[str, Any]
 
 def frame(message: Message) -> bytes:
     """The bytes that stand for `message`."""
-    encoded = orjson.dumps(message)
+    encoded = codec.dumps(message)
     return _LENGTH.pack(len(encoded)) + encoded
 
 
 async def receive(stream: asyncio.StreamReader) -> Message:
     """The next message. Raises `IncompleteReadError` if there is none, because the other side has ended."""
     (length,) = _LENGTH.unpack(await stream.readexactly(_LENGTH.size))
-    return cast(Message, orjson.loads(await stream.readexactly(length)))
+    return cast(Message, codec.loads(await stream.readexactly(length)))
 
 
 def read(stream: BinaryIO) -> Message | None:
@@ -41,4 +41,4 @@ def read(stream: BinaryIO) -> Message | None:
     if len(header) < _LENGTH.size:
         return None
     body = stream.read(_LENGTH.unpack(header)[0])
-    return cast(Message, orjson.loads(body)) if body else None
+    return cast(Message, codec.loads(body)) if body else None

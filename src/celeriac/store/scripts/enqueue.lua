@@ -8,9 +8,10 @@
 -- ARGV[3] prefix of records  ARGV[4] prefix of events
 -- ARGV[5] event data for scheduled (that a job is queued goes without saying)
 -- ARGV[6] '', or what is asked for besides, as JSON: idempotency: {fingerprint, life (ms)},
---         fan_out: {run (of the parent), resume (the message that runs it again), resume_queue (the list that goes to)}
--- ARGV[7] number of kinds
--- ARGV[8...] per kind: when it is due (ms) or '', number of what follows, fields of a record but for its times and
+--         fan_out: {run (of the parent), resume_queue (the list that the next goes to)}
+-- ARGV[7] the message that runs the parent again, or ''
+-- ARGV[8] number of kinds
+-- ARGV[9...] per kind: when it is due (ms) or '', number of what follows, fields of a record but for its times and
 --         arguments (name, value, ...); then per job: number of its kind from 1, id, arguments, message
 -- Returns {'accepted', ''} | {'repeated', job id} | {'conflict', job id} | {'refused', state of the parent}
 --       | {'exists', job id}  the id was given to another job
@@ -22,8 +23,8 @@ if ARGV[6] ~= '' then
   idempotency, fan_out = asked.idempotency, asked.fan_out
 end
 
-local kinds, first = {}, 8
-for number = 1, tonumber(ARGV[7]) do
+local kinds, first = {}, 9
+for number = 1, tonumber(ARGV[8]) do
   local due, last = tonumber(ARGV[first]), first + 1 + ARGV[first + 1]
   kinds[number] = {
     list = KEYS[2 + 2 * number],
@@ -55,7 +56,7 @@ if fan_out then
   -- Delivered a second time after it had fanned out: the children are there already.
   if redis.call('HEXISTS', KEYS[3], 'children') == 1 then return {'accepted', ''} end
   redis.call('HSET', KEYS[3], 'children', count, 'open', count,
-    'resume', fan_out.resume, 'resume_queue', fan_out.resume_queue)
+    'resume', ARGV[7], 'resume_queue', fan_out.resume_queue)
   redis.call('HDEL', KEYS[3], 'receipt') -- its run ends here, in good order
 end
 

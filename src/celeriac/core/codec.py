@@ -1,0 +1,168 @@
+"""How values become JSON and come back: exactly as they were, or not at all.
+
+orjson is fast, but holds less than Python's own reader and writer, which Celery uses. It reads integers beyond 64 bits
+as floats, writes NaN as null, and refuses lone surrogates. So it does the work, and Python's own takes over where the
+two would differ.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import sys
+from collections.abc import Callable, Generator, Iterable, Mapping
+from typing import Any, NamedTuple, cast
+
+import orjson
+from pydantic import TypeAdapter
+from pydantic_core import PydanticSerializationError, to_json
+
+#: The way to a value: names of fields, keys, and places in lists.
+Path = tuple[str | int, ...]
+
+#: Finds numbers that orjson reads as floats: 2**64 has 20 digits, and -2**63 - 1 has 19.
+_DIGITS = bytes.maketrans(b"0123456789", b"0" * 10)
+_LONG, _LONG_NEGATIVE = b"0" * 20, b"-" + b"0" * 19
+#: What is no type of JSON's is a TypeError, as it is for Python's own writer.
+_NO_GUESSING = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+#: Models and dataclasses have one of these.
+_MARKS_OF_FIELDS = ("__pydantic_fields__", "__dataclass_fields__")
+_FAULTS_SHOWN = 10
+
+
+class Fault(NamedTuple):
+    """A part of a value that JSON cannot hold: where it is, and why."""
+
+    path: Path
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{'.'.join(map(str, self.path))}: {self.reason}" if self.path else self.reason
+
+
+def loads(data: bytes | str) -> Any:
+    """Read JSON as Python's own reader does, integers of any size, NaN and lone surrogates included.
+
+    Raises:
+        ValueError: it is no JSON, no UTF-8, nested too deeply, or has an integer of more digits than Python reads.
+    """
+    encoded = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
+    if not _has_long_number(encoded):
+        try:
+            return orjson.loads(encoded)
+        except orjson.JSONDecodeError:
+            pass  # there may be what it does not know; if not, Python's own reader says what is wrong
+    try:
+        return json.loads(encoded.decode())
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def dumps(value: Any) -> bytes:
+    """Write a value of JSON types, so that `loads` gives it back. What JSON lacks is written as Celery writes it.
+
+    Raises:
+        TypeError: a part of it is of another type.
+        ValueError: it contains itself, or an integer of more digits than Python writes.
+    """
+    try:
+        encoded = orjson.dumps(value, option=_NO_GUESSING)
+        return to_json(value, inf_nan_mode="constants") if b"null" in encoded else encoded
+    except (TypeError, PydanticSerializationError):
+        return json.dumps(value, separators=(",", ":")).encode()
+
+
+def shown(value: Any) -> str:
+    """A value of JSON types as indented JSON for people, whatever it holds. Raises as `dumps` does."""
+    return _printable(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def hidden_faults(adapter: TypeAdapter[Any], value: Any, encoded: bytes) -> list[Fault]:
+    """What of `value` got lost in `encoded`, the JSON that pydantic made of it.
+
+    It writes NaN as null, whatever surrounds it says, and integers of more digits than can be read.
+    """
+    if not (b"null" in encoded or _may_have_faults(encoded)):
+        return []
+    plain = adapter.dump_python(value, warnings=False)
+    return number_faults(plain, _spelt_out(plain))
+
+
+def number_faults(value: Any, encoded: bytes) -> list[Fault]:
+    """The numbers in `value` that JSON lacks, or readers refuse. `encoded` is what was written of it."""
+    return _first(_faults(value, (), _number_fault)) if _may_have_faults(encoded) else []
+
+
+def faults(value: Any) -> list[Fault]:
+    """What of `value` cannot be sent as JSON and come back as it was; the first ten."""
+    return _first(_faults(value, (), _fault))
+
+
+def _first(found: Generator[Fault]) -> list[Fault]:
+    try:
+        return list(itertools.islice(found, _FAULTS_SHOWN))
+    except RecursionError:
+        return [Fault((), "it is nested too deeply")]
+
+
+def _faults(value: Any, path: Path, fault_of: Callable[[Any], str | None]) -> Generator[Fault]:
+    if isinstance(value, Mapping):
+        for key, part in cast("Mapping[Any, Any]", value).items():
+            name = key if isinstance(key, int) else _printable(str(key))
+            if fault := fault_of(key):
+                yield Fault((*path, name), f"the name is {fault}")
+            yield from _faults(part, (*path, name), fault_of)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for place, part in enumerate(cast("Iterable[Any]", value)):
+            yield from _faults(part, (*path, place), fault_of)
+    elif fault := fault_of(value):
+        inner = list(_faults(vars(value), path, fault_of)) if _has_fields(value) else []
+        yield from inner or [Fault(path, fault)]
+
+
+def _fault(value: Any) -> str | None:
+    if isinstance(value, str):
+        lone = next((character for character in value if "\ud800" <= character <= "\udfff"), None)
+        return None if lone is None else f"text that is no Unicode, with the lone surrogate {_printable(lone)}"
+    if isinstance(value, int | float):
+        return _number_fault(value)
+    try:
+        to_json(value)
+    except (PydanticSerializationError, ValueError) as error:
+        return str(error).partition("\n")[0]
+    return None
+
+
+def _number_fault(value: Any) -> str | None:
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{value}, a number that JSON does not have"
+    most = sys.get_int_max_str_digits()
+    if isinstance(value, int) and most and value.bit_length() > 3 * most and abs(value) >= 10**most:
+        return f"an integer of more than {most} digits"
+    return None
+
+
+def _has_fields(value: Any) -> bool:
+    return hasattr(value, "__dict__") and any(hasattr(value, mark) for mark in _MARKS_OF_FIELDS)
+
+
+def _has_long_number(encoded: bytes) -> bool:
+    digits = encoded.translate(_DIGITS)
+    return _LONG in digits or _LONG_NEGATIVE in digits
+
+
+def _may_have_faults(encoded: bytes) -> bool:
+    """Whether JSON that pydantic made may hold a number that no reader, or not every one, takes."""
+    if b"NaN" in encoded or b"Infinity" in encoded:
+        return True
+    most = sys.get_int_max_str_digits()
+    return 0 < most < len(encoded) and b"0" * (most + 1) in encoded.translate(_DIGITS)
+
+
+def _spelt_out(plain: Any) -> bytes:
+    return to_json(plain, inf_nan_mode="constants", serialize_unknown=True, bytes_mode="base64")
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
