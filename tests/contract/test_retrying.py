@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from celeriac import JobFailed, JobState, UnknownTask, WrongState
+from celeriac import JobFailed, JobRecord, JobState, UnknownTask, WrongState
+from celeriac.store import keys
 from tests.support.contract_jobs import ContractJobs
 from tests.support.waiting import eventually
 
@@ -125,6 +126,55 @@ async def test_a_plain_task_that_has_used_up_its_retries_has_failed(jobs: Contra
     assert (record.state, record.attempt) == (JobState.FAILED, 4)
     assert record.error is not None
     assert (record.error.type, record.error.message) == ("ConnectionError", "plainly")
+
+
+DAY = 86_400
+
+
+async def test_a_record_outlives_the_longest_delay_before_an_attempt(jobs: ContractJobs) -> None:
+    job_ids = [
+        (await jobs.postponed.enqueue(seconds=60 * DAY)).id,
+        (await jobs.patient.enqueue("not today")).id,
+        jobs.postpone.delay(60).id,
+        jobs.postpone.delay(60, as_eta=True).id,
+        jobs.postponed.task.delay(seconds=60 * DAY).id,
+    ]
+    for job_id in job_ids:
+        await eventually(lambda job_id=job_id: _in_state(jobs, job_id, JobState.RETRYING))
+        assert _days_left(jobs, keys.record(job_id)) >= 89
+        assert _days_left(jobs, keys.events(job_id)) >= 89
+        assert jobs.app.AsyncResult(job_id).state == "RETRY"
+        assert _days_left(jobs, keys.result(job_id)) >= 89
+        await jobs.app.client.cancel(job_id)
+
+
+async def test_a_parent_outlives_the_longest_delay_of_its_children_and_goes_on(jobs: ContractJobs) -> None:
+    parent = await jobs.delegate.enqueue(seconds=60 * DAY)
+
+    async def child() -> JobRecord | None:
+        records, _ = await jobs.app.client.page(matches=lambda record: record.parent_id == parent.id)
+        return records[0] if records and records[0].state is JobState.RETRYING else None
+
+    delayed = await eventually(child, "the child waits")
+    assert _days_left(jobs, keys.record(parent.id)) >= 89
+    await jobs.app.client.cancel(delayed.id)
+    assert await parent.result(timeout=10) == "resumed"
+
+
+async def test_a_record_outlives_the_longest_delay_before_its_job(jobs: ContractJobs) -> None:
+    due = datetime.now(UTC) + timedelta(days=400)
+    typed = await jobs.add.options(at=due).enqueue(1)
+    for job_id in (
+        typed.id,
+        jobs.echo.apply_async((1,), countdown=400 * DAY).id,
+        jobs.echo.apply_async((1,), eta=due).id,
+    ):
+        assert _days_left(jobs, keys.record(job_id)) >= 429
+        assert (await jobs.app.client.cancel(job_id)).state is JobState.CANCELLED
+
+
+def _days_left(jobs: ContractJobs, key: str) -> float:
+    return jobs.app.records.client.ttl(key) / DAY  # type: ignore[operator]
 
 
 async def _in_state(jobs: ContractJobs, job_id: str, state: JobState):

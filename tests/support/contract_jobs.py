@@ -8,7 +8,7 @@ import math
 import os
 import tempfile
 import time
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -147,6 +147,17 @@ class ContractJobs:
 
         self.postponed = app.job(name="postponed", retry=Retry(attempts=2, backoff=100, on=()))(postponed)
 
+        async def scold(value: Any) -> None:
+            raise OrderRejected(value)
+
+        async def delegate(job: JobContext, seconds: float) -> str:
+            await job.fan_out([self.postponed.call(seconds=seconds)])
+            return "resumed"
+
+        self.delegate = app.job(name="delegate")(delegate)
+        patient = Retry(attempts=2, backoff=60 * 86_400, max_delay=60 * 86_400, jitter=False)
+        self.patient = app.job(name="patient", retry=patient)(scold)
+
         async def hold(job: JobContext, gate: str) -> str:
             trace.add(job.id, "start")
             try:
@@ -220,9 +231,6 @@ class ContractJobs:
 
         async def unspeakable(job: JobContext) -> Any:
             return {"items": [None, {"amount": math.nan}]}
-
-        async def scold(value: Any) -> None:
-            raise OrderRejected(value)
 
         async def misspell(job: JobContext) -> None:
             raise OrderRejected("\udcff.txt", 2**70)
@@ -305,6 +313,14 @@ class ContractJobs:
         @app.task(name="plain.scold", shared=False)
         def scold_plainly(value: Any) -> None:
             raise ValueError(value)
+
+        @app.task(name="plain.postpone", shared=False, bind=True)
+        def postpone(task: Any, days: int, as_eta: bool = False) -> None:
+            delay = timedelta(days=days)
+            when = {"eta": datetime.now(UTC) + delay} if as_eta else {"countdown": delay.total_seconds()}
+            raise task.retry(exc=ConnectionError("later"), **when)
+
+        self.postpone = postpone
 
         @app.task(name="plain.insist", shared=False, bind=True, max_retries=1)
         def insist_plainly(task: Any, value: Any) -> Any:

@@ -14,7 +14,7 @@ import orjson
 from celeriac.core.clock import now_ms, to_ms
 from celeriac.core.states import JobState, sources_of
 from celeriac.store import keys, payloads
-from celeriac.store.jobs import OPEN_LIFE_MS, joined
+from celeriac.store.jobs import OPEN_LIFE_MS, joined, open_life_ms
 from celeriac.store.script import Script, ScriptCall
 
 IDEMPOTENCY_LIFE_MS = 86_400_000
@@ -139,7 +139,7 @@ def publish(job: NewJob) -> ScriptCall[bool]:
     """Record a job whose message Celery itself publishes."""
     now, kind = now_ms(), job.kind
     event = _SCHEDULED if kind.delay_until else ""
-    life = OPEN_LIFE_MS + max(0, to_ms(kind.delay_until) - now if kind.delay_until else 0)
+    life = open_life_ms(now, to_ms(kind.delay_until) if kind.delay_until else None)
     args: list[str | bytes | int] = [now, life, job.id, event, OPEN_LIFE_MS]
     args += (*kind.fields, "created", now, "updated", now)
     if job.arguments:

@@ -88,6 +88,11 @@ def shared_arguments() -> list[str | bytes | int]:
     return [now_ms(), OPEN_LIFE_MS, keys.record(""), keys.events(""), keys.result("")]
 
 
+def open_life_ms(now: int, due_ms: int | None) -> int:
+    """Life of the record of a job that waits until it is due: its delay does not count."""
+    return OPEN_LIFE_MS + max(0, (due_ms or now) - now)
+
+
 @cache
 def _sources(state: JobState) -> str:
     return joined(sources_of(state))
@@ -124,10 +129,10 @@ def retry(
 
     Replies `published`, or why it was not: see `retry.lua`.
     """
-    due = publication.due_ms
+    now, due = now_ms(), publication.due_ms
     event = payloads.state_event(JobState.RETRYING, error=error, attempt=attempt, delay_until=due)
-    args = [now_ms(), OPEN_LIFE_MS, attempt, "" if run is None else run]
-    args += [publication.message, "" if due is None else due, payloads.failure(error), event, outcome]
+    args = [now, open_life_ms(now, due), attempt, "" if run is None else run]
+    args += [publication.message, "" if due is None else due, payloads.failure(error), event, outcome, keys.record("")]
     queue_keys = [publication.list_key, keys.delayed(publication.queue)]
     script_keys = [keys.record(job_id), keys.events(job_id), keys.result(job_id), *queue_keys]
     return ScriptCall(_RETRY, script_keys, args, bytes.decode)

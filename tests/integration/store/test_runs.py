@@ -337,6 +337,45 @@ def test_a_parent_delivered_again_when_its_children_have_ended_runs_once(broker:
     assert family.run != first.run
 
 
+def days_left(broker: redis.Redis, job_id: str) -> float:
+    return broker.pttl(keys.record(job_id)) / 86_400_000  # type: ignore[operator]
+
+
+def fan_out(broker: redis.Redis, parent: str, child: str, receipt: str) -> None:
+    run = begin(broker, parent, receipt).run
+    call = enqueueing.enqueue([new(child, parent_id=parent)], fan_out=FanOut(parent, run, "q", b"resume"))
+    assert run_blocking(broker, call).outcome == "accepted"
+
+
+def test_all_who_wait_for_a_job_outlive_the_delay_of_its_next_attempt(broker: redis.Redis) -> None:
+    enqueue(broker, new("grandparent"))
+    fan_out(broker, "grandparent", "parent", take(broker, "w", 1))
+    fan_out(broker, "parent", "child", take(broker, "w", 2))
+    run = begin(broker, "child", take(broker, "w", 3), parent="parent").run
+    assert retry(broker, "child", run, due=now_ms() + 60 * 86_400_000) == "published"
+    for job_id in ("child", "parent", "grandparent"):
+        assert 89 < days_left(broker, job_id) <= 90
+
+
+def test_all_who_wait_for_a_job_that_begins_late_wait_on(broker: redis.Redis) -> None:
+    enqueue(broker, new("parent"))
+    fan_out(broker, "parent", "child", take(broker, "w", 1))
+    broker.hset(keys.record("child"), "updated", now_ms() - 29 * 86_400_000)
+    for job_id in ("parent", "child"):
+        broker.pexpire(keys.record(job_id), 86_400_000)
+    assert begin(broker, "child", take(broker, "w", 2), parent="parent").verdict == "run"
+    assert days_left(broker, "child") > 29
+    assert days_left(broker, "parent") > 29
+
+
+def test_a_job_that_tells_of_its_progress_is_known_for_as_long_as_it_runs(broker: redis.Redis) -> None:
+    enqueue(broker, new("a"))
+    begin(broker, "a", take(broker, "w"))
+    broker.pexpire(keys.record("a"), 86_400_000)
+    assert run_blocking(broker, jobs.progress("a", Progress(1)))
+    assert days_left(broker, "a") > 29
+
+
 def test_a_superseded_run_of_the_parent_cannot_fan_out(broker: redis.Redis) -> None:
     enqueue(broker, new("parent"))
     run = begin(broker, "parent", take(broker, "frozen")).run

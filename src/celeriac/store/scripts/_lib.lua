@@ -73,6 +73,15 @@ local function settle_parent(record, parent, parent_id, outcome)
   end
 end
 
+-- Jobs wait for this one: those that have fanned out to it, and to them. Their records live for `life` (ms) at least.
+local function keep_ancestors(record, records, life)
+  local parent = redis.call('HGET', record, 'parent')
+  while parent do
+    redis.call('PEXPIRE', records .. parent, life, 'GT')
+    parent = redis.call('HGET', records .. parent, 'parent')
+  end
+end
+
 -- A job ends: it is recorded, told to whoever follows it or waits for its outcome, and counted by its parent.
 local function conclude(record, events, result, parent, parent_id, state, now, life, event, outcome)
   redis.call('HSET', record, 'state', state, 'updated', now, 'finished', now, 'receipt', '')

@@ -58,6 +58,7 @@ if fan_out then
   redis.call('HSET', KEYS[3], 'children', count, 'open', count,
     'resume', ARGV[7], 'resume_queue', fan_out.resume_queue)
   redis.call('HDEL', KEYS[3], 'receipt') -- its run ends here, in good order
+  redis.call('PEXPIRE', KEYS[3], life, 'GT')
 end
 
 local index, messages = {}, {}

@@ -6,6 +6,7 @@
 
 if redis.call('HGET', KEYS[1], 'state') ~= 'running' then return 0 end
 redis.call('HSET', KEYS[1], 'progress', ARGV[3], 'updated', ARGV[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[2], 'GT') -- it may wait for children that are due later
 emit(KEYS[2], ARGV[2], 'progress', ARGV[3])
 redis.call('XTRIM', KEYS[2], 'MAXLEN', '~', 1000) -- a job may report without end; its states are few
 return 1

@@ -1,8 +1,9 @@
 -- Publishes a job's next attempt, and records that it is retrying, in one step.
 --
 -- KEYS[1] record  KEYS[2] events  KEYS[3] result  KEYS[4] the list the message goes to  KEYS[5] delayed of the queue
--- ARGV[1] now (ms)  ARGV[2] life of an open record (ms)  ARGV[3] the attempt that failed  ARGV[4] its run, or ''
+-- ARGV[1] now (ms)  ARGV[2] life of the record, beyond its delay too (ms)  ARGV[3] the attempt that failed  ARGV[4] its run, or ''
 -- ARGV[5] message  ARGV[6] when it is due (ms), or ''  ARGV[7] error  ARGV[8] event data  ARGV[9] Celery's outcome
+-- ARGV[10] prefix of records
 -- Returns 'published' | 'repeated'    it had been published already
 --       | 'superseded'  another run of the job counts by now
 --       | 'waiting'     it has fanned out without having heard of it, and is run again after its children
@@ -24,6 +25,7 @@ else
   delay(KEYS[5], ARGV[6], join_entry(KEYS[4], ARGV[5]))
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
+keep_ancestors(KEYS[1], ARGV[10], ARGV[2])
 store_result(KEYS[3], ARGV[9], ARGV[2])
 emit(KEYS[2], ARGV[2], 'state', ARGV[8])
 return 'published'
