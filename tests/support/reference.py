@@ -26,7 +26,9 @@ from celeriac.client.client import JobClient
 from celeriac.core import errors
 from celeriac.core.exits import ExitCode
 from celeriac.core.states import CELERY_STATES, TRANSITIONS
+from celeriac.engine import options
 from celeriac.engine.app import JobApp
+from celeriac.engine.options import Fate, Option, Where
 from tests.support.workers import ROOT
 
 REFERENCE = ROOT / "docs" / "reference"
@@ -226,6 +228,30 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
+def celery_options(table: dict[str, Option], prefix: str = "") -> Callable[[], str]:
+    """One of the tables of Celery's options."""
+
+    def rows() -> str:
+        made = ["| Option | | |", "|---|---|---|"]
+        for name, option in sorted(table.items()):
+            made.append(f"| `{prefix}{name}` | {option.fate.value} | {_cell(_remark(option))} |")
+        return "\n".join(made)
+
+    return rows
+
+
+def _remark(option: Option) -> str:
+    refusal, notes = option.refusal, [option.note] if option.note else []
+    if refusal is not None:
+        by = (
+            ""
+            if refusal.where is Where.ASYNCIO and option.fate is Fate.REFUSED
+            else f"refused by {refusal.where.value}: "
+        )
+        notes.append(by + refusal.reason)
+    return "; ".join(notes)
+
+
 SECTIONS: dict[str, Callable[[], str]] = {
     "settings": settings,
     "transitions": transitions,
@@ -235,6 +261,9 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "commands": commands,
     "exit-codes": exit_codes,
     "public-names": public_names,
+    "celery-command-line": celery_options(options.COMMAND_LINE, "--"),
+    "celery-settings": celery_options(options.SETTINGS),
+    "celery-transport-options": celery_options(options.TRANSPORT),
 }
 
 if __name__ == "__main__":

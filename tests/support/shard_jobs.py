@@ -51,7 +51,7 @@ class ShardJobs:
         self.seize = app.job(name="seize")(seize)
 
         async def note(job: JobContext, number: int) -> int:
-            trace.add(job.id, "start")
+            trace.add(job.id, f"start {os.getpid()}")
             return number
 
         self.note = app.job(name="note")(note)

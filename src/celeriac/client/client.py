@@ -47,14 +47,14 @@ class JobClient:
         routing: Callable[[], Routing],
         specs: Mapping[str, JobSpec],
         timeout: float,
-        retention: float,
+        retention_ms: Callable[[], int],
     ) -> None:
         self._connections = ConnectionsPerLoop(broker_url, results_url, timeout)
         self._enqueuer = Enqueuer(self._connections, routing, timeout)
         self._waiter = Waiter(self._connections, self.get, timeout)
         self._specs = specs
         self._timeout = timeout
-        self._retention_ms = int(retention * 1000)
+        self._retention_ms = retention_ms
 
     async def enqueue(self, call: Call[Any], options: EnqueueOptions = NO_OPTIONS) -> str:
         """Accept one job and return its id.
@@ -168,11 +168,11 @@ class JobClient:
         record = await self.get(job_id)
         outcome, connections = payloads.cancelled_outcome(job_id), self._connections.current()
         stored_with_it = outcome if connections.share_a_server else b""
-        call = store.cancel(job_id, record.parent_id, outcome=stored_with_it, retention_ms=self._retention_ms)
+        call = store.cancel(job_id, record.parent_id, outcome=stored_with_it, retention_ms=self._retention_ms())
         reply = await self._run(call)
         if reply == "cancelled" and not connections.share_a_server:
             async with deadline(self._timeout):
-                await results.put_outcome(connections.results, job_id, outcome, self._retention_ms)
+                await results.put_outcome(connections.results, job_id, outcome, self._retention_ms())
         if reply == "unknown":
             raise UnknownJob(job_id)
         if reply not in ("requested", "cancelled"):

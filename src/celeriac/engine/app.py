@@ -62,7 +62,7 @@ class JobApp(ConfiguredApp):
             routing=self._routing,
             specs=self.specs,
             timeout=self.settings.broker_timeout,
-            retention=self.settings.retention,
+            retention_ms=lambda: self.retention_ms,
         )
 
     @cached_property

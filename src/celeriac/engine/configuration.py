@@ -8,7 +8,7 @@ from typing import Any, cast
 from celery import Celery
 
 from celeriac.engine.adoption import RESULT_BACKEND
-from celeriac.engine.defaults import celery_defaults
+from celeriac.engine.defaults import celery_defaults, life_ms
 from celeriac.settings import Settings
 
 
@@ -34,10 +34,15 @@ class ConfiguredApp(Celery):
         self._defaults = celery_defaults(self.settings)
         return super().prepare_config(c)
 
-    @property
+    @cached_property
     def retention_ms(self) -> int:
-        """For how long what is left of a finished job is kept, in ms."""
-        return int(self.settings.retention * 1000)
+        """For how long what is left of a finished job is kept, in ms: Celery's `result_expires`."""
+        return life_ms(self.conf.result_expires) or int(self.settings.retention * 1000)
+
+    @cached_property
+    def failure_retention_ms(self) -> int:
+        """The same of a job that has failed, in ms: Celery's `result_failure_expires`, if it is set."""
+        return life_ms(self.conf.result_failure_expires) or self.retention_ms
 
     @property
     def broker_address(self) -> str:
@@ -64,7 +69,8 @@ class ConfiguredApp(Celery):
     def _complete(self, source: Any, **_: Any) -> None:
         for maps in (source.maps, source.defaults):
             maps.insert(-1, self._defaults)
-        vars(self).pop("results_are_separate", None)
+        for name in ("results_are_separate", "retention_ms", "failure_retention_ms"):
+            vars(self).pop(name, None)
         self._add_schedules()
 
     def _add_schedules(self, **_: Any) -> None:

@@ -15,10 +15,11 @@ from celery.exceptions import NotRegistered
 from celery.worker.consumer import consumer as celery_consumer
 
 from celeriac.core.errors import InvalidMessage
-from celeriac.engine import process, steps
+from celeriac.engine import process, start_check, steps
 from celeriac.engine.aio.consumer import Fetching
 from celeriac.engine.aio.pool import Pool
 from celeriac.engine.door import Door, refuse
+from celeriac.engine.recycling import recycling_of
 from celeriac.engine.request import REQUEST
 from celeriac.engine.revocations import Revocations
 
@@ -51,6 +52,12 @@ class Consumer(celery_consumer.Consumer):
     def __init__(self, *args: Any, **options: Any) -> None:
         process.install()  # made before the pool starts, so that the pool's processes have the hooks
         super().__init__(*args, **options)
+        start_check.check(self.app, self.controller, is_asyncio=isinstance(self.pool, Pool))
+        recycling = recycling_of(self.controller)
+        if recycling is not None:
+            recycling.begin()
+        if isinstance(self.pool, Pool):
+            self.pool.recycling = recycling
 
     def ensure_connected(self, conn: Any) -> Any:
         """Connect. An absent broker is looked for more often than by Celery, which does so after 2 s, then 4, up to 30.

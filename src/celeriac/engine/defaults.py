@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from celeriac.engine.adoption import RESULT_BACKEND, SAFE_SETTINGS, TRANSPORT_OPTIONS
@@ -33,6 +34,12 @@ def celery_defaults(settings: Settings) -> dict[str, Any]:
         "enable_utc": True,
         "timezone": "UTC",
     }
+
+
+def life_ms(expires: float | timedelta | None) -> int:
+    """A setting of Celery's for how long something is kept, in ms; 0 if it is kept for ever, or nothing is set."""
+    seconds = expires.total_seconds() if isinstance(expires, timedelta) else expires
+    return int((seconds or 0) * 1000)
 
 
 def transport_options(settings: Settings, given: dict[str, Any]) -> dict[str, Any]:

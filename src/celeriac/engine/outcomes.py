@@ -100,7 +100,7 @@ class Recorded:
             run=getattr(request, "celeriac_run", None),
             attempt=None if request is None else (getattr(request, "retries", None) or 0) + 1,
             task=task or "",
-            retention_ms=self._app.retention_ms,
+            retention_ms=self._app.failure_retention_ms if state is JobState.FAILED else self._app.retention_ms,
         )
         delivery = endings.to_be_written(report.task_id)
         if delivery is not None and _is_written_at_the_end(report):

@@ -4,6 +4,7 @@ It tells the parent, as lines on a pipe that only the two of them have:
 
     PID redis://…   its process, and the broker's URL, password included: the parent keeps this worker's lease there
     ready           it takes jobs
+    retiring WHY    it takes no more, ends when what it runs has ended, and wants to be replaced (`recycling.py`)
     failed JSON     it cannot start: exit code, message, and traceback or nothing (`startup.leave`)
 
 The parent cannot know the URL by itself: it does not import the application, whose settings win over ours.
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import Any
+from typing import Any, TextIO
 
 from celery.concurrency import get_implementation
 from celery.concurrency.prefork import TaskPool as Prefork
@@ -21,18 +22,32 @@ from celery.signals import celeryd_init, worker_ready
 
 from celeriac.engine.isolation import processes as isolated_jobs
 
+#: Where this process tells its parent, if it is a shard.
+_pipe: TextIO | None = None
+
 
 def report(app: Any, descriptor: int) -> None:
     """Tell process and broker now, and that the worker is ready when it is."""
-    pipe = os.fdopen(descriptor, "w", buffering=1)
+    global _pipe
+    _pipe = os.fdopen(descriptor, "w", buffering=1)
+    tell(f"{os.getpid()} {_broker(app)}")
+    worker_ready.connect(_tell_ready, weak=False, dispatch_uid="celeriac.shard.ready")
 
-    def tell_ready(**_: Any) -> None:
-        with contextlib.suppress(OSError, ValueError):  # the parent has gone, or this is a second start
-            pipe.write("ready\n")
-            pipe.close()
 
-    pipe.write(f"{os.getpid()} {_broker(app)}\n")
-    worker_ready.connect(tell_ready, weak=False, dispatch_uid="celeriac.shard.ready")
+def _tell_ready(**_: Any) -> None:
+    tell("ready")
+
+
+def is_supervised() -> bool:
+    """Whether this process is a shard, which its parent replaces when it ends."""
+    return _pipe is not None
+
+
+def tell(line: str) -> None:
+    """Tell the parent."""
+    with contextlib.suppress(OSError, ValueError):  # it has gone
+        if _pipe is not None:
+            _pipe.write(f"{line}\n")
 
 
 def limit_pool(cores: int) -> None:

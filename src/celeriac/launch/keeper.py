@@ -39,6 +39,8 @@ class Child:
     """Called with the pid each time the child has ended, and what it left behind was killed."""
     dispensable: Callable[[], bool] = lambda: False
     """Asked when the child has ended: whether it does not have to be started again."""
+    retired: Callable[[], str] = lambda: ""
+    """Asked when the child has ended by itself: why it had planned to, if it had; then another is started at once."""
     is_noise: Callable[[str], bool] = lambda _line: False
     """Whether a line that it prints is of no use where it is printed, and left out."""
     captured: bool = True
@@ -145,6 +147,10 @@ class Keeper:
             self._ready.clear()
             if self._stopping.is_set() or self.child.dispensable():
                 return
+            if ending.code == 0 and (why := self.child.retired()):
+                self._say(f"{self.child.name} {why}; starting another")
+                restarts = 0
+                continue
             if loop.time() - started >= self._policy.stable:
                 restarts = 0
             if not been_ready:

@@ -92,7 +92,10 @@ def shard_children(settings: Settings, options: ShardOptions, leases: Leases) ->
     for number in range(1, options.count + 1):
         shard = _Shard(settings, options, number, variables, server, leases)
         name = "worker" if options.count == 1 else f"worker-{number}"
-        children.append(Child(name=name, spawn=shard.spawn, probe=shard.probe, on_end=leases.end, **kept))
+        retired = shard.why_it_retired
+        children.append(
+            Child(name=name, spawn=shard.spawn, probe=shard.probe, on_end=leases.end, retired=retired, **kept)
+        )
     return children
 
 
@@ -120,6 +123,10 @@ class _Shard:
         self._probe = _ReportProbe()
         return self._probe
 
+    def why_it_retired(self) -> str:
+        """Why the process takes no more jobs by its own plan; empty if it has told no such thing."""
+        return self._probe.retiring
+
     async def spawn(self, output: int | None) -> Running:
         self._probe.report = report = Report(partial(_heard, self._leases, self._probe))
         descriptor = await report.open()
@@ -136,15 +143,18 @@ class _ReportProbe(Probe):
     """Ready when the process has reported so."""
 
     reported = False
+    retiring = ""
 
     async def ready(self) -> bool:
         return self.reported
 
 
 def _heard(leases: Leases, probe: _ReportProbe, line: str) -> None:
-    """A process reports itself and its broker's URL, then that it is ready."""
-    if line == "ready":
+    """A process reports itself and its broker's URL, then that it is ready, or that it is about to end."""
+    kind, _, rest = line.partition(" ")
+    if kind == "ready":
         probe.reported = True
+    elif kind == "retiring":
+        probe.retiring = rest
     else:
-        pid, _, broker = line.partition(" ")
-        leases.hold(int(pid), broker)
+        leases.hold(int(kind), rest)

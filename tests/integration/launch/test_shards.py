@@ -397,3 +397,53 @@ async def test_a_worker_waits_for_a_broker_that_is_not_there_yet(tmp_path: Path,
         await worker.printed(r"Cannot connect to redis", within=STARTS)
         worker.signal(signal.SIGTERM)
         assert await worker.ended(within=STARTS) == 0
+
+
+@pytest.mark.parametrize("pool", quick_first(["asyncio", "solo", "threads"]))
+async def test_a_shard_that_has_run_its_number_of_tasks_is_replaced_and_each_job_runs_once(
+    jobs: ShardJobs, start: Start, pool: str
+) -> None:
+    async with start(*_pool(pool), "--concurrency=2", "--max-tasks-per-child=4", shards=1) as worker:
+        handles = await jobs.note.enqueue_many([{"number": number} for number in range(10)])
+        for number, handle in enumerate(handles):
+            assert await handle.result(timeout=STARTS) == number
+        await worker.printed(r"celeriac \| worker has begun \d tasks \(max_tasks_per_child=4\); starting another")
+        ran_in = [pid for handle in handles for pid in jobs.starts(handle.id)]
+        assert len(ran_in) == 10
+        counts = {pid: ran_in.count(pid) for pid in ran_in}
+        most = 4 if pool in ("asyncio", "solo") else 4 + 2  # what threads have begun by then
+        assert all(count <= most for count in counts.values()), counts
+        await eventually(lambda: _shards(worker) and _shards(worker)[0] not in list(counts)[:2], "it is another one")
+
+
+async def test_a_shard_that_retires_finishes_what_it_runs_and_takes_no_more(jobs: ShardJobs, start: Start) -> None:
+    gate = uuid4().hex
+    async with start("--concurrency=8", "--max-tasks-per-child=3", shards=1) as worker:
+        held = await jobs.wait.enqueue(gate)
+        first = await _started(jobs, held.id)
+        for number in range(2):
+            assert await (await jobs.note.enqueue(number)).result(timeout=STARTS) == number
+        await worker.printed(r"this shard has begun 3 tasks .*: it takes no more")
+        waits = await jobs.note.enqueue(7)
+        assert jobs.starts(waits.id) == []
+        jobs.trace.open(gate)
+        assert await held.result(timeout=STARTS) == first
+        assert await waits.result(timeout=STARTS) == 7
+        assert jobs.starts(held.id) == [first]
+        assert jobs.starts(waits.id) != [first]
+
+
+async def test_a_shard_that_has_grown_too_large_is_replaced(jobs: ShardJobs, start: Start) -> None:
+    async with start("--max-memory-per-child=1024", shards=1) as worker:
+        pids = [await (await jobs.where.enqueue()).result(timeout=STARTS) for _ in range(3)]
+        await worker.printed(
+            r"celeriac \| worker has \d+ KiB of memory \(max_memory_per_child=1024\); starting another"
+        )
+    assert len(set(pids)) == 3
+
+
+@pytest.mark.slow
+async def test_the_parent_of_shards_does_not_start_with_an_option_that_they_would_drop(start: Start) -> None:
+    async with start("--autoscale=12,2", ready=False) as worker:
+        await worker.printed(r"--autoscale=12,2 cannot be used", within=STARTS)
+        assert await worker.ended(within=STARTS) == 2

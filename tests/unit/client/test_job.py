@@ -27,7 +27,7 @@ def client() -> JobClient:
         routing=Routing,
         specs={},
         timeout=2,
-        retention=60,
+        retention_ms=lambda: 60_000,
     )
 
 

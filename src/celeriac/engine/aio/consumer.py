@@ -7,6 +7,7 @@ from typing import Any, cast
 from celery import bootsteps
 from celery.worker.consumer import tasks as celery_tasks
 from kombu.messaging import Consumer as KombuConsumer
+from kombu.utils.scheduling import cycle_by_name
 
 from celeriac.engine.aio.intake import Intake
 from celeriac.engine.aio.pool import Pool
@@ -80,10 +81,12 @@ class Fetching(bootsteps.StartStopStep):
 def _new_intake(consumer: Any, pool: Pool) -> Intake:
     channel: Channel = consumer.connection.default_channel
     url = str(consumer.app.conf.broker_read_url or consumer.app.conf.broker_url)
+    order: Any = cycle_by_name(channel.queue_order_strategy)
     return Intake(
         pool.loop,
         connect(url, timeout=_CONNECT_TIMEOUT, max_connections=_CONNECTIONS),
         channel.lease,
-        limit=pool.limit,
+        capacity=lambda: pool.capacity,
         threads=pool.threads,
+        order=order(),
     )

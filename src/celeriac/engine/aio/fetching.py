@@ -6,6 +6,9 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
+
+from kombu.utils.scheduling import round_robin_cycle
 
 from celeriac.core.clock import now_ms
 from celeriac.core.inbound import Arrival, read
@@ -45,7 +48,9 @@ class Fetcher:
         room: Callable[[], int],
         is_full: Callable[[], bool],
         deliver: Callable[[str, str, Arrival], None],
+        order: Any = None,
     ) -> None:
+        """`order` says which queue comes first, as kombu's `queue_order_strategy` has it: in turn, by default."""
         self.changed = asyncio.Event()
         self._arrivals = Arrivals(client, pipeline)
         self._pipeline = pipeline
@@ -55,13 +60,14 @@ class Fetcher:
         self._deliver = deliver
         self._sources: dict[str, Source] = {}
         self._unheld: set[str] = set()  # queues whose messages cannot be given back
-        self._turn = 0
+        self._order = round_robin_cycle() if order is None else order
         self._look_at = 0.0  # on the monotonic clock
         self._ahead_ms = 0  # of the server's clock
 
     def add(self, source: Source) -> None:
         """Take messages of that queue, too."""
         self._sources[source.queue] = source
+        self._order.update(self._sources)
         if not source.held:
             self._unheld.add(source.queue)
         self._look_at = 0.0
@@ -70,6 +76,7 @@ class Fetcher:
     def remove(self, queue: str) -> None:
         """Take no more messages of that queue."""
         self._sources.pop(queue, None)
+        self._order.update(self._sources)
 
     async def serve(self) -> None:
         """Take and deliver, for ever."""
@@ -80,7 +87,7 @@ class Fetcher:
                 await self.changed.wait()
                 continue
             try:
-                await self._take_or_wait(self._in_turn(), min(room, _BATCH))
+                await self._take_or_wait(self._in_order(), min(room, _BATCH))
             except Exception:
                 log.exception("messages cannot be taken; trying again")
                 await asyncio.sleep(_PAUSE)
@@ -104,11 +111,11 @@ class Fetcher:
         if len(taken.messages) == count:
             self._look_at = 0.0  # there may be more
 
-    def _in_turn(self) -> list[Source]:
-        """The queues, each time with another one in front."""
-        sources = list(self._sources.values())
-        self._turn = (self._turn + 1) % len(sources)
-        return sources[self._turn :] + sources[: self._turn]
+    def _in_order(self) -> list[Source]:
+        """The queues in the order in which they are served; with `round_robin` another one is in front each time."""
+        names = list(self._order.consume(len(self._sources)))
+        self._order.rotate(names[0])
+        return [self._sources[name] for name in names]
 
     def _claim(self, sources: Sequence[Source]) -> Claim:
         number = self._lease.reserve(1)

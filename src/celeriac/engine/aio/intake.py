@@ -45,14 +45,16 @@ class Intake:
         client: Client,
         lease: Lease,
         *,
-        limit: int,
+        capacity: Callable[[], int],
         threads: Slots,
+        order: Any = None,
     ) -> None:
+        """`capacity` says how many messages it may hold now, `order` which queue is served first (`Fetcher`)."""
         self.pipeline = Pipeline(client)
         self._beginnings = Beginnings(self.pipeline)
         self._loop = loop
         self._thread_id = 0
-        self._limit = limit
+        self._capacity = capacity
         self._threads = threads
         self.handle: Callable[[Any], None] | None = None  # Celery's, while it is there to hear of messages
         self.accept: Collection[str] | None = None  # content types; None for those that kombu holds for safe
@@ -65,7 +67,7 @@ class Intake:
         lease.on_lost = lambda: self._on_loop(self._look_for_lost_soon)
         self._endings = Endings(self.pipeline, lease.worker, self._on_ended)
         self._fetcher = Fetcher(
-            client, self.pipeline, lease, room=self._room, is_full=self._is_full, deliver=self._deliver
+            client, self.pipeline, lease, room=self._room, is_full=self._is_full, deliver=self._deliver, order=order
         )
         self._fetching: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -124,11 +126,11 @@ class Intake:
             self._fetching.cancel()
 
     def _is_full(self) -> bool:
-        return len(self._held) >= self._limit
+        return len(self._held) >= self._capacity()
 
     def _room(self) -> int:
         """How many more messages may be taken: `def` tasks that wait for a thread are better off in their queue."""
-        room = self._limit - len(self._held)
+        room = self._capacity() - len(self._held)
         return room if self._threads.free else min(room, self._threads.room_to_wait)
 
     def _deliver(self, receipt: str, queue: str, arrival: Arrival) -> None:

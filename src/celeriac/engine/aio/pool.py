@@ -13,7 +13,7 @@ from celery import signals
 from celery.concurrency.base import BasePool
 from celery.worker import state as worker_state
 
-from celeriac.engine import bridge, private, process
+from celeriac.engine import bridge, private, process, start_check
 from celeriac.engine.aio import endings, stacks
 from celeriac.engine.aio.execution import Callbacks, Execution, Outcome, adapt, is_async
 from celeriac.engine.aio.intake import Intake
@@ -22,6 +22,7 @@ from celeriac.engine.aio.threads import Threads
 from celeriac.engine.aio.tracer import Tracer
 from celeriac.engine.isolation.processes import processes
 from celeriac.engine.loop import job_loop
+from celeriac.engine.recycling import Recycling
 
 #: Tasks in flight, and threads for `def` tasks among them, unless a number is asked for.
 CONCURRENCY = 1000
@@ -43,11 +44,17 @@ class Pool(BasePool):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        if self.app is not None:
+            start_check.check_consumer(self.app.conf.worker_consumer)
         self.loop = job_loop().loop
         self.threads = Threads(self.loop, min(THREADS, self.limit))
+        # Of the command line, for tasks that have none of their own.
+        self.soft_limit: float | None = self.options.get("soft_timeout")
+        self.hard_limit: float | None = self.options.get("timeout")
         self.threads.gives_way = False  # unless there are tasks that need no thread
         self.processes = processes()
         self.intake: Intake | None = None  # made by the consumer, which knows the broker
+        self.recycling: Recycling | None = None  # the same
         self._executions: dict[asyncio.Task[None], Execution] = {}
         self._called_later: set[Callable[[], None]] = set()
         self._all_done = threading.Event()
@@ -81,7 +88,12 @@ class Pool(BasePool):
             return await bridge.call(target, *args)
 
         execution = Execution(
-            trace, callbacks, self.threads, soft_limit=soft_timeout, hard_limit=timeout, loop=self.loop
+            trace,
+            callbacks,
+            self.threads,
+            loop=self.loop,
+            soft_limit=soft_timeout or self.soft_limit,
+            hard_limit=timeout or self.hard_limit,
         )
         self.start_soon(execution)
         return execution
@@ -95,6 +107,11 @@ class Pool(BasePool):
             self._start(execution)
         else:
             self.loop.call_soon_threadsafe(self._start, execution)
+
+    @property
+    def capacity(self) -> int:
+        """How many messages may be held now."""
+        return self.limit if self.recycling is None else min(self.limit, self.recycling.may_hold)
 
     def slots_of(self, tracer: Tracer) -> Slots | None:
         """What a task takes one of before it begins."""

@@ -82,8 +82,8 @@ class LightRequest(Request):
             Callbacks(self.on_accepted, self.on_success, self.on_failure, self.on_timeout, postpone),
             pool.threads,
             loop=pool.loop,
-            soft_limit=soft or task.soft_time_limit,
-            hard_limit=hard or task.time_limit,
+            soft_limit=soft or task.soft_time_limit or pool.soft_limit,
+            hard_limit=hard or task.time_limit or pool.hard_limit,
             slots=slots,
         )
         self._apply_result = weakref.ref(execution)

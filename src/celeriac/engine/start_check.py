@@ -1,0 +1,106 @@
+"""Refuses a worker's start with an option that it would take and drop (`options.py`), naming option and reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import click
+from celery.app.defaults import DEFAULTS
+from kombu.utils.imports import symbol_by_name
+from kombu.utils.scheduling import cycle_by_name
+
+from celeriac.core.errors import CommandLineWrong, ConfigurationError
+from celeriac.engine import options, shard
+from celeriac.engine.adoption import CONSUMER
+from celeriac.engine.options import Option, Where
+
+#: Values that are shown; others may be long, or have secrets in them.
+_SHOWN = (bool, int, float, tuple)
+
+
+class OptionRefused(CommandLineWrong, click.ClickException):
+    """An option of the command line; `celery` prints it as one line, too."""
+
+    exit_code = 2
+
+
+class SettingRefused(ConfigurationError, click.ClickException):
+    """A setting; `celery` prints it as one line, too."""
+
+    exit_code = 3
+
+
+def check(app: Any, controller: Any, *, is_asyncio: bool) -> None:
+    """Look at all that the user has set.
+
+    Args:
+        app: the application.
+        controller: Celery's worker, with the options of its command line.
+        is_asyncio: whether its pool is the asyncio pool.
+
+    Raises:
+        OptionRefused, SettingRefused: the worker would drop it.
+    """
+    places = {Where.EVERY}
+    if is_asyncio:
+        places |= {Where.ASYNCIO} if shard.is_supervised() else {Where.ASYNCIO, Where.ALONE}
+    if getattr(app, "keeps_job_records", False):
+        places.add(Where.CLASS)
+    conf = app.conf
+    for name, value, reason in _dropped(options.SETTINGS, lambda name: conf[name], places, DEFAULTS):
+        raise SettingRefused(f"{_shown(name, value)} cannot be used: {reason}")
+    for name, value, reason in _dropped(options.COMMAND_LINE, lambda name: _given(controller, name), places, {}):
+        raise OptionRefused(f"--{_shown(name, value)} cannot be used: {reason}")
+    _check_transport_options(conf.broker_transport_options or {}, places)
+
+
+def check_consumer(named: str | type) -> None:
+    """Look at the setting `worker_consumer`, for the asyncio pool; another consumer than ours would not check.
+
+    Raises:
+        SettingRefused: it is another one.
+    """
+    refusal = options.SETTINGS["worker_consumer"].refusal
+    assert refusal is not None, "the table says so"
+    consumer: Any = symbol_by_name(named)
+    ours: Any = symbol_by_name(CONSUMER)
+    if not issubclass(consumer, ours):
+        raise SettingRefused(f"worker_consumer={named} cannot be used: {refusal.reason}")
+
+
+def _check_transport_options(given: Mapping[str, Any], places: set[Where]) -> None:
+    for name, value, reason in _dropped(options.TRANSPORT, given.get, places, {}):
+        raise SettingRefused(f"broker_transport_options: {_shown(name, value)} cannot be used: {reason}")
+    order = given.get("queue_order_strategy", "round_robin")
+    try:
+        cycle_by_name(order)
+    except (ImportError, AttributeError, ValueError, TypeError):
+        raise SettingRefused(
+            f"broker_transport_options: queue_order_strategy={order!r}: give round_robin, priority, sorted, "
+            "or the name of a class, module:Class"
+        ) from None
+
+
+def _dropped(
+    table: Mapping[str, Option], value_of: Callable[[str], Any], places: set[Where], defaults: Mapping[str, Any]
+) -> Iterator[tuple[str, Any, str]]:
+    """The options of a table that the user has set and that workers in these `places` refuse, with the reason."""
+    for name, option in table.items():
+        refusal = option.refusal
+        if refusal is None or refusal.where not in places:
+            continue
+        value, default = value_of(name), defaults.get(name)
+        is_refused = value != default if refusal.values is None else refusal.values(value)
+        if is_refused:
+            yield name, value, refusal.reason
+
+
+def _given(controller: Any, name: str) -> Any:
+    return getattr(controller, name.replace("-", "_"), None)
+
+
+def _shown(name: str, value: Any) -> str:
+    if not isinstance(value, _SHOWN):
+        return name
+    return f"{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}"
