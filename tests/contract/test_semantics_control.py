@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -17,6 +18,7 @@ from celery.events.state import State
 from celery.exceptions import TaskRevokedError
 from kombu import Exchange
 
+from celeriac.store import keys
 from tests.conftest import StartWorker
 from tests.contract.conftest import TaskOf, Way, ways
 from tests.support.contract_jobs import Trace
@@ -106,6 +108,54 @@ def test_what_is_active(task: TaskOf, plain: Celery, trace: Trace) -> None:
     assert [result.get(timeout=WAIT) for result in results] == [gate] * 2
     # A worker may hear of the end of a task a moment after its result is there.
     wait_until(lambda: only_reply(plain.control.inspect(timeout=5, limit=1).active()) == [], "none is active any more")
+
+
+@pytest.mark.parametrize("way", ways("asyncio", "prefork", "threads", "solo"), indirect=True, scope="session")
+def test_what_is_scheduled_is_listed_in_due_order_and_celerys_form(
+    task: TaskOf, plain: Celery, plain_broker: redis.Redis, way: Way
+) -> None:
+    listed = "scheduled"
+    add_queue(plain, listed)
+    try:
+        late = task("note").apply_async(("later", "x"), {}, countdown=3000, queue=listed, priority=3)
+        soon = task("echo").apply_async(kwargs={"value": {"a": [1, None]}}, countdown=2000, queue=listed)
+        long = task("echo").apply_async(("x" * 100_000,), countdown=2500, queue=listed)
+        plain_broker.zadd(keys.delayed(listed), {b"1:s{not json": 1e13, b"1:s[]": 2e13, b"1:s" + b"x" * 50_000: 3e13})
+        inspect = plain.control.inspect(timeout=5, limit=1)
+        found = only_reply(inspect.scheduled())
+        assert [entry["request"]["id"] for entry in found] == [soon.id, long.id, late.id]
+        for entry, seconds in zip(found, (2000, 2500, 3000), strict=True):
+            assert abs(datetime.fromisoformat(entry["eta"]).timestamp() - time.time() - seconds) < 60
+            assert set(entry["request"]) >= {
+                "name",
+                "args",
+                "kwargs",
+                "type",
+                "hostname",
+                "time_start",
+                "delivery_info",
+            }
+        first, second, last = (entry["request"] for entry in found)
+        assert (first["name"], first["args"], first["kwargs"]) == (task("echo").name, [], {"value": {"a": [1, None]}})
+        assert (last["args"], last["delivery_info"]["routing_key"]) == (["later", "x"], listed)
+        assert last["delivery_info"]["priority"] == 3
+        assert 0 < len(second["args"]) < 2000, "of a long message as text, and not all of it"
+        assert first["hostname"].startswith(f"plain-{way[0]}@")
+        assert only_reply(inspect.scheduled()) == found, "looking changes nothing"
+    finally:
+        plain.control.cancel_consumer(listed, reply=True, timeout=5, limit=1)
+        plain_broker.delete(keys.delayed(listed))
+
+
+def add_queue(app: Celery, name: str) -> None:
+    """Have the worker serve one more queue."""
+    app.control.add_consumer(name, reply=True, timeout=5, limit=1)
+
+    def is_served() -> bool:
+        queues = only_reply(app.control.inspect(timeout=5, limit=1).active_queues())
+        return name in {queue["name"] for queue in queues}
+
+    wait_until(is_served, f"it takes from {name}")  # Celery replies before it does
 
 
 def test_a_queue_is_added_and_cancelled(task: TaskOf, plain: Celery) -> None:

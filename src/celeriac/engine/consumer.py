@@ -15,7 +15,7 @@ from celery.exceptions import NotRegistered
 from celery.worker.consumer import consumer as celery_consumer
 
 from celeriac.core.errors import InvalidMessage
-from celeriac.engine import process, start_check, steps
+from celeriac.engine import process, scheduled, start_check, steps
 from celeriac.engine.aio.consumer import Fetching
 from celeriac.engine.aio.pool import Pool
 from celeriac.engine.door import Door, refuse
@@ -51,6 +51,7 @@ class Consumer(celery_consumer.Consumer):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         process.install()  # made before the pool starts, so that the pool's processes have the hooks
+        scheduled.install()
         super().__init__(*args, **options)
         start_check.check(self.app, self.controller, is_asyncio=isinstance(self.pool, Pool))
         recycling = recycling_of(self.controller)

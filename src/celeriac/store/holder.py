@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, cast
 
-from celeriac.store import dead_letters, deliveries, keys, revocations
+from celeriac.store import dead_letters, deliveries, keys, revocations, scheduled
 from celeriac.store.connection import BlockingClient
 from celeriac.store.script import run_blocking
 
@@ -60,6 +60,10 @@ class Holder:
     def revoked(self) -> list[str]:
         """The tasks that have been revoked, as far as that is remembered; the newest last."""
         return [raw.decode() for raw in self._commands().zrange(keys.REVOKED, 0, -1)]
+
+    def scheduled(self, queues: Sequence[str], *, count: int) -> list[tuple[int, bytes]]:
+        """The next `count` messages of these queues that wait for their time, with that (ms since the epoch)."""
+        return run_blocking(self._client, scheduled.look(queues, count=count))
 
     def release(self) -> None:
         """Give back all that is held, and the lease: the worker ends."""

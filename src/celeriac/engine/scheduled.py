@@ -1,0 +1,83 @@
+"""`inspect scheduled`: the tasks that wait for their time.
+
+Celery lists those that a worker keeps in its memory. Here they wait on the broker, where each worker of their queue
+sees them.
+"""
+
+from __future__ import annotations
+
+import logging
+from base64 import b64decode
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import orjson
+from celery.worker import control
+from redis.exceptions import RedisError
+
+from celeriac.engine.lease import leases
+
+log = logging.getLogger("celeriac.engine")
+
+#: Tasks that are listed at most: the next ones.
+_COUNT = 100
+
+
+def install() -> None:
+    """Have this process's worker answer in this way."""
+    cast(Any, control).inspect_command(name="scheduled", alias="dump_schedule")(_scheduled)
+
+
+def _scheduled(state: Any, **_: Any) -> list[dict[str, Any]]:
+    """List the next tasks with an ETA or a countdown, in Celery's form."""
+    consumer = state.consumer
+    queues = [queue.name for queue in consumer.task_consumer.queues if queue.exchange.type != "fanout"]
+    found = control.scheduled(state)  # what it keeps by itself: tasks of Celery's old protocol
+    for lease in leases() if queues else ():
+        try:
+            waiting = lease.holder.scheduled(queues, count=_COUNT)
+        except (RedisError, OSError) as error:
+            log.warning("the tasks that wait on the broker cannot be listed (%s)", type(error).__name__)
+            continue
+        found += [entry for due, message in waiting if (entry := _entry(due, message, consumer.hostname))]
+    return found
+
+
+def _entry(due_ms: int, message: bytes, hostname: str) -> dict[str, Any] | None:
+    """A message as Celery lists it; None if it cannot be read."""
+    try:
+        payload = orjson.loads(message)
+        headers, properties = payload["headers"], payload["properties"]
+        info: dict[str, Any] = properties.get("delivery_info") or {}
+        priority = properties.get("priority")
+        args, kwargs = _arguments(payload)
+        request = {
+            "id": headers["id"],
+            "name": headers.get("shadow") or headers["task"],
+            "args": args,
+            "kwargs": kwargs,
+            "type": headers["task"],
+            "hostname": hostname,
+            "time_start": None,
+            "acknowledged": False,
+            "delivery_info": {
+                "exchange": info.get("exchange"),
+                "routing_key": info.get("routing_key"),
+                "priority": priority,
+                "redelivered": bool(payload.get("celeriac-redelivered")),
+            },
+            "worker_pid": None,
+        }
+        return {"eta": datetime.fromtimestamp(due_ms / 1000, UTC).isoformat(), "priority": priority, "request": request}
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, OSError):
+        return None
+
+
+def _arguments(payload: dict[str, Any]) -> tuple[Any, Any]:
+    """Arguments and named arguments; as text if the message came without its body, or that is no JSON."""
+    headers, body = payload["headers"], payload.get("body")
+    if body and payload.get("content-type") == "application/json" and not headers.get("compression"):
+        raw = b64decode(body) if payload["properties"].get("body_encoding") == "base64" else body
+        args, kwargs, _ = orjson.loads(raw)
+        return args, kwargs
+    return headers.get("argsrepr"), headers.get("kwargsrepr")

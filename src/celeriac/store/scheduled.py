@@ -1,0 +1,23 @@
+"""What waits on the broker for its time, for people and monitors to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from celeriac.store import keys
+from celeriac.store.script import Script, ScriptCall
+
+_SCHEDULED = Script("scheduled", when_full=True)
+
+#: Bytes of a message at most: of a longer one the body is left out.
+_LONGEST = 16_384
+
+
+def look(queues: Sequence[str], *, count: int) -> ScriptCall[list[tuple[int, bytes]]]:
+    """The next `count` delayed messages of all these queues, the soonest first: when each is due (ms), and itself."""
+
+    def parse(reply: list[bytes]) -> list[tuple[int, bytes]]:
+        found = [(int(float(due)), message) for due, message in zip(reply[::2], reply[1::2], strict=True)]
+        return sorted(found, key=lambda entry: entry[0])[:count]
+
+    return ScriptCall(_SCHEDULED, [keys.delayed(queue) for queue in queues], [count, _LONGEST], parse)
