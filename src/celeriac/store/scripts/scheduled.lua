@@ -1,6 +1,6 @@
 -- Looks at the next delayed messages of some queues; changes nothing.
 --
--- KEYS[...] per queue: delayed messages
+-- KEYS[1] and so on, per queue: delayed messages
 -- ARGV[1] how many per queue at most  ARGV[2] bytes of a message at most: of a longer one the body is left out
 -- Returns {when it is due (ms), message, ...}; one that is too long even so is left out
 
