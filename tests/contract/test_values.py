@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from celery import chain, chord, group
+from celery import Celery, chain, chord, group
+from celery.result import result_from_tuple
 
 from celeriac import InvalidArguments, JobFailed, JobState, UnknownJob
 from tests.contract.conftest import TaskOf
@@ -52,6 +54,25 @@ def test_an_error_comes_back_with_the_arguments_it_had(task: TaskOf, value: Any)
     with pytest.raises(ValueError, match=r".") as caught:
         result.get(timeout=WAIT)
     assert spelt(caught.value.args) == spelt((value,))
+
+
+def test_results_that_are_celerys_own_objects_are_stored_as_celery_stores_them(task: TaskOf, plain: Celery) -> None:
+    hand_out = task("hand_out")
+    pending = [["a", [["b", None], None]], None]
+    assert hand_out.delay("result").get(timeout=WAIT) == pending
+    assert hand_out.delay("group result").get(timeout=WAIT) == [["g", None], [pending]]
+    assert result_from_tuple(hand_out.delay("result").get(timeout=WAIT), app=plain).parent.id == "b"
+    assert plain.signature(hand_out.delay("signature").get(timeout=WAIT)) == plain.signature(
+        json.loads(json.dumps(hand_out.s("x")))
+    )
+    steps = plain.signature(hand_out.delay("chain").get(timeout=WAIT))
+    assert [step.args for step in steps.tasks] == [["x"], ["y"]]
+
+
+async def test_a_result_object_is_no_result_of_a_typed_job(jobs: ContractJobs) -> None:
+    handle = await jobs.hand_out.enqueue()
+    with pytest.raises(JobFailed, match=r"InvalidResult: .*JSON: pending\.0: .*celery\.result\.AsyncResult"):
+        await handle.result(timeout=WAIT)
 
 
 @KINDS

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, Field
 
 from celeriac import Celeriac, Children, Job, JobContext, Retry, RetryAfter, Settings
+from tests.support import wrapped_tasks
 
 QUICK = Retry(attempts=3, backoff=0.05, jitter=False)
 
@@ -232,6 +233,11 @@ class ContractJobs:
         async def unspeakable(job: JobContext) -> Any:
             return {"items": [None, {"amount": math.nan}]}
 
+        async def hand_out(job: JobContext) -> Any:
+            return {"pending": [app.AsyncResult("a")]}
+
+        self.hand_out = app.job(name="hand_out")(hand_out)
+
         async def misspell(job: JobContext) -> None:
             raise OrderRejected("\udcff.txt", 2**70)
 
@@ -365,6 +371,7 @@ class ContractJobs:
             self.trace.add(key, "end")
             return gate
 
+        wrapped_tasks.add_to(app)
         self.total, self.double, self.fail_plainly = total, double, fail_plainly
         self.flaky_plainly, self.hold_plainly = flaky_plainly, hold_plainly
 

@@ -15,12 +15,13 @@ from typing import Any, Literal
 
 from celery import Celery, current_task, signals
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
+from celery.result import GroupResult
 from kombu import Queue
 from kombu.common import Broadcast
 
 from celeriac import celery_settings
 from tests.conftest import LEASE
-from tests.support import plain_app
+from tests.support import plain_app, wrapped_tasks
 from tests.support.contract_jobs import Trace
 from tests.support.plain_app import OrderTask
 
@@ -94,6 +95,7 @@ def create(url: str, **options: Any) -> Celery:
     _add_results(Twins(app))
     _add_endings(Twins(app))
     _add_surroundings(Twins(app))
+    wrapped_tasks.add_to(app)
 
     @app.task(name="orders.grumble", shared=False)
     def grumble(task_id: str, key: str) -> None:
@@ -130,6 +132,16 @@ def _add_results(twins: Twins) -> None:
     async def note(self: Any, value: Any, key: str) -> str:
         self.trace.add(key, f"note {value}")
         return key
+
+    @twins.task("hand_out")
+    async def hand_out(self: Any, what: str) -> Any:
+        pending = self.app.AsyncResult("a", parent=self.app.AsyncResult("b"))
+        return {
+            "result": pending,
+            "group result": GroupResult("g", [pending]),
+            "signature": self.s("x"),
+            "chain": self.s("x") | self.s("y"),
+        }[what]
 
     @twins.task("spell")
     async def spell(self: Any, value: Any, key: str) -> str:

@@ -22,6 +22,7 @@ from celeriac.engine.aio import stacks
 from celeriac.engine.aio.limits import HardLimitPassed, Limited
 from celeriac.engine.aio.slots import NoSlot, Slots
 from celeriac.engine.aio.threads import Threads
+from celeriac.engine.aio.wrappers import awaiting
 
 log = logging.getLogger("celeriac.engine")
 
@@ -192,9 +193,10 @@ def adapt(task: Any) -> None:
     """
     name = "_orig_run" if hasattr(task, "_orig_run") else "run"
     function = getattr(task, name)
-    on_loop = inspect.iscoroutinefunction(function)
     if hasattr(function, "celeriac_adapted") or getattr(task, "celeriac_bridged", False):
         return
+    function = awaiting(function)
+    on_loop = inspect.iscoroutinefunction(function)
 
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:

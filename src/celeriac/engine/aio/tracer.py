@@ -93,7 +93,9 @@ class Tracer:
         if self._is_awaited:
             return await self.task.perform(context)
         if self._function is None:
-            return await bridge.call(functools.partial(self.task, *context.args, **context.kwargs))
+            returned = await bridge.call(functools.partial(self.task, *context.args, **context.kwargs))
+            is_call_async = inspect.iscoroutine(returned)  # of a user's class
+            return await execution.call(lambda: returned, is_async=True) if is_call_async else returned
         function = functools.partial(self._function, *context.args, **context.kwargs)
         return await execution.call(function, is_async=self._is_async)
 
