@@ -23,12 +23,24 @@ Path = tuple[str | int, ...]
 
 #: Finds numbers that orjson reads as floats: 2**64 has 20 digits, and -2**63 - 1 has 19.
 _DIGITS = bytes.maketrans(b"0123456789", b"0" * 10)
-_LONG, _LONG_NEGATIVE = b"0" * 20, b"-" + b"0" * 19
+_FAIRLY_LONG, _LONG, _LONG_NEGATIVE = b"0" * 19, b"0" * 20, b"-" + b"0" * 19
 #: What is no type of JSON's is a TypeError, as it is for Python's own writer.
 _NO_GUESSING = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 #: Models and dataclasses have one of these.
 _MARKS_OF_FIELDS = ("__pydantic_fields__", "__dataclass_fields__")
 _FAULTS_SHOWN = 10
+#: Parts of pydantic's schemas that hold no float but in other parts; whatever is not among them may be one.
+_CLOSED = frozenset(
+    {
+        *("int", "str", "bool", "none", "bytes", "date", "time", "datetime", "timedelta", "uuid", "literal"),
+        *("list", "tuple", "set", "frozenset", "dict", "nullable", "default", "union", "definitions", "definition-ref"),
+        *("model", "model-fields", "model-field", "typed-dict", "typed-dict-field", "arguments"),
+        *("dataclass", "dataclass-args", "dataclass-field"),
+    }
+)
+_NO_SCHEMAS = frozenset({"cls", "config", "metadata", "default", "expected"})
+#: The limit of digits that Python reads is this at least.
+_FEWEST_DIGITS = sys.int_info.str_digits_check_threshold
 
 
 class Fault(NamedTuple):
@@ -48,7 +60,7 @@ def loads(data: bytes | str) -> Any:
         ValueError: it is no JSON, no UTF-8, nested too deeply, or has an integer of more digits than Python reads.
     """
     encoded = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
-    if not _has_long_number(encoded):
+    if _FAIRLY_LONG not in encoded.translate(_DIGITS) or not _has_long_number(encoded):
         try:
             return orjson.loads(encoded)
         except orjson.JSONDecodeError:
@@ -78,14 +90,33 @@ def shown(value: Any) -> str:
     return _printable(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def hidden_faults(adapter: TypeAdapter[Any], value: Any, encoded: bytes) -> list[Fault]:
+def may_hold_floats(adapter: TypeAdapter[Any]) -> bool:
+    """Whether there may be a float in values of that type: unless it is made of types that have none."""
+    return _is_open(adapter.core_schema)
+
+
+def _is_open(schema: Any) -> bool:
+    if isinstance(schema, dict):
+        parts = cast("dict[str, Any]", schema)
+        kind = parts.get("type")
+        if isinstance(kind, str) and (kind not in _CLOSED or (kind == "dict" and "values_schema" not in parts)):
+            return True
+        config: dict[str, Any] = parts.get("config") or {}
+        if "allow" in (parts.get("extra_behavior"), config.get("extra_fields_behavior")):
+            return True
+        return any(_is_open(part) for name, part in parts.items() if name not in _NO_SCHEMAS)
+    return isinstance(schema, list | tuple) and any(map(_is_open, cast("Iterable[Any]", schema)))
+
+
+def hidden_faults(adapter: TypeAdapter[Any], value: Any, encoded: bytes, *, floats: bool = True) -> list[Fault]:
     """What of `value` got lost in `encoded`, the JSON that pydantic made of it.
 
-    It writes NaN as null, whatever surrounds it says, and integers of more digits than can be read.
+    It writes NaN as null, whatever surrounds it says, and integers of more digits than can be read. `floats` says
+    whether there may be a NaN.
     """
-    if not (b"null" in encoded or _may_have_faults(encoded)):
+    if not ((floats and b"null" in encoded) or _may_have_faults(encoded)):
         return []
-    plain = adapter.dump_python(value, warnings=False)
+    plain = adapter.serializer.to_python(value, warnings=False)
     return number_faults(plain, _spelt_out(plain))
 
 
@@ -156,6 +187,8 @@ def _may_have_faults(encoded: bytes) -> bool:
     """Whether JSON that pydantic made may hold a number that no reader, or not every one, takes."""
     if b"NaN" in encoded or b"Infinity" in encoded:
         return True
+    if len(encoded) <= _FEWEST_DIGITS:
+        return False
     most = sys.get_int_max_str_digits()
     return 0 < most < len(encoded) and b"0" * (most + 1) in encoded.translate(_DIGITS)
 

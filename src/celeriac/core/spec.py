@@ -212,7 +212,7 @@ class JobSpec:
         except ValueError as error:
             faults = codec.faults(arguments) or [codec.Fault((), _first_line(error))]
         else:
-            faults = codec.hidden_faults(self.arguments, arguments, encoded)
+            faults = codec.hidden_faults(self.arguments, arguments, encoded, floats=self._may_take_floats)
             if not faults:
                 return encoded
         told = [{"loc": path, "msg": f"cannot be sent as JSON: {reason}", "type": "json"} for path, reason in faults]
@@ -226,11 +226,19 @@ class JobSpec:
             if faults := codec.faults(dumped):
                 return faults
             encoded = codec.dumps(dumped)
-        return codec.hidden_faults(self.result_type, result, encoded)
+        return codec.hidden_faults(self.result_type, result, encoded, floats=self._may_return_floats)
 
     def _unfit_result(self, faults: Sequence[codec.Fault], error: Exception | None = None) -> InvalidResult:
         told = "; ".join(map(str, faults)) or _first_line(error or ValueError())
         return InvalidResult(f"the result of job {self.name!r} cannot be sent as JSON: {told}")
+
+    @cached_property
+    def _may_take_floats(self) -> bool:
+        return codec.may_hold_floats(self.arguments)
+
+    @cached_property
+    def _may_return_floats(self) -> bool:
+        return codec.may_hold_floats(self.result_type)
 
     @cached_property
     def _names(self) -> Sequence[str]:

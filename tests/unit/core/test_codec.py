@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from typing import Any, cast
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal, cast
+from uuid import UUID
 
 import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializeAsAny, TypeAdapter, field_serializer
 
 from celeriac import InvalidArguments, InvalidResult
 from celeriac.core import codec
@@ -165,6 +168,42 @@ def test_what_json_cannot_hold_is_refused_with_the_path_to_it(
         spec.dump_result(value)
     assert f"cannot be sent as JSON: {where}{': ' if where else ''}" in str(unfit.value)
     assert reason in str(unfit.value)
+
+
+class Plain(BaseModel):
+    name: str | None = None
+    type: Literal["a", "b"] = "a"
+    when: list[datetime | None] = []
+    inner: Plain | None = None
+
+
+class Extra(Plain):
+    model_config = ConfigDict(extra="allow")
+
+
+class Base(BaseModel):
+    """Its subclasses may have more."""
+
+
+class Shown(BaseModel):
+    name: str
+
+    @field_serializer("name")
+    def show(self, name: str) -> Any:
+        return float(name)
+
+
+@pytest.mark.parametrize("annotation", [int, str | None, list[UUID], dict[str, int | None], Plain, tuple[Plain, bool]])
+def test_what_cannot_hold_a_float_is_not_searched_for_one(annotation: Any) -> None:
+    assert not codec.may_hold_floats(TypeAdapter(annotation))
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [float, Any, dict, list, object, float | None, Box, Crate, list[Box], Decimal, Extra, Shown, SerializeAsAny[Base]],
+)
+def test_what_may_hold_a_float_is_searched_for_nan(annotation: Any) -> None:
+    assert codec.may_hold_floats(TypeAdapter(annotation))
 
 
 def test_integers_of_any_size_are_sent_wherever_they_are() -> None:
