@@ -133,6 +133,15 @@ async def test_flower_wants_the_password_and_shows_what_has_run(tmp_path: Path, 
 
         expected = {done: "SUCCESS", failed: "FAILURE"}
         await asyncio.to_thread(lambda: wait_until(lambda: states() == expected, "Flower shows both", within=30))
+        late = await asyncio.to_thread(lambda: app.send_task("celeriac.echo", countdown=600).id)
+
+        def scheduled() -> list[str]:
+            names = json.loads(read_page(f"{address}/api/workers?status=1", ada))
+            pages = [read_page(f"{address}/api/workers?refresh=1&workername={name}", ada) for name in names]
+            known = [worker for page in pages for worker in json.loads(page).values()]
+            return [entry["request"]["id"] for worker in known for entry in worker.get("scheduled", [])]
+
+        await asyncio.to_thread(lambda: wait_until(lambda: scheduled() == [late], "Flower shows what waits", within=30))
         assert await asyncio.to_thread(worker.terminate) == 0, worker.printed
         await asyncio.to_thread(flower.terminate)
 

@@ -97,6 +97,7 @@ def _take_delivery(message: dict[str, Any], properties: dict[str, Any], receipt:
         if not is_number(losses, int) or losses < 0:
             raise InvalidMessage(f"celeriac-redelivered must be a number of lost workers; it is {shown(losses)}")
         info.update(redelivered=True, celeriac_losses=losses)
+    info["celeriac_limited"] = message.get("celeriac-limited") is not None
     if receipt is not None:
         properties["delivery_tag"] = receipt
     elif not isinstance(properties.get("delivery_tag"), str):

@@ -5,6 +5,7 @@ A setting, unlike `app.steps`, can be made by an application that is a plain `ce
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable
 from time import monotonic
@@ -15,7 +16,7 @@ from celery.exceptions import NotRegistered
 from celery.worker.consumer import consumer as celery_consumer
 
 from celeriac.core.errors import InvalidMessage
-from celeriac.engine import process, scheduled, start_check, steps
+from celeriac.engine import process, rate_limits, scheduled, start_check, steps
 from celeriac.engine.aio.consumer import Fetching
 from celeriac.engine.aio.pool import Pool
 from celeriac.engine.door import Door, refuse
@@ -37,6 +38,7 @@ class Consumer(celery_consumer.Consumer):
     """What runs in a worker between its pool and the broker."""
 
     event_dispatcher: Any  # made by one of the steps
+    task_consumer: Any = None  # the same
 
     class Blueprint(celery_consumer.Consumer.Blueprint):
         """Celery's steps and ours."""
@@ -103,6 +105,29 @@ class Consumer(celery_consumer.Consumer):
     def create_task_handler(self, *args: Any, **options: Any) -> Any:
         """What is called with each message: it is checked, and goes Celery's way, or a shorter one, if all is well."""
         return Door(self, super().create_task_handler(*args, **options)).handle
+
+    def call_after(self, seconds: float, function: Callable[[], None]) -> None:
+        """Call `function` later, where messages are handled. If the worker takes none any more by then, it is not."""
+        if isinstance(self.pool, Pool):
+            intake = self.pool.intake
+            asyncio.get_running_loop().call_later(seconds, lambda: function() if intake and intake.handle else None)
+        else:
+            cast(Any, self.timer).call_after(seconds, function)
+
+    def reset_rate_limits(self) -> None:
+        """Take over the tasks' rate limits; what those that have changed have put off is looked at again."""
+        before = rate_limits.limits_of(self.task_buckets)
+        super().reset_rate_limits()
+        after = rate_limits.limits_of(self.task_buckets)
+        changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+        if self.task_consumer is not None:
+            rate_limits.recall(changed, [queue.name for queue in self.task_consumer.queues])
+
+    def _limit_task(self, request: Any, bucket: Any, tokens: int) -> Any:
+        """Hold a task until its rate limit lets it begin, unless it has waited on the broker (`rate_limits.py`)."""
+        if request.message.is_admitted:
+            return self._limit_move_to_pool(request)
+        return super()._limit_task(request, bucket, tokens)
 
     def call_soon_ack(self, p: Any, *args: Any, **kwargs: Any) -> Any:
         """Acknowledge: by way of Celery's event loop, or at once where the asyncio pool has its own."""

@@ -20,6 +20,7 @@ from celeriac.engine.aio.pool import Pool
 from celeriac.engine.aio.requests import ShortWay
 from celeriac.engine.causes import Cause, note
 from celeriac.engine.messages import check
+from celeriac.engine.rate_limits import RateLimits
 from celeriac.engine.task import PERMIT_PATIENCE
 from celeriac.engine.transport import is_receipt
 from celeriac.store.beginnings import Beginning, begin
@@ -36,6 +37,7 @@ class Door:
         self._consumer = consumer
         self._celerys = celerys
         self._short_way = ShortWay(consumer) if isinstance(consumer.pool, Pool) else None
+        self._limits = RateLimits(consumer)
         self._known = consumer.strategies
         #: To typed jobs, what their enqueuers send is data, whatever it looks like.
         self._typed: frozenset[str] = frozenset(getattr(consumer.app, "specs", ()))
@@ -63,6 +65,10 @@ class Door:
         except Exception as error:  # a content type that is not accepted, say, or whatever a serializer raises
             consumer.on_invalid_task(None, message, error)
             return
+        if name is None or self._limits.admits(message, name, self._let_in):
+            self._let_in(message)
+
+    def _let_in(self, message: Any) -> None:
         if self._short_way is None or not self._short_way.takes(message):
             self._celerys(message)
 

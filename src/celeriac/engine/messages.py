@@ -57,6 +57,8 @@ class Message(virtual.Message):
         self.errors, self.accept, self._decoded_cache, self._state = [], None, None, "RECEIVED"
         #: Whether kombu's marks for what JSON does not know are read as such; to a typed job they are data.
         self.has_markup = True
+        #: Whether its task's rate limit lets it be run, so that nobody need look any more.
+        self.is_admitted = False
         fault = arrival.fault
         if fault is None and arrival.headers.get("compression"):
             try:

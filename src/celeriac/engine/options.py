@@ -211,10 +211,11 @@ SETTINGS: dict[str, Option] = {
         _with_prefix(
             "task",
             "acks_late acks_on_failure acks_on_failure_or_timeout acks_on_timeout compression default_queue "
-            "default_priority default_rate_limit ignore_result inherit_parent_priority reject_on_worker_lost "
+            "default_priority ignore_result inherit_parent_priority reject_on_worker_lost "
             "serializer soft_time_limit time_limit store_errors_even_if_ignored",
         ),
     ),
+    "task_default_rate_limit": _works("for each worker; a task over it waits on the broker"),
     "task_track_started": _works("with the class, the record tells it without"),
     "task_routes": _celerys("typed jobs name their queue themselves: `@app.job(queue=…)`"),
     "task_send_sent_event": _celerys("`enqueue` of typed jobs sends none"),

@@ -84,6 +84,12 @@ USED: tuple[Private, ...] = (
         "_type",
         "_utc",
     ),
+    *_each(
+        "celery.worker.consumer.consumer:Consumer",
+        "tasks over their rate limit wait on the broker",
+        "_limit_task",
+        "_limit_move_to_pool",
+    ),
     *_each("celery.utils.threads:_LocalStack", "the entries of the running job, without ado", "_local"),
     *_each("kombu.connection:Connection", "chooses our transport for URLs of Redis", "_init_params"),
     *_each("kombu.message:Message", "the short way sets what kombu's `__init__` sets", "_decoded_cache", "_state"),

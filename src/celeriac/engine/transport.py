@@ -108,6 +108,7 @@ class Channel(kombu_redis.Channel):
         client = self.connection.client
         seconds = checked_lease((client.transport_options or {}).get("lease", USUAL_LEASE))
         self.lease: Lease = lease_on(client.as_uri(), self._lasting_client, seconds)
+        self._came_from: dict[str, str] = {}  # the queue, by the receipt of a message that its consumer looks at
         self._unacknowledged: set[str] = set()  # queues whose consumers do not acknowledge
         self._taking: ScriptCall[Taken] | None = None
         self._receipt = ""
@@ -197,6 +198,7 @@ class Channel(kombu_redis.Channel):
             self.lease.holder.put_back(self._receipt, "first")
             return
         receipt = self._receipt
+        self._came_from[receipt] = queue
         try:
             self.connection._deliver(arrival, queue)
         except self.connection_errors:
@@ -205,6 +207,13 @@ class Channel(kombu_redis.Channel):
             log.exception("a message from queue %r cannot be handled; see `celeriac dead`", queue)
             self.lease.holder.give_up(receipt, Cause.of(error).text)
             cast(QoS, self.qos).forget(receipt)
+        finally:
+            del self._came_from[receipt]
+
+    def put_off(self, receipt: str, due_ms: int, *, limited: str = "") -> None:
+        """Give back a message that its consumer looks at, to be taken again when it is due."""
+        self.lease.holder.put_off(receipt, self._came_from[receipt], due_ms, limited=limited)
+        cast(QoS, self.qos).forget(receipt)
 
     def _deliver_fanout_message(self, message: Any, exchange: str) -> Any:
         """Deliver a broadcast. One that cannot be read is nobody's: it is not kept anywhere."""

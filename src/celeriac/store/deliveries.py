@@ -24,6 +24,7 @@ _PUT_BACK = Script("put_back", when_full=True)
 _RENEW = Script("renew", when_full=True)
 _RECLAIM = Script("reclaim", when_full=True)
 _PUT_LATER = Script("put_later")
+_RECALL = Script("recall", when_full=True)
 _QUEUED = orjson.dumps({"state": JobState.QUEUED.value})
 
 Place = Literal["first", "last"]
@@ -159,9 +160,23 @@ def put_back(worker: str, receipt: str, place: Place, *, lost: bool = False) -> 
     return ScriptCall(_PUT_BACK, [keys.held(worker), ""], [receipt, place, "", int(lost)], bool)
 
 
-def put_off(worker: str, receipt: str, queue: str, due_ms: int) -> ScriptCall[bool]:
-    """Give a message back, to be taken again when it is due."""
-    return ScriptCall(_PUT_BACK, [keys.held(worker), keys.delayed(queue)], [receipt, "later", due_ms], bool)
+def put_off(worker: str, receipt: str, queue: str, due_ms: int, *, limited: str = "") -> ScriptCall[bool]:
+    """Give a message back, to be taken again when it is due; `limited` names a task that is over its rate limit."""
+    mark = _mark(limited) if limited else b""
+    return ScriptCall(_PUT_BACK, [keys.held(worker), keys.delayed(queue)], [receipt, "later", due_ms, mark], bool)
+
+
+def recall(queue: str, task: str, part: tuple[bytes, bytes] = (b"", b"")) -> ScriptCall[tuple[bytes, bytes]]:
+    """Have what a task's rate limit has put off be due now: a part. Replies the next one; ("", "") after the last."""
+
+    def parse(reply: list[bytes]) -> tuple[bytes, bytes]:
+        return (reply[0], reply[1]) if reply[1] else (b"", b"")
+
+    return ScriptCall(_RECALL, [keys.delayed(queue)], [_mark(task), *part], parse)
+
+
+def _mark(task: str) -> bytes:
+    return b'"celeriac-limited":%s,' % orjson.dumps(task)
 
 
 def put_later(queue: str, list_key: str, message: bytes, due_ms: int) -> ScriptCall[bool]:

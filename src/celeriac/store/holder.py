@@ -26,9 +26,15 @@ class Holder:
         """Give a message back to its queue; False if it was given to another worker meanwhile."""
         return run_blocking(self._client, deliveries.put_back(self.worker, receipt, place, lost=lost))
 
-    def put_off(self, receipt: str, queue: str, due_ms: int) -> bool:
-        """Give a message back, to be taken again when it is due."""
-        return run_blocking(self._client, deliveries.put_off(self.worker, receipt, queue, due_ms))
+    def put_off(self, receipt: str, queue: str, due_ms: int, *, limited: str = "") -> bool:
+        """Give a message back, to be taken again when it is due; `limited` names a task that is over its rate limit."""
+        return run_blocking(self._client, deliveries.put_off(self.worker, receipt, queue, due_ms, limited=limited))
+
+    def recall(self, queue: str, task: str) -> None:
+        """Have what a task's rate limit has put off be due now."""
+        part = run_blocking(self._client, deliveries.recall(queue, task))
+        while part[1]:
+            part = run_blocking(self._client, deliveries.recall(queue, task, part))
 
     def give_up(self, receipt: str, cause: str) -> bool:
         """Make a dead letter of a message; False if it was given to another worker meanwhile."""

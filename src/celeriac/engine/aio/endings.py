@@ -103,9 +103,9 @@ class Endings:
         """Give a message back to its queue."""
         self._give(delivery, put_back(self._worker, delivery.receipt, place, lost=lost))
 
-    def put_off(self, delivery: Delivery, due_ms: int) -> None:
-        """Give a message back, to be taken again when it is due."""
-        self._give(delivery, put_off(self._worker, delivery.receipt, delivery.queue, due_ms))
+    def put_off(self, delivery: Delivery, due_ms: int, *, limited: str = "") -> None:
+        """Give a message back, to be taken again when it is due; `limited` names a task that is over its rate limit."""
+        self._give(delivery, put_off(self._worker, delivery.receipt, delivery.queue, due_ms, limited=limited))
 
     async def written(self) -> None:
         """Wait until everything is written."""

@@ -104,11 +104,11 @@ class Intake:
         if delivery is not None:
             self._endings.give_back(delivery, "first")
 
-    def put_off(self, receipt: str, due_ms: int) -> None:
+    def put_off(self, receipt: str, due_ms: int, *, limited: str = "") -> None:
         """There will be no room for a message for a while: it is taken again when it is due, and others before it."""
         delivery = self._open(receipt)
         if delivery is not None:
-            self._endings.put_off(delivery, due_ms)
+            self._endings.put_off(delivery, due_ms, limited=limited)
 
     def _on_loop(self, function: Callable[..., None], *args: Any) -> None:
         if threading.get_ident() == self._thread_id:

@@ -162,7 +162,7 @@ class ShortWay:
             or message.headers.get("expires")
             or message.headers.get("stamped_headers")
             or message.headers.get("compression")
-            or self._consumer.task_buckets[task.name] is not None
+            or (self._consumer.task_buckets[task.name] is not None and not message.is_admitted)
             or task.track_started
             or task.Request != REQUEST
             or self._deduplicates

@@ -37,6 +37,15 @@ local function redelivered(message, losses)
   return '{"celeriac-redelivered":' .. (known or 0) + losses .. ',' .. (rest or string.sub(message, 2))
 end
 
+-- The message with the mark that it waits, or has waited, for its task's rate limit: a field of our own, behind the one
+-- above.
+local function limited(message, mark)
+  if string.sub(message, 1, 1) ~= '{' then return message end
+  local start = string.match(message, '^{"celeriac%-redelivered":%d+,') or '{'
+  local rest = string.sub(message, #start + 1)
+  return string.sub(rest, 1, #mark) == mark and message or start .. mark .. rest
+end
+
 -- Adds to the delayed messages of a queue. Idle workers hear of one that is due before all others.
 local function delay(delayed, due, entry)
   local added = redis.call('ZADD', delayed, due, entry)

@@ -1,0 +1,31 @@
+-- Has the messages of one task that were put off by its rate limit be due now, in their order, as if they had never been
+-- put off; a part at each call.
+--
+-- KEYS[1] delayed messages of the queue
+-- ARGV[1] mark of such a message (`limited` in _lib.lua)  ARGV[2] time of the first call (ms), '' in that one
+-- ARGV[3] behind which time the part begins (ms), '' at first
+-- Returns {time of the first call, behind which time the next part begins}; the latter is '' after the last part
+
+local base = ARGV[2] == '' and server_time() or tonumber(ARGV[2])
+local mark, found = ARGV[1], false
+
+local function bring_back(entries)
+  for i = 1, #entries, 2 do
+    local list, message = split_entry(entries[i])
+    local first, last = string.find(string.sub(message, 1, #mark + 40), mark, 1, true)
+    if first then
+      local due = string.format('%.6f', base + (entries[i + 1] - base) / 1e6)
+      redis.call('ZREM', KEYS[1], entries[i])
+      redis.call('ZADD', KEYS[1], due, join_entry(list, string.sub(message, 1, first - 1) .. string.sub(message, last + 1)))
+      found = true
+    end
+  end
+end
+
+local start = ARGV[3] == '' and string.format('%d', base) or ARGV[3]
+local part = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. start, '+inf', 'WITHSCORES', 'LIMIT', 0, 500)
+local last = part[#part]
+bring_back(part)
+if last then bring_back(redis.call('ZRANGEBYSCORE', KEYS[1], last, last, 'WITHSCORES')) end -- what is due with the last
+if found then redis.call('PUBLISH', KEYS[1], base) end
+return {string.format('%d', base), #part < 1000 and '' or last}
