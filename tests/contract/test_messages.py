@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ import pytest_asyncio
 from celery import Celery
 from redis.asyncio import Redis
 
-from celeriac import JobFailed, JobState
+from celeriac import JobFailed, JobState, UnknownJob
 from celeriac.client.handle import JobHandle
 from celeriac.store.connection import connect
 from celeriac.store.dead_letters import DeadLetter, dead_letters, drop, replay
@@ -75,6 +77,40 @@ async def test_data_that_looks_like_markup_reaches_a_typed_job_and_comes_back_as
     jobs: ContractJobs, value: Any
 ) -> None:
     assert await (await jobs.remember.enqueue(value)).result(timeout=20) == value
+
+
+@pytest.mark.parametrize("kind", ["async", "def"])
+async def test_such_data_survives_a_retry_and_the_wait_for_children(jobs: ContractJobs, kind: str) -> None:
+    assert await (await jobs.twin("carried", kind).enqueue(LIKE_MARKUP)).result(timeout=20) == LIKE_MARKUP
+
+
+async def test_such_data_survives_celerys_publisher_and_what_only_celery_does(jobs: ContractJobs) -> None:
+    for options in ({}, {"expires": 600}, {"stamped_headers": ["a"], "a": "b"}, {"compression": "gzip"}):
+        result = jobs.remember.task.apply_async(kwargs={"value": LIKE_MARKUP[:1]}, **options)
+        assert await jobs.app.client.result(result.id, timeout=20) == LIKE_MARKUP[:1]
+
+
+async def test_what_celery_marks_for_a_typed_job_arrives_as_its_type(jobs: ContractJobs) -> None:
+    """From the application itself, and from producers that know nothing of typed jobs."""
+    due = datetime(2026, 11, 28, 10, tzinfo=UTC)
+    invoice = {"lines": [{"article": "a"}], "due": due}
+    result = jobs.remind.task.delay(invoice=invoice)
+    known = await jobs.app.client.result(result.id, timeout=20)
+    assert datetime.fromisoformat(known["due"]) == due + timedelta(days=1)
+    with Celery("stock", broker=jobs.app.broker_address, set_as_current=False) as stock:
+        sent = stock.send_task("remind", kwargs={"invoice": invoice})
+    await eventually(lambda: known_to(jobs, sent.id))
+    known = await jobs.app.client.result(sent.id, timeout=20)
+    assert datetime.fromisoformat(known["due"]) == due + timedelta(days=1)
+    assert await jobs.app.client.result(jobs.remember.task.delay(due).id, timeout=20) == "2026-11-28T10:00:00Z"
+
+
+async def known_to(jobs: ContractJobs, job_id: str) -> bool:
+    try:
+        await jobs.app.client.get(job_id)
+    except UnknownJob:
+        return False
+    return True
 
 
 async def test_every_forged_message_of_a_job_is_kept_with_its_cause_and_ends_the_job(
@@ -179,8 +215,5 @@ async def test_every_forged_message_of_a_plain_task_is_kept_with_its_cause_and_f
 
 async def test_markup_of_celerys_is_read_for_its_own_tasks(task: TaskOf) -> None:
     """As Celery's publishers write it, and as Celery's workers read it."""
-    from datetime import UTC, datetime
-    from decimal import Decimal
-
     value = [datetime(2026, 11, 28, tzinfo=UTC), Decimal("1.10"), {"b": b"\xff"}]
     assert await asyncio.to_thread(task("echo").delay(value).get, timeout=20) == value

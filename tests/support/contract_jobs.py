@@ -264,6 +264,20 @@ class ContractJobs:
             return sum(numbers)
 
         self.remember = app.job(name="remember")(remember)
+
+        async def carried(job: JobContext, value: Any) -> Any:
+            await job.fan_out([self.remember.call(each) for each in value])
+            if job.attempt == 1:
+                raise ConnectionError("again")
+            return value
+
+        def carried_sync(job: JobContext, value: Any) -> Any:
+            if job.attempt == 1:
+                raise ConnectionError("again")
+            return value
+
+        self.carried = app.job(name="carried", retry=QUICK)(carried)
+        self.carried_sync = app.job(name="carried_sync", retry=QUICK)(carried_sync)
         self.total_typed = app.job(name="total_typed")(total_typed)
 
         async def child(job: JobContext, index: int, fail: bool = False, gate: str | None = None) -> int:

@@ -24,6 +24,7 @@ from celeriac.engine.aio import endings
 from celeriac.engine.configuration import ConfiguredApp
 from celeriac.engine.execution import Executor
 from celeriac.engine.isolation.address import address_of
+from celeriac.engine.markup import in_json_types
 from celeriac.engine.records import Records
 from celeriac.engine.schedules import beat_entry
 from celeriac.engine.task import JobTask
@@ -183,6 +184,7 @@ class JobApp(ConfiguredApp):
         spec = self.specs.get(name)
         if spec is not None:
             _apply_options(spec.options, options)
+            args, kwargs = in_json_types(args), in_json_types(kwargs)
         result = super().send_task(name, args, kwargs, **options)
         if not options.get("retries"):
             recording = enqueueing.publish(self._published(name, str(result.id), args, kwargs, options))

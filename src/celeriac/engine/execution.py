@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from celery.exceptions import Ignore, Reject
+from kombu.exceptions import OperationalError
 from kombu.utils.json import dumps
 
 from celeriac.client.client import JobClient
@@ -25,8 +26,10 @@ from celeriac.engine.isolation.errors import RaisedElsewhere
 from celeriac.engine.isolation.processes import IsolatedCall
 from celeriac.engine.isolation.run import IsolatedRun
 from celeriac.engine.loop import job_loop
+from celeriac.engine.markup import validated
 from celeriac.engine.progress import ProgressReporter
 from celeriac.engine.runs import AsyncRun, Run, ThreadRun
+from celeriac.store.connection import is_absence
 from celeriac.store.enqueueing import FanOut
 
 if TYPE_CHECKING:
@@ -73,7 +76,7 @@ class Executor:
             return await bridge.call(self._end, task, attempt, error)
 
     async def _await(self, task: JobTask, attempt: Attempt, request: Any) -> Any:
-        arguments = task.spec.validate(request.args, request.kwargs)
+        arguments = validated(task.spec, request.args, request.kwargs)
         self._cancellations.ensure_started()
         run = self._start(task, attempt, arguments, awaited=True)
         try:
@@ -84,7 +87,7 @@ class Executor:
         return task.spec.dump_result(returned)
 
     def _run(self, task: JobTask, attempt: Attempt, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        arguments = task.spec.validate(args, kwargs)
+        arguments = validated(task.spec, args, kwargs)
         if attempt.in_worker:
             self._cancellations.ensure_started()
         run = self._prepare(task, attempt, arguments)
@@ -178,10 +181,20 @@ class Executor:
             try:
                 task.retry(exc=error, countdown=delay, max_retries=policy.attempts)
             except Reject as refused:  # the retry could not be published
+                if not _is_outage(refused.reason):
+                    log.error("the retry of job %s cannot be published: %r", attempt.job_id, refused.reason)
+                    raise error from None
                 if time.monotonic() >= give_up:
                     raise Reject(refused.reason, requeue=True) from error
                 log.warning("the broker is absent; the retry of job %s is held", attempt.job_id)
                 bridge.blocking(time.sleep, _PAUSE)
+
+
+def _is_outage(reason: object) -> bool:
+    """Whether the broker is away, which passes, unlike a fault of what is to be sent to it."""
+    return isinstance(reason, BrokerUnavailable | OperationalError) or (
+        isinstance(reason, Exception) and is_absence(reason)
+    )
 
 
 def _isolated(task: JobTask, arguments: bytes, context: JobContext) -> IsolatedCall:
