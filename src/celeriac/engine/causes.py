@@ -29,7 +29,10 @@ class Cause:
             text = str(reason)
         else:
             text = reason if isinstance(reason, str) else "rejected" if reason is None else safe_repr(reason)
-        return cls(text[:_LONGEST].encode("utf-8", "backslashreplace").decode(), lost)
+        text = text[:_LONGEST]
+        if not text.isprintable():  # a stranger may have chosen it, and it is shown in terminals and logs
+            text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)[:_LONGEST]
+        return cls(text, lost)
 
 
 _UNKNOWN = Cause("rejected")

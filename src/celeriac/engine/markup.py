@@ -1,6 +1,6 @@
 """kombu's marks in JSON, where typed jobs and Celery's publishers meet.
 
-kombu writes what JSON does not know as `{"__type__": "datetime", "__value__": "..."}`, and reads everything that looks so.
+kombu writes what JSON does not know as `{"__type__": "datetime", "__value__": "..."}`, and reads all that looks so.
 Typed jobs have JSON alone: to them it is data.
 """
 
