@@ -254,8 +254,8 @@ async def test_called_without_a_worker_it_is_an_ordinary_function(jobs: Isolated
 
 
 async def test_values_that_fast_readers_change_come_back_as_they_went(jobs: IsolatedJobs) -> None:
-    handles = [await jobs.remember.enqueue(value) for value in EXACT]
-    assert spelt([await handle.result(timeout=20) for handle in handles]) == spelt(EXACT)
+    handle = await jobs.remember.enqueue(EXACT)  # all in one: each job waits for a process
+    assert spelt(await handle.result(timeout=20)) == spelt(EXACT)
     scolded = await jobs.scold.enqueue(2**70)
     with pytest.raises(JobFailed, match=f"OrderRejected: {2**70}"):
         await scolded.result(timeout=20)
