@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+import redis
 from celery import Celery
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from celeriac import JobFailed, JobState, UnknownJob
@@ -21,7 +24,8 @@ from celeriac.store.dead_letters import DeadLetter, dead_letters, drop, replay
 from tests.contract.conftest import TaskOf
 from tests.support.contract_jobs import ContractJobs
 from tests.support.forgeries import NAMED, NAMELESS, UNDECODABLE, Forgery
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, wait_until
+from tests.unit.engine.test_door_fuzz import changed, forged_messages, verdict
 
 #: A queue that no worker serves: messages are taken out of it, and forged.
 NOWHERE = "nowhere"
@@ -217,3 +221,26 @@ async def test_markup_of_celerys_is_read_for_its_own_tasks(task: TaskOf) -> None
     """As Celery's publishers write it, and as Celery's workers read it."""
     value = [datetime(2026, 11, 28, tzinfo=UTC), Decimal("1.10"), {"b": b"\xff"}]
     assert await asyncio.to_thread(task("echo").delay(value).get, timeout=20) == value
+
+
+@settings(
+    derandomize=True, deadline=None, max_examples=3, suppress_health_check=list(HealthCheck), phases=[Phase.generate]
+)
+@given(st.lists(forged_messages, min_size=30, max_size=30))
+def test_a_worker_goes_on_whatever_is_in_its_queue(
+    task: TaskOf, plain_broker: redis.Redis, changes: list[tuple[str, Any] | bytes]
+) -> None:
+    """Each message is run, or waits for its time, or is a dead letter with a cause."""
+    task("echo").apply_async(kwargs={"value": 1}, queue=NOWHERE)
+    good: dict[str, Any] = json.loads(plain_broker.rpop(NOWHERE))  # type: ignore[arg-type]
+    sent = [change if isinstance(change, bytes) else changed(good, *change) for change in changes]
+    plain_broker.lpush("celery", *sent)
+    assert task("echo").delay(2).get(timeout=20) == 2
+    wait_until(
+        lambda: not plain_broker.llen("celery") and not plain_broker.keys("celeriac:held:*"), "all are dealt with"
+    )
+    letters = {letter[b"message"]: letter[b"cause"] for _, letter in plain_broker.xrange("celeriac:dead")}  # type: ignore[union-attr]
+    for message in sent:
+        if verdict(message):
+            assert letters[message], message
+    plain_broker.delete("celeriac:dead", "celeriac:delayed:celery")

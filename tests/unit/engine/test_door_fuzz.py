@@ -37,6 +37,20 @@ fields = st.sampled_from(
 )
 
 
+#: Any bytes, or what is changed in a message that is all right: one of its parts, and to what.
+forged_messages = (
+    st.binary()
+    | st.tuples(st.sampled_from(["headers", "properties"]), st.dictionaries(names, anything, max_size=3))
+    | st.tuples(fields, anything)
+)
+
+
+def changed(message: dict[str, Any], part: str, value: Any) -> bytes:
+    """A message in which a part is another, or holds more."""
+    both = isinstance(value, dict) and isinstance(message.get(part), dict)
+    return json.dumps({**message, part: {**message[part], **value} if both else value}).encode()
+
+
 def verdict(raw: bytes) -> str:
     """The cause why a message cannot be run; empty if it can, which the rest of the engine may rely on."""
     message = Message(read(raw, "w/1"))
