@@ -53,9 +53,9 @@ class Stack:
         return str(json.loads((self._data / "stack.json").read_text())[name])
 
     def pid(self, part: str) -> int:
-        """The child with `part` in its command line; 0 if there is none."""
+        """The child with `part` in its command line."""
         lines = command_lines()
-        return next((pid for pid in _children_of(self._process.pid) if part in lines.get(pid, "")), 0)
+        return next(pid for pid in _children_of(self._process.pid) if part in lines.get(pid, ""))
 
     def worker(self) -> int:
         """The process that runs jobs."""

@@ -112,7 +112,9 @@ async def test_jobs_run_on_schedule(client: JobsClient, stack: Stack) -> None:
     cron = await eventually(lambda: stack.notes("cron"), "the minute's job has run")
     assert (cron[0]["at"] + cron[0]["ahead"]) % 60 < 30, "past the minute"
     interval = await eventually(lambda: stack.notes("interval")[4:] and stack.notes("interval"), "five intervals")
-    assert {note["pid"] for note in cron + interval}.isdisjoint({stack.pid(" beat "), stack.pid("uvicorn")})
+    assert {note["pid"] for note in cron + interval}.isdisjoint(
+        {stack.pid(" beat "), stack.pid("celeriac.launch.serve")}
+    )
     listed = (await client.get("", params={"task": "tick", "limit": 200})).json()["jobs"]
     enqueued = sorted(datetime.fromisoformat(job["created_at"]).timestamp() for job in listed)
     assert statistics.median(later - earlier for earlier, later in itertools.pairwise(enqueued)) > 0.4
