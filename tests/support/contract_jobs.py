@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field
 
 from celeriac import Celeriac, Children, Job, JobContext, Retry, RetryAfter, Settings
 from tests.support import wrapped_tasks
+from tests.support.odd_errors import raise_odd
 
 QUICK = Retry(attempts=3, backoff=0.05, jitter=False)
 
@@ -102,6 +103,15 @@ class ContractJobs:
 
         self.fail = app.job(name="fail")(fail)
         self.fail_sync = app.job(name="fail_sync")(fail_sync)
+
+        async def break_oddly(way: str) -> None:
+            raise_odd(way)
+
+        def break_oddly_sync(way: str) -> None:
+            raise_odd(way)
+
+        self.break_oddly = app.job(name="break_oddly")(break_oddly)
+        self.break_oddly_sync = app.job(name="break_oddly_sync")(break_oddly_sync)
 
         async def leave(how: Literal["exit", "interrupt", "cancelled"]) -> None:
             raise _LEAVING[how]("by the job itself")
@@ -358,6 +368,17 @@ class ContractJobs:
         def fail_plainly(message: str) -> None:
             raise OrderRejected(message)
 
+        @app.task(name="plain.break_oddly", shared=False)
+        def break_oddly_plainly(way: str) -> None:
+            raise_odd(way)
+
+        @app.task(name="plain.retry_oddly", shared=False, bind=True, max_retries=1)
+        def retry_oddly(task: Any, way: str) -> None:
+            try:
+                raise_odd(way)
+            except Exception as error:
+                raise task.retry(exc=error, countdown=60) from None
+
         @app.task(name="plain.silent", shared=False, ignore_result=True)
         def silent(fail: bool) -> int:
             if fail:
@@ -370,6 +391,7 @@ class ContractJobs:
             return key
 
         self.silent, self.early = silent, early
+        self.break_oddly_plainly, self.retry_oddly = break_oddly_plainly, retry_oddly
 
         @app.task(name="plain.flaky", shared=False, bind=True, max_retries=3)
         def flaky_plainly(task: Any, failures: int) -> int:

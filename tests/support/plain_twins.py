@@ -23,6 +23,7 @@ from celeriac import celery_settings
 from tests.conftest import LEASE
 from tests.support import plain_app, wrapped_tasks
 from tests.support.contract_jobs import Trace
+from tests.support.odd_errors import raise_odd
 from tests.support.plain_app import OrderTask
 
 Kind = Literal["async", "def"]
@@ -184,6 +185,17 @@ def _add_results(twins: Twins) -> None:
 
 
 def _add_endings(twins: Twins) -> None:
+    @twins.task("break_oddly")
+    async def break_oddly(self: Any, way: str) -> None:
+        raise_odd(way)
+
+    @twins.task("retry_oddly", max_retries=1)
+    async def retry_oddly(self: Any, way: str) -> None:
+        try:
+            raise_odd(way)
+        except Exception as error:
+            raise self.retry(exc=error, countdown=60) from None
+
     @twins.task("flaky", max_retries=3, base=WatchedTask)
     async def flaky(self: Any, failures: int) -> int:
         if self.request.retries < failures:

@@ -12,7 +12,11 @@ import orjson
 
 from celeriac.core import codec
 from celeriac.core.clock import to_datetime
+from celeriac.core.printable import message_of, shortened, unicode
 from celeriac.core.states import JobState
+
+#: Characters of an error that a record keeps: of its class's name, of its message, and of its traceback.
+TYPE_LIMIT, MESSAGE_LIMIT, TRACEBACK_LIMIT = 200, 4_000, 32_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +35,16 @@ class Progress:
         object.__setattr__(self, "done", _plain_number("done", self.done))
         if self.total is not None:
             object.__setattr__(self, "total", _plain_number("total", self.total))
-        object.__setattr__(self, "message", _unicode(self.message))
+        object.__setattr__(self, "message", unicode(shortened(str(self.message), MESSAGE_LIMIT)))
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a job did not succeed: the exception's class name, its message, and the traceback where there is one."""
+    """Why a job did not succeed: the exception's class name, its message, and the traceback where there is one.
+
+    What is longer than a record keeps (4,000 characters of a message, 32,000 of a traceback) loses its middle; a mark
+    says how much was cut.
+    """
 
     type: str
     message: str
@@ -45,16 +53,13 @@ class Failure:
     @classmethod
     def of(cls, error: BaseException, traceback: str | None = None) -> Failure:
         """What is recorded of an exception; the message is the one that Python itself would print."""
-        try:
-            message = str(error)
-        except Exception:  # whatever a stranger's __str__ does
-            message = f"(its message cannot be shown: {type(error).__name__}.__str__ failed)"
-        return cls(type(error).__name__, message, traceback)
+        return cls(type(error).__name__, message_of(error, MESSAGE_LIMIT), traceback)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "message", _unicode(self.message))
+        object.__setattr__(self, "type", shortened(unicode(self.type), TYPE_LIMIT))
+        object.__setattr__(self, "message", unicode(shortened(str(self.message), MESSAGE_LIMIT)))
         if self.traceback is not None:
-            object.__setattr__(self, "traceback", _unicode(self.traceback))
+            object.__setattr__(self, "traceback", unicode(shortened(str(self.traceback), TRACEBACK_LIMIT, tail=0.6)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,8 +147,3 @@ def _plain_number(name: str, value: float) -> float:
     if not math.isfinite(number):
         raise ValueError(f"progress: {name}={value!r} is not a finite number")
     return int(number) if number.is_integer() and abs(number) < 2**53 else number
-
-
-def _unicode(text: str) -> str:
-    """`text` as UTF-8 can hold it; a lone surrogate, as in the name of a file in another encoding, is spelt out."""
-    return str(text).encode("utf-8", "backslashreplace").decode()

@@ -15,10 +15,12 @@ from celery.utils.serialization import ensure_serializable
 
 from celeriac.core import codec
 from celeriac.core.errors import CeleriacError
-from celeriac.core.records import Failure
+from celeriac.core.printable import message_of
+from celeriac.core.records import MESSAGE_LIMIT, Failure
 from celeriac.engine import bridge
 from celeriac.engine.adoption import broker_url_of
 from celeriac.engine.aio import endings
+from celeriac.engine.originals import original_of, remade
 from celeriac.engine.outcomes import Outcomes, Report, outcomes_of
 from celeriac.engine.tracebacks import format_error
 from celeriac.store import chords
@@ -119,7 +121,9 @@ class ResultBackend(RedisBackend):
         call_errbacks: bool = True,
         state: str = "FAILURE",
     ) -> None:
-        """Record failure, also of a task whose result nobody wants."""
+        """Record failure, also of a task whose result nobody wants; under the name of what was raised."""
+        if (raised := original_of(exc)) is not exc:
+            exc, traceback = raised, format_error(raised)
         if not store_result:
             self._report_unwanted(task_id, state, request, _failure(exc, traceback))
         super().mark_as_failure(task_id, exc, traceback, request, store_result, call_errbacks, state)
@@ -173,14 +177,25 @@ class ResultBackend(RedisBackend):
     def prepare_exception(self, exc: BaseException, serializer: Any = None) -> Any:
         """Encode so that our own errors can be made again from it, with what their constructors take."""
         prepared = super().prepare_exception(exc, serializer)
-        if isinstance(exc, CeleriacError) and isinstance(prepared, dict):
+        if not isinstance(prepared, dict):
+            return prepared
+        if isinstance(exc, CeleriacError):
             prepared["exc_message"] = ensure_serializable(cast(Any, exc.__reduce__())[1], self.encode)
+        elif not exc.args and (message := message_of(exc, MESSAGE_LIMIT)):
+            prepared["exc_message"] = (message,)
         return cast(Any, prepared)
+
+    def exception_to_python(self, exc: Any) -> Any:
+        """Make the error again, of its own class also where that takes other arguments than its message."""
+        return remade(exc, super().exception_to_python(exc))
 
     def store_result(
         self, task_id: str, result: Any, state: str, traceback: str | None = None, request: Any = None, **kwargs: Any
     ) -> Any:
-        error = _failure(result, traceback) if isinstance(result, BaseException) else None
+        error = None
+        if isinstance(result, BaseException):
+            result = original_of(result)
+            error = _failure(result, traceback)
         return super().store_result(task_id, result, state, traceback, request=request, error=error, **kwargs)
 
     def outcome(

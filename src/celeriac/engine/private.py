@@ -42,6 +42,7 @@ _REQUEST = "celery.worker.request:Request"
 USED: tuple[Private, ...] = (
     *_each("celery._state", "which task is the current one goes by coroutine", "_task_stack"),
     *_each("celery.app.autoretry", "the task's own function, below what `autoretry_for` wraps", "_orig_run"),
+    *_each("celery.app.trace:TraceInfo", "logs what a task has raised", "_log_error"),
     *_each("celery.app.base:Celery", "the result backend is made once for all threads", "_backend_cache"),
     *_each("celery.app.base:Celery", "tasks that wait for the application to be finalized", "_pending"),
     *_each("celery.backends.asynchronous:AsyncBackendMixin", "stop waiting for a result", "_remove_pending_result"),

@@ -10,6 +10,8 @@ from typing import Any
 
 from celery.signals import worker_process_init
 
+from celeriac.engine import log_records
+
 _PR_SET_PDEATHSIG = 1
 
 _worker_pid = 0
@@ -19,6 +21,7 @@ def install() -> None:
     """Connect the hooks, in the worker's main process. Safe to call for every application of a process."""
     global _worker_pid
     _worker_pid = os.getpid()
+    log_records.install()
     worker_process_init.connect(_die_with_parent, dispatch_uid="celeriac.die_with_parent")
 
 

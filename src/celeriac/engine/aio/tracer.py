@@ -9,7 +9,6 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from billiard.einfo import ExceptionInfo
 from celery import Task, signals
 from celery import states as celery_states
 from celery.app import trace as celery_trace
@@ -21,6 +20,7 @@ from celery.utils.saferepr import saferepr
 from celeriac.engine import bridge, private
 from celeriac.engine.aio import endings
 from celeriac.engine.aio.execution import Execution, Outcome, adapted, is_async, is_isolated
+from celeriac.engine.aio.failures import ErrorInfo, TraceInfo
 from celeriac.engine.aio.following import producer_of
 from celeriac.engine.aio.stacks import Stack
 
@@ -151,18 +151,18 @@ class Tracer:
         try:
             raise error
         except Reject:
-            run.state, failure = celery_states.REJECTED, ExceptionInfo(internal=True)
-            celery_trace.TraceInfo(run.state, error).handle_reject(self.task, run.context)
+            run.state, failure = celery_states.REJECTED, ErrorInfo(error, internal=True)
+            TraceInfo(run.state, error).handle_reject(self.task, run.context)
         except Ignore:
-            run.state, failure = celery_states.IGNORED, ExceptionInfo(internal=True)
-            celery_trace.TraceInfo(run.state, error).handle_ignore(self.task, run.context)
+            run.state, failure = celery_states.IGNORED, ErrorInfo(error, internal=True)
+            TraceInfo(run.state, error).handle_ignore(self.task, run.context)
         except Retry:
             run.state = celery_states.RETRY
-            info = celery_trace.TraceInfo(run.state, error)
+            info = TraceInfo(run.state, error)
             failure = info.handle_error_state(self.task, run.context, call_errbacks=False)
         except Exception:
             run.state = celery_states.FAILURE
-            failure = celery_trace.TraceInfo(run.state, error).handle_error_state(self.task, run.context)
+            failure = TraceInfo(run.state, error).handle_error_state(self.task, run.context)
         run.value = error
         return (1, failure, time.monotonic() - run.started)
 

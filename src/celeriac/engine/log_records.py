@@ -1,0 +1,83 @@
+r"""Makes the log lines of Celery and Celeriac safe to read: what a user's text cannot do is begin a line of its own.
+
+Celery logs results, arguments and names of tasks as they are. A result `"ok'\n[2026-11-28 09:00: INFO] paid"` would
+read as two lines, and an escape sequence rewrites what a terminal shows. So each value in such a line has its control
+characters spelt out and its length bounded, and a traceback is the one that `engine/tracebacks.py` makes. It is done
+when the record is made, for all handlers and formats. What the user's own code logs is left alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from numbers import Number
+from typing import Any, cast
+
+from kombu.utils.encoding import safe_repr
+
+from celeriac.core.printable import one_line, shortened, without_controls
+from celeriac.engine.originals import original_of
+from celeriac.engine.tracebacks import format_error
+
+#: Loggers whose records are made safe, and those among them through which tasks speak.
+_OURS = ("celery.", "celeriac", "kombu")
+_USERS = ("celery.task", "celery.redirected")
+#: Characters of one value in a line.
+_LONGEST = 2_000
+
+
+def install() -> None:
+    """Have this process make such records. Safe to call more than once."""
+    make = logging.getLogRecordFactory()
+    if getattr(make, "celeriac_safe", False):
+        return
+
+    def make_safe(name: str, *args: Any, **options: Any) -> logging.LogRecord:
+        record = make(name, *args, **options)
+        if name.startswith(_OURS) and not name.startswith(_USERS):
+            _clean(record)
+        return record
+
+    cast(Any, make_safe).celeriac_safe = True
+    logging.setLogRecordFactory(make_safe)
+
+
+class _Shown:
+    """A value of a line, which is made safe if it is shown at all."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def __str__(self) -> str:
+        return _safe_text(str(self._value))
+
+    def __repr__(self) -> str:
+        return _safe_text(repr(self._value))
+
+
+def _clean(record: logging.LogRecord) -> None:
+    arguments = record.args
+    if isinstance(record.exc_info, tuple) and (error := record.exc_info[1]) is not None:
+        raised = original_of(error)
+        record.exc_text = format_error(raised, record.exc_info[2])
+        if raised is not error and isinstance(arguments, Mapping) and "exc" in arguments:
+            arguments = {**arguments, "exc": safe_repr(raised)}
+    if not arguments:
+        if isinstance(record.msg, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            record.msg = without_controls(record.msg).replace("\n", "\n    ")
+    elif isinstance(arguments, Mapping):
+        record.args = {name: _safe(value) for name, value in arguments.items()}
+    else:
+        record.args = tuple(map(_safe, arguments))
+
+
+def _safe(value: object) -> Any:
+    if type(value) is str:
+        return _safe_text(value)
+    return value if value is None or isinstance(value, Number) else _Shown(value)
+
+
+def _safe_text(text: str) -> str:
+    return one_line(shortened(text, _LONGEST))

@@ -1,0 +1,109 @@
+"""Exceptions as users' code raises them, and libraries do: hard to pickle, to show, to bear."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import NoReturn
+
+#: What a text would write into a log as a line of its own, if it could; in red.
+FORGED = "ok\n[2026-11-28 09:00:00,000: INFO/MainProcess] forged \x1b[31m"
+HUGE = 10_000_000
+
+
+class PaymentRefused(Exception):
+    """Takes more than its message."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(f"{code}: {reason}")
+        self.code = code
+
+
+class OnlyNamed(Exception):
+    """Takes no positional arguments, and gives none to its base."""
+
+    def __init__(self, *, code: int) -> None:
+        self.code = code
+
+    def __str__(self) -> str:
+        return f"code {self.code}"
+
+
+class Refined(ValueError):
+    """Takes more than its message, while its base class can be pickled."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field} {reason}")
+
+
+class Locked(Exception):
+    """Has what cannot be pickled."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.lock = threading.Lock()
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def _group() -> NoReturn:
+    raise ExceptionGroup("several", [PaymentRefused(402, "no money"), ValueError("of it")])
+
+
+def _chained() -> NoReturn:
+    try:
+        raise Locked("below")
+    except Locked as error:
+        raise PaymentRefused(402, "above") from error
+
+
+def _endless() -> NoReturn:
+    error = ValueError("number 0")
+    for number in range(1, 3000):
+        try:
+            raise ValueError(f"number {number}") from error
+        except ValueError as caught:
+            error = caught
+    raise error
+
+
+def _raising(make: Callable[[], Exception]) -> Callable[[], NoReturn]:
+    def raise_it() -> NoReturn:
+        raise make()
+
+    return raise_it
+
+
+_WAYS: dict[str, Callable[[], NoReturn]] = {
+    "several": _raising(lambda: PaymentRefused(402, "no money")),
+    "named": _raising(lambda: OnlyNamed(code=7)),
+    "refined": _raising(lambda: Refined("age", "is negative")),
+    "locked": _raising(lambda: Locked("shut")),
+    "mute": _raising(Mute),
+    "group": _group,
+    "chained": _chained,
+    "endless": _endless,
+    "huge": _raising(lambda: ValueError("x" * HUGE)),
+    "forged": _raising(lambda: ValueError(FORGED)),
+}
+#: What is told of some: the name of the class, and the message.
+TOLD = {
+    "several": ("PaymentRefused", "402: no money"),
+    "named": ("OnlyNamed", "code 7"),
+    "refined": ("Refined", "age is negative"),
+    "locked": ("Locked", "shut"),
+    "mute": ("Mute", "(its message cannot be shown: Mute.__str__ failed)"),
+    "group": ("ExceptionGroup", "several (2 sub-exceptions)"),
+    "chained": ("PaymentRefused", "402: above"),
+}
+
+
+def raise_odd(way: str) -> NoReturn:
+    """Raise the exception of that name."""
+    _WAYS[way]()
