@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -12,6 +12,7 @@ import typer
 
 from celeriac.core import codec
 from celeriac.core.errors import InvalidArguments, UnknownTask
+from celeriac.core.printable import one_line, without_controls
 
 if TYPE_CHECKING:
     from celeriac.core.records import JobRecord
@@ -74,9 +75,8 @@ def show(job_id: JobId, app: App = None, as_json: AsJson = False) -> None:
     if as_json:
         _print_json(_as_dict(record))
         return
-    for name, value in _as_dict(record).items():
-        if value is not None:
-            typer.echo(f"{name:<17}{value if isinstance(value, str) else codec.dumps(value).decode()}")
+    for line in described(_as_dict(record)):
+        typer.echo(line)
 
 
 @jobs.command()
@@ -149,6 +149,19 @@ def _parse_object(task: str, text: str) -> dict[str, Any]:
 
 def _as_dict(record: JobRecord) -> dict[str, Any]:
     return {**orjson.loads(orjson.dumps(replace(record, arguments=None))), "arguments": record.arguments}
+
+
+def described(record: dict[str, Any]) -> Iterator[str]:
+    """What is known of a job, a line each; its traceback below, as Python shows one."""
+    error: dict[str, Any] = record.pop("error") or {}
+    if error:
+        record["error"] = f"{error['type']}: {error['message']}"
+    for name, value in record.items():
+        if value is not None:
+            yield f"{name:<17}{one_line(value if isinstance(value, str) else codec.dumps(value).decode())}"
+    if error.get("traceback"):
+        yield ""
+        yield without_controls(error["traceback"].rstrip())
 
 
 def _print_json(value: Any) -> None:
