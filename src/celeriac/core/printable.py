@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 #: Room for the mark that says how much was cut.
 _MARK = 48
-#: What moves a terminal's cursor or begins a line: C0 without tab and line feed, DEL, C1, and Unicode's line ends.
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
-_CONTROLS_AND_LINE_ENDS = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+#: What moves a terminal's cursor or begins a line: C0 without tab, DEL, C1, and Unicode's line ends; spelt out.
+_LINE_ENDS_TOO = {
+    code: chr(code).encode("unicode_escape").decode()
+    for code in (*range(0x09), *range(0x0A, 0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)
+}
+_CONTROLS = {code: shown for code, shown in _LINE_ENDS_TOO.items() if code != ord("\n")}
 
 
 def shortened(text: str, limit: int, *, tail: float = 0.25) -> str:
@@ -28,12 +29,12 @@ def shortened(text: str, limit: int, *, tail: float = 0.25) -> str:
 
 def one_line(text: str) -> str:
     r"""`text` with its control characters and line ends spelt out (`\x1b`, `\n`), so that it stays in its line."""
-    return text if text.isprintable() else _CONTROLS_AND_LINE_ENDS.sub(_spelt_out, text)
+    return text if text.isprintable() else text.translate(_LINE_ENDS_TOO)
 
 
 def without_controls(text: str) -> str:
     r"""`text` with its control characters spelt out; line feeds and tabs stay, and `\r\n` becomes a line feed."""
-    return text if text.isprintable() else _CONTROLS.sub(_spelt_out, text.replace("\r\n", "\n"))
+    return text if text.isprintable() else text.replace("\r\n", "\n").translate(_CONTROLS)
 
 
 def unicode(text: str) -> str:
@@ -47,7 +48,3 @@ def message_of(error: BaseException, limit: int) -> str:
         return unicode(shortened(str(error), limit))
     except BaseException:  # a stranger's __str__ may raise anything, and the job has ended already
         return f"(its message cannot be shown: {type(error).__name__}.__str__ failed)"
-
-
-def _spelt_out(match: re.Match[str]) -> str:
-    return match[0].encode("unicode_escape").decode()

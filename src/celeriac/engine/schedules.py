@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from celery.schedules import ParseException, crontab, schedule
+from celery.schedules import schedule
 
 from celeriac.core import codec
 from celeriac.core.errors import ConfigurationError
 from celeriac.core.spec import Call
+from celeriac.engine.cron import Cron
 
 
 def beat_entry(
@@ -24,7 +25,7 @@ def beat_entry(
         raise ConfigurationError(f"schedule {name!r}: give either `every` (seconds or timedelta) or `cron`")
     entry: dict[str, Any] = {
         "task": call.spec.name,
-        "schedule": _interval(name, every) if every is not None else _crontab(name, cron or ""),
+        "schedule": _interval(name, every) if every is not None else _cron(name, cron or ""),
         "kwargs": codec.loads(call.arguments),
     }
     chosen = queue or call.spec.options.queue
@@ -43,10 +44,10 @@ def _interval(name: str, every: float | timedelta) -> Any:
     return schedule(interval)
 
 
-def _crontab(name: str, expression: str) -> Any:
+def _cron(name: str, expression: str) -> Cron:
     try:
-        return crontab.from_string(expression)
-    except (ParseException, ValueError, TypeError) as error:
+        return Cron(expression)
+    except ValueError as error:
         raise ConfigurationError(
             f"schedule {name!r}: cron={expression!r} is not `minute hour day month weekday`: {error}"
         ) from None

@@ -1,0 +1,132 @@
+"""Cron expressions as schedules of beat, right on the days on which clocks change.
+
+Celery's `crontab` computes with the local clock: for the hour that comes twice it waits. Here a time is found in one of
+two ways, as Debian's cron has it (`man 8 cron`, *Debian specific*):
+
+- Wildcards go by real time. `*/15 * * * *` is due each 15 minutes, in the hour that comes twice as well.
+- Fixed times are due once a day. In an hour that comes twice, that is the first one; in one that is skipped, its end.
+
+Fields are read, and times without a zone found, by cronsim. What zones add is done here, since cronsim takes it that
+clocks change by whole hours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any
+
+from celery.schedules import BaseSchedule, schedstate
+from cronsim import CronSim, CronSimError
+
+_SECOND, _DAY = timedelta(seconds=1), timedelta(days=1)
+#: Any moment; expressions are tried with it.
+_SOME = datetime(2000, 1, 1)
+
+
+class Cron(BaseSchedule):
+    """A schedule by an expression `minute hour day month weekday`, in the application's time zone.
+
+    Args:
+        expression: as for cron; names (`jan`, `mon`), lists, ranges and steps included. If day and weekday are both
+            given, one of them is enough.
+        nowfun: tells the time, instead of the application.
+
+    Raises:
+        ValueError: it cannot be read, or no day is ever due.
+    """
+
+    def __init__(self, expression: str, nowfun: Callable[[], datetime] | None = None, app: Any = None) -> None:
+        self.expression = " ".join(expression.split())
+        if len(self.expression.split()) != 5:
+            raise ValueError("give five fields")
+        try:
+            read = CronSim(self.expression, _SOME)
+            next(read)
+        except CronSimError as error:
+            raise ValueError(str(error)) from None
+        except StopIteration:
+            raise ValueError("that day does not exist") from None
+        minute, hour = self.expression.split()[:2]
+        self._goes_by_wall_clock = not (minute.startswith("*") or hour.startswith("*") or len(read.hours) == 24)
+        super().__init__(nowfun=nowfun, app=app)
+
+    def next_after(self, moment: datetime) -> datetime:
+        """The next time after `moment`, which is aware, in UTC."""
+        start = moment.astimezone(UTC)
+        return self._on_the_clock(start) if self._goes_by_wall_clock else self._in_real_time(start)
+
+    def remaining_estimate(self, last_run_at: datetime) -> timedelta:
+        """How long it is until it is due, after a run at `last_run_at`; negative if it has been due since."""
+        return self.next_after(self.maybe_make_aware(last_run_at)) - self._now()
+
+    def is_due(self, last_run_at: datetime) -> Any:
+        """Whether it is due now, and in how many seconds to ask again. What was due several times is due once.
+
+        Nothing is due that has been for longer than `beat_cron_starting_deadline` seconds.
+        """
+        now = self._now()
+        due_at = self.next_after(self.maybe_make_aware(last_run_at))
+        if due_at > now:
+            return schedstate(False, (due_at - now).total_seconds())
+        deadline: float | None = self.app.conf.beat_cron_starting_deadline
+        is_late = deadline is not None and self.next_after(now - timedelta(seconds=deadline) - _SECOND) > now
+        return schedstate(not is_late, (self.next_after(now) - now).total_seconds())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Cron) and self.expression == other.expression
+
+    __hash__: Any = None
+
+    def __repr__(self) -> str:
+        return f"<cron: {self.expression}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.expression, self.nowfun)
+
+    def _now(self) -> datetime:
+        return self.maybe_make_aware(self.now()).astimezone(UTC)
+
+    def _on_the_clock(self, start: datetime) -> datetime:
+        """What the clock shows is looked at: a time that comes twice counts the first time."""
+        zone: tzinfo = self.tz
+        times = CronSim(self.expression, start.astimezone(zone).replace(tzinfo=None))
+        while True:
+            due_at = next(times).replace(tzinfo=zone, fold=0)
+            moment = due_at.astimezone(UTC)
+            if moment.astimezone(zone).replace(tzinfo=None) != due_at.replace(tzinfo=None):  # the clock skips it
+                moment = _change(moment - _DAY, moment, zone) or moment
+            if moment > start:
+                return moment
+
+    def _in_real_time(self, start: datetime) -> datetime:
+        """Look in one stretch after another between two changes of the clock, in which local time runs evenly."""
+        zone: tzinfo = self.tz
+        offset, reached = _offset(start, zone), start
+        begin = start
+        while True:
+            local = (begin + offset).replace(tzinfo=None)
+            due_at = next(CronSim(self.expression, local)).replace(tzinfo=UTC) - offset
+            change = _change(reached, due_at, zone)
+            if change is None:
+                return due_at
+            offset, reached = _offset(change, zone), change
+            begin = change - _SECOND  # so that the moment of the change itself can be due
+
+
+def _offset(moment: datetime, zone: tzinfo) -> timedelta:
+    return moment.astimezone(zone).utcoffset() or timedelta(0)
+
+
+def _change(start: datetime, end: datetime, zone: tzinfo) -> datetime | None:
+    """The first second after `start`, and not after `end`, at which local time has another offset; else None."""
+    before = _offset(start, zone)
+    while start < end:
+        day = min(start + _DAY, end)
+        if _offset(day, zone) != before:
+            while day - start > _SECOND:
+                middle = start + (day - start) / 2
+                start, day = (middle, day) if _offset(middle, zone) == before else (start, middle)
+            return day.replace(microsecond=0)
+        start = day
+    return None
