@@ -9,11 +9,11 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import redis
 
 from celeriac.core.clock import now_ms
+from celeriac.core.inbound import Arrival
 from celeriac.engine.aio.fetching import Fetcher
 from celeriac.engine.lease import Lease
 from celeriac.store import keys
@@ -49,8 +49,8 @@ class Worker:
     seen: list[tuple[str, str]] = field(default_factory=list)
     fetcher: Fetcher = field(init=False)
 
-    def deliver(self, receipt: str, queue: str, payload: dict[str, Any]) -> None:
-        self.seen.append((receipt, payload["headers"]["id"]))
+    def deliver(self, receipt: str, queue: str, arrival: Arrival) -> None:
+        self.seen.append((receipt, arrival.task_id))
         if self.acknowledges:
             self.acknowledge(receipt)
 
