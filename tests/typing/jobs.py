@@ -53,6 +53,8 @@ async def right() -> None:
     assert_type(await bare.enqueue_many([{"user_id": 7}]), list[JobHandle[Receipt]])
     assert_type(await bare.options(delay=60).enqueue(user_id=7), JobHandle[Receipt])
     takes_a_job(bare)
+    await with_context(7)
+    in_a_thread(user_id=7)
     app.schedule("hourly", bare.call(user_id=7), every=3600)
 
 
@@ -71,6 +73,8 @@ async def wrong() -> None:
     await without_arguments.enqueue(7)  # error: reportCallIssue
     bare.call(user_id=7.5)  # error: reportArgumentType
     await bare.enqueue_many([in_a_thread.call(7)])  # error: reportArgumentType
+    in_a_thread("seven")  # error: reportArgumentType
+    bare.delay(7)  # error: reportUnknownMemberType, reportAttributeAccessIssue, reportFunctionMemberAccess
     bare.options(colour="red")  # error: reportCallIssue
     number: int = await (await bare.enqueue(7)).result()  # error: reportAssignmentType
     takes_a_job(in_a_thread)  # error: reportArgumentType

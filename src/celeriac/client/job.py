@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
 from celeriac.client.client import JobClient
 from celeriac.client.handle import JobHandle
@@ -17,6 +17,10 @@ from celeriac.core.spec import Call, JobSpec
 P = ParamSpec("P")
 R = TypeVar("R")
 
+#: What Celery's tasks have, and jobs have not: a call that publishes would block the event loop.
+_OF_TASKS = frozenset(
+    {*("delay", "apply_async", "apply", "s", "si", "signature", "subtask"), *("map", "starmap", "chunks", "retry")}
+)
 #: Calls that are validated before the event loop may see to other things: some 2 ms.
 _IN_A_ROW = 1000
 
@@ -61,8 +65,21 @@ class Job(Generic[P, R]):
 
     @property
     def function(self) -> Callable[..., Any]:
-        """The decorated function itself, to call without a queue, in a test say."""
+        """The decorated function itself."""
         return self.spec.function
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Call the function right here: no queue, no validation, no retries. Of an `async def` job, await it.
+
+        Where the function takes a `JobContext` and none is given, it gets one whose progress goes nowhere.
+        """
+        wanted = self.spec.context_parameter
+        given: tuple[Any, ...] = args
+        if wanted is None or wanted in kwargs or any(isinstance(value, JobContext) for value in given):
+            return self.spec.function(*args, **kwargs)
+        bound = self.spec.signature.bind(*args, **kwargs)
+        attempts = self.spec.options.retry.attempts
+        return self.spec.call(dict(bound.arguments), JobContext(task=self.name, attempts=attempts))
 
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """Validate the arguments and hand the job to the broker.
@@ -127,6 +144,18 @@ class Job(Generic[P, R]):
     def handle(self, job_id: str) -> JobHandle[R]:
         """A handle on a job that was enqueued before."""
         return JobHandle(self._client, self.spec, job_id)
+
+    if not TYPE_CHECKING:  # to a type checker, an attribute that is not there is a fault
+
+        def __getattr__(self, name: str) -> Any:
+            if name not in _OF_TASKS:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+            raise AttributeError(
+                f"a job has no {name!r}: enqueue it with `await job.enqueue(...)`; without an event loop, or for "
+                f"canvas, use its Celery task: `job.task.{name}`",
+                name=name,
+                obj=self,
+            )
 
     def __repr__(self) -> str:
         return f"<Job {self.name}>"

@@ -27,9 +27,20 @@ class JobSuspended(BaseException):
     """Leaves a job that has fanned out and waits for its children. Raised and caught by Celeriac only."""
 
 
+def report_to_nobody(job_id: str, progress: Progress) -> None:
+    """There is no record to write to."""
+
+
+async def _spawn_nothing(calls: list[Call[Any]]) -> None:
+    raise RuntimeError(
+        "a job fans out, which it can in a worker only; call it with `JobContext(children=Children(...))` to go on "
+        "behind the fan-out, or run it with `celeriac.testing`"
+    )
+
+
 @dataclass(slots=True, kw_only=True)
 class JobContext:
-    """Handed to a job that has a parameter of this type.
+    """Handed to a job that has a parameter of this type. `JobContext()` is that of a direct call, in a test say.
 
     Attributes:
         id: the job's id.
@@ -40,15 +51,15 @@ class JobContext:
         children: how the children have ended, once a job that fanned out runs again; else None.
     """
 
-    id: str
-    task: str
-    attempt: int
-    attempts: int
-    parent_id: str | None
-    children: Children | None
-    report: Callable[[str, Progress], None]
-    spawn: Callable[[list[Call[Any]]], Awaitable[None]]
-    cancel_requested: Callable[[], bool]
+    id: str = "direct-call"
+    task: str = ""
+    attempt: int = 1
+    attempts: int = 1
+    parent_id: str | None = None
+    children: Children | None = None
+    report: Callable[[str, Progress], None] = report_to_nobody
+    spawn: Callable[[list[Call[Any]]], Awaitable[None]] = _spawn_nothing
+    cancel_requested: Callable[[], bool] = lambda: False
     _has_fanned_out: bool = field(default=False, init=False, repr=False)
 
     @property

@@ -14,10 +14,9 @@ from kombu.utils.json import dumps
 
 from celeriac.client.client import JobClient
 from celeriac.core import codec
-from celeriac.core.context import JobContext, JobSuspended
+from celeriac.core.context import JobContext, JobSuspended, report_to_nobody
 from celeriac.core.envelope import Canvas, Delivery, EnvelopeWriter
 from celeriac.core.errors import BrokerUnavailable, JobInterrupted
-from celeriac.core.records import Progress
 from celeriac.core.spec import Call
 from celeriac.engine import bridge
 from celeriac.engine.attempts import ActiveAttempts, Attempt
@@ -141,7 +140,7 @@ class Executor:
             attempts=task.spec.options.retry.attempts,
             parent_id=attempt.parent_id,
             children=getattr(task.request, "celeriac_children", None),
-            report=self._progress.report if attempt.in_worker else _report_to_nobody,
+            report=self._progress.report if attempt.in_worker else report_to_nobody,
             spawn=spawn,
             cancel_requested=lambda: attempt.cancelled,
         )
@@ -216,7 +215,3 @@ def _canvas_of(request: Any) -> Canvas:
 def _in_json_types(canvas: Any) -> Any:
     """A part of a message as kombu wrote it, which has made a `datetime` of what stands for one, say."""
     return codec.loads(dumps(canvas)) if canvas else canvas
-
-
-def _report_to_nobody(job_id: str, progress: Progress) -> None:
-    """For a task that is called without a worker: there is no record to write to."""

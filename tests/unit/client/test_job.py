@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from celeriac import BrokerUnavailable, InvalidArguments, Job, UnknownJob
+from celeriac import BrokerUnavailable, Children, InvalidArguments, Job, JobContext, Retry, UnknownJob
 from celeriac.client.client import JobClient
 from celeriac.core.routing import Routing
-from celeriac.core.spec import JobSpec
+from celeriac.core.spec import JobOptions, JobSpec
 from celeriac.launch.ports import free_port
 
 
@@ -124,3 +124,48 @@ def test_a_job_is_still_its_function_and_shows_its_name(job: Job[Any, int]) -> N
     assert job.function(2, 3) == 5
     assert repr(job) == "<Job shop.add>"
     assert repr(job.handle("job-1")) == "<JobHandle shop.add job-1>"
+
+
+def greet(name: str, job: JobContext, /, mark: str = "!") -> str:
+    job.progress(1, 2)
+    job.parent_progress(1)
+    job.raise_if_cancelled()
+    return f"{name}{mark} {job.task} {job.attempt} of {job.attempts}"
+
+
+async def test_to_call_a_job_is_to_call_its_function(job: Job[Any, int], client: JobClient) -> None:
+    async def later(a: int) -> int:
+        return a
+
+    assert job(2) == 3
+    assert job(a=2, b=3) == 5
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'a'"):
+        job()
+    assert await Job(JobSpec("shop.later", later), client, celery_task=lambda: None)(7) == 7
+
+
+def test_a_called_job_that_wants_a_context_gets_one_unless_it_is_given(client: JobClient) -> None:
+    options = JobOptions(retry=Retry(attempts=3))
+    job: Job[Any, str] = Job(JobSpec("shop.greet", greet, options), client, celery_task=lambda: None)
+    assert job("Ada") == "Ada! shop.greet 1 of 3"
+    assert job("Ada", mark="?") == "Ada? shop.greet 1 of 3"
+    assert job("Ada", JobContext(task="mine", attempt=2), "?") == "Ada? mine 2 of 1"
+    with pytest.raises(TypeError, match="missing a required argument: 'name'"):
+        job()
+
+
+async def test_a_context_of_a_direct_call_has_children_only_where_they_are_given(job: Job[Any, int]) -> None:
+    ended = Children(total=2, succeeded=1, failed=1, cancelled=0)
+    assert await JobContext(children=ended).fan_out([job.call(1)]) == ended
+    with pytest.raises(RuntimeError, match=r"run it with `celeriac\.testing`"):
+        await JobContext().fan_out([job.call(1)])
+
+
+@pytest.mark.parametrize("name", ["delay", "apply_async", "s"])
+def test_what_celerys_tasks_have_and_jobs_have_not_is_an_attribute_error_that_names_the_right_way(
+    job: Job[Any, int], name: str
+) -> None:
+    with pytest.raises(AttributeError, match=rf"enqueue it with `await job\.enqueue.*job\.task\.{name}"):
+        getattr(job, name)
+    with pytest.raises(AttributeError, match="'Job' object has no attribute 'enqeue'"):
+        _ = job.enqeue  # type: ignore[attr-defined]
