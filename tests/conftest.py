@@ -12,6 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 import pytest_asyncio
 import redis
+from hypothesis import settings as hypothesis_settings
 from pydantic import SecretStr
 
 from celeriac import Celeriac, Settings
@@ -29,6 +30,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    for profile, examples in (("default run", 10), ("slow", 200)):
+        hypothesis_settings.register_profile(profile, max_examples=examples, derandomize=True, deadline=None)
+    hypothesis_settings.load_profile("slow" if config.getoption("--slow") else "default run")
     for name in [name for name in os.environ if name.startswith("CELERIAC_")]:
         del os.environ[name]  # the settings of a developer's shell are not the tests' business
 

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, SerializeAsAny, TypeAdapter, field_serializer
 
@@ -20,9 +20,6 @@ from celeriac import InvalidArguments, InvalidResult
 from celeriac.core import codec
 from celeriac.core.spec import JobSpec
 from tests.support.values import BEYOND_JSON, EXACT, VALUES, is_strict, spelt
-
-#: So many values a test: bounded, for they run with all others.
-some = settings(max_examples=60, deadline=None)
 
 
 class Box(BaseModel):
@@ -51,13 +48,11 @@ def job_of(annotation: Any) -> JobSpec:
 ANYTHING, MAPPING, BOX = job_of(Any), job_of(dict[str, Any]), job_of(Box)
 
 
-@some
 @given(VALUES)
 def test_what_is_written_is_read_as_it_was(value: Any) -> None:
     assert spelt(codec.loads(codec.dumps(value))) == spelt(value)
 
 
-@some
 @given(VALUES)
 def test_what_pythons_own_writer_writes_is_read_as_it_was(value: Any) -> None:
     assert spelt(codec.loads(json.dumps(value))) == spelt(value)
@@ -92,7 +87,6 @@ def test_a_type_that_json_does_not_have_is_a_type_error(value: Any) -> None:
         codec.dumps([value])
 
 
-@some
 @given(VALUES)
 def test_an_argument_arrives_as_it_was_sent_or_is_refused(value: Any) -> None:
     try:
@@ -105,7 +99,6 @@ def test_an_argument_arrives_as_it_was_sent_or_is_refused(value: Any) -> None:
         assert spelt(ANYTHING.validate((), codec.loads(sent))) == spelt({"payload": value})
 
 
-@some
 @given(VALUES)
 def test_a_result_comes_back_as_it_was_returned_or_is_refused(value: Any) -> None:
     try:
@@ -117,7 +110,6 @@ def test_a_result_comes_back_as_it_was_returned_or_is_refused(value: Any) -> Non
         assert spelt(ANYTHING.load_result(codec.loads(stored))) == spelt(value)
 
 
-@some
 @given(st.floats(), VALUES, st.sampled_from([Box, LoudBox]))
 def test_what_is_inside_models_arrives_as_it_was_sent_or_is_refused(amount: float, value: Any, kind: type[Box]) -> None:
     box = Box(inner=kind(amount=amount, anything=value))

@@ -55,7 +55,7 @@ class Clock:
             if due:
                 found.append(self.now)
                 last = self.local()
-            self.now += MINUTE if restarts else timedelta(seconds=max(wait, 0.001))
+            self.now += 5 * MINUTE if restarts else timedelta(seconds=max(wait, 0.001))
         return found
 
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from celery.app.task import Context
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from kombu.exceptions import ContentDisallowed
 
@@ -17,7 +17,6 @@ from celeriac.engine.causes import Cause
 from celeriac.engine.messages import Message, check
 from tests.support.forgeries import NAMED, NAMELESS, UNDECODABLE
 
-FUZZ = settings(derandomize=True, deadline=None, max_examples=100)
 GOOD = EnvelopeWriter().write("send", "job-1", b'{"value":1}', Delivery(queue="mail"))
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(["\udcff", "x" * 3000])
@@ -93,33 +92,28 @@ def test_every_forgery_has_a_cause_that_can_be_told() -> None:
             assert is_told(verdict(forge(json.loads(GOOD)))), name
 
 
-@FUZZ
 @given(st.binary())
 def test_any_bytes(raw: bytes) -> None:
     assert is_told(verdict(raw))
 
 
-@FUZZ
 @given(anything)
 def test_any_json(value: Any) -> None:
     assert is_told(verdict(json.dumps(value).encode()))
 
 
-@FUZZ
 @given(st.integers(0, len(GOOD) - 1), st.integers(0, 255), st.integers(0, 3))
 def test_a_message_that_was_damaged_on_its_way(at: int, byte: int, dropped: int) -> None:
     cause = verdict(GOOD[:at] + bytes([byte]) + GOOD[at + dropped :])
     assert cause == "" or is_told(cause)
 
 
-@FUZZ
 @given(fields, anything)
 def test_a_message_with_any_field(field: str, value: Any) -> None:
     cause = verdict(json.dumps({**json.loads(GOOD), field: value}).encode())
     assert cause == "" or is_told(cause)
 
 
-@FUZZ
 @given(st.sampled_from(["headers", "properties"]), st.dictionaries(names, anything, max_size=3))
 def test_a_message_with_any_header_and_property(part: str, values: dict[str, Any]) -> None:
     message = json.loads(GOOD)
@@ -128,7 +122,6 @@ def test_a_message_with_any_header_and_property(part: str, values: dict[str, Any
     assert cause == "" or is_told(cause)
 
 
-@FUZZ
 @given(st.dictionaries(names, anything, max_size=3))
 def test_a_message_that_is_delivered_in_any_way(values: dict[str, Any]) -> None:
     message = json.loads(GOOD)
@@ -137,14 +130,12 @@ def test_a_message_that_is_delivered_in_any_way(values: dict[str, Any]) -> None:
     assert cause == "" or is_told(cause)
 
 
-@FUZZ
 @given(anything | st.tuples(anything, anything, st.dictionaries(names, anything, max_size=3) | anything))
 def test_a_message_with_any_body(body: Any) -> None:
     cause = verdict(json.dumps({**json.loads(GOOD), "body": json.dumps(body)}).encode())
     assert cause == "" or is_told(cause)
 
 
-@FUZZ
 @given(st.dictionaries(names, anything, max_size=6), st.booleans())
 def test_a_message_of_celerys_first_protocol(body: dict[str, Any], is_complete: bool) -> None:
     message = {**json.loads(GOOD), "headers": {}}

@@ -17,7 +17,7 @@ from celery import states as celery_states
 from celery.app.task import Context
 from celery.backends.redis import RedisBackend
 from celery.result import GroupResult
-from hypothesis import given, settings
+from hypothesis import given
 from kombu.exceptions import EncodeError
 from kombu.utils.json import dumps, loads
 
@@ -30,7 +30,6 @@ from celeriac.engine.execution import _canvas_of  # pyright: ignore[reportPrivat
 from celeriac.engine.messages import Message
 from tests.support.values import BEYOND_JSON, EXACT, VALUES, spelt
 
-some = settings(max_examples=60, deadline=None)
 URL = "redis://127.0.0.1:6379/0"  # nothing here connects
 
 
@@ -98,14 +97,12 @@ def arrived(celery: Celery, *args: Any, **kwargs: Any) -> tuple[dict[str, Any], 
     return message.headers, message.payload
 
 
-@some
 @given(VALUES)
 def test_arguments_of_plain_tasks_arrive_as_they_were_sent(celery: Celery, value: Any) -> None:
     _, body = arrived(celery, value, kwargs={"named": value})
     assert spelt(body[:2]) == spelt([[value], {"named": value}])
 
 
-@some
 @given(VALUES)
 def test_headers_of_the_users_arrive_as_they_were_sent(celery: Celery, value: Any) -> None:
     headers, _ = arrived(celery, headers={"mine": value})
@@ -136,7 +133,6 @@ def stored(backend: ResultBackend, value: Any) -> Any:
     return meta["result"]
 
 
-@some
 @given(VALUES)
 def test_results_of_plain_tasks_come_back_as_they_were_returned(
     backends: tuple[ResultBackend, RedisBackend], value: Any
