@@ -21,7 +21,9 @@ from celeriac.core.spec import Call, JobOptions, JobSpec
 from celeriac.engine import process
 from celeriac.engine.adoption import RESULT_BACKEND
 from celeriac.engine.aio import endings
+from celeriac.engine.backend import ResultBackend
 from celeriac.engine.configuration import ConfiguredApp
+from celeriac.engine.elsewhere import CopyingBackend
 from celeriac.engine.execution import Executor
 from celeriac.engine.isolation.address import address_of
 from celeriac.engine.markup import in_json_types
@@ -173,7 +175,7 @@ class JobApp(ConfiguredApp):
         """Close the blocking connections of this application, too; `client.aclose()` closes the others."""
         self.records.close()
         backend = cast(Any, self)._backend_cache
-        if backend is not None:
+        if isinstance(backend, ResultBackend):
             backend.close()
         super().close()
 
@@ -194,6 +196,11 @@ class JobApp(ConfiguredApp):
             else:  # as the message is
                 delivery.before.append(recording)
         return result
+
+    def _get_backend(self) -> ResultBackend:
+        """The result backend that the application is configured with; beside one that is not ours, ours."""
+        configured: Any = super()._get_backend()
+        return configured if isinstance(configured, ResultBackend) else CopyingBackend(app=self, elsewhere=configured)
 
     def _routing(self) -> Routing:
         conf, default = self.conf, Routing()

@@ -23,7 +23,7 @@ from celeriac.engine.aio import endings
 from celeriac.engine.originals import original_of, remade
 from celeriac.engine.outcomes import Outcomes, Report, outcomes_of
 from celeriac.engine.tracebacks import format_error
-from celeriac.store import chords
+from celeriac.store import chords, payloads
 from celeriac.store.connection import BlockingClient
 
 log = logging.getLogger("celeriac.engine")
@@ -53,6 +53,11 @@ class ResultBackend(RedisBackend):
         """Whether results are kept in the same database as messages."""
         conf = cast(Any, self.app).conf
         return self.url in (conf.broker_write_url, conf.broker_url)
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether the asyncio worker need not wait to store an outcome."""
+        return self.is_on_broker
 
     @cached_property
     def outcomes(self) -> Outcomes:
@@ -166,6 +171,12 @@ class ResultBackend(RedisBackend):
         )
         client = cast(BlockingClient, self.client)
         return endings.run(lambda: client, counting)
+
+    def tell_end(self, task_id: str, *, cancelled: bool, cause: str) -> None:
+        """A job has ended here without a report of ours: was cancelled before it ran, or lost with its workers."""
+        if cast(Any, self.app).results_are_separate:
+            outcome = payloads.cancelled_outcome(task_id) if cancelled else payloads.lost_outcome(task_id, cause)
+            self.set(self.get_key_for_task(task_id), outcome)
 
     def repeat_chord_part(self, request: Any) -> None:
         """Count a task that has ended in its chord, if it is in one: its worker may have vanished just before that."""

@@ -9,7 +9,7 @@ from celery import Celery
 
 from celeriac.engine.adoption import RESULT_BACKEND
 from celeriac.engine.defaults import celery_defaults, life_ms
-from celeriac.settings import Settings
+from celeriac.settings import Settings, is_broker_url
 
 
 class ConfiguredApp(Celery):
@@ -51,9 +51,12 @@ class ConfiguredApp(Celery):
 
     @property
     def results_address(self) -> str:
-        """The URL of the result store in force, without Celery's prefix that names the backend's class."""
-        url = str(self.conf.result_backend)
-        return url.removeprefix(f"{RESULT_BACKEND}+") if url != RESULT_BACKEND else self.broker_address
+        """The URL of the Redis that keeps results, without Celery's prefix that names the backend's class.
+
+        Without a URL, or with that of another kind of backend, the broker keeps them.
+        """
+        url = str(self.conf.result_backend).removeprefix(f"{RESULT_BACKEND}+")
+        return url if is_broker_url(url) else self.broker_address
 
     @cached_property
     def results_are_separate(self) -> bool:

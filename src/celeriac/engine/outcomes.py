@@ -142,8 +142,8 @@ class Fenced:
 
     def _store(self, report: Report) -> bool:
         backend, receipt = self._backend, _receipt_of(report.request)
-        if receipt and not backend.is_on_broker:
-            if bridge.blocking(self._is_void, receipt):
+        if not backend.is_on_broker:
+            if is_overtaken(backend.app, report.request):
                 return False
             receipt = ""
         call = results.keep(self._key(report), report.outcome, life=self._life(report), receipt=receipt)
@@ -160,9 +160,16 @@ class Fenced:
         failed = report.state == celery_states.FAILURE
         return int((self._backend.failure_expires if failed else self._backend.expires) or 0)
 
-    def _is_void(self, receipt: str) -> bool:
-        with cast(Any, self._backend.app).connection_or_acquire() as connection:
-            return results.is_void(connection.default_channel.client, receipt)
+
+def is_overtaken(app: Any, request: Any) -> bool:
+    """Whether the message of a task has been given to another worker since it began. Asks the broker."""
+    receipt = _receipt_of(request)
+    return bool(receipt) and bridge.blocking(_is_void, app, receipt)
+
+
+def _is_void(app: Any, receipt: str) -> bool:
+    with app.connection_or_acquire() as connection:
+        return results.is_void(connection.default_channel.client, receipt)
 
 
 def _is_written_at_the_end(report: Report) -> bool:

@@ -44,6 +44,7 @@ USED: tuple[Private, ...] = (
     *_each("celery.app.autoretry", "the task's own function, below what `autoretry_for` wraps", "_orig_run"),
     *_each("celery.app.trace:TraceInfo", "logs what a task has raised", "_log_error"),
     *_each("celery.app.base:Celery", "the result backend is made once for all threads", "_backend_cache"),
+    *_each("celery.app.base:Celery", "records are kept beside any result backend", "_get_backend"),
     *_each("celery.app.base:Celery", "tasks that wait for the application to be finalized", "_pending"),
     *_each("celery.backends.asynchronous:AsyncBackendMixin", "stop waiting for a result", "_remove_pending_result"),
     *_each("celery.backends.base:Backend", "outcomes in Celery's format", "_get_result_meta"),

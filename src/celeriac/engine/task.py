@@ -20,7 +20,6 @@ from celeriac.engine.publication import stored_by
 from celeriac.engine.tracebacks import format_error
 from celeriac.engine.transport import is_receipt
 from celeriac.store import jobs as store
-from celeriac.store import payloads
 from celeriac.store.beginnings import LOST, Beginning, Permit, begin
 from celeriac.store.script import ScriptCall
 
@@ -107,20 +106,13 @@ class Task(CeleryTask):  # pyright: ignore[reportMissingTypeArgument]
         if permit.verdict == "run":
             request.celeriac_run, request.celeriac_children = permit.run, permit.children
             return
-        if self.app.results_are_separate and not get_actual_ignore_result(self, request):
-            self._store_elsewhere(permit, request.id)
+        if permit.verdict in ("cancelled", "dead") and not get_actual_ignore_result(self, request):
+            cancelled = permit.verdict == "cancelled"
+            self.backend.tell_end(request.id, cancelled=cancelled, cause="cancelled" if cancelled else LOST.message)
         if permit.verdict == "cancelled":
             self.send_event("task-revoked", terminated=False, signum=None, expired=False)
         self.backend.repeat_chord_part(request)
         raise Ignore
-
-    def _store_elsewhere(self, permit: Permit, job_id: str) -> None:
-        """Tell Celery's clients of a job that ends here, where results are not kept beside its record."""
-        key = self.backend.get_key_for_task(job_id)
-        if permit.verdict == "cancelled":
-            self.backend.set(key, payloads.cancelled_outcome(job_id))
-        elif permit.verdict == "dead":
-            self.backend.set(key, payloads.lost_outcome(job_id, LOST.message))
 
 
 class JobTask(Task):

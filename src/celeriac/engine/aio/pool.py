@@ -20,6 +20,7 @@ from celeriac.engine.aio.intake import Intake
 from celeriac.engine.aio.slots import Slots
 from celeriac.engine.aio.threads import Threads
 from celeriac.engine.aio.tracer import Tracer
+from celeriac.engine.elsewhere import awaited
 from celeriac.engine.isolation.processes import processes
 from celeriac.engine.loop import job_loop
 from celeriac.engine.recycling import Recycling
@@ -134,6 +135,7 @@ class Pool(BasePool):
         if task.request_stack is not None:
             stacks.go_by_context(task.request_stack)
         adapt(task)
+        task.backend = awaited(task.backend)
         if is_async(task) and not task.name.startswith("celeriac."):  # `celeriac.echo` is everywhere
             self.threads.gives_way = True
 

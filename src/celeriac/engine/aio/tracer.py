@@ -122,7 +122,7 @@ class Tracer:
     async def _store(self, run: _Run) -> None:
         backend, context = self._backend, run.context
         wanted = not get_actual_ignore_result(self.task, context)
-        if context.delivery_info["redelivered"] or not backend.is_on_broker:
+        if context.delivery_info["redelivered"] or not backend.is_quick:
             await bridge.call(backend.mark_as_done, run.id, run.value, context, wanted)
         elif context.chord:
             await bridge.call(backend.mark_as_done_soon, run.id, run.value, context, wanted)

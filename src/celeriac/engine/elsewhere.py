@@ -1,0 +1,101 @@
+"""Result backends that are not ours: a database, files, another Redis, or none at all.
+
+An application of ours keeps results beside its job records as always, and stores a copy there. A plain application
+stores its results there alone, as Celery does; the asyncio worker waits for that without blocking its event loop.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any, TypeVar, cast
+
+from billiard.exceptions import WorkerLostError
+from celery import states as celery_states
+from celery.backends.base import Backend
+from celery.exceptions import TaskRevokedError
+
+from celeriac.engine import bridge
+from celeriac.engine.backend import ResultBackend
+from celeriac.engine.outcomes import is_overtaken
+
+T = TypeVar("T")
+
+
+class CopyingBackend(ResultBackend):
+    """Our result backend on the broker, which also hands each outcome to one of Celery's, before it is recorded."""
+
+    def __init__(self, *, app: Any, elsewhere: Any) -> None:
+        super().__init__(app=app)
+        self.elsewhere = elsewhere
+        self._lock = threading.RLock()
+
+    @property
+    def is_quick(self) -> bool:
+        """False: it waits for the other backend."""
+        return False
+
+    def as_uri(self, include_password: bool = False) -> str:
+        """The URI of the other backend: it is what the application is configured with."""
+        return self.elsewhere.as_uri(include_password)
+
+    def store_result(
+        self, task_id: str, result: Any, state: str, traceback: str | None = None, request: Any = None, **kwargs: Any
+    ) -> Any:
+        """Store the copy, then the outcome itself."""
+        self._copy(task_id, result, state, traceback=traceback, request=request)
+        return super().store_result(task_id, result, state, traceback, request, **kwargs)
+
+    def tell_end(self, task_id: str, *, cancelled: bool, cause: str) -> None:
+        """Store the copy of an end that was recorded without this backend."""
+        error = TaskRevokedError(cause) if cancelled else WorkerLostError(cause)
+        self._copy(task_id, error, celery_states.REVOKED if cancelled else celery_states.FAILURE)
+
+    def _copy(self, *args: Any, **options: Any) -> None:
+        bridge.blocking(partial(_alone, self._lock, self.elsewhere.store_result, *args, **options))
+
+
+class AwaitedBackend(Backend):
+    """What the asyncio worker adds to the class of a plain application's backend."""
+
+    is_quick = False
+    celeriac_lock: threading.RLock  # pyright: ignore[reportInvalidTypeForm]
+
+    def store_result(
+        self, task_id: str, result: Any, state: str, traceback: str | None = None, request: Any = None, **kwargs: Any
+    ) -> Any:
+        """Store an outcome in a thread; not one of a worker whose message another one has got."""
+        if is_overtaken(self.app, request):
+            request.celeriac_refused = True
+            return result
+        store = super().store_result
+        return self._wait_for(partial(store, task_id, result, state, traceback, request=request, **kwargs))
+
+    def on_chord_part_return(self, request: Any, state: str, result: Any, **kwargs: Any) -> Any:
+        """Count a part of a chord in a thread, unless another run of it counts."""
+        if getattr(request, "celeriac_refused", False):
+            return None
+        return self._wait_for(partial(super().on_chord_part_return, request, state, result, **kwargs))
+
+    def _wait_for(self, function: Callable[[], T]) -> T:
+        return bridge.blocking(partial(_alone, self.celeriac_lock, function))
+
+
+def awaited(backend: Any) -> Any:
+    """Have `backend`, unless it is ours, wait as the asyncio worker can. It stays the object that it is."""
+    if not isinstance(backend, ResultBackend | AwaitedBackend):
+        backend.celeriac_lock = threading.RLock()
+        backend.__class__ = _awaited_class(type(backend))
+    return backend
+
+
+@cache
+def _awaited_class(celerys: type[Any]) -> type[Any]:
+    return cast("type[Any]", type(celerys.__name__, (AwaitedBackend, celerys), {"__module__": celerys.__module__}))
+
+
+def _alone(lock: Any, function: Callable[..., T], *args: Any, **options: Any) -> T:
+    """One call at a time: few of these backends may be used by several threads."""
+    with lock:
+        return function(*args, **options)
