@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import pickle
 import sys
 from collections.abc import AsyncGenerator
@@ -85,7 +86,7 @@ async def process() -> AsyncGenerator[JobProcess]:
 async def _double(process: JobProcess, number: int) -> object:
     job = {"id": "1", "attempt": 1, "attempts": 1, "parent_id": None, "children": None}
     module, task = "tests.support.main_program", "program.double"
-    request = {"task": task, "module": module, "arguments": {"number": number}, "job": job}
+    request = {"task": task, "module": module, "arguments": json.dumps({"number": number}), "job": job}
     return (await process.run(request, lambda *_: None))["value"]
 
 
