@@ -6,7 +6,7 @@ Celery's protocol: https://docs.celeryq.dev/en/stable/internals/protocol.html
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -18,6 +18,16 @@ LONGEST_NAME = 1024
 #: What a body may carry beside the arguments: the task's place in Celery's canvas.
 _CANVAS = frozenset({"callbacks", "errbacks", "chain", "chord"})
 _NAMES = ("root_id", "parent_id", "group", "shadow")
+_TEXT_OR_NULL = frozenset({str, type(None)})
+_NO_LIMITS = [None, None]
+#: Headers of every task, besides which users have their own.
+FAMILIAR = frozenset(
+    {
+        *("lang", "task", "id", "root_id", "parent_id", "group", "group_index", "shadow", "expires", "retries"),
+        *("timelimit", "argsrepr", "kwargsrepr", "origin", "ignore_result", "replaced_task_nesting"),
+        *("stamped_headers", "stamps", "compression", "eta"),
+    }
+)
 #: More retries than anybody makes: what is more is a forgery, or would not fit where it is counted.
 _MOST_RETRIES = 2**31
 #: Characters of a wrong value that are shown.
@@ -38,12 +48,8 @@ def check_task(headers: Mapping[str, Any], properties: Mapping[str, Any]) -> Non
     Raises:
         InvalidMessage: something is missing, or of another type than it has to be.
     """
-    check_name(headers, "headers", "id", required=True)
-    check_name(headers, "headers", "task", required=True)
-    for name in _NAMES:
-        check_name(headers, "headers", name)
-    check_name(properties, "properties", "reply_to")
-    check_name(properties, "properties", "correlation_id")
+    if not _has_usual_names(headers, properties):
+        _check_names(headers, properties)
     time_ms(headers, "expires")
     time_ms(headers, "eta")
     retries, index = headers.get("retries", 0), headers.get("group_index")
@@ -52,7 +58,11 @@ def check_task(headers: Mapping[str, Any], properties: Mapping[str, Any]) -> Non
     if index is not None and not is_number(index, int):
         raise InvalidMessage(f"headers.group_index must be a number; it is {shown(index)}")
     limits = headers.get("timelimit")
-    if limits is not None and not (_is_list(limits) and len(limits) == 2 and all(map(_is_limit, limits))):
+    if (
+        limits is not None
+        and limits != _NO_LIMITS
+        and not (_is_list(limits) and len(limits) == 2 and all(map(_is_limit, limits)))
+    ):
         raise InvalidMessage(f"headers.timelimit must be two numbers of seconds, or null; it is {shown(limits)}")
     stamped, stamps = headers.get("stamped_headers"), headers.get("stamps")
     if stamped is not None and not (_is_list(stamped) and all(isinstance(name, str) for name in stamped)):
@@ -72,7 +82,7 @@ def check_arguments(body: Any) -> None:
     args, kwargs, embed = body
     if not _is_list(args):
         raise InvalidMessage(f"args must be a list; it is {shown(args)}")
-    if not isinstance(kwargs, dict) or not all(map(_is_text, cast("dict[Any, Any]", kwargs))):
+    if not isinstance(kwargs, dict) or not _are_texts(cast("dict[Any, Any]", kwargs)):
         raise InvalidMessage(f"kwargs must be an object; it is {shown(kwargs)}")
     if embed is None:
         return
@@ -87,6 +97,8 @@ def check_canvas(embed: Mapping[str, Any]) -> None:
     Raises:
         InvalidMessage: what is to be called is not described as a signature, or a list of them.
     """
+    if [*embed.values()].count(None) == len(embed):
+        return
     for name in ("callbacks", "errbacks", "chain"):
         called = embed.get(name)
         if called is not None and not (_is_list(called) and all(map(_is_signature, called))):
@@ -129,11 +141,43 @@ def check_name(facts: Mapping[str, Any], where: str, name: str, *, required: boo
     value = facts.get(name)
     if value is None and not required:
         return
+    if type(value) is str and 0 < len(value) <= LONGEST_NAME and value.isascii():  # as nearly all are
+        return
     if not isinstance(value, str) or len(value) > LONGEST_NAME or (required and not value) or not _is_text(value):
         least = "1 to" if required else "at most"
         raise InvalidMessage(
             f"{where}.{name} must be text of {least} {LONGEST_NAME} characters; it is {shown(value, name in facts)}"
         )
+
+
+def _has_usual_names(headers: Mapping[str, Any], properties: Mapping[str, Any]) -> bool:
+    """Whether all names are right, tried in one go: false says nothing yet."""
+    known, told = headers.get, properties.get
+    task_id, task = known("id"), known("task")
+    names: tuple[Any, ...] = (
+        *(task_id, task, known("root_id"), known("parent_id"), known("group"), known("shadow")),
+        *(told("reply_to"), told("correlation_id")),
+    )
+    if not (task_id and task and _TEXT_OR_NULL.issuperset(map(type, names))):
+        return False
+    together = "".join(filter(None, names))
+    return len(together) <= LONGEST_NAME and together.isascii()
+
+
+def _check_names(headers: Mapping[str, Any], properties: Mapping[str, Any]) -> None:
+    check_name(headers, "headers", "id", required=True)
+    check_name(headers, "headers", "task", required=True)
+    for name in _NAMES:
+        check_name(headers, "headers", name)
+    check_name(properties, "properties", "reply_to")
+    check_name(properties, "properties", "correlation_id")
+
+
+def _are_texts(values: Iterable[Any]) -> bool:
+    try:
+        return _is_text("".join(values))
+    except TypeError:
+        return False
 
 
 def _is_text(value: Any) -> bool:

@@ -60,7 +60,7 @@ def loads(data: bytes | str) -> Any:
         ValueError: it is no JSON, no UTF-8, nested too deeply, or has an integer of more digits than Python reads.
     """
     encoded = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
-    if _FAIRLY_LONG not in encoded.translate(_DIGITS) or not _has_long_number(encoded):
+    if not has_long_number(encoded):
         try:
             return orjson.loads(encoded)
         except orjson.JSONDecodeError:
@@ -69,6 +69,12 @@ def loads(data: bytes | str) -> Any:
         return json.loads(encoded.decode())
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def has_long_number(encoded: bytes) -> bool:
+    """Whether JSON may hold an integer that orjson reads as a float."""
+    digits = encoded.translate(_DIGITS)
+    return _FAIRLY_LONG in digits and (_LONG in digits or _LONG_NEGATIVE in digits)
 
 
 def dumps(value: Any) -> bytes:
@@ -176,11 +182,6 @@ def _number_fault(value: Any) -> str | None:
 
 def _has_fields(value: Any) -> bool:
     return hasattr(value, "__dict__") and any(hasattr(value, mark) for mark in _MARKS_OF_FIELDS)
-
-
-def _has_long_number(encoded: bytes) -> bool:
-    digits = encoded.translate(_DIGITS)
-    return _LONG in digits or _LONG_NEGATIVE in digits
 
 
 def _may_have_faults(encoded: bytes) -> bool:

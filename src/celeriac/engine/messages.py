@@ -15,7 +15,7 @@ from kombu.transport import virtual
 from kombu.utils import json as kombu_json
 
 from celeriac.core import codec
-from celeriac.core.checks import check_arguments, check_canvas, check_name, check_task, fill_in
+from celeriac.core.checks import FAMILIAR, check_arguments, check_canvas, check_name, check_task, fill_in
 from celeriac.core.errors import InvalidMessage
 from celeriac.core.inbound import Arrival, receive
 
@@ -31,14 +31,6 @@ _UNPACKERS: dict[str, Any] = {
     "application/x-lzma": lzma.LZMADecompressor,
 }
 _CANVAS = frozenset({"callbacks", "errbacks", "chain", "chord"})
-#: Headers of every task, besides which users have their own.
-_FAMILIAR = frozenset(
-    {
-        *("lang", "task", "id", "root_id", "parent_id", "group", "group_index", "shadow", "expires", "retries"),
-        *("timelimit", "argsrepr", "kwargsrepr", "origin", "ignore_result", "replaced_task_nesting"),
-        *("stamped_headers", "stamps", "compression"),
-    }
-)
 #: Headers that would take the place of what the request of a task has, or can do.
 _TAKEN = _CANVAS | {name for name in dir(Context) if name.startswith("_") or callable(getattr(Context, name))}
 
@@ -124,7 +116,7 @@ def check_headers(headers: dict[str, Any]) -> None:
     Raises:
         InvalidMessage: one does.
     """
-    if headers.keys() <= _FAMILIAR:
+    if headers.keys() <= FAMILIAR:
         return
     for name, value in headers.items():
         if value is not None and (name in _TAKEN or name.startswith("celeriac_")):

@@ -1,8 +1,9 @@
 """Celery's ways to configure an application, in every order: our defaults survive, and what its user sets wins."""
 
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -112,8 +113,15 @@ def configured(app: Celery) -> dict[str, Any]:
     return {name: app.conf.get(name) for name in SETTING_KEYS if name != "beat_schedule"}
 
 
-@pytest.mark.parametrize("way", [*LATER])
-@pytest.mark.parametrize("order", [*ORDERS])
+def pairs(some: Iterable[str], others: Iterable[str], usual: set[str]) -> list[Any]:
+    """All pairs; those without a usual one are left to `--slow`."""
+    return [
+        pytest.param(one, other, marks=[] if usual & {one, other} else [pytest.mark.slow])
+        for one, other in product(some, others)
+    ]
+
+
+@pytest.mark.parametrize(("order", "way"), pairs(ORDERS, LATER, {"after a look", "a class"}))
 def test_our_defaults_hold_below_what_an_application_is_configured_with(
     settings: Settings, way: str, order: str
 ) -> None:
@@ -130,8 +138,7 @@ def test_our_defaults_hold_below_what_an_application_is_configured_with(
         assert app.tasks["shop.stock"].acks_late in (True, app.conf.task_acks_late)
 
 
-@pytest.mark.parametrize("given", [*AT_CONSTRUCTION])
-@pytest.mark.parametrize("way", [*LATER])
+@pytest.mark.parametrize(("given", "way"), pairs(AT_CONSTRUCTION, LATER, {"config_source=", "a class"}))
 def test_our_defaults_hold_below_what_an_application_is_made_with(settings: Settings, given: str, way: str) -> None:
     options = AT_CONSTRUCTION[given]
     with (
