@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from celeriac.core.errors import ApplicationNotLoaded, ConfigurationError
-from celeriac.engine.adoption import broker_url_of
+from celeriac.core.routing import Routing
+from celeriac.core.spec import JobSpec
+from celeriac.engine.adoption import broker_url_of, routing_of
 from celeriac.engine.app import JobApp
 from celeriac.engine.startup import load
 from celeriac.jobs import builtin
@@ -51,7 +54,22 @@ def load_app(path: str) -> JobApp:
     return found
 
 
-def load_broker_url(settings: Settings) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Broker:
+    """Where an application's messages go.
+
+    Attributes:
+        url: the broker's.
+        routing: which list of a queue takes a message.
+        queues: the queues that the application names.
+    """
+
+    url: str
+    routing: Routing = field(default_factory=Routing)
+    queues: frozenset[str] = frozenset()
+
+
+def load_broker(settings: Settings) -> Broker:
     """The broker of the application that the settings name, a plain `celery.Celery` too; else that of the settings.
 
     Raises:
@@ -59,8 +77,11 @@ def load_broker_url(settings: Settings) -> str:
         ConfigurationError: its broker is no Redis.
     """
     if settings.app == DEFAULT_APP:
-        return settings.broker()
-    url = broker_url_of(load(settings.app))
+        return Broker(url=settings.broker())
+    app: Any = load(settings.app)
+    url = broker_url_of(app)
     if url is None:
         raise ConfigurationError(f"CELERIAC_APP={settings.app} (or --app): is no application with a broker on Redis")
-    return url
+    specs: dict[str, JobSpec] = getattr(app, "specs", {})
+    own = [spec.options.queue for spec in specs.values() if spec.options.queue]
+    return Broker(url=url, routing=routing_of(app), queues=frozenset([*map(str, app.amqp.queues), *own]))

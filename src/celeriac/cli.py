@@ -21,6 +21,7 @@ from celeriac.core.errors import CeleriacError
 from celeriac.core.exits import ExitCode, exit_code
 from celeriac.dead_cli import dead
 from celeriac.jobs_cli import jobs
+from celeriac.queues_cli import queues
 
 EXIT_CODES = (
     "Exit codes: 0 all went well; 1 it did not work; 2 the command line is wrong; 3 a setting is wrong; "
@@ -37,6 +38,7 @@ cli = typer.Typer(
 )
 cli.add_typer(jobs)
 cli.add_typer(dead)
+cli.command()(queues)
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on. Off loopback, CELERIAC_API_KEYS is needed.")]
 Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Port of the API; 0 for a free one.")]
@@ -82,6 +84,7 @@ def _show_version(asked: bool) -> None:
 
 @cli.callback()
 def _options(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True)] = False,
     traceback: Annotated[
         bool,
@@ -90,6 +93,16 @@ def _options(
 ) -> None:
     if traceback:
         os.environ["CELERIAC_TRACEBACK"] = "true"
+    if context.invoked_subcommand != "doctor":  # which has it among its findings
+        _warn_of_unknown_variables()
+
+
+def _warn_of_unknown_variables() -> None:
+    from celeriac.settings import unknown_variables
+
+    for name, nearest in unknown_variables().items():
+        advice = f"; did you mean {nearest}?" if nearest else ""
+        typer.echo(f"celeriac: warning: {name} is set, and no setting has that name{advice}", err=True)
 
 
 @cli.command()
@@ -199,13 +212,17 @@ def flower(
 
 @cli.command()
 def doctor(
-    data_dir: DataDir = None, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
+    data_dir: DataDir = None,
+    app: App = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check settings, broker, database, mail server, API and worker, and say what to do."""
     from celeriac.launch.doctor import examine
     from celeriac.launch.findings import Status
 
-    findings = asyncio.run(examine(data_dir))
+    if data_dir is not None:  # for an application of one's own, which reads it when it is imported
+        os.environ["CELERIAC_DATA_DIR"] = str(data_dir.absolute())
+    findings = asyncio.run(examine(data_dir, app))
     healthy = all(finding.status is not Status.FAIL for finding in findings)
     if as_json:
         typer.echo(json.dumps({"ok": healthy, "findings": [finding.as_dict() for finding in findings]}))

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
+from celeriac.tables import Column, age, is_terminal, print_table, printable
+
 if TYPE_CHECKING:
     from celeriac.store.connection import Client
     from celeriac.store.dead_letters import DeadLetter
@@ -106,7 +108,7 @@ def _act(done: str, action: Action, matches: Matches, ids: list[str] | None, app
         _print_json([{**_as_dict(letter), "problem": problem} for letter, problem in outcomes])
     else:
         for letter, problem in outcomes:
-            names = " ".join(_printable(name) for name in (letter.id, letter.task, letter.job_id) if name)
+            names = " ".join(printable(name) for name in (letter.id, letter.task, letter.job_id) if name)
             typer.echo(f"{names}: {problem or done}")
         if not outcomes:
             typer.echo("no dead letters")
@@ -115,12 +117,13 @@ def _act(done: str, action: Action, matches: Matches, ids: list[str] | None, app
 
 
 async def _find(app: str | None, matches: Matches, limit: int) -> list[DeadLetter]:
-    from celeriac.store.connection import connect
+    from celeriac.store.connection import connect, naming
 
     url, timeout = _broker(app)
     client = connect(url, timeout=timeout)
     try:
-        return await _read(client, matches, limit)
+        with naming(url):
+            return await _read(client, matches, limit)
     finally:
         await client.aclose()
 
@@ -129,13 +132,14 @@ async def _act_on_each(
     app: str | None, matches: Matches, action: Action, ids: list[str]
 ) -> list[tuple[DeadLetter, str | None]]:
     from celeriac.core.errors import WrongState
-    from celeriac.store.connection import connect, deadline
+    from celeriac.store.connection import connect, deadline, naming
 
     url, timeout = _broker(app)
     client = connect(url, timeout=timeout)
     outcomes: list[tuple[DeadLetter, str | None]] = []
     try:
-        letters = await _read(client, matches, None)
+        with naming(url):
+            letters = await _read(client, matches, None)
         for wanted in ids:
             if not any(wanted in (letter.id, letter.job_id) for letter in letters):
                 raise typer.BadParameter(f"no dead letter has the id {wanted!r}, and none is of such a job")
@@ -166,11 +170,11 @@ async def _read(client: Client, matches: Matches, limit: int | None) -> list[Dea
 
 def _broker(app: str | None) -> tuple[str, float]:
     """The broker's URL, and the seconds that an operation on it may take."""
-    from celeriac.application import load_broker_url
+    from celeriac.application import load_broker
     from celeriac.settings import load_settings
 
     settings = load_settings(app=app)
-    return load_broker_url(settings), settings.broker_timeout
+    return load_broker(settings).url, settings.broker_timeout
 
 
 def _as_dict(letter: DeadLetter) -> dict[str, Any]:
@@ -183,21 +187,19 @@ def _print_json(value: Any) -> None:
 
 
 def _print_table(letters: list[DeadLetter]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None)
-    for name in ("id", "at", "task", "job", "queue", "cause"):
-        table.add_column(name, no_wrap=name in ("id", "job"))
+    at_terminal = is_terminal()
+    columns = [
+        Column(name="id"),
+        Column(name="age" if at_terminal else "at", right=at_terminal),
+        Column(name="task", shortest=12, keeps_end=True),
+        Column(name="job", dispensable=1),
+        Column(name="queue", shortest=8),
+        Column(name="cause", shortest=20),
+    ]
+    rows: list[list[str]] = []
     for letter in letters:
+        at = age(letter.at) if at_terminal else letter.at.isoformat()
         task = letter.task or letter.shown  # what cannot be read is known by how it begins
-        row = (letter.id, f"{letter.at:%Y-%m-%d %H:%M:%S}", task, letter.job_id, letter.queue, letter.cause)
-        table.add_row(*(Text(_printable(cell)) for cell in row))  # none of it is markup
-    Console(highlight=False).print(table)
-
-
-def _printable(text: str) -> str:
-    """Text that a stranger may have chosen, in one line of bounded length: what would steer a terminal is escaped."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:_SHOWN])
-    return shown + ("..." if len(text) > _SHOWN else "")
+        row = (letter.id, at, task, letter.job_id, letter.queue, letter.cause)
+        rows.append([cell if len(cell) <= _SHOWN else f"{cell[:_SHOWN]}..." for cell in row])
+    print_table(columns, rows)

@@ -13,6 +13,7 @@ import typer
 from celeriac.core import codec
 from celeriac.core.errors import InvalidArguments, UnknownTask
 from celeriac.core.printable import one_line, without_controls
+from celeriac.tables import Column, age, is_terminal, print_table
 
 if TYPE_CHECKING:
     from celeriac.core.records import JobRecord
@@ -36,6 +37,7 @@ _COLOURS = {"succeeded": "green", "failed": "red", "dead": "red", "cancelled": "
 def list_jobs(
     state: Annotated[str | None, typer.Option(help="Only jobs in this state.")] = None,
     task: Annotated[str | None, typer.Option(help="Only jobs of this task.")] = None,
+    queue: Annotated[str | None, typer.Option(help="Only jobs of this queue.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, the newest first.")] = 20,
     app: App = None,
     as_json: AsJson = False,
@@ -47,7 +49,8 @@ def list_jobs(
         raise typer.BadParameter(f"{state!r} is none of {', '.join(JobState)}", param_hint="--state")
 
     def matches(record: JobRecord) -> bool:
-        return (state is None or record.state == state) and (task is None or record.task == task)
+        wanted = ((state, record.state), (task, record.task), (queue, record.queue))
+        return all(value is None or value == found for value, found in wanted)
 
     async def newest(application: JobApp) -> list[JobRecord]:
         found: list[JobRecord] = []
@@ -125,12 +128,14 @@ def retry(job_id: JobId, app: App = None) -> None:
 def _run(app: str | None, action: Callable[[JobApp], Awaitable[T]]) -> T:
     from celeriac.application import load_app
     from celeriac.settings import load_settings
+    from celeriac.store.connection import naming
 
     application = load_app(load_settings(app=app).app)
 
     async def act() -> T:
         try:
-            return await action(application)
+            with naming(application.broker_address):
+                return await action(application)
         finally:
             await application.client.aclose()
 
@@ -169,17 +174,23 @@ def _print_json(value: Any) -> None:
 
 
 def _print_table(records: list[JobRecord]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    at_terminal = is_terminal()
+    columns = [
+        Column(name="id"),
+        Column(name="task", shortest=12, keeps_end=True),
+        Column(name="state", colour=_COLOURS.get),
+        Column(name="queue", dispensable=1),
+        Column(name="try" if at_terminal else "attempt", right=at_terminal),
+        Column(name="done" if at_terminal else "progress", right=at_terminal),
+        Column(name="age" if at_terminal else "created", right=at_terminal),
+    ]
+    print_table(columns, [_row(record, at_terminal) for record in records])
 
-    table = Table(box=None)
-    for name in ("id", "task", "state", "attempt", "progress", "created"):
-        table.add_column(name, no_wrap=name in ("id", "created"))
-    for record in records:
-        progress = record.progress
-        shown = f"{progress.done:g}/{progress.total:g}" if progress and progress.total else ""
-        colour = _COLOURS.get(record.state, "")
-        state = f"[{colour}]{record.state}[/]" if colour else str(record.state)
-        created = f"{record.created_at:%Y-%m-%d %H:%M:%S}"
-        table.add_row(record.id, record.task, state, str(record.attempt), shown, created)
-    Console(highlight=False).print(table)
+
+def _row(record: JobRecord, at_terminal: bool) -> list[str]:
+    done = record.progress
+    progress = f"{done.done:g}/{done.total:g}" if done and done.total else ""
+    if done and done.total and at_terminal:
+        progress = f"{done.done / done.total:.0%}"
+    created = age(record.created_at) if at_terminal else record.created_at.isoformat()
+    return [record.id, record.task, str(record.state), record.queue, str(record.attempt), progress, created]

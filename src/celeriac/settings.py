@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import os
 import sys
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -196,6 +198,14 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
         raise ConfigurationError("; ".join(_fault(e) for e in error.errors())) from None
+
+
+def unknown_variables() -> dict[str, str]:
+    """Variables of the environment that look like settings and are none; to each the nearest that is one, or ''."""
+    prefix = str(Settings.model_config.get("env_prefix"))
+    known = [f"{prefix}{name.upper()}" for name in Settings.model_fields]
+    set_here = sorted(name for name in os.environ if name.upper().startswith(prefix) and name.upper() not in known)
+    return {name: next(iter(get_close_matches(name.upper(), known, n=1)), "") for name in set_here}
 
 
 def show(error: CeleriacError) -> None:

@@ -65,6 +65,7 @@ EXPRESSIONS: list[tuple[str, str | bytes, list[tuple[str, str, str]]]] = [
         rb'\A\{"celeriac-redelivered":(\d+),',
         [("", '{"celeriac-redelivered":', ""), ('{"celeriac-redelivered":', "1", "")],
     ),
+    ("match", rb"(\d{1,9}):", [("", "1", "")]),
     ("fullmatch", f"--beat|{flag('B')}", [("-", "B", "x"), ("-", "D", "x"), ("-", "DEB", "x")]),
     ("fullmatch", f"--detach|{flag('D')}", [("-", "D", "x"), ("-", "B", "x"), ("-", "DEB", "x")]),
     ("fullmatch", "--purge|--discard", [("", "--purge", "")]),

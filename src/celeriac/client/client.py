@@ -179,6 +179,11 @@ class JobClient:
             raise WrongState(f"job {job_id} has {reply} already and cannot be cancelled")
         return await self.get(job_id)
 
+    async def forget(self, job_id: str) -> None:
+        """Take a job out of the list, and let what is left of it go within an hour. For jobs of our own."""
+        async with deadline(self._timeout):
+            await reader.forget(self._connections.current().broker, job_id)
+
     async def retry(self, job_id: str) -> JobRecord:
         """Run a job again that failed, died or was cancelled; same id, same arguments, attempts counted anew.
 

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from celeriac.core.errors import ConfigurationError
+from celeriac.core.routing import Routing
 
 #: Our transport, result backend and consumer, as Celery names classes.
 TRANSPORT = "celeriac.engine.transport:Transport"
@@ -77,6 +78,18 @@ def broker_url_of(app: Any) -> str | None:
     conf = getattr(app, "conf", None)
     url = str(getattr(conf, "broker_write_url", None) or getattr(conf, "broker_url", None) or "")
     return url if url.startswith(("redis://", "rediss://", "redis+socket://")) else None
+
+
+def routing_of(app: Any) -> Routing:
+    """What an application's settings say of where its messages go."""
+    conf, default = app.conf, Routing()
+    transport: dict[str, Any] = conf.broker_transport_options or {}
+    return Routing(
+        default_queue=str(conf.task_default_queue),
+        default_priority=int(conf.task_default_priority or 0),
+        steps=tuple(transport.get("priority_steps") or default.steps),
+        separator=str(transport.get("sep") or default.separator),
+    )
 
 
 def checked_lease(lease: Any) -> float:

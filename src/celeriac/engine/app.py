@@ -16,10 +16,10 @@ from celeriac.client.job import Job, JobDecorator
 from celeriac.core.context import JobContext
 from celeriac.core.errors import InvalidArguments, InvalidJobDefinition
 from celeriac.core.retry import NO_RETRY, Retry
-from celeriac.core.routing import Routing, from_celery, to_celery
+from celeriac.core.routing import from_celery, to_celery
 from celeriac.core.spec import Call, JobOptions, JobSpec
 from celeriac.engine import process
-from celeriac.engine.adoption import RESULT_BACKEND
+from celeriac.engine.adoption import RESULT_BACKEND, routing_of
 from celeriac.engine.aio import endings
 from celeriac.engine.backend import ResultBackend
 from celeriac.engine.configuration import ConfiguredApp
@@ -62,7 +62,7 @@ class JobApp(ConfiguredApp):
         return JobClient(
             broker_url=lambda: self.broker_address,
             results_url=lambda: self.results_address,
-            routing=self._routing,
+            routing=lambda: routing_of(self),
             specs=self.specs,
             timeout=self.settings.broker_timeout,
             retention_ms=lambda: self.retention_ms,
@@ -201,16 +201,6 @@ class JobApp(ConfiguredApp):
         """The result backend that the application is configured with; beside one that is not ours, ours."""
         configured: Any = super()._get_backend()
         return configured if isinstance(configured, ResultBackend) else CopyingBackend(app=self, elsewhere=configured)
-
-    def _routing(self) -> Routing:
-        conf, default = self.conf, Routing()
-        transport: dict[str, Any] = conf.broker_transport_options or {}
-        return Routing(
-            default_queue=str(conf.task_default_queue),
-            default_priority=int(conf.task_default_priority or 0),
-            steps=tuple(transport.get("priority_steps") or default.steps),
-            separator=str(transport.get("sep") or default.separator),
-        )
 
     def _published(self, name: str, job_id: str, args: Any, kwargs: Any, options: dict[str, Any]) -> enqueueing.NewJob:
         due: datetime | None = options.get("eta")

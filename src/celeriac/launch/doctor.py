@@ -22,33 +22,65 @@ from celeriac.core.errors import (
     MailServerUnavailable,
     ResultTimeout,
 )
+from celeriac.core.spec import Call
 from celeriac.launch.embedded import server_binary
 from celeriac.launch.findings import Finding, Status, fail, ok, warn
 from celeriac.launch.probes import exchange, reachable_host
-from celeriac.settings import Settings, load_settings
+from celeriac.settings import DEFAULT_APP, Settings, load_settings, unknown_variables
 
 if TYPE_CHECKING:
     from celeriac.client.client import JobClient
-    from celeriac.core.spec import Call
+    from celeriac.core.spec import JobSpec
 
+_ECHO = "celeriac.echo"
 _PATIENCE = 5.0  # seconds for a mail server to greet, and for a worker to run a job that does nothing
 
 
-async def examine(data_dir: Path | None = None) -> list[Finding]:
+async def examine(data_dir: Path | None = None, app: str | None = None) -> list[Finding]:
     """Look at everything; the findings come in the order in which they should be read."""
-    findings = [ok("python", f"{platform.python_implementation()} {platform.python_version()}")]
+    findings = [ok("python", f"{platform.python_implementation()} {platform.python_version()}"), *check_variables()]
     try:
-        settings = load_settings(data_dir=data_dir)
+        settings = load_settings(data_dir=data_dir, app=app)
         settings.check_exposure()
     except ConfigurationError as error:
         return [*findings, fail("settings", str(error), "change that variable; nothing else was looked at")]
     findings += [ok("settings", f"valid; data directory {settings.data_dir.absolute()}"), check_server(settings)]
-    broker = await check_broker(settings)
+    application, url, found = check_application(settings)
+    findings += found
+    broker = await check_broker(settings, url)
     others = await asyncio.gather(check_database(settings), check_mail(settings), check_api(settings))
     findings += [*broker, *others]
-    if broker[0].status is Status.OK:
-        return [*findings, await check_worker(settings)]
+    if broker[0].status is Status.OK and application is not None:
+        return [*findings, await check_worker(application)]
+    if application is None:
+        return [*findings, fail("worker", "cannot be asked without the application", "see app")]
     return [*findings, fail("worker", "cannot be asked without a broker", "see broker")]
+
+
+def check_variables() -> list[Finding]:
+    """Variables of the environment that look like settings and are none."""
+    return [
+        warn("variable", f"{name} is set, and no setting has that name", f"did you mean {nearest}?" if nearest else "")
+        for name, nearest in unknown_variables().items()
+    ]
+
+
+def check_application(settings: Settings) -> tuple[Any, str, list[Finding]]:
+    """The application that the settings name, its broker's URL, and what is to be said of it: nothing of our own."""
+    from celeriac.application import Celeriac, load_broker
+    from celeriac.engine.startup import load
+    from celeriac.jobs import builtin
+
+    if settings.app == DEFAULT_APP:  # without its database and mail server, which are looked at by themselves
+        ours = Celeriac("celeriac", settings=settings)
+        if _ECHO not in ours.specs:
+            builtin.register(ours)
+        return ours, settings.broker(), []
+    try:
+        app, url = load(settings.app), load_broker(settings).url
+    except ConfigurationError as error:
+        return None, settings.broker(), [fail("app", str(error), "correct CELERIAC_APP, or the application")]
+    return app, url, [ok("app", f"{settings.app} can be imported")]
 
 
 def check_server(settings: Settings) -> Finding:
@@ -61,13 +93,13 @@ def check_server(settings: Settings) -> Finding:
         return fail("server", "no program for the embedded broker", str(error))
 
 
-async def check_broker(settings: Settings) -> list[Finding]:
+async def check_broker(settings: Settings, url: str) -> list[Finding]:
     """Whether the broker answers, keeps what it is given, and never evicts it."""
-    from celeriac.store.connection import connect, deadline
+    from celeriac.store.connection import connect, deadline, without_secrets
 
-    where = _without_secrets(settings.broker())
+    where = without_secrets(url)
     try:
-        client: Any = connect(settings.broker(), timeout=settings.broker_timeout)
+        client: Any = connect(url, timeout=settings.broker_timeout)
     except ValueError as error:  # a port that is no number, say
         return [fail("broker", f"{where}: {error}", "correct CELERIAC_BROKER_URL")]
     try:
@@ -179,20 +211,35 @@ def _api_address(settings: Settings) -> tuple[str, int]:
         return reachable_host(settings.host), settings.port
 
 
-async def check_worker(settings: Settings) -> Finding:
-    """Whether a worker runs a job that does nothing."""
-    from celeriac.application import Celeriac
+async def check_worker(app: Any) -> Finding:
+    """Whether a worker of the application answers, and runs a job that does nothing, if it has such a job."""
+    from celeriac.engine.ping import answering_worker
 
-    app = Celeriac("celeriac", settings=settings)
     try:
-        return await _run(app.client, app.echo.call(value="doctor"))
+        name = await asyncio.to_thread(answering_worker, app, within=_PATIENCE)
+    except BrokerUnavailable as error:
+        return fail("worker", str(error), "see broker")
+    if name is None:
+        return fail(
+            "worker",
+            f"none has answered within {_PATIENCE:g} s",
+            "start one with `celeriac up` or `celeriac worker`, or wait if all are busy",
+        )
+    answered = f"{name} answers"
+    spec: JobSpec | None = getattr(app, "specs", {}).get(_ECHO)
+    if spec is None:
+        return ok("worker", answered)
+    client: JobClient = app.client
+    try:
+        return await _run(client, Call(spec, spec.encode((), {"value": "doctor"})), answered)
     except CeleriacError as error:
-        return fail("worker", f"celeriac.echo: {error}", "see the worker's log")
+        return fail("worker", f"{answered}, and {_ECHO} has failed: {error}", "see the worker's log")
     finally:
-        await app.client.aclose()
+        await client.aclose()
 
 
-async def _run(client: JobClient, call: Call[Any]) -> Finding:
+async def _run(client: JobClient, call: Call[Any], answered: str) -> Finding:
+    """Run a job that leaves no trace in the list of jobs."""
     job_id = await client.enqueue(call)
     try:
         await client.result(job_id, timeout=_PATIENCE)
@@ -200,13 +247,9 @@ async def _run(client: JobClient, call: Call[Any]) -> Finding:
         await client.cancel(job_id)  # it would be run by the next worker that starts
         return fail(
             "worker",
-            f"no worker has run celeriac.echo within {_PATIENCE:g} s",
-            "start one with `celeriac up` or `celeriac worker`, or wait if all are busy",
+            f"{answered}, but none has run {_ECHO} within {_PATIENCE:g} s",
+            "have one take from that job's queue, or wait if all are busy",
         )
-    return ok("worker", "has run celeriac.echo")
-
-
-def _without_secrets(url: str) -> str:
-    """A broker URL without user, password and query, in which redis-py takes a password too."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+    finally:
+        await client.forget(job_id)
+    return ok("worker", f"{answered}, and has run {_ECHO}")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+from collections.abc import Generator
 from types import TracebackType
 from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
@@ -141,8 +144,23 @@ def unavailable(error: Exception, seconds: float) -> BrokerUnavailable:
     cause = str(error).partition("\n")[0]
     if isinstance(error, TimeoutError) or "timeout" in cause.lower():
         return BrokerUnavailable(f"the broker did not answer within {seconds:g} s")
-    shown = _code(error) if isinstance(error, ResponseError) else type(error).__name__
+    shown = _code(error) if isinstance(error, ResponseError) else _reason(error)
     return BrokerUnavailable(f"the broker cannot be used: {shown}")
+
+
+@contextlib.contextmanager
+def naming(url: str) -> Generator[None]:
+    """Have the error say which broker is away: for people who look after it, not for callers of an API."""
+    try:
+        yield
+    except BrokerUnavailable as error:
+        raise BrokerUnavailable(f"{without_secrets(url)}: {error}") from error.__cause__
+
+
+def without_secrets(url: str) -> str:
+    """A broker's URL without user, password and query, in which redis-py takes a password too."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
 def is_absence(error: Exception) -> bool:
@@ -150,6 +168,13 @@ def is_absence(error: Exception) -> bool:
     if isinstance(error, ResponseError):
         return _code(error) in _UNAVAILABLE
     return isinstance(error, _ABSENT)
+
+
+def _reason(error: Exception) -> str:
+    """Why there is no connection, in the system's words, which name no address; else the kind of the error."""
+    causes = (error, error.__cause__, error.__context__)
+    number = next((cause.errno for cause in causes if isinstance(cause, OSError) and cause.errno), None)
+    return type(error).__name__ if number is None or number < 0 else os.strerror(number)
 
 
 def _code(error: ResponseError) -> str:

@@ -18,6 +18,8 @@ SCAN_LIMIT = 1000
 #: How many of them it looks at in one step, after the first.
 SCAN_STEP = 250
 
+_FORGOTTEN_LIFE = 3600  # seconds
+
 #: What a listing reads of a record: not the arguments, which may be large.
 _LISTED = (
     *(b"state", b"task", b"queue", b"created", b"updated", b"started", b"finished", b"delay_until", b"attempt"),
@@ -60,6 +62,15 @@ async def get_record(client: Redis, job_id: str) -> JobRecord | None:
     """The job's record, or None if the id is unknown."""
     fields = await _commands(client).hgetall(keys.record(job_id))
     return parse_record(job_id, fields) if b"state" in fields else None
+
+
+async def forget(client: Redis, job_id: str) -> None:
+    """Take a job out of the list. Its record stays for a while, for a worker that may still meet its message."""
+    pipeline = _commands(client).pipeline(transaction=True)
+    pipeline.zrem(keys.JOB_INDEX, job_id)
+    for key in (keys.record(job_id), keys.events(job_id), keys.result(job_id)):
+        pipeline.expire(key, _FORGOTTEN_LIFE)
+    await pipeline.execute()
 
 
 async def list_records(

@@ -54,10 +54,10 @@ async def test_a_running_stack_is_well(tmp_path: Path) -> None:
     options = ["--data-dir", str(tmp_path)]
     up = ["-m", "celeriac", "up", *options, "--port", "0", "--flower-port", "0", "--no-flower", "--no-beat"]
     async with _mail_server() as smtp_url, running(up) as stack:
-        await stack.printed(r"celeriac \| ready in", within=60)
+        await stack.printed(r"celeriac \| ready in", within=120)
         environment = {"CELERIAC_SMTP_URL": smtp_url}
         async with running(["-m", "celeriac", "doctor", "--json", *options], environment=environment) as doctor:
-            assert await doctor.ended(within=30) == ExitCode.OK
+            assert await doctor.ended(within=90) == ExitCode.OK
         report = json.loads("\n".join(doctor.lines))
         assert report["ok"] is True
         assert [(found["check"], found["status"]) for found in report["findings"]] == [
@@ -78,7 +78,7 @@ async def test_where_nothing_runs_it_says_what_to_start(tmp_path: Path) -> None:
     command = ["-m", "celeriac", "doctor", "--data-dir", str(tmp_path)]
     environment = {"CELERIAC_BROKER_URL": f"redis://:hidden@127.0.0.1:{free_port()}", "CELERIAC_PORT": str(free_port())}
     async with running(command, environment=environment) as doctor:
-        assert await doctor.ended(within=30) == ExitCode.FAILURE
+        assert await doctor.ended(within=90) == ExitCode.FAILURE
     doctor.number(r"^fail +broker +redis://127\.0\.0\.1:\d+: the broker cannot be used")
     doctor.number("start it, or correct CELERIAC_BROKER_URL")
     doctor.number(r"^fail +api +nobody answers on http://127\.0\.0\.1")
@@ -106,20 +106,34 @@ async def test_a_broker_that_forgets_is_a_warning(variables: Any, tmp_path: Path
     assert "allkeys-lru" in findings["eviction"].detail
 
 
-async def test_without_a_worker_the_job_is_taken_back(
+async def test_without_a_worker_no_job_is_left_in_the_list(
     variables: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from celeriac import Celeriac, JobState, load_settings
+    from celeriac import Celeriac, load_settings
 
     monkeypatch.setattr("celeriac.launch.doctor._PATIENCE", 0.2)
     async with embedded_valkey(tmp_path, append_only=False):
         findings = await _findings()
         client = Celeriac("test", settings=load_settings()).client
-        (record,), _ = await client.page(limit=10)
+        records, _ = await client.page(limit=10)
         await client.aclose()
     assert findings["worker"].status is FAIL
     assert "celeriac worker" in findings["worker"].advice
-    assert record.state is JobState.CANCELLED
+    assert records == []
+
+
+async def test_a_mistyped_variable_is_named_with_the_nearest_right_one(variables: Any) -> None:
+    variables(leese=30, lease="soon")
+    variable = (await _findings())["variable"]
+    assert (variable.status, variable.advice) == (WARN, "did you mean CELERIAC_LEASE?")
+    assert "CELERIAC_LEESE" in variable.detail
+
+
+async def test_an_application_that_cannot_be_loaded_is_a_finding(variables: Any) -> None:
+    variables(app="no_such_module:app", broker_url=f"redis://:hidden@127.0.0.1:{free_port()}")
+    findings = await _findings()
+    assert (findings["app"].status, findings["worker"].status) == (FAIL, FAIL)
+    assert "there is no module 'no_such_module'" in findings["app"].detail
 
 
 @pytest.mark.parametrize(

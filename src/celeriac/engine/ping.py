@@ -1,0 +1,22 @@
+"""Asking the workers of an application whether they are there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kombu.exceptions import OperationalError
+
+from celeriac.core.errors import BrokerUnavailable
+
+
+def answering_worker(app: Any, *, within: float) -> str | None:
+    """The name of the worker that answers first; None if none does in `within` seconds. Blocks.
+
+    Raises:
+        BrokerUnavailable: the application cannot reach its broker.
+    """
+    try:
+        replies: list[dict[str, Any]] = app.control.broadcast("ping", reply=True, timeout=within, limit=1) or []
+    except OperationalError as error:
+        raise BrokerUnavailable(f"the application cannot reach its broker: {error}") from error
+    return next((name for reply in replies for name in reply), None)

@@ -1,0 +1,111 @@
+"""How full queues are. For people who look: it reads what workers hold, message by message."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+from redis.asyncio import Redis
+
+from celeriac.core.clock import to_datetime
+from celeriac.core.routing import Routing
+from celeriac.store import keys
+from celeriac.store.leases import workers
+
+#: kombu's sets of what an exchange is bound to, `<routing key><sep><pattern><sep><queue>`; and exchanges of its own.
+_BINDINGS = "_kombu.binding."
+_NO_JOBS = (".pidbox", "celeryev")
+_SCAN_STEP = 10_000
+_HELD = re.compile(rb"(\d{1,9}):")  # `join_entry` of `_lib.lua`: length and name of the list, then the message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueDepth:
+    """How full one queue is.
+
+    Attributes:
+        queue: its name.
+        ready: messages that wait for a worker.
+        delayed: messages that are not due yet.
+        held: messages that workers hold, the running ones among them.
+        oldest: when the job that has waited longest of those that are ready was enqueued; None if none is, or it keeps
+            no record.
+    """
+
+    queue: str
+    ready: int
+    delayed: int
+    held: int
+    oldest: datetime | None
+
+
+async def depths(client: Redis, routing: Routing, known: Iterable[str]) -> list[QueueDepth]:
+    """All queues that have messages or that a worker has declared, and the `known` ones, by name."""
+    held = await _held(client, routing)
+    names = {routing.default_queue, *known, *held, *await _declared(client, routing), *await _delayed(client)}
+    return [await _depth(client, routing, name, held[name]) for name in sorted(names)]
+
+
+async def _depth(client: Redis, routing: Routing, queue: str, held: int) -> QueueDepth:
+    lists = [routing.list_key(queue, step) for step in routing.steps]
+    pipeline = _commands(client).pipeline(transaction=False)
+    pipeline.zcard(keys.delayed(queue))
+    for list_key in lists:
+        pipeline.llen(list_key)
+        pipeline.lindex(list_key, -1)
+    delayed, *replies = await pipeline.execute()
+    oldest = [await _enqueued(client, message) for message in replies[1::2] if message is not None]
+    return QueueDepth(
+        queue=queue,
+        ready=sum(replies[::2]),
+        delayed=delayed,
+        held=held,
+        oldest=min((moment for moment in oldest if moment is not None), default=None),
+    )
+
+
+async def _enqueued(client: Redis, message: bytes) -> datetime | None:
+    try:
+        job_id = str(orjson.loads(message)["headers"]["id"])
+    except (ValueError, TypeError, KeyError):
+        return None
+    created: bytes | None = await _commands(client).hget(keys.record(job_id), "created")
+    return None if created is None else to_datetime(int(created))
+
+
+async def _held(client: Redis, routing: Routing) -> Counter[str]:
+    """How many messages of each queue workers hold."""
+    counts = Counter[str]()
+    for worker in await workers(client):
+        entries: list[bytes] = await _commands(client).hvals(keys.held(worker))
+        for entry in entries:
+            if start := _HELD.match(entry):
+                list_key = entry[start.end() : start.end() + int(start[1])].decode(errors="replace")
+                counts[list_key.partition(routing.separator)[0]] += 1
+    return counts
+
+
+async def _declared(client: Redis, routing: Routing) -> set[str]:
+    names = set[str]()
+    async for key in _commands(client).scan_iter(match=f"{_BINDINGS}*", count=_SCAN_STEP):
+        if not key.decode(errors="replace").endswith(_NO_JOBS):
+            members: set[bytes] = await _commands(client).smembers(key)
+            names |= {member.decode(errors="replace").rpartition(routing.separator)[2] for member in members}
+    return names
+
+
+async def _delayed(client: Redis) -> set[str]:
+    prefix = keys.delayed("")
+    return {
+        key.decode(errors="replace").removeprefix(prefix)
+        async for key in _commands(client).scan_iter(match=f"{prefix}*", count=_SCAN_STEP)
+    }
+
+
+def _commands(client: Redis) -> Any:
+    return client  # redis-py's types are unions over every protocol and decoding option
