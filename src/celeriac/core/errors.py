@@ -113,7 +113,7 @@ class DatabaseUnavailable(CeleriacError):
 
 
 class MailServerUnavailable(CeleriacError):
-    """The mail server cannot be reached, or takes no mail from us at all. `code` is its SMTP reply, if it gave one."""
+    """The mail server cannot be reached, or takes no mail from us. `code` is its SMTP reply, if it gave one."""
 
     def __init__(self, server: str, reason: str, code: int | None = None) -> None:
         self.server = server

@@ -32,6 +32,7 @@ class MailingView(BaseModel):
     sent: int
     failed: int
     open: int = Field(description="Recipients without a final outcome")
+    stopped: str | None = Field(description="Why it was stopped with recipients open; a retry of its job goes on")
 
 
 def create_email_router(app: JobApp, jobs: EmailJobs, **options: Any) -> APIRouter:
@@ -81,6 +82,7 @@ def _add_reading(router: APIRouter, jobs: EmailJobs) -> None:
             sent=counts.sent,
             failed=counts.failed,
             open=counts.total - counts.finished,
+            stopped=mailing.stopped,
         )
 
     @router.get(

@@ -167,13 +167,14 @@ async def test_a_recipient_with_an_outcome_is_never_claimed_again(database: Data
     assert not await claim(ledger, mailing.id, 3, by="other")
 
 
-async def test_giving_up_leaves_alone_what_is_finished_or_in_hand(ledger: Ledger) -> None:
+async def test_why_a_mailing_was_stopped_is_kept_until_it_goes_on(ledger: Ledger) -> None:
     mailing = await stored_mailing(ledger, 4)
-    await claim(ledger, mailing.id, 2)
-    await ledger.advance(mailing.id, "me", done=(2, Sent(250)), following=(3, "<3@test>"))
-    assert await ledger.give_up(mailing.id, 0, 4, "no mail server") == 1
-    assert await ledger.counts(mailing.id) == Counts(sent=1, sending=1, failed=1, pending=1)
-    assert (await outcomes(ledger, mailing))["user4@example.com"].error == "gave up after 0 attempts: no mail server"
+    assert (await ledger.mailing(mailing.id)).stopped is None
+    await ledger.stop(mailing.id, "550 5.7.1 no")
+    assert (await ledger.mailing(mailing.id)).stopped == "550 5.7.1 no"
+    assert await ledger.counts(mailing.id) == Counts(pending=4)
+    await ledger.stop(mailing.id, None)
+    assert (await ledger.mailing(mailing.id)).stopped is None
 
 
 async def test_outcomes_come_in_order_through_all_pages(ledger: Ledger) -> None:

@@ -16,6 +16,7 @@ from celeriac.jobs.email.smtp import SmtpSession
 from celeriac.jobs.email.smtp_url import parse_smtp_url
 from demo.sink import ANYONE, MailSink
 from tests.support.mailings import EVERY_POSITION, new_mailing, outcomes, send, stored_mailing
+from tests.support.smtp_script import smtp_script
 
 
 async def test_a_thousand_recipients_get_one_mail_each(ledger: Ledger, sink: MailSink) -> None:
@@ -137,12 +138,46 @@ async def test_without_a_mail_server_nothing_is_touched(ledger: Ledger) -> None:
     assert {o.attempts for o in (await outcomes(ledger, mailing)).values()} == {0}
 
 
-async def test_without_a_mail_server_the_last_run_gives_up_on_everyone(ledger: Ledger) -> None:
+async def test_without_a_mail_server_the_last_run_ends_the_mailing_and_fails_no_recipient(ledger: Ledger) -> None:
     mailing = await stored_mailing(ledger, 3)
     run = await send(ledger, mailing, f"smtp://127.0.0.1:{closed_port()}", final=True)
-    assert (run.failed, run.deferred) == (3, 0)
-    errors = {outcome.error for outcome in (await outcomes(ledger, mailing)).values()}
-    assert all(error is not None and error.startswith("gave up after 0 attempts: the mail server") for error in errors)
+    assert (run.failed, run.deferred, run.hopeless) == (0, 3, True)
+    assert {outcome.status for outcome in (await outcomes(ledger, mailing)).values()} == {Status.PENDING}
+
+
+@pytest.mark.parametrize("final", [False, True])
+@pytest.mark.parametrize("stage", ["greeting", "EHLO", "AUTH", "MAIL", "RCPT", "DATA", "end"])
+@pytest.mark.parametrize("code", [454, 530])
+async def test_a_refused_sender_fails_no_recipient(ledger: Ledger, stage: str, code: int, final: bool) -> None:
+    mailing = await stored_mailing(ledger, 5)
+    reply = f"{code} {code // 100}.7.8 not you"
+    async with smtp_script(**{stage: reply}, **({"HELO": reply} if stage == "EHLO" else {})) as server:
+        run = await send(ledger, mailing, server.url, final=final)
+        assert (run.sent, run.failed, run.deferred) == (0, 0, 5)
+        assert run.hopeless == (code >= 500 or final), "what is for the time being is tried again"
+        assert run.reason is not None
+        assert reply in run.reason
+        assert {outcome.status for outcome in (await outcomes(ledger, mailing)).values()} == {Status.PENDING}
+        assert server.connections == 1, "the others would be told the same"
+        server.replies.clear()
+        assert (await send(ledger, mailing, server.url)).sent == 5
+        assert server.taken == 5
+
+
+async def test_a_server_that_refuses_everyone_by_policy_is_asked_three_times(ledger: Ledger) -> None:
+    mailing = await stored_mailing(ledger, 50)
+    async with smtp_script(RCPT="554 5.7.1 Relay access denied") as server:
+        run = await send(ledger, mailing, server.url)
+        assert (run.sent, run.failed, run.deferred, run.hopeless) == (0, 3, 47, True)
+        assert run.reason == "the mail server refuses everyone: 554 5.7.1 Relay access denied"
+
+
+async def test_refusals_by_policy_among_others_are_the_recipients_own(ledger: Ledger, sink: MailSink) -> None:
+    mailing = await stored_mailing(ledger, 10)
+    for number in range(4, 9):
+        sink.answer(f"user{number}@example.com", 550, "5.7.1 blocked")
+    run = await send(ledger, mailing, sink.url)
+    assert (run.sent, run.failed, run.deferred, run.hopeless) == (5, 5, 0, False)
 
 
 async def test_data_that_a_template_cannot_deal_with_fails_its_recipient_only(ledger: Ledger, sink: MailSink) -> None:

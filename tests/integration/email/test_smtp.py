@@ -11,6 +11,7 @@ from celeriac.jobs.email.model import PermanentFailure, Sent, TransientFailure
 from celeriac.jobs.email.smtp import SmtpSession
 from celeriac.jobs.email.smtp_url import parse_smtp_url
 from demo.sink import ANYONE, MailSink
+from tests.support.smtp_script import smtp_script
 
 TLS = Path(__file__).parents[2] / "support" / "tls"
 MESSAGE = b"Message-ID: <1@example.com>\r\nSubject: Hi\r\n\r\nHello\r\n"
@@ -36,7 +37,7 @@ async def test_one_connection_takes_many_messages(sink: MailSink) -> None:
     assert len(sink.deliveries) == 5
 
 
-@pytest.mark.parametrize("stage", ["MAIL", "RCPT", "DATA"])
+@pytest.mark.parametrize("stage", ["RCPT", "DATA"])
 @pytest.mark.parametrize(
     ("code", "outcome"),
     [(450, TransientFailure(450, "no")), (452, TransientFailure(452, "no")), (550, PermanentFailure(550, "no"))],
@@ -50,6 +51,51 @@ async def test_the_outcome_follows_the_first_digit_and_the_connection_goes_on(
         assert await session.send(SENDER, "b@example.com", MESSAGE) == Sent(250)
     assert sink.connections == 1
     assert sink.mails_per_recipient() == {"b@example.com": 1}
+
+
+@pytest.mark.parametrize("code", [450, 452, 550, 553])
+async def test_a_refusal_of_the_sender_is_no_recipients_and_names_the_reply(sink: MailSink, code: int) -> None:
+    sink.answer(ANYONE, code, "5.1.8 who?", at="MAIL", times=1)
+    async with with_options(sink.url) as session:
+        with pytest.raises(MailServerUnavailable) as caught:
+            await session.send(SENDER, "a@example.com", MESSAGE)
+        assert caught.value.code == code
+        assert f"answers {code} 5.1.8 who? to MAIL FROM:<{SENDER}>" in str(caught.value)
+        assert await session.send(SENDER, "a@example.com", MESSAGE) == Sent(250)
+    assert sink.connections == 1
+
+
+REFUSALS = {
+    "greeting": "554 5.3.2 no service",
+    "EHLO": "550 5.7.0 not you",
+    "AUTH": "535 5.7.8 wrong password",
+    "MAIL": "550 5.7.1 not from here",
+    "RCPT": "530 5.7.0 log in first",
+    "DATA": "550 5.7.26 SPF and DKIM failed",
+    "end": "554 5.1.8 no such domain",
+}
+
+
+@pytest.mark.parametrize("stage", REFUSALS)
+async def test_whatever_concerns_the_sender_is_told_apart_at_each_stage(stage: str) -> None:
+    extra = {"HELO": REFUSALS[stage]} if stage == "EHLO" else {}
+    async with (
+        smtp_script(**{stage: REFUSALS[stage]}, **extra) as server,
+        SmtpSession(parse_smtp_url(server.url)) as session,
+    ):
+        with pytest.raises(MailServerUnavailable) as caught:
+            await session.send(SENDER, "a@example.com", MESSAGE)
+    assert caught.value.code == int(REFUSALS[stage][:3])
+    assert REFUSALS[stage] in str(caught.value)
+    assert "a-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("stage", ["RCPT", "DATA", "end"])
+@pytest.mark.parametrize("reply", ["550 5.7.1 blocked", "550 5.1.1 unknown", "550 5.7.200 x", "550 no 5.7.26"])
+async def test_a_reply_about_the_recipient_is_its_outcome(stage: str, reply: str) -> None:
+    async with smtp_script(**{stage: reply}) as server, SmtpSession(parse_smtp_url(server.url)) as session:
+        outcome = await session.send(SENDER, "a@example.com", MESSAGE)
+    assert outcome == PermanentFailure(int(reply[:3]), reply[4:])
 
 
 @pytest.mark.parametrize("stage", ["RCPT", "DATA"])
@@ -82,8 +128,8 @@ async def test_a_connection_that_the_server_ended_between_messages_costs_no_atte
 async def test_a_new_connection_that_refuses_every_mail_is_not_tried_again_at_once(sink: MailSink) -> None:
     sink.answer(ANYONE, 421, "too many connections", at="MAIL")
     async with with_options(sink.url) as session:
-        outcome = await session.send(SENDER, "a@example.com", MESSAGE)
-    assert outcome == TransientFailure(421, "too many connections")
+        with pytest.raises(MailServerUnavailable, match="421 too many connections"):
+            await session.send(SENDER, "a@example.com", MESSAGE)
     assert sink.connections == 1
 
 

@@ -39,6 +39,7 @@ async def test_every_recipient_gets_the_mail_once(
         "sent": 250,
         "failed": 0,
         "open": 0,
+        "stopped": None,
     }
     result = (await mailings.client.get(f"/jobs/{job_id}/result")).json()["result"]
     assert result == {"recipients": 250, "sent": 250, "failed": 0}
@@ -69,6 +70,29 @@ async def test_refusals_are_told_apart(mailings: MailingApi, sink: MailSink, sta
     late = outcomes["user2@example.com"]
     assert (late["status"], late["attempts"]) == ("sent", "2")
     assert sink.mails_per_recipient() == dict.fromkeys(addresses(5) - {"user1@example.com"}, 1)
+
+
+async def test_a_refused_sender_stops_the_mailing_which_goes_on_when_its_job_is_retried(
+    mailings: MailingApi, sink: MailSink, start_mail_worker: StartWorker
+) -> None:
+    start_mail_worker()
+    sink.answer(ANYONE, 550, "5.1.8 sender's domain is unknown", at="MAIL")
+    job_id = await mailings.submit(1000)
+    job = await mailings.ended(job_id)
+    assert job["state"] == "failed"
+    assert "1000 of 1000 recipients are still open" in job["error"]["message"]
+    assert "550 5.1.8 sender's domain is unknown to MAIL FROM:<a@example.com>" in job["error"]["message"]
+    assert {row["status"] for row in (await mailings.outcomes(job_id)).values()} == {"pending"}
+    shown = await mailings.show(job_id)
+    assert (shown["open"], shown["failed"]) == (1000, 0)
+    assert shown["stopped"] in job["error"]["message"]
+    assert sink.connections < 10, "most chunks did not ask"
+
+    sink.answer(ANYONE, 250, "OK", at="MAIL", times=0)
+    assert (await mailings.client.post(f"/jobs/{job_id}/retry")).status_code == 202
+    assert (await mailings.ended(job_id))["state"] == "succeeded"
+    assert sink.mails_per_recipient() == dict.fromkeys(addresses(1000), 1)
+    assert (await mailings.show(job_id))["stopped"] is None
 
 
 async def test_kill_9_in_the_middle_sends_to_no_one_twice_who_is_recorded_as_sent(

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, inspect, text
 from celeriac.core.errors import ConfigurationError
 
 #: The newest script in `versions/`.
-HEAD = "0001"
+HEAD = "0002"
 
 #: Celeriac's own, since the database may have an `alembic_version` of the application's.
 VERSION_TABLE = "celeriac_schema"

@@ -18,16 +18,21 @@ from celeriac.jobs.email.smtp_url import SmtpServer
 #: Recipients of one chunk: enough to make a connection worthwhile, few enough to spread over the workers.
 CHUNK = 100
 
-#: Refusals for the time being are tried for about two hours: greylisting and full mailboxes pass within that.
-_RETRY = Retry(attempts=10, backoff=5.0, factor=2.5, max_delay=1800.0)
-
 
 class RecipientsDeferred(CeleriacError):
     """Some recipients of a chunk were refused for the time being; the chunk's next attempt takes them up."""
 
 
+class MailingStopped(CeleriacError):
+    """The mail server refuses the sender. What is still open of the mailing is not tried until its job is retried."""
+
+
 class MailingIncomplete(CeleriacError):
     """Chunks ended early, and recipients are still open; a retry of the mailing's job takes them up."""
+
+
+#: Refusals for the time being are tried for about two hours: greylisting and full mailboxes pass within that.
+_RETRY = Retry(attempts=10, backoff=5.0, factor=2.5, max_delay=1800.0, never=(MailingStopped,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +65,15 @@ def register(app: JobApp, ledger: Ledger, server: Callable[[], SmtpServer]) -> E
             job.parent_progress(counts.finished, counts.total, f"{counts.sent} sent, {counts.failed} failed")
 
         mailing = await ledger.mailing(mailing_id)
+        if mailing.stopped is not None:
+            raise MailingStopped(mailing.stopped)
         async with SmtpSession(server()) as session:
             outcome = await send_chunk(
                 ledger, mailing, first, last, session, final=job.is_last_attempt, on_progress=report
             )
+        if outcome.hopeless and outcome.deferred:
+            await ledger.stop(mailing_id, outcome.reason)
+            raise MailingStopped(str(outcome.reason))
         if outcome.deferred:
             raise RecipientsDeferred(f"{outcome.deferred} recipients deferred: {outcome.reason}")
         return outcome
@@ -71,13 +81,17 @@ def register(app: JobApp, ledger: Ledger, server: Callable[[], SmtpServer]) -> E
     @app.job(name="celeriac.email.mailing", exposed=False)
     async def mailing(job: JobContext, mailing_id: str) -> MailingOutcome:
         """Send a mailing to all of its recipients that have no outcome yet."""
+        if job.children is None:  # not yet: this is the beginning, and maybe that of a retry
+            await ledger.stop(mailing_id, None)
         ranges = await ledger.open_ranges(mailing_id, CHUNK)
         await job.fan_out(chunk.call(mailing_id, first, last) for first, last in ranges)
         counts = await ledger.counts(mailing_id)
         job.progress(counts.finished, counts.total, f"{counts.sent} sent, {counts.failed} failed")
         if counts.finished < counts.total:
+            stopped = (await ledger.mailing(mailing_id)).stopped
+            why = f": {stopped}" if stopped else ""
             raise MailingIncomplete(
-                f"{counts.total - counts.finished} of {counts.total} recipients are still open; retry the job"
+                f"{counts.total - counts.finished} of {counts.total} recipients are still open, retry the job{why}"
             )
         return MailingOutcome(recipients=counts.total, sent=counts.sent, failed=counts.failed)
 

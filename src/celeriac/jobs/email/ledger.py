@@ -139,10 +139,10 @@ class Ledger:
         parameters = self._claim_parameters(mailing_id, position, claim)
         await self._database.write(lambda connection: connection.execute(sql.RENEW, parameters))
 
-    async def give_up(self, mailing_id: str, first: int, last: int, reason: str) -> int:
-        """Record every open recipient of the range that nobody holds as failed; returns how many."""
-        parameters = {"mailing": mailing_id, "first": first, "last": last, "reason": reason}
-        return await self._database.write(lambda connection: connection.execute(sql.GIVE_UP, parameters).rowcount)
+    async def stop(self, mailing_id: str, reason: str | None) -> None:
+        """Write down why the mailing is not gone on with; None: it is gone on with."""
+        statement = update(mailing_table).where(mailing_table.c.id == mailing_id).values(stopped=reason)
+        await self._database.write(lambda connection: connection.execute(statement))
 
     async def counts(self, mailing_id: str) -> Counts:
         """How far the mailing is. All zero if there is none with this id."""

@@ -22,6 +22,7 @@ class Mailing:
         html: a Jinja template, values escaped; None if the mail has only a plain text.
         text: a Jinja template, values as they are; None if the mail has only HTML.
         list_unsubscribe: the List-Unsubscribe header (RFC 2369) as it is to be sent, or None.
+        stopped: why it was stopped before its end, with recipients still open; None if it was not.
     """
 
     id: str
@@ -30,6 +31,7 @@ class Mailing:
     html: str | None = None
     text: str | None = None
     list_unsubscribe: str | None = None
+    stopped: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from celeriac.jobs.email.smtp import SmtpSession
 
 # Rendered ahead of sending. Few, since a message may have megabytes.
 _AHEAD = 20
-_BROKEN_IN_A_ROW = 3
+_IN_A_ROW = 3
 _LOOK_AGAIN_SECONDS = 0.25
 _PROGRESS_SECONDS = 0.5
 _PARTING_SECONDS = 2.0
@@ -33,12 +33,14 @@ class ChunkOutcome:
         failed: recipients given up.
         deferred: recipients of the range that are still open: run again later.
         reason: the last reason why one was deferred, or None.
+        hopeless: whether another run would end as this one: the server refuses the sender for good.
     """
 
     sent: int
     failed: int
     deferred: int
     reason: str | None
+    hopeless: bool = False
 
 
 async def send_chunk(
@@ -56,8 +58,10 @@ async def send_chunk(
     Safe to run again after any kind of end, and by several workers at once. Where another sender has recipients
     of the range in hand, this waits until they are finished or its claim on them has expired.
 
+    What the mail server says of the sender, or that it cannot be reached, ends the run and leaves the rest open.
+
     Args:
-        final: there will be no other run: what is refused for the time being is recorded as failed.
+        final: there will be no other run: who is refused for the time being is recorded as failed.
         on_progress: called now and then after outcomes were recorded.
 
     Raises:
@@ -88,21 +92,22 @@ class _Chunk:
         self._claim = uuid4().hex
         self._done: tuple[int, Outcome] | None = None  # known, and not recorded yet
         self._tried = set[int]()
-        self._sent = self._failed = self._broken = 0
+        self._sent = self._failed = self._broken = self._policy = 0
         self._reason: str | None = None
-        self._stopped = False
+        self._stopped = self._hopeless = False
 
     async def run(self) -> ChunkOutcome:
         try:
             await self._send_all()
         finally:
             await asyncio.shield(self._record())  # what is known is recorded, even by a run that is cancelled
-        if self._stopped and self._final:
-            self._failed += await self._ledger.give_up(self._mailing_id, *self._positions, self._reason or "")
         if self._on_progress is not None:
             await self._on_progress()
         deferred = len(await self._open())
-        return ChunkOutcome(sent=self._sent, failed=self._failed, deferred=deferred, reason=self._reason)
+        hopeless = self._hopeless or (self._stopped and self._final)
+        return ChunkOutcome(
+            sent=self._sent, failed=self._failed, deferred=deferred, reason=self._reason, hopeless=hopeless
+        )
 
     async def _send_all(self) -> None:
         # Other senders' claims end: by an outcome, or because the sender has died.
@@ -139,7 +144,7 @@ class _Chunk:
             if isinstance(prepared.content, bytes):
                 await self._session.connect()
         except MailServerUnavailable as error:
-            self._stop(str(error))
+            self._stop(error)
         return not self._stopped
 
     async def _claimed(self, prepared: Prepared) -> bool:
@@ -159,11 +164,14 @@ class _Chunk:
         try:
             outcome = await self._send_keeping_the_claim(prepared, prepared.content)
         except MailServerUnavailable as error:
-            self._stop(str(error))
+            self._stop(error)
             return TransientFailure(error.code, str(error))
         self._broken = 0 if self._session.is_connected else self._broken + 1
-        if self._broken >= _BROKEN_IN_A_ROW:
+        if self._broken >= _IN_A_ROW:
             self._stop("the mail server breaks every connection")
+        self._policy = self._policy + 1 if _is_policy(outcome) else 0
+        if self._policy >= _IN_A_ROW and not self._sent:
+            self._stop(f"the mail server refuses everyone: {_said(outcome)}", hopeless=True)
         return outcome
 
     async def _send_keeping_the_claim(self, prepared: Prepared, message: bytes) -> Outcome:
@@ -186,8 +194,8 @@ class _Chunk:
                 await asyncio.wait({sending})
 
     def _settled(self, prepared: Prepared, outcome: Outcome) -> Outcome:
-        """The outcome as it is to be recorded: on the last run nothing stays open."""
-        if self._final and isinstance(outcome, TransientFailure):
+        """The outcome as it is to be recorded: on the last run nothing stays open that was the recipient's own."""
+        if self._final and not self._stopped and isinstance(outcome, TransientFailure):
             attempts = prepared.recipient.attempts + 1
             return PermanentFailure(outcome.code, f"gave up after {attempts} attempts: {outcome.text}")
         return outcome
@@ -201,8 +209,10 @@ class _Chunk:
             case TransientFailure():
                 self._reason = self._reason if self._stopped else outcome.text
 
-    def _stop(self, reason: str) -> None:
-        self._stopped, self._reason = True, reason
+    def _stop(self, reason: str | MailServerUnavailable, *, hopeless: bool = False) -> None:
+        self._stopped, self._reason = True, str(reason)
+        code = reason.code if isinstance(reason, MailServerUnavailable) else None
+        self._hopeless = hopeless or (code is not None and code // 100 == 5)
 
     async def _report(self) -> None:
         if self._on_progress is not None and time.monotonic() >= self._progress_due:
@@ -216,3 +226,15 @@ class _Chunk:
 
     async def _open(self) -> list[OpenRecipient]:
         return await self._ledger.open_recipients(self._mailing_id, *self._positions)
+
+
+def _is_policy(outcome: Outcome) -> bool:
+    """A refusal by policy (RFC 3463, X.7.Z): of the recipient, or of the sender by a server that says so late.
+
+    Postfix, for one, answers RCPT with what it has against the sender ("Relay access denied").
+    """
+    return isinstance(outcome, PermanentFailure) and outcome.text.startswith("5.7.")
+
+
+def _said(outcome: Outcome) -> str:
+    return f"{outcome.code} {outcome.text}" if isinstance(outcome, PermanentFailure) else ""

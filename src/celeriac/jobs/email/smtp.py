@@ -1,7 +1,9 @@
 """One SMTP connection, many messages, and what the server said to each (RFC 5321).
 
-The outcome of a message follows the first digit of the reply (4.2.1): 2yz sent, 4yz transient, 5yz permanent.
-A connection that breaks is transient too. If it breaks after the message was transferred and before the reply
+A reply to RCPT or DATA concerns the recipient, and the outcome follows its first digit (4.2.1): 2yz sent, 4yz
+transient, 5yz permanent. What is said before them, at the connection, EHLO, AUTH or MAIL, concerns the sender, as do
+a few replies that say so themselves: then `MailServerUnavailable` is raised, and nothing is known of the recipient.
+A connection that breaks is transient. If it breaks after the message was transferred and before the reply
 arrived, the server may have accepted it: that is *the window* the ledger describes.
 """
 
@@ -25,6 +27,11 @@ from celeriac.jobs.email.smtp_url import SmtpServer
 _DATA_TIMEOUT = 600.0
 _MAX_TEXT = 500
 _CLOSING = 421
+_LOGIN_NEEDED = 530
+
+#: Enhanced status codes (RFC 3463, RFC 7372, IANA's registry) by which a reply to RCPT or DATA concerns the sender: its
+#: address (1.7, 1.8), its login (7.8 to 7.11), or what it may send (DKIM, SPF, DMARC, null MX, floods: 7.20 to 7.29).
+_SENDERS_FAULT = re.compile(r"[45]\.(?:1\.[78]|7\.(?:[89]|1[01]|2[0-9]))(?![0-9])")
 
 
 class _Refused(Exception):
@@ -85,7 +92,7 @@ class SmtpSession:
             await client.connect()
         except (SMTPException, OSError) as error:
             code = error.code if isinstance(error, SMTPResponseException) else None
-            raise MailServerUnavailable(str(server), _clean(_message(error)), code) from None
+            raise self._unavailable(_message(error), code) from None
         self._client, self._is_fresh = client, True
 
     async def send(self, sender: str, recipient: str, message: bytes, *, utf8: bool = False) -> Outcome:
@@ -98,7 +105,7 @@ class SmtpSession:
             utf8: whether the recipient's address needs SMTPUTF8 (RFC 6531).
 
         Raises:
-            MailServerUnavailable: as `connect`; nothing was transferred.
+            MailServerUnavailable: as `connect`, or the server refuses the sender; the recipient was not refused.
         """
         try:
             await self.connect()
@@ -110,11 +117,16 @@ class SmtpSession:
             self._is_fresh = False
             return Sent(response.code)
         except (_Refused, SMTPDataError) as refusal:
-            text = refusal.text if isinstance(refusal, _Refused) else refusal.message
-            return await self._refused(refusal.code, _clean(text))
+            text = _clean(refusal.text if isinstance(refusal, _Refused) else refusal.message)
+            outcome = await self._refused(refusal.code, text)
+            if refusal.code == _LOGIN_NEEDED or _SENDERS_FAULT.match(text):
+                raise self._unavailable(f"it answers {refusal.code} {text}", refusal.code) from None
+            return outcome
         except (SMTPException, OSError) as error:
             self._drop()
             return TransientFailure(None, _clean(_message(error)))
+        except MailServerUnavailable:
+            raise  # said between two messages: the connection is as good as before
         except BaseException:
             self._drop()  # in the middle of a command, whose reply would be taken for the next one's
             raise
@@ -129,16 +141,25 @@ class SmtpSession:
                 client.close()
 
     async def _begin(self, sender: str, utf8: bool) -> None:
-        """MAIL FROM; on a new connection if the server has closed the old one, as many do after some messages."""
+        """MAIL FROM; on a new connection if the server has closed the old one, as many do after some messages.
+
+        Raises:
+            MailServerUnavailable: the server refuses the sender.
+        """
         command = (b"MAIL", b"FROM:<" + sender.encode() + b">", *([b"SMTPUTF8"] if utf8 else []))
         try:
-            await self._command(*command)
-        except (SMTPServerDisconnected, _Refused) as error:
-            if self._is_fresh or (isinstance(error, _Refused) and error.code != _CLOSING):
-                raise
-            self._drop()
-            await self.connect()
-            await self._command(*command)
+            try:
+                await self._command(*command)
+            except (SMTPServerDisconnected, _Refused) as error:
+                if self._is_fresh or (isinstance(error, _Refused) and error.code != _CLOSING):
+                    raise
+                self._drop()
+                await self.connect()
+                await self._command(*command)
+        except _Refused as refusal:
+            await self._refused(refusal.code, refusal.text)
+            reason = f"it answers {refusal.code} {refusal.text} to MAIL FROM:<{sender}>"
+            raise self._unavailable(reason, refusal.code) from None
 
     async def _command(self, *parts: bytes) -> SMTPResponse:
         response = await self._connected().execute_command(*parts)
@@ -157,6 +178,9 @@ class SmtpSession:
             except (_Refused, SMTPException, OSError):
                 self._drop()
         return PermanentFailure(code, text) if code // 100 == 5 else TransientFailure(code, text)
+
+    def _unavailable(self, reason: str, code: int | None) -> MailServerUnavailable:
+        return MailServerUnavailable(str(self.server), _clean(reason), code)
 
     def _connected(self) -> aiosmtplib.SMTP:
         if self._client is None:

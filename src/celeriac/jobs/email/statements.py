@@ -8,14 +8,11 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Select,
-    String,
     Update,
     and_,
     bindparam,
     case,
-    cast,
     func,
-    literal,
     or_,
     select,
     update,
@@ -65,22 +62,6 @@ RECORD: Update = _record.where(_here, _r.claim == bindparam("by"))
 
 #: The same for a mail that was sent: that is a fact, whoever holds the claim by now.
 RECORD_SENT: Update = _record.where(_here, or_(_r.claim == bindparam("by"), _r.status != Status.SENT))
-
-#: Parameters: mailing, first, last, reason.
-GIVE_UP: Update = (
-    update(recipient_table)
-    .where(_range, _free)
-    .values(
-        status=Status.FAILED,
-        error=literal("gave up after ")
-        + cast(_r.attempts, String)
-        + " attempts: "
-        + bindparam("reason", type_=String()),
-        claim=None,
-        claim_expires_at=None,
-        updated_at=now_ms(),
-    )
-)
 
 _remaining_ms = _r.claim_expires_at - now_ms()
 

@@ -17,7 +17,8 @@ from sqlalchemy import (
 from celeriac.database.tables import metadata
 
 #: One mailing. `id` is the id of its job. `ready` turns true when all recipients are stored; until then the
-#: mailing does not exist for any reader. Times are milliseconds since the epoch.
+#: mailing does not exist for any reader. `stopped` says why it was stopped before its end. Times are
+#: milliseconds since the epoch.
 mailing_table = Table(
     "celeriac_email_mailing",
     metadata,
@@ -27,6 +28,7 @@ mailing_table = Table(
     Column("html", Text),
     Column("text", Text),
     Column("list_unsubscribe", Text),
+    Column("stopped", Text),
     Column("ready", Boolean, nullable=False),
     Column("created_at", BigInteger, nullable=False),
 )
