@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from uuid import uuid4
 
 import pytest
 
 from celeriac import InvalidArguments, JobFailed, JobState, UnknownJob
-from tests.support.contract_jobs import ContractJobs, Invoice, Line
+from tests.support.contract_jobs import ContractJobs, Invoice, Line, Payment
 
 KINDS = pytest.mark.parametrize("kind", ["async", "def"])
 DUE = datetime(2026, 11, 22, 9, tzinfo=UTC)
@@ -33,6 +34,21 @@ async def test_arguments_and_results_keep_their_types(jobs: ContractJobs, kind: 
     invoice = Invoice(lines=[Line(article="hinge", count=3)], due=DUE)
     handle = await jobs.twin("remind", kind).enqueue(invoice, wait=timedelta(hours=36))
     assert await handle.result(timeout=10) == invoice.model_copy(update={"due": DUE + timedelta(hours=36)})
+
+
+@KINDS
+async def test_strict_models_and_arguments_take_what_was_sent_as_json(jobs: ContractJobs, kind: str) -> None:
+    payment = Payment(at=DUE, id=uuid4(), amount=Decimal("1.10"), way=(1, 2))
+    expected = [payment.model_dump(mode="json"), 2026]
+    assert await (await jobs.twin("abide", kind).enqueue(payment, DUE)).result(timeout=10) == expected
+    by_celery = jobs.twin("abide", kind).task.delay(payment.model_dump(mode="json"), at=DUE)
+    assert await jobs.app.client.result(by_celery.id, timeout=10) == expected
+    with pytest.raises(InvalidArguments, match=r"payment\.at: Input should be a valid datetime"):
+        await jobs.twin("abide", kind).enqueue(payment.model_dump(mode="json"), DUE)
+
+
+async def test_an_async_job_behind_a_decorator_that_is_not_async_is_awaited(jobs: ContractJobs) -> None:
+    assert await (await jobs.decorated.enqueue(41)).result(timeout=10) == 42
 
 
 async def test_wrong_arguments_are_refused_and_nothing_is_sent(jobs: ContractJobs) -> None:

@@ -9,11 +9,13 @@ import os
 import tempfile
 import time
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
+from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, Strict
 
 from celeriac import Celeriac, Children, Job, JobContext, Retry, RetryAfter, Settings
 from tests.support import wrapped_tasks
@@ -31,6 +33,17 @@ class Invoice(BaseModel):
     lines: list[Line]
     due: datetime
     paid: bool = False
+
+
+class Payment(BaseModel):
+    """A strict model: in Python, its fields take no text."""
+
+    model_config = ConfigDict(strict=True)
+
+    at: datetime
+    id: UUID
+    amount: Decimal
+    way: tuple[int, ...] = ()
 
 
 class OrderRejected(Exception):
@@ -239,6 +252,22 @@ class ContractJobs:
             return value
 
         self.remember_sync = app.job(name="remember_sync")(remember_sync)
+
+        @app.job(name="decorated", timeout=10)
+        @wrapped_tasks.plainly
+        async def decorated(job: JobContext, value: int) -> int:
+            await asyncio.sleep(0)
+            return value + 1
+
+        async def abide(payment: Payment, at: Annotated[datetime, Strict()]) -> list[Any]:
+            return [payment, at.year]
+
+        def abide_sync(payment: Payment, at: Annotated[datetime, Strict()]) -> list[Any]:
+            return [payment, at.year]
+
+        self.decorated = decorated
+        self.abide = app.job(name="abide")(abide)
+        self.abide_sync = app.job(name="abide_sync")(abide_sync)
 
         async def unspeakable(job: JobContext) -> Any:
             return {"items": [None, {"amount": math.nan}]}

@@ -101,6 +101,21 @@ def may_hold_floats(adapter: TypeAdapter[Any]) -> bool:
     return _is_open(adapter.core_schema)
 
 
+def is_strict(adapter: TypeAdapter[Any]) -> bool:
+    """Whether a part of that type takes less in Python than in JSON, where there is no `datetime`, say."""
+    return _holds_strict(adapter.core_schema)
+
+
+def _holds_strict(schema: Any) -> bool:
+    if isinstance(schema, dict):
+        parts = cast("dict[str, Any]", schema)
+        config: dict[str, Any] = parts.get("config") or {}
+        if parts.get("strict") is True or config.get("strict") is True:
+            return True
+        return any(_holds_strict(part) for name, part in parts.items() if name not in _NO_SCHEMAS)
+    return isinstance(schema, list | tuple) and any(map(_holds_strict, cast("Iterable[Any]", schema)))
+
+
 def _is_open(schema: Any) -> bool:
     if isinstance(schema, dict):
         parts = cast("dict[str, Any]", schema)

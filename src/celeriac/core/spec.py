@@ -154,9 +154,27 @@ class JobSpec:
         Raises:
             InvalidArguments: they do not fit the signature.
         """
-        given = self._by_name(args, kwargs) if args else dict(kwargs)
+        return self._validate(self._given(args, kwargs))
+
+    def validate_sent(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Validate arguments that came as JSON, where even a strict type takes a `datetime` as text.
+
+        Raises:
+            InvalidArguments: they do not fit the signature.
+        """
+        given = self._given(args, kwargs)
+        if not self._is_strict:  # what JSON and Python take is the same then
+            return self._validate(given)
         try:
-            return self.arguments.validator.validate_python(given)
+            encoded = codec.dumps(given)
+        except (TypeError, ValueError):  # it came in another form, by pickle, say
+            return self._validate(given)
+        return self._validate(encoded)
+
+    def _validate(self, given: dict[str, Any] | bytes) -> dict[str, Any]:
+        validator = self.arguments.validator
+        try:
+            return validator.validate_json(given) if isinstance(given, bytes) else validator.validate_python(given)
         except ValidationError as error:
             raise InvalidArguments(self.name, _faults(error)) from None
 
@@ -193,6 +211,9 @@ class JobSpec:
     def load_result(self, value: Any) -> Any:
         """Turn a stored result back into the annotated type."""
         return self.result_type.validate_json(codec.dumps(value))
+
+    def _given(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        return self._by_name(args, kwargs) if args else dict(kwargs)
 
     def _by_name(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         names = self._names
@@ -231,6 +252,10 @@ class JobSpec:
     def _unfit_result(self, faults: Sequence[codec.Fault], error: Exception | None = None) -> InvalidResult:
         told = "; ".join(map(str, faults)) or _first_line(error or ValueError())
         return InvalidResult(f"the result of job {self.name!r} cannot be sent as JSON: {told}")
+
+    @cached_property
+    def _is_strict(self) -> bool:
+        return codec.is_strict(self.arguments)
 
     @cached_property
     def _may_take_floats(self) -> bool:

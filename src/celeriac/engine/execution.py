@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from celery.exceptions import Ignore, Reject
@@ -81,6 +82,10 @@ class Executor:
         try:
             with self._attempts.going_on(attempt, run):
                 returned = await run.main()
+            if iscoroutine(returned):
+                run = self._following(task, attempt, returned, awaited=True)
+                with self._attempts.going_on(attempt, run):
+                    returned = await run.main()
         finally:
             await self._progress.flushed()
         return task.spec.dump_result(returned)
@@ -93,6 +98,10 @@ class Executor:
         try:
             with self._attempts.going_on(attempt, run):
                 returned = run.complete()
+            if iscoroutine(returned):
+                run = self._following(task, attempt, returned)
+                with self._attempts.going_on(attempt, run):
+                    returned = run.complete()
         finally:
             self._progress.flush()  # before the end is recorded: nothing is reported of a job that has ended
         return returned if isinstance(run, IsolatedRun) else task.spec.dump_result(returned)
@@ -112,6 +121,15 @@ class Executor:
         if spec.is_async:
             return AsyncRun(spec.call(arguments, context), spec.options.timeout, self._loop, awaited=awaited)
         return ThreadRun(lambda: spec.call(arguments, context), spec.options.timeout)
+
+    def _following(
+        self, task: JobTask, attempt: Attempt, coroutine: Coroutine[Any, Any, Any], *, awaited: bool = False
+    ) -> AsyncRun:
+        """Run what a `def` job has returned: it is an `async def` in a decorator that is none."""
+        run = AsyncRun(coroutine, task.spec.options.timeout, self._loop, awaited=awaited)
+        if attempt.cancelled:  # as the function returned
+            run.cancel()
+        return run
 
     def _context(self, task: JobTask, attempt: Attempt, arguments: bytes) -> JobContext:
         """`arguments` are those of the message that runs the job again once its children have ended."""

@@ -30,7 +30,7 @@ def validated(spec: JobSpec, args: Any, kwargs: Any) -> dict[str, Any]:
         InvalidArguments: they do not fit.
     """
     try:
-        return spec.validate(args, kwargs)
+        return spec.validate_sent(args, kwargs)
     except InvalidArguments as error:
         try:
             return spec.validate(_read(args), _read(kwargs))

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from importlib import import_module
+from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any
 
 from celery.signals import worker_process_init
@@ -99,8 +100,11 @@ class _Jobs:
             spawn=spawn,
             cancel_requested=lambda: False,  # who cancels kills this process
         )
-        arguments = spec.validate((), codec.loads(request["arguments"]))
-        return spec.dump_result(_started(spec, arguments, context).complete())
+        arguments = spec.validate_sent((), codec.loads(request["arguments"]))
+        returned = _started(spec, arguments, context).complete()
+        if iscoroutine(returned):  # of an `async def` in a decorator that is none
+            returned = AsyncRun(returned, None, job_loop()).complete()
+        return spec.dump_result(returned)
 
     def _spec(self, name: str, module: str) -> JobSpec:
         if name not in self._app.specs:
