@@ -5,6 +5,8 @@ uvicorn --factory celeriac.asgi:create_api
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
@@ -17,6 +19,7 @@ from celeriac.http.auth import LoopbackOnly, require_api_key
 from celeriac.http.health import add_health_routes
 from celeriac.http.mailings import create_email_router
 from celeriac.http.openapi import describe_in_3_1
+from celeriac.http.pages import Link, add_docs, add_home
 from celeriac.http.problems import answer_with_problem, responses
 from celeriac.http.router import create_router
 from celeriac.jobs.email.jobs import EmailJobs
@@ -39,9 +42,38 @@ def create_api(settings: Settings | None = None) -> FastAPI:
 
 
 def _api_of(app: JobApp, email: EmailJobs | None = None) -> FastAPI:
-    api = FastAPI(title="Celeriac", version=celeriac.__version__, lifespan=app.lifespan)
+    api = FastAPI(title="Celeriac", version=celeriac.__version__, lifespan=app.lifespan, docs_url=None, redoc_url=None)
     include(api, app, email)
+    add_docs(api)
+    add_home(api, _links(app.settings))
     return api
+
+
+def _links(settings: Settings) -> Callable[[], Mapping[str, Link]]:
+    """What the page at `/` leads to."""
+    needs_key = " An API key is needed." if settings.api_keys else ""
+
+    def links() -> Mapping[str, Link]:
+        found = {
+            "docs": Link("/docs", "API documentation", "Every route, with the arguments of each job. Try them there."),
+            "jobs": Link("/jobs", "Jobs", f"The newest jobs and their states, as JSON.{needs_key}"),
+            "health": Link("/health/ready", "Health", "Whether the API and its broker answer."),
+            "openapi": Link("/openapi.json", "OpenAPI", "The description of this API, for programs."),
+        }
+        if flower := _flower(settings):
+            found["flower"] = Link(flower, "Flower", "Celery's monitor: workers and their tasks.")
+        return found
+
+    return links
+
+
+def _flower(settings: Settings) -> str | None:
+    """Where the stack on the data directory runs Flower, as its `stack.json` says."""
+    try:
+        address: Any = json.loads((settings.data_dir / "stack.json").read_text())["flower"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return address if isinstance(address, str) and address.startswith(("http://", "https://")) else None
 
 
 def include(api: FastAPI, app: JobApp, email: EmailJobs | None = None) -> None:
