@@ -5,7 +5,6 @@ Format: https://html.spec.whatwg.org/multipage/server-sent-events.html
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from typing import Annotated
@@ -16,15 +15,21 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from celeriac.core.errors import BrokerUnavailable, UnknownJob
 from celeriac.engine.app import JobApp
 from celeriac.http.jobs import JobId, in_time
-from celeriac.http.problems import ProblemError, responses
+from celeriac.http.problems import responses
 from celeriac.http.route import NothingMore
 
+#: The id of an entry of a Redis stream: milliseconds and a count, both of 64 bits; here of the digits that surely fit.
+_EVENT_ID = "^([0-9]{1,18}-[0-9]{1,18})?$"
+
 LastEventId = Annotated[
-    str | None, Header(description="Where to resume; browsers send it by themselves when they reconnect")
+    str | None,
+    Header(
+        max_length=37,
+        pattern=_EVENT_ID,
+        description="Where to resume; browsers send it by themselves when they reconnect",
+    ),
 ]
 
-#: The id of an entry of a Redis stream: milliseconds and a count, both of 64 bits; here of the digits that surely fit.
-_EVENT_ID = re.compile(r"[0-9]{1,18}-[0-9]{1,18}\Z")
 _FROM_THE_FIRST = "0-0"
 
 
@@ -34,8 +39,6 @@ def add_event_route(router: APIRouter, app: JobApp) -> None:
     async def resume_after(job_id: JobId, last_event_id: LastEventId = None) -> str:
         """Where the stream is to begin. Refuses, before it begins, what it could not refuse once it has."""
         after = last_event_id or _FROM_THE_FIRST
-        if not _EVENT_ID.match(after):
-            raise ProblemError(422, "invalid-request", "Last-Event-ID: give the id of an event of this stream")
         async with in_time(app):
             record = await app.client.get(job_id)
             if record.state.finished and after != _FROM_THE_FIRST and not await app.client.has_events(job_id, after):

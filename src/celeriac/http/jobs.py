@@ -33,7 +33,8 @@ IdempotencyKey = Annotated[
     ),
 ]
 
-_CURSOR = re.compile(r"[0-9]{1,16}_[A-Za-z0-9_.:\-]{1,128}\Z")
+#: The time of a job in milliseconds, and its id.
+_CURSOR = "^[0-9]{1,16}_[A-Za-z0-9_.:-]{1,128}$"
 #: What a task may be called in a path.
 _TASK = re.compile(r"[A-Za-z0-9_.\-]{1,200}\Z")
 
@@ -109,11 +110,10 @@ def _add_reading(router: APIRouter, app: JobApp) -> None:
         queue: Annotated[str | None, Query(max_length=200)] = None,
         parent: Annotated[str | None, Query(max_length=128, description="Children of this job")] = None,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
-        cursor: Annotated[str | None, Query(max_length=150, description="`next` of the page before")] = None,
+        cursor: Annotated[
+            str | None, Query(max_length=150, pattern=_CURSOR, description="`next` of the page before")
+        ] = None,
     ) -> Any:
-        if cursor is not None and not _CURSOR.match(cursor):
-            raise ProblemError(422, "invalid-request", "cursor: give `next` of the page before, unchanged")
-
         def matches(record: JobRecord) -> bool:
             return (
                 (state is None or record.state is state)
@@ -157,10 +157,16 @@ def _add_reading(router: APIRouter, app: JobApp) -> None:
 
 def _add_steering(router: APIRouter, app: JobApp) -> None:
     @router.post(
-        "/{job_id}/cancel", response_model=JobView, summary="Cancel a job", responses=responses(404, 409, 422, 503)
+        "/{job_id}/cancel",
+        response_model=JobView,
+        summary="Cancel a job",
+        response_description="It is cancelled",
+        responses={
+            202: {"model": JobView, "description": "Its worker has been asked to stop it"},
+            **responses(404, 409, 422, 503),
+        },
     )
     async def cancel(job_id: JobId, response: Response) -> Any:
-        """At once if no worker runs it (200), else its worker is asked to (202)."""
         async with in_time(app):
             record = await app.client.cancel(job_id)
         response.status_code = 200 if record.state.finished else 202

@@ -164,8 +164,31 @@ def test_a_job_s_docstring_describes_it(own: dict[str, Any]) -> None:
 
 def test_events_are_described_as_a_stream(own: dict[str, Any]) -> None:
     responses = own["paths"]["/jobs/{job_id}/events"]["get"]["responses"]
-    assert responses["200"]["content"] == {"text/event-stream": {"schema": {"type": "string"}}}
+    assert responses["200"]["content"] == {"text/event-stream": {}}, "a schema would be that of a JSON value"
     assert "204" in responses
+
+
+def test_a_job_that_is_asked_to_stop_is_described_beside_one_that_is_cancelled(own: dict[str, Any]) -> None:
+    responses = own["paths"]["/jobs/{job_id}/cancel"]["post"]["responses"]
+    for status in ("200", "202"):
+        assert responses[status]["content"]["application/json"]["schema"]["$ref"].endswith("/JobView")
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "good", "bad"),
+    [
+        ("/jobs", "cursor", ["1790000000000_a.b:c-d_e"], ["", "1_", "_a", "1_a!", "1_a\n", "1" * 17 + "_a"]),
+        ("/jobs/{job_id}/events", "last-event-id", ["", "0-0", "1790000000000-1"], ["1", "-1", "1-", "1-1\n", "a-b"]),
+    ],
+)
+def test_where_to_go_on_is_described_with_its_pattern(
+    own: dict[str, Any], path: str, name: str, good: list[str], bad: list[str]
+) -> None:
+    parameter = next(each for each in own["paths"][path]["get"]["parameters"] if each["name"] == name)
+    pattern = next(option["pattern"] for option in parameter["schema"]["anyOf"] if "pattern" in option)
+    matches = re.compile(pattern.replace("$", r"\Z")).search
+    assert [value for value in good if not matches(value)] == []
+    assert [value for value in bad if matches(value)] == []
 
 
 def test_names_that_differ_in_their_marks_only_are_different_jobs(settings: Settings) -> None:
