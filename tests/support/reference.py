@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
 import celeriac
-from celeriac import JobState, Settings
+from celeriac import JobState, Settings, testing
 from celeriac.asgi import create_api
 from celeriac.cli import cli
 from celeriac.client.client import JobClient
@@ -35,6 +35,7 @@ REFERENCE = ROOT / "docs" / "reference"
 #: Of the application and its client, what is for users; the rest is for Celeriac's own layers.
 _APPLICATION = frozenset({"client", "job", "schedule"})
 _CLIENT = ("get", "page", "wait", "outcome", "result", "events", "cancel", "retry", "ping", "aclose")
+_IN_PROCESS = ("all", "now", "of")
 _SECTION = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -166,6 +167,20 @@ def public_names() -> str:
     return "\n".join(parts).rstrip()
 
 
+def testing_names() -> str:
+    parts = [f"{inspect.getdoc(testing)}\n"]
+    for name in testing.__all__:
+        thing = getattr(testing, name)
+        if not isinstance(thing, type):
+            parts.append(_described(f"testing.{name}", inspect.unwrap(thing)))
+            continue
+        parts += [f"### `testing.{name}`\n", _text(thing)]
+    for name in ("celeriac_jobs", "celeriac_worker"):
+        parts.append(f"### Fixture `{name}`\n\n{_text(getattr(testing, name))}")
+    parts += [_described(f"celeriac_jobs.{n}", inspect.getattr_static(testing.InProcessJobs, n)) for n in _IN_PROCESS]
+    return "\n".join(parts).rstrip()
+
+
 def _members(kind: type) -> list[str]:
     """What the class and its bases in Celeriac define for users, in the order of definition."""
     if kind is Settings:
@@ -261,6 +276,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "commands": commands,
     "exit-codes": exit_codes,
     "public-names": public_names,
+    "testing": testing_names,
     "celery-command-line": celery_options(options.COMMAND_LINE, "--"),
     "celery-settings": celery_options(options.SETTINGS),
     "celery-transport-options": celery_options(options.TRANSPORT),

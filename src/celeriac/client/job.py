@@ -46,7 +46,11 @@ class Job(Generic[P, R]):
     """
 
     def __init__(
-        self, spec: JobSpec, client: JobClient, celery_task: Callable[[], Any], options: EnqueueOptions = NO_OPTIONS
+        self,
+        spec: JobSpec,
+        client: Callable[[], JobClient],
+        celery_task: Callable[[], Any],
+        options: EnqueueOptions = NO_OPTIONS,
     ) -> None:
         self.spec = spec
         self._client = client
@@ -89,7 +93,7 @@ class Job(Generic[P, R]):
             IdempotencyConflict: the key given to `options()` stands for another request.
             BrokerUnavailable: the broker did not confirm in time.
         """
-        return self.handle(await self._client.enqueue(self.call(*args, **kwargs), self._options))
+        return self.handle(await self._client().enqueue(self.call(*args, **kwargs), self._options))
 
     async def enqueue_many(self, calls: Iterable[Call[R] | Mapping[str, Any]]) -> list[JobHandle[R]]:
         """Hand many jobs to the broker, one round trip per 250.
@@ -105,7 +109,7 @@ class Job(Generic[P, R]):
         foreign = {call.spec.name for call in ready} - {self.name}
         if foreign:
             raise ValueError(f"calls of another job, {', '.join(sorted(foreign))}, given to {self.name}")
-        return [self.handle(job_id) for job_id in await self._client.enqueue_many(ready, self._options)]
+        return [self.handle(job_id) for job_id in await self._client().enqueue_many(ready, self._options)]
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
         """Validated arguments, to enqueue later. Raises `InvalidArguments`."""
@@ -143,7 +147,7 @@ class Job(Generic[P, R]):
 
     def handle(self, job_id: str) -> JobHandle[R]:
         """A handle on a job that was enqueued before."""
-        return JobHandle(self._client, self.spec, job_id)
+        return JobHandle(self._client(), self.spec, job_id)
 
     if not TYPE_CHECKING:  # to a type checker, an attribute that is not there is a fault
 

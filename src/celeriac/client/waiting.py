@@ -80,13 +80,7 @@ class Waiter:
 
     async def outcome_of(self, record: JobRecord) -> Any:
         """The stored result of a job. Raises as `JobClient.outcome` says."""
-        if record.state is JobState.CANCELLED:
-            raise JobCancelled(record.id, "was cancelled")
-        if record.state in (JobState.FAILED, JobState.DEAD):
-            error = record.error
-            raise JobFailed(record.id, f"failed: {error.type}: {error.message}" if error else "failed")
-        if record.state is not JobState.SUCCEEDED:
-            raise WrongState(f"job {record.id} is {record.state}; it has no result yet")
+        raise_unless_succeeded(record)
         async with deadline(self._timeout):
             outcome = await results.get_outcome(self._connections.current().results, record.id)
         if outcome is None:
@@ -114,3 +108,19 @@ class Waiter:
                         return found[0]
         except TimeoutError:
             raise ResultTimeout(f"job {job_id} did not end within {timeout:g} s; it goes on") from None
+
+
+def raise_unless_succeeded(record: JobRecord) -> None:
+    """Say why a job has no result.
+
+    Raises:
+        JobFailed, JobCancelled: it ended without one.
+        WrongState: it has not ended yet.
+    """
+    if record.state is JobState.CANCELLED:
+        raise JobCancelled(record.id, "was cancelled")
+    if record.state in (JobState.FAILED, JobState.DEAD):
+        error = record.error
+        raise JobFailed(record.id, f"failed: {error.type}: {error.message}" if error else "failed")
+    if record.state is not JobState.SUCCEEDED:
+        raise WrongState(f"job {record.id} is {record.state}; it has no result yet")

@@ -25,6 +25,7 @@ from celeriac.engine.backend import ResultBackend
 from celeriac.engine.configuration import ConfiguredApp
 from celeriac.engine.elsewhere import CopyingBackend
 from celeriac.engine.execution import Executor
+from celeriac.engine.in_process import InProcessJobs
 from celeriac.engine.isolation.address import address_of
 from celeriac.engine.markup import in_json_types
 from celeriac.engine.records import Records
@@ -51,14 +52,23 @@ class JobApp(ConfiguredApp):
 
     def __init__(self, main: str | None = None, *, settings: Settings | None = None, **options: Any) -> None:
         self.specs: dict[str, JobSpec] = {}
+        #: Takes the place of the client, in tests say.
+        self.stand_in: JobClient | None = None
         super().__init__(main, settings or load_settings(), **options)
         # A `redis://` backend that an application names for itself writes job records too.
         self.loader.override_backends = dict.fromkeys(("redis", "rediss"), RESULT_BACKEND)
         process.install()  # here as well as in the consumer, for pool processes that are spawned and not forked
 
-    @cached_property
+    @property
     def client(self) -> JobClient:
-        """The asyncio client, for this process and any event loop of it."""
+        """The asyncio client, for any event loop of this process; with `task_always_eager`, it runs jobs itself."""
+        if self.stand_in is not None:
+            return self.stand_in
+        return self._eager_jobs if self.is_always_eager else self.broker_client
+
+    @cached_property
+    def broker_client(self) -> JobClient:
+        """The client that talks to the broker, whatever `client` is. For workers."""
         return JobClient(
             broker_url=lambda: self.broker_address,
             results_url=lambda: self.results_address,
@@ -66,6 +76,14 @@ class JobApp(ConfiguredApp):
             specs=self.specs,
             timeout=self.settings.broker_timeout,
             retention_ms=lambda: self.retention_ms,
+        )
+
+    @cached_property
+    def _eager_jobs(self) -> JobClient:
+        return InProcessJobs(
+            self.specs,
+            default_queue=lambda: str(self.conf.task_default_queue),
+            propagates=lambda: bool(self.conf.task_eager_propagates),
         )
 
     @cached_property
@@ -81,7 +99,7 @@ class JobApp(ConfiguredApp):
     @cached_property
     def executor(self) -> Executor:
         """Runs typed jobs in this process."""
-        return Executor(self.client)
+        return Executor(self.broker_client)
 
     @asynccontextmanager
     async def lifespan(self, _: object) -> AsyncGenerator[None]:
@@ -89,7 +107,7 @@ class JobApp(ConfiguredApp):
         try:
             yield
         finally:
-            await self.client.aclose()
+            await self.broker_client.aclose()
 
     @overload
     def job(self, function: Callable[Concatenate[JobContext, P], Coroutine[Any, Any, R]], /) -> Job[P, R]: ...
@@ -171,6 +189,13 @@ class JobApp(ConfiguredApp):
         """
         self.add_schedule(name, beat_entry(name, call, every=every, cron=cron, queue=queue))
 
+    def addresses_changed(self) -> None:
+        """Forget all connections, and what was read of where the broker and the results are. For tests."""
+        for name in ("broker_client", "records", "executor", "results_are_separate"):
+            vars(self).pop(name, None)
+        own = cast(Any, self)
+        own._backend_cache, own._local.backend, own._pool, own.amqp._producer_pool = None, None, None, None
+
     def close(self) -> None:
         """Close the blocking connections of this application, too; `client.aclose()` closes the others."""
         self.records.close()
@@ -241,7 +266,7 @@ class JobApp(ConfiguredApp):
         else:  # when the application is finalized, as with Celery's own decorator: until then it can be configured
             self._pending.append(PromiseProxy(self.register_task, (task,)))
         self.specs[task_name] = spec
-        return Job(spec, self.client, lambda: cast(Any, self.tasks)[task_name])
+        return Job(spec, lambda: self.client, lambda: cast(Any, self.tasks)[task_name])
 
 
 def _arguments_of(spec: JobSpec, args: Any, kwargs: Any) -> bytes:

@@ -63,6 +63,16 @@ class ConfiguredApp(Celery):
         """Whether results are kept on another server than the job records."""
         return self.results_address != self.broker_address
 
+    @property
+    def is_always_eager(self) -> bool:
+        """Celery's `task_always_eager`. Asked for each job, for which Celery's own way to look it up takes too long."""
+        set_later = self.conf.changes.get("task_always_eager") if self.configured else None
+        return self._is_configured_eager if set_later is None else bool(set_later)
+
+    @cached_property
+    def _is_configured_eager(self) -> bool:
+        return bool(self.conf.task_always_eager)
+
     def add_schedule(self, name: str, entry: dict[str, Any]) -> None:
         """Add to `beat_schedule`, whatever else will be configured."""
         self._schedules[name] = entry
@@ -72,7 +82,7 @@ class ConfiguredApp(Celery):
     def _complete(self, source: Any, **_: Any) -> None:
         for maps in (source.maps, source.defaults):
             maps.insert(-1, self._defaults)
-        for name in ("results_are_separate", "retention_ms", "failure_retention_ms"):
+        for name in ("_is_configured_eager", "results_are_separate", "retention_ms", "failure_retention_ms"):
             vars(self).pop(name, None)
         self._add_schedules()
 

@@ -33,12 +33,12 @@ def client() -> JobClient:
 
 @pytest.fixture
 def job(client: JobClient) -> Job[Any, int]:
-    return Job(JobSpec("shop.add", add), client, celery_task=lambda: None)
+    return Job(JobSpec("shop.add", add), lambda: client, celery_task=lambda: None)
 
 
 @pytest.fixture
 def other(client: JobClient) -> Job[Any, int]:
-    return Job(JobSpec("shop.other", add), client, celery_task=lambda: None)
+    return Job(JobSpec("shop.other", add), lambda: client, celery_task=lambda: None)
 
 
 async def test_the_broker_of_these_tests_is_absent(job: Job[Any, int], client: JobClient) -> None:
@@ -141,12 +141,12 @@ async def test_to_call_a_job_is_to_call_its_function(job: Job[Any, int], client:
     assert job(a=2, b=3) == 5
     with pytest.raises(TypeError, match="missing 1 required positional argument: 'a'"):
         job()
-    assert await Job(JobSpec("shop.later", later), client, celery_task=lambda: None)(7) == 7
+    assert await Job(JobSpec("shop.later", later), lambda: client, celery_task=lambda: None)(7) == 7
 
 
 def test_a_called_job_that_wants_a_context_gets_one_unless_it_is_given(client: JobClient) -> None:
     options = JobOptions(retry=Retry(attempts=3))
-    job: Job[Any, str] = Job(JobSpec("shop.greet", greet, options), client, celery_task=lambda: None)
+    job: Job[Any, str] = Job(JobSpec("shop.greet", greet, options), lambda: client, celery_task=lambda: None)
     assert job("Ada") == "Ada! shop.greet 1 of 3"
     assert job("Ada", mark="?") == "Ada? shop.greet 1 of 3"
     assert job("Ada", JobContext(task="mine", attempt=2), "?") == "Ada? mine 2 of 1"

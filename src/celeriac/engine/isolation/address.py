@@ -10,14 +10,14 @@ from celeriac.core.errors import ConfigurationError
 _NOT_THEIRS = ("__main__", "__mp_main__", "celery")
 
 
-def address_of(app: object) -> str:
-    """`module:attribute` of the application, as `celery -A` takes it.
+def address_of(app: object, *, beside: tuple[str, ...] = ()) -> str:
+    """`module:attribute` of the application, as `celery -A` takes it; not in modules whose names begin with `beside`.
 
     Raises:
         ConfigurationError: no module that can be imported has it.
     """
     for name, module in tuple(sys.modules.items()):
-        if name.partition(".")[0] in _NOT_THEIRS:
+        if name.partition(".")[0] in _NOT_THEIRS or name.rpartition(".")[2].startswith(beside):
             continue
         for attribute, value in tuple(getattr(module, "__dict__", {}).items()):
             if value is app:

@@ -1,0 +1,345 @@
+"""Runs typed jobs in the caller's event loop, without a broker: for `task_always_eager`, and for tests.
+
+What a job can tell is as in a worker: arguments and results go through JSON and are validated, retries follow the
+policy, children run before their parent goes on, a `def` job has a thread. What takes time does not: the wait for a
+retry, or for a delayed job, moves the clock of the records.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from celeriac.client.client import JobClient
+from celeriac.client.options import NO_OPTIONS, EnqueueOptions
+from celeriac.client.waiting import raise_unless_succeeded
+from celeriac.core import codec
+from celeriac.core.context import Children, JobContext, JobSuspended
+from celeriac.core.errors import (
+    IdempotencyConflict,
+    JobExists,
+    JobFailed,
+    JobInterrupted,
+    ResultTimeout,
+    UnknownJob,
+    UnknownTask,
+    WrongState,
+)
+from celeriac.core.ids import is_valid_id, new_id
+from celeriac.core.records import Failure, JobEvent, JobRecord, Progress
+from celeriac.core.spec import Call, JobSpec
+from celeriac.core.states import JobState
+from celeriac.engine.loop import JobLoop
+from celeriac.engine.ran_job import RanJob, place
+from celeriac.engine.runs import AsyncRun, ThreadRun
+from celeriac.engine.tracebacks import format_error
+from celeriac.store.enqueueing import fingerprint
+
+if TYPE_CHECKING:
+    from celeriac.engine.app import JobApp
+
+
+class _CallersLoop(JobLoop):
+    """The event loop that is running, in place of a worker's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._callers = asyncio.get_running_loop()
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        return self._callers
+
+
+class InProcessJobs(JobClient):
+    """The client of an application whose jobs run where they are enqueued; each has ended when `enqueue` returns.
+
+    Args:
+        specs: the application's jobs.
+        default_queue: the queue of jobs that name none.
+        propagates: whether `enqueue` raises what a job raises.
+        keep: how many jobs are known afterwards.
+    """
+
+    def __init__(
+        self,
+        specs: Mapping[str, JobSpec],
+        *,
+        default_queue: Callable[[], str],
+        propagates: Callable[[], bool] = lambda: False,
+        keep: int = 1000,
+    ) -> None:
+        self._specs = specs
+        self._default_queue = default_queue
+        self._propagates = propagates
+        self._keep = keep
+        self._jobs: dict[str, RanJob] = {}
+        self._by_key: dict[str, RanJob] = {}
+        self._ahead = timedelta()
+
+    @property
+    def all(self) -> list[RanJob]:
+        """The jobs, in the order in which they were enqueued."""
+        return list(self._jobs.values())
+
+    @property
+    def now(self) -> datetime:
+        """The time of the records: that of the system, and the waits that were left out."""
+        return datetime.now(UTC) + self._ahead
+
+    def of(self, job_id: str) -> RanJob:
+        """The job with that id. Raises `UnknownJob`."""
+        if job_id not in self._jobs:
+            raise UnknownJob(job_id)
+        return self._jobs[job_id]
+
+    async def enqueue(self, call: Call[Any], options: EnqueueOptions = NO_OPTIONS) -> str:
+        request = options.fingerprint or fingerprint(call.spec.name, call.arguments)
+        if options.idempotency_key is not None and (known := self._by_key.get(options.idempotency_key)):
+            if known.request != request:
+                raise IdempotencyConflict(
+                    f"the idempotency key was used before, with another request, for job {known.record.id}; "
+                    "use a new key for a new request"
+                )
+            return known.record.id
+        if options.job_id is not None and not is_valid_id(options.job_id):
+            raise ValueError(f"job_id={options.job_id[:64]!r}: use 1 to 128 letters, digits, or the marks _ . : -")
+        if options.job_id in self._jobs:
+            raise JobExists(str(options.job_id))
+        job = self._accept(call, options)
+        if options.idempotency_key is not None:
+            job.key, job.request = options.idempotency_key, request
+            self._by_key[options.idempotency_key] = job
+        await self._execute(job)
+        return job.record.id
+
+    async def enqueue_many(self, calls: Sequence[Call[Any]], options: EnqueueOptions = NO_OPTIONS) -> list[str]:
+        if options.idempotency_key is not None or options.job_id is not None:
+            raise ValueError("an idempotency key or a job id stands for one job: enqueue it by itself")
+        jobs = [self._accept(call, options) for call in calls]
+        for job in jobs:
+            await self._execute(job)
+        return [job.record.id for job in jobs]
+
+    async def get(self, job_id: str) -> JobRecord:
+        return self.of(job_id).record
+
+    async def page(
+        self, *, cursor: str | None = None, limit: int = 50, matches: Callable[[JobRecord], bool] = lambda _: True
+    ) -> tuple[list[JobRecord], str | None]:
+        newest_first = [job.record for job in reversed(self.all) if matches(job.record)]
+        start = int(cursor.partition("_")[0]) if cursor else 0
+        shown = newest_first[start : start + limit]
+        end = start + len(shown)
+        return shown, f"{end}_{shown[-1].id}" if end < len(newest_first) else None
+
+    async def outcome(self, job_id: str) -> Any:
+        job = self.of(job_id)
+        try:
+            raise_unless_succeeded(job.record)
+        except JobFailed as failed:
+            raise failed from job.error
+        return job.result
+
+    async def wait(self, job_id: str, timeout: float | None = None) -> JobRecord:
+        job = self.of(job_id)
+        try:
+            async with asyncio.timeout(timeout):
+                await job.ended.wait()
+        except TimeoutError:
+            raise ResultTimeout(f"job {job_id} did not end within {timeout:g} s; it goes on") from None
+        return job.record
+
+    async def result(self, job_id: str, timeout: float | None = None) -> Any:
+        await self.wait(job_id, timeout)
+        return await self.outcome(job_id)
+
+    async def events(self, job_id: str, after: str = "0-0") -> AsyncGenerator[JobEvent | None]:
+        await self.wait(job_id)
+        for event in self.of(job_id).events:
+            if place(event.id) > place(after):
+                yield event
+
+    async def has_events(self, job_id: str, after: str) -> bool:
+        return any(place(event.id) > place(after) for event in self.of(job_id).events)
+
+    async def cancel(self, job_id: str) -> JobRecord:
+        job = self.of(job_id)
+        if job.record.state.finished and job.record.state is not JobState.CANCELLED:
+            raise WrongState(f"job {job_id} has {job.record.state} already and cannot be cancelled")
+        if not job.record.state.finished:
+            job.record = replace(job.record, cancel_requested=True)
+            if job.run is not None:
+                job.run.cancel()
+        return job.record
+
+    async def retry(self, job_id: str) -> JobRecord:
+        job = self.of(job_id)
+        state = job.record.state
+        if not state.finished or state is JobState.SUCCEEDED:
+            raise WrongState(f"job {job_id} is {state}; only a failed, dead or cancelled job can be retried")
+        if job.record.task not in self._specs:
+            raise UnknownTask(job.record.task)
+        job.ended.clear()
+        job.record = replace(job.record, cancel_requested=False, finished_at=None)
+        self._move(job, JobState.QUEUED)
+        await self._execute(job)
+        return job.record
+
+    async def ping(self) -> None:
+        """Nothing: there is no broker."""
+
+    async def aclose(self) -> None:
+        """Nothing: there are no connections."""
+
+    def _accept(self, call: Call[Any], options: EnqueueOptions, parent_id: str | None = None) -> RanJob:
+        own, due, now = call.spec.options, options.due(), self.now
+        record = JobRecord(
+            id=options.job_id or new_id(),
+            task=call.spec.name,
+            queue=options.queue or own.queue or self._default_queue(),
+            state=JobState.SCHEDULED if due else JobState.QUEUED,
+            created_at=now,
+            updated_at=now,
+            arguments=codec.loads(call.arguments),
+            delay_until=due,
+            parent_id=parent_id,
+            priority=own.priority if options.priority is None else options.priority,
+        )
+        job = self._jobs[record.id] = RanJob(record=record, call=call)
+        job.tell("state", {"state": record.state.value})
+        if len(self._jobs) > self._keep:
+            self._forget_oldest()
+        return job
+
+    def _forget_oldest(self) -> None:
+        oldest = next((job for job in self._jobs.values() if job.record.state.finished), None)
+        if oldest is not None:
+            del self._jobs[oldest.record.id]
+            if oldest.key is not None:
+                self._by_key.pop(oldest.key, None)
+
+    async def _execute(self, job: RanJob) -> None:
+        """Run the job to its end, and raise its error if that is wanted."""
+        if job.record.delay_until is not None:
+            self._ahead += max(timedelta(), job.record.delay_until - self.now)
+        await self._to_its_end(job)
+        if job.error is not None and self._propagates():
+            raise job.error
+
+    async def _to_its_end(self, job: RanJob) -> None:
+        job.error = None
+        try:
+            await self._attempts(job)
+        finally:
+            job.run = None
+            job.ended.set()
+
+    async def _attempts(self, job: RanJob) -> None:
+        attempt, ended, policy = 1, None, job.call.spec.options.retry
+        while not job.record.cancel_requested:
+            self._move(job, JobState.RUNNING, attempt=attempt, delay_until=None, error=None)
+            calls: list[Call[Any]] = []
+            try:
+                job.result = await self._run(job, attempt, ended, calls)
+            except JobSuspended:
+                ended = await self._run_children(job, calls)
+            except JobInterrupted:
+                return self._move(job, JobState.CANCELLED)
+            except Exception as error:
+                if job.record.cancel_requested:  # it may be how it took being told to stop
+                    return self._move(job, JobState.CANCELLED)
+                failure = Failure.of(error, format_error(error))
+                delay = policy.delay_after(error, attempt)
+                if delay is None:
+                    job.error = error
+                    return self._move(job, JobState.FAILED, error=failure)
+                job.retry_delays.append(delay)
+                due = self.now + timedelta(seconds=delay)
+                self._move(job, JobState.RETRYING, error=failure, delay_until=due)
+                self._ahead += timedelta(seconds=delay)
+                attempt += 1
+            else:
+                return self._move(job, JobState.SUCCEEDED)
+        return self._move(job, JobState.CANCELLED)
+
+    async def _run(self, job: RanJob, attempt: int, ended: Children | None, calls: list[Call[Any]]) -> Any:
+        """Make one attempt, and return its result as JSON types."""
+        spec = job.call.spec
+        arguments = spec.validate((), codec.loads(job.call.arguments))
+
+        async def spawn(children: list[Call[Any]]) -> None:
+            calls.extend(children)
+
+        context = JobContext(
+            id=job.record.id,
+            task=spec.name,
+            attempt=attempt,
+            attempts=spec.options.retry.attempts,
+            parent_id=job.record.parent_id,
+            children=ended,
+            report=self._report,
+            spawn=spawn,
+            cancel_requested=lambda: job.record.cancel_requested,
+        )
+        if spec.is_async:
+            run = AsyncRun(spec.call(arguments, context), spec.options.timeout, _CallersLoop(), awaited=True)
+            job.run, work = run, run.main()
+        else:
+            thread = ThreadRun(lambda: spec.call(arguments, context), spec.options.timeout)
+            job.run, work = thread, asyncio.to_thread(thread.complete)
+        try:
+            returned = await asyncio.create_task(work)  # a task: what the job does to its context variables stays there
+        except asyncio.CancelledError:
+            job.run.cancel()
+            raise
+        return codec.loads(codec.dumps(spec.dump_result(returned)))
+
+    async def _run_children(self, job: RanJob, calls: list[Call[Any]]) -> Children:
+        children = [self._accept(call, NO_OPTIONS, parent_id=job.record.id) for call in calls]
+        job.children += children
+        for child in children:
+            await self._to_its_end(child)
+        states = [child.record.state for child in children]
+        succeeded, cancelled = states.count(JobState.SUCCEEDED), states.count(JobState.CANCELLED)
+        failed = len(states) - succeeded - cancelled
+        counts = {"total": len(states), "open": 0, "succeeded": succeeded, "failed": failed, "cancelled": cancelled}
+        job.record = replace(job.record, children=counts)
+        return Children(total=len(states), succeeded=succeeded, failed=failed, cancelled=cancelled)
+
+    def _report(self, job_id: str, progress: Progress) -> None:
+        """Take a report, of the job or its parent, from any thread."""
+        if (job := self._jobs.get(job_id)) is not None:
+            job.progress.append(progress)
+            job.record = replace(job.record, progress=progress)
+            job.tell("progress", {"done": progress.done, "total": progress.total, "message": progress.message})
+
+    def _move(self, job: RanJob, state: JobState, **changes: Any) -> None:
+        changed = replace(job.record, state=state, updated_at=self.now, **changes)
+        if state is JobState.RUNNING and changed.started_at is None:
+            changed = replace(changed, started_at=changed.updated_at)
+        if state.finished:
+            changed = replace(changed, finished_at=changed.updated_at)
+        job.record = changed
+        more = {"attempt": changed.attempt} if state is JobState.RUNNING else {}
+        job.tell("state", {"state": state.value, **more})
+
+
+@contextmanager
+def in_process(app: JobApp) -> Generator[InProcessJobs]:
+    """While inside, the application's jobs run where they are enqueued. What the fixture `celeriac_jobs` does.
+
+    Celery's own tasks, and `job.task.delay()`, run eagerly as with `task_always_eager`.
+    """
+    jobs = InProcessJobs(app.specs, default_queue=lambda: str(app.conf.task_default_queue), keep=sys.maxsize)
+    before, eager = app.stand_in, bool(app.conf.task_always_eager)
+    app.stand_in, app.conf.task_always_eager = jobs, True
+    try:
+        yield jobs
+    finally:
+        app.stand_in, app.conf.task_always_eager = before, eager

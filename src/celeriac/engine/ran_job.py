@@ -1,0 +1,47 @@
+"""A job that was run in process, and what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+from celeriac.core.records import JobEvent, JobRecord, Progress
+from celeriac.core.spec import Call
+from celeriac.engine.runs import Run
+
+
+@dataclass(kw_only=True, eq=False)
+class RanJob:
+    """A job that was run in process, and what came of it.
+
+    Attributes:
+        record: what is known of it, as a worker's job has it.
+        result: what it returned, as JSON types.
+        error: what it raised at last.
+        retry_delays: seconds that it would have waited before each further attempt.
+        progress: all that it reported.
+        children: the jobs that it fanned out to.
+    """
+
+    record: JobRecord
+    result: Any = None
+    error: BaseException | None = None
+    retry_delays: list[float] = field(default_factory=list[float])
+    progress: list[Progress] = field(default_factory=list[Progress])
+    children: list[RanJob] = field(default_factory=list["RanJob"])
+    call: Call[Any] = field(repr=False)
+    key: str | None = field(default=None, repr=False)
+    request: str = field(default="", repr=False)
+    events: list[JobEvent] = field(default_factory=list[JobEvent], repr=False)
+    run: Run | None = field(default=None, repr=False)
+    ended: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
+
+    def tell(self, name: str, data: dict[str, Any]) -> None:
+        """Record an event."""
+        self.events.append(JobEvent(f"{len(self.events) + 1}-0", name, data))
+
+
+def place(event_id: str) -> int:
+    """Where an event stands among those of its job."""
+    return int(event_id.partition("-")[0])
