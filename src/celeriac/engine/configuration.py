@@ -66,7 +66,8 @@ class ConfiguredApp(Celery):
     @property
     def is_always_eager(self) -> bool:
         """Celery's `task_always_eager`. Asked for each job, for which Celery's own way to look it up takes too long."""
-        set_later = self.conf.changes.get("task_always_eager") if self.configured else None
+        conf = cast(Any, self.conf)
+        set_later = conf.changes.get("task_always_eager") if self.configured else None
         return self._is_configured_eager if set_later is None else bool(set_later)
 
     @cached_property

@@ -246,7 +246,7 @@ class InProcessJobs(JobClient):
             self._move(job, JobState.RUNNING, attempt=attempt, delay_until=None, error=None)
             calls: list[Call[Any]] = []
             try:
-                job.result = await self._run(job, attempt, ended, calls)
+                job.result = await self._attempt(job, attempt, ended, calls)
             except JobSuspended:
                 ended = await self._run_children(job, calls)
             except JobInterrupted:
@@ -268,7 +268,7 @@ class InProcessJobs(JobClient):
                 return self._move(job, JobState.SUCCEEDED)
         return self._move(job, JobState.CANCELLED)
 
-    async def _run(self, job: RanJob, attempt: int, ended: Children | None, calls: list[Call[Any]]) -> Any:
+    async def _attempt(self, job: RanJob, attempt: int, ended: Children | None, calls: list[Call[Any]]) -> Any:
         """Make one attempt, and return its result as JSON types."""
         spec = job.call.spec
         arguments = spec.validate((), codec.loads(job.call.arguments))
