@@ -47,6 +47,8 @@ USED: tuple[Private, ...] = (
     *_each("celery.app.base:Celery", "records are kept beside any result backend", "_get_backend"),
     *_each("celery.app.base:Celery", "tasks that wait for the application to be finalized", "_pending"),
     *_each("celery.backends.asynchronous:AsyncBackendMixin", "stop waiting for a result", "_remove_pending_result"),
+    *_each("celery.app.base:Celery", "tests move an application to another broker", "_pool"),
+    *_each("celery.app.amqp:AMQP", "the same", "_producer_pool"),
     *_each("celery.backends.base:Backend", "outcomes in Celery's format", "_get_result_meta"),
     *_each("celery.backends.base:BaseKeyValueStoreBackend", "stores outcomes our way", "_store_result"),
     *_each("celery.backends.base:BaseKeyValueStoreBackend", "how long chords are kept", "_chord_result_expires"),

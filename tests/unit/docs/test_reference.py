@@ -117,4 +117,8 @@ def _problem_kinds() -> set[str]:
             match call:
                 case ast.Call(args=[ast.Constant(value=int()), ast.Constant(value=str(kind)), *_]):
                     kinds.add(kind)
+                case ast.Call(func=ast.Name(id="_invalid"), args=[ast.Constant(value=str(kind)), *_]) if (
+                    source.name == "problems.py"
+                ):
+                    kinds.add(kind)
     return kinds
