@@ -76,8 +76,7 @@ ticking = app.job(name="tick")(tick)
 app.schedule("often", ticking.call("interval"), every=0.5)
 app.schedule("each minute", ticking.call("cron", ahead=AHEAD), cron="* * * * *")
 app.conf.beat_schedule["often"]["schedule"].nowfun = early
-# As pickle does it: beat keeps its entries pickled, and this kind remembers how it was made.
-app.conf.beat_schedule["each minute"]["schedule"].__setstate__({"nowfun": early})
+app.conf.beat_schedule["each minute"]["schedule"].nowfun = early
 
 api = FastAPI(lifespan=app.lifespan)
 include(api, app)
