@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from celery import Celery, current_task, signals
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
@@ -21,7 +21,7 @@ from kombu.common import Broadcast
 
 from celeriac import celery_settings
 from tests.conftest import LEASE
-from tests.support import plain_app, wrapped_tasks
+from tests.support import leaving, plain_app, wrapped_tasks
 from tests.support.contract_jobs import Trace
 from tests.support.odd_errors import raise_odd
 from tests.support.plain_app import OrderTask
@@ -262,6 +262,17 @@ def _add_endings(twins: Twins) -> None:
     @twins.task("leave")
     async def leave(self: Any, how: str) -> None:
         raise LEAVING[how]("by the task itself")
+
+    @twins.task("raising")
+    async def raising(self: Any, name: str) -> None:
+        raise leaving.LEAVING[name]()
+
+    @twins.task("cancel_itself")
+    async def cancel_itself(self: Any, wait: bool) -> str:
+        cast("asyncio.Task[None]", asyncio.current_task()).cancel()
+        if wait:
+            await pause(60)
+        return "returned"
 
 
 def _add_surroundings(twins: Twins) -> None:
