@@ -118,7 +118,7 @@ def test_what_ends_a_process_of_the_pool_counts_as_a_lost_worker(
     result = task("raising").delay(name)
     wait_until(result.ready, "it is given up", within=60)
     assert (result.state, type(result.result).__name__) == ("FAILURE", "WorkerLostError")
-    assert plain_broker.xlen(keys.DEAD) == before + 1
+    wait_until(lambda: plain_broker.xlen(keys.DEAD) == before + 1, "it is a dead letter", within=60)
 
 
 @pytest.mark.parametrize("way", ways("asyncio"), indirect=True, scope="session")
