@@ -183,14 +183,13 @@ def worker(
 @cli.command(context_settings=PASSES_ON)
 def beat(context: typer.Context, app: App = None, data_dir: DataDir = None) -> None:
     """Run beat alone. Further options go to `celery beat`."""
-    from celeriac.core.files import PRIVATE, private_directory
     from celeriac.launch import commands
     from celeriac.launch.environment import as_environment
+    from celeriac.launch.files import private_directory
     from celeriac.settings import load_settings
 
     settings = load_settings(app=app, data_dir=data_dir)
     private_directory(settings.data_dir)
-    os.umask(PRIVATE)
     _become(commands.beat_command(settings, context.args), as_environment(settings))
 
 

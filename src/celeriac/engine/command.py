@@ -51,10 +51,6 @@ def celery(context: click.Context, address: str, report_to: int | None, cores: i
     app = startup.load_with_tasks(address)
     if report_to is not None and context.invoked_subcommand == "worker":
         shard.report(app, report_to)
-    if context.invoked_subcommand == "beat" and getattr(app, "keeps_job_records", False):
-        from celeriac.engine import beat
-
-        beat.prefer(app)
     if cores is not None:
         shard.limit_pool(cores)
     context.obj = CLIContext(app=app, no_color=False, workdir=None)

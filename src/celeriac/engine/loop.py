@@ -20,9 +20,6 @@ log = logging.getLogger("celeriac.engine")
 
 T = TypeVar("T")
 
-#: The exit code of a worker that a job has broken (EX_SOFTWARE of sysexits.h).
-BROKEN = 70
-
 
 class JobLoop:
     """One event loop in one daemon thread, started on first use, and anew in a process that was forked."""
@@ -64,17 +61,11 @@ def job_loop() -> JobLoop:
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
-    """Run the loop for ever. Nobody but jobs ever stops it, and they share it."""
     asyncio.set_event_loop(loop)
-    while not loop.is_closed():
+    while True:
         try:
             loop.run_forever()
         except (SystemExit, KeyboardInterrupt):  # of a task that a job has left behind
             log.exception("a task of a job raised what ends an event loop; it goes on")
-        except BaseException:
-            log.critical("the event loop of the jobs has failed: a job has broken it. The process ends", exc_info=True)
-            os._exit(BROKEN)
         else:
-            log.error("a job stopped the event loop that it shares with others; it goes on")
-    log.critical("the event loop of the jobs is closed: a job has done that. The process ends, its jobs are run again")
-    os._exit(BROKEN)
+            return

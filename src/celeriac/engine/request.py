@@ -11,7 +11,6 @@ from celery.exceptions import Reject
 from celery.worker import request as celery_request
 from celery.worker.state import task_ready
 
-from celeriac.core.errors import JobAborted
 from celeriac.engine.causes import Cause, note
 from celeriac.store.beginnings import LOST, LOST_RUNS
 
@@ -43,8 +42,6 @@ class Request(celery_request.Request):
         if not self.acknowledged:
             lost = isinstance(error, WorkerLostError | SystemExit | KeyboardInterrupt)
             note(self._receipt, Cause.of(error.reason if isinstance(error, Reject) else error, lost=lost))
-        if isinstance(error, MemoryError):  # over which Celery would end the worker, with the message unacknowledged
-            exc_info.exception = JobAborted(f"the job raised {error!r}")
         return super().on_failure(exc_info, *args, **options)
 
     @property

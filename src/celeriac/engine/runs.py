@@ -12,12 +12,10 @@ from typing import Any, Protocol
 from billiard.common import terminate_handler_fired
 from celery.exceptions import WorkerShutdown, WorkerTerminate
 
-from celeriac.core.context import JobSuspended
-from celeriac.core.errors import JobInterrupted, JobTimedOut
+from celeriac.core.errors import JobAborted, JobInterrupted, JobTimedOut
 from celeriac.core.interrupt import Interruptible
 from celeriac.engine import bridge
 from celeriac.engine.aio import execution
-from celeriac.engine.containment import aborted, restore_recursion_limit
 from celeriac.engine.loop import JobLoop
 
 
@@ -84,18 +82,11 @@ class AsyncRun:
             if self._cancelled:
                 self._forget_cancellation()
                 raise JobInterrupted("cancelled") from None
-            if self._future is None and execution.was_asked_to_stop():
+            if self._future is None and self._task is not None and self._task.cancelling():
                 raise  # it is the worker, or Celery, that ends it here
-            raise aborted(error) from error
-        except (Exception, JobInterrupted, JobSuspended):
-            raise
-        except BaseException as error:
-            raise aborted(error) from error
-        finally:
-            restore_recursion_limit()
-            self._task = None  # what is cancelled from here on is no more the job, but what records its end
-            if self._future is None:
-                await execution.settle()
+            raise _aborted(error) from error
+        except (SystemExit, KeyboardInterrupt) as error:
+            raise _aborted(error) from error
 
     def _forget_cancellation(self) -> None:
         """Let the task go on, which in the asyncio worker has the end of the job to record."""
@@ -156,14 +147,10 @@ class ThreadRun:
             return self._work.run(self._unless_cancelled)
         except TimeUp:
             raise JobTimedOut(f"exceeded its time limit of {self._timeout:g} s") from None
-        except (Exception, JobInterrupted, JobSuspended):
-            raise
-        except BaseException as error:
+        except (SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError) as error:
             if isinstance(error, WorkerShutdown | WorkerTerminate) or terminate_handler_fired():
                 raise  # it is the worker that ends here
-            raise aborted(error) from error
-        finally:
-            restore_recursion_limit()
+            raise _aborted(error) from error
 
     def cancel(self) -> None:
         self._cancelled = True
@@ -177,6 +164,10 @@ class ThreadRun:
     def _interrupt(self, reason: type[BaseException]) -> None:
         if self._work.interrupt(reason) and self._in_main_thread:
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR2)
+
+
+def _aborted(error: BaseException) -> JobAborted:
+    return JobAborted(f"the job raised {error!r}")
 
 
 def _accept_wake_up() -> bool:

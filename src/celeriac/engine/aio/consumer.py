@@ -82,15 +82,11 @@ def _new_intake(consumer: Any, pool: Pool) -> Intake:
     channel: Channel = consumer.connection.default_channel
     url = str(consumer.app.conf.broker_read_url or consumer.app.conf.broker_url)
     order: Any = cycle_by_name(channel.queue_order_strategy)
-    lease = channel.lease
-    intake = Intake(
+    return Intake(
         pool.loop,
         connect(url, timeout=_CONNECT_TIMEOUT, max_connections=_CONNECTIONS),
-        lease,
+        channel.lease,
         capacity=lambda: pool.capacity,
         threads=pool.threads,
         order=order(),
     )
-    pool.guard.watch("what takes messages", lambda: intake.has_ended)
-    pool.guard.watch("the thread that renews the lease", lambda: lease.has_ended)
-    return intake

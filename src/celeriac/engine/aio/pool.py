@@ -12,12 +12,10 @@ from typing import Any
 from celery import signals
 from celery.concurrency.base import BasePool
 from celery.worker import state as worker_state
-from kombu.serialization import loads, prepare_accept_content
 
 from celeriac.engine import bridge, private, process, start_check
 from celeriac.engine.aio import endings, stacks
 from celeriac.engine.aio.execution import Callbacks, Execution, Outcome, adapt, is_async
-from celeriac.engine.aio.guard import Guard
 from celeriac.engine.aio.intake import Intake
 from celeriac.engine.aio.slots import Slots
 from celeriac.engine.aio.threads import Threads
@@ -56,10 +54,8 @@ class Pool(BasePool):
         self.hard_limit: float | None = self.options.get("timeout")
         self.threads.gives_way = False  # unless there are tasks that need no thread
         self.processes = processes()
-        self.guard = Guard()
         self.intake: Intake | None = None  # made by the consumer, which knows the broker
         self.recycling: Recycling | None = None  # the same
-        self.tracers: dict[str, Tracer] = {}  # as well; without those of tasks that only Celery's own tracer can run
         self._executions: dict[asyncio.Task[None], Execution] = {}
         self._called_later: set[Callable[[], None]] = set()
         self._all_done = threading.Event()
@@ -67,7 +63,6 @@ class Pool(BasePool):
 
     def on_start(self) -> None:
         stacks.go_by_context(private.task_stack)
-        self.guard.start()
         signals.worker_process_init.send(sender=None)
         # What is there now stays: looking through it again and again would cost more than all the short jobs.
         gc.collect()
@@ -90,12 +85,8 @@ class Pool(BasePool):
     ) -> Execution:
         callbacks = Callbacks(accept_callback, callback, error_callback, timeout_callback)
 
-        async def trace(execution: Execution) -> Outcome:
-            name, _, request, *body = args
-            tracer = self.tracers.get(name)
-            if tracer is None:
-                return await bridge.call(target, *args)
-            return await tracer.trace(self._decoded(request, *body), execution)
+        async def trace(_: Execution) -> Outcome:
+            return await bridge.call(target, *args)
 
         execution = Execution(
             trace,
@@ -107,14 +98,6 @@ class Pool(BasePool):
         )
         self.start_soon(execution)
         return execution
-
-    def _decoded(self, request: dict[str, Any], body: Any, content_type: Any, encoding: Any) -> dict[str, Any]:
-        """The request with what its message carries, as Celery's `trace_task_ret` makes it."""
-        if content_type:
-            accept = prepare_accept_content(self.app.conf.accept_content)
-            body = loads(body, content_type, encoding, accept=accept)
-        task_args, task_kwargs, embedded = body
-        return {**request, "args": task_args, "kwargs": task_kwargs, "is_eager": False, **(embedded or {})}
 
     def start_soon(self, execution: Execution) -> None:
         """Have an execution begin. From any thread."""

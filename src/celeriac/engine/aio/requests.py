@@ -141,7 +141,6 @@ class ShortWay:
         self._consumer = consumer
         self._tracers = {name: Tracer(task) for name, task in consumer.app.tasks.items()}
         self._deduplicates = consumer.app.conf.worker_deduplicate_successful_tasks
-        consumer.pool.tracers = {} if self._deduplicates else self._tracers
         self._does_info = celery_strategy.logger.isEnabledFor(logging.INFO)
 
     def takes(self, message: Any) -> bool:
@@ -164,6 +163,7 @@ class ShortWay:
             or message.headers.get("stamped_headers")
             or message.headers.get("compression")
             or (self._consumer.task_buckets[task.name] is not None and not message.is_admitted)
+            or task.track_started
             or task.Request != REQUEST
             or self._deduplicates
         )
