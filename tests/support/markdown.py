@@ -89,7 +89,7 @@ def matches(expected: str, printed: str) -> bool:
 def occurs(expected: str, printed: str) -> bool:
     """Whether the lines of `expected` are in `printed`, in that order; others may stand before and between."""
     wanted = [_pattern(line) for line in _trimmed(expected).splitlines() if line != "..."]
-    return re.search(".*?".join(wanted), printed, re.DOTALL) is not None
+    return re.search(".*?".join(wanted), printed.replace("\t", " "), re.DOTALL) is not None
 
 
 def _pattern(expected: str) -> str:
@@ -97,4 +97,5 @@ def _pattern(expected: str) -> str:
 
 
 def _trimmed(text: str) -> str:
-    return "\n".join(line.rstrip() for line in text.strip().splitlines())
+    """The text as a page writes it: a list in a pipe has tabs between its columns, a page has one space."""
+    return "\n".join(line.rstrip().replace("\t", " ") for line in text.strip().splitlines())
