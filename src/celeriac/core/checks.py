@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from celeriac.core.clock import to_ms
+from celeriac.core.clock import to_datetime, to_ms
 from celeriac.core.errors import InvalidMessage
 
 #: Characters of an id, and of any other name that a message carries.
@@ -69,6 +69,19 @@ def check_task(headers: Mapping[str, Any], properties: Mapping[str, Any]) -> Non
         raise InvalidMessage(f"headers.stamped_headers must be a list of names; it is {shown(stamped)}")
     if stamps is not None and not isinstance(stamps, dict):
         raise InvalidMessage(f"headers.stamps must be an object; it is {shown(stamps)}")
+
+
+def check_sendable(task: str, job_id: str, options: Mapping[str, Any]) -> None:
+    """Check what a task is published with, where Celery would publish what its workers cannot read.
+
+    Raises:
+        InvalidMessage: they could not.
+    """
+    check_name({"task": task}, "headers", "task", required=True)
+    check_name({"id": job_id}, "headers", "id", required=True)
+    for name in ("eta", "expires"):
+        if isinstance(options.get(name), str):
+            time_ms(options, name)
 
 
 def check_arguments(body: Any) -> None:
@@ -130,6 +143,15 @@ def time_ms(headers: Mapping[str, Any], name: str) -> int | None:
         return to_ms(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
     except (TypeError, ValueError, OverflowError):
         raise InvalidMessage(f"headers.{name} must be a time in ISO 8601; it is {shown(text)}") from None
+
+
+def due_at(headers: Mapping[str, Any]) -> datetime | None:
+    """When the task of a message is due; None if its headers give no time, or none that can be told."""
+    try:
+        moment = time_ms(headers, "eta")
+        return None if moment is None else to_datetime(moment)
+    except (ValueError, OverflowError):
+        return None
 
 
 def check_name(facts: Mapping[str, Any], where: str, name: str, *, required: bool = False) -> None:

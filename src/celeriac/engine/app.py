@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast, overload
 
 from celery.local import PromiseProxy
 from celery.result import AsyncResult
+from celery.utils import uuid
 
 from celeriac.client.client import JobClient
 from celeriac.client.job import Job, JobDecorator
+from celeriac.core.checks import check_sendable, due_at
 from celeriac.core.context import JobContext
 from celeriac.core.errors import InvalidArguments, InvalidJobDefinition
 from celeriac.core.retry import NO_RETRY, Retry
@@ -28,6 +30,7 @@ from celeriac.engine.execution import Executor
 from celeriac.engine.in_process import InProcessJobs
 from celeriac.engine.isolation.address import address_of
 from celeriac.engine.markup import in_json_types
+from celeriac.engine.publication import Published, watched
 from celeriac.engine.records import Records
 from celeriac.engine.schedules import beat_entry
 from celeriac.engine.task import JobTask
@@ -207,43 +210,35 @@ class JobApp(ConfiguredApp):
     def send_task(  # pyright: ignore[reportIncompatibleMethodOverride] (all of Celery's options pass through)
         self, name: str, args: Any = None, kwargs: Any = None, **options: Any
     ) -> AsyncResult:
-        """Publish as Celery does, and record the job, so that its id is known."""
+        """Publish as Celery does, and record the job, so that its id is known. What is wrong is raised before.
+
+        Raises:
+            InvalidMessage: a worker could not read the message: `eta` or `expires` is no time in ISO 8601, say.
+        """
+        job_id = options["task_id"] = str(options.get("task_id") or uuid())
+        check_sendable(name, job_id, options)
         spec = self.specs.get(name)
         if spec is not None:
             _apply_options(spec.options, options)
             args, kwargs = in_json_types(args), in_json_types(kwargs)
-        result = super().send_task(name, args, kwargs, **options)
-        if not options.get("retries"):
-            recording = enqueueing.publish(self._published(name, str(result.id), args, kwargs, options))
-            delivery = endings.to_be_written()
-            if delivery is None:
-                self.records.try_run(recording)
-            else:  # as the message is
-                delivery.before.append(recording)
+        if options.get("retries"):
+            return super().send_task(name, args, kwargs, **options)
+        # Typed jobs can be shown and run again; what plain tasks take is Celery's and the user's business.
+        arguments = b"" if spec is None else _arguments_of(spec, args, kwargs)
+        with watched(job_id) as published:
+            result = super().send_task(name, args, kwargs, **options)
+        recording = enqueueing.publish(enqueueing.NewJob(_kind_of(name, published), job_id, b"", arguments))
+        delivery = endings.to_be_written()
+        if delivery is None:
+            self.records.try_run(recording)
+        else:  # as the message is
+            delivery.before.append(recording)
         return result
 
     def _get_backend(self) -> ResultBackend:
         """The result backend that the application is configured with; beside one that is not ours, ours."""
         configured: Any = super()._get_backend()
         return configured if isinstance(configured, ResultBackend) else CopyingBackend(app=self, elsewhere=configured)
-
-    def _published(self, name: str, job_id: str, args: Any, kwargs: Any, options: dict[str, Any]) -> enqueueing.NewJob:
-        due: datetime | None = options.get("eta")
-        if options.get("countdown"):
-            due = datetime.now(UTC) + timedelta(seconds=options["countdown"])
-        spec = self.specs.get(name)
-        queue = options.get("queue") or self.conf.task_default_queue
-        priority = options.get("priority")
-        kind = enqueueing.JobKind(
-            task=name,
-            queue=str(getattr(queue, "name", queue)),
-            list_key="",
-            priority=from_celery(priority) if isinstance(priority, int) else None,
-            delay_until=due.astimezone(UTC) if due else None,
-        )
-        # Typed jobs can be shown and run again; what plain tasks take is Celery's and the user's business.
-        arguments = b"" if spec is None else _arguments_of(spec, args, kwargs)
-        return enqueueing.NewJob(kind, job_id, message=b"", arguments=arguments)
 
     def _register(self, function: Callable[..., Any], name: str | None, options: JobOptions) -> Job[..., Any]:
         task_name = name or str(self.gen_task_name(function.__name__, function.__module__))
@@ -267,6 +262,18 @@ class JobApp(ConfiguredApp):
             self._pending.append(PromiseProxy(self.register_task, (task,)))
         self.specs[task_name] = spec
         return Job(spec, lambda: self.client, lambda: cast(Any, self.tasks)[task_name])
+
+
+def _kind_of(task: str, published: Published) -> enqueueing.JobKind:
+    """What the record of a job says that has been published. Raises nothing: it is too late for that."""
+    priority = published.properties.get("priority")
+    return enqueueing.JobKind(
+        task=task,
+        queue=published.queue,
+        list_key="",
+        priority=from_celery(priority) if isinstance(priority, int) else None,
+        delay_until=due_at(published.headers),
+    )
 
 
 def _arguments_of(spec: JobSpec, args: Any, kwargs: Any) -> bytes:

@@ -10,6 +10,7 @@ producer, worker or monitor can share them.
 from __future__ import annotations
 
 import logging
+from functools import cached_property
 from queue import Empty
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -31,7 +32,7 @@ from celeriac.engine.causes import Cause, take_note
 from celeriac.engine.defaults import transport_options
 from celeriac.engine.lease import Lease, lease_on
 from celeriac.engine.messages import Message
-from celeriac.engine.publication import storing_of
+from celeriac.engine.publication import storing_of, watched_for
 from celeriac.store import keys
 from celeriac.store.connection import BlockingClient
 from celeriac.store.deliveries import Source, Taken, put_later, take
@@ -244,6 +245,8 @@ class Channel(kombu_redis.Channel):
         """Publish; a message with a time to wait for goes to the delayed ones."""
         headers = message.get("headers") or {}
         task_id = headers.get("id", "")
+        if published := watched_for(task_id):
+            published.queue = queue
         due, storing = _due_ms(headers), storing_of(task_id)
         delivery = endings.to_be_written(task_id)
         if due is None and storing is None and delivery is None:
@@ -300,6 +303,21 @@ class AMQP(amqp.AMQP):
         given: dict[str, Any] = kwargs.pop("transport_options", None) or {}
         settings: Settings = cast(Any, self.app).settings
         return Connection(*args, transport_options=transport_options(settings, given), **kwargs)
+
+    @cached_property
+    def send_task_message(self) -> Any:  # type: ignore[reportIncompatibleVariableOverride]
+        """Celery's function that publishes a task; tells who records the job what it was given."""
+        send: Any = super().send_task_message
+
+        def send_task_message(producer: Any, name: str, message: Any, *args: Any, **options: Any) -> Any:
+            facts = message.headers or message.body  # of the protocols 2 and 1
+            if published := watched_for(facts.get("id", "")):
+                queue = options.get("queue") or cast(Any, self).default_queue
+                published.queue = str(getattr(queue, "name", queue))
+                published.headers, published.properties = facts, message.properties
+            return send(producer, name, message, *args, **options)
+
+        return send_task_message
 
 
 def is_receipt(delivery_tag: str) -> bool:
