@@ -274,7 +274,7 @@ class InvalidResult(CeleriacError, TypeError):
 
 
 class InvalidMessage(CeleriacError, ValueError):
-    """The job's message cannot be read, or does not have the form of a task's. It is kept as a dead letter."""
+    """A task's message cannot be read, or has another form. `send_task` raises it; a worker keeps a dead letter."""
 
 
 class JobAborted(CeleriacError):
