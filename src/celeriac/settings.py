@@ -72,6 +72,8 @@ class Settings(BaseSettings):
     """Seconds for which a finished job's record, result and events are kept."""
     broker_timeout: float = Field(default=1.5, gt=0, le=60)
     """Seconds an operation of the API may wait for the broker before it answers 503."""
+    request_timeout: float = Field(default=30.0, gt=0, le=3600)
+    """Seconds a client may take to send the head of a request, or to go on with its body."""
     max_body_bytes: int = Field(default=1_048_576, ge=1024)
     """Largest JSON body the API accepts, in bytes."""
     max_upload_bytes: int = Field(default=64 * 1_048_576, ge=1024)

@@ -21,6 +21,7 @@ SECRET = "hunter2-hunter2-hunter2"
         *[("lease", value) for value in ("1.9", "3601", "nan", "inf", "soon")],
         *[("retention", value) for value in ("59", "nan", "inf", "-inf", "a week")],
         *[("broker_timeout", value) for value in ("0", "-1", "61", "nan", "inf")],
+        *[("request_timeout", value) for value in ("0", "-1", "3601", "nan", "inf", "soon")],
         *[(size, value) for size in ("max_body_bytes", "max_upload_bytes") for value in ("0", "1023", "1MB")],
     ],
 )

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
 from celeriac.core.text import FAULT, not_unicode_at
@@ -48,7 +49,7 @@ def bounded_route(max_body_bytes: int) -> type[APIRoute]:
                 try:
                     check_announced_length(request, max_body_bytes)
                     return await handle(StrictRequest(request.scope, bounded(request.receive, max_body_bytes)))
-                except NothingMore:
+                except (NothingMore, ClientDisconnect):  # nobody reads the answer to one who has left
                     return Response(status_code=204)
                 except Exception as error:
                     response = as_problem(error)

@@ -11,6 +11,8 @@ from celeriac.settings import Settings
 #: Serves the application that the settings name.
 DEFAULT_API = "celeriac.asgi:create_api"
 
+_PROTOCOL = "celeriac.server:TimedProtocol"
+
 Command = tuple[str, ...]
 
 _CELERY = (sys.executable, "-m", "celeriac.engine.command")
@@ -22,8 +24,8 @@ def api_command(settings: Settings, api: str | None = None, extra: Sequence[str]
     """uvicorn with the API, or with the ASGI application that `api` names (`module:attribute`)."""
     target = ("--factory", DEFAULT_API) if api is None else (api,)
     address = ("--host", settings.host.strip("[]"), "--port", str(settings.port))
-    shutdown = ("--timeout-graceful-shutdown", str(_GRACE_FOR_REQUESTS))
-    return (sys.executable, "-m", "celeriac.launch.serve", *target, *address, *shutdown, *extra)
+    limits = ("--http", _PROTOCOL, "--timeout-graceful-shutdown", str(_GRACE_FOR_REQUESTS))
+    return (sys.executable, "-m", "celeriac.launch.serve", *target, *address, *limits, *extra)
 
 
 def shard_command(arguments: Sequence[str], *, report_to: int) -> Command:

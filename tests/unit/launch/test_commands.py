@@ -76,6 +76,11 @@ def test_the_users_own_applications_take_the_place_of_ours() -> None:
     assert ("-A", "shop:app") in _pairs(_shard_command(settings.model_copy(update={"app": "shop:app"})))
 
 
+def test_the_api_bounds_the_time_of_requests_whosever_it_is() -> None:
+    for api in (None, "shop:api"):
+        assert ("--http", "celeriac.server:TimedProtocol") in _pairs(commands.api_command(Settings(), api))
+
+
 def test_further_options_come_last_so_that_they_win() -> None:
     settings = Settings(worker_concurrency=3)
     assert _shard_command(settings, extra=["--concurrency", "5"])[-2:] == ("--concurrency", "5")

@@ -1,0 +1,154 @@
+"""HTTP of the API's server: uvicorn's, with limits to how long a request may take to arrive.
+
+uvicorn --http celeriac.server:TimedProtocol shop:api
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from enum import Enum, auto
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
+
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from celeriac.settings import load_settings
+
+if TYPE_CHECKING:
+    from uvicorn.protocols.http.h11_impl import H11Protocol as UvicornsProtocol
+else:  # httptools where it is installed, else h11: what is used here is the same in both
+    from uvicorn.protocols.http.auto import AutoHTTPProtocol as UvicornsProtocol
+
+#: Bytes of a body that must arrive in each second, on average: what the slowest lines manage (Apache's default too).
+MIN_RATE = 500
+
+#: Seconds that a whole body may take.
+LONGEST_BODY = 3600.0
+
+_TOO_LATE = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
+@cache
+def request_timeout() -> float:
+    """Seconds, from the settings."""
+    return load_settings().request_timeout
+
+
+class _Awaits(Enum):
+    """What the server waits for its client to send."""
+
+    HEAD = auto()
+    BODY = auto()
+    NOTHING = auto()
+    """The request is there, and it is the application's turn; or there is no HTTP on this connection any more."""
+
+
+class TimedProtocol(UvicornsProtocol):
+    """uvicorn's protocol for one connection, which ends those that hold a place by sending too slowly ("Slowloris").
+
+    The head of a request has `request_timeout` seconds. A body must bring `MIN_RATE` bytes a second on average, in each
+    period of that length but the last, and has `LONGEST_BODY` seconds in all. While the application does not take what
+    has arrived, no time passes. Answers have all the time they take, so event streams stay open. Between two requests,
+    uvicorn's `--timeout-keep-alive` holds.
+    """
+
+    _awaits = _Awaits.NOTHING
+    _since = 0.0
+    _arrived = 0
+    _timer: asyncio.TimerHandle | None = None
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.app = cast("Any", _quiet_about_clients_that_leave(cast("ASGIApp", self.app)))
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client has connected."""
+        super().connection_made(transport)
+        self._look()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have arrived."""
+        super().data_received(data)
+        self._look()
+        self._arrived += len(data)
+
+    def on_response_complete(self) -> None:
+        """The application has answered. The next request may be here already, or half of it (HTTP pipelining)."""
+        super().on_response_complete()
+        if self._awaited() is _Awaits.BODY:
+            self._look()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection has ended."""
+        super().connection_lost(exc)
+        self._wait_for(_Awaits.NOTHING)
+
+    def _look(self) -> None:
+        """Start the clock when the server begins to wait, and stop it when it has what it waited for."""
+        awaits = self._awaited()
+        if awaits is not self._awaits:
+            self._since = self.loop.time()
+            self._wait_for(awaits)
+
+    def _awaited(self) -> _Awaits:
+        if self not in self.connections or self.transport.is_closing():  # it may have become a WebSocket
+            return _Awaits.NOTHING
+        if self._is_free:
+            return _Awaits.HEAD
+        return _Awaits.BODY if self.cycle.more_body else _Awaits.NOTHING
+
+    @property
+    def _is_free(self) -> bool:
+        """Whether no request is being answered. What is left of the body of one that was has the time of a head."""
+        return cast("object | None", self.cycle) is None or self.cycle.response_complete
+
+    def _wait_for(self, awaits: _Awaits) -> None:
+        self._awaits, self._arrived = awaits, 0
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if awaits is not _Awaits.NOTHING:
+            self._timer = self.loop.call_later(request_timeout(), self._time_is_up)
+
+    def _time_is_up(self) -> None:
+        awaits = self._awaited()
+        if awaits is not self._awaits:
+            self._look()
+        elif awaits is _Awaits.BODY and self._is_in_time():
+            self._wait_for(awaits)
+        else:
+            self._end()
+
+    def _is_in_time(self) -> bool:
+        """Whether enough of the body has arrived, or the client waits for the application: to read, or to say 100."""
+        if self.flow.read_paused or self.cycle.waiting_for_100_continue:
+            return True
+        enough = self._arrived >= MIN_RATE * request_timeout()
+        return enough and self.loop.time() - self._since < LONGEST_BODY
+
+    def _end(self) -> None:
+        if self._is_free:
+            is_owed = self._arrived > 0  # else nobody has asked anything
+        else:
+            is_owed = not self.cycle.response_started
+            self.cycle.disconnected = True  # what the application says now is dropped
+            self.cycle.message_event.set()
+        if is_owed:
+            self.logger.info("%s - request ended: it arrived too slowly (408)", self.client)
+            self.transport.write(_TOO_LATE)
+        if self.transport.get_write_buffer_size():  # nobody reads what was said before
+            self.transport.abort()
+        else:
+            self.transport.close()
+
+
+def _quiet_about_clients_that_leave(app: ASGIApp) -> ASGIApp:
+    """`app`, without a traceback in the log for each client that ends its connection, or is ended, in mid-request."""
+
+    async def quiet(scope: Scope, receive: Receive, send: Send) -> None:
+        with suppress(ClientDisconnect):
+            await app(scope, receive, send)
+
+    return quiet
