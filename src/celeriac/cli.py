@@ -150,12 +150,14 @@ def api(
     api: Api = None,
 ) -> None:
     """Run the API alone. Further options go to uvicorn."""
+    from celeriac.core.files import keep_private
     from celeriac.launch import commands, ports
     from celeriac.launch.environment import as_environment
     from celeriac.settings import load_settings
 
     settings = load_settings(app=app, host=host, port=port, data_dir=data_dir)
     settings.check_exposure()
+    keep_private(settings.data_dir)
     ports.claim(settings.host, settings.port, "--port")
     _become(commands.api_command(settings, api, context.args), as_environment(settings))
 
@@ -173,23 +175,26 @@ def worker(
     What dies comes back. Ctrl-C or SIGTERM lets running jobs end, a second one gives them back, a third kills. Further
     options go to `celery worker`.
     """
+    from celeriac.core.files import keep_private
     from celeriac.launch.shards import run_shards
     from celeriac.settings import load_settings
 
     settings = load_settings(app=app, data_dir=data_dir, worker_shards=shards, worker_concurrency=concurrency)
+    keep_private(settings.data_dir)
     asyncio.run(run_shards(settings, context.args, sys.stderr))
 
 
 @cli.command(context_settings=PASSES_ON)
 def beat(context: typer.Context, app: App = None, data_dir: DataDir = None) -> None:
     """Run beat alone. Further options go to `celery beat`."""
+    from celeriac.core.files import PRIVATE, private_directory
     from celeriac.launch import commands
     from celeriac.launch.environment import as_environment
-    from celeriac.launch.files import private_directory
     from celeriac.settings import load_settings
 
     settings = load_settings(app=app, data_dir=data_dir)
     private_directory(settings.data_dir)
+    os.umask(PRIVATE)
     _become(commands.beat_command(settings, context.args), as_environment(settings))
 
 

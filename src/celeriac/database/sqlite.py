@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 import time
@@ -18,6 +19,7 @@ from sqlalchemy.exc import OperationalError
 
 from celeriac.core import codec
 from celeriac.core.errors import DatabaseUnavailable
+from celeriac.core.files import touch_private
 from celeriac.database.url import shown
 
 T = TypeVar("T")
@@ -88,7 +90,11 @@ class SqliteEngine:
 
 
 def _open(url: URL) -> _Process:
-    Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
+    if url.database:
+        file = Path(url.database)
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):  # SQLite says it better
+            touch_private(file)  # recipients are in it; SQLite gives its log the same mode
     engine = create_engine(url, json_serializer=_to_json, json_deserializer=codec.loads, pool_size=_THREADS)
     event.listen(engine, "connect", _configure)
     return _Process(engine, ThreadPoolExecutor(_THREADS, thread_name_prefix="celeriac-sqlite"))

@@ -21,10 +21,11 @@ def celery_defaults(settings: Settings) -> dict[str, Any]:
         "result_expires": int(settings.retention),
         # The record says when a job runs: `Task.before_start` writes it, in the same step that asks for leave.
         "task_track_started": False,
-        # JSON only: what is on a queue is never executed as code.
+        # JSON only: what is on a queue, or in beat's memory, is never executed as code.
         "task_serializer": "json",
         "result_serializer": "json",
         "accept_content": ["json"],
+        "beat_scheduler": "celeriac.engine.beat:RememberingScheduler",
         "worker_concurrency": settings.worker_concurrency,
         # Flower and `task-*` events, without the flag.
         "worker_send_task_events": True,

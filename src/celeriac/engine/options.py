@@ -216,6 +216,7 @@ SETTINGS: dict[str, Option] = {
         ),
     ),
     "task_default_rate_limit": _works("for each worker; a task over it waits on the broker"),
+    "beat_scheduler": _celerys("the class names one that remembers in JSON; Celery's own remembers in a pickle"),
     "task_track_started": _works("with the class, the record tells it without"),
     "task_routes": _celerys("typed jobs name their queue themselves: `@app.job(queue=…)`"),
     "task_send_sent_event": _celerys("`enqueue` of typed jobs sends none"),

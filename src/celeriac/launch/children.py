@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from celeriac.core.files import PRIVATE
 from celeriac.launch import commands, embedded
 from celeriac.launch.embedded import EmbeddedValkey
 from celeriac.launch.environment import as_environment
@@ -53,7 +54,9 @@ def celeriac_children(settings: Settings, options: StackOptions, leases: Leases)
     ]
     if options.beat:
         command = commands.beat_command(settings)
-        children.append(reporting_child("beat", command, variables, partial(LogProbe, r"beat: Starting")))
+        children.append(
+            reporting_child("beat", command, variables, partial(LogProbe, r"beat: Starting"), umask=PRIVATE)
+        )
     if options.flower:
         flower = flower_options(settings)
         command = commands.flower_command(settings, flower)
@@ -69,19 +72,26 @@ def _api_probe(settings: Settings, options: StackOptions) -> Callable[[], Probe]
 
 
 def reporting_child(
-    name: str, command: commands.Command, variables: Mapping[str, str], probe: Callable[[], Probe]
+    name: str,
+    command: commands.Command,
+    variables: Mapping[str, str],
+    probe: Callable[[], Probe],
+    umask: int = -1,
 ) -> Child:
     """A child that reports why it cannot start."""
-    program = _Program(command, variables, probe)
+    program = _Program(command, variables, probe, umask)
     return Child(name=name, spawn=program.spawn, probe=program.probe)
 
 
 class _Program:
     """One program, over as many processes as it takes."""
 
-    def __init__(self, command: commands.Command, variables: Mapping[str, str], probe: Callable[[], Probe]) -> None:
+    def __init__(
+        self, command: commands.Command, variables: Mapping[str, str], probe: Callable[[], Probe], umask: int
+    ) -> None:
         self._command = command
         self._variables = variables
+        self._umask = umask
         self._new_probe = probe
         self._probe = probe()
 
@@ -94,6 +104,8 @@ class _Program:
         descriptor = await report.open()
         try:
             command = commands.reporting(self._command, descriptor)
-            return await spawn(command, environment=self._variables, output=output, inherit=(descriptor,))
+            return await spawn(
+                command, environment=self._variables, output=output, inherit=(descriptor,), umask=self._umask
+            )
         finally:
             report.close()

@@ -22,6 +22,7 @@ from celeriac.core.errors import (
     MailServerUnavailable,
     ResultTimeout,
 )
+from celeriac.core.files import open_to_others, ours_in, writable_for_others
 from celeriac.core.spec import Call
 from celeriac.launch.embedded import server_binary
 from celeriac.launch.findings import Finding, Status, fail, ok, warn
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from celeriac.client.client import JobClient
     from celeriac.core.spec import JobSpec
 
+_BLOCK = 256  # bytes of a stream's block, enough for the first events of a job
 _ECHO = "celeriac.echo"
 _PATIENCE = 5.0  # seconds for a mail server to greet, and for a worker to run a job that does nothing
 
@@ -47,6 +49,7 @@ async def examine(data_dir: Path | None = None, app: str | None = None) -> list[
     findings += [ok("settings", f"valid; data directory {settings.data_dir.absolute()}"), check_server(settings)]
     application, url, found = check_application(settings)
     findings += found
+    findings += check_files(settings)
     broker = await check_broker(settings, url)
     others = await asyncio.gather(check_database(settings), check_mail(settings), check_api(settings))
     findings += [*broker, *others]
@@ -93,6 +96,20 @@ def check_server(settings: Settings) -> Finding:
         return fail("server", "no program for the embedded broker", str(error))
 
 
+def check_files(settings: Settings) -> list[Finding]:
+    """Whether others can read or change what is kept in the data directory."""
+    directory = settings.data_dir.absolute()
+    if not directory.exists():
+        return []
+    if writable_for_others(directory):
+        return [warn("files", f"others can write to {directory}", f"chmod go-w {directory}")]
+    opened = sorted(str(file.relative_to(directory)) for file in ours_in(directory) if open_to_others(file))
+    if opened:
+        advice = "chmod go= them, or restart: `celeriac up` and `celeriac beat` do it for their user's files"
+        return [warn("files", f"others can read {', '.join(opened[:5])} in {directory}", advice)]
+    return [ok("files", f"{directory} is for its owner only")]
+
+
 async def check_broker(settings: Settings, url: str) -> list[Finding]:
     """Whether the broker answers, keeps what it is given, and never evicts it."""
     from celeriac.store.connection import connect, deadline, without_secrets
@@ -106,6 +123,7 @@ async def check_broker(settings: Settings, url: str) -> list[Finding]:
         async with deadline(settings.broker_timeout):
             await client.ping()
             facts: dict[str, Any] = await client.info()
+            blocks = await _stream_blocks(client)
     except BrokerUnavailable as error:
         return [fail("broker", f"{where}: {error}", _broker_advice(settings))]
     except ResponseError as error:  # an ACL, say
@@ -113,7 +131,24 @@ async def check_broker(settings: Settings, url: str) -> list[Finding]:
     finally:
         await client.aclose()
     version = facts.get("valkey_version") or facts.get("redis_version")
-    return [ok("broker", f"{where} answers, version {version}"), _persistence(facts), _eviction(facts)]
+    return [ok("broker", f"{where} answers, version {version}"), _persistence(facts), _eviction(facts), *blocks]
+
+
+async def _stream_blocks(client: Any) -> list[Finding]:
+    """Whether each job's events take more memory than they need; nothing if the server does not tell."""
+    try:
+        size = int((await client.config_get("stream-node-max-bytes"))["stream-node-max-bytes"])
+    except (ResponseError, KeyError, ValueError):  # a managed server
+        return []
+    if 0 < size <= _BLOCK:
+        return [ok("memory", f"stream-node-max-bytes {size}")]
+    return [
+        warn(
+            "memory",
+            f"stream-node-max-bytes is {size}: a finished job takes 5 KB and not 1.5 KB",
+            f"set `stream-node-max-bytes {_BLOCK}` there, unless other programs have long streams on it",
+        )
+    ]
 
 
 def _broker_advice(settings: Settings) -> str:

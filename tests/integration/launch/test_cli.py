@@ -142,7 +142,7 @@ async def test_beat_alone_keeps_its_schedule_in_the_data_directory(tmp_path: Pat
         embedded_valkey(tmp_path, append_only=False),
         running([*CELERIAC, "beat", "--data-dir", str(tmp_path)]) as beat,
     ):
-        await beat.printed("beat: Starting", within=30)
+        await beat.printed("beat: Starting", within=60)
         assert not list(Path.cwd().glob("celerybeat-schedule*"))
 
 

@@ -64,9 +64,11 @@ async def test_a_running_stack_is_well(tmp_path: Path) -> None:
             ("python", "ok"),
             ("settings", "ok"),
             ("server", "ok"),
+            ("files", "ok"),
             ("broker", "ok"),
             ("persistence", "ok"),
             ("eviction", "ok"),
+            ("memory", "ok"),
             ("database", "ok"),
             ("mail", "ok"),
             ("api", "ok"),
@@ -166,6 +168,14 @@ async def test_looking_for_a_database_does_not_make_one(variables: Any, tmp_path
     variables(database_url=f"sqlite:///{tmp_path}/not/yet.db")
     assert (await _findings())["database"].status is OK
     assert not (tmp_path / "not").exists()
+
+
+async def test_files_that_others_can_read_are_a_warning(variables: Any, tmp_path: Path) -> None:
+    (tmp_path / "celeriac.db").touch(0o644)
+    files = (await _findings())["files"]
+    assert (files.status, "celeriac.db" in files.detail) == (WARN, True)
+    tmp_path.chmod(0o777)
+    assert "others can write to" in (await _findings())["files"].detail
 
 
 async def test_another_server_on_the_apis_port(variables: Any) -> None:

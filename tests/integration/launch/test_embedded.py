@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import stat
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -171,3 +172,21 @@ def test_without_the_wheel_the_server_is_looked_for_on_the_path(
     server = tmp_path / "redis-server"
     server.touch(mode=0o755)
     assert embedded.server_binary() == server
+
+
+async def test_its_files_are_for_their_owner_only_in_a_directory_that_was_open_to_all(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    before = os.umask(0)
+    try:
+        async with embedded_valkey(tmp_path) as url, Redis.from_url(url) as client:
+            await client.set("key", "value")
+            files = [file for file in tmp_path.rglob("*") if file.is_file()]
+            assert {file.name: oct(stat.S_IMODE(file.stat().st_mode)) for file in files} == {
+                file.name: "0o600" for file in files
+            }
+            assert [file for file in files if file.suffix == ".aof"]
+            info = await client.config_get("stream-node-max-bytes")
+    finally:
+        os.umask(before)
+    assert info == {"stream-node-max-bytes": "256"}
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
