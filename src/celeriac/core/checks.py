@@ -18,8 +18,6 @@ LONGEST_NAME = 1024
 #: What a body may carry beside the arguments: the task's place in Celery's canvas.
 _CANVAS = frozenset({"callbacks", "errbacks", "chain", "chord"})
 _NAMES = ("root_id", "parent_id", "group", "shadow")
-_TEXT_OR_NULL = frozenset({str, type(None)})
-_NO_LIMITS = [None, None]
 #: Headers of every task, besides which users have their own.
 FAMILIAR = frozenset(
     {
@@ -29,7 +27,7 @@ FAMILIAR = frozenset(
     }
 )
 #: More retries than anybody makes: what is more is a forgery, or would not fit where it is counted.
-_MOST_RETRIES = 2**31
+MOST_RETRIES = 2**31
 #: Characters of a wrong value that are shown.
 _SHOWN = 60
 
@@ -48,21 +46,21 @@ def check_task(headers: Mapping[str, Any], properties: Mapping[str, Any]) -> Non
     Raises:
         InvalidMessage: something is missing, or of another type than it has to be.
     """
-    if not _has_usual_names(headers, properties):
-        _check_names(headers, properties)
+    check_name(headers, "headers", "id", required=True)
+    check_name(headers, "headers", "task", required=True)
+    for name in _NAMES:
+        check_name(headers, "headers", name)
+    check_name(properties, "properties", "reply_to")
+    check_name(properties, "properties", "correlation_id")
     time_ms(headers, "expires")
     time_ms(headers, "eta")
     retries, index = headers.get("retries", 0), headers.get("group_index")
-    if not is_number(retries, int) or not 0 <= retries < _MOST_RETRIES:
+    if not is_number(retries, int) or not 0 <= retries < MOST_RETRIES:
         raise InvalidMessage(f"headers.retries must be a number of retries; it is {shown(retries)}")
     if index is not None and not is_number(index, int):
         raise InvalidMessage(f"headers.group_index must be a number; it is {shown(index)}")
     limits = headers.get("timelimit")
-    if (
-        limits is not None
-        and limits != _NO_LIMITS
-        and not (_is_list(limits) and len(limits) == 2 and all(map(_is_limit, limits)))
-    ):
+    if limits is not None and not are_limits(limits):
         raise InvalidMessage(f"headers.timelimit must be two numbers of seconds, or null; it is {shown(limits)}")
     stamped, stamps = headers.get("stamped_headers"), headers.get("stamps")
     if stamped is not None and not (_is_list(stamped) and all(isinstance(name, str) for name in stamped)):
@@ -110,8 +108,6 @@ def check_canvas(embed: Mapping[str, Any]) -> None:
     Raises:
         InvalidMessage: what is to be called is not described as a signature, or a list of them.
     """
-    if [*embed.values()].count(None) == len(embed):
-        return
     for name in ("callbacks", "errbacks", "chain"):
         called = embed.get(name)
         if called is not None and not (_is_list(called) and all(map(_is_signature, called))):
@@ -163,36 +159,11 @@ def check_name(facts: Mapping[str, Any], where: str, name: str, *, required: boo
     value = facts.get(name)
     if value is None and not required:
         return
-    if type(value) is str and 0 < len(value) <= LONGEST_NAME and value.isascii():  # as nearly all are
-        return
     if not isinstance(value, str) or len(value) > LONGEST_NAME or (required and not value) or not _is_text(value):
         least = "1 to" if required else "at most"
         raise InvalidMessage(
             f"{where}.{name} must be text of {least} {LONGEST_NAME} characters; it is {shown(value, name in facts)}"
         )
-
-
-def _has_usual_names(headers: Mapping[str, Any], properties: Mapping[str, Any]) -> bool:
-    """Whether all names are right, tried in one go: false says nothing yet."""
-    known, told = headers.get, properties.get
-    task_id, task = known("id"), known("task")
-    names: tuple[Any, ...] = (
-        *(task_id, task, known("root_id"), known("parent_id"), known("group"), known("shadow")),
-        *(told("reply_to"), told("correlation_id")),
-    )
-    if not (task_id and task and _TEXT_OR_NULL.issuperset(map(type, names))):
-        return False
-    together = "".join(filter(None, names))
-    return len(together) <= LONGEST_NAME and together.isascii()
-
-
-def _check_names(headers: Mapping[str, Any], properties: Mapping[str, Any]) -> None:
-    check_name(headers, "headers", "id", required=True)
-    check_name(headers, "headers", "task", required=True)
-    for name in _NAMES:
-        check_name(headers, "headers", name)
-    check_name(properties, "properties", "reply_to")
-    check_name(properties, "properties", "correlation_id")
 
 
 def _are_texts(values: Iterable[Any]) -> bool:
@@ -226,6 +197,11 @@ def _is_signature(value: Any) -> bool:
 def is_number(value: Any, kind: Any) -> bool:
     """Whether it is a number of that type; for Python `True` is one."""
     return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def are_limits(value: Any) -> bool:
+    """Whether it is a soft and a hard time limit, in seconds, of which either may be null."""
+    return _is_list(value) and len(value) == 2 and all(map(_is_limit, value))
 
 
 def _is_limit(value: Any) -> bool:

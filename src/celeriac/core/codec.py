@@ -77,8 +77,10 @@ def has_long_number(encoded: bytes) -> bool:
     return _FAIRLY_LONG in digits and (_LONG in digits or _LONG_NEGATIVE in digits)
 
 
-def dumps(value: Any) -> bytes:
+def dumps(value: Any, *, floats: bool = True) -> bytes:
     """Write a value of JSON types, so that `loads` gives it back. What JSON lacks is written as Celery writes it.
+
+    `floats` says whether there may be a NaN.
 
     Raises:
         TypeError: a part of it is of another type.
@@ -86,7 +88,7 @@ def dumps(value: Any) -> bytes:
     """
     try:
         encoded = orjson.dumps(value, option=_NO_GUESSING)
-        return to_json(value, inf_nan_mode="constants") if b"null" in encoded else encoded
+        return to_json(value, inf_nan_mode="constants") if floats and b"null" in encoded else encoded
     except (TypeError, PydanticSerializationError):
         return json.dumps(value, separators=(",", ":")).encode()
 

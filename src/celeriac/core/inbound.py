@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import binascii
-from base64 import b64decode
 from dataclasses import dataclass
 from typing import Any, cast
 
 import orjson
 
 from celeriac.core import codec
-from celeriac.core.checks import FAMILIAR, check_name, is_number, name_of, shown, time_ms
+from celeriac.core.checks import check_name, is_number, name_of, shown, time_ms
 from celeriac.core.errors import InvalidMessage
+from celeriac.core.usual import is_usual
 
 
 @dataclass(slots=True)
@@ -24,6 +24,7 @@ class Arrival:
         content_type, content_encoding: of the body.
         due_ms: when it is due (ms since the epoch); None for at once.
         fault: why it cannot be read, if it cannot.
+        is_usual: whether nothing of what it says beside its body need be checked any more.
     """
 
     headers: dict[str, Any]
@@ -33,33 +34,41 @@ class Arrival:
     content_encoding: str | None = None
     due_ms: int | None = None
     fault: InvalidMessage | None = None
+    is_usual: bool = False
 
     @property
     def task_id(self) -> str:
         """The id of its task; empty if it does not say."""
-        return name_of(self.headers, "id")
+        return self.headers["id"] if self.is_usual else name_of(self.headers, "id")
 
 
 def read(raw: bytes, receipt: str) -> Arrival:
     """The message that is held under `receipt`. It may be anything: one that cannot be read has a `fault`."""
+    message = _parsed(raw)
+    if is_usual(message):
+        try:
+            return _as_usual(message, receipt)
+        except InvalidMessage:
+            pass  # its body is at fault
     try:
-        payload = _parsed(raw)
+        return receive(codec.loads(raw) if message is None or codec.has_long_number(raw) else message, receipt)
     except ValueError as error:
-        fault = InvalidMessage(f"it is no JSON: {_first_line(error)}")
-        return Arrival({}, _undelivered(receipt), fault=fault)
-    return receive(payload, receipt)
+        return Arrival({}, _undelivered(receipt), fault=InvalidMessage(f"it is no JSON: {_first_line(error)}"))
 
 
 def _parsed(raw: bytes) -> Any:
-    """The JSON of a message. Only headers of its sender's own may hold numbers that need the slower reader."""
+    """The JSON of a message; None if that takes the slower reader. That also knows numbers of any size."""
     try:
-        payload: Any = orjson.loads(raw)
-        headers = payload["headers"]
-        if (headers.keys() <= FAMILIAR and not headers.get("stamps")) or not codec.has_long_number(raw):
-            return payload
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-        pass  # it is unusual, or wrong
-    return codec.loads(raw)
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _as_usual(message: dict[str, Any], receipt: str) -> Arrival:
+    properties = message["properties"]
+    body = _body(message["body"], properties.get("body_encoding"))
+    properties["delivery_tag"] = receipt
+    return Arrival(message["headers"], properties, body, message["content-type"], "utf-8", is_usual=True)
 
 
 def receive(payload: Any, receipt: str | None = None) -> Arrival:
@@ -127,7 +136,7 @@ def _body(body: Any, encoding: Any) -> bytes:
         if encoding is None:
             return body.encode()
         if encoding == "base64":
-            return b64decode(body)
+            return binascii.a2b_base64(body)
     except (binascii.Error, ValueError) as error:
         raise InvalidMessage(f"the body cannot be decoded: {_first_line(error)}") from None
     raise InvalidMessage(f"properties.body_encoding must be base64, or null; it is {shown(encoding)}")

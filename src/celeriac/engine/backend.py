@@ -233,7 +233,7 @@ class ResultBackend(RedisBackend):
             meta["group_id"] = request.group
         if request.parent_id:
             meta["parent_id"] = request.parent_id
-        return codec.dumps({**meta, "task_id": task_id})
+        return codec.dumps({**meta, "task_id": task_id}, floats=False)  # of which a plain result is finite
 
     def _is_plain(self, result: Any) -> bool:
         """Whether JSON of our own encoder is what Celery's would be."""

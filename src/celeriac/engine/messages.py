@@ -18,8 +18,8 @@ from celeriac.core import codec
 from celeriac.core.checks import FAMILIAR, check_arguments, check_canvas, check_name, check_task, fill_in
 from celeriac.core.errors import InvalidMessage
 from celeriac.core.inbound import Arrival, receive
+from celeriac.core.usual import JSON, has_usual_arguments
 
-JSON = "application/json"
 #: How kombu marks values in JSON that JSON does not know.
 _TYPED = b"__type__"
 #: Bytes of a body that was compressed: a few kilobytes can stand for any number of them.
@@ -45,14 +45,14 @@ class Message(virtual.Message):
         self.delivery_tag: str = arrival.properties["delivery_tag"]
         self.delivery_info = arrival.properties["delivery_info"]
         self.content_type, self.content_encoding = arrival.content_type, arrival.content_encoding
-        self.body = arrival.body
+        self.body, self.is_usual = arrival.body, arrival.is_usual
         self.errors, self.accept, self._decoded_cache, self._state = [], None, None, "RECEIVED"
         #: Whether kombu's marks for what JSON does not know are read as such; to a typed job they are data.
         self.has_markup = True
         #: Whether its task's rate limit lets it be run, so that nobody need look any more.
         self.is_admitted = False
         fault = arrival.fault
-        if fault is None and arrival.headers.get("compression"):
+        if fault is None and not arrival.is_usual and arrival.headers.get("compression"):
             try:
                 self.body = _unpacked(arrival.body, arrival.headers["compression"])
             except InvalidMessage as error:
@@ -63,6 +63,13 @@ class Message(virtual.Message):
     def accepts(self, content_types: Collection[str] | None) -> None:
         """Accept these alone; with None, those that kombu holds for safe."""
         self.accept: Any = content_types
+
+    @property
+    def payload(self) -> Any:
+        """Its body, decoded; once."""
+        if self._decoded_cache is None:
+            self._decoded_cache = self._decode()
+        return self._decoded_cache
 
     def _decode(self) -> Any:
         if self.errors:
@@ -97,6 +104,8 @@ def check(message: Any) -> None:
         Exception: whatever a serializer of the user's raises.
     """
     headers, body = message.headers, message.payload
+    if message.is_usual and has_usual_arguments(body):
+        return
     check_headers(headers)
     fill_in(headers)
     facts = headers

@@ -14,6 +14,7 @@ from celery.exceptions import TaskRevokedError
 from celery.worker import state as worker_state
 from celery.worker import strategy as celery_strategy
 
+from celeriac.core.usual import JSON
 from celeriac.engine.aio.execution import Callbacks, Execution, Outcome
 from celeriac.engine.aio.slots import Slots
 from celeriac.engine.aio.tracer import Tracer
@@ -157,11 +158,7 @@ class ShortWay:
     def _asks_for_more(self, task: Any, message: Any) -> bool:
         """Whether something is to be done that only Celery's own way does."""
         return bool(
-            message.content_type != "application/json"
-            or message.content_encoding != "utf-8"
-            or message.headers.get("expires")
-            or message.headers.get("stamped_headers")
-            or message.headers.get("compression")
+            not (message.is_usual or _is_plain(message))
             or (self._consumer.task_buckets[task.name] is not None and not message.is_admitted)
             or task.track_started
             or task.Request != REQUEST
@@ -190,3 +187,10 @@ class ShortWay:
             )
         worker_state.task_reserved(request)
         self._consumer.on_task_request(request)
+
+
+def _is_plain(message: Any) -> bool:
+    """Whether it is in JSON, and asks for nothing that `LightRequest` does not know of."""
+    asked = ("expires", "stamped_headers", "compression")
+    is_json = (message.content_type, message.content_encoding) == (JSON, "utf-8")
+    return is_json and not any(map(message.headers.get, asked))
