@@ -11,23 +11,20 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import StringConstraints
 
 from celeriac.core.errors import BrokerUnavailable, UnknownJob
 from celeriac.engine.app import JobApp
-from celeriac.http.jobs import JobId, in_time
+from celeriac.http.jobs import Absent, JobId, in_time
 from celeriac.http.problems import responses
 from celeriac.http.route import NothingMore
 
 #: The id of an entry of a Redis stream: milliseconds and a count, both of 64 bits; here of the digits that surely fit.
-_EVENT_ID = "^([0-9]{1,18}-[0-9]{1,18})?$"
+EventId = Annotated[str, StringConstraints(max_length=37, pattern="^([0-9]{1,18}-[0-9]{1,18})?$")]
 
 LastEventId = Annotated[
-    str | None,
-    Header(
-        max_length=37,
-        pattern=_EVENT_ID,
-        description="Where to resume; browsers send it by themselves when they reconnect",
-    ),
+    EventId | Absent,
+    Header(description="Where to resume; browsers send it by themselves when they reconnect"),
 ]
 
 _FROM_THE_FIRST = "0-0"

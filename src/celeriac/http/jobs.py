@@ -8,6 +8,8 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request, Response
+from pydantic import StringConstraints
+from pydantic.json_schema import SkipJsonSchema
 
 from celeriac.client.options import EnqueueOptions
 from celeriac.core import codec
@@ -22,9 +24,12 @@ from celeriac.http.problems import ProblemError, responses
 from celeriac.http.route import require_json
 from celeriac.store.connection import deadline
 
+#: What an optional parameter is when it is not given. It is not described: a query and a header cannot say null.
+Absent = SkipJsonSchema[None]
+
 JobId = Annotated[str, Path(description="The job's id")]
 IdempotencyKey = Annotated[
-    str | None,
+    str | Absent,
     Header(
         max_length=255,
         min_length=1,
@@ -34,7 +39,7 @@ IdempotencyKey = Annotated[
 ]
 
 #: The time of a job in milliseconds, and its id.
-_CURSOR = "^[0-9]{1,16}_[A-Za-z0-9_.:-]{1,128}$"
+Cursor = Annotated[str, StringConstraints(max_length=150, pattern="^[0-9]{1,16}_[A-Za-z0-9_.:-]{1,128}$")]
 #: What a task may be called in a path.
 _TASK = re.compile(r"[A-Za-z0-9_.\-]{1,200}\Z")
 
@@ -105,14 +110,12 @@ def _add_submit_of_unknown(router: APIRouter) -> None:
 def _add_reading(router: APIRouter, app: JobApp) -> None:
     @router.get("", response_model=JobPage, summary="List jobs", responses=responses(422, 503))
     async def list_jobs(
-        state: Annotated[JobState | None, Query()] = None,
-        task: Annotated[str | None, Query(max_length=200)] = None,
-        queue: Annotated[str | None, Query(max_length=200)] = None,
-        parent: Annotated[str | None, Query(max_length=128, description="Children of this job")] = None,
+        state: Annotated[JobState | Absent, Query()] = None,
+        task: Annotated[str | Absent, Query(max_length=200)] = None,
+        queue: Annotated[str | Absent, Query(max_length=200)] = None,
+        parent: Annotated[str | Absent, Query(max_length=128, description="Children of this job")] = None,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
-        cursor: Annotated[
-            str | None, Query(max_length=150, pattern=_CURSOR, description="`next` of the page before")
-        ] = None,
+        cursor: Annotated[Cursor | Absent, Query(description="`next` of the page before")] = None,
     ) -> Any:
         def matches(record: JobRecord) -> bool:
             return (

@@ -26,10 +26,16 @@ from celeriac.jobs.email.templates import MAX_SOURCE
 from celeriac.settings import Settings
 
 
+def _has(field: str) -> dict[str, Any]:
+    return {"required": [field], "properties": {field: {"type": "string"}}}
+
+
 class MailingText(BaseModel):
     """What all recipients of a mailing have in common."""
 
-    model_config = ConfigDict(extra="forbid", title="Mailing")
+    model_config = ConfigDict(
+        extra="forbid", title="Mailing", json_schema_extra={"anyOf": [_has("text"), _has("html")]}
+    )
 
     subject: str = Field(min_length=1, max_length=MAX_SOURCE, description="A Jinja template")
     text: str | None = Field(default=None, max_length=MAX_SOURCE, description="A Jinja template of the plain text")
@@ -48,13 +54,25 @@ class MailingJson(MailingText):
     """A mailing as JSON."""
 
     recipients: list[dict[str, Any]] = Field(
-        description="Objects with `email`; their other members are variables of the templates"
+        description="Objects with `email`; their other members are variables of the templates",
+        json_schema_extra={
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "properties": {"email": {"type": "string", "format": "email"}},
+                "required": ["email"],
+            },
+        },
     )
 
 
 def openapi_body() -> dict[str, Any]:
     """The request body for OpenAPI: one operation, two media types."""
     form = MailingText.model_json_schema()
+    for name, field in form["properties"].items():  # a form cannot say null
+        if "anyOf" in field:
+            (said,) = [option for option in field.pop("anyOf") if option["type"] != "null"]
+            form["properties"][name] = {**said, **{key: field[key] for key in field if key != "default"}}
     form["properties"]["recipients"] = {
         "type": "string",
         "format": "binary",
@@ -62,7 +80,7 @@ def openapi_body() -> dict[str, Any]:
     }
     form["required"] = ["subject", "recipients"]
     content = {
-        "multipart/form-data": {"schema": form},
+        "multipart/form-data": {"schema": form, "encoding": {"recipients": {"contentType": "text/csv"}}},
         "application/json": {"schema": MailingJson.model_json_schema()},
     }
     return {"requestBody": {"required": True, "content": content}}
