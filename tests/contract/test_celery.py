@@ -7,14 +7,21 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import redis
 from celery import chain, chord, group
-from celery.exceptions import ChordError, TaskRevokedError
+from celery.exceptions import ChordError, TaskRevokedError, TimeLimitExceeded
 from celery.result import AsyncResult
 
 from celeriac import JobRecord, JobState, RetryAfter, UnknownJob
+from celeriac.store import keys
+from tests.contract.conftest import marks
 from tests.support.contract_jobs import ContractJobs, OrderRejected
 from tests.support.waiting import eventually
 
+#: Celery's threads and its solo pool can stop nothing that runs.
+CAN_STOP = pytest.mark.parametrize(
+    "pool", [pytest.param(pool, marks=marks(pool)) for pool in ("asyncio", "prefork")], indirect=True, scope="session"
+)
 KINDS = pytest.mark.parametrize("kind", ["async", "def"])
 
 
@@ -62,6 +69,38 @@ async def test_a_task_that_is_acknowledged_before_it_runs(jobs: ContractJobs) ->
         key = uuid4().hex
         assert await jobs.app.client.result(jobs.early.delay(key).id, timeout=10) == key
         assert jobs.trace.of(key) == ["start"]
+
+
+@CAN_STOP
+async def test_what_ran_out_of_time_is_tried_again_if_it_is_not_acknowledged_then(jobs: ContractJobs) -> None:
+    gate = uuid4().hex
+    result = jobs.overrun.delay(gate)
+    with pytest.raises(TimeLimitExceeded, match=r"0\.3"):
+        await get(result)
+    jobs.trace.open(gate)
+    assert await jobs.app.client.result(result.id, timeout=20) == gate
+    events = [event.data async for event in jobs.app.client.events(result.id)]
+    states = [data["state"] for data in events if "state" in data]
+    assert states[:3] == ["queued", "running", "retrying"]
+    assert states[-2:] == ["running", "succeeded"]
+    (error, *_) = [data["error"] for data in events if data.get("state") == "retrying"]
+    assert error["type"] == "TimeLimitExceeded"
+    record = await jobs.app.client.get(result.id)
+    assert (record.state, record.attempt, record.error) == (JobState.SUCCEEDED, 1, None)
+
+
+@CAN_STOP
+async def test_what_runs_out_of_time_again_and_again_fails_for_that_reason(jobs: ContractJobs) -> None:
+    result = jobs.overrun.delay(uuid4().hex)
+    record = await jobs.app.client.wait(result.id, timeout=60)
+    assert record.error is not None
+    assert (record.state, record.error.type) == (JobState.FAILED, "TimeLimitExceeded")
+    assert jobs.trace.of(result.id) == ["start"] * 5
+    with pytest.raises(TimeLimitExceeded):
+        await get(result)
+    with redis.Redis.from_url(jobs.app.broker_address) as broker:
+        letter = await eventually(lambda: _letter_of(broker, result.id), "its message is a dead letter")
+    assert letter[b"cause"] == b"TimeLimitExceeded(0.3)"
 
 
 async def test_async_result_knows_a_job_that_was_enqueued(jobs: ContractJobs) -> None:
@@ -161,6 +200,11 @@ async def test_two_messages_of_one_id_run_one_job(jobs: ContractJobs) -> None:
     assert await marker.result(timeout=10) == 2
     assert await jobs.app.client.result(job_id, timeout=10) == gate
     assert jobs.trace.of(job_id) == ["start", "end"]
+
+
+def _letter_of(broker: redis.Redis, job_id: str) -> dict[bytes, bytes] | None:
+    letters = [letter for _, letter in broker.xrevrange(keys.DEAD)]
+    return next((letter for letter in letters if job_id.encode() in letter[b"message"]), None)
 
 
 async def _known(jobs: ContractJobs, job_id: str) -> JobRecord | None:

@@ -124,6 +124,37 @@ def test_hard_time_limit(task: TaskOf) -> None:
 
 
 @CAN_STOP
+def test_what_ran_out_of_time_has_failed_and_is_run_again_if_it_is_not_acknowledged_then(
+    task: TaskOf, plain: Celery, trace: Trace
+) -> None:
+    gate, key = uuid4().hex, uuid4().hex
+    result = task("overrun").apply_async((gate,), link_error=task("note").si("timed out", key))
+    with pytest.raises(TimeLimitExceeded, match=r"0\.3"):
+        result.get(timeout=WAIT)
+    wait_until(lambda: trace.of(key), "its errback is called")
+    trace.open(gate)
+    # Each time a new one, for it keeps the outcome that it has seen.
+    wait_until(lambda: plain.AsyncResult(result.id).state == "SUCCESS", "it had time enough in the end")
+    assert plain.AsyncResult(result.id).get(timeout=WAIT) == gate
+
+
+@CAN_STOP
+def test_what_runs_out_of_time_again_and_again_is_a_dead_letter_in_the_end(
+    task: TaskOf, trace: Trace, plain_broker: redis.Redis
+) -> None:
+    before = plain_broker.xlen(keys.DEAD)
+    result = task("overrun").delay(uuid4().hex)
+    wait_until(lambda: plain_broker.xlen(keys.DEAD) == before + 1, "it is given up", within=40)
+    [(_, letter)] = plain_broker.xrevrange(keys.DEAD, count=1)
+    assert result.id.encode() in letter[b"message"]
+    assert letter[b"cause"] == b"TimeLimitExceeded(0.3)"
+    assert trace.of(result.id).count("begin") == 5
+    with pytest.raises(TimeLimitExceeded):
+        result.get(timeout=WAIT)
+    assert not plain_broker.keys("celeriac:held:*")
+
+
+@CAN_STOP
 def test_time_limits_of_one_call(task: TaskOf) -> None:
     with pytest.raises(TimeLimitExceeded):
         task("hold").apply_async((uuid4().hex,), time_limit=0.2).get(timeout=WAIT)

@@ -259,6 +259,13 @@ def _add_endings(twins: Twins) -> None:
     async def hard(self: Any) -> None:
         await pause(2)
 
+    @twins.task("overrun", time_limit=0.3, acks_on_timeout=False)
+    async def overrun(self: Any, gate: str) -> str:
+        self.trace.add(self.request.id, "begin")
+        if not self.trace.is_open(gate):
+            await pause(1)
+        return gate
+
     @twins.task("leave")
     async def leave(self: Any, how: str) -> None:
         raise LEAVING[how]("by the task itself")

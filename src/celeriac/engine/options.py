@@ -210,10 +210,15 @@ SETTINGS: dict[str, Option] = {
         _works(),
         _with_prefix(
             "task",
-            "acks_late acks_on_failure acks_on_failure_or_timeout acks_on_timeout compression default_queue "
+            "acks_late compression default_queue "
             "default_priority ignore_result inherit_parent_priority reject_on_worker_lost "
             "serializer soft_time_limit time_limit store_errors_even_if_ignored",
         ),
+    ),
+    "task_acks_on_failure": _works("where it is off, a task that fails is a dead letter; not for typed jobs"),
+    **_each(
+        _works("where it is off, a task that runs out of time fails and runs again, five times at most"),
+        "task_acks_on_failure_or_timeout task_acks_on_timeout",
     ),
     "task_default_rate_limit": _works("for each worker; a task over it waits on the broker"),
     "beat_scheduler": _celerys("the class names one that remembers in JSON; Celery's own remembers in a pickle"),

@@ -89,6 +89,11 @@ class Recorded:
 
     def _record(self, report: Report, outcome: bytes) -> bool:
         request, state = report.request, FROM_CELERY[report.state]
+        comes_back = getattr(request, "celeriac_comes_back", False)
+        if (
+            comes_back and state is JobState.FAILED
+        ):  # Celery has the outcome of an attempt; of the job it is not the end
+            state = JobState.RETRYING
         # Celery also reports for requests that are none: of tasks that it does not know, it makes up a few fields.
         task: str | None = getattr(request, "task", None) or getattr(request, "name", None)
         change = Transition(
@@ -98,7 +103,8 @@ class Recorded:
             outcome=outcome,
             error=None if state is JobState.CANCELLED else report.error,
             run=getattr(request, "celeriac_run", None),
-            attempt=None if request is None else (getattr(request, "retries", None) or 0) + 1,
+            # One that comes back is the same attempt again.
+            attempt=None if request is None or comes_back else (getattr(request, "retries", None) or 0) + 1,
             task=task or "",
             retention_ms=self._app.failure_retention_ms if state is JobState.FAILED else self._app.retention_ms,
         )

@@ -1,14 +1,15 @@
-"""A task's message in a worker: says why it is rejected, and is given up after it was lost with too many workers."""
+"""A task's message in a worker: says why it is rejected, and is given up after too many lost runs."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from billiard.einfo import ExceptionInfo, ExceptionWithTraceback
-from billiard.exceptions import WorkerLostError
+from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import signals
 from celery.exceptions import Reject
 from celery.worker import request as celery_request
+from celery.worker import state as worker_state
 from celery.worker.state import task_ready
 
 from celeriac.engine.causes import Cause, note
@@ -22,6 +23,7 @@ class Request(celery_request.Request):
     """Celery's request, for `Task.Request`."""
 
     _given_up = False
+    _has_timed_out = False
 
     def __init__(self, message: Any, *args: Any, **options: Any) -> None:
         super().__init__(message, *args, **options)
@@ -35,14 +37,41 @@ class Request(celery_request.Request):
             self._give_up()
         return self._given_up or super().revoked()
 
-    def on_failure(self, exc_info: Any, *args: Any, **options: Any) -> Any:
+    def on_failure(self, exc_info: Any, *args: Any, return_ok: bool = False, **options: Any) -> Any:
         error = exc_info.exception
         if isinstance(error, ExceptionWithTraceback):
             error = error.exc
+        self._has_timed_out = isinstance(error, TimeLimitExceeded)
+        if self._has_timed_out and not return_ok:
+            return (
+                None  # of a pool's process, whose pool calls `on_timeout` next: that stores it, and acknowledges then
+            )
         if not self.acknowledged:
-            lost = isinstance(error, WorkerLostError | SystemExit | KeyboardInterrupt)
+            lost = self._has_timed_out or isinstance(error, WorkerLostError | SystemExit | KeyboardInterrupt)
             note(self._receipt, Cause.of(error.reason if isinstance(error, Reject) else error, lost=lost))
-        return super().on_failure(exc_info, *args, **options)
+        return super().on_failure(exc_info, *args, return_ok=return_ok, **options)
+
+    def on_timeout(self, soft: bool, timeout: float) -> None:
+        """A limit has passed. Without `acks_on_timeout` the task has failed, and is run again all the same."""
+        if not soft and not worker_state.should_terminate and not self.acknowledged:
+            self._has_timed_out = True
+            self._context.celeriac_comes_back = self._comes_back
+            note(self._receipt, Cause.of(TimeLimitExceeded(timeout), lost=True))
+        super().on_timeout(soft, timeout)
+
+    def reject(self, requeue: bool = False) -> None:
+        """Give the message back, or make a dead letter of it; also of one that has run out of time again and again."""
+        super().reject(requeue and (self._comes_back or not self._has_timed_out))
+
+    @property
+    def _comes_back(self) -> bool:
+        """Whether the task is to be run again after it has run out of time."""
+        return self.task.acks_late and not self.task.acks_on_timeout and self._losses + 1 < LOST_RUNS
+
+    @property
+    def _losses(self) -> int:
+        """How often its message came back since a run of the task was lost, or ran out of time."""
+        return (self.message.delivery_info or {}).get("celeriac_losses", 0)
 
     @property
     def _receipt(self) -> str:
@@ -52,7 +81,7 @@ class Request(celery_request.Request):
         """Whether its worker has vanished too often; where jobs have records, these say so when it begins."""
         if getattr(self.app, "keeps_job_records", False):
             return False
-        return (self.message.delivery_info or {}).get("celeriac_losses", 0) >= LOST_RUNS
+        return self._losses >= LOST_RUNS
 
     def _give_up(self) -> None:
         """Have the task fail without having been run, for all who wait for it, and make a dead letter of it."""

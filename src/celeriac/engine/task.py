@@ -120,7 +120,7 @@ class JobTask(Task):
 
     abstract = True
     celeriac_bridged = True  # its function is ours, and waits across the bridge by itself
-    acks_late = True
+    acks_late = acks_on_failure = acks_on_timeout = True
     reject_on_worker_lost = True
     spec: JobSpec
 

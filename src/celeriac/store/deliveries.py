@@ -135,13 +135,15 @@ class Ending:
         return args
 
 
-def finish(worker: str, endings: Sequence[Ending]) -> ScriptCall[dict[str, str]]:
+def finish(worker: str, endings: Sequence[Ending], *, losses: int | None = None) -> ScriptCall[dict[str, str]]:
     """End the delivery of messages, with all that came of them; replies the receipts of which not all was done.
+
+    With `losses` they go back to the end of their queues, to be run again, and remember so many more.
 
     With an empty reason, the worker held the message no more: nothing is published or stored, for it was given to
     another worker, whose run counts. Else with the error that kept its outcome from being stored.
     """
-    args = shared_arguments()
+    args = [*shared_arguments(), "" if losses is None else losses]
     for ending in endings:
         args += ending.arguments()
 

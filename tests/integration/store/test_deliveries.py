@@ -148,6 +148,18 @@ def test_a_message_is_given_back_as_the_first_or_the_last(broker: redis.Redis) -
     assert broker.exists(keys.held("w")) == 0
 
 
+def test_a_message_is_given_back_together_with_what_came_of_it(broker: redis.Redis) -> None:
+    broker.lpush(QUEUE, message(1), message(2))
+    take(broker, "w/1")
+    result = deliveries.Result("result", b"failed", life_ms=0)
+    call = deliveries.finish("w", [deliveries.Ending("w/1", result)], losses=1)
+    assert run_blocking(broker, call) == {}
+    assert run_blocking(broker, call) == {"w/1": ""}  # as a client does that lost the reply
+    assert broker.get("result") == b"failed"
+    assert [json.loads(m)["body"] for m in waiting(broker)] == ["nümber 2\n", "nümber 1\n"]
+    assert json.loads(waiting(broker)[-1])["celeriac-redelivered"] == 1
+
+
 def test_a_message_is_put_off(broker: redis.Redis) -> None:
     broker.lpush(QUEUE, message(1))
     take(broker, "w/1")

@@ -100,8 +100,14 @@ class Endings:
             self._writing = asyncio.create_task(self._write_all(), name="celeriac-endings")
 
     def give_back(self, delivery: Delivery, place: Place, *, lost: bool = False) -> None:
-        """Give a message back to its queue."""
-        self._give(delivery, put_back(self._worker, delivery.receipt, place, lost=lost))
+        """Give a message back to its queue. What came of it already is written: it may have failed, to be run again."""
+        for call in delivery.before:
+            self._pipeline.submit(call)
+        ending = delivery.ending
+        if ending.kept is None and not ending.publications:
+            self._give(delivery, put_back(self._worker, delivery.receipt, place, lost=lost))
+        else:
+            self._give(delivery, finish(self._worker, [ending], losses=int(lost)))
 
     def put_off(self, delivery: Delivery, due_ms: int, *, limited: str = "") -> None:
         """Give a message back, to be taken again when it is due; `limited` names a task that is over its rate limit."""
@@ -113,7 +119,7 @@ class Endings:
             await asyncio.wait([self._writing])
         await self._pipeline.idle()
 
-    def _give(self, delivery: Delivery, call: ScriptCall[bool]) -> None:
+    def _give(self, delivery: Delivery, call: ScriptCall[Any]) -> None:
         delivery.is_open = False
         self._pipeline.submit(call).add_done_callback(lambda _: self._on_ended(delivery.receipt))
 
