@@ -18,6 +18,7 @@ DRAIN = frozenset({"drain"})
 CANVAS = frozenset({"canvas"})
 DELAYED = frozenset({"delayed"})
 IN_FLIGHT = frozenset({"in_flight"})
+FINISHED = frozenset({"finished"})
 NONE = frozenset[str]()
 
 
@@ -41,6 +42,7 @@ class System:
         task: the noop it runs: "noop" (`async def` where it knows that) or "noop_def".
         recovery: the variables with which it finds a dead worker's jobs sooner, and what they mean, in words.
         delayed: how many delayed jobs it is given to keep.
+        records: it keeps a record and events of each job.
         supervised: its worker outlives the processes that run its jobs.
         questions: the benchmarks that have a row for it.
     """
@@ -59,6 +61,7 @@ class System:
     recovery: tuple[Mapping[str, str], str] | None = None
     naps: int = 5000
     delayed: int = 10_000
+    records: bool = False
     supervised: bool = False
     questions: frozenset[str] = ALL
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from benchmarks.support.system import ALL, CANVAS, DELAYED, DRAIN, IN_FLIGHT, NONE, Argv, System
+from benchmarks.support.system import ALL, CANVAS, DELAYED, DRAIN, FINISHED, IN_FLIGHT, NONE, Argv, System
 
 
 def every_system(pool: str) -> list[System]:
@@ -66,7 +66,7 @@ def _celery() -> list[System]:
             "visibility timeout 10 s, restore 1 s",
         ),
         supervised=True,
-        questions=ALL | CANVAS | DELAYED,
+        questions=ALL | CANVAS | DELAYED | FINISHED,
     )
     return [
         stock,
@@ -193,7 +193,8 @@ def _celeriac(pool: str) -> list[System]:
         bulk="enqueue_many",
         recovery=({"CELERIAC_LEASE": "5"}, "lease 5 s"),
         supervised=pool in ("asyncio", "prefork"),
-        questions=ALL | CANVAS | DELAYED | (IN_FLIGHT if pool == "asyncio" else NONE),
+        records=True,
+        questions=ALL | CANVAS | DELAYED | FINISHED | (IN_FLIGHT if pool == "asyncio" else NONE),
     )
     adopted = replace(
         typed,
@@ -205,7 +206,8 @@ def _celeriac(pool: str) -> list[System]:
         naps=min(typed.naps, 20_000),
         bulk="group",
         fills="enqueue",
-        questions=frozenset({"drain", "io", "canvas"}),
+        records=False,
+        questions=frozenset({"drain", "io", "canvas", "finished"}),
     )
     a_def: Any = {"task": "noop_def", "questions": DRAIN | CANVAS}
     variants = [

@@ -47,6 +47,10 @@ ROWS = {
     "latency": _names("latency"),
     "memory": _names("memory"),
     "delayed": _names("delayed"),
+    "finished": [
+        *_names("finished"),
+        *(f"{system.name}, stream-node-max-bytes 4096" for system in _systems("finished") if system.records),
+    ],
     "canvas": _kinds("canvas", "chains", "chords"),
     "enqueue_peers": _kinds("enqueue_peers", "one by one", "in bulk"),
     "recovery": [

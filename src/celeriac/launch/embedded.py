@@ -176,7 +176,7 @@ class EmbeddedValkey:
                 "appendfsync always",
                 'save ""',
                 "maxmemory-policy noeviction",
-                # A stream's block is as large as this from its first entry on, and each job has a stream: 1.5 KB a job.
+                # A stream's block is as large as this from its first entry on, and each job has a stream: 1.4 KB a job.
                 "stream-node-max-bytes 256",
                 "loglevel warning",
                 "",

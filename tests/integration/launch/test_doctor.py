@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from aiosmtpd.handlers import Sink
@@ -106,6 +107,32 @@ async def test_a_broker_that_forgets_is_a_warning(variables: Any, tmp_path: Path
     assert findings["persistence"].status is WARN
     assert findings["eviction"].status is WARN
     assert "allkeys-lru" in findings["eviction"].detail
+
+
+async def test_a_server_that_gives_each_job_too_much_memory_is_a_warning(variables: Any, tmp_path: Path) -> None:
+    from redis.asyncio import Redis
+
+    async with embedded_valkey(tmp_path, append_only=False) as url, Redis.from_url(url) as client:
+        await client.config_set("stream-node-max-bytes", 4096)
+        memory = (await _findings())["memory"]
+    assert (memory.status, "set `stream-node-max-bytes 256`" in memory.advice) == (WARN, True)
+    assert "is 4096" in memory.detail
+
+
+async def test_a_server_that_does_not_tell_its_memory_settings_is_said_not_to(variables: Any, tmp_path: Path) -> None:
+    from redis.asyncio import Redis
+
+    async with embedded_valkey(tmp_path, append_only=False) as url, Redis.from_url(url) as client:
+        await client.execute_command("ACL", "SETUSER", "tenant", "on", ">secret", "~*", "&*", "+@all", "-config")
+        variables(broker_url=url.replace("redis://:", "redis://tenant:").replace(_password(url), "secret"))
+        findings = await _findings()
+    assert findings["broker"].status is OK
+    assert findings["memory"].status is OK
+    assert "does not tell its stream-node-max-bytes" in findings["memory"].detail
+
+
+def _password(url: str) -> str:
+    return str(urlsplit(url).password)
 
 
 async def test_without_a_worker_no_job_is_left_in_the_list(
