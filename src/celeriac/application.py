@@ -11,7 +11,6 @@ from celeriac.core.spec import JobSpec
 from celeriac.engine.adoption import broker_url_of, routing_of
 from celeriac.engine.app import JobApp
 from celeriac.engine.startup import load
-from celeriac.jobs import builtin
 from celeriac.settings import DEFAULT_APP, Settings
 
 if TYPE_CHECKING:  # a worker has no use for it
@@ -25,10 +24,6 @@ class Celeriac(JobApp):
     api = FastAPI(lifespan=app.lifespan)
     api.include_router(app.router(), prefix="/jobs")
     """
-
-    def __init__(self, main: str | None = None, *, settings: Settings | None = None, **options: Any) -> None:
-        super().__init__(main, settings=settings, **options)
-        self.echo = builtin.register(self)
 
     def router(self, **options: Any) -> APIRouter:
         """The job API, to include under a prefix. `options` are `fastapi.APIRouter`'s, `dependencies` say.

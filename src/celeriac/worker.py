@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from celeriac.application import Celeriac
 from celeriac.core.errors import ConfigurationError
 from celeriac.database.engine import Database
+from celeriac.jobs import builtin
 from celeriac.jobs.email import jobs as email
 from celeriac.jobs.email.ledger import Ledger
 from celeriac.jobs.email.smtp_url import SmtpServer, parse_smtp_url
@@ -29,6 +30,7 @@ def compose(settings: Settings | None = None) -> BuiltIn:
     """
     settings = settings or load_settings()
     app = Celeriac("celeriac", settings=settings)
+    builtin.register(app)
     database = Database(settings.database())
     return BuiltIn(app, email.register(app, Ledger(database), lambda: smtp_server(settings)))
 

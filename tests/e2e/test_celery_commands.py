@@ -18,6 +18,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from celeriac import Celeriac, JobHandle, load_settings
+from celeriac.jobs import builtin
 from celeriac.launch.embedded import embedded_valkey
 from celeriac.launch.ports import free_port
 from tests.support.waiting import wait_until
@@ -89,6 +90,7 @@ async def embedded_application(tmp_path: Path) -> AsyncGenerator[Celeriac]:
     """A client of the embedded broker in `tmp_path`."""
     async with embedded_valkey(tmp_path):
         app = Celeriac("client", settings=load_settings(data_dir=tmp_path))
+        builtin.register(app)
         try:
             yield app
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import math
 import os
 import tempfile
@@ -18,6 +19,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, Strict
 
 from celeriac import Celeriac, Children, Job, JobContext, Retry, RetryAfter, Settings
+from celeriac.jobs import builtin
 from tests.support import wrapped_tasks
 from tests.support.odd_errors import raise_odd
 
@@ -245,6 +247,16 @@ class ContractJobs:
 
         self.who = app.job(name="who")(who)
 
+        async def speak(value: str) -> None:
+            await asyncio.sleep(0.05)
+            logging.getLogger("shop.orders").warning("said %s", value)
+
+        def speak_sync(value: str) -> None:
+            logging.getLogger("shop.orders").warning("said %s", value)
+
+        self.speak = app.job(name="speak", retry=QUICK)(speak)
+        self.speak_sync = app.job(name="speak_sync")(speak_sync)
+
         async def remember(value: Any) -> Any:
             return value
 
@@ -462,4 +474,6 @@ _LEAVING: dict[str, type[BaseException]] = {
 
 def create(settings: Settings) -> ContractJobs:
     """The application of the settings."""
-    return ContractJobs(Celeriac("contract", settings=settings))
+    app = Celeriac("contract", settings=settings)
+    builtin.register(app)
+    return ContractJobs(app)

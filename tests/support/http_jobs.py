@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from celeriac import Celeriac, JobContext, Settings
+from celeriac.jobs import builtin
 from tests.support.contract_jobs import ContractJobs
 
 #: As `os.listdir` gives it for a file that was named in another encoding than this system's.
@@ -13,7 +14,9 @@ FILE_NAME = "M\udcfcnchen"
 
 def create(settings: Settings) -> ContractJobs:
     """The application of the settings."""
-    jobs = ContractJobs(Celeriac("http", settings=settings))
+    app = Celeriac("http", settings=settings)
+    builtin.register(app)
+    jobs = ContractJobs(app)
 
     async def nothing(job: JobContext) -> None:
         """Takes no arguments, and returns nothing."""

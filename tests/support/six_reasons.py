@@ -17,6 +17,7 @@ from fastapi import BackgroundTasks, FastAPI
 
 from celeriac import Celeriac, JobContext, Retry
 from celeriac.asgi import include
+from celeriac.jobs import builtin
 
 FOLDER = Path(os.environ.get("SIX_REASONS_FOLDER", "."))
 #: Seconds by which beat's clock is ahead, so that its next full minute comes a few seconds after its start.
@@ -25,6 +26,7 @@ AHEAD = 56 - time.time() % 60
 BACKOFF = Retry(attempts=4, backoff=0.2, factor=3, on=(ConnectionError,), never=(ConnectionRefusedError,))
 
 app = Celeriac("six")
+builtin.register(app)
 
 
 def note(name: str, **what: Any) -> None:

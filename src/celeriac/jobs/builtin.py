@@ -1,4 +1,7 @@
-"""Jobs that every application has, for smoke tests and `celeriac doctor`."""
+"""Jobs of the built-in application, for smoke tests and `celeriac doctor`.
+
+Other applications have them if they ask for them: `builtin.register(app)`.
+"""
 
 from __future__ import annotations
 

@@ -76,8 +76,7 @@ def check_application(settings: Settings) -> tuple[Any, str, list[Finding]]:
 
     if settings.app == DEFAULT_APP:  # without its database and mail server, which are looked at by themselves
         ours = Celeriac("celeriac", settings=settings)
-        if _ECHO not in ours.specs:
-            builtin.register(ours)
+        builtin.register(ours)
         return ours, settings.broker(), []
     try:
         app, url = load(settings.app), load_broker(settings).url
@@ -245,7 +244,10 @@ def _api_address(settings: Settings) -> tuple[str, int]:
 
 
 async def check_worker(app: Any) -> Finding:
-    """Whether a worker of the application answers, and runs a job that does nothing, if it has such a job."""
+    """Whether a worker of the application answers, and runs a job that does nothing, if it has such a job.
+
+    The built-in application has one. Of an application of a user's no job is run: none of them does nothing.
+    """
     from celeriac.engine.ping import answering_worker
 
     try:

@@ -147,13 +147,18 @@ async def test_two_applications_live_side_by_side(jobs: ContractJobs, app: Celer
         async with jobs.app.lifespan(api), app.lifespan(api):
             yield
 
+    @app.job(name="second")
+    async def second() -> None: ...
+
     host = host_application(lifespan=lifespans)
     host.include_router(jobs.app.router(), prefix="/one")
     host.include_router(app.router(), prefix="/two")
     async with asking(host) as http:
-        for prefix in ("/one", "/two"):
-            view = await http.post(f"{prefix}/celeriac.echo")
-            assert view.headers["location"] == f"{prefix}/{view.json()['id']}"
+        for path in ("/one/celeriac.echo", "/two/second"):
+            view = await http.post(path)
+            assert view.headers["location"] == f"{path[:4]}/{view.json()['id']}"
+        paths = (await http.get("/openapi.json")).json()["paths"]
+        assert [path for path in paths if path.startswith("/two/") and "{" not in path] == ["/two/second"]
 
 
 async def test_a_prefix_in_another_alphabet_makes_a_location_in_ascii(jobs: ContractJobs) -> None:

@@ -136,7 +136,7 @@ class Pool(BasePool):
             stacks.go_by_context(task.request_stack)
         adapt(task)
         task.backend = awaited(task.backend)
-        if is_async(task) and not task.name.startswith("celeriac."):  # `celeriac.echo` is everywhere
+        if is_async(task):
             self.threads.gives_way = True
 
     def on_close(self) -> None:
