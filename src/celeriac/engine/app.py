@@ -50,6 +50,7 @@ class JobApp(ConfiguredApp):
 
     task_cls = "celeriac.engine.task:Task"
     amqp_cls = "celeriac.engine.transport:AMQP"
+    control_cls = "celeriac.engine.control:Control"
     #: Where plain applications keep no more than results (`engine/outcomes.py`).
     keeps_job_records = True
 

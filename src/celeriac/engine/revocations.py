@@ -1,8 +1,8 @@
 """Revocations that outlast the workers that heard of them.
 
 `app.control.revoke(id)` is broadcast, and Celery's workers keep what they have heard in memory: one that starts later,
-or has lost its connection meanwhile, runs the task. Here who hears of it writes it down on the broker, and each worker
-reads that before it takes tasks.
+or has lost its connection meanwhile, runs the task. Here who revokes (`engine/control.py`), or hears of it from a
+producer of stock Celery, writes it down on the broker, and each worker reads that before it takes tasks.
 """
 
 from __future__ import annotations
@@ -36,6 +36,14 @@ def revoke(state: Any, task_id: Any, terminate: bool = False, signal: Any = None
     """Revoke tasks as Celery does, and remember that they are."""
     _remember({task_id} if isinstance(task_id, str) else set(task_id or ()))
     return control.revoke(state, task_id, terminate, signal, **options)
+
+
+@cast(Any, control).control_command(
+    name="terminate", variadic="task_id", args=[("signal", str)], signature="<signal> [id1 [id2 [... [idN]]]]"
+)
+def terminate(state: Any, signal: Any, task_id: Any, **_: Any) -> Any:
+    """The same for tasks that are also to be stopped where they run."""
+    return revoke(state, task_id, terminate=True, signal=signal)
 
 
 def _remember(task_ids: Collection[str]) -> None:

@@ -1,0 +1,52 @@
+"""Celery's remote control, which also writes down on the broker what it revokes.
+
+A revocation is broadcast, and heard by the workers that are there. Those of ours write down what they hear
+(`engine/revocations.py`), but nobody does if none is there. So who revokes does it as well.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from celery.app import control as celery_control
+from celery.worker import state as worker_state
+from kombu.transport import redis as kombu_redis
+from kombu.utils.functional import maybe_list
+
+from celeriac.store import revocations
+from celeriac.store.script import run_blocking
+
+_REVOKING = frozenset({"revoke", "terminate"})
+
+
+class Control(celery_control.Control):
+    """What `app.control` is; `Celery(control="celeriac.engine.control:Control")` gives it to one of stock Celery.
+
+    All that revokes comes by here: results and groups of them, `celery control`, Flower.
+    """
+
+    def broadcast(
+        self,
+        command: str,
+        arguments: dict[str, Any] | None = None,
+        destination: Any = None,
+        connection: Any = None,
+        *args: Any,
+        **options: Any,
+    ) -> Any:
+        """Send a command to the workers. What is revoked is remembered first, also for workers that start later.
+
+        Raises:
+            Exception: the broker cannot be reached; kombu's `OperationalError`, or redis-py's.
+        """
+        if command in _REVOKING:
+            given: Any = (arguments or options).get("task_id")
+            self._remember([str(task_id) for task_id in maybe_list(given) or ()], connection)
+        return super().broadcast(command, arguments, destination, connection, *args, **options)
+
+    def _remember(self, task_ids: list[str], connection: Any) -> None:
+        app = cast(Any, self).app
+        with app.connection_or_acquire(connection) as connected:
+            channel = connected.default_channel
+            if task_ids and isinstance(channel, kombu_redis.Channel):  # in tests an application may have another broker
+                run_blocking(cast(Any, channel).client, revocations.remember(task_ids, most=worker_state.REVOKES_MAX))
