@@ -25,6 +25,7 @@ from tests.support import isolated_jobs
 from tests.support.broker import fragile_broker
 from tests.support.contract_jobs import Invoice, Line
 from tests.support.isolated_jobs import IsolatedJobs
+from tests.support.leaving import LEAVING
 from tests.support.processes import is_alive
 from tests.support.values import EXACT, spelt
 from tests.support.waiting import eventually
@@ -146,6 +147,25 @@ async def test_it_may_end_the_interpreter(jobs: IsolatedJobs) -> None:
     handle = await jobs.leave.enqueue()
     with pytest.raises(JobFailed, match=r"JobAborted: the job raised SystemExit\('by the job itself'\)"):
         await handle.result(timeout=20)
+
+
+@pytest.mark.parametrize("name", ["raising", "raising_sync"])
+async def test_whatever_leaves_it_is_recorded(jobs: IsolatedJobs, name: str) -> None:
+    handles = await getattr(jobs, name).enqueue_many([{"name": left} for left in LEAVING])
+    for left, handle in zip(LEAVING, handles, strict=True):
+        with pytest.raises(JobFailed):
+            await handle.result(timeout=20)
+        error = (await handle.status()).error
+        assert error is not None
+        assert left in (error.type, *re.findall(r"\w+", error.message))
+
+
+@pytest.mark.parametrize("name", ["step", "step_sync"])
+async def test_context_variables_end_with_the_run(jobs: IsolatedJobs, name: str) -> None:
+    seen = [await (await getattr(jobs, name).enqueue()).result(timeout=20) for _ in range(4)]
+    left, processes = zip(*(each.rsplit(" ", 1) for each in seen), strict=True)
+    assert set(left) == {"none"}
+    assert len(set(processes)) < 4, "no process was used again"
 
 
 async def test_its_retry_policy_is_asked_where_the_error_is(jobs: IsolatedJobs) -> None:

@@ -9,9 +9,10 @@ import pytest
 from celery import Celery, group
 from celery.exceptions import TaskRevokedError
 
-from tests.contract.conftest import CONCURRENCY, TaskOf, Way
+from tests.contract.conftest import CONCURRENCY, TaskOf, Way, ways
 from tests.support.contract_jobs import Trace
 from tests.support.waiting import wait_until
+from tests.support.workers import Worker
 
 WAIT = 15
 MANY = 50
@@ -26,13 +27,40 @@ def test_each_of_many_tasks_at_a_time_finds_itself(task: TaskOf, way: Way) -> No
         assert seen[1:] == [mine, mine, name, mine, mine, mine]
 
 
-@pytest.mark.parametrize(
-    "way", [("asyncio", "async"), ("asyncio", "def")], indirect=True, scope="session", ids="-".join
-)
-def test_context_variables_are_a_tasks_own(task: TaskOf) -> None:
-    """Celery's pools share them among the tasks of a thread."""
+def test_context_variables_end_with_the_run(task: TaskOf) -> None:
     results = group(task("surroundings").s(0.01) for _ in range(MANY))()
     assert [seen[0] for seen in results.get(timeout=WAIT)] == ["none"] * MANY
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_signals_and_hooks_run_where_the_task_does(task: TaskOf, way: Way, trace: Trace, fails: bool) -> None:
+    """In the thread of a `def` task, where they may block, and await nothing; on the event loop of an `async` one."""
+    result = task("placed").delay(fails)
+    name = f"place-{result.id}"
+    wait_until(lambda: any(line.startswith("task_postrun") for line in trace.of(name)), "the last signal")
+    told = [line.split("|") for line in trace.of(name)]
+    end = ["on_failure", "task_failure"] if fails else ["on_success", "task_success"]
+    assert [what for what, _, _ in told] == [
+        "task_prerun",
+        "before_start",
+        "body",
+        *end,
+        "after_return",
+        "task_postrun",
+    ]
+    assert len({thread for _, thread, _ in told}) == 1
+    assert {place for _, _, place in told} == {"on a loop" if way[1] == "async" else "alone"}
+
+
+@pytest.mark.parametrize("way", ways("asyncio"), indirect=True, scope="session")
+def test_a_hook_that_blocks_the_event_loop_is_named(task: TaskOf, way: Way, plain_worker: Worker) -> None:
+    before = len(plain_worker.log)
+    task("held_up").delay().get(timeout=WAIT)
+    if way[1] == "async":
+        line = "plain_twins.BlockingTask.before_start blocked the event loop for"
+        wait_until(lambda: line in plain_worker.log[before:], "it is named")
+    else:  # it blocks a thread of its own
+        assert "blocked the event loop" not in plain_worker.log[before:]
 
 
 def test_the_request(task: TaskOf, way: Way) -> None:

@@ -12,7 +12,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, Strict
 
 from celeriac import Celeriac, Children, Job, JobContext, Retry, RetryAfter, Settings
 from celeriac.jobs import builtin
-from tests.support import wrapped_tasks
+from tests.support import leaving, wrapped_tasks
 from tests.support.odd_errors import raise_odd
 
 QUICK = Retry(attempts=3, backoff=0.05, jitter=False)
@@ -136,6 +136,32 @@ class ContractJobs:
 
         self.leave = app.job(name="leave", retry=QUICK)(leave)
         self.leave_sync = app.job(name="leave_sync", retry=QUICK)(leave_sync)
+
+        async def raising(name: str) -> None:
+            raise leaving.LEAVING[name]()
+
+        def raising_sync(name: str) -> None:
+            raise leaving.LEAVING[name]()
+
+        async def cancel_itself(then: Literal["wait", "return", "fail"]) -> str:
+            cast("asyncio.Task[None]", asyncio.current_task()).cancel()
+            if then == "wait":
+                await asyncio.sleep(60)
+            if then == "fail":
+                raise OrderRejected("after it was cancelled")
+            return then
+
+        async def consequent(kind: str) -> None:
+            leaving.raise_with_cause(kind)
+
+        def consequent_sync(kind: str) -> None:
+            leaving.raise_with_cause(kind)
+
+        self.consequent = app.job(name="consequent")(consequent)
+        self.consequent_sync = app.job(name="consequent_sync")(consequent_sync)
+        self.raising = app.job(name="raising")(raising)
+        self.raising_sync = app.job(name="raising_sync")(raising_sync)
+        self.cancel_itself = app.job(name="cancel_itself")(cancel_itself)
 
         async def promise(kind: str) -> int:
             return kind  # type: ignore[return-value]
@@ -400,6 +426,16 @@ class ContractJobs:
             return value
 
         self.echo, self.scold_plainly, self.insist_plainly = echo, scold_plainly, insist_plainly
+
+        @app.task(name="plain.raising", shared=False)
+        async def raising_plainly(name: str) -> None:
+            raise leaving.LEAVING[name]()
+
+        @app.task(name="plain.raising_sync", shared=False)
+        def raising_plainly_sync(name: str) -> None:
+            raise leaving.LEAVING[name]()
+
+        self.raising_plainly, self.raising_plainly_sync = raising_plainly, raising_plainly_sync
 
         @app.task(name="plain.double", shared=False)
         def double(number: int) -> int:

@@ -7,10 +7,22 @@ import os
 import subprocess
 import sys
 import time
+from contextvars import ContextVar
 from typing import Any
 
 from celeriac import Celeriac, JobContext, RetryAfter, Settings
+from tests.support import leaving
 from tests.support.contract_jobs import QUICK, Invoice, OrderRejected, Trace
+
+#: Set by each run of a job, to be seen by no other.
+footprint: ContextVar[str] = ContextVar("footprint", default="none")
+
+
+def _step() -> str:
+    """What an earlier run has left, and where it is looked for."""
+    found = footprint.get()
+    footprint.set(f"left in {os.getpid()}")
+    return f"{found} {os.getpid()}"
 
 
 class IsolatedJobs:
@@ -132,6 +144,24 @@ class IsolatedJobs:
             return ended.succeeded, ended.failed
 
         self.parent = app.job(name="parent", isolate=True)(parent)
+
+        async def raising(name: str) -> None:
+            raise leaving.LEAVING[name]()
+
+        def raising_sync(name: str) -> None:
+            raise leaving.LEAVING[name]()
+
+        self.raising = app.job(name="raising", isolate=True)(raising)
+        self.raising_sync = app.job(name="raising_sync", isolate=True)(raising_sync)
+
+        async def step() -> str:
+            return _step()
+
+        def step_sync() -> str:
+            return _step()
+
+        self.step = app.job(name="step", isolate=True)(step)
+        self.step_sync = app.job(name="step_sync", isolate=True)(step_sync)
 
         async def tick() -> float:
             return time.time()

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import time
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from celery import Celery, current_task, signals
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
@@ -21,7 +22,7 @@ from kombu.common import Broadcast
 
 from celeriac import celery_settings
 from tests.conftest import LEASE
-from tests.support import plain_app, wrapped_tasks
+from tests.support import leaving, plain_app, wrapped_tasks
 from tests.support.contract_jobs import Trace
 from tests.support.odd_errors import raise_odd
 from tests.support.plain_app import OrderTask
@@ -49,6 +50,79 @@ class WatchedTask(OrderTask):
 
     def after_return(self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
         self.trace.add(task_id, f"after {status}")
+
+
+class PlacedTask(OrderTask):
+    """Tells where each hook of its runs."""
+
+    abstract = True
+
+    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+        note_place(task_id, "before_start")
+
+    def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any) -> None:
+        note_place(task_id, "on_success")
+
+    def on_failure(self, exc: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        note_place(task_id, "on_failure")
+
+    def after_return(self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        note_place(task_id, "after_return")
+
+
+class ConsequentTask(OrderTask):
+    """Tells what it has failed with, and because of what."""
+
+    abstract = True
+
+    def on_failure(self, exc: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        chain = [exc]
+        while chain[-1].__cause__ is not None:
+            chain.append(chain[-1].__cause__)
+        self.trace.add(task_id, " < ".join(type(error).__name__ for error in chain))
+
+
+class AmbushTask(OrderTask):
+    """One of its hooks raises what is no `Exception`: the one that its argument names."""
+
+    abstract = True
+
+    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+        _ambush("before_start", args)
+
+    def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any) -> None:
+        _ambush("on_success", args)
+
+    def on_failure(self, exc: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        _ambush("on_failure", args)
+
+    def after_return(self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        _ambush("after_return", args)
+
+
+def _ambush(hook: str, args: Any) -> None:
+    if args[0] == hook:
+        raise leaving.Abandoned(f"from {hook}")
+
+
+class BlockingTask(OrderTask):
+    """Keeps its thread for a while before each task."""
+
+    abstract = True
+
+    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+        time.sleep(0.3)
+
+
+def note_place(task_id: str, what: str) -> None:
+    """Leave in the trace in which thread `what` is called for a task, and whether an event loop runs there."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        where = "alone"
+    else:
+        where = "on a loop"
+    Trace(os.environ["PLAIN_URL"]).add(f"place-{task_id}", f"{what}|{threading.get_ident()}|{where}")
 
 
 async def pause(seconds: float) -> None:
@@ -270,6 +344,26 @@ def _add_endings(twins: Twins) -> None:
     async def leave(self: Any, how: str) -> None:
         raise LEAVING[how]("by the task itself")
 
+    @twins.task("raising")
+    async def raising(self: Any, name: str) -> None:
+        raise leaving.LEAVING[name]()
+
+    @twins.task("consequent", base=ConsequentTask)
+    async def consequent(self: Any, kind: str) -> None:
+        leaving.raise_with_cause(kind)
+
+    @twins.task("ambushed", base=AmbushTask)
+    async def ambushed(self: Any, hook: str) -> None:
+        if hook == "on_failure":
+            raise ValueError("as asked for")
+
+    @twins.task("cancel_itself")
+    async def cancel_itself(self: Any, wait: bool) -> str:
+        cast("asyncio.Task[None]", asyncio.current_task()).cancel()
+        if wait:
+            await pause(60)
+        return "returned"
+
 
 def _add_surroundings(twins: Twins) -> None:
     @twins.task("surroundings")
@@ -286,6 +380,16 @@ def _add_surroundings(twins: Twins) -> None:
         seen = {name: getattr(request, name) for name in names}
         info = request.delivery_info
         return seen | {"queue": info["routing_key"], "redelivered": info["redelivered"], "priority": info["priority"]}
+
+    @twins.task("placed", base=PlacedTask)
+    async def placed(self: Any, fails: bool) -> None:
+        note_place(self.request.id, "body")
+        if fails:
+            raise ValueError("as asked for")
+
+    @twins.task("held_up", base=BlockingTask)
+    async def held_up(self: Any) -> None:
+        pass
 
     @twins.task("watched", base=WatchedTask, max_retries=1)
     async def watched(self: Any, how: str) -> str:
@@ -314,6 +418,16 @@ def _tell(signal_name: str, *facts: str) -> Callable[..., None]:
     return receive
 
 
+def _place(signal_name: str) -> Callable[..., None]:
+    """A receiver that tells where it runs."""
+
+    def receive(sender: Any, **told: Any) -> None:
+        if sender.name.endswith(".placed"):
+            note_place(told.get("task_id") or sender.request.id, signal_name)
+
+    return receive
+
+
 def _listen() -> None:
     for signal, *facts in (
         (signals.task_received,),
@@ -324,6 +438,9 @@ def _listen() -> None:
         (signals.task_revoked, "terminated", "expired"),
     ):
         signal.connect(_tell(signal.name, *facts), weak=False)
+
+    for placed in (signals.task_prerun, signals.task_success, signals.task_failure, signals.task_postrun):
+        placed.connect(_place(placed.name), weak=False)
 
     @signals.task_success.connect(weak=False)
     def succeeded(sender: Any, result: Any, **_: Any) -> None:

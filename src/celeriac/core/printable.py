@@ -48,3 +48,11 @@ def message_of(error: BaseException, limit: int) -> str:
         return unicode(shortened(str(error), limit))
     except BaseException:  # a stranger's __str__ may raise anything, and the job has ended already
         return f"(its message cannot be shown: {type(error).__name__}.__str__ failed)"
+
+
+def repr_of(error: BaseException, limit: int) -> str:
+    """The same of `repr(error)`."""
+    try:
+        return unicode(shortened(repr(error), limit))
+    except BaseException:
+        return f"{type(error).__name__}(), whose __repr__ failed"

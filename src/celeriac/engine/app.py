@@ -20,7 +20,7 @@ from celeriac.core.errors import InvalidArguments, InvalidJobDefinition
 from celeriac.core.retry import NO_RETRY, Retry
 from celeriac.core.routing import from_celery, to_celery
 from celeriac.core.spec import Call, JobOptions, JobSpec
-from celeriac.engine import process
+from celeriac.engine import process, runs_apart
 from celeriac.engine.adoption import RESULT_BACKEND, routing_of
 from celeriac.engine.aio import endings
 from celeriac.engine.backend import ResultBackend
@@ -62,6 +62,7 @@ class JobApp(ConfiguredApp):
         # A `redis://` backend that an application names for itself writes job records too.
         self.loader.override_backends = dict.fromkeys(("redis", "rediss"), RESULT_BACKEND)
         process.install()  # here as well as in the consumer, for pool processes that are spawned and not forked
+        runs_apart.install()
 
     @property
     def client(self) -> JobClient:

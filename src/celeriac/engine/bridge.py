@@ -9,8 +9,9 @@ that Celery does around a task (retries, links, chains, chords, signals, hooks) 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from greenlet import getcurrent, greenlet
 
@@ -24,6 +25,7 @@ class _Call(greenlet):
         starter = getcurrent()
         super().__init__(function, starter)
         self.gr_context = starter.gr_context
+        self.waited = 0.0
 
 
 def can_wait() -> bool:
@@ -36,9 +38,19 @@ def wait(awaitable: Awaitable[T]) -> T:
 
     Only where `can_wait()`.
     """
-    caller = getcurrent().parent
-    assert caller is not None, "nothing awaits here"
-    return caller.switch(awaitable)
+    running = getcurrent()
+    assert isinstance(running, _Call), "nothing awaits here"
+    started = time.monotonic()
+    try:
+        return cast(Any, running.parent).switch(awaitable)
+    finally:
+        running.waited += time.monotonic() - started
+
+
+def waited() -> float:
+    """The seconds for which the synchronous code that asks has been suspended by now."""
+    running = getcurrent()
+    return running.waited if isinstance(running, _Call) else 0.0
 
 
 def blocking(function: Callable[..., T], *args: Any) -> T:

@@ -16,7 +16,7 @@ from celery.exceptions import NotRegistered
 from celery.worker.consumer import consumer as celery_consumer
 
 from celeriac.core.errors import InvalidMessage
-from celeriac.engine import process, rate_limits, scheduled, start_check, steps
+from celeriac.engine import process, rate_limits, runs_apart, scheduled, start_check, steps
 from celeriac.engine.aio.consumer import Fetching
 from celeriac.engine.aio.pool import Pool
 from celeriac.engine.door import Door, refuse
@@ -54,6 +54,7 @@ class Consumer(celery_consumer.Consumer):
     def __init__(self, *args: Any, **options: Any) -> None:
         process.install()  # made before the pool starts, so that the pool's processes have the hooks
         scheduled.install()
+        runs_apart.install()
         super().__init__(*args, **options)
         start_check.check(self.app, self.controller, is_asyncio=isinstance(self.pool, Pool))
         recycling = recycling_of(self.controller)
@@ -89,6 +90,10 @@ class Consumer(celery_consumer.Consumer):
         if isinstance(self.pool, Pool) and self.event_dispatcher is not None:
             self.event_dispatcher.buffer_limit = sys.maxsize  # else it would send in the event loop's thread
         super().update_strategies()
+        if not isinstance(self.pool, Pool):
+            runs_apart.prepare_stacks()
+            for task in cast(Any, self.app).tasks.values():
+                runs_apart.prepare(task, self.hostname)
 
     def on_send_event_buffered(self) -> None:
         """An event waits to be sent."""

@@ -13,6 +13,7 @@ from celery.worker import state as worker_state
 from celery.worker.state import task_ready
 
 from celeriac.engine.causes import Cause, note
+from celeriac.engine.containment import aborted
 from celeriac.store.beginnings import LOST, LOST_RUNS
 
 #: The class below, as Celery names classes.
@@ -49,6 +50,8 @@ class Request(celery_request.Request):
         if not self.acknowledged:
             lost = self._has_timed_out or isinstance(error, WorkerLostError | SystemExit | KeyboardInterrupt)
             note(self._receipt, Cause.of(error.reason if isinstance(error, Reject) else error, lost=lost))
+        if isinstance(error, MemoryError):  # over which Celery would end the worker, with the message unacknowledged
+            exc_info.exception = aborted(error)
         return super().on_failure(exc_info, *args, return_ok=return_ok, **options)
 
     def on_timeout(self, soft: bool, timeout: float) -> None:

@@ -12,10 +12,12 @@ from typing import Any, Protocol
 from billiard.common import terminate_handler_fired
 from celery.exceptions import WorkerShutdown, WorkerTerminate
 
-from celeriac.core.errors import JobAborted, JobInterrupted, JobTimedOut
+from celeriac.core.context import JobSuspended
+from celeriac.core.errors import JobInterrupted, JobTimedOut
 from celeriac.core.interrupt import Interruptible
 from celeriac.engine import bridge
 from celeriac.engine.aio import execution
+from celeriac.engine.containment import aborted, restore_recursion_limit, take_back_cancellations
 from celeriac.engine.loop import JobLoop
 
 
@@ -53,7 +55,8 @@ class AsyncRun:
         self._loop = loop
         self._task: asyncio.Task[Any] | None = None
         self._cancelled = False
-        self._future: Future[Any] | None = None if awaited or bridge.can_wait() else loop.submit(self.main())
+        self._is_awaited = awaited or bridge.can_wait()  # before it begins, which is at once, in the loop's thread
+        self._future: Future[Any] | None = None if self._is_awaited else loop.submit(self.main())
 
     def complete(self) -> Any:
         try:
@@ -80,18 +83,19 @@ class AsyncRun:
             return await self._within_limit()
         except asyncio.CancelledError as error:
             if self._cancelled:
-                self._forget_cancellation()
                 raise JobInterrupted("cancelled") from None
-            if self._future is None and self._task is not None and self._task.cancelling():
+            if self._is_awaited and execution.is_asked_to_stop():
                 raise  # it is the worker, or Celery, that ends it here
-            raise _aborted(error) from error
-        except (SystemExit, KeyboardInterrupt) as error:
-            raise _aborted(error) from error
-
-    def _forget_cancellation(self) -> None:
-        """Let the task go on, which in the asyncio worker has the end of the job to record."""
-        if self._future is None and self._task is not None:
-            self._task.uncancel()
+            raise aborted(error) from error
+        except (Exception, JobInterrupted, JobSuspended):
+            raise
+        except BaseException as error:
+            raise aborted(error) from error
+        finally:
+            restore_recursion_limit()
+            task, self._task = self._task, None  # what is cancelled from here on is not the job, but what records it
+            if task is not None and task.cancelling():
+                await (execution.settle() if self._is_awaited else take_back_cancellations(task))
 
     async def _within_limit(self) -> Any:
         if self._timeout is None:
@@ -147,10 +151,14 @@ class ThreadRun:
             return self._work.run(self._unless_cancelled)
         except TimeUp:
             raise JobTimedOut(f"exceeded its time limit of {self._timeout:g} s") from None
-        except (SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError) as error:
+        except (Exception, JobInterrupted, JobSuspended):
+            raise
+        except BaseException as error:
             if isinstance(error, WorkerShutdown | WorkerTerminate) or terminate_handler_fired():
                 raise  # it is the worker that ends here
-            raise _aborted(error) from error
+            raise aborted(error) from error
+        finally:
+            restore_recursion_limit()
 
     def cancel(self) -> None:
         self._cancelled = True
@@ -164,10 +172,6 @@ class ThreadRun:
     def _interrupt(self, reason: type[BaseException]) -> None:
         if self._work.interrupt(reason) and self._in_main_thread:
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR2)
-
-
-def _aborted(error: BaseException) -> JobAborted:
-    return JobAborted(f"the job raised {error!r}")
 
 
 def _accept_wake_up() -> bool:

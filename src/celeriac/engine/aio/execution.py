@@ -7,6 +7,7 @@ import functools
 import inspect
 import logging
 import os
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar, copy_context
@@ -15,14 +16,18 @@ from typing import Any, NamedTuple
 from billiard.einfo import ExceptionInfo
 from celery.exceptions import SoftTimeLimitExceeded
 
-from celeriac.core.errors import JobAborted
+from celeriac.core.background import background
+from celeriac.core.context import JobSuspended
+from celeriac.core.errors import JobAborted, JobInterrupted
 from celeriac.core.interrupt import Interruptible
 from celeriac.engine import bridge
 from celeriac.engine.aio import stacks
 from celeriac.engine.aio.limits import HardLimitPassed, Limited
+from celeriac.engine.aio.own_thread import OwnThread
 from celeriac.engine.aio.slots import NoSlot, Slots
 from celeriac.engine.aio.threads import Threads
 from celeriac.engine.aio.wrappers import awaiting
+from celeriac.engine.containment import LEAST_RECURSION, aborted, as_exception, take_back_cancellations
 
 log = logging.getLogger("celeriac.engine")
 
@@ -71,11 +76,13 @@ class Execution:
         self._slots = slots
         self._has_slot = False
         self._in_thread: Interruptible | None = None
+        self._own_thread: OwnThread | None = None
+        self._is_stopping = False
         self._terminated = False
 
     def start(self) -> asyncio.Task[None]:
         """Begin; the task that is returned ends when all is said and done. It never fails."""
-        self._task = self._loop.create_task(self._run())
+        self._task = background(self._run())
         return self._task
 
     def terminate(self, signum: int | None = None) -> None:
@@ -88,6 +95,7 @@ class Execution:
         self._loop.call_soon_threadsafe(self._stop)
 
     def _stop(self) -> None:
+        self._is_stopping = True
         if self._in_thread is not None:
             self._in_thread.interrupt(JobAborted)
         if self._task is not None:
@@ -103,24 +111,38 @@ class Execution:
             self._callbacks.accepted(os.getpid(), time.monotonic())
             outcome = await self._trace(self)
             if outcome[0]:
-                await bridge.call(self._callbacks.done, outcome)
+                await self.aside(self._callbacks.done, outcome)
             else:
                 self._callbacks.done(outcome)
         except NoSlot:
             if self._callbacks.postponed is not None:
                 self._callbacks.postponed()
         except HardLimitPassed:
-            await bridge.call(self._callbacks.timed_out, False, self._hard_limit)
-        except asyncio.CancelledError:
-            if not self._terminated:
+            await self.aside(self._callbacks.timed_out, False, self._hard_limit)
+        except BaseException as error:
+            if not self._is_stopping or not isinstance(error, asyncio.CancelledError):
+                await self._end_anyhow(error)
+            elif not self._terminated:
                 raise
-        except Exception:
-            log.exception("Celery's tracer failed")
-            await bridge.call(self._callbacks.failed, ExceptionInfo())
         finally:
             self._task = None  # it holds a context, which holds this: garbage that only a collector would find
+            if self._own_thread is not None:
+                self._own_thread.close()
             if self._slots is not None and self._has_slot:
                 self._slots.release()
+
+    async def _end_anyhow(self, error: BaseException) -> None:
+        """The last resort: something got past the tracer. The task fails, and holds its message no longer."""
+        log.error("what surrounds a task failed: %r", error, exc_info=error)
+        await self.settle()
+        try:
+            raise as_exception(error)
+        except Exception:
+            failure = ExceptionInfo()
+        try:
+            await self.aside(self._callbacks.failed, failure)
+        except Exception:
+            log.exception("the failure of a task cannot be recorded")
 
     def take_slot(self, slots: Slots) -> bool:
         """Whether one of these has been reserved for it; if so, whoever asks releases it."""
@@ -130,17 +152,64 @@ class Execution:
         return has_slot
 
     async def call(self, function: Callable[[], Any], *, is_async: bool) -> Any:
-        """Call the task's function: `async def` on the loop, any other in a thread."""
+        """Call the task's function: `async def` on the loop, any other in a thread.
+
+        Raises:
+            JobAborted: it raised what is no `Exception`, and what nobody has asked for.
+        """
         try:
             returned = function() if is_async else await self._call_in_thread(function)
             return await self._await(returned) if inspect.iscoroutine(returned) else returned
-        except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
-            raise JobAborted(f"the task raised {error!r}") from error
-        except asyncio.CancelledError as error:
-            if self._task is None or self._task.cancelling():
+        except Exception:
+            raise
+        except BaseException as error:
+            if isinstance(error, JobInterrupted | JobSuspended) or self.is_asked_for(error):
                 raise
-            # Nobody asked it to stop: of something it awaited, say, and nothing would ever become of its message.
-            raise JobAborted(f"the task raised {error!r}") from error
+            raise aborted(error) from error
+        finally:
+            if sys.getrecursionlimit() < LEAST_RECURSION:  # right here: what it has lowered, no call may survive
+                sys.setrecursionlimit(LEAST_RECURSION)
+            if self._task is not None and self._task.cancelling():
+                await self.settle()
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was told to stop."""
+        return self._is_stopping
+
+    def is_asked_for(self, error: BaseException) -> bool:
+        """Whether `error` is how a time limit, or the worker, ends the task. It is not the task's own doing then."""
+        if isinstance(error, asyncio.CancelledError):
+            return self._is_stopping
+        return isinstance(error, HardLimitPassed)
+
+    async def settle(self) -> None:
+        """Take back cancellations that the task itself, or one that it has started, asked for: it has ended."""
+        task = self._task
+        if task is None or self._is_stopping:
+            return
+        await take_back_cancellations(task)
+        if self._is_stopping:
+            raise asyncio.CancelledError
+
+    async def open_thread(self) -> None:
+        """Have all that is called `aside` from here on, and the function, run in one thread."""
+        if not self.take_slot(self._threads):
+            await self._threads.reserve()
+        self._own_thread = OwnThread(self._threads, self._loop)
+
+    @property
+    def thread(self) -> OwnThread | None:
+        """The thread that was opened."""
+        return self._own_thread
+
+    async def aside(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call what Celery, or the user, does around the task: in its own thread if it has one, else on the loop."""
+        if self._own_thread is None:
+            return await bridge.call(function, *args)
+        if self._own_thread.is_busy:  # with a function that could not be stopped
+            return await asyncio.to_thread(function, *args)
+        return await self._own_thread.run(functools.partial(function, *args))
 
     async def _await(self, coroutine: Any) -> Any:
         if not self._soft_limit and not self._hard_limit:
@@ -148,11 +217,15 @@ class Execution:
         return await Limited(coroutine, self._soft_limit, self._hard_limit, self._on_soft_limit)
 
     async def _call_in_thread(self, function: Callable[[], Any]) -> Any:
-        if not self.take_slot(self._threads):  # which is released when the function returns, however long that takes
-            await self._threads.reserve()
-        work = self._in_thread = Interruptible()
-        context = copy_context()
-        future = self._threads.run(lambda: work.run(lambda: context.run(function)))
+        work = Interruptible()
+        if self._own_thread is not None:
+            future = self._own_thread.run(lambda: work.run(function))
+        else:
+            if not self.take_slot(self._threads):  # which is released when the function returns, however late
+                await self._threads.reserve()
+            context = copy_context()
+            future = self._threads.run(lambda: work.run(lambda: context.run(function)))
+        self._in_thread = work
         timers: list[asyncio.TimerHandle] = []
         if self._soft_limit:
             timers.append(self._loop.call_later(self._soft_limit, self._interrupt_thread, work))
@@ -178,6 +251,19 @@ async def await_in_thread(function: Callable[[], Any]) -> Any:
     execution = _current.get()
     assert execution is not None, "no task is run here"
     return await execution.call(function, is_async=False)
+
+
+def is_asked_to_stop() -> bool:
+    """Whether somebody else than the task itself has told it to stop; without a worker, whoever has cancelled it."""
+    execution, task = _current.get(), asyncio.current_task()
+    return execution.is_stopping if execution is not None else bool(task and task.cancelling())
+
+
+async def settle() -> None:
+    """Take back cancellations that the task which runs here asked for by itself."""
+    execution = _current.get()
+    if execution is not None:
+        await execution.settle()
 
 
 def take_slot(slots: Slots) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 from celery import signals
 from celery.concurrency.base import BasePool
 from celery.worker import state as worker_state
+from kombu.serialization import loads, prepare_accept_content
 
 from celeriac.engine import bridge, private, process, start_check
 from celeriac.engine.aio import endings, stacks
@@ -56,6 +57,7 @@ class Pool(BasePool):
         self.processes = processes()
         self.intake: Intake | None = None  # made by the consumer, which knows the broker
         self.recycling: Recycling | None = None  # the same
+        self.tracers: dict[str, Tracer] = {}  # as well; without those of tasks that only Celery's own tracer can run
         self._executions: dict[asyncio.Task[None], Execution] = {}
         self._called_later: set[Callable[[], None]] = set()
         self._all_done = threading.Event()
@@ -85,8 +87,12 @@ class Pool(BasePool):
     ) -> Execution:
         callbacks = Callbacks(accept_callback, callback, error_callback, timeout_callback)
 
-        async def trace(_: Execution) -> Outcome:
-            return await bridge.call(target, *args)
+        async def trace(execution: Execution) -> Outcome:
+            name, _, request, *body = args
+            tracer = self.tracers.get(name)
+            if tracer is None:
+                return await bridge.call(target, *args)
+            return await tracer.trace(self._decoded(request, *body), execution)
 
         execution = Execution(
             trace,
@@ -98,6 +104,14 @@ class Pool(BasePool):
         )
         self.start_soon(execution)
         return execution
+
+    def _decoded(self, request: dict[str, Any], body: Any, content_type: Any, encoding: Any) -> dict[str, Any]:
+        """The request with what its message carries, as Celery's `trace_task_ret` makes it."""
+        if content_type:
+            accept = prepare_accept_content(self.app.conf.accept_content)
+            body = loads(body, content_type, encoding, accept=accept)
+        task_args, task_kwargs, embedded = body
+        return {**request, "args": task_args, "kwargs": task_kwargs, "is_eager": False, **(embedded or {})}
 
     def start_soon(self, execution: Execution) -> None:
         """Have an execution begin. From any thread."""

@@ -142,6 +142,7 @@ class ShortWay:
         self._consumer = consumer
         self._tracers = {name: Tracer(task) for name, task in consumer.app.tasks.items()}
         self._deduplicates = consumer.app.conf.worker_deduplicate_successful_tasks
+        consumer.pool.tracers = {} if self._deduplicates else self._tracers
         self._does_info = celery_strategy.logger.isEnabledFor(logging.INFO)
 
     def takes(self, message: Any) -> bool:
@@ -160,7 +161,6 @@ class ShortWay:
         return bool(
             not (message.is_usual or _is_plain(message))
             or (self._consumer.task_buckets[task.name] is not None and not message.is_admitted)
-            or task.track_started
             or task.Request != REQUEST
             or self._deduplicates
         )

@@ -7,8 +7,9 @@ instead: a context variable, which coroutines, the tasks they start and threads 
 from __future__ import annotations
 
 from contextvars import ContextVar
-from threading import get_ident
 from typing import Any
+
+from celery.utils.threads import get_ident
 
 from celeriac.core.errors import ConfigurationError
 from celeriac.engine import private

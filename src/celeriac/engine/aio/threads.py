@@ -9,7 +9,10 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
+from celeriac.core.printable import repr_of
+from celeriac.core.records import MESSAGE_LIMIT
 from celeriac.engine.aio.slots import Slots
+from celeriac.engine.containment import aborted
 
 _Work = tuple[Callable[[], Any], "asyncio.Future[Any]"]
 
@@ -79,12 +82,7 @@ class Threads(Slots):
             return None
 
     def _call(self, function: Callable[[], Any], future: asyncio.Future[Any]) -> None:
-        try:
-            self._hand_over(future, function(), None)
-        except StopIteration as error:  # which no future takes, and no coroutine may raise
-            self._hand_over(future, None, RuntimeError(f"the function raised {error!r}"))
-        except BaseException as error:
-            self._hand_over(future, None, error)
+        self._hand_over(future, *for_a_future(function))
 
     def _hand_over(self, future: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
         with self._lock:
@@ -105,3 +103,15 @@ class Threads(Slots):
                 future.set_result(value)
             else:
                 future.set_exception(error)
+
+
+def for_a_future(function: Callable[[], Any]) -> tuple[Any, BaseException | None]:
+    """Call `function`; what it returned or raised, as a future takes it."""
+    try:
+        return function(), None
+    except StopIteration as error:  # which no future takes, and no coroutine may raise
+        return None, RuntimeError(f"the function raised {repr_of(error, MESSAGE_LIMIT)}")
+    except GeneratorExit as error:  # which would close all coroutines that wait for it
+        return None, aborted(error)
+    except BaseException as error:
+        return None, error

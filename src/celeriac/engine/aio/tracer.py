@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +20,13 @@ from celery.exceptions import Ignore, Reject, Retry
 from celery.utils.saferepr import saferepr
 
 from celeriac.engine import bridge, private
-from celeriac.engine.aio import endings
+from celeriac.engine.aio import endings, handlers
 from celeriac.engine.aio.execution import Execution, Outcome, adapted, is_async, is_isolated
 from celeriac.engine.aio.failures import ErrorInfo, TraceInfo
 from celeriac.engine.aio.following import producer_of
+from celeriac.engine.aio.handlers import hook_of, on_the_loop, owner_of, receivers_of
 from celeriac.engine.aio.stacks import Stack
+from celeriac.engine.containment import as_exception
 
 log = logging.getLogger("celery.app.trace")
 
@@ -34,7 +38,7 @@ class Tracer:
     """Runs one task as Celery's tracer does (celery/app/trace.py, `build_tracer`), and waits without blocking.
 
     What Celery does in a moment is done right here; what may take longer (hooks of the user's, errors, chords) is done
-    across the bridge, with Celery's own code.
+    across the bridge, with Celery's own code. The user's handlers around a `def` task run in its thread.
     """
 
     def __init__(self, task: Any) -> None:
@@ -44,59 +48,94 @@ class Tracer:
         self._tasks, self._requests = Stack(private.task_stack), Stack(task.request_stack)
         self._before_start = task.before_start if _overrides(task, "before_start") else None
         # Our own tasks begin, and typed jobs are awaited, without the bridge.
-        self._begins = "begin" in vars(_owner(task, "before_start"))
+        self._begins = "begin" in vars(owner_of(task, "before_start"))
         self._is_awaited = getattr(task, "is_awaited", False)
         self._on_success = task.on_success if _overrides(task, "on_success") else None
         self._after_return = task.after_return if _overrides(task, "after_return") else None
-        # Functions that Celery, the user or we have wrapped call what is inside across the bridge.
-        wrapped = hasattr(task, "_orig_run") or _overrides(task, "__call__") or getattr(task, "celeriac_bridged", False)
+        # `async def` functions that Celery or the user has wrapped, and what we have, are called across the bridge.
+        is_bridged = getattr(task, "celeriac_bridged", False)
+        wrapped = hasattr(task, "_orig_run") or _overrides(task, "__call__") or is_bridged
         self._function = None if wrapped else adapted(task.run)
         self._is_async = inspect.iscoroutinefunction(self._function)
         self.is_isolated = is_isolated(task)
-        self.needs_thread = not self.is_isolated and not is_async(task)
+        self._is_def = not is_async(task)
+        self.needs_thread = not self.is_isolated and self._is_def
+        self._is_whole = self._is_def and not is_bridged  # with all that wraps it, in a thread
+        self._has_hooks = handlers.has_hooks(task)
 
     async def trace(self, request: dict[str, Any], execution: Execution) -> Outcome:
         """Run the task to its end, and store what came of it."""
         task, context = self.task, _context(request)
         run = _Run(context.id, context.args, context.kwargs, context, time.monotonic())
+        if self._is_def and (self._has_hooks or handlers.is_anybody_told()):
+            await execution.open_thread()
         self._tasks.enter(task)
         self._requests.enter(context)
         try:
-            _send(signals.task_prerun, task, task=task, **run.named)
-            self._loader.on_task_init(run.id, task)
             try:
-                await self._begin(run)
+                if signals.task_prerun.receivers:
+                    await self._tell(execution, signals.task_prerun, task=task, **run.named)
+                self._loader.on_task_init(run.id, task)
+                if task.track_started and not get_actual_ignore_result(task, context):
+                    await bridge.call(self._mark_as_started, run)
+                await self._begin(execution, run)
                 run.value = await self._perform(execution, context)
                 if context.callbacks or context.chain:
                     await bridge.call(self._publish_next, run)
                 await self._store(run)
                 run.state = celery_states.SUCCESS
-            except Exception as error:
-                return await bridge.call(self._fail, run, _without_first_frame(error))
-            return await self._succeed(run)
+            except BaseException as error:
+                if execution.is_asked_for(error):
+                    raise
+                await execution.settle()
+                return await execution.aside(self._fail, run, _without_first_frame(error))
+            return await self._succeed(execution, run)
         finally:
+            await self._leave(execution, run)
+
+    async def _leave(self, execution: Execution, run: _Run) -> None:
+        try:
             if self._after_return is not None and run.state in _OVER:
-                await bridge.call(self._call_hook, self._after_return, run.state, run.value, *run.call, None)
-            _send(signals.task_postrun, task, task=task, retval=run.value, state=run.state, **run.named)
+                await execution.aside(self._call_hook, self._after_return, run.state, run.value, *run.call, None)
+            if signals.task_postrun.receivers:
+                facts = {"task": self.task, "retval": run.value, "state": run.state, **run.named}
+                thread = execution.thread
+                if thread is not None and thread.is_busy:  # its function could not be stopped: this is for its end
+                    thread.run(functools.partial(signals.task_postrun.send, sender=self.task, **facts))
+                else:
+                    await self._tell(execution, signals.task_postrun, **facts)
+        finally:
             self._requests.leave()
             self._tasks.leave()
             self._loader.on_process_cleanup()
 
-    async def _begin(self, run: _Run) -> None:
+    async def _tell(self, execution: Execution, signal: Any, **facts: Any) -> None:
+        """Send a signal: in the task's thread if it has one, else right here."""
+        send = functools.partial(signal.send, sender=self.task, **facts)
+        if execution.thread is None:
+            on_the_loop(lambda: receivers_of(signal), send)
+        else:
+            await execution.aside(send)
+
+    def _mark_as_started(self, run: _Run) -> None:
+        meta = {"pid": os.getpid(), "hostname": run.context.hostname}
+        self._backend.store_result(run.id, meta, celery_states.STARTED, request=run.context)
+
+    async def _begin(self, execution: Execution, run: _Run) -> None:
         delivery = endings.current.get()
         if self._begins and delivery is not None:
             await self.task.begin(run.context, delivery.beginnings.ask)
         elif self._before_start is not None:
-            await bridge.call(self._before_start, *run.call)
+            await execution.aside(self._watched, self._before_start, *run.call)
 
     async def _perform(self, execution: Execution, context: Any) -> Any:
         if self._is_awaited:
             return await self.task.perform(context)
-        if self._function is None:
-            returned = await bridge.call(functools.partial(self.task, *context.args, **context.kwargs))
+        function = functools.partial(self._function or self.task, *context.args, **context.kwargs)
+        if self._function is None and not self._is_whole:
+            returned = await bridge.call(function)
             is_call_async = inspect.iscoroutine(returned)  # of a user's class
             return await execution.call(lambda: returned, is_async=True) if is_call_async else returned
-        function = functools.partial(self._function, *context.args, **context.kwargs)
         return await execution.call(function, is_async=self._is_async)
 
     def _publish_next(self, run: _Run) -> None:
@@ -129,11 +168,12 @@ class Tracer:
         else:
             backend.mark_as_done_soon(run.id, run.value, context, wanted)
 
-    async def _succeed(self, run: _Run) -> Outcome:
+    async def _succeed(self, execution: Execution, run: _Run) -> Outcome:
         runtime, shown = time.monotonic() - run.started, self._show(run.value)
         if self._on_success is not None:
-            await bridge.call(self._call_hook, self._on_success, run.value, *run.call)
-        _send(signals.task_success, self.task, result=run.value, runtime=runtime)
+            await execution.aside(self._call_hook, self._on_success, run.value, *run.call)
+        if signals.task_success.receivers:
+            await self._tell(execution, signals.task_success, result=run.value, runtime=runtime)
         if log.isEnabledFor(logging.INFO):
             facts = {
                 "id": run.id,
@@ -146,33 +186,45 @@ class Tracer:
             celery_trace.info(celery_trace.LOG_SUCCESS, facts)
         return (0, shown, runtime)
 
-    def _fail(self, run: _Run, error: Exception) -> Outcome:
+    def _fail(self, run: _Run, error: BaseException) -> Outcome:
         """Deal with what the task raised; as Celery does, while it is being handled."""
         try:
-            raise error
-        except Reject:
-            run.state, failure = celery_states.REJECTED, ErrorInfo(error, internal=True)
+            raise as_exception(error)
+        except Reject as rejection:
+            error, run.state, failure = rejection, celery_states.REJECTED, ErrorInfo(rejection, internal=True)
             TraceInfo(run.state, error).handle_reject(self.task, run.context)
-        except Ignore:
-            run.state, failure = celery_states.IGNORED, ErrorInfo(error, internal=True)
+        except Ignore as ignored:
+            error, run.state, failure = ignored, celery_states.IGNORED, ErrorInfo(ignored, internal=True)
             TraceInfo(run.state, error).handle_ignore(self.task, run.context)
-        except Retry:
-            run.state = celery_states.RETRY
+        except Retry as retry:
+            error, run.state = retry, celery_states.RETRY
             info = TraceInfo(run.state, error)
-            failure = info.handle_error_state(self.task, run.context, call_errbacks=False)
-        except Exception:
-            run.state = celery_states.FAILURE
-            failure = TraceInfo(run.state, error).handle_error_state(self.task, run.context)
+            failure = self._handle(info, run, "on_retry", signals.task_retry, call_errbacks=False)
+        except Exception as failed:
+            error, run.state = failed, celery_states.FAILURE
+            failure = self._handle(TraceInfo(run.state, error), run, "on_failure", signals.task_failure)
         run.value = error
         return (1, failure, time.monotonic() - run.started)
 
-    def _call_hook(self, hook: Any, *args: Any) -> None:
+    def _handle(self, info: Any, run: _Run, hook: str, signal: Any, **options: Any) -> Any:
+        if not bridge.can_wait():
+            return info.handle_error_state(self.task, run.context, **options)
+        names = lambda: iter([*hook_of(self.task, hook), *receivers_of(signal)])  # noqa: E731
+        return on_the_loop(names, info.handle_error_state, self.task, run.context, **options)
+
+    def _watched(self, hook: Callable[..., Any], *args: Any) -> None:
+        if bridge.can_wait():
+            on_the_loop(lambda: hook_of(self.task, hook.__name__), hook, *args)
+        else:
+            hook(*args)
+
+    def _call_hook(self, hook: Callable[..., Any], *args: Any) -> None:
         """Call a hook whose outcome is known: what goes wrong in it cannot change that any more."""
         try:
-            hook(*args)
+            self._watched(hook, *args)
         except (Reject, MemoryError):
             raise
-        except Exception:
+        except BaseException:
             log.exception("Task %s: %s raised", self.task.name, hook.__name__)
 
     def _show(self, value: Any) -> str:
@@ -215,12 +267,7 @@ def _context(request: dict[str, Any]) -> Any:
     return context
 
 
-def _send(signal: Any, sender: Any, **facts: Any) -> None:
-    if signal.receivers:
-        signal.send(sender=sender, **facts)
-
-
-def _without_first_frame(error: Exception) -> Exception:
+def _without_first_frame(error: BaseException) -> BaseException:
     """The error without the frame of the coroutine that waits for it to be dealt with.
 
     Celery clears the frames of the traceback then, and to clear a frame that waits would end its coroutine.
@@ -231,8 +278,4 @@ def _without_first_frame(error: Exception) -> Exception:
 
 def _overrides(task: Any, name: str) -> bool:
     """Whether a user's class, and not Celery's, has the method."""
-    return _owner(task, name) is not Task
-
-
-def _owner(task: Any, name: str) -> type:
-    return next(cls for cls in type(task).__mro__ if name in vars(cls))
+    return owner_of(task, name) is not Task

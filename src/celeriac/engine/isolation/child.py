@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from contextvars import copy_context
 from importlib import import_module
 from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any
@@ -158,4 +159,4 @@ def main(parent: int) -> None:
         return
     worker.tell({"kind": "ready"})
     while (request := worker.read()) is not None:
-        worker.tell(jobs.run(request))
+        worker.tell(copy_context().run(jobs.run, request))  # context variables that a job sets end with it

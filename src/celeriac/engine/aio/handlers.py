@@ -1,0 +1,92 @@
+"""The user's handlers around a task: Celery's signals, and the hooks of the task's class."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+from weakref import ReferenceType
+
+from celery import Task, signals
+
+from celeriac.engine import bridge
+
+log = logging.getLogger("celeriac.engine")
+
+#: Signals that Celery sends while it runs a task, and hooks that it calls.
+_SIGNALS = (
+    signals.task_prerun,
+    signals.task_postrun,
+    signals.task_success,
+    signals.task_failure,
+    signals.task_retry,
+)
+_HOOKS = ("before_start", "on_success", "on_failure", "on_retry", "after_return")
+#: Seconds for which handlers may keep the event loop to themselves before a warning, and between two of the same.
+_LONG = 0.1
+_SAY_EVERY = 60.0
+
+_said: dict[str, float] = {}
+
+
+def has_hooks(task: Any) -> bool:
+    """Whether the user's class has a hook of its own. Typed jobs, and our task class, ask for leave in theirs."""
+    return any(owner_of(task, name) is not Task and not _is_ours(task, name) for name in _HOOKS)
+
+
+def is_anybody_told() -> bool:
+    """Whether a signal that is sent while a task runs has a receiver."""
+    return any(signal.receivers for signal in _SIGNALS)
+
+
+def owner_of(task: Any, name: str) -> type:
+    """The class that the task has a method from."""
+    return next(cls for cls in type(task).__mro__ if name in vars(cls))
+
+
+def on_the_loop(names: Callable[[], Iterator[str]], function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call handlers in the event loop's thread; a warning names them if nothing else could run for long."""
+    started, waited = time.monotonic(), bridge.waited()
+    try:
+        return function(*args, **kwargs)
+    finally:
+        blocked = time.monotonic() - started - (bridge.waited() - waited)
+        if blocked > _LONG:
+            _warn(", ".join(names()), blocked)
+
+
+def receivers_of(signal: Any) -> Iterator[str]:
+    """What is connected to a signal, by name."""
+    for entry in signal.receivers:
+        receiver = entry[1]() if isinstance(entry[1], ReferenceType) else entry[1]
+        if receiver is not None:
+            yield f"{signal.name} handler {_name_of(receiver)}"
+
+
+def hook_of(task: Any, name: str) -> Iterator[str]:
+    """A hook of the task's class by name, if the user has written it."""
+    owner = owner_of(task, name)
+    if owner is not Task and not _is_ours(task, name):
+        yield f"{owner.__module__}.{owner.__qualname__}.{name}"
+
+
+def _warn(names: str, seconds: float) -> None:
+    now = time.monotonic()
+    if now - _said.get(names, -_SAY_EVERY) >= _SAY_EVERY:
+        _said[names] = now
+        log.warning(
+            "%s blocked the event loop for %.1f s, and all jobs of this worker with it: what surrounds an `async def` "
+            "task runs there; make it shorter, or the task a `def` one",
+            names,
+            seconds,
+        )
+
+
+def _is_ours(task: Any, name: str) -> bool:
+    return owner_of(task, name).__module__.startswith("celeriac.engine.")
+
+
+def _name_of(receiver: Any) -> str:
+    function = getattr(receiver, "__wrapped__", receiver)
+    return f"{getattr(function, '__module__', '?')}.{getattr(function, '__qualname__', repr(function))}"

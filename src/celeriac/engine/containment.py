@@ -1,0 +1,106 @@
+"""What may leave a task's function, and what of that would break the worker."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from billiard.process import current_process
+from celery.exceptions import WorkerShutdown, WorkerTerminate
+from greenlet import GreenletExit
+
+from celeriac.core.errors import JobAborted
+from celeriac.core.printable import repr_of
+from celeriac.core.records import MESSAGE_LIMIT
+
+#: What is Celery's, or its pool's, where it meets a task: the worker ends.
+_ENDS_THE_WORKER = (WorkerShutdown, WorkerTerminate, GreenletExit)
+#: Calls that may be nested, at least: with much less, nothing of a worker works, and the limit is one for all threads.
+LEAST_RECURSION = sys.getrecursionlimit()
+
+
+def aborted(error: BaseException) -> JobAborted:
+    """The failure that stands for an exception which is no `Exception`."""
+    return JobAborted(f"the job raised {repr_of(error, MESSAGE_LIMIT)}")
+
+
+def as_exception(error: BaseException) -> Exception:
+    """What a task fails with that `error` has left."""
+    if isinstance(error, Exception):
+        return error
+    failure = aborted(error)
+    failure.__cause__ = error
+    return failure
+
+
+async def take_back_cancellations(task: asyncio.Task[Any]) -> None:
+    """Have the current task go on, though it was cancelled by what it has run."""
+    if not task.cancelling():
+        return
+    while task.uncancel():
+        pass
+    with suppress(asyncio.CancelledError):  # before Python 3.13 one that is on its way arrives nevertheless
+        await asyncio.sleep(0)
+
+
+def restore_recursion_limit() -> None:
+    """Take back a limit that a job has lowered."""
+    if sys.getrecursionlimit() < LEAST_RECURSION:
+        sys.setrecursionlimit(LEAST_RECURSION)
+
+
+def reconnecting(loop: Callable[..., Any]) -> Callable[..., Any]:
+    """Celery's main loop, which goes on like after a lost connection if a job lowers the recursion limit under it."""
+
+    @functools.wraps(loop)
+    def run(*args: Any) -> Any:
+        try:
+            return loop(*args)
+        except RecursionError as error:
+            cause = error
+        while True:
+            try:
+                restore_recursion_limit()
+                raise OSError("a job lowered the recursion limit of the whole process, which is set back") from cause
+            except RecursionError:  # too deep to call anything, until another thread has set it back
+                continue
+
+    return run
+
+
+def contain(task: Any) -> None:
+    """Have a task of Celery's own pools fail with whatever leaves its function.
+
+    Celery takes what is no `Exception` for the end of the process, and runs the task again, or loses it. Only what
+    means just that is left to it; and typed jobs, which see to it themselves.
+    """
+    function = task.run
+    if hasattr(function, "celeriac_contained") or getattr(task, "celeriac_bridged", False):
+        return
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except Exception:
+            raise
+        except BaseException as error:
+            if task.request.called_directly or ends_the_process(error):
+                raise
+            raise aborted(error) from error
+        finally:
+            restore_recursion_limit()
+
+    run.celeriac_contained = True  # type: ignore[attr-defined]
+    task.run = run
+
+
+def ends_the_process(error: BaseException) -> bool:
+    """Whether Celery's own pools are to see it: it is how a process of the pool `prefork` ends, or the worker."""
+    if isinstance(error, SystemExit | KeyboardInterrupt) and current_process().name != "MainProcess":
+        return True
+    return isinstance(error, _ENDS_THE_WORKER)

@@ -1,0 +1,79 @@
+"""Each run of a task apart from all others, in the pools that Celery's own tracer serves."""
+
+from __future__ import annotations
+
+from contextvars import copy_context
+from typing import Any, cast
+
+from celery import current_app
+from celery.app import trace as celery_trace
+from celery.app.task import Context
+from celery.signals import worker_process_init
+
+from celeriac.engine import private
+from celeriac.engine.aio import stacks
+from celeriac.engine.containment import aborted, contain, ends_the_process
+
+_FAILURE = "FAILURE"
+
+
+def install() -> None:
+    """Have the processes that a pool starts from here on prepare their tasks. Safe to call again."""
+    worker_process_init.connect(_prepare_all, dispatch_uid="celeriac.runs_apart")
+
+
+def prepare(task: Any, hostname: str | None) -> None:
+    """Give each run of the task a context of its own, and an end, whatever leaves it."""
+    contain(task)
+    if task.request_stack is not None and private.can_go_by_context(task.request_stack):
+        stacks.go_by_context(task.request_stack)
+    traced = celery_trace.build_tracer(task.name, task, task.app.loader, hostname, app=task.app)
+    task.__trace__ = _apart(task, traced)
+
+
+def prepare_stacks() -> None:
+    """Have the current task go by context, so that threads and event loops which a run hands its context to know it."""
+    if private.can_go_by_context(private.task_stack):
+        stacks.go_by_context(private.task_stack)
+
+
+def _prepare_all(sender: Any = None, **_: Any) -> None:
+    if sender is None:  # of ours; Celery says which worker's pool it is
+        return
+    prepare_stacks()
+    for task in cast(Any, current_app).tasks.values():
+        prepare(task, sender)
+
+
+def _apart(task: Any, traced: Any) -> Any:
+    """Celery's tracer of a task, with a copy of the context in which the process was set up.
+
+    Context variables that a task, a hook or a handler sets end with the run: the next one finds what the process
+    started with. In Celery they stay in the thread, for whatever task comes next.
+    """
+
+    def run_apart(*args: Any) -> Any:
+        stacks.begin()
+        return traced(*args)
+
+    def trace(task_id: str, args: Any, kwargs: Any, request: Any = None) -> Any:
+        try:
+            return copy_context().run(run_apart, task_id, args, kwargs, request)
+        except BaseException as error:
+            if isinstance(error, Exception) or ends_the_process(error):
+                raise
+            failure = aborted(error)
+        return _failed(task, task_id, args, kwargs, request, failure)  # a hook, or a handler, raised it
+
+    return trace
+
+
+def _failed(task: Any, task_id: str, args: Any, kwargs: Any, request: Any, failure: Exception) -> Any:
+    """The outcome of a task that something around it made fail, as its tracer returns one."""
+    context = Context(request or {}, id=task_id, args=args, kwargs=kwargs, called_directly=False)
+    info = celery_trace.TraceInfo(_FAILURE, failure)
+    try:
+        raise failure
+    except Exception:
+        shown = info.handle_error_state(task, context)
+    return celery_trace.trace_ok_t(shown, info, 0.0, None)
