@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 
+from celeriac.core.background import background
 from celeriac.store.connection import deadline
 from celeriac.store.enqueueing import NewJob
 
@@ -80,7 +81,7 @@ class Outbox:
             count = len(next(batches(job for job, _ in waiting)))
             if waiting[count:]:
                 self._waiting[queue] = waiting[count:]  # behind the other queues
-            task = asyncio.create_task(self._send_together(self._free.pop(), waiting[:count]))
+            task = background(self._send_together(self._free.pop(), waiting[:count]))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 

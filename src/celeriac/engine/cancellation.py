@@ -7,6 +7,7 @@ import logging
 import os
 
 from celeriac.client.client import JobClient
+from celeriac.core.background import background
 from celeriac.core.errors import BrokerUnavailable
 from celeriac.engine.attempts import ActiveAttempts, Attempt
 from celeriac.engine.loop import JobLoop
@@ -34,14 +35,14 @@ class CancellationWatch:
         self._task: asyncio.Task[None] | None = None
 
     def ensure_started(self) -> None:
-        """Start watching in this process, once; a forked child watches for itself."""
-        if self._pid != os.getpid():
+        """Start watching in this process, once; a forked child watches for itself. Again, if something ended it."""
+        if self._pid != os.getpid() or (self._task is not None and self._task.done()):
             self._pid = os.getpid()
             self._loop.call_soon(self._start)
 
     def _start(self) -> None:
         self._heard = asyncio.Event()
-        self._task = asyncio.create_task(self._watch(), name="celeriac-cancellations")
+        self._task = background(self._watch(), name="celeriac-cancellations")
 
     async def _watch(self) -> None:
         async with self._client.cancellations(self._on_message):

@@ -16,10 +16,11 @@ from celery.exceptions import NotRegistered
 from celery.worker.consumer import consumer as celery_consumer
 
 from celeriac.core.errors import InvalidMessage
-from celeriac.engine import process, rate_limits, runs_apart, scheduled, start_check, steps
+from celeriac.engine import containment, process, rate_limits, runs_apart, scheduled, start_check, steps
 from celeriac.engine.aio.consumer import Fetching
 from celeriac.engine.aio.pool import Pool
 from celeriac.engine.door import Door, refuse
+from celeriac.engine.guard import Guard
 from celeriac.engine.recycling import recycling_of
 from celeriac.engine.request import REQUEST
 from celeriac.engine.revocations import Revocations
@@ -55,7 +56,9 @@ class Consumer(celery_consumer.Consumer):
         process.install()  # made before the pool starts, so that the pool's processes have the hooks
         scheduled.install()
         runs_apart.install()
+        self.guard = Guard()
         super().__init__(*args, **options)
+        self.loop = containment.reconnecting(self.loop)
         start_check.check(self.app, self.controller, is_asyncio=isinstance(self.pool, Pool))
         recycling = recycling_of(self.controller)
         if recycling is not None:

@@ -13,6 +13,7 @@ from typing import Any
 from celery import signals
 from redis.exceptions import ResponseError
 
+from celeriac.core.background import background
 from celeriac.core.checks import name_of
 from celeriac.core.errors import InvalidMessage
 from celeriac.engine import bridge
@@ -83,7 +84,7 @@ class Door:
 def refuse(consumer: Any, message: Any, error: BaseException, cause: str | None = None) -> None:
     """Make a dead letter of a message that cannot be run, and have its job fail with `error`."""
     if isinstance(consumer.pool, Pool) and is_receipt(message.delivery_tag):
-        refusing = asyncio.create_task(bridge.call(_refuse, consumer, message, error, cause), name="celeriac-refusal")
+        refusing = background(bridge.call(_refuse, consumer, message, error, cause), name="celeriac-refusal")
         _refusing.add(refusing)
         refusing.add_done_callback(_refusing.discard)
     else:

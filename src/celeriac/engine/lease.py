@@ -12,8 +12,6 @@ import os
 import threading
 from collections.abc import Callable
 
-from redis.exceptions import RedisError
-
 from celeriac.engine.identity import has_ended, new_worker_name
 from celeriac.store.connection import BlockingClient
 from celeriac.store.holder import Holder
@@ -79,13 +77,18 @@ class Lease:
             self._thread = threading.Thread(target=self._serve, name="celeriac-lease", daemon=True)
             self._thread.start()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the thread that renews it has been started, and is no more."""
+        return self._thread is not None and not self._thread.is_alive()
+
     def _serve(self) -> None:
         pause = threading.Event()
         while True:
             try:
                 self._renew()
                 self._bring_back()
-            except (RedisError, OSError) as error:
+            except Exception as error:  # whatever it is: without the lease, all that is held would run twice
                 log.warning("the lease was not renewed (%s); trying again", type(error).__name__)
             pause.wait(self._every)
 

@@ -9,7 +9,10 @@ import os
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from os import _exit as end_at_once  # public, by the documentation of Python
 from typing import Any, TypeVar
+
+from celeriac.core.background import share, unlisted
 
 try:
     from uvloop import new_event_loop
@@ -19,6 +22,9 @@ except ImportError:  # not built for this platform
 log = logging.getLogger("celeriac.engine")
 
 T = TypeVar("T")
+
+#: The exit code of a worker that a job has broken (EX_SOFTWARE of sysexits.h).
+BROKEN = 70
 
 
 class JobLoop:
@@ -36,6 +42,7 @@ class JobLoop:
         with self._lock:
             if self._loop is None or self._pid != os.getpid():
                 self._loop, self._pid = new_event_loop(), os.getpid()
+                share(self._loop)
                 self._thread = threading.Thread(target=_serve, args=(self._loop,), name="celeriac-jobs", daemon=True)
                 self._thread.start()
             return self._loop
@@ -46,8 +53,13 @@ class JobLoop:
         return threading.current_thread() is self._thread
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
-        """Run `coroutine` on the loop."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        """Run `coroutine` on the loop, as a task that jobs do not find."""
+        return asyncio.run_coroutine_threadsafe(unlisted(coroutine), self.loop)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the loop's thread has been started, and is no more."""
+        return self._pid == os.getpid() and self._thread is not None and not self._thread.is_alive()
 
     def call_soon(self, function: Callable[..., Any], *args: Any) -> None:
         """Call `function` on the loop's thread."""
@@ -61,11 +73,17 @@ def job_loop() -> JobLoop:
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    """Run the loop for ever. Nobody but jobs ever stops it, and they share it."""
     asyncio.set_event_loop(loop)
-    while True:
+    while not loop.is_closed():
         try:
             loop.run_forever()
         except (SystemExit, KeyboardInterrupt):  # of a task that a job has left behind
             log.exception("a task of a job raised what ends an event loop; it goes on")
+        except BaseException:
+            log.critical("the event loop of the jobs has failed: a job has broken it. The process ends", exc_info=True)
+            end_at_once(BROKEN)
         else:
-            return
+            log.error("a job stopped the event loop that it shares with others; it goes on")
+    log.critical("the event loop of the jobs is closed: a job has done that. The process ends, its jobs are run again")
+    end_at_once(BROKEN)

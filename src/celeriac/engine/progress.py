@@ -7,6 +7,7 @@ import logging
 import threading
 from typing import Protocol
 
+from celeriac.core.background import background
 from celeriac.core.errors import BrokerUnavailable
 from celeriac.core.records import Progress
 from celeriac.engine import bridge
@@ -65,7 +66,7 @@ class ProgressReporter:
 
     def _schedule(self) -> None:
         loop = asyncio.get_running_loop()
-        loop.call_later(_GATHER, lambda: loop.create_task(self._publish()))
+        loop.call_later(_GATHER, lambda: background(self._publish()))
 
     async def _publish(self) -> None:
         with self._lock:

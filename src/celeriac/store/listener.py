@@ -11,6 +11,8 @@ from typing import Any, cast
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from celeriac.core.background import background
+
 log = logging.getLogger("celeriac.store")
 
 #: Called with a message's payload, or with None when messages may have been missed (on (re)subscription).
@@ -51,7 +53,7 @@ class Listener:
         known = self._callbacks.setdefault(channel, set())
         known.add(callback)
         if self._reader is None or self._reader.done():
-            self._reader = asyncio.create_task(self._read(), name="celeriac-listener")
+            self._reader = background(self._read(), name="celeriac-listener")
         elif self._connection is not None and len(known) == 1:
             await self._tell("SUBSCRIBE", channel)
         else:
@@ -63,7 +65,7 @@ class Listener:
         known.discard(callback)
         if not known:
             self._callbacks.pop(channel, None)
-            telling = asyncio.create_task(self._leave(channel))
+            telling = background(self._leave(channel))
             self._leaving.add(telling)
             telling.add_done_callback(self._leaving.discard)
 

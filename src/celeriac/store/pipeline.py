@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from redis.exceptions import RedisError
 
+from celeriac.core.background import background
 from celeriac.store.connection import Client, is_absence, unavailable
 from celeriac.store.script import ScriptCall
 from celeriac.store.wire import Wire
@@ -53,7 +54,7 @@ class Pipeline:
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append((call, future))
         if self._sending is None:
-            self._sending = asyncio.create_task(self._send_all(), name="celeriac-pipeline")
+            self._sending = background(self._send_all(), name="celeriac-pipeline")
         return future
 
     async def idle(self) -> None:

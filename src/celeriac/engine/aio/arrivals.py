@@ -9,6 +9,7 @@ from typing import Any
 
 from redis.exceptions import NoScriptError, RedisError
 
+from celeriac.core.background import background
 from celeriac.store import keys
 from celeriac.store.connection import Client
 from celeriac.store.deliveries import Source, Taken
@@ -85,7 +86,7 @@ class Arrivals:
             for list_key in source.lists:
                 if list_key not in self._waits:
                     waiting = self._wait_for(list_key, claim())
-                    self._waits[list_key] = asyncio.create_task(waiting, name="celeriac-arrivals")
+                    self._waits[list_key] = background(waiting, name="celeriac-arrivals")
         timer = asyncio.get_running_loop().call_later(seconds, self._ring)
         try:
             await self._news.wait()
@@ -134,6 +135,6 @@ class Arrivals:
             self._ring(look=look)
 
     def _recover(self, claim: Claim) -> None:
-        recovering = asyncio.create_task(claim.recover(self._pipeline), name="celeriac-recovery")
+        recovering = background(claim.recover(self._pipeline), name="celeriac-recovery")
         self._recovering.add(recovering)
         recovering.add_done_callback(self._recovering.discard)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, cast
 
 from celery import bootsteps
@@ -11,6 +12,7 @@ from kombu.utils.scheduling import cycle_by_name
 
 from celeriac.engine.aio.intake import Intake
 from celeriac.engine.aio.pool import Pool
+from celeriac.engine.loop import job_loop
 from celeriac.engine.revocations import Revocations
 from celeriac.engine.transport import Channel
 from celeriac.store.connection import connect
@@ -64,6 +66,7 @@ class Fetching(bootsteps.StartStopStep):
     requires = (celery_tasks.Tasks, Revocations)
 
     def start(self, parent: Any) -> None:
+        _guard(parent)
         if not isinstance(parent.pool, Pool):
             return
         if parent.pool.intake is None:
@@ -78,11 +81,23 @@ class Fetching(bootsteps.StartStopStep):
         )
 
 
+def _guard(consumer: Any) -> None:
+    """Look after what every pool's worker cannot do without. Called again after each connection that was lost."""
+    lease, blueprint = consumer.connection.default_channel.lease, consumer.controller.blueprint
+    consumer.guard.watch("the thread that renews the lease", lambda: lease.has_ended)
+    consumer.guard.watch("the event loop of the jobs", lambda: job_loop().has_ended)
+    consumer.guard.watch(
+        "Celery's main thread",  # threads that run jobs keep its process
+        lambda: not threading.main_thread().is_alive() and not blueprint.shutdown_complete.is_set(),
+    )
+    consumer.guard.start()
+
+
 def _new_intake(consumer: Any, pool: Pool) -> Intake:
     channel: Channel = consumer.connection.default_channel
     url = str(consumer.app.conf.broker_read_url or consumer.app.conf.broker_url)
     order: Any = cycle_by_name(channel.queue_order_strategy)
-    return Intake(
+    intake = Intake(
         pool.loop,
         connect(url, timeout=_CONNECT_TIMEOUT, max_connections=_CONNECTIONS),
         channel.lease,
@@ -90,3 +105,5 @@ def _new_intake(consumer: Any, pool: Pool) -> Intake:
         threads=pool.threads,
         order=order(),
     )
+    consumer.guard.watch("what takes messages", lambda: intake.has_ended)
+    return intake

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from kombu.utils.encoding import safe_repr
 
+from celeriac.core.background import background
 from celeriac.engine import bridge
 from celeriac.engine.aio.beginnings import Beginnings
 from celeriac.store.connection import BlockingClient
@@ -97,7 +98,7 @@ class Endings:
         delivery.is_open = False
         self._waiting.append(delivery)
         if self._writing is None:
-            self._writing = asyncio.create_task(self._write_all(), name="celeriac-endings")
+            self._writing = background(self._write_all(), name="celeriac-endings")
 
     def give_back(self, delivery: Delivery, place: Place, *, lost: bool = False) -> None:
         """Give a message back to its queue. What came of it already is written: it may have failed, to be run again."""

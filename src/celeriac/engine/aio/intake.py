@@ -11,6 +11,7 @@ from typing import Any, cast
 from celery.worker import state as worker_state
 from redis.exceptions import RedisError
 
+from celeriac.core.background import background
 from celeriac.core.inbound import Arrival
 from celeriac.engine.aio import endings
 from celeriac.engine.aio.beginnings import Beginnings
@@ -71,6 +72,7 @@ class Intake:
         )
         self._fetching: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
+        self._closed = False
         self._on_loop(self._start)
 
     def add(self, source: Source) -> None:
@@ -84,6 +86,11 @@ class Intake:
     def close(self) -> None:
         """Take no more messages; what arrives nevertheless is given back."""
         self._on_loop(self._close)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it takes no more messages although nobody has closed it."""
+        return self._fetching is not None and self._fetching.done() and not self._closed
 
     async def written(self) -> None:
         """Wait until all that has ended is written."""
@@ -118,9 +125,10 @@ class Intake:
 
     def _start(self) -> None:
         self._thread_id = threading.get_ident()
-        self._fetching = asyncio.create_task(self._fetcher.serve(), name="celeriac-fetcher")
+        self._fetching = background(self._fetcher.serve(), name="celeriac-fetcher")
 
     def _close(self) -> None:
+        self._closed = True
         self.handle = None
         if self._fetching is not None:
             self._fetching.cancel()
@@ -138,7 +146,7 @@ class Intake:
         if not is_suspect(arrival):
             self._hand_over(delivery, arrival)
         elif self._suspects.admits(receipt):
-            self._beginning = asyncio.create_task(self._hand_over_alone(delivery, arrival), name="celeriac-suspect")
+            self._beginning = background(self._hand_over_alone(delivery, arrival), name="celeriac-suspect")
         else:
             self._endings.put_off(delivery, self._suspects.comeback())
 
@@ -196,7 +204,7 @@ class Intake:
         return delivery if delivery is not None and delivery.is_open else None
 
     def _look_for_lost_soon(self) -> None:
-        self._looking = asyncio.create_task(self._look_for_lost(), name="celeriac-lost")
+        self._looking = background(self._look_for_lost(), name="celeriac-lost")
 
     async def _look_for_lost(self) -> None:
         """Stop the tasks of messages that were given to other workers, where they run again."""

@@ -31,6 +31,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from celeriac.core.background import background
 from celeriac.core.errors import IdempotencyConflict, UnknownJob
 from celeriac.database.clock import now_ms
 from celeriac.database.engine import Database
@@ -75,7 +76,7 @@ class Ledger:
         try:
             return await self._store(mailing.id, iter(recipients))
         except BaseException:
-            await asyncio.shield(self.discard(mailing.id))
+            await asyncio.shield(background(self.discard(mailing.id)))
             raise
 
     async def mailing(self, mailing_id: str) -> Mailing:

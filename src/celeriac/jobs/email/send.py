@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
+from celeriac.core.background import background
 from celeriac.core.errors import MailServerUnavailable
 from celeriac.jobs.email.ledger import Ledger
 from celeriac.jobs.email.model import Mailing, OpenRecipient, Outcome, PermanentFailure, Sent, TransientFailure
@@ -100,7 +101,9 @@ class _Chunk:
         try:
             await self._send_all()
         finally:
-            await asyncio.shield(self._record())  # what is known is recorded, even by a run that is cancelled
+            await asyncio.shield(
+                background(self._record())
+            )  # what is known is recorded, even by a run that is cancelled
         if self._on_progress is not None:
             await self._on_progress()
         deferred = len(await self._open())
@@ -175,7 +178,7 @@ class _Chunk:
         return outcome
 
     async def _send_keeping_the_claim(self, prepared: Prepared, message: bytes) -> Outcome:
-        sending = asyncio.ensure_future(
+        sending = background(
             self._session.send(self._preparer.envelope_sender, prepared.to, message, utf8=prepared.utf8)
         )
         try:
