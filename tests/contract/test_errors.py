@@ -6,6 +6,7 @@ import re
 
 import pytest
 import redis
+from celery import Celery, chord
 
 from celeriac import JobFailed, JobState
 from celeriac.core.records import MESSAGE_LIMIT, TRACEBACK_LIMIT
@@ -86,6 +87,38 @@ async def test_a_message_of_megabytes_is_cut_and_says_so(jobs: ContractJobs, kin
     assert mark is not None
     assert int(mark[1].replace(",", "")) + error.message.count("x") == HUGE
     assert len(error.traceback or "") <= TRACEBACK_LIMIT
+
+
+@KINDS
+async def test_celerys_own_result_of_a_failed_job_has_bounds_too(jobs: ContractJobs, kind: str) -> None:
+    handle = await jobs.twin("break_oddly", kind).enqueue("huge")
+    await jobs.app.client.wait(handle.id, timeout=WAIT)
+    await eventually(lambda: jobs.app.AsyncResult(handle.id).ready())
+    assert_is_cut(jobs.app, handle.id)
+
+
+def test_the_result_of_a_plain_task_has_bounds(task: TaskOf, plain: Celery) -> None:
+    result = task("break_oddly").delay("huge")
+    wait_until(result.ready, "it has failed", within=WAIT)
+    assert_is_cut(plain, result.id)
+
+
+def test_a_chord_and_a_chain_copy_no_more_of_a_failure_than_its_result_has(task: TaskOf, plain: Celery) -> None:
+    whole = chord([task("break_oddly").s("huge")], task("total").s()).delay()
+    wait_until(whole.ready, "it has failed", within=WAIT)
+    chained = (task("break_oddly").s("huge") | task("echo").s()).delay()
+    wait_until(chained.parent.ready, "it has failed", within=WAIT)
+    for result in (whole, whole.parent[0], chained.parent):
+        assert_is_cut(plain, result.id)
+
+
+def assert_is_cut(app: Celery, task_id: str) -> None:
+    """Nowhere in what Celery keeps of the task is more than some of a message of megabytes."""
+    stored = app.backend.get(app.backend.get_key_for_task(task_id))
+    assert len(stored) <= 2 * (MESSAGE_LIMIT + TRACEBACK_LIMIT)
+    error = app.AsyncResult(task_id).result
+    assert isinstance(error, Exception)
+    assert "characters cut" in str(error)
 
 
 @KINDS

@@ -18,6 +18,7 @@ from celery.events.state import State
 from celery.exceptions import TaskRevokedError
 from kombu import Exchange
 
+from celeriac.core.records import MESSAGE_LIMIT, TRACEBACK_LIMIT
 from celeriac.store import keys
 from tests.conftest import StartWorker
 from tests.contract.conftest import TaskOf, Way, ways
@@ -74,6 +75,21 @@ def test_events(task: TaskOf, plain: Celery, plain_worker: Worker) -> None:
         assert failure.exception == "ValueError('broken')"
         assert "raise ValueError(message)" in failure.traceback
         sent["RETRY"].revoke()
+
+
+def test_the_event_of_a_failure_has_bounds(task: TaskOf, plain: Celery) -> None:
+    with watching(plain, lambda: task("echo").delay(1).get(timeout=WAIT)) as state:
+        for how in ("huge", "endless"):
+            result = task("break_oddly").delay(how)
+            told = wait_until(lambda result=result: _failed(state, result.id), f"{how}: the monitor hears of it")
+            assert len(told.exception) <= MESSAGE_LIMIT
+            assert len(told.traceback) <= TRACEBACK_LIMIT
+            assert "characters cut" in told.exception or how == "endless"
+
+
+def _failed(state: State, task_id: str) -> Any:
+    told = state.tasks.get(task_id)
+    return told if told is not None and told.state == "FAILURE" else None
 
 
 def only_reply(replies: Any) -> Any:

@@ -10,8 +10,8 @@ from functools import cached_property, partial
 from typing import Any, cast
 
 from celery import states as celery_states
+from celery.backends.base import EXCEPTION_ABLE_CODECS
 from celery.backends.redis import RedisBackend
-from celery.utils.serialization import ensure_serializable
 
 from celeriac.core import codec
 from celeriac.core.errors import CeleriacError
@@ -20,6 +20,7 @@ from celeriac.core.records import MESSAGE_LIMIT, Failure
 from celeriac.engine import bridge
 from celeriac.engine.adoption import broker_url_of
 from celeriac.engine.aio import endings
+from celeriac.engine.error_arguments import kept_arguments
 from celeriac.engine.originals import original_of, remade
 from celeriac.engine.outcomes import Outcomes, Report, outcomes_of
 from celeriac.engine.tracebacks import format_error
@@ -186,15 +187,18 @@ class ResultBackend(RedisBackend):
                 self.on_chord_part_return(request, outcome["status"], outcome["result"])
 
     def prepare_exception(self, exc: BaseException, serializer: Any = None) -> Any:
-        """Encode so that our own errors can be made again from it, with what their constructors take."""
-        prepared = super().prepare_exception(exc, serializer)
-        if not isinstance(prepared, dict):
-            return prepared
-        if isinstance(exc, CeleriacError):
-            prepared["exc_message"] = ensure_serializable(cast(Any, exc.__reduce__())[1], self.encode)
-        elif not exc.args and (message := message_of(exc, MESSAGE_LIMIT)):
-            prepared["exc_message"] = (message,)
-        return cast(Any, prepared)
+        """Encode as Celery does, in a bounded size; our own errors with what their constructors take."""
+        if (serializer or self.serializer) in EXCEPTION_ABLE_CODECS:
+            return super().prepare_exception(exc, serializer)
+        arguments = cast(Any, exc.__reduce__())[1] if isinstance(exc, CeleriacError) else exc.args
+        if not arguments and (message := message_of(exc, MESSAGE_LIMIT)):
+            arguments = (message,)
+        kind = type(exc)
+        return {
+            "exc_type": kind.__qualname__,
+            "exc_message": kept_arguments(arguments, self.encode),
+            "exc_module": kind.__module__,
+        }
 
     def exception_to_python(self, exc: Any) -> Any:
         """Make the error again, of its own class also where that takes other arguments than its message."""
@@ -207,6 +211,7 @@ class ResultBackend(RedisBackend):
         if isinstance(result, BaseException):
             result = original_of(result)
             error = _failure(result, traceback)
+            traceback = error.traceback  # in which Celery's own may be of any length
         return super().store_result(task_id, result, state, traceback, request=request, error=error, **kwargs)
 
     def outcome(

@@ -12,12 +12,17 @@ from celery.worker import request as celery_request
 from celery.worker import state as worker_state
 from celery.worker.state import task_ready
 
+from celeriac.core.printable import shortened
+from celeriac.core.records import MESSAGE_LIMIT, TRACEBACK_LIMIT
 from celeriac.engine.causes import Cause, note
 from celeriac.engine.containment import aborted
 from celeriac.store.beginnings import LOST, LOST_RUNS
 
 #: The class below, as Celery names classes.
 REQUEST = f"{__name__}:Request"
+
+
+_EVENT_LIMITS = (("exception", MESSAGE_LIMIT), ("traceback", TRACEBACK_LIMIT))
 
 
 class Request(celery_request.Request):
@@ -75,6 +80,13 @@ class Request(celery_request.Request):
     def _losses(self) -> int:
         """How often its message came back since a run of the task was lost, or ran out of time."""
         return (self.message.delivery_info or {}).get("celeriac_losses", 0)
+
+    def send_event(self, type: str, **fields: Any) -> None:  # noqa: A002 (its name in Celery)
+        """As Celery's; what an event tells of an exception has the bounds of a job's record."""
+        for name, limit in _EVENT_LIMITS:
+            if isinstance(text := fields.get(name), str):
+                fields[name] = shortened(text, limit)
+        super().send_event(type, **fields)
 
     @property
     def _receipt(self) -> str:

@@ -186,3 +186,15 @@ async def test_the_arguments_of_two_requests_at_once_do_not_mix(client: JobsClie
     for n, view in enumerate(views):
         await client.finished(view["id"])
         assert (await client.get(f"/{view['id']}/result")).json()["result"] == n
+
+
+async def test_an_error_of_megabytes_makes_no_answer_of_megabytes(client: JobsClient) -> None:
+    job = await client.submit("break_oddly", {"way": "huge"})
+    done = await client.finished(job["id"])
+    assert done["state"] == "failed"
+    assert "9,99" in done["error"]["message"]
+    assert "characters cut" in done["error"]["message"]
+    for path in ("?limit=5", f"/{job['id']}", f"/{job['id']}/result"):
+        answer = await client.get(path)
+        assert "characters cut" in answer.text
+        assert len(answer.content) < 50_000
