@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from celeriac.core.spec import Call
     from celeriac.core.states import JobState
     from celeriac.engine.adoption import celery_settings
+    from celeriac.engine.job_logs import JobLogFilter
     from celeriac.settings import Settings, load_settings
 
 __version__ = "0.1.0"
@@ -69,6 +70,7 @@ __all__ = [
     "JobFailed",
     "JobHandle",
     "JobInterrupted",
+    "JobLogFilter",
     "JobRecord",
     "JobRefused",
     "JobState",
@@ -120,6 +122,7 @@ _HOMES = {
     "celeriac.core.spec": ("Call",),
     "celeriac.core.states": ("JobState",),
     "celeriac.engine.adoption": ("celery_settings",),
+    "celeriac.engine.job_logs": ("JobLogFilter",),
     "celeriac.settings": ("Settings", "load_settings"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

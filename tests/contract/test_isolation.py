@@ -119,6 +119,11 @@ async def test_a_failure_is_recorded_with_type_message_and_traceback(jobs: Isola
     assert lines[-1].endswith("OrderRejected: no hinges left")
 
 
+async def test_a_line_logged_in_an_isolated_job_names_it(jobs: IsolatedJobs, worker: Worker) -> None:
+    handle = await jobs.speak.enqueue(value="apart")
+    await eventually(lambda: f"] speak[{handle.id}]: said apart\n" in worker.log, "the line")
+
+
 async def test_celery_sees_the_error_that_was_raised(jobs: IsolatedJobs, worker: Worker) -> None:
     result = jobs.fail.task.delay(message="no hinges left")
     await jobs.app.client.wait(result.id, timeout=20)

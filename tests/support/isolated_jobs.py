@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import subprocess
 import sys
@@ -48,6 +49,11 @@ class IsolatedJobs:
             return os.getpid(), os.getppid(), job.attempt
 
         self.pid = app.job(name="pid", isolate=True)(pid)
+
+        def speak(value: str) -> None:
+            logging.getLogger("shop.orders").warning("said %s", value)
+
+        self.speak = app.job(name="speak", isolate=True)(speak)
 
         def triple(number: int) -> int:
             return 3 * number

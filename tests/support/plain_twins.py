@@ -6,6 +6,7 @@ Workers find the application as `tests.support.plain_twins`. It adds to that of 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 import time
@@ -372,6 +373,11 @@ def _add_surroundings(twins: Twins) -> None:
         footprint.set(self.request.id)
         await pause(seconds)
         return [*seen, self.request.id, current_task.request.id, footprint.get()]
+
+    @twins.task("speak")
+    async def speak(self: Any, value: str) -> None:
+        await pause(0.05)
+        logging.getLogger("shop.orders").warning("said %s", value)
 
     @twins.task("request")
     async def request(self: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:

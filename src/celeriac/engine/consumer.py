@@ -16,7 +16,7 @@ from celery.exceptions import NotRegistered
 from celery.worker.consumer import consumer as celery_consumer
 
 from celeriac.core.errors import InvalidMessage
-from celeriac.engine import containment, process, rate_limits, runs_apart, scheduled, start_check, steps
+from celeriac.engine import containment, job_logs, process, rate_limits, runs_apart, scheduled, start_check, steps
 from celeriac.engine.aio.consumer import Fetching
 from celeriac.engine.aio.pool import Pool
 from celeriac.engine.door import Door, refuse
@@ -54,6 +54,7 @@ class Consumer(celery_consumer.Consumer):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         process.install()  # made before the pool starts, so that the pool's processes have the hooks
+        job_logs.install()
         scheduled.install()
         runs_apart.install()
         self.guard = Guard()

@@ -34,6 +34,7 @@ from celeriac.core.ids import is_valid_id, new_id
 from celeriac.core.records import Failure, JobEvent, JobRecord, Progress
 from celeriac.core.spec import Call, JobSpec
 from celeriac.core.states import JobState
+from celeriac.engine import job_logs
 from celeriac.engine.loop import JobLoop
 from celeriac.engine.ran_job import RanJob, place
 from celeriac.engine.runs import AsyncRun, ThreadRun
@@ -294,7 +295,9 @@ class InProcessJobs(JobClient):
             thread = ThreadRun(lambda: spec.call(arguments, context), spec.options.timeout)
             job.run, work = thread, asyncio.to_thread(thread.complete)
         try:
-            returned = await asyncio.create_task(work)  # a task: what the job does to its context variables stays there
+            with job_logs.running(context.id, context.task, context.attempt):
+                task = asyncio.create_task(work)  # what the job does to its context variables stays there
+            returned = await task
         except asyncio.CancelledError:
             job.run.cancel()
             raise

@@ -1,4 +1,4 @@
-"""Every private name of Celery, kombu and billiard that Celeriac uses, in one place.
+"""Every private name of Celery, kombu, billiard and `logging` that Celeriac uses, in one place.
 
 A test compares the list with the engine's source and with what is installed, so that an upgrade which moves a name
 fails there; `celery` and `kombu` are pinned to one minor version.
@@ -94,6 +94,7 @@ USED: tuple[Private, ...] = (
         "_limit_task",
         "_limit_move_to_pool",
     ),
+    *_each("logging:Formatter", "whether the worker's log has Celery's default format", "_fmt"),
     *_each("celery.utils.threads:_LocalStack", "the entries of the running job, without ado", "_local"),
     *_each("kombu.connection:Connection", "chooses our transport for URLs of Redis", "_init_params"),
     *_each("kombu.message:Message", "the short way sets what kombu's `__init__` sets", "_decoded_cache", "_state"),

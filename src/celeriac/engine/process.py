@@ -10,7 +10,7 @@ from typing import Any
 
 from celery.signals import worker_process_init
 
-from celeriac.engine import log_records
+from celeriac.engine import job_logs, log_records
 
 _PR_SET_PDEATHSIG = 1
 
@@ -22,7 +22,13 @@ def install() -> None:
     global _worker_pid
     _worker_pid = os.getpid()
     log_records.install()
+    worker_process_init.connect(_name_jobs, dispatch_uid="celeriac.name_jobs")
     worker_process_init.connect(_die_with_parent, dispatch_uid="celeriac.die_with_parent")
+
+
+def _name_jobs(**_: Any) -> None:
+    """In processes that were not forked, which set up a log of their own."""
+    job_logs.install()
 
 
 def die_with(parent: int) -> None:

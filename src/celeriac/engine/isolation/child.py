@@ -17,7 +17,7 @@ from celeriac.core import codec
 from celeriac.core.context import Children, JobContext, JobSuspended
 from celeriac.core.records import Progress
 from celeriac.core.spec import Call, JobSpec
-from celeriac.engine import process
+from celeriac.engine import job_logs, process
 from celeriac.engine.isolation import errors, wire
 from celeriac.engine.loop import job_loop
 from celeriac.engine.progress import ProgressReporter
@@ -102,9 +102,10 @@ class _Jobs:
             cancel_requested=lambda: False,  # who cancels kills this process
         )
         arguments = spec.validate_sent((), codec.loads(request["arguments"]))
-        returned = _started(spec, arguments, context).complete()
-        if iscoroutine(returned):  # of an `async def` in a decorator that is none
-            returned = AsyncRun(returned, None, job_loop()).complete()
+        with job_logs.running(context.id, context.task, context.attempt):
+            returned = _started(spec, arguments, context).complete()
+            if iscoroutine(returned):  # of an `async def` in a decorator that is none
+                returned = AsyncRun(returned, None, job_loop()).complete()
         return spec.dump_result(returned)
 
     def _spec(self, name: str, module: str) -> JobSpec:
