@@ -181,7 +181,9 @@ SETTINGS: dict[str, Option] = {
             "retry_on_timeout socket_keepalive",
         ),
     ),
-    "result_backend": _works("with the class, one on Redis: the records of jobs are kept there"),
+    "result_backend": _works(
+        "any of Celery's, or none; with the class, records are kept on Redis, and one of another kind gets a copy"
+    ),
     "result_expires": _works(
         "with the class, of a job's record and events too; there it cannot be 0 or None",
         unless=Refusal("the class keeps no job for ever: give seconds", Where.CLASS, _is_empty),

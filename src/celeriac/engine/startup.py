@@ -22,7 +22,7 @@ import kombu
 from celery import Celery
 from celery.app.utils import find_app
 
-from celeriac.core.errors import ApplicationNotLoaded, CeleriacError
+from celeriac.core.errors import ApplicationNotLoaded, CeleriacError, ConfigurationError
 from celeriac.core.exits import as_line, exit_code
 from celeriac.settings import DEFAULT_APP, show
 
@@ -53,11 +53,16 @@ def load(address: str) -> Any:
 
 
 def load_with_tasks(address: str) -> Any:
-    """The application at `address`, with the modules of tasks that its settings name. Raises as `load` does."""
+    """The application at `address`, with the modules of tasks that its settings name. Raises as `load` does.
+
+    Raises:
+        ConfigurationError: its result backend cannot be used.
+    """
     app = load(address)
     with _imported(f"CELERIAC_APP={address} (or --app)"):
         app.loader.import_default_modules()
         app.finalize()
+    _check_result_backend(app)
     return app
 
 
@@ -88,6 +93,21 @@ def leave(error: CeleriacError, report_to: int | None = None) -> NoReturn:
         with contextlib.suppress(OSError):  # the parent has gone
             os.write(report_to, as_line(error).encode())  # at once: a packet, if it is a socket
     sys.exit(exit_code(error))
+
+
+def _check_result_backend(app: Any) -> None:
+    """Make one that is not kept, so that no process which is forked from this one inherits it. It connects to nothing.
+
+    Raises:
+        ConfigurationError: there is no such backend, or it lacks a package. Shows no URL: there may be secrets in it.
+    """
+    try:
+        app._get_backend()
+    except Exception as error:  # whatever a backend's module does
+        name = str(app.conf.result_backend).partition("://")[0]
+        raise ConfigurationError(
+            f"result_backend (or CELERY_RESULT_BACKEND): {name!r} cannot be used: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _module_of(option: str, address: str) -> ModuleType:

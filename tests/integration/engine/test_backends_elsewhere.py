@@ -7,11 +7,20 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import redis
 from celery import Celery, chord
 
+from celeriac import Celeriac, Settings
 from tests.conftest import StartWorker, on_database
+from tests.support.waiting import wait_until
+from tests.support.workers import POOLS, Worker
 
 APPLICATION = "tests.support.elsewhere_app"
+#: Only the asyncio pool awaits coroutines.
+ASYNC_TOO = ("add", "add_async")
+POOL = pytest.mark.parametrize(
+    "pool", [pytest.param(pool, marks=[pytest.mark.slow] if pool != "asyncio" else []) for pool in POOLS]
+)
 KINDS = pytest.mark.parametrize("kind", ["plain", "class"])
 
 
@@ -45,4 +54,77 @@ def test_tasks_succeed_and_fail_with_any_result_backend_of_celerys(
     header = [producer.signature("elsewhere.add", (number, 1)) for number in range(3)]
     if kind == "plain" and "redis" in backend:
         assert chord(header, producer.signature("elsewhere.total"))().get(timeout=20) == 6
+    assert "AttributeError" not in worker.log
+
+
+@KINDS
+@POOL
+@pytest.mark.parametrize("without", ["", "disabled://", "cache+memory://"], ids=["None", "disabled", "memory"])
+def test_tasks_run_once_where_no_other_process_sees_results(
+    start: StartWorker, broker: redis.Redis, broker_url: str, without: str, pool: str, kind: str
+) -> None:
+    environment = {"ELSEWHERE_URL": broker_url, "ELSEWHERE_BACKEND": without, "ELSEWHERE_CLASS": kind}
+    worker = start("unused", pool=pool, application=APPLICATION, environment=environment)
+    _assert_that_tasks_end_right(worker, broker, broker_url, *(ASYNC_TOO if pool == "asyncio" else ("add",)))
+
+
+async def test_typed_jobs_have_results_whatever_the_result_backend_is(
+    start: StartWorker, settings: Settings, broker_url: str
+) -> None:
+    environment = {"ELSEWHERE_URL": broker_url, "ELSEWHERE_BACKEND": "disabled://", "ELSEWHERE_CLASS": "class"}
+    start("unused", pool="asyncio", application=APPLICATION, environment=environment)
+    app = Celeriac("elsewhere", settings=settings, backend="disabled://")
+    with closing(app):
+
+        @app.job(name="elsewhere.typed")
+        async def typed(a: int, b: int) -> int:
+            raise NotImplementedError
+
+        assert await (await typed.enqueue(a=1, b=2)).result(timeout=20) == 3
+        await app.client.aclose()
+
+
+@KINDS
+def test_tasks_reply_through_the_broker_with_rpc(
+    start: StartWorker, broker: redis.Redis, broker_url: str, kind: str
+) -> None:
+    environment = {"ELSEWHERE_URL": broker_url, "ELSEWHERE_BACKEND": "rpc://", "ELSEWHERE_CLASS": kind}
+    worker = start("unused", pool="asyncio", application=APPLICATION, environment=environment)
+    with closing(Celery("producer", broker=broker_url, backend="rpc://", set_as_current=False)) as producer:
+        for name in ("elsewhere.add", "elsewhere.add_async"):
+            assert producer.send_task(name, (1, 2)).get(timeout=20) == 3
+        with pytest.raises(ValueError, match="no stock"):
+            producer.send_task("elsewhere.fail").get(timeout=20)
+    _assert_that_tasks_end_right(worker, broker, broker_url)
+
+
+@KINDS
+@pytest.mark.parametrize("backend", ["redis", "disabled://", "cache+memory://"], ids=["redis", "disabled", "memory"])
+def test_the_environments_result_backend_is_used_whatever_the_settings_say(
+    start: StartWorker, broker: redis.Redis, broker_url: str, backend: str, kind: str
+) -> None:
+    url = on_database(broker_url, 13) if backend == "redis" else backend
+    environment = {
+        "ELSEWHERE_URL": broker_url,
+        "ELSEWHERE_BACKEND": "ours",
+        "ELSEWHERE_CLASS": kind,
+        "CELERY_RESULT_BACKEND": url,
+    }
+    worker = start("unused", pool="asyncio", application=APPLICATION, environment=environment)
+    if backend == "redis":
+        with closing(Celery("producer", broker=broker_url, backend=url, set_as_current=False)) as producer:
+            assert producer.send_task("elsewhere.add", (1, 2)).get(timeout=20) == 3
+    _assert_that_tasks_end_right(worker, broker, broker_url)
+
+
+def _assert_that_tasks_end_right(worker: Worker, broker: redis.Redis, broker_url: str, *names: str) -> None:
+    """Each runs once, with its outcome in the log, and its message is acknowledged."""
+    with closing(Celery("producer", broker=broker_url, set_as_current=False)) as producer:
+        ids = [producer.send_task(f"elsewhere.{name}", (1, 2)).id for name in names or ASYNC_TOO]
+        failed = producer.send_task("elsewhere.fail").id
+    for task_id in ids:
+        wait_until(lambda task_id=task_id: f"[{task_id}] succeeded" in worker.log, "it succeeds")
+        assert worker.log.count(f"[{task_id}] received") == 1
+    wait_until(lambda: f"[{failed}] raised unexpected: ValueError('no stock')" in worker.log, "it fails")
+    wait_until(lambda: not broker.keys("celeriac:held:*") and not broker.llen("celery"), "all are acknowledged")
     assert "AttributeError" not in worker.log

@@ -97,3 +97,19 @@ async def test_an_application_that_cannot_be_imported_ends_a_command_with_one_li
     assert sum("Traceback" in line for line in program.lines) == ("broken.py" in errors[0])
     assert not any("starting it again" in line for line in program.lines)
     assert program.lines[-1] == errors[0]
+
+
+@pytest.mark.parametrize("made_of", ["Celery('shop', broker='redis://127.0.0.1:1'", "Celeriac('shop'"])
+@pytest.mark.parametrize("command", [["worker", "--shards", "2"], ["up", "--port", "0", "--no-flower"]], ids=" ".join)
+async def test_a_result_backend_that_cannot_be_used_ends_the_start_with_one_line(
+    tmp_path: Path, command: list[str], made_of: str
+) -> None:
+    lines = "from celery import Celery\nfrom celeriac import Celeriac\n"
+    (tmp_path / "shop.py").write_text(f"{lines}app = {made_of}, backend='nonsense://user:hidden@host')\n")
+    environment = {"CELERIAC_APP": "shop:app", "CELERIAC_BROKER_URL": "redis://127.0.0.1:1"}
+    async with running(["-m", "celeriac", *command], cwd=tmp_path, environment=environment) as program:
+        assert await program.ended(within=120) == ExitCode.CONFIGURATION
+    (line,) = [line for line in program.lines if "result_backend" in line]
+    assert "'nonsense' cannot be used: ModuleNotFoundError" in line
+    assert "hidden" not in "\n".join(program.lines)
+    assert "Traceback" not in "\n".join(program.lines)
