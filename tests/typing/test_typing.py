@@ -1,4 +1,4 @@
-"""The types of the public API, as a type checker sees them."""
+"""The types of the public API, and of the fixtures for tests, as a type checker sees them."""
 
 from __future__ import annotations
 
@@ -6,28 +6,33 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 HERE = Path(__file__).parent
-SUBJECT = HERE / "jobs.py"
+SUBJECTS = [HERE / "jobs.py", HERE / "testing.py"]
+#: A file's name and a line of it.
+Place = tuple[str, int]
 
 
 def test_right_calls_pass_and_each_wrong_one_is_refused_where_it_is_written() -> None:
-    command = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, str(SUBJECT)]
+    subjects = [str(subject) for subject in SUBJECTS]
+    command = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, *subjects]
     checked = subprocess.run(command, cwd=HERE.parents[1], capture_output=True, text=True)
     report = json.loads(checked.stdout)
-    assert report["summary"]["filesAnalyzed"] == 1, checked.stdout
-    found: dict[int, set[str]] = {}
+    assert report["summary"]["filesAnalyzed"] == len(SUBJECTS), checked.stdout
+    found: dict[Place, set[str]] = {}
     for diagnostic in report["generalDiagnostics"]:
-        line = int(diagnostic["range"]["start"]["line"]) + 1
-        found.setdefault(line, set()).add(diagnostic.get("rule", diagnostic["message"]))
+        place = (Path(diagnostic["file"]).name, int(diagnostic["range"]["start"]["line"]) + 1)
+        found.setdefault(place, set()).add(diagnostic.get("rule", diagnostic["message"]))
     expected = dict(expectations())
     assert found.keys() == expected.keys(), report["generalDiagnostics"]
-    assert [line for line, rules in found.items() if not rules <= expected[line]] == [], found
+    assert [place for place, rules in found.items() if not rules <= expected[place]] == [], found
 
 
-def expectations() -> list[tuple[int, set[str]]]:
+def expectations() -> Iterator[tuple[Place, set[str]]]:
     """Lines that have to be refused, with the rules by which they may be."""
-    lines = enumerate(SUBJECT.read_text().splitlines(), start=1)
-    marked = [(number, re.search(r"# error: (.+)", line)) for number, line in lines]
-    return [(number, set(mark.group(1).split(", "))) for number, mark in marked if mark]
+    for subject in SUBJECTS:
+        for number, line in enumerate(subject.read_text().splitlines(), start=1):
+            if mark := re.search(r"# error: (.+)", line):
+                yield (subject.name, number), set(mark.group(1).split(", "))

@@ -12,49 +12,32 @@ import sys
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from celeriac.client.client import JobClient
 from celeriac.client.options import NO_OPTIONS, EnqueueOptions
 from celeriac.client.waiting import raise_unless_succeeded
 from celeriac.core import codec
-from celeriac.core.context import Children, JobContext, JobSuspended
 from celeriac.core.errors import (
     IdempotencyConflict,
     JobExists,
     JobFailed,
-    JobInterrupted,
     ResultTimeout,
     UnknownJob,
     UnknownTask,
     WrongState,
 )
 from celeriac.core.ids import is_valid_id, new_id
-from celeriac.core.records import Failure, JobEvent, JobRecord, Progress
+from celeriac.core.records import JobEvent, JobRecord
 from celeriac.core.spec import Call, JobSpec
 from celeriac.core.states import JobState
-from celeriac.engine import job_logs
-from celeriac.engine.loop import JobLoop
+from celeriac.engine.in_process_runner import InProcessRunner, VirtualClock
 from celeriac.engine.ran_job import RanJob, place
-from celeriac.engine.runs import AsyncRun, ThreadRun
-from celeriac.engine.tracebacks import format_error
 from celeriac.store.enqueueing import fingerprint
 
 if TYPE_CHECKING:
     from celeriac.engine.app import JobApp
-
-
-class _CallersLoop(JobLoop):
-    """The event loop that is running, in place of a worker's."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._callers = asyncio.get_running_loop()
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        return self._callers
 
 
 class InProcessJobs(JobClient):
@@ -81,7 +64,12 @@ class InProcessJobs(JobClient):
         self._keep = keep
         self._jobs: dict[str, RanJob] = {}
         self._by_key: dict[str, RanJob] = {}
-        self._ahead = timedelta()
+        self._clock = VirtualClock()
+        self._runner = InProcessRunner(
+            self._clock,
+            accept=lambda call, parent_id: self._accept(call, NO_OPTIONS, parent_id),
+            find=self._jobs.get,
+        )
 
     @property
     def all(self) -> list[RanJob]:
@@ -91,7 +79,7 @@ class InProcessJobs(JobClient):
     @property
     def now(self) -> datetime:
         """The time of the records: that of the system, and the waits that were left out."""
-        return datetime.now(UTC) + self._ahead
+        return self._clock.now
 
     def of(self, job_id: str) -> RanJob:
         """The job with that id. Raises `UnknownJob`."""
@@ -188,7 +176,7 @@ class InProcessJobs(JobClient):
             raise UnknownTask(job.record.task)
         job.ended.clear()
         job.record = replace(job.record, cancel_requested=False, finished_at=None)
-        self._move(job, JobState.QUEUED)
+        self._runner.move(job, JobState.QUEUED)
         await self._execute(job)
         return job.record
 
@@ -228,109 +216,10 @@ class InProcessJobs(JobClient):
     async def _execute(self, job: RanJob) -> None:
         """Run the job to its end, and raise its error if that is wanted."""
         if job.record.delay_until is not None:
-            self._ahead += max(timedelta(), job.record.delay_until - self.now)
-        await self._to_its_end(job)
+            self._clock.skip_to(job.record.delay_until)
+        await self._runner.to_its_end(job)
         if job.error is not None and self._propagates():
             raise job.error
-
-    async def _to_its_end(self, job: RanJob) -> None:
-        job.error = None
-        try:
-            await self._attempts(job)
-        finally:
-            job.run = None
-            job.ended.set()
-
-    async def _attempts(self, job: RanJob) -> None:
-        attempt, ended, policy = 1, None, job.call.spec.options.retry
-        while not job.record.cancel_requested:
-            self._move(job, JobState.RUNNING, attempt=attempt, delay_until=None, error=None)
-            calls: list[Call[Any]] = []
-            try:
-                job.result = await self._attempt(job, attempt, ended, calls)
-            except JobSuspended:
-                ended = await self._run_children(job, calls)
-            except JobInterrupted:
-                return self._move(job, JobState.CANCELLED)
-            except Exception as error:
-                if job.record.cancel_requested:  # it may be how it took being told to stop
-                    return self._move(job, JobState.CANCELLED)
-                failure = Failure.of(error, format_error(error))
-                delay = policy.delay_after(error, attempt)
-                if delay is None:
-                    job.error = error
-                    return self._move(job, JobState.FAILED, error=failure)
-                job.retry_delays.append(delay)
-                due = self.now + timedelta(seconds=delay)
-                self._move(job, JobState.RETRYING, error=failure, delay_until=due)
-                self._ahead += timedelta(seconds=delay)
-                attempt += 1
-            else:
-                return self._move(job, JobState.SUCCEEDED)
-        return self._move(job, JobState.CANCELLED)
-
-    async def _attempt(self, job: RanJob, attempt: int, ended: Children | None, calls: list[Call[Any]]) -> Any:
-        """Make one attempt, and return its result as JSON types."""
-        spec = job.call.spec
-        arguments = spec.validate((), codec.loads(job.call.arguments))
-
-        async def spawn(children: list[Call[Any]]) -> None:
-            calls.extend(children)
-
-        context = JobContext(
-            id=job.record.id,
-            task=spec.name,
-            attempt=attempt,
-            attempts=spec.options.retry.attempts,
-            parent_id=job.record.parent_id,
-            children=ended,
-            report=self._report,
-            spawn=spawn,
-            cancel_requested=lambda: job.record.cancel_requested,
-        )
-        if spec.is_async:
-            run = AsyncRun(spec.call(arguments, context), spec.options.timeout, _CallersLoop(), awaited=True)
-            job.run, work = run, run.main()
-        else:
-            thread = ThreadRun(lambda: spec.call(arguments, context), spec.options.timeout)
-            job.run, work = thread, asyncio.to_thread(thread.complete)
-        try:
-            with job_logs.running(context.id, context.task, context.attempt):
-                task = asyncio.create_task(work)  # what the job does to its context variables stays there
-            returned = await task
-        except asyncio.CancelledError:
-            job.run.cancel()
-            raise
-        return codec.loads(codec.dumps(spec.dump_result(returned)))
-
-    async def _run_children(self, job: RanJob, calls: list[Call[Any]]) -> Children:
-        children = [self._accept(call, NO_OPTIONS, parent_id=job.record.id) for call in calls]
-        job.children += children
-        for child in children:
-            await self._to_its_end(child)
-        states = [child.record.state for child in children]
-        succeeded, cancelled = states.count(JobState.SUCCEEDED), states.count(JobState.CANCELLED)
-        failed = len(states) - succeeded - cancelled
-        counts = {"total": len(states), "open": 0, "succeeded": succeeded, "failed": failed, "cancelled": cancelled}
-        job.record = replace(job.record, children=counts)
-        return Children(total=len(states), succeeded=succeeded, failed=failed, cancelled=cancelled)
-
-    def _report(self, job_id: str, progress: Progress) -> None:
-        """Take a report, of the job or its parent, from any thread."""
-        if (job := self._jobs.get(job_id)) is not None:
-            job.progress.append(progress)
-            job.record = replace(job.record, progress=progress)
-            job.tell("progress", {"done": progress.done, "total": progress.total, "message": progress.message})
-
-    def _move(self, job: RanJob, state: JobState, **changes: Any) -> None:
-        changed = replace(job.record, state=state, updated_at=self.now, **changes)
-        if state is JobState.RUNNING and changed.started_at is None:
-            changed = replace(changed, started_at=changed.updated_at)
-        if state.finished:
-            changed = replace(changed, finished_at=changed.updated_at)
-        job.record = changed
-        more = {"attempt": changed.attempt} if state is JobState.RUNNING else {}
-        job.tell("state", {"state": state.value, **more})
 
 
 @contextmanager

@@ -1,0 +1,170 @@
+"""How a job runs where it was enqueued: its attempts, its children, and the clock that skips what is waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from celeriac.core import codec
+from celeriac.core.context import Children, JobContext, JobSuspended
+from celeriac.core.errors import JobInterrupted
+from celeriac.core.records import Failure, Progress
+from celeriac.core.spec import Call
+from celeriac.core.states import JobState
+from celeriac.engine import job_logs
+from celeriac.engine.loop import JobLoop
+from celeriac.engine.ran_job import RanJob
+from celeriac.engine.runs import AsyncRun, ThreadRun
+from celeriac.engine.tracebacks import format_error
+
+
+class _CallersLoop(JobLoop):
+    """The event loop that is running, in place of a worker's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._callers = asyncio.get_running_loop()
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        return self._callers
+
+
+class VirtualClock:
+    """The time of the records: that of the system, and the waits that were left out."""
+
+    def __init__(self) -> None:
+        self._ahead = timedelta()
+
+    @property
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self._ahead
+
+    def skip_to(self, due: datetime) -> None:
+        """Be there, without waiting."""
+        self._ahead += max(timedelta(), due - self.now)
+
+
+class InProcessRunner:
+    """Runs jobs, one at a time, each to its end.
+
+    Args:
+        clock: what is waited for moves it.
+        accept: makes a job of a call that another job has fanned out to, given that one's id.
+        find: the job of an id, or None; asked from any thread.
+    """
+
+    def __init__(
+        self,
+        clock: VirtualClock,
+        *,
+        accept: Callable[[Call[Any], str], RanJob],
+        find: Callable[[str], RanJob | None],
+    ) -> None:
+        self._clock = clock
+        self._accept = accept
+        self._find = find
+
+    async def to_its_end(self, job: RanJob) -> None:
+        """Run the job until it is finished; what it raises at last is its `error`."""
+        job.error = None
+        try:
+            await self._attempts(job)
+        finally:
+            job.run = None
+            job.ended.set()
+
+    def move(self, job: RanJob, state: JobState, **changes: Any) -> None:
+        """Record that the job is in another state."""
+        changed = replace(job.record, state=state, updated_at=self._clock.now, **changes)
+        if state is JobState.RUNNING and changed.started_at is None:
+            changed = replace(changed, started_at=changed.updated_at)
+        if state.finished:
+            changed = replace(changed, finished_at=changed.updated_at)
+        job.record = changed
+        more = {"attempt": changed.attempt} if state is JobState.RUNNING else {}
+        job.tell("state", {"state": state.value, **more})
+
+    async def _attempts(self, job: RanJob) -> None:
+        attempt, ended, policy = 1, None, job.call.spec.options.retry
+        while not job.record.cancel_requested:
+            self.move(job, JobState.RUNNING, attempt=attempt, delay_until=None, error=None)
+            calls: list[Call[Any]] = []
+            try:
+                job.result = await self._attempt(job, attempt, ended, calls)
+            except JobSuspended:
+                ended = await self._run_children(job, calls)
+            except JobInterrupted:
+                return self.move(job, JobState.CANCELLED)
+            except Exception as error:
+                if job.record.cancel_requested:  # it may be how it took being told to stop
+                    return self.move(job, JobState.CANCELLED)
+                failure = Failure.of(error, format_error(error))
+                delay = policy.delay_after(error, attempt)
+                if delay is None:
+                    job.error = error
+                    return self.move(job, JobState.FAILED, error=failure)
+                job.retry_delays.append(delay)
+                due = self._clock.now + timedelta(seconds=delay)
+                self.move(job, JobState.RETRYING, error=failure, delay_until=due)
+                self._clock.skip_to(due)
+                attempt += 1
+            else:
+                return self.move(job, JobState.SUCCEEDED)
+        return self.move(job, JobState.CANCELLED)
+
+    async def _attempt(self, job: RanJob, attempt: int, ended: Children | None, calls: list[Call[Any]]) -> Any:
+        """Make one attempt, and return its result as JSON types."""
+        spec = job.call.spec
+        arguments = spec.validate((), codec.loads(job.call.arguments))
+
+        async def spawn(children: list[Call[Any]]) -> None:
+            calls.extend(children)
+
+        context = JobContext(
+            id=job.record.id,
+            task=spec.name,
+            attempt=attempt,
+            attempts=spec.options.retry.attempts,
+            parent_id=job.record.parent_id,
+            children=ended,
+            report=self._report,
+            spawn=spawn,
+            cancel_requested=lambda: job.record.cancel_requested,
+        )
+        if spec.is_async:
+            run = AsyncRun(spec.call(arguments, context), spec.options.timeout, _CallersLoop(), awaited=True)
+            job.run, work = run, run.main()
+        else:
+            thread = ThreadRun(lambda: spec.call(arguments, context), spec.options.timeout)
+            job.run, work = thread, asyncio.to_thread(thread.complete)
+        try:
+            with job_logs.running(context.id, context.task, context.attempt):
+                task = asyncio.create_task(work)  # what the job does to its context variables stays there
+            returned = await task
+        except asyncio.CancelledError:
+            job.run.cancel()
+            raise
+        return codec.loads(codec.dumps(spec.dump_result(returned)))
+
+    async def _run_children(self, job: RanJob, calls: list[Call[Any]]) -> Children:
+        children = [self._accept(call, job.record.id) for call in calls]
+        job.children += children
+        for child in children:
+            await self.to_its_end(child)
+        states = [child.record.state for child in children]
+        succeeded, cancelled = states.count(JobState.SUCCEEDED), states.count(JobState.CANCELLED)
+        failed = len(states) - succeeded - cancelled
+        counts = {"total": len(states), "open": 0, "succeeded": succeeded, "failed": failed, "cancelled": cancelled}
+        job.record = replace(job.record, children=counts)
+        return Children(total=len(states), succeeded=succeeded, failed=failed, cancelled=cancelled)
+
+    def _report(self, job_id: str, progress: Progress) -> None:
+        """Take a report, of the job or its parent, from any thread."""
+        if (job := self._find(job_id)) is not None:
+            job.progress.append(progress)
+            job.record = replace(job.record, progress=progress)
+            job.tell("progress", {"done": progress.done, "total": progress.total, "message": progress.message})
