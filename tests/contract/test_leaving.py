@@ -117,14 +117,20 @@ def _assert_shown(traceback: str | None, chain: str) -> None:
     assert places == sorted(places), traceback
 
 
-@pytest.mark.parametrize("hook", ["before_start", "on_success", "on_failure", "after_return"])
-def test_a_hook_that_raises_what_is_no_exception_harms_its_own_task_alone(
-    task: TaskOf, plain_broker: redis.Redis, hook: str
+HOOKS = ["before_start", "on_success", "on_failure", "after_return"]
+HANDLERS = ["task_prerun", "task_success", "task_failure", "task_postrun"]
+
+
+@pytest.mark.parametrize("where", [*HOOKS, *HANDLERS])
+def test_a_hook_or_handler_that_raises_what_is_no_exception_harms_its_own_task_alone(
+    task: TaskOf, plain_broker: redis.Redis, where: str
 ) -> None:
-    result = task("ambushed").delay(hook)
+    result = task("ambushed").delay(where)
     wait_until(result.ready, "it has ended", within=10)
-    if hook in ("before_start", "on_failure"):
+    if where in ("before_start", "task_prerun", "on_failure", "task_failure"):
         assert result.state == "FAILURE"
+    elif where in HOOKS:  # what it has returned is known by then
+        assert result.state == "SUCCESS"
     wait_until(lambda: not plain_broker.keys(keys.held("*")), "nothing is held")
     assert task("echo").delay(1).get(timeout=10) == 1
 

@@ -23,6 +23,12 @@ async def test_a_result_comes_back(jobs: ContractJobs, kind: str) -> None:
 
 
 @KINDS
+async def test_context_variables_end_with_the_run(jobs: ContractJobs, kind: str) -> None:
+    handles = await jobs.twin("step", kind).enqueue_many([{}] * 20)
+    assert {await handle.result(timeout=10) for handle in handles} == {"none"}
+
+
+@KINDS
 async def test_a_default_applies_where_the_job_runs(jobs: ContractJobs, kind: str) -> None:
     handle = await jobs.twin("add", kind).enqueue(1)
     assert await handle.result(timeout=10) == 2

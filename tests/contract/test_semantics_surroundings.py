@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from uuid import uuid4
 
@@ -32,6 +33,13 @@ def test_context_variables_end_with_the_run(task: TaskOf) -> None:
     assert [seen[0] for seen in results.get(timeout=WAIT)] == ["none"] * MANY
 
 
+@pytest.mark.parametrize("way", ways("asyncio", "solo", "prefork"), indirect=True, scope="session")
+def test_context_variables_that_a_process_is_set_up_with_are_there_in_each_run(task: TaskOf) -> None:
+    """In Celery's threads they never are: the thread that sets them runs no task."""
+    results = group(task("inherited").s() for _ in range(10))()
+    assert results.get(timeout=WAIT) == ["set up"] * 10
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_signals_and_hooks_run_where_the_task_does(task: TaskOf, way: Way, trace: Trace, fails: bool) -> None:
     """In the thread of a `def` task, where they may block, and await nothing; on the event loop of an `async` one."""
@@ -52,13 +60,22 @@ def test_signals_and_hooks_run_where_the_task_does(task: TaskOf, way: Way, trace
     assert {place for _, _, place in told} == {"on a loop" if way[1] == "async" else "alone"}
 
 
+@pytest.mark.parametrize(
+    ("name", "blocking"),
+    [
+        ("held_up", r"plain_twins\.BlockingTask\.before_start"),
+        ("held_up_by_signal", r"task_prerun handler \S+hold_up.*"),
+    ],
+)
 @pytest.mark.parametrize("way", ways("asyncio"), indirect=True, scope="session")
-def test_a_hook_that_blocks_the_event_loop_is_named(task: TaskOf, way: Way, plain_worker: Worker) -> None:
+def test_a_hook_or_handler_that_blocks_the_event_loop_is_named(
+    task: TaskOf, way: Way, plain_worker: Worker, name: str, blocking: str
+) -> None:
     before = len(plain_worker.log)
-    task("held_up").delay().get(timeout=WAIT)
+    task(name).delay().get(timeout=WAIT)
     if way[1] == "async":
-        line = "plain_twins.BlockingTask.before_start blocked the event loop for"
-        wait_until(lambda: line in plain_worker.log[before:], "it is named")
+        line = rf"{blocking} blocked the event loop for \d+\.\d s"
+        wait_until(lambda: re.search(line, plain_worker.log[before:]), "it is named")
     else:  # it blocks a thread of its own
         assert "blocked the event loop" not in plain_worker.log[before:]
 

@@ -9,6 +9,7 @@ import math
 import os
 import tempfile
 import time
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -150,6 +151,15 @@ class ContractJobs:
             if then == "fail":
                 raise OrderRejected("after it was cancelled")
             return then
+
+        async def step() -> str:
+            return _step()
+
+        def step_sync() -> str:
+            return _step()
+
+        self.step = app.job(name="step")(step)
+        self.step_sync = app.job(name="step_sync")(step_sync)
 
         async def consequent(kind: str) -> None:
             leaving.raise_with_cause(kind)
@@ -499,6 +509,17 @@ class ContractJobs:
     def twin(self, name: str, kind: str) -> Job[..., Any]:
         """The `async` or the `def` form of the job `name`."""
         return getattr(self, name if kind == "async" else f"{name}_sync")
+
+
+#: Set by each run of a job, to be seen by no other.
+footprint: ContextVar[str] = ContextVar("footprint", default="none")
+
+
+def _step() -> str:
+    """What an earlier run has left."""
+    found = footprint.get()
+    footprint.set("another's")
+    return found
 
 
 _LEAVING: dict[str, type[BaseException]] = {

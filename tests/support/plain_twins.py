@@ -33,6 +33,8 @@ Body = Callable[..., Coroutine[Any, Any, Any]]
 
 #: Set by one task, to be seen by no other.
 footprint: ContextVar[str] = ContextVar("footprint", default="none")
+#: Set where a process is set up, to be seen by all of its tasks.
+of_the_process: ContextVar[str] = ContextVar("of_the_process", default="none")
 LEAVING: dict[str, type[BaseException]] = {
     "exit": SystemExit,
     "interrupt": KeyboardInterrupt,
@@ -84,7 +86,7 @@ class ConsequentTask(OrderTask):
 
 
 class AmbushTask(OrderTask):
-    """One of its hooks raises what is no `Exception`: the one that its argument names."""
+    """A hook of it, or a handler around it, raises what is no `Exception`: the one that its argument names."""
 
     abstract = True
 
@@ -99,6 +101,14 @@ class AmbushTask(OrderTask):
 
     def after_return(self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
         _ambush("after_return", args)
+
+
+def _ambush_of(signal_name: str) -> Callable[..., None]:
+    def receive(sender: Any, **_: Any) -> None:
+        if sender.name.endswith(".ambushed"):
+            _ambush(signal_name, sender.request.args)
+
+    return receive
 
 
 def _ambush(hook: str, args: Any) -> None:
@@ -354,8 +364,8 @@ def _add_endings(twins: Twins) -> None:
         leaving.raise_with_cause(kind)
 
     @twins.task("ambushed", base=AmbushTask)
-    async def ambushed(self: Any, hook: str) -> None:
-        if hook == "on_failure":
+    async def ambushed(self: Any, where: str) -> None:
+        if where.endswith("_failure"):
             raise ValueError("as asked for")
 
     @twins.task("cancel_itself")
@@ -379,6 +389,10 @@ def _add_surroundings(twins: Twins) -> None:
         await pause(0.05)
         logging.getLogger("shop.orders").warning("said %s", value)
 
+    @twins.task("inherited")
+    async def inherited(self: Any) -> str:
+        return of_the_process.get()
+
     @twins.task("request")
     async def request(self: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
         request = self.request
@@ -395,6 +409,10 @@ def _add_surroundings(twins: Twins) -> None:
 
     @twins.task("held_up", base=BlockingTask)
     async def held_up(self: Any) -> None:
+        pass
+
+    @twins.task("held_up_by_signal")
+    async def held_up_by_signal(self: Any) -> None:
         pass
 
     @twins.task("watched", base=WatchedTask, max_retries=1)
@@ -447,6 +465,18 @@ def _listen() -> None:
 
     for placed in (signals.task_prerun, signals.task_success, signals.task_failure, signals.task_postrun):
         placed.connect(_place(placed.name), weak=False)
+
+    for ambushing in (signals.task_prerun, signals.task_success, signals.task_failure, signals.task_postrun):
+        ambushing.connect(_ambush_of(ambushing.name), weak=False)
+
+    @signals.worker_process_init.connect(weak=False)
+    def set_up(**_: Any) -> None:
+        of_the_process.set("set up")
+
+    @signals.task_prerun.connect(weak=False)
+    def hold_up(sender: Any, **_: Any) -> None:
+        if sender.name.endswith(".held_up_by_signal"):
+            time.sleep(0.3)
 
     @signals.task_success.connect(weak=False)
     def succeeded(sender: Any, result: Any, **_: Any) -> None:

@@ -278,7 +278,7 @@ class InvalidMessage(CeleriacError, ValueError):
 
 
 class JobAborted(CeleriacError):
-    """The job raised an exception that would end its process or its event loop: it counts as any other failure."""
+    """The job raised what is no `Exception`, `SystemExit` say, or cancelled itself: it counts as any other failure."""
 
 
 class JobCrashed(CeleriacError):

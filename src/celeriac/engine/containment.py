@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from billiard.process import current_process
+from celery import Task
 from celery.exceptions import WorkerShutdown, WorkerTerminate
 from greenlet import GreenletExit
 
@@ -19,6 +20,8 @@ from celeriac.core.records import MESSAGE_LIMIT
 
 #: What is Celery's, or its pool's, where it meets a task: the worker ends.
 _ENDS_THE_WORKER = (WorkerShutdown, WorkerTerminate, GreenletExit)
+#: What Celery calls around a task's function.
+_HOOKS = ("before_start", "on_success", "on_failure", "on_retry", "after_return")
 #: Calls that may be nested, at least: with much less, nothing of a worker works, and the limit is one for all threads.
 LEAST_RECURSION = sys.getrecursionlimit()
 
@@ -73,17 +76,25 @@ def reconnecting(loop: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def contain(task: Any) -> None:
-    """Have a task of Celery's own pools fail with whatever leaves its function.
+    """Have a task of Celery's own pools fail with whatever leaves its function or one of its hooks.
 
     Celery takes what is no `Exception` for the end of the process, and runs the task again, or loses it. Only what
-    means just that is left to it; and typed jobs, which see to it themselves.
+    means just that is left to it; and the function of typed jobs, which see to it themselves.
     """
-    function = task.run
-    if hasattr(function, "celeriac_contained") or getattr(task, "celeriac_bridged", False):
+    if not getattr(task, "celeriac_bridged", False):
+        _contain(task, "run")
+    for hook in _HOOKS:
+        if getattr(type(task), hook) is not getattr(Task, hook):
+            _contain(task, hook)
+
+
+def _contain(task: Any, name: str) -> None:
+    function = getattr(task, name)
+    if hasattr(function, "celeriac_contained"):
         return
 
     @functools.wraps(function)
-    def run(*args: Any, **kwargs: Any) -> Any:
+    def contained(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
         except Exception:
@@ -95,8 +106,8 @@ def contain(task: Any) -> None:
         finally:
             restore_recursion_limit()
 
-    run.celeriac_contained = True  # type: ignore[attr-defined]
-    task.run = run
+    contained.celeriac_contained = True  # type: ignore[attr-defined]
+    setattr(task, name, contained)
 
 
 def ends_the_process(error: BaseException) -> bool:

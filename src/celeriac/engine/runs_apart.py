@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from contextvars import copy_context
 from typing import Any, cast
 
+from billiard.einfo import ExceptionInfo
 from celery import current_app
 from celery.app import trace as celery_trace
 from celery.app.task import Context
@@ -13,6 +15,8 @@ from celery.signals import worker_process_init
 from celeriac.engine import private
 from celeriac.engine.aio import stacks
 from celeriac.engine.containment import aborted, contain, ends_the_process
+
+log = logging.getLogger("celeriac.engine")
 
 _FAILURE = "FAILURE"
 
@@ -63,7 +67,7 @@ def _apart(task: Any, traced: Any) -> Any:
             if isinstance(error, Exception) or ends_the_process(error):
                 raise
             failure = aborted(error)
-        return _failed(task, task_id, args, kwargs, request, failure)  # a hook, or a handler, raised it
+        return _failed(task, task_id, args, kwargs, request, failure)  # the handler of a signal raised it
 
     return trace
 
@@ -75,5 +79,11 @@ def _failed(task: Any, task_id: str, args: Any, kwargs: Any, request: Any, failu
     try:
         raise failure
     except Exception:
-        shown = info.handle_error_state(task, context)
+        shown = ExceptionInfo()
+        try:
+            info.handle_error_state(task, context)
+        except BaseException as error:  # the handler of that signal, too
+            if ends_the_process(error):
+                raise
+            log.exception("the failure of task %s[%s] may not be recorded", task.name, task_id)
     return celery_trace.trace_ok_t(shown, info, 0.0, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from celeriac import Failure
-from celeriac.core.printable import message_of, one_line, shortened, without_controls
+from celeriac.core.printable import message_of, one_line, repr_of, shortened, without_controls
 
 
 def test_what_is_cut_is_counted_and_head_and_tail_are_kept() -> None:
@@ -52,6 +52,16 @@ def test_the_message_of_an_exception_is_asked_for_once_whatever_it_does() -> Non
 
     assert "cannot be shown" in message_of(Odd(), 1000)
     assert asked == ["str"]
+
+
+def test_an_exception_is_shown_whatever_it_does() -> None:
+    class Odd(BaseException):
+        def __repr__(self) -> str:
+            raise SystemExit
+
+    assert repr_of(Odd(), 1000) == "Odd(), whose __repr__ failed"
+    assert repr_of(ValueError("\udcff"), 1000) == r"ValueError('\udcff')"
+    assert len(repr_of(ValueError("x" * 10_000), 1000)) <= 1000
 
 
 def test_a_failure_keeps_a_bounded_part_of_each_text() -> None:

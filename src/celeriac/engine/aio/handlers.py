@@ -14,14 +14,7 @@ from celeriac.engine import bridge
 
 log = logging.getLogger("celeriac.engine")
 
-#: Signals that Celery sends while it runs a task, and hooks that it calls.
-_SIGNALS = (
-    signals.task_prerun,
-    signals.task_postrun,
-    signals.task_success,
-    signals.task_failure,
-    signals.task_retry,
-)
+#: Hooks that Celery calls while it runs a task.
 _HOOKS = ("before_start", "on_success", "on_failure", "on_retry", "after_return")
 #: Seconds for which handlers may keep the event loop to themselves before a warning, and between two of the same.
 _LONG = 0.1
@@ -37,7 +30,13 @@ def has_hooks(task: Any) -> bool:
 
 def is_anybody_told() -> bool:
     """Whether a signal that is sent while a task runs has a receiver."""
-    return any(signal.receivers for signal in _SIGNALS)
+    return bool(  # spelt out: it is asked before each `def` task
+        signals.task_prerun.receivers
+        or signals.task_postrun.receivers
+        or signals.task_success.receivers
+        or signals.task_failure.receivers
+        or signals.task_retry.receivers
+    )
 
 
 def owner_of(task: Any, name: str) -> type:
@@ -53,7 +52,7 @@ def on_the_loop(names: Callable[[], Iterator[str]], function: Callable[..., Any]
     finally:
         blocked = time.monotonic() - started - (bridge.waited() - waited)
         if blocked > _LONG:
-            _warn(", ".join(names()), blocked)
+            _warn(", ".join(names()), blocked)  # without names it was no handler
 
 
 def receivers_of(signal: Any) -> Iterator[str]:
@@ -73,7 +72,7 @@ def hook_of(task: Any, name: str) -> Iterator[str]:
 
 def _warn(names: str, seconds: float) -> None:
     now = time.monotonic()
-    if now - _said.get(names, -_SAY_EVERY) >= _SAY_EVERY:
+    if names and now - _said.get(names, -_SAY_EVERY) >= _SAY_EVERY:
         _said[names] = now
         log.warning(
             "%s blocked the event loop for %.1f s, and all jobs of this worker with it: what surrounds an `async def` "

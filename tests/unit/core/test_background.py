@@ -1,0 +1,49 @@
+"""Tasks that jobs do not find."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+
+import pytest
+
+from celeriac.core import background as module
+from celeriac.core.background import background, share, unlisted
+
+
+def _others() -> set[asyncio.Task[object]]:
+    return asyncio.all_tasks() - {asyncio.current_task()}  # type: ignore[arg-type]
+
+
+async def test_on_a_loop_with_jobs_none_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_shared", None)  # set back afterwards
+    share(asyncio.get_running_loop())
+    first, second = background(asyncio.sleep(60)), asyncio.create_task(unlisted(asyncio.sleep(60)))
+    await asyncio.sleep(0)
+    assert _others() == set()
+    for task in (first, second):
+        task.cancel()
+    await asyncio.wait([first, second])
+
+
+async def test_on_any_other_loop_they_are_listed() -> None:
+    first, second = background(asyncio.sleep(60)), asyncio.create_task(unlisted(asyncio.sleep(60)))
+    await asyncio.sleep(0)
+    assert _others() == {first, second}
+    for task in (first, second):
+        task.cancel()
+    await asyncio.wait([first, second])
+
+
+def test_a_script_that_leaves_one_behind_ends_without_a_word() -> None:
+    script = (
+        "import asyncio\n"
+        "from celeriac.core.background import background\n"
+        "async def main():\n"
+        "    background(asyncio.sleep(60))\n"
+        "    await asyncio.sleep(0)\n"
+        "asyncio.run(main())\n"
+    )
+    ended = subprocess.run([sys.executable, "-X", "dev", "-c", script], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, "")
