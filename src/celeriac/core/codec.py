@@ -7,11 +7,13 @@ two would differ.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import math
+import operator
 import sys
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from typing import Any, NamedTuple, cast
 
 import orjson
@@ -83,14 +85,21 @@ def dumps(value: Any, *, floats: bool = True) -> bytes:
     `floats` says whether there may be a NaN.
 
     Raises:
-        TypeError: a part of it is of another type.
-        ValueError: it contains itself, or an integer of more digits than Python writes.
+        TypeError: a part of it is of another type (enumerations and UUIDs become their values).
+        ValueError: it contains itself, is nested too deeply, or has an integer of more digits than Python writes.
     """
     try:
         encoded = orjson.dumps(value, option=_NO_GUESSING)
         return to_json(value, inf_nan_mode="constants") if floats and b"null" in encoded else encoded
     except (TypeError, PydanticSerializationError):
+        return _written_slowly(value)
+
+
+def _written_slowly(value: Any) -> bytes:
+    try:
         return json.dumps(value, separators=(",", ":")).encode()
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def shown(value: Any) -> str:
@@ -134,13 +143,22 @@ def _is_open(schema: Any) -> bool:
 def hidden_faults(adapter: TypeAdapter[Any], value: Any, encoded: bytes, *, floats: bool = True) -> list[Fault]:
     """What of `value` got lost in `encoded`, the JSON that pydantic made of it.
 
-    It writes NaN as null, whatever surrounds it says, and integers of more digits than can be read. `floats` says
+    It writes NaN as null unless a model asks for text, and integers of more digits than can be read. `floats` says
     whether there may be a NaN.
     """
     if not ((floats and b"null" in encoded) or _may_have_faults(encoded)):
         return []
     plain = adapter.serializer.to_python(value, warnings=False)
-    return number_faults(plain, _spelt_out(plain))
+    found = number_faults(plain, _spelt_out(plain))
+    return [fault for fault in found if not _is_text(fault.path, encoded)]
+
+
+def _is_text(path: Path, encoded: bytes) -> bool:
+    """Whether there is text at that path, as a model may ask for. Of fields with other names in JSON, nobody knows."""
+    try:
+        return isinstance(functools.reduce(operator.getitem, path, loads(encoded)), str)
+    except (LookupError, TypeError, ValueError):
+        return False
 
 
 def number_faults(value: Any, encoded: bytes) -> list[Fault]:
@@ -167,7 +185,7 @@ def _faults(value: Any, path: Path, fault_of: Callable[[Any], str | None]) -> Ge
             if fault := fault_of(key):
                 yield Fault((*path, name), f"the name is {fault}")
             yield from _faults(part, (*path, name), fault_of)
-    elif isinstance(value, list | tuple | set | frozenset):
+    elif isinstance(value, Collection) and not isinstance(value, str | bytes | bytearray | memoryview):
         for place, part in enumerate(cast("Iterable[Any]", value)):
             yield from _faults(part, (*path, place), fault_of)
     elif fault := fault_of(value):

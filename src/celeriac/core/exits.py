@@ -37,7 +37,8 @@ class ExitCode(IntEnum):
 
 #: Starts the line by which a process tells its parent why it ends.
 FAILED = "failed"
-_LONGEST_MESSAGE, _LONGEST_TRACEBACK = 4_000, 8_000  # characters
+#: Characters, of which each takes 12 bytes at most in JSON: a line of the parent's has 64 KiB.
+_LONGEST_MESSAGE, _LONGEST_TRACEBACK = 1_200, 4_000
 
 
 def exit_code(error: CeleriacError) -> ExitCode:
@@ -70,5 +71,8 @@ def refusal_of(line: str) -> StartRefused | None:
     kind, _, content = line.partition(" ")
     if kind != FAILED:
         return None
-    code, message, traceback = json.loads(content)
+    try:
+        code, message, traceback = json.loads(content)
+    except ValueError:  # it only looks like one, or is cut
+        return None
     return StartRefused(message, code, traceback)

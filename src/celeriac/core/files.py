@@ -41,8 +41,8 @@ def private_directory(path: Path) -> Path:
 
 
 def keep_private(path: Path) -> None:
-    """The same for a directory that need not be there."""
-    if path.is_dir():
+    """The same for a directory in which there need be nothing of ours: broker and database may be elsewhere."""
+    if path.is_dir() and ours_in(path):
         private_directory(path)
 
 

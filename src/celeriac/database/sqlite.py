@@ -90,7 +90,7 @@ class SqliteEngine:
 
 
 def _open(url: URL) -> _Process:
-    if url.database:
+    if url.database and not url.database.startswith("file:"):  # which SQLite reads as a URI
         file = Path(url.database)
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.suppress(OSError):  # SQLite says it better

@@ -134,7 +134,7 @@ class Consumer(celery_consumer.Consumer):
 
     def _limit_task(self, request: Any, bucket: Any, tokens: int) -> Any:
         """Hold a task until its rate limit lets it begin, unless it has waited on the broker (`rate_limits.py`)."""
-        if request.message.is_admitted:
+        if getattr(request.message, "is_admitted", False):
             return self._limit_move_to_pool(request)
         return super()._limit_task(request, bucket, tokens)
 

@@ -20,7 +20,7 @@ from celeriac.engine import bridge
 from celeriac.engine.aio.pool import Pool
 from celeriac.engine.aio.requests import ShortWay
 from celeriac.engine.causes import Cause, note
-from celeriac.engine.messages import check
+from celeriac.engine.messages import Message, check
 from celeriac.engine.rate_limits import RateLimits
 from celeriac.engine.task import PERMIT_PATIENCE
 from celeriac.engine.transport import is_receipt
@@ -45,6 +45,9 @@ class Door:
 
     def handle(self, message: Any) -> None:
         """Check a message, and have its task run."""
+        if not isinstance(message, Message):  # of another transport than ours, `memory://` say: all is as in Celery
+            self._celerys(message)
+            return
         consumer = self._consumer
         if message.errors:
             consumer.on_decode_error(message, message.errors[0][1])

@@ -90,9 +90,8 @@ class Recorded:
     def _record(self, report: Report, outcome: bytes) -> bool:
         request, state = report.request, FROM_CELERY[report.state]
         comes_back = getattr(request, "celeriac_comes_back", False)
-        if (
-            comes_back and state is JobState.FAILED
-        ):  # Celery has the outcome of an attempt; of the job it is not the end
+        if comes_back and state is JobState.FAILED:
+            # Celery has the outcome of an attempt. For the job it is not the end.
             state = JobState.RETRYING
         # Celery also reports for requests that are none: of tasks that it does not know, it makes up a few fields.
         task: str | None = getattr(request, "task", None) or getattr(request, "name", None)

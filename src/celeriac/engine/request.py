@@ -49,9 +49,8 @@ class Request(celery_request.Request):
             error = error.exc
         self._has_timed_out = isinstance(error, TimeLimitExceeded)
         if self._has_timed_out and not return_ok:
-            return (
-                None  # of a pool's process, whose pool calls `on_timeout` next: that stores it, and acknowledges then
-            )
+            # A pool's process tells of it first. Its pool calls `on_timeout` next, which stores and acknowledges.
+            return None
         if not self.acknowledged:
             lost = self._has_timed_out or isinstance(error, WorkerLostError | SystemExit | KeyboardInterrupt)
             note(self._receipt, Cause.of(error.reason if isinstance(error, Reject) else error, lost=lost))

@@ -178,7 +178,7 @@ def _is_asgi(value: Any) -> bool:
 
 def _has_no(option: str, owner: Any, name: str, is_wanted: Callable[[Any], bool]) -> ApplicationNotLoaded:
     """The error for an attribute that is missing; names those that could have been meant."""
-    others = sorted(other for other, value in vars(owner).items() if is_wanted(value))
+    others = sorted(other for other, value in getattr(owner, "__dict__", {}).items() if is_wanted(value))
     advice = f"; it has {', '.join(map(repr, others))}" if others else ""
     shown = getattr(owner, "__name__", type(owner).__name__)
     return ApplicationNotLoaded(f"{option}: {shown!r} has no {name!r}{advice}")

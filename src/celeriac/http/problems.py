@@ -112,10 +112,8 @@ def problem(
 
 def as_problem(error: Exception) -> ProblemResponse | None:
     """The response that `error` stands for; None for a fault of the server's, and for what is no error in HTTP."""
-    if isinstance(
-        error.__cause__, (ProblemError, RequestValidationError)
-    ):  # FastAPI wraps what goes wrong while it reads a body
-        error = error.__cause__
+    if isinstance(error.__cause__, (ProblemError, RequestValidationError)):
+        error = error.__cause__  # FastAPI wraps what goes wrong while it reads a body
     if isinstance(error, ProblemError):
         return error.response()
     if isinstance(error, InvalidArguments):

@@ -12,7 +12,7 @@ from typing import TextIO
 SUPERVISOR = "celeriac"
 
 _COLOURS = (36, 32, 33, 35, 34, 96, 94)  # SGR foreground codes; red is left to errors
-_LONGEST_LINE = 64 * 1024
+LONGEST_LINE = 64 * 1024
 _LAST_WORDS = 0.5  # seconds to wait for the end of a dead child's output
 
 
@@ -77,9 +77,9 @@ class LineReader(asyncio.Protocol):
         *lines, rest = (self._rest + data).split(b"\n")
         for line in lines:
             self._emit(line)
-        while len(rest) > _LONGEST_LINE:
-            self._emit(rest[:_LONGEST_LINE])
-            rest = rest[_LONGEST_LINE:]
+        while len(rest) > LONGEST_LINE:
+            self._emit(rest[:LONGEST_LINE])
+            rest = rest[LONGEST_LINE:]
         self._rest = rest
 
     def connection_lost(self, exc: Exception | None) -> None:

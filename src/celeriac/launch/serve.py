@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from typing import Any
 
 import uvicorn
 
@@ -23,7 +24,7 @@ def main(arguments: list[str]) -> None:
     if arguments[0] == "--report-to":
         report_to, arguments = int(arguments[1]), arguments[2:]
     try:
-        _load(arguments)
+        _load(uvicorn.main.make_context("uvicorn", list(arguments), resilient_parsing=True).params)
     except CeleriacError as error:
         startup.leave(error, report_to)
     if report_to is not None:
@@ -31,9 +32,17 @@ def main(arguments: list[str]) -> None:
     uvicorn.main(arguments, prog_name="uvicorn")
 
 
-def _load(arguments: list[str]) -> None:
-    """Import here, where errors are told, what uvicorn will look up."""
-    target = next(argument for argument in arguments if not argument.startswith("-"))
+def _load(options: dict[str, Any]) -> None:
+    """Import here, where errors are told, what uvicorn will look up, where and with what environment it will."""
+    if options.get("app_dir"):
+        sys.path.insert(0, options["app_dir"])
+    if options.get("env_file"):
+        from dotenv import load_dotenv  # which uvicorn uses
+
+        load_dotenv(options["env_file"])
+    target = options.get("app")
+    if target is None:
+        return  # uvicorn says so
     if target != DEFAULT_API:
         startup.load_asgi(target)
         return

@@ -159,8 +159,19 @@ def naming(url: str) -> Generator[None]:
 
 def without_secrets(url: str) -> str:
     """A broker's URL without user, password and query, in which redis-py takes a password too."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+    servers = url.split(";")  # of Sentinel there may be several, each with a scheme
+    if all("://" in server for server in servers):
+        return ";".join(map(_address, servers))
+    return _address(url)
+
+
+def _address(url: str) -> str:
+    """Scheme, host, port and path. Of a URL in which a password is not escaped, nothing tells where the host begins."""
+    scheme, _, rest = url.partition("://")
+    credentials, _, place = rest.rpartition("@")
+    if any(mark in credentials for mark in "/?#"):
+        return f"{scheme}://..."
+    return f"{scheme}://{place.partition('?')[0].partition('#')[0]}"
 
 
 def is_absence(error: Exception) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, select, text
@@ -117,6 +118,14 @@ async def test_an_sqlite_file_that_cannot_be_opened_is_named(tmp_path: os.PathLi
     with pytest.raises(DatabaseUnavailable, match=r"sqlite.*unable to open database file"):
         await database.read(lambda connection: connection.execute(text("SELECT 1")))
     await database.dispose()
+
+
+async def test_a_file_that_is_named_by_a_uri_is_the_only_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    database = Database("sqlite:///file:jobs.db?uri=true")
+    assert await database.read(lambda connection: connection.execute(text("SELECT 1")).scalar_one()) == 1
+    await database.dispose()
+    assert {file.name for file in tmp_path.iterdir()} == {"jobs.db"}
 
 
 async def test_a_postgres_server_that_is_not_there_is_named_without_the_password() -> None:

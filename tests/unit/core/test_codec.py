@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections import deque
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, cast
@@ -144,6 +145,8 @@ def test_what_is_inside_models_arrives_as_it_was_sent_or_is_refused(amount: floa
         (Crate, Crate(1.0, {"x": "\udcff"}), ("anything", "x"), "surrogate"),
         (Any, {"box": LoudBox(amount=-math.inf), "none": None}, ("box", "amount"), "-inf"),
         (list[float | None], [None, math.nan], (1,), "nan"),
+        (Any, deque([1.0, math.nan]), (1,), "nan"),
+        (deque[float], deque([math.nan]), (0,), "nan"),
     ],
 )
 def test_what_json_cannot_hold_is_refused_with_the_path_to_it(
@@ -160,6 +163,25 @@ def test_what_json_cannot_hold_is_refused_with_the_path_to_it(
         spec.dump_result(value)
     assert f"cannot be sent as JSON: {where}{': ' if where else ''}" in str(unfit.value)
     assert reason in str(unfit.value)
+
+
+class Spelt(BaseModel):
+    model_config = ConfigDict(ser_json_inf_nan="strings")
+
+    amount: float
+
+
+def test_what_a_model_writes_as_text_is_no_fault() -> None:
+    spec = job_of(Spelt)
+    assert codec.loads(spec.encode((), {"payload": Spelt(amount=math.inf)})) == {"payload": {"amount": "Infinity"}}
+
+
+def test_what_is_nested_too_deeply_to_be_written_is_a_value_error() -> None:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(ValueError, match="nested too deeply"):
+        codec.dumps(deep)
 
 
 class Plain(BaseModel):

@@ -43,6 +43,9 @@ def test_a_directory_that_is_not_there_is_made_only_where_it_is_needed(tmp_path:
     assert not (tmp_path / "data").exists()
     tmp_path.chmod(0o777)
     keep_private(tmp_path)
+    assert _mode(tmp_path) == 0o777  # there is nothing of ours in it: it may be a shared, empty volume
+    (tmp_path / "celeriac.db").touch()
+    keep_private(tmp_path)
     assert _mode(tmp_path) == 0o700
 
 

@@ -15,6 +15,7 @@ from celeriac.application import load_app
 from celeriac.core.errors import ApplicationNotLoaded, StartRefused
 from celeriac.core.exits import ExitCode, exit_code, refusal_of
 from celeriac.engine import startup
+from celeriac.launch.output import LONGEST_LINE
 
 GOOD = "from celery import Celery\napp = Celery('x')\napi = lambda scope: None\ntext = 'text'\n"
 #: What a module may do when it is imported, and what is then said of it.
@@ -120,6 +121,7 @@ def test_an_application_without_typed_jobs_is_no_application_of_ours(module: Wri
         ("good:text", "is a str and no ASGI application"),
         ("good:app", "is a Celery and no ASGI application"),
         ("good", "give it as module:attribute"),
+        ("good:text.nope", "'str' has no 'nope'"),
         ("web:apy", "'web' has no 'apy'; it has 'api'"),
     ],
 )
@@ -139,15 +141,21 @@ def test_a_module_of_tasks_that_cannot_be_imported_counts_as_the_application(mod
         startup.load_with_tasks("good:app")
 
 
-def test_a_parent_is_told_on_one_bounded_line() -> None:
+@pytest.mark.parametrize("character", ["m", "\x1b", "\N{GRINNING FACE}"])
+def test_a_parent_is_told_on_one_bounded_line(character: str) -> None:
     read_end, write_end = os.pipe()
     with pytest.raises(SystemExit) as caught:
-        startup.leave(ApplicationNotLoaded("m" * 100_000, "t" * 100_000), write_end)
+        startup.leave(ApplicationNotLoaded(character * 100_000, character * 100_000), write_end)
     os.close(write_end)
     with os.fdopen(read_end) as told:
         line = told.read()
-    assert (caught.value.code, line.count("\n"), len(line) < 16_384) == (ExitCode.APPLICATION, 1, True)
+    assert (caught.value.code, line.count("\n"), len(line.encode()) < LONGEST_LINE) == (ExitCode.APPLICATION, 1, True)
     refusal = refusal_of(line.rstrip())
     assert isinstance(refusal, StartRefused)
     assert exit_code(refusal) is ExitCode.APPLICATION
     assert json.loads(line.partition(" ")[2])[2] == refusal.traceback
+
+
+@pytest.mark.parametrize("line", ["failed", "failed to connect", 'failed [1, "cut', "ready"])
+def test_what_only_looks_like_a_refusal_is_none(line: str) -> None:
+    assert refusal_of(line) is None

@@ -17,7 +17,7 @@ from redis.exceptions import ConnectionError as ReadError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from celeriac.core.errors import BrokerUnavailable
-from celeriac.store.connection import deadline, is_absence, redis_py_url
+from celeriac.store.connection import deadline, is_absence, redis_py_url, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,27 @@ from celeriac.store.connection import deadline, is_absence, redis_py_url
 def test_redis_py_connects_to_what_celery_would(given: str, read: dict[str, object]) -> None:
     options = Redis.from_url(redis_py_url(given)).connection_pool.connection_kwargs
     assert {name: options[name] for name in read} == read
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://host:6379/3", "redis://host:6379/3"),
+        ("rediss://user:p%40ss@host/1?ssl_cert_reqs=none", "rediss://host/1"),
+        ("redis://:secret@[::1]:6379/0", "redis://[::1]:6379/0"),
+        ("redis://host/0?password=secret#secret", "redis://host/0"),
+        ("redis://:sec@ret@host:6379/0", "redis://host:6379/0"),
+        ("redis://:sec/ret@host:6379/0", "redis://..."),
+        ("redis://:sec?ret@host:6379/0", "redis://..."),
+        ("redis://:sec#ret@host:6379/0", "redis://..."),
+        ("redis://:sec;ret@host:6379/0", "redis://host:6379/0"),
+        ("redis://host/0?password=sec@ret", "redis://..."),
+        ("sentinel://:secret@a:26379;sentinel://:secret@b:26379", "sentinel://a:26379;sentinel://b:26379"),
+        ("redis+socket://user:secret@/run/valkey.sock", "redis+socket:///run/valkey.sock"),
+    ],
+)
+def test_a_broker_is_shown_without_any_part_of_its_password(url: str, shown: str) -> None:
+    assert without_secrets(url) == shown
 
 
 async def test_a_fault_inside_a_deadline_that_is_not_the_brokers_stays_what_it_is() -> None:

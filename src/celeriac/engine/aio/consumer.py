@@ -83,8 +83,9 @@ class Fetching(bootsteps.StartStopStep):
 
 def _guard(consumer: Any) -> None:
     """Look after what every pool's worker cannot do without. Called again after each connection that was lost."""
-    lease, blueprint = consumer.connection.default_channel.lease, consumer.controller.blueprint
-    consumer.guard.watch("the thread that renews the lease", lambda: lease.has_ended)
+    channel, blueprint = consumer.connection.default_channel, consumer.controller.blueprint
+    if isinstance(channel, Channel):  # of our transport; there may be another, `memory://` say
+        consumer.guard.watch("the thread that renews the lease", lambda: channel.lease.has_ended)
     consumer.guard.watch("the event loop of the jobs", lambda: job_loop().has_ended)
     consumer.guard.watch(
         "Celery's main thread",  # threads that run jobs keep its process
