@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import redis
-from celery import Celery
+from celery import Celery, chain, chord, group
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
@@ -94,6 +95,24 @@ async def test_such_data_survives_celerys_publisher_and_what_only_celery_does(jo
         assert await jobs.app.client.result(result.id, timeout=20) == LIKE_MARKUP[:1]
 
 
+@pytest.mark.parametrize("kind", ["async", "def"])
+async def test_such_data_is_what_a_typed_job_has_returned_to_celerys_readers(jobs: ContractJobs, kind: str) -> None:
+    remember = jobs.twin("remember", kind).task
+
+    async def get(result: Any) -> Any:
+        return await asyncio.to_thread(result.get, timeout=20)
+
+    each = [remember.si(value) for value in LIKE_MARKUP]
+    assert [await get(remember.delay(value)) for value in LIKE_MARKUP] == LIKE_MARKUP
+    assert await get(group(each)()) == LIKE_MARKUP
+    assert await get(chain(each[0], remember.s(), remember.s())()) == LIKE_MARKUP[0]
+    assert await get(chord(each, remember.s())()) == LIKE_MARKUP
+    nested = await get(chord([group(each), remember.si(1)], remember.s())())  # in whichever order
+    assert sorted(map(repr, nested)) == sorted(map(repr, [*LIKE_MARKUP, 1]))
+    handle = await jobs.twin("remember", kind).enqueue(LIKE_MARKUP)
+    assert await get(jobs.app.AsyncResult(handle.id)) == LIKE_MARKUP
+
+
 async def test_what_celery_marks_for_a_typed_job_arrives_as_its_type(jobs: ContractJobs) -> None:
     """From the application itself, and from producers that know nothing of typed jobs."""
     due = datetime(2026, 11, 28, 10, tzinfo=UTC)
@@ -134,6 +153,58 @@ async def test_every_forged_message_of_a_job_is_kept_with_its_cause_and_ends_the
         assert letter.job_id == handle.id, name
         assert await drop(client, letter)
     assert await good.result(timeout=20) == 2
+
+
+async def test_every_forged_message_of_a_task_of_celerys_is_kept_with_its_cause_and_ends_the_job(
+    jobs: ContractJobs, client: Redis
+) -> None:
+    forged: dict[str, tuple[Any, bytes]] = {}
+    forgeries: dict[str, Forgery] = NAMED | UNDECODABLE
+    for name, forge in forgeries.items():
+        result = jobs.echo.apply_async(kwargs={"value": 1}, queue=NOWHERE)
+        forged[name] = result, forge(await taken_out(client))
+        await put(client, forged[name][1])
+    assert await asyncio.to_thread(jobs.echo.delay(1).get, timeout=20) == 1
+    for name, (result, message) in forged.items():
+        with pytest.raises(JobFailed, match=r"InvalidMessage|NotRegistered|ContentDisallowed"):
+            await jobs.app.client.result(result.id, timeout=20)
+        letter = await kept(client, message)
+        assert (bool(letter.cause), letter.job_id) == (True, result.id), name
+        assert result.state == "FAILURE", name
+        assert await drop(client, letter)
+
+
+async def test_a_task_of_celerys_whose_message_was_refused_runs_when_it_is_replayed(
+    jobs: ContractJobs, client: Redis
+) -> None:
+    result = jobs.echo.apply_async(kwargs={"value": 1}, queue=NOWHERE)
+    message = await taken_out(client)
+    forged = NAMED["retries text"](message)
+    await put(client, forged)
+    with pytest.raises(JobFailed, match=r"headers\.retries"):
+        await jobs.app.client.result(result.id, timeout=20)
+    letter = await kept(client, forged)
+    assert await replay(client, dataclasses.replace(letter, message=json.dumps(message).encode()))
+    assert await jobs.app.client.result(result.id, timeout=20) == 1
+
+
+async def test_a_forged_message_does_not_end_a_task_of_celerys_that_runs(
+    jobs: ContractJobs, client: Redis, pool: str
+) -> None:
+    gate = f"forged-plain-{id(client)}"
+    result = jobs.hold_plainly.delay(gate, gate)
+    await eventually(lambda: jobs.trace.of(gate) == ["start"])
+    jobs.echo.apply_async((1,), queue=NOWHERE)
+    message = await taken_out(client)
+    message["headers"]["id"] = result.id
+    forged = NAMED["args null"](message)
+    await put(client, forged)
+    if pool != "solo":  # which takes the other message after the job's end
+        await kept(client, forged)
+    assert (await jobs.app.client.get(result.id)).state is JobState.RUNNING
+    jobs.trace.open(gate)
+    assert await jobs.app.client.result(result.id, timeout=20) == gate
+    assert await drop(client, await kept(client, forged))
 
 
 async def test_every_message_that_names_no_job_is_kept_with_its_cause(jobs: ContractJobs, client: Redis) -> None:

@@ -417,6 +417,12 @@ class ContractJobs:
         def echo(value: Any) -> Any:
             return value
 
+        @app.task(name="plain.complain", shared=False)
+        def complain(request: Any, exc: BaseException, traceback: str, key: str) -> None:
+            self.trace.add(key, f"complaint {type(exc).__name__}")
+
+        self.complain = complain
+
         @app.task(name="plain.scold", shared=False)
         def scold_plainly(value: Any) -> None:
             raise ValueError(value)

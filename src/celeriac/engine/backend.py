@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from typing import Any, cast
 
 from celery import states as celery_states
-from celery.backends.base import EXCEPTION_ABLE_CODECS
+from celery.backends.base import EXCEPTION_ABLE_CODECS, decompress_payload
 from celery.backends.redis import RedisBackend
 
 from celeriac.core import codec
@@ -26,11 +26,17 @@ from celeriac.engine.outcomes import Outcomes, Report, outcomes_of
 from celeriac.engine.tracebacks import format_error
 from celeriac.store import chords, payloads
 from celeriac.store.connection import BlockingClient
+from celeriac.store.script import run_blocking
 
 log = logging.getLogger("celeriac.engine")
 
 #: Types of results that every encoder writes alike.
 _PLAIN = (type(None), bool, int, str)
+#: Says of a result, beside Celery's fields, that it is data: kombu's marks are not read in it.
+_IS_DATA = "celeriac_data"
+_DATA_MARK = f'"{_IS_DATA}"'.encode()
+#: The same of a part of a chord; what Celery writes there is 1, and not read.
+_PART, _DATA_PART = 1, 2
 #: States of a task that may be running by now.
 _BEFORE_A_RUN = frozenset({celery_states.PENDING, celery_states.RETRY})
 
@@ -146,21 +152,22 @@ class ResultBackend(RedisBackend):
         """Count the task in its chord, unless another run of it counts. The last one calls the callback."""
         if getattr(request, "celeriac_refused", False):
             return None
-        if self.is_on_broker and bridge.can_wait() and not self._is_last_part(request, state, result):
+        if not self._is_last_part(request, state, result):
             return None
         # Counts it as well, but no part is counted twice (celery/backends/redis.py, CHORD_PART_RETURN_LUA).
         call_back = partial(super().on_chord_part_return, request, state, result, *args, **kwargs)
         return bridge.blocking(call_back)
 
     def _is_last_part(self, request: Any, state: str, result: Any) -> bool:
-        """Count the task in its chord, on the event loop."""
+        """Count the task in its chord; on the event loop, if it runs there and results are kept on the broker."""
         task_id, group_id, place = request.id, request.group, request.group_index
         if not task_id or not group_id:
             return False
         key = partial(self.get_key_for_group, group_id)
+        kind = _DATA_PART if self._is_data(request, state) else _PART
         part = chords.ChordPart(
             task_id,
-            self.encode([1, task_id, state, self.encode_result(result, state)]),
+            self.encode([kind, task_id, state, self.encode_result(result, state)]),
             "+inf" if place is None else str(place),
             self._chord_zset,
         )
@@ -171,7 +178,9 @@ class ResultBackend(RedisBackend):
             group_life=int(self._chord_result_expires),
         )
         client = cast(BlockingClient, self.client)
-        return endings.run(lambda: client, counting)
+        if self.is_on_broker:
+            return endings.run(lambda: client, counting)
+        return bridge.blocking(run_blocking, client, counting)
 
     def tell_end(self, task_id: str, *, cancelled: bool, cause: str) -> None:
         """A job has ended here without a report of ours: was cancelled before it ran, or lost with its workers."""
@@ -218,9 +227,24 @@ class ResultBackend(RedisBackend):
         self, task_id: str, result: Any, state: str, *, traceback: str | None = None, request: Any = None
     ) -> bytes:
         """The bytes that stand for `result` at Celery's key."""
-        meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
+        meta = {**self._get_result_meta(result=result, state=state, traceback=traceback, request=request)}
+        if type(result) not in _PLAIN and self._is_data(request, state):
+            meta[_IS_DATA] = True
         encoded = self.encode({**meta, "task_id": task_id})
         return encoded.encode() if isinstance(encoded, str) else encoded
+
+    def decode(self, payload: Any) -> Any:
+        """Decode an outcome as Celery's readers do; what a typed job has returned is data, whatever it looks like."""
+        payload = decompress_payload(payload)
+        if isinstance(payload, bytes) and (_DATA_MARK in payload or payload.startswith(b"[2")):
+            decoded = codec.loads(payload)
+            if decoded.get(_IS_DATA) if isinstance(decoded, dict) else decoded[0] == _DATA_PART:
+                return decoded
+        return super().decode(payload)
+
+    def _is_data(self, request: Any, state: str) -> bool:
+        """Whether what a task has returned is JSON and nothing else: that of a typed job."""
+        return state == celery_states.SUCCESS and getattr(request, "task", None) in getattr(self.app, "specs", ())
 
     def _success(self, task_id: str, result: Any, request: Any) -> bytes:
         """The outcome of a task that returned `result`; the usual ones are encoded without ado."""

@@ -13,8 +13,9 @@ from typing import Any
 from celery import signals
 from redis.exceptions import ResponseError
 
+from celeriac.core import codec
 from celeriac.core.background import background
-from celeriac.core.checks import name_of
+from celeriac.core.checks import check_canvas, is_number, name_of
 from celeriac.core.errors import InvalidMessage
 from celeriac.engine import bridge
 from celeriac.engine.aio.pool import Pool
@@ -125,8 +126,7 @@ def _fail_job(consumer: Any, message: Any, error: BaseException) -> None:
         delivery_info=message.delivery_info,
         correlation_id=task_id,
         reply_to=None,
-        chord=None,
-        errbacks=None,
+        **_canvas_of(message),
     )
     if getattr(app, "keeps_job_records", False):
         beginning = Beginning(
@@ -148,6 +148,24 @@ def _fail_job(consumer: Any, message: Any, error: BaseException) -> None:
     app.backend.mark_as_failure(task_id, error, request=request)
     if consumer.event_dispatcher:
         consumer.event_dispatcher.send("task-failed", uuid=task_id, exception=repr(error))
+
+
+def _canvas_of(message: Any) -> dict[str, Any]:
+    """The task's place in Celery's canvas, where its failure is told; nowhere, if that cannot be read either."""
+    nowhere: dict[str, Any] = {"chord": None, "errbacks": None, "chain": None, "group_index": None}
+    try:
+        body: Any = message.payload
+    except Exception:  # the arguments may be what cannot be decoded
+        body = message.body
+    try:
+        body = codec.loads(body) if isinstance(body, bytes) else body
+        told: dict[str, Any] = body if isinstance(body, dict) else body[2]
+        embedded = {name: told[name] for name in ("chord", "errbacks", "chain") if told.get(name)}
+        check_canvas(embedded)
+    except (InvalidMessage, ValueError, TypeError, LookupError, AttributeError):
+        return nowhere
+    index = _facts(message).get("group_index")
+    return {**nowhere, **embedded, "group_index": index if is_number(index, int) else None}
 
 
 def _facts(message: Any) -> Any:
