@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import stat
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -68,6 +69,7 @@ async def _run_echo(api: str, value: Any, headers: dict[str, str] | None = None)
 
 
 async def test_a_stack_from_its_start_to_its_end(tmp_path: Path) -> None:
+    _leave_open_to_all(tmp_path)
     async with _up(tmp_path) as stack:
         await _assert_that_everything_answers(tmp_path, stack)
         await _assert_that_a_second_one_is_refused(tmp_path, stack)
@@ -76,11 +78,26 @@ async def test_a_stack_from_its_start_to_its_end(tmp_path: Path) -> None:
         children = _processes(stack)
         stack.signal(signal.SIGTERM)
         assert await stack.ended(within=30) == ExitCode.OK
+    _assert_that_nobody_else_can_read(tmp_path)
     assert {line.split()[0] for line in stack.lines} == {"celeriac", *NAMES}
     assert len(children) == len(NAMES)
     assert not [pid for pid in children if is_alive(pid)]
     assert stack.lines[-1].startswith("broker")
     assert not (tmp_path / "stack.json").exists()
+
+
+def _leave_open_to_all(data_dir: Path) -> None:
+    """As `mkdir` under a wide umask leaves a directory, and an earlier version the database in it."""
+    data_dir.chmod(0o777)
+    (data_dir / "celeriac.db").touch()
+    (data_dir / "celeriac.db").chmod(0o644)
+
+
+def _assert_that_nobody_else_can_read(data_dir: Path) -> None:
+    entries = [data_dir, *data_dir.rglob("*")]
+    modes = {entry.name: oct(stat.S_IMODE(entry.stat().st_mode)) for entry in entries}
+    assert modes == {entry.name: "0o700" if entry.is_dir() else "0o600" for entry in entries}
+    assert {"celeriac.db", "beat-schedule.json", "lock"} <= modes.keys()
 
 
 async def _assert_that_everything_answers(data_dir: Path, stack: Running) -> None:

@@ -132,7 +132,7 @@ async def test_a_worker_alone_takes_celerys_options(tmp_path: Path) -> None:
     async with embedded_valkey(tmp_path, append_only=False):
         command = [*CELERIAC, "worker", "--data-dir", str(tmp_path), "--shards", "1", "-n", "named@%h"]
         async with running(command) as worker:
-            await worker.printed(r"named@\S+ ready\.", within=30)
+            await worker.printed(r"named@\S+ ready\.", within=60)
             worker.signal(signal.SIGTERM)
             assert await worker.ended() == 0
 
