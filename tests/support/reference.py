@@ -247,7 +247,7 @@ def celery_options(table: dict[str, Option], prefix: str = "") -> Callable[[], s
     """One of the tables of Celery's options."""
 
     def rows() -> str:
-        made = ["| Option | | |", "|---|---|---|"]
+        made = ["| Option | Outcome | Remark |", "|---|---|---|"]
         for name, option in sorted(table.items()):
             made.append(f"| `{prefix}{name}` | {option.fate.value} | {_cell(_remark(option))} |")
         return "\n".join(made)
@@ -261,7 +261,7 @@ def _remark(option: Option) -> str:
         by = (
             ""
             if refusal.where is Where.ASYNCIO and option.fate is Fate.REFUSED
-            else f"refused by {refusal.where.value}: "
+            else f"{refusal.where.value} refuses it: "
         )
         notes.append(by + refusal.reason)
     return "; ".join(notes)

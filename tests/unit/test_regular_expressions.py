@@ -61,8 +61,13 @@ EXPRESSIONS: list[tuple[str, str | bytes, list[tuple[str, str, str]]]] = [
     ("match", r"[A-Za-z0-9][A-Za-z0-9_.:\-]{0,127}\Z", [("", "a", ""), ("a", ":", "")]),
     (
         "match",
-        rb'\A\{"celeriac-redelivered":(\d+),',
-        [("", '{"celeriac-redelivered":', ""), ('{"celeriac-redelivered":', "1", "")],
+        rb'\A\{(?:"celeriac-redelivered":(\d+),)?(?:"celeriac-limited":"(?:[^"\\]|\\.)*",)?',
+        [
+            ("", '{"celeriac-redelivered":', ""),
+            ('{"celeriac-redelivered":', "1", ""),
+            ('{"celeriac-limited":"', "a", ""),
+            ('{"celeriac-limited":"', "\\", ""),
+        ],
     ),
     ("match", rb"(\d{1,9}):", [("", "1", "")]),
     ("fullmatch", f"--beat|{flag('B')}", [("-", "B", "x"), ("-", "D", "x"), ("-", "DEB", "x")]),

@@ -4,7 +4,7 @@ CeleriacError
 ├── ConfigurationError          a setting or an option is wrong; the start stops
 │   ├── ResourceBusy            a port or the data directory is in use by another process
 │   ├── CommandLineWrong        an option of the command line cannot be used as it was given
-│   └── ApplicationNotLoaded    the application cannot be imported, or is none
+│   └── ApplicationNotLoaded    the application cannot be imported, or is not one
 ├── StartFailed                 a process of the stack ended again and again before it was ready
 │   └── StartRefused            a process of the stack ended at once, and said why
 ├── InvalidJobDefinition        a function cannot be a job; raised where it is decorated
@@ -60,7 +60,7 @@ class CommandLineWrong(ConfigurationError):
 
 
 class ApplicationNotLoaded(ConfigurationError):
-    """The application cannot be imported, or is none. `traceback` is the user's part of the import's, if it raised."""
+    """The application cannot be imported, or is not one. `traceback` is the user's part of the import's, if any."""
 
     def __init__(self, message: str, traceback: str = "") -> None:
         self.traceback = traceback
@@ -274,7 +274,7 @@ class InvalidResult(CeleriacError, TypeError):
 
 
 class InvalidMessage(CeleriacError, ValueError):
-    """A task's message cannot be read, or has another form. `send_task` raises it; a worker keeps a dead letter."""
+    """A task's message cannot be read, or is not a valid one. `send_task` raises it; a worker keeps a dead letter."""
 
 
 class JobAborted(CeleriacError):

@@ -103,7 +103,7 @@ _LEASES = "a lease that is renewed says which messages are abandoned"
 _IN_URL = "the asyncio pool and Celeriac's clients connect by the URL alone: write it into broker_url"
 _OWN_DATABASE = "give the application a database of its own, as in redis://host:6379/1"
 _CONSUMER = "the asyncio pool needs celeriac.engine.consumer.Consumer or a subclass of it"
-_BACKEND = _celerys("of another result backend")
+_BACKEND = _celerys("for result backends other than ours")
 _CELERYS = _celerys()
 _RECYCLED = _works(
     "the shards of `celeriac worker` are replaced",

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from celeriac.client.client import JobClient
     from celeriac.core.spec import JobSpec
 
+_OLDEST = 7
 _BLOCKS, _BLOCK = "stream-node-max-bytes", 256  # of a stream's block: enough for the first events of a job
 _ECHO = "celeriac.echo"
 _PATIENCE = 5.0  # seconds for a mail server to greet, and for a worker to run a job that does nothing
@@ -129,8 +130,17 @@ async def check_broker(settings: Settings, url: str) -> list[Finding]:
         return [ok("broker", f"{where} answers, but tells nothing of itself: {error}")]
     finally:
         await client.aclose()
-    version = facts.get("valkey_version") or facts.get("redis_version")
-    return [ok("broker", f"{where} answers, version {version}"), _persistence(facts), _eviction(facts), blocks]
+    return [check_version(where, facts), _persistence(facts), _eviction(facts), blocks]
+
+
+def check_version(where: str, facts: dict[str, Any]) -> Finding:
+    """Whether the server has the commands that workers use."""
+    valkey, redis = facts.get("valkey_version"), str(facts.get("redis_version"))
+    answers = f"{where} answers, version {valkey or redis}"
+    major = redis.partition(".")[0]  # of Redis, which Valkey tells, too, for whom it can stand in
+    if major.isdigit() and int(major) < _OLDEST:
+        return fail("broker", answers, f"workers need Redis {_OLDEST}.0 or newer, or Valkey")
+    return ok("broker", answers)
 
 
 async def _stream_blocks(client: Any) -> Finding:

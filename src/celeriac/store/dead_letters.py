@@ -31,8 +31,8 @@ _SEPARATOR = "\x06\x16"
 _STEP = 100
 #: Characters of what cannot be read that are shown.
 _SHOWN = 200
-#: The mark that `_lib.lua` puts on a message that was delivered before.
-_MARK = re.compile(rb'\A\{"celeriac-redelivered":(\d+),')
+#: The marks that `_lib.lua` puts on a message that was delivered before, and on one that has waited for a rate limit.
+_MARKS = re.compile(rb'\A\{(?:"celeriac-redelivered":(\d+),)?(?:"celeriac-limited":"(?:[^"\\]|\\.)*",)?')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,8 +120,8 @@ async def _recorded_state(client: Redis, letter: DeadLetter) -> JobState | None:
 
 def _parse(letter_id: str, fields: dict[bytes, bytes]) -> DeadLetter:
     raw = fields[b"message"]
-    mark = _MARK.match(raw)
-    message = b"{" + raw[mark.end() :] if mark else raw
+    marks = _MARKS.match(raw)
+    message = b"{" + raw[marks.end() :] if marks else raw
     headers, list_key = _headers(message), fields[b"list"].decode(errors="replace")
     return DeadLetter(
         id=letter_id,
@@ -129,7 +129,7 @@ def _parse(letter_id: str, fields: dict[bytes, bytes]) -> DeadLetter:
         task=name_of(headers, "task"),
         queue=list_key.partition(_SEPARATOR)[0],
         cause=fields[b"cause"].decode(errors="replace"),
-        losses=int(mark[1]) if mark else 0,
+        losses=int(marks[1] or 0) if marks else 0,
         at=to_datetime(int(letter_id.partition("-")[0])),
         message=message,
         list_key=list_key,

@@ -15,7 +15,7 @@ from aiosmtpd.handlers import Sink
 from aiosmtpd.smtp import SMTP
 
 from celeriac.cli import ExitCode
-from celeriac.launch.doctor import examine
+from celeriac.launch.doctor import check_version, examine
 from celeriac.launch.embedded import embedded_valkey
 from celeriac.launch.findings import Finding, Status
 from celeriac.launch.ports import free_port
@@ -107,6 +107,19 @@ async def test_a_broker_that_forgets_is_a_warning(variables: Any, tmp_path: Path
     assert findings["persistence"].status is WARN
     assert findings["eviction"].status is WARN
     assert "allkeys-lru" in findings["eviction"].detail
+
+
+@pytest.mark.parametrize(
+    ("facts", "status"),
+    [
+        ({"redis_version": "6.2.14"}, Status.FAIL),
+        ({"redis_version": "7.0.0"}, Status.OK),
+        ({"redis_version": "7.2.4", "valkey_version": "9.1.0"}, Status.OK),
+        ({}, Status.OK),
+    ],
+)
+def test_a_server_that_is_too_old_is_named(facts: dict[str, Any], status: Status) -> None:
+    assert check_version("redis://here", facts).status is status
 
 
 async def test_a_server_that_gives_each_job_too_much_memory_is_a_warning(variables: Any, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ async def test_they_are_listed_from_the_newest_to_the_oldest_however_many(broker
 
 
 async def test_a_replayed_one_goes_back_as_if_it_had_never_been_delivered(broker: redis.Redis, client: Redis) -> None:
-    give_up(broker, b'{"celeriac-redelivered":5,' + message(1)[1:], LOW)
+    give_up(broker, b'{"celeriac-redelivered":5,"celeriac-limited":"a \\"task\\"",' + message(1)[1:], LOW)
     [letter] = await everything(client)
     assert letter.losses == 5
     assert await replay(client, letter)
