@@ -38,9 +38,9 @@ def test_its_place_is_told(value: Any, path: tuple[str | int, ...] | None) -> No
 
 def test_a_deep_value_is_searched_without_recursion() -> None:
     value: Any = "\ud800"
-    for _ in range(100_000):
+    for _ in range(20_000):
         value = [value]
-    assert not_unicode_at(value) == (0,) * 100_000
+    assert not_unicode_at(value) == (0,) * 20_000
 
 
 @pytest.mark.parametrize("name", ["queue", "idempotency_key"])
