@@ -190,6 +190,17 @@ async def test_a_chord_with_a_part_that_was_cancelled_in_its_queue_fails_instead
     )
 
 
+async def test_a_chord_fails_with_a_chord_in_its_header_and_both_call_their_errbacks(jobs: ContractJobs) -> None:
+    inner_key, outer_key = uuid4().hex, uuid4().hex
+    inner = chord(
+        [jobs.fail_plainly.si("no"), jobs.add.task.si(1)], jobs.echo.s().on_error(jobs.complain.s(key=inner_key))
+    )
+    outer = chord([inner, jobs.echo.si(2)], jobs.echo.s().on_error(jobs.complain.s(key=outer_key)))()
+    with pytest.raises(ChordError, match=r"ChordError.*no"):
+        await get(jobs.app.AsyncResult(outer.id))
+    assert jobs.trace.of(inner_key) == jobs.trace.of(outer_key) == ["complaint ChordError"]
+
+
 async def test_two_messages_of_one_id_run_one_job(jobs: ContractJobs) -> None:
     gate, job_id = uuid4().hex, f"twice-{uuid4().hex}"
     for _ in range(2):

@@ -186,3 +186,14 @@ def test_replace(task: TaskOf, way: tuple[str, str]) -> None:
     assert chain(task("replaced").s(kind, 1), task("add").s(100))().get(timeout=WAIT) == 112
     header = [task("replaced").s(kind, 1), task("echo").s(1)]
     assert chord(header, task("total").s())().get(timeout=WAIT) == 13
+
+
+def test_a_chord_fails_with_a_chord_in_its_header_and_both_call_their_errbacks(
+    task: TaskOf, plain: Celery, trace: Trace
+) -> None:
+    echo, complain, inner_key, outer_key = task("echo"), plain.tasks["orders.complain"], uuid4().hex, uuid4().hex
+    inner = chord([task("fail").si("no"), echo.si(1)], echo.s().on_error(complain.s(key=inner_key)))
+    outer = chord([inner, echo.si(2)], echo.s().on_error(complain.s(key=outer_key)))()
+    with pytest.raises(ChordError, match=r"ChordError.*no"):
+        plain.AsyncResult(outer.id).get(timeout=WAIT)
+    assert trace.of(inner_key) == trace.of(outer_key) == ["complaint ChordError"]

@@ -10,6 +10,7 @@ from functools import cached_property, partial
 from typing import Any, cast
 
 from celery import states as celery_states
+from celery.app.task import Context
 from celery.backends.base import EXCEPTION_ABLE_CODECS, decompress_payload
 from celery.backends.redis import RedisBackend
 
@@ -157,6 +158,15 @@ class ResultBackend(RedisBackend):
         # Counts it as well, but no part is counted twice (celery/backends/redis.py, CHORD_PART_RETURN_LUA).
         call_back = partial(super().on_chord_part_return, request, state, result, *args, **kwargs)
         return bridge.blocking(call_back)
+
+    def chord_error_from_stack(self, callback: Any, exc: Any = None) -> Any:
+        """Fail the callback of a chord; if that is itself a part of a chord, which Celery leaves waiting, count it."""
+        ended = super().chord_error_from_stack(callback, exc)
+        options = callback.options
+        if options.get("chord") and options.get("task_id"):
+            part = Context(options, id=options["task_id"], group=options.get("group_id"))
+            self.on_chord_part_return(part, celery_states.FAILURE, exc)
+        return ended
 
     def _is_last_part(self, request: Any, state: str, result: Any) -> bool:
         """Count the task in its chord; on the event loop, if it runs there and results are kept on the broker."""
