@@ -46,9 +46,11 @@ async def test_arguments_and_results_keep_their_types(jobs: ContractJobs, kind: 
 async def test_strict_models_and_arguments_take_what_was_sent_as_json(jobs: ContractJobs, kind: str) -> None:
     payment = Payment(at=DUE, id=uuid4(), amount=Decimal("1.10"), way=(1, 2))
     expected = [payment.model_dump(mode="json"), 2026]
-    assert await (await jobs.twin("abide", kind).enqueue(payment, DUE)).result(timeout=10) == expected
+    handle = await jobs.twin("abide", kind).enqueue(payment, DUE)
+    assert await handle.result(timeout=10) == expected
     by_celery = jobs.twin("abide", kind).task.delay(payment.model_dump(mode="json"), at=DUE)
     assert await jobs.app.client.result(by_celery.id, timeout=10) == expected
+    assert (await jobs.app.client.get(by_celery.id)).arguments == (await handle.status()).arguments
     with pytest.raises(InvalidArguments, match=r"payment\.at: Input should be a valid datetime"):
         await jobs.twin("abide", kind).enqueue(payment.model_dump(mode="json"), DUE)
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Annotated, Any, Generic, NotRequired, TypeVar, get_type_hints
 
 import orjson
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, WrapValidator, with_config
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
 from typing_extensions import TypedDict
 
@@ -118,6 +118,17 @@ class JobSpec:
         shape = TypedDict(self.name.replace(".", "_"), fields)  # pyright: ignore
         # JSON has no NaN and no infinities: they would arrive as null.
         return with_config(ConfigDict(extra="forbid", allow_inf_nan=False))(shape)  # pyright: ignore
+
+    @cached_property
+    def sent_shape(self) -> Any:
+        """The same for arguments that came as JSON and have been parsed: even a strict type takes a time as text."""
+        if not self._is_strict:
+            return self.shape
+
+        def as_json(given: Any, _: object) -> Any:
+            return self.arguments.validator.validate_json(codec.dumps(given))
+
+        return Annotated[self.shape, WrapValidator(as_json)]
 
     @cached_property
     def arguments(self) -> TypeAdapter[dict[str, Any]]:

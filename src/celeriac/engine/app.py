@@ -29,7 +29,7 @@ from celeriac.engine.elsewhere import CopyingBackend
 from celeriac.engine.execution import Executor
 from celeriac.engine.in_process import InProcessJobs
 from celeriac.engine.isolation.address import address_of
-from celeriac.engine.markup import in_json_types
+from celeriac.engine.markup import in_json_types, validated
 from celeriac.engine.publication import Published, watched
 from celeriac.engine.records import Records
 from celeriac.engine.schedules import beat_entry
@@ -281,7 +281,7 @@ def _kind_of(task: str, published: Published) -> enqueueing.JobKind:
 def _arguments_of(spec: JobSpec, args: Any, kwargs: Any) -> bytes:
     """The arguments of a job as its record shows them; empty if they do not fit, which its worker will say."""
     try:
-        return spec.encode(args or (), kwargs or {})
+        return spec.encode_validated(validated(spec, args or (), kwargs or {}))
     except InvalidArguments:
         return b""
 

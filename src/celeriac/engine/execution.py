@@ -125,7 +125,7 @@ class Executor:
     def _following(
         self, task: JobTask, attempt: Attempt, coroutine: Coroutine[Any, Any, Any], *, awaited: bool = False
     ) -> AsyncRun:
-        """Run what a `def` job has returned: it is an `async def` in a decorator that is none."""
+        """Run what a `def` job has returned: an `async def` behind a decorator that is a plain function."""
         run = AsyncRun(coroutine, task.spec.options.timeout, self._loop, awaited=awaited)
         if attempt.cancelled:  # as the function returned
             run.cancel()

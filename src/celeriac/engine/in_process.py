@@ -105,6 +105,7 @@ class InProcessJobs(JobClient):
             job.key, job.request = options.idempotency_key, request
             self._by_key[options.idempotency_key] = job
         await self._execute(job)
+        self._propagate(job)
         return job.record.id
 
     async def enqueue_many(self, calls: Sequence[Call[Any]], options: EnqueueOptions = NO_OPTIONS) -> list[str]:
@@ -113,6 +114,8 @@ class InProcessJobs(JobClient):
         jobs = [self._accept(call, options) for call in calls]
         for job in jobs:
             await self._execute(job)
+        for job in jobs:
+            self._propagate(job)
         return [job.record.id for job in jobs]
 
     async def get(self, job_id: str) -> JobRecord:
@@ -178,6 +181,7 @@ class InProcessJobs(JobClient):
         job.record = replace(job.record, cancel_requested=False, finished_at=None)
         self._runner.move(job, JobState.QUEUED)
         await self._execute(job)
+        self._propagate(job)
         return job.record
 
     async def ping(self) -> None:
@@ -214,10 +218,13 @@ class InProcessJobs(JobClient):
                 self._by_key.pop(oldest.key, None)
 
     async def _execute(self, job: RanJob) -> None:
-        """Run the job to its end, and raise its error if that is wanted."""
+        """Run the job to its end."""
         if job.record.delay_until is not None:
             self._clock.skip_to(job.record.delay_until)
         await self._runner.to_its_end(job)
+
+    def _propagate(self, job: RanJob) -> None:
+        """Raise the job's error, if that is wanted."""
         if job.error is not None and self._propagates():
             raise job.error
 

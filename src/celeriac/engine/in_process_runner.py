@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from inspect import iscoroutine
 from typing import Any
 
 from celeriac.core import codec
@@ -73,6 +74,10 @@ class InProcessRunner:
         job.error = None
         try:
             await self._attempts(job)
+        except asyncio.CancelledError:  # who enqueued it waits no more
+            if not job.record.state.finished:
+                self.move(job, JobState.CANCELLED)
+            raise
         finally:
             job.run = None
             job.ended.set()
@@ -119,7 +124,7 @@ class InProcessRunner:
     async def _attempt(self, job: RanJob, attempt: int, ended: Children | None, calls: list[Call[Any]]) -> Any:
         """Make one attempt, and return its result as JSON types."""
         spec = job.call.spec
-        arguments = spec.validate((), codec.loads(job.call.arguments))
+        arguments = spec.validate_sent((), codec.loads(job.call.arguments))
 
         async def spawn(children: list[Call[Any]]) -> None:
             calls.extend(children)
@@ -135,20 +140,32 @@ class InProcessRunner:
             spawn=spawn,
             cancel_requested=lambda: job.record.cancel_requested,
         )
-        if spec.is_async:
-            run = AsyncRun(spec.call(arguments, context), spec.options.timeout, _CallersLoop(), awaited=True)
-            job.run, work = run, run.main()
-        else:
-            thread = ThreadRun(lambda: spec.call(arguments, context), spec.options.timeout)
-            job.run, work = thread, asyncio.to_thread(thread.complete)
-        try:
-            with job_logs.running(context.id, context.task, context.attempt):
-                task = asyncio.create_task(work)  # what the job does to its context variables stays there
-            returned = await task
-        except asyncio.CancelledError:
-            job.run.cancel()
-            raise
+        with job_logs.running(context.id, context.task, context.attempt):
+            if spec.is_async:
+                returned = await self._on_loop(job, spec.call(arguments, context))
+            else:
+                returned = await self._in_thread(job, lambda: spec.call(arguments, context))
+            if iscoroutine(returned):  # of an `async def` behind a decorator that is a plain function
+                returned = await self._on_loop(job, returned)
         return codec.loads(codec.dumps(spec.dump_result(returned)))
+
+    async def _on_loop(self, job: RanJob, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        run = AsyncRun(coroutine, job.call.spec.options.timeout, _CallersLoop(), awaited=True)
+        return await self._run(job, run, run.main())
+
+    async def _in_thread(self, job: RanJob, function: Callable[[], Any]) -> Any:
+        run = ThreadRun(function, job.call.spec.options.timeout)
+        return await self._run(job, run, asyncio.to_thread(run.complete))
+
+    async def _run(self, job: RanJob, run: AsyncRun | ThreadRun, work: Coroutine[Any, Any, Any]) -> Any:
+        job.run = run
+        if job.record.cancel_requested:
+            run.cancel()
+        try:
+            return await asyncio.create_task(work)  # what the job does to its context variables stays there
+        except asyncio.CancelledError:
+            run.cancel()
+            raise
 
     async def _run_children(self, job: RanJob, calls: list[Call[Any]]) -> Children:
         children = [self._accept(call, job.record.id) for call in calls]

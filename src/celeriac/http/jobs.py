@@ -86,7 +86,7 @@ def _add_submit(router: APIRouter, app: JobApp, spec: JobSpec) -> None:
 
     optional = all(name.default is not name.empty for name in spec.signature.parameters.values())
     body = Body(default_factory=dict) if optional else Body()
-    submit.__annotations__["arguments"] = Annotated[spec.shape, body]
+    submit.__annotations__["arguments"] = Annotated[spec.sent_shape, body]
     router.add_api_route(
         f"/{spec.name}",
         submit,

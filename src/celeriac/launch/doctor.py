@@ -274,7 +274,7 @@ async def check_worker(app: Any) -> Finding:
     spec: JobSpec | None = getattr(app, "specs", {}).get(_ECHO)
     if spec is None:
         return ok("worker", answered)
-    client: JobClient = app.client
+    client: JobClient = app.broker_client  # also of an application whose jobs run where they are enqueued
     try:
         return await _run(client, Call(spec, spec.encode((), {"value": "doctor"})), answered)
     except CeleriacError as error:

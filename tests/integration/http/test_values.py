@@ -32,6 +32,20 @@ async def test_what_json_can_hold_is_submitted_and_answered_as_it_is(client: Job
         assert spelt(await result_of(client, answer.json()["id"])) == spelt(value)
 
 
+async def test_a_strict_argument_is_taken_as_json_has_it(client: JobsClient) -> None:
+    payment = {
+        "at": "2026-11-28T12:00:00Z",
+        "id": "5b2b0ab1-3b0e-4a3b-9f3c-0d5a1f1a3f10",
+        "amount": "1.10",
+        "way": [1, 2],
+    }
+    answer = await client.post("/abide", json={"payment": payment, "at": "2026-11-28T12:00:00Z"})
+    assert answer.status_code == 202, answer.text
+    assert await result_of(client, answer.json()["id"]) == [payment, 2026]
+    wrong = await client.post("/abide", json={"payment": {**payment, "at": 5}, "at": "today"})
+    assert [error["loc"] for error in problem(wrong, 422, "invalid-request")["errors"]][-1] == ["body", "at"]
+
+
 async def test_text_that_is_no_unicode_is_refused_with_its_place(client: JobsClient) -> None:
     body = problem(
         await client.post(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import Iterator
 from contextvars import ContextVar
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, SecretStr, Strict
 
 from celeriac import (
     Celeriac,
@@ -263,6 +264,49 @@ async def test_task_always_eager_is_honoured_by_enqueue_and_enqueue_many(app: Ce
     app.conf.task_eager_propagates = True
     with pytest.raises(ZeroDivisionError):
         await halve.enqueue(0)
+    with pytest.raises(ZeroDivisionError):
+        await halve.enqueue_many([halve.call(n) for n in (0, 2)])
+    (newest, *_), _ = await app.client.page()
+    assert (newest.arguments, newest.state) == ({"number": 2}, JobState.SUCCEEDED)
+
+
+async def test_strict_arguments_take_what_was_sent(app: Celeriac) -> None:
+    @app.job
+    async def year(at: Annotated[datetime, Strict()]) -> int:
+        return at.year
+
+    with in_process(app):
+        assert await (await year.enqueue(datetime(2026, 7, 1, tzinfo=UTC))).result() == 2026
+
+
+async def test_an_async_job_behind_a_decorator_that_is_not_async_is_awaited(app: Celeriac) -> None:
+    async def more(number: int) -> int:
+        return number + 1
+
+    @functools.wraps(more)
+    def decorated(number: int) -> Any:
+        return more(number)
+
+    job = app.job(decorated)
+    with in_process(app):
+        assert await (await job.enqueue(41)).result() == 42
+
+
+async def test_a_job_whose_caller_is_cancelled_is_cancelled(app: Celeriac) -> None:
+    begun = asyncio.Event()
+
+    @app.job
+    async def forever() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    with in_process(app) as jobs:
+        enqueueing = asyncio.create_task(forever.enqueue())
+        await begun.wait()
+        enqueueing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await enqueueing
+        assert jobs.all[0].record.state is JobState.CANCELLED
 
 
 @pytest.mark.parametrize("way", ["constructor", "object", "update"])

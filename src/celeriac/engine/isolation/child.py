@@ -104,7 +104,7 @@ class _Jobs:
         arguments = spec.validate_sent((), codec.loads(request["arguments"]))
         with job_logs.running(context.id, context.task, context.attempt):
             returned = _started(spec, arguments, context).complete()
-            if iscoroutine(returned):  # of an `async def` in a decorator that is none
+            if iscoroutine(returned):  # of an `async def` behind a decorator that is a plain function
                 returned = AsyncRun(returned, None, job_loop()).complete()
         return spec.dump_result(returned)
 
