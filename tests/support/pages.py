@@ -178,4 +178,6 @@ def reader_environment(programs: Path) -> dict[str, str]:
     paths = [programs, Path(sys.executable).parent, Path(node_wheel.__file__).parent / "bin"]
     kept: Mapping[str, str] = {name: value for name, value in os.environ.items() if not name.startswith("CELERIAC_")}
     search = os.pathsep.join([*map(str, paths), os.environ.get("PATH", os.defpath)])
-    return {**kept, "PATH": search, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1", "COLUMNS": "120"}
+    quiet = {"PYTHONUNBUFFERED": "1", "NO_COLOR": "1", "COLUMNS": "120"}
+    no_plugin_of_ours = {"PYTEST_ADDOPTS": "-p no:schemathesis"}  # a reader has none, and it takes seconds to import
+    return {**kept, "PATH": search, **quiet, **no_plugin_of_ours}
