@@ -29,6 +29,7 @@ CeleriacError
     ├── JobTimedOut             it exceeded its time limit
     ├── InvalidResult           what it returned does not fit its annotation
     ├── InvalidMessage          its message cannot be read, or has not the form of a task's; see `celeriac dead`
+    ├── OutcomeNotStored        what came of it cannot be stored; see `celeriac dead`
     ├── JobAborted              it raised what would end its process or event loop, `SystemExit` say
     └── JobCrashed              it was isolated, and its process ended before it
 
@@ -275,6 +276,10 @@ class InvalidResult(CeleriacError, TypeError):
 
 class InvalidMessage(CeleriacError, ValueError):
     """A task's message cannot be read, or is not a valid one. `send_task` raises it; a worker keeps a dead letter."""
+
+
+class OutcomeNotStored(CeleriacError):
+    """What came of the job could not be stored: it has failed, and its message is a dead letter with the cause."""
 
 
 class JobAborted(CeleriacError):

@@ -25,6 +25,7 @@ from celeriac.engine.error_arguments import kept_arguments
 from celeriac.engine.originals import original_of, remade
 from celeriac.engine.outcomes import Outcomes, Report, outcomes_of
 from celeriac.engine.tracebacks import format_error
+from celeriac.engine.unstored import NotStored
 from celeriac.store import chords, payloads
 from celeriac.store.connection import BlockingClient
 from celeriac.store.script import run_blocking
@@ -231,7 +232,10 @@ class ResultBackend(RedisBackend):
             result = original_of(result)
             error = _failure(result, traceback)
             traceback = error.traceback  # in which Celery's own may be of any length
-        return super().store_result(task_id, result, state, traceback, request=request, error=error, **kwargs)
+        try:
+            return super().store_result(task_id, result, state, traceback, request=request, error=error, **kwargs)
+        except self.connection_errors as failure:  # which it has tried to outlast
+            raise NotStored.because_of(failure) from failure
 
     def outcome(
         self, task_id: str, result: Any, state: str, *, traceback: str | None = None, request: Any = None

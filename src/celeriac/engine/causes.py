@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from kombu.utils.encoding import safe_repr
 
 from celeriac.core.errors import InvalidMessage
+from celeriac.store.jobs import Transition
 
 #: Characters that are kept of an error.
 _LONGEST = 1000
@@ -17,13 +18,20 @@ _LONGEST = 1000
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why a message is rejected. `lost`: the process that ran its task vanished."""
+    """Why a message is rejected.
+
+    Attributes:
+        text: for people.
+        lost: whether the process that ran its task vanished.
+        end: how the job ends that the message runs, if that is to be recorded together with the dead letter.
+    """
 
     text: str
     lost: bool = False
+    end: Transition | None = None
 
     @classmethod
-    def of(cls, reason: object, *, lost: bool = False) -> Cause:
+    def of(cls, reason: object, *, lost: bool = False, end: Transition | None = None) -> Cause:
         """The cause as an error, or whatever was given as the reason, tells it."""
         if isinstance(reason, InvalidMessage):
             text = str(reason)
@@ -32,7 +40,7 @@ class Cause:
         text = text[:_LONGEST]
         if not text.isprintable():  # a stranger may have chosen it, and it is shown in terminals and logs
             text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)[:_LONGEST]
-        return cls(text, lost)
+        return cls(text, lost, end)
 
 
 _UNKNOWN = Cause("rejected")

@@ -19,6 +19,7 @@ from celery.exceptions import TaskRevokedError
 from celeriac.engine import bridge
 from celeriac.engine.backend import ResultBackend
 from celeriac.engine.outcomes import is_overtaken
+from celeriac.engine.unstored import insist
 
 T = TypeVar("T")
 
@@ -52,12 +53,13 @@ class CopyingBackend(ResultBackend):
         error = TaskRevokedError(cause) if cancelled else WorkerLostError(cause)
         self._copy(task_id, error, celery_states.REVOKED if cancelled else celery_states.FAILURE)
 
-    def _copy(self, *args: Any, **options: Any) -> None:
-        bridge.blocking(partial(_alone, self._lock, self.elsewhere.store_result, *args, **options))
+    def _copy(self, task_id: str, *args: Any, **options: Any) -> None:
+        store = partial(_alone, self._lock, self.elsewhere.store_result, task_id, *args, **options)
+        insist(partial(bridge.blocking, store), task_id)
 
 
 class AwaitedBackend(Backend):
-    """What the asyncio worker adds to the class of a plain application's backend."""
+    """What a worker adds to the class of a plain application's backend."""
 
     is_quick = False
     celeriac_lock: threading.RLock  # pyright: ignore[reportInvalidTypeForm]
@@ -69,8 +71,8 @@ class AwaitedBackend(Backend):
         if is_overtaken(self.app, request):
             request.celeriac_refused = True
             return result
-        store = super().store_result
-        return self._wait_for(partial(store, task_id, result, state, traceback, request=request, **kwargs))
+        store = partial(super().store_result, task_id, result, state, traceback, request=request, **kwargs)
+        return insist(partial(self._wait_for, store), task_id)
 
     def on_chord_part_return(self, request: Any, state: str, result: Any, **kwargs: Any) -> Any:
         """Count a part of a chord in a thread, unless another run of it counts."""
@@ -83,7 +85,7 @@ class AwaitedBackend(Backend):
 
 
 def awaited(backend: Any) -> Any:
-    """Have `backend`, unless it is ours, wait as the asyncio worker can. It stays the object that it is."""
+    """Have `backend`, unless it is ours, store as a worker of ours can. It stays the object that it is."""
     if not isinstance(backend, ResultBackend | AwaitedBackend):
         backend.celeriac_lock = threading.RLock()
         backend.__class__ = _awaited_class(type(backend))

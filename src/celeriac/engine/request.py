@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+from typing import Any, Literal, cast
 
 from billiard.einfo import ExceptionInfo, ExceptionWithTraceback
-from billiard.exceptions import TimeLimitExceeded, WorkerLostError
+from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
 from celery import signals
-from celery.exceptions import Reject
+from celery.exceptions import Ignore, Reject, Retry
 from celery.worker import request as celery_request
 from celery.worker import state as worker_state
 from celery.worker.state import task_ready
@@ -16,12 +17,18 @@ from celeriac.core.printable import shortened
 from celeriac.core.records import MESSAGE_LIMIT, TRACEBACK_LIMIT
 from celeriac.engine.causes import Cause, note
 from celeriac.engine.containment import aborted
+from celeriac.engine.unstored import NotStored, failed
 from celeriac.store.beginnings import LOST, LOST_RUNS
+from celeriac.store.jobs import transition
+
+log = logging.getLogger("celeriac.engine")
 
 #: The class below, as Celery names classes.
 REQUEST = f"{__name__}:Request"
 
 
+#: With what a task leaves its tracer, or its process, in good order: Celery knows what to do.
+_ENDS_OTHERWISE = (Reject, Ignore, Retry, Terminated, WorkerLostError, TimeLimitExceeded, SystemExit, KeyboardInterrupt)
 _EVENT_LIMITS = (("exception", MESSAGE_LIMIT), ("traceback", TRACEBACK_LIMIT))
 
 
@@ -47,6 +54,8 @@ class Request(celery_request.Request):
         error = exc_info.exception
         if isinstance(error, ExceptionWithTraceback):
             error = error.exc
+        if isinstance(error, NotStored):
+            return self._keep(error)
         self._has_timed_out = isinstance(error, TimeLimitExceeded)
         if self._has_timed_out and not return_ok:
             # A pool's process tells of it first. Its pool calls `on_timeout` next, which stores and acknowledges.
@@ -56,7 +65,12 @@ class Request(celery_request.Request):
             note(self._receipt, Cause.of(error.reason if isinstance(error, Reject) else error, lost=lost))
         if isinstance(error, MemoryError):  # over which Celery would end the worker, with the message unacknowledged
             exc_info.exception = aborted(error)
-        return super().on_failure(exc_info, *args, return_ok=return_ok, **options)
+        try:
+            if not return_ok and not isinstance(error, _ENDS_OTHERWISE):
+                return_ok = self._fail(error, exc_info)
+            return super().on_failure(exc_info, *args, return_ok=return_ok, **options)
+        except NotStored as unstored:
+            return self._keep(unstored)
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
         """A limit has passed. Without `acks_on_timeout` the task has failed, and is run again all the same."""
@@ -64,11 +78,37 @@ class Request(celery_request.Request):
             self._has_timed_out = True
             self._context.celeriac_comes_back = self._comes_back
             note(self._receipt, Cause.of(TimeLimitExceeded(timeout), lost=True))
-        super().on_timeout(soft, timeout)
+        try:
+            super().on_timeout(soft, timeout)
+        except NotStored as unstored:
+            self._keep(unstored)
 
     def reject(self, requeue: bool = False) -> None:
         """Give the message back, or make a dead letter of it; also of one that has run out of time again and again."""
         super().reject(requeue and (self._comes_back or not self._has_timed_out))
+
+    def _fail(self, error: BaseException, exc_info: Any) -> Literal[True]:
+        """Have the task fail over what its tracer could not cope with. Celery would acknowledge its message before."""
+        try:
+            self.task.backend.mark_as_failure(
+                self.id, error, exc_info.traceback, request=self._context, store_result=self.store_errors
+            )
+        except Exception as unstored:
+            raise NotStored.because_of(unstored) from unstored
+        return True
+
+    def _keep(self, unstored: NotStored) -> None:
+        """Make a dead letter of the message, and end its job: what came of it cannot be stored."""
+        task_ready(self)
+        cause = str(unstored.reason)
+        log.error("Task %s[%s]: %s", self.name, self.id, cause)
+        end = failed(self.app, self, cause)
+        note(self._receipt, Cause.of(cause, end=end))
+        if not self.acknowledged:
+            self.reject(requeue=False)
+        elif end is not None:
+            cast(Any, self.app).records.try_run(transition(end))
+        self.send_event("task-failed", exception=cause, traceback="")
 
     @property
     def _comes_back(self) -> bool:

@@ -9,12 +9,15 @@ from typing import Any, cast
 from billiard.einfo import ExceptionInfo
 from celery import current_app
 from celery.app import trace as celery_trace
-from celery.app.task import Context
+from celery.app.task import Context, get_actual_ignore_result
+from celery.exceptions import Reject
 from celery.signals import worker_process_init
 
 from celeriac.engine import private
 from celeriac.engine.aio import stacks
-from celeriac.engine.containment import aborted, contain, ends_the_process
+from celeriac.engine.containment import as_exception, contain, ends_the_process
+from celeriac.engine.elsewhere import awaited
+from celeriac.engine.unstored import NotStored
 
 log = logging.getLogger("celeriac.engine")
 
@@ -29,6 +32,7 @@ def install() -> None:
 def prepare(task: Any, hostname: str | None) -> None:
     """Give each run of the task a context of its own, and an end, whatever leaves it."""
     contain(task)
+    task.backend = awaited(task.backend)
     if task.request_stack is not None and private.can_go_by_context(task.request_stack):
         stacks.go_by_context(task.request_stack)
     traced = celery_trace.build_tracer(task.name, task, task.app.loader, hostname, app=task.app)
@@ -64,26 +68,45 @@ def _apart(task: Any, traced: Any) -> Any:
         try:
             return copy_context().run(run_apart, task_id, args, kwargs, request)
         except BaseException as error:
-            if isinstance(error, Exception) or ends_the_process(error):
+            if ends_the_process(error):
                 raise
-            failure = aborted(error)
-        return _failed(task, task_id, args, kwargs, request, failure)  # the handler of a signal raised it
+            failure = as_exception(error)
+        context = Context(request or {}, id=task_id, args=args, kwargs=kwargs, called_directly=False)
+        return _failed(task, context, failure)
 
     return trace
 
 
-def _failed(task: Any, task_id: str, args: Any, kwargs: Any, request: Any, failure: Exception) -> Any:
-    """The outcome of a task that something around it made fail, as its tracer returns one."""
-    context = Context(request or {}, id=task_id, args=args, kwargs=kwargs, called_directly=False)
+def _failed(task: Any, context: Any, failure: Exception) -> Any:
+    """The outcome, as its tracer returns one, of a task that something around it made fail: a hook, a handler, storing.
+
+    Whatever that is, Celery's threads would keep the message, and its solo pool would stop taking any.
+    """
     info = celery_trace.TraceInfo(_FAILURE, failure)
     try:
         raise failure
-    except Exception:
+    except Reject:
         shown = ExceptionInfo()
+    except Exception:
         try:
-            info.handle_error_state(task, context)
-        except BaseException as error:  # the handler of that signal, too
+            shown = info.handle_error_state(task, context)
+        except BaseException as error:  # the handler of that signal, too, or storing
             if ends_the_process(error):
                 raise
-            log.exception("the failure of task %s[%s] may not be recorded", task.name, task_id)
+            log.exception("the failure of task %s[%s] may not be recorded", task.name, context.id)
+            if isinstance(error, Exception) and (unstored := _unstored(task, context, failure)):
+                return _failed(task, context, unstored)
+            shown = ExceptionInfo()
     return celery_trace.trace_ok_t(shown, info, 0.0, None)
+
+
+def _unstored(task: Any, context: Any, failure: Exception) -> NotStored | None:
+    """Store a failure, and nothing else; why that cannot be done, if so."""
+    store_result = not get_actual_ignore_result(task, context) or task.store_errors_even_if_ignored
+    try:
+        task.backend.mark_as_failure(
+            context.id, failure, request=context, store_result=store_result, call_errbacks=False
+        )
+    except Exception as error:
+        return error if isinstance(error, NotStored) else NotStored.because_of(error)
+    return None

@@ -69,7 +69,7 @@ class QoS(kombu_redis.QoS):
         cause, holder = take_note(delivery_tag), self.channel.lease.holder
         if requeue:
             holder.put_back(delivery_tag, "last", lost=cause.lost)
-        elif holder.give_up(delivery_tag, cause.text):
+        elif holder.give_up(delivery_tag, cause.text, end=cause.end):
             log.error("message %s is a dead letter now (%s); see `celeriac dead`", delivery_tag, cause.text)
         virtual.QoS.ack(self, delivery_tag)
 

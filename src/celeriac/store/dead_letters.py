@@ -5,6 +5,7 @@ They are entries of a stream. Its ids tell when each was given up, and stay vali
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -19,7 +20,11 @@ from celeriac.core.clock import to_datetime
 from celeriac.core.errors import WrongState
 from celeriac.core.states import JobState
 from celeriac.store import enqueueing, keys
+from celeriac.store.deliveries import Result
+from celeriac.store.jobs import Transition, shared_arguments
 from celeriac.store.script import Script, ScriptCall, run
+
+log = logging.getLogger("celeriac.store")
 
 _GIVE_UP = Script("give_up", when_full=True)
 _REPLAY = Script("replay", when_full=True)
@@ -68,9 +73,23 @@ class DeadLetter:
         return repr(self.message[:_SHOWN])[2:-1] + more
 
 
-def give_up(worker: str, receipt: str, cause: str) -> ScriptCall[bool]:
-    """Make a dead letter of a message that `worker` holds; False if it held it no more."""
-    return ScriptCall(_GIVE_UP, [keys.held(worker), keys.DEAD], [receipt, cause], bool)
+def give_up(worker: str, receipt: str, cause: str, *, end: Transition | Result | None = None) -> ScriptCall[bool]:
+    """Make a dead letter of a message that `worker` holds; False if it held it no more.
+
+    `end` is how its task ends, which is stored in the same step; a job that runs from another message is left alone.
+    """
+    args: list[str | bytes | int] = [receipt, cause, ""]
+    if isinstance(end, Transition):
+        args[2:] = ["record", *shared_arguments(), *end.arguments()]
+    elif end is not None:
+        args[2:] = ["result", *end.arguments()]
+
+    def parse(reply: int | bytes) -> bool:
+        if isinstance(reply, bytes):
+            log.error("the end of the task of message %s cannot be stored: %s", receipt, reply.decode())
+        return bool(reply)
+
+    return ScriptCall(_GIVE_UP, [keys.held(worker), keys.DEAD, keys.JOB_INDEX], args, parse)
 
 
 async def dead_letters(client: Redis) -> AsyncGenerator[DeadLetter]:

@@ -105,6 +105,10 @@ class Result:
     outcome: bytes
     life_ms: int
 
+    def arguments(self) -> list[str | bytes | int]:
+        """As `finish.lua` and `give_up.lua` take it."""
+        return [self.key, self.outcome, self.life_ms]
+
 
 @dataclass(slots=True)
 class Ending:
@@ -128,10 +132,8 @@ class Ending:
         for publication in self.publications:
             due = "" if publication.due_ms is None else publication.due_ms
             args += [publication.list_key, publication.message, keys.delayed(publication.queue), due]
-        if isinstance(kept, Transition):
+        if kept is not None:
             args += kept.arguments()
-        elif kept is not None:
-            args += [kept.key, kept.outcome, kept.life_ms]
         return args
 
 

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from celeriac.store import dead_letters, deliveries, keys, revocations, scheduled
 from celeriac.store.connection import BlockingClient
+from celeriac.store.jobs import Transition
 from celeriac.store.script import run_blocking
 
 
@@ -36,9 +37,9 @@ class Holder:
         while part[1]:
             part = run_blocking(self._client, deliveries.recall(queue, task, part))
 
-    def give_up(self, receipt: str, cause: str) -> bool:
-        """Make a dead letter of a message; False if it was given to another worker meanwhile."""
-        return run_blocking(self._client, dead_letters.give_up(self.worker, receipt, cause))
+    def give_up(self, receipt: str, cause: str, *, end: Transition | None = None) -> bool:
+        """Make a dead letter of a message, and end its job; False if it was given to another worker meanwhile."""
+        return run_blocking(self._client, dead_letters.give_up(self.worker, receipt, cause, end=end))
 
     def put_back_all_but(self, receipts: Collection[str]) -> int:
         """Give back whatever is held and not among `receipts`; replies how much that was."""

@@ -35,6 +35,12 @@ def lost_outcome(job_id: str, message: str) -> bytes:
     return _outcome(lost_outcome_of_many(message), job_id)
 
 
+def failed_outcome(job_id: str, error: Failure) -> bytes:
+    """What makes `AsyncResult.get()` raise one of our own errors."""
+    meta = _meta(JobState.FAILED, error.type, error.message, "celeriac.core.errors")
+    return _outcome(orjson.dumps(meta)[:-1] + _date(), job_id)
+
+
 def cancelled_outcome_of_many() -> bytes:
     """What the outcomes of jobs that are cancelled now begin with; the id, as JSON, and a brace complete one."""
     return _head(JobState.CANCELLED, "TaskRevokedError", "cancelled", "celery.exceptions") + _date()
@@ -55,6 +61,9 @@ def _date() -> bytes:
 
 @functools.cache
 def _head(state: JobState, error: str, message: str, module: str) -> bytes:
+    return orjson.dumps(_meta(state, error, message, module))[:-1]
+
+
+def _meta(state: JobState, error: str, message: str, module: str) -> dict[str, Any]:
     result = {"exc_type": error, "exc_message": [message], "exc_module": module}
-    meta: dict[str, Any] = {"status": CELERY_STATES[state], "result": result, "traceback": None, "children": []}
-    return orjson.dumps(meta)[:-1]
+    return {"status": CELERY_STATES[state], "result": result, "traceback": None, "children": []}

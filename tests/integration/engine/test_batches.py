@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -15,10 +16,10 @@ from celeriac.core.states import JobState
 from celeriac.engine.aio.beginnings import Beginnings
 from celeriac.engine.aio.endings import Delivery, Endings
 from celeriac.store import deliveries, keys
-from celeriac.store.beginnings import Beginning
+from celeriac.store.beginnings import Beginning, begin
 from celeriac.store.connection import connect
-from celeriac.store.deliveries import Source
-from celeriac.store.jobs import Transition
+from celeriac.store.deliveries import Result, Source
+from celeriac.store.jobs import Publication, Transition
 from celeriac.store.pipeline import Pipeline
 
 
@@ -68,3 +69,33 @@ async def test_a_job_whose_end_cannot_be_written_keeps_no_other_from_ending(
     assert letter[b"message"] == b"culprit"
     assert letter[b"cause"].startswith(b"what came of it cannot be written: ")
     assert b"DataError" in letter[b"cause"]
+
+
+@pytest.mark.parametrize("kept", ["record", "result"])
+async def test_a_job_whose_end_cannot_be_written_has_failed_for_all_who_wait_for_it(
+    pipeline: Pipeline, broker: redis.Redis, kept: str
+) -> None:
+    broker.lpush("mail", "culprit")
+    await pipeline.run(deliveries.take([Source("mail", ["mail"])], worker="w", receipt="w/1", count=1, lease_ms=60_000))
+    asked = Beginning(job_id="a", task="send", queue="mail", worker="w", receipt="w/1", retention_ms=60_000)
+    await pipeline.run(begin([asked]))
+    endings = Endings(pipeline, "w", lambda _: None)
+    delivery = Delivery("w/1", "mail", "a", pipeline, Beginnings(pipeline))
+    unwritable: Any = ["no text"]
+    if kept == "record":
+        delivery.ending.kept = Transition(
+            job_id="a", state=JobState.SUCCEEDED, outcome=b"{}", task="send", retention_ms=60_000
+        )
+        delivery.ending.publications.append(Publication("mail", "mail", unwritable, None))
+    else:
+        delivery.ending.kept = Result(keys.result("a"), unwritable, 60_000)
+    endings.finish(delivery)
+    async with asyncio.timeout(10):
+        await endings.written()
+    [(_, letter)] = broker.xrange(keys.DEAD)  # type: ignore[misc]
+    assert letter[b"cause"].startswith(b"what came of it cannot be written: ")
+    outcome = json.loads(broker.get(keys.result("a")) or b"null")
+    assert (outcome["status"], outcome["result"]["exc_type"]) == ("FAILURE", "OutcomeNotStored")
+    if kept == "record":
+        assert broker.hget(keys.record("a"), "state") == b"failed"
+    assert broker.exists(keys.held("w")) == 0

@@ -6,19 +6,23 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from kombu.utils.encoding import safe_repr
 
 from celeriac.core.background import background
+from celeriac.core.errors import OutcomeNotStored
+from celeriac.core.records import Failure
+from celeriac.core.states import JobState
 from celeriac.engine import bridge
 from celeriac.engine.aio.beginnings import Beginnings
+from celeriac.store import payloads
 from celeriac.store.connection import BlockingClient
 from celeriac.store.dead_letters import give_up
-from celeriac.store.deliveries import Ending, Place, finish, put_back, put_off
+from celeriac.store.deliveries import Ending, Place, Result, finish, put_back, put_off
+from celeriac.store.jobs import Transition
 from celeriac.store.pipeline import Pipeline
 from celeriac.store.script import ScriptCall, run_blocking
 
@@ -28,6 +32,7 @@ T = TypeVar("T")
 
 #: Endings that are written in one step at most: the server does nothing else meanwhile.
 _BATCH = 250
+_TOO_LATE = "message %s was acknowledged too late: it had been given to another worker"
 
 
 @dataclass(slots=True, eq=False)
@@ -149,14 +154,44 @@ class Endings:
             if error:
                 log.error("the outcome of message %s cannot be stored: %s", receipt, error)
             else:
-                log.warning("message %s was acknowledged too late: it had been given to another worker", receipt)
+                log.warning(_TOO_LATE, receipt)
 
     async def _finish_alone(self, delivery: Delivery) -> None:
-        """Finish one; if what came of it cannot be written, its message is kept, with that as its cause."""
         try:
             await self._finish([delivery])
         except Exception as error:
-            log.exception("what came of message %s cannot be written; see `celeriac dead`", delivery.receipt)
-            call = give_up(self._worker, delivery.receipt, f"what came of it cannot be written: {safe_repr(error)}")
-            with suppress(Exception):
-                await self._pipeline.run(call)
+            await self._give_up(delivery, f"what came of it cannot be written: {safe_repr(error)}")
+
+    async def _give_up(self, delivery: Delivery, cause: str) -> None:
+        """Make a dead letter of a message whose end cannot be written; in the same step its task ends, and has failed.
+
+        If even that fails, the message stays in this worker's hold, and is brought back when the worker has ended.
+        """
+        receipt = delivery.receipt
+        try:
+            is_kept = await self._give_up_with_end(delivery, cause)
+        except Exception:
+            log.exception("message %s is held until this worker ends (%s), and then run again", receipt, cause)
+            return
+        if is_kept:
+            log.error("message %s is a dead letter now (%s); see `celeriac dead`", receipt, cause)
+        else:
+            log.warning(_TOO_LATE, receipt)
+
+    async def _give_up_with_end(self, delivery: Delivery, cause: str) -> bool:
+        try:
+            call = give_up(self._worker, delivery.receipt, cause, end=_failed(delivery, cause))
+            return await self._pipeline.run(call)
+        except Exception:  # the end is at fault, of which nothing can be written
+            return await self._pipeline.run(give_up(self._worker, delivery.receipt, cause))
+
+
+def _failed(delivery: Delivery, cause: str) -> Transition | Result | None:
+    """How the task of a message ends, of which nothing else can be written."""
+    kept, error = delivery.ending.kept, Failure(OutcomeNotStored.__name__, cause)
+    if kept is None:
+        return None
+    outcome = payloads.failed_outcome(delivery.task_id, error)
+    if isinstance(kept, Result):
+        return replace(kept, outcome=outcome)
+    return replace(kept, state=JobState.FAILED, error=error, outcome=outcome if kept.outcome else b"")

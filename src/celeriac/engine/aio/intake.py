@@ -193,7 +193,7 @@ class Intake:
         delivery = self._open(receipt)
         if delivery is None:
             return
-        delivery.before.append(give_up(self._worker, receipt, cause=cause.text))
+        delivery.before.append(give_up(self._worker, receipt, cause.text, end=cause.end))
         delivery.ending.receipt = ""  # the call before acknowledges it
         log.error("message %s is a dead letter now (%s); see `celeriac dead`", receipt, cause.text)
         self._endings.finish(delivery)

@@ -66,6 +66,12 @@ local function store_result(result, meta, ttl)
   end
 end
 
+-- The outcome of a task that has no record; `life` in ms, '0' for ever.
+local function keep_result(key, outcome, life)
+  if life == '0' then redis.call('SET', key, outcome) else redis.call('SET', key, outcome, 'PX', life) end
+  redis.call('PUBLISH', key, outcome)
+end
+
 -- One child of `parent` has ended: count it, and run the parent again after the last one. A child's record names its
 -- parent only while the parent waits for it, so that no child is counted twice.
 local function settle_parent(record, parent, parent_id, outcome)

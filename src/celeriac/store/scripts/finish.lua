@@ -24,11 +24,6 @@ local function publish(list, message, delayed, due)
   end
 end
 
-local function store(key, result, life)
-  if life == '0' then redis.call('SET', key, result) else redis.call('SET', key, result, 'PX', life) end
-  redis.call('PUBLISH', key, result)
-end
-
 local refused = {}
 local function refuse(receipt, reason)
   refused[#refused + 1] = receipt
@@ -69,7 +64,7 @@ while at <= #ARGV do
     if is_held then try(receipt, move, shared, unpack(ARGV, at, at + 11)) end
     at = at + 12
   elseif kept == 'result' then
-    if is_held then try(receipt, store, unpack(ARGV, at, at + 2)) end
+    if is_held then try(receipt, keep_result, unpack(ARGV, at, at + 2)) end
     at = at + 3
   end
 end
