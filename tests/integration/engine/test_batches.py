@@ -99,3 +99,42 @@ async def test_a_job_whose_end_cannot_be_written_has_failed_for_all_who_wait_for
     if kept == "record":
         assert broker.hget(keys.record("a"), "state") == b"failed"
     assert broker.exists(keys.held("w")) == 0
+
+
+@pytest.mark.parametrize("what", ["list", "delayed messages", "record"])
+async def test_a_message_whose_end_meets_a_key_of_another_type_is_a_dead_letter_and_loses_no_other(
+    pipeline: Pipeline, broker: redis.Redis, what: str
+) -> None:
+    broker.lpush("mail", "a", "culprit", "b")
+    source = Source("mail", ["mail"])
+    await pipeline.run(deliveries.take([source], worker="w", receipt="w/1", count=3, lease_ms=60_000))
+    asked = [
+        Beginning(job_id=f"j{n}", task="send", queue="mail", worker="w", receipt=f"w/{n}", retention_ms=60_000)
+        for n in (1, 2, 3)
+    ]
+    await pipeline.run(begin(asked))
+    next_ones = [Publication("next", "next", b"first", None)]
+    if what == "record":
+        broker.delete(keys.record("j2"))
+    broken = {"list": "broken", "delayed messages": keys.delayed("broken"), "record": keys.record("j2")}[what]
+    broker.set(broken, "text")
+    if what != "record":
+        due = 9_999_999_999_999 if what == "delayed messages" else None
+        next_ones.append(Publication("broken", "broken", b"second", due))
+    endings = Endings(pipeline, "w", lambda _: None)
+    for n in (1, 2, 3):
+        delivery = Delivery(f"w/{n}", "mail", f"j{n}", pipeline, Beginnings(pipeline))
+        delivery.ending.kept = Transition(
+            job_id=f"j{n}", state=JobState.SUCCEEDED, outcome=b"{}", task="send", retention_ms=60_000
+        )
+        delivery.ending.publications = next_ones if n == 2 else []
+        endings.finish(delivery)
+    async with asyncio.timeout(10):
+        await endings.written()
+    assert [broker.hget(keys.record(each), "state") for each in ("j1", "j3")] == [b"succeeded", b"succeeded"]
+    [(_, letter)] = broker.xrange(keys.DEAD)  # type: ignore[misc]
+    assert letter[b"message"] == b"culprit"
+    assert b"WRONGTYPE" in letter[b"cause"]
+    assert broker.exists(keys.held("w"), "next") == 0
+    if what != "record":
+        assert broker.hget(keys.record("j2"), "state") == b"failed"

@@ -322,3 +322,29 @@ def test_a_claim_is_not_met_too_late_nor_renews_the_lease(broker: redis.Redis) -
 def _server_ms(broker: redis.Redis) -> int:
     seconds, micros = broker.time()
     return seconds * 1000 + micros // 1000
+
+
+def test_a_message_whose_queue_is_a_key_of_another_type_is_not_lost(broker: redis.Redis) -> None:
+    held = {"mail": message(1), "broken": message(2)}
+    for n, (list_key, each) in enumerate(held.items(), 1):
+        broker.lpush(list_key, each)
+        assert take(broker, f"w/{n}", Source(list_key, [list_key])) == each
+    broker.set("broken", "text")
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+        run_blocking(broker, deliveries.put_back("w", "w/2", "last"))
+    assert run_blocking(broker, deliveries.reclaim(["w"])) == {"w": 1}
+    assert [json.loads(each)["headers"]["id"] for each in waiting(broker, "mail")] == ["job-1"]
+    assert broker.hkeys(keys.held("w")) == [b"w/2"]
+    broker.delete("broken")
+    assert run_blocking(broker, deliveries.reclaim()) == {"w": 1}
+    assert [json.loads(each)["headers"]["id"] for each in waiting(broker, "broken")] == ["job-2"]
+    assert broker.exists(keys.held("w")) == 0
+
+
+def test_a_queue_that_is_a_key_of_another_type_keeps_nobody_from_taking_from_others(broker: redis.Redis) -> None:
+    broken = Source("broken", ["broken"])
+    broker.set("broken", "text")
+    run_blocking(broker, deliveries.put_later(QUEUE, "broken", message(2), now_ms() - 1))
+    broker.lpush(QUEUE, message(1))
+    assert take_some(broker, 5, SOURCE, broken).messages == [(QUEUE, message(1))]
+    assert broker.zcard(keys.delayed(QUEUE)) == 1

@@ -150,11 +150,12 @@ class Endings:
 
     async def _finish(self, batch: list[Delivery]) -> None:
         refused = await self._pipeline.run(finish(self._worker, [delivery.ending for delivery in batch]))
-        for receipt, error in refused.items():
-            if error:
-                log.error("the outcome of message %s cannot be stored: %s", receipt, error)
-            else:
-                log.warning(_TOO_LATE, receipt)
+        for delivery in batch if refused else ():
+            reason = refused.get(delivery.ending.receipt)
+            if reason:
+                await self._give_up(delivery, f"what came of it cannot be written: {reason}")
+            elif reason is not None:
+                log.warning(_TOO_LATE, delivery.receipt)
 
     async def _finish_alone(self, delivery: Delivery) -> None:
         try:
@@ -176,7 +177,7 @@ class Endings:
         if is_kept:
             log.error("message %s is a dead letter now (%s); see `celeriac dead`", receipt, cause)
         else:
-            log.warning(_TOO_LATE, receipt)
+            log.error("message %s is held no more: %s", receipt, cause)
 
     async def _give_up_with_end(self, delivery: Delivery, cause: str) -> bool:
         try:

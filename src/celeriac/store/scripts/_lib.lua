@@ -123,10 +123,10 @@ end
 
 -- Moves a job to another state, with its outcome, if the state it is in allows that; replies 'moved', or the state it is
 -- in. Needs `shared`: now (ms), life of an open record (ms), prefixes of records, events and results, and the index.
-local function move(shared, id, parent_id, state, sources, run, attempt, task, event, outcome, failure, life, is_end)
+-- `known`: state and run as its record has them.
+local function change(shared, known, id, parent_id, state, sources, run, attempt, task, event, outcome, failure, life, is_end)
   local now, open_life, records, events, results, index = unpack(shared)
   local record = records .. id
-  local known = redis.call('HMGET', record, 'state', 'run')
   if known[1] and not contains(sources, known[1]) then return known[1] end
   -- Reported by a run that was given up for lost, or that was cancelled and retried by hand: another one counts now.
   if run ~= '' and run ~= known[2] then return known[1] or '' end
@@ -147,6 +147,10 @@ local function move(shared, id, parent_id, state, sources, run, attempt, task, e
   store_result(results .. id, outcome, life)
   emit(events .. id, life, 'state', event)
   return 'moved'
+end
+
+local function move(shared, id, ...)
+  return change(shared, redis.call('HMGET', shared[3] .. id, 'state', 'run'), id, ...)
 end
 
 -- Has `each` deal with the jobs that ARGV[from...] tells of, `width` arguments a job; replies what it returns, in order.

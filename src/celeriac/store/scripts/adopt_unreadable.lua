@@ -4,8 +4,9 @@
 -- ARGV[1] cause
 -- Returns how many there were
 
-local messages = redis.call('RPOP', KEYS[1], 1000) or {}
-for _, message in ipairs(messages) do
-  redis.call('XADD', KEYS[2], '*', 'list', '', 'message', message, 'cause', ARGV[1])
+local messages = redis.call('LRANGE', KEYS[1], -1000, -1)
+for at = #messages, 1, -1 do
+  redis.call('XADD', KEYS[2], '*', 'list', '', 'message', messages[at], 'cause', ARGV[1])
 end
+redis.call('LTRIM', KEYS[1], 0, -#messages - 1)
 return #messages

@@ -7,7 +7,6 @@
 
 local entry = redis.call('HGET', KEYS[1], ARGV[1])
 if not entry then return 0 end
-redis.call('HDEL', KEYS[1], ARGV[1])
 local list, message = split_entry(entry)
 if ARGV[2] == 'later' then
   delay(KEYS[2], ARGV[3], ARGV[4] == '' and entry or join_entry(list, limited(message, ARGV[4])))
@@ -16,4 +15,5 @@ elseif ARGV[2] == 'first' then
 else
   redis.call('LPUSH', list, redelivered(message, tonumber(ARGV[4])))
 end
+redis.call('HDEL', KEYS[1], ARGV[1]) -- last: it stays held if its queue is a key of another type
 return 1

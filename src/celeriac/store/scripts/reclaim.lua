@@ -34,16 +34,20 @@ for _, worker in ipairs(gone) do
   end
   -- The oldest is pushed last, and so is the first to be taken again.
   table.sort(entries, function(one, other) return one[1] > other[1] end)
-  redis.call('DEL', ARGV[1] .. worker)
-  redis.call('ZREM', KEYS[1], worker)
+  local count = 0
   for _, numbered in ipairs(entries) do
     local list, message = split_entry(numbered[2])
-    redis.call('RPUSH', list, redelivered(message, worker == ARGV[3] and 0 or 1))
-    redis.call('ZADD', KEYS[2], now, numbered[3])
+    local pushed = redis.pcall('RPUSH', list, redelivered(message, worker == ARGV[3] and 0 or 1))
+    if type(pushed) == 'number' then -- else the queue is a key of another type: it is tried again with the next look
+      redis.call('HDEL', ARGV[1] .. worker, numbered[3])
+      redis.call('ZADD', KEYS[2], now, numbered[3])
+      count = count + 1
+    end
   end
-  if #entries > 0 then
+  if count == #entries then redis.call('ZREM', KEYS[1], worker) else redis.call('ZADD', KEYS[1], now, worker) end
+  if count > 0 then
     reply[#reply + 1] = worker
-    reply[#reply + 1] = #entries
+    reply[#reply + 1] = count
   end
 end
 if #reply > 0 then

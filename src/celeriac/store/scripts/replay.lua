@@ -4,7 +4,8 @@
 -- ARGV[1] id of the dead letter  ARGV[2] message
 -- Returns 1 | 0 if it is there no more
 
-if redis.call('XDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
+if #redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1]) == 0 then return 0 end
+redis.call('LPUSH', KEYS[2], ARGV[2]) -- first: the dead letter stays if the queue is a key of another type
 redis.call('DEL', KEYS[3])
-redis.call('LPUSH', KEYS[2], ARGV[2])
+redis.call('XDEL', KEYS[1], ARGV[1])
 return 1

@@ -8,6 +8,7 @@
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state then return 'unknown' end
 if not contains(ARGV[3], state) then return state end
+redis.call('LPUSH', KEYS[4], ARGV[5]) -- first: nothing is changed if the queue is a key of another type
 -- Without `parent` it is no longer counted as a child: the parent may have gone on without it.
 -- A run of before that still reports is refused.
 redis.call('HINCRBY', KEYS[1], 'run', 1)
@@ -16,6 +17,5 @@ redis.call('HDEL', KEYS[1], 'finished', 'floor', 'receipt', 'lost', 'started', '
 redis.call('HSET', KEYS[1], 'state', 'queued', 'updated', ARGV[1])
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 redis.call('DEL', KEYS[3])
-redis.call('LPUSH', KEYS[4], ARGV[5])
 emit(KEYS[2], ARGV[2], 'state', ARGV[4])
 return 'queued'

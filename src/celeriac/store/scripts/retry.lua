@@ -16,14 +16,15 @@ if ARGV[4] ~= '' and run ~= ARGV[4] then return 'superseded' end
 if open and tonumber(open) > 0 then return 'waiting' end
 if floor and tonumber(floor) > tonumber(ARGV[3]) then return 'repeated' end
 
-redis.call('HSET', KEYS[1], 'state', 'retrying', 'updated', ARGV[1], 'floor', ARGV[3] + 1, 'error', ARGV[7])
-redis.call('HDEL', KEYS[1], 'receipt')
+-- It is published first: nothing is changed if the queue is a key of another type.
 if ARGV[6] == '' or cancel then -- cancelled meanwhile: the next worker that takes it ends it, without delay
   redis.call('LPUSH', KEYS[4], ARGV[5])
 else
-  redis.call('HSET', KEYS[1], 'delay_until', ARGV[6])
   delay(KEYS[5], ARGV[6], join_entry(KEYS[4], ARGV[5]))
+  redis.call('HSET', KEYS[1], 'delay_until', ARGV[6])
 end
+redis.call('HSET', KEYS[1], 'state', 'retrying', 'updated', ARGV[1], 'floor', ARGV[3] + 1, 'error', ARGV[7])
+redis.call('HDEL', KEYS[1], 'receipt')
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 keep_ancestors(KEYS[1], ARGV[10], ARGV[2])
 store_result(KEYS[3], ARGV[9], ARGV[2])

@@ -30,8 +30,12 @@ local function promote(delayed)
   redis.call('ZREMRANGEBYRANK', delayed, 0, #due - 1)
   for _, entry in ipairs(due) do
     local list, message = split_entry(entry)
-    redis.call('LPUSH', list, message)
-    local id = task_of(message)
+    local id
+    if type(redis.pcall('LPUSH', list, message)) == 'number' then
+      id = task_of(message)
+    else -- its queue is a key of another type: it waits on, and holds up no other
+      redis.call('ZADD', delayed, now + 60000, entry)
+    end
     local record = id and ARGV[6] .. id
     local state = record and redis.call('HGET', record, 'state')
     if state == 'scheduled' or state == 'retrying' then
@@ -85,7 +89,9 @@ local taken = 0
 for priority = 1, lists do
   for queue = 0, queues - 1 do
     local list = KEYS[3 + queue * (lists + 1) + priority]
-    for _, message in ipairs(taken < wanted and redis.call('RPOP', list, wanted - taken) or {}) do
+    -- One that is a key of another type is empty: an error would lose what was taken before.
+    local popped = taken < wanted and redis.pcall('RPOP', list, wanted - taken)
+    for _, message in ipairs(popped and not popped.err and popped or {}) do
       if ARGV[11 + queue] == '1' then
         holding[#holding + 1] = prefix .. string.format('%d', first + taken)
         holding[#holding + 1] = join_entry(list, message)
