@@ -52,6 +52,29 @@ class Mute(Exception):
         raise RuntimeError("no words")
 
 
+class Proxy(Exception):
+    """Hands on what it does not know itself, before there is anything to hand it on to."""
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.response, name)
+
+
+class Touchy(Exception):
+    """Raises wherever it is looked at."""
+
+    @property
+    def __class__(self) -> type:  # type: ignore[override]
+        raise RuntimeError("no class")
+
+    def __getattr__(self, name: str) -> object:
+        raise RuntimeError("no attributes")
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError("no equals")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 def _group() -> NoReturn:
     raise ExceptionGroup("several", [PaymentRefused(402, "no money"), ValueError("of it")])
 
@@ -86,6 +109,7 @@ _WAYS: dict[str, Callable[[], NoReturn]] = {
     "refined": _raising(lambda: Refined("age", "is negative")),
     "locked": _raising(lambda: Locked("shut")),
     "mute": _raising(Mute),
+    "proxy": _raising(lambda: Proxy("no response")),
     "group": _group,
     "chained": _chained,
     "endless": _endless,
@@ -99,6 +123,7 @@ TOLD = {
     "refined": ("Refined", "age is negative"),
     "locked": ("Locked", "shut"),
     "mute": ("Mute", "(its message cannot be shown: Mute.__str__ failed)"),
+    "proxy": ("Proxy", "no response"),
     "group": ("ExceptionGroup", "several (2 sub-exceptions)"),
     "chained": ("PaymentRefused", "402: above"),
 }

@@ -44,7 +44,9 @@ class CopyingBackend(ResultBackend):
     def store_result(
         self, task_id: str, result: Any, state: str, traceback: str | None = None, request: Any = None, **kwargs: Any
     ) -> Any:
-        """Store the copy, then the outcome itself."""
+        """Store the copy, then the outcome itself; neither of a worker whose message another one has got."""
+        if _is_refused(self.app, request):
+            return result
         self._copy(task_id, result, state, traceback=traceback, request=request)
         return super().store_result(task_id, result, state, traceback, request, **kwargs)
 
@@ -68,8 +70,7 @@ class AwaitedBackend(Backend):
         self, task_id: str, result: Any, state: str, traceback: str | None = None, request: Any = None, **kwargs: Any
     ) -> Any:
         """Store an outcome in a thread; not one of a worker whose message another one has got."""
-        if is_overtaken(self.app, request):
-            request.celeriac_refused = True
+        if _is_refused(self.app, request):
             return result
         store = partial(super().store_result, task_id, result, state, traceback, request=request, **kwargs)
         return insist(partial(self._wait_for, store), task_id)
@@ -95,6 +96,14 @@ def awaited(backend: Any) -> Any:
 @cache
 def _awaited_class(celerys: type[Any]) -> type[Any]:
     return cast("type[Any]", type(celerys.__name__, (AwaitedBackend, celerys), {"__module__": celerys.__module__}))
+
+
+def _is_refused(app: Any, request: Any) -> bool:
+    """Whether another run of the task counts, which its request is told."""
+    is_refused = is_overtaken(app, request)
+    if is_refused:
+        request.celeriac_refused = True
+    return is_refused
 
 
 def _alone(lock: Any, function: Callable[..., T], *args: Any, **options: Any) -> T:

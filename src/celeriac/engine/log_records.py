@@ -65,8 +65,7 @@ def _clean(record: logging.LogRecord) -> None:
         if raised is not error and isinstance(arguments, Mapping) and "exc" in arguments:
             arguments = {**arguments, "exc": safe_repr(raised)}
     if not arguments:
-        if isinstance(record.msg, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            record.msg = without_controls(record.msg).replace("\n", "\n    ")
+        record.msg = without_controls(_text_of(record.msg)).replace("\n", "\n    ")
     elif isinstance(arguments, Mapping):
         record.args = {name: _safe(value) for name, value in arguments.items()}
     else:
@@ -81,3 +80,11 @@ def _safe(value: object) -> Any:
 
 def _safe_text(text: str) -> str:
     return one_line(shortened(text, _LONGEST))
+
+
+def _text_of(message: object) -> str:
+    """What a record says; an exception, say, is a message as well."""
+    try:
+        return str(message)
+    except Exception:
+        return safe_repr(message)

@@ -67,11 +67,34 @@ def format_error(error: BaseException, frames: TracebackType | None = None) -> s
         error: its `__str__` is called once.
         frames: where it was raised; by default what it has itself.
     """
-    elsewhere = getattr(error, "celeriac_traceback", None)
+    try:
+        text = _formatted(error, frames)
+    except BaseException:  # a stranger's class may raise anything wherever it is looked at
+        text = f"{type(error).__name__}: {message_of(error, MESSAGE_LIMIT)}".replace("\n", "\n    ")
+        text += "\n    (its traceback cannot be shown)\n"
+    return shortened(without_controls(text), TRACEBACK_LIMIT, tail=0.6)
+
+
+def _formatted(error: BaseException, frames: TracebackType | None) -> str:
+    elsewhere = _own(error, "celeriac_traceback")
     if elsewhere is not None:
-        return shortened(str(elsewhere), TRACEBACK_LIMIT, tail=0.6)
-    text = "".join(_Formatter(folds=not log.isEnabledFor(logging.DEBUG)).chain(error, frames))
-    return shortened(text, TRACEBACK_LIMIT, tail=0.6)
+        return str(elsewhere)
+    parts = _Formatter(folds=not log.isEnabledFor(logging.DEBUG)).chain(error, frames)
+    return "".join(part if part in (_CAUSE, _CONTEXT) else _kept_together(part) for part in parts)
+
+
+def _kept_together(part: str) -> str:
+    """A part of a traceback, of which no line but the first begins like one of a log, whatever a file's name says."""
+    first, *others = part.split("\n")
+    return "\n".join([first, *(line if line[:1].isspace() else line and f"    {line}" for line in others)])
+
+
+def _own(error: BaseException, name: str) -> Any:
+    """An attribute that the error has itself; a stranger's `__getattr__` is not asked."""
+    try:
+        return object.__getattribute__(error, name)
+    except Exception:
+        return None
 
 
 class _Formatter:
@@ -194,12 +217,12 @@ def _said(error: BaseException, frames: TracebackType | None) -> Iterator[str]:
     if isinstance(error, _HELPFUL) and type(error).__str__ in _BUILTIN_STR:
         apart = {id(other) for other in (error.__cause__, error.__context__) if other is not None}
         python = traceback.TracebackException(type(error), error, frames, limit=0, _seen=apart)
-        text = "".join(python.format_exception_only()).rstrip("\n")
-        yield text + "\n" if text.startswith(" ") else _indented(text)  # the line of a syntax error, or a message
+        for part in python.format_exception_only():  # the lines of a syntax error, and the message
+            yield shortened(part, MESSAGE_LIMIT).rstrip("\n") + "\n"
         return
     message = message_of(error, MESSAGE_LIMIT)
     yield _indented(f"{_name_of(error)}: {message}" if message else _name_of(error))
-    notes: Any = getattr(error, "__notes__", ())
+    notes: Any = _own(error, "__notes__") or ()
     for count, note in _ends(list(notes) if isinstance(notes, list | tuple) else [notes], _NOTES):
         shown = f"… {count:,} more notes …" if count else note
         yield "    " + _indented(shown if isinstance(shown, str) else repr(shown))

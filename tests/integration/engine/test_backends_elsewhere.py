@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 import redis
 from celery import Celery, chord
+from celery.app.task import Context
 
-from celeriac import Celeriac, Settings
+from celeriac import Celeriac, Settings, celery_settings
+from celeriac.core.clock import now_ms
+from celeriac.engine.elsewhere import awaited
+from celeriac.store import keys
 from tests.conftest import StartWorker, on_database
 from tests.support.waiting import wait_until
 from tests.support.workers import POOLS, Worker
@@ -128,3 +132,18 @@ def _assert_that_tasks_end_right(worker: Worker, broker: redis.Redis, broker_url
     wait_until(lambda: f"[{failed}] raised unexpected: ValueError('no stock')" in worker.log, "it fails")
     wait_until(lambda: not broker.keys("celeriac:held:*") and not broker.llen("celery"), "all are acknowledged")
     assert "AttributeError" not in worker.log
+
+
+@pytest.mark.parametrize("made_of", [Celery, Celeriac])
+def test_a_worker_whose_message_another_one_has_got_stores_nothing_there(
+    made_of: type[Celery], broker: redis.Redis, broker_url: str, tmp_path: Path
+) -> None:
+    settings = {**celery_settings(broker_url), "result_backend": f"file://{tmp_path}"}
+    with closing(made_of("late", config_source=settings, set_as_current=False)) as app:
+        backend = awaited(app.backend)
+        broker.zadd(keys.VOID, {"w/1": now_ms()})
+        for receipt in ("w/1", "w/2"):
+            request = Context(id=receipt[2:], properties={"delivery_tag": receipt}, delivery_info={}, task="late")
+            backend.store_result(receipt[2:], "mine", "SUCCESS", request=request)
+            assert getattr(request, "celeriac_refused", False) is (receipt == "w/1")
+        assert [each.name for each in tmp_path.iterdir()] == ["celery-task-meta-2"]

@@ -7,11 +7,14 @@ import logging
 from collections.abc import Callable
 from types import TracebackType
 
+import pytest
 from celery import Celery
 
 from celeriac.core.errors import JobTimedOut
+from celeriac.engine import log_records
 from celeriac.engine.log_records import install
 from celeriac.engine.tracebacks import format_error
+from tests.support.odd_errors import Mute, Proxy, Touchy
 
 
 def caught(function: Callable[[], object]) -> BaseException:
@@ -135,3 +138,37 @@ def test_log_lines_of_the_worker_are_made_safe_and_those_of_users_are_not() -> N
     assert len(with_traceback) < 10_000
     assert raw == "a\nb, ValueError('c\\nd'), 3"
     assert len(whole) > 100_000
+
+
+@pytest.mark.parametrize("kind", [Proxy, Touchy, Mute])
+def test_an_exception_that_does_not_bear_to_be_looked_at_is_told_all_the_same(kind: type[Exception]) -> None:
+    def fail() -> None:
+        raise kind("no response")
+
+    assert f"{kind.__name__}: " in format_error(caught(fail))
+
+
+_FORGED = "bad\n[2026-11-28 09:00:00,000: INFO/MainProcess] paid \x1b[2J"
+
+
+def _raise_syntax_error() -> None:
+    raise SyntaxError(_FORGED, (_FORGED, 1, 1, f"x {_FORGED}", 1, 2))
+
+
+def _raise_in_odd_file() -> None:
+    exec(compile("1 / 0", _FORGED, "exec"))
+
+
+@pytest.mark.parametrize("function", [_raise_syntax_error, _raise_in_odd_file])
+def test_no_part_of_a_traceback_begins_a_line_of_a_log(function: Callable[[], None]) -> None:
+    shown = format_error(caught(function))
+    assert "paid" in shown
+    assert "\n[2026" not in shown
+    assert "\x1b" not in shown
+
+
+def test_a_log_line_that_is_an_exception_is_one_line() -> None:
+    log_records.install()
+    make = logging.getLogRecordFactory()
+    record = make("celeriac.x", logging.ERROR, "f", 1, ValueError("a\n[2026-11-28] forged \x1b"), (), None)
+    assert record.getMessage() == "a\n    [2026-11-28] forged \\x1b"
