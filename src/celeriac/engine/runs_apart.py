@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from contextvars import copy_context
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from celery.signals import worker_process_init
 
 from celeriac.engine import private
 from celeriac.engine.aio import stacks
+from celeriac.engine.aio.failures import ErrorInfo
 from celeriac.engine.containment import as_exception, contain, ends_the_process
 from celeriac.engine.elsewhere import awaited
 from celeriac.engine.unstored import NotStored
@@ -24,8 +26,20 @@ log = logging.getLogger("celeriac.engine")
 _FAILURE = "FAILURE"
 
 
+class BearingInfo(ExceptionInfo):
+    """Celery's, also of an exception whose class raises where it is looked at, as Python's formatter does."""
+
+    def __init__(self, exc_info: Any = None, internal: bool = False) -> None:
+        exc_info = exc_info or sys.exc_info()
+        try:
+            super().__init__(exc_info, internal)
+        except Exception:
+            ErrorInfo.__init__(cast(Any, self), exc_info[1], internal=internal)
+
+
 def install() -> None:
     """Have the processes that a pool starts from here on prepare their tasks. Safe to call again."""
+    celery_trace.ExceptionInfo = BearingInfo
     worker_process_init.connect(_prepare_all, dispatch_uid="celeriac.runs_apart")
 
 
@@ -86,7 +100,7 @@ def _failed(task: Any, context: Any, failure: Exception) -> Any:
     try:
         raise failure
     except Reject:
-        shown = ExceptionInfo()
+        shown = BearingInfo()
     except Exception:
         try:
             shown = info.handle_error_state(task, context)
@@ -96,7 +110,7 @@ def _failed(task: Any, context: Any, failure: Exception) -> Any:
             log.exception("the failure of task %s[%s] may not be recorded", task.name, context.id)
             if isinstance(error, Exception) and (unstored := _unstored(task, context, failure)):
                 return _failed(task, context, unstored)
-            shown = ExceptionInfo()
+            shown = BearingInfo()
     return celery_trace.trace_ok_t(shown, info, 0.0, None)
 
 
