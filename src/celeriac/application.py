@@ -44,7 +44,8 @@ def load_app(path: str) -> JobApp:
     found = load(path)
     if not isinstance(found, JobApp):
         raise ApplicationNotLoaded(
-            f"CELERIAC_APP={path} (or --app): is a {type(found).__name__} and no Celeriac application"
+            f"CELERIAC_APP={path} (or --app): is a {type(found).__name__} and no Celeriac application, "
+            "which alone keeps records of its jobs (docs/how-to/migrate-celery.md)"
         )
     return found
 

@@ -20,3 +20,9 @@ def answering_worker(app: Any, *, within: float) -> str | None:
     except OperationalError as error:
         raise BrokerUnavailable(f"the application cannot reach its broker: {error}") from error
     return next((name for reply in replies for name in reply), None)
+
+
+def runs_task(app: Any, worker: str, task: str, *, within: float) -> bool:
+    """Whether that worker says, in `within` seconds, that it runs a task of that name. Blocks."""
+    registered: dict[str, list[str]] = app.control.inspect([worker], timeout=within).registered() or {}
+    return any(each.partition(" ")[0] == task for each in registered.get(worker, ()))

@@ -51,7 +51,7 @@ async def examine(data_dir: Path | None = None, app: str | None = None) -> list[
     application, url, found = check_application(settings)
     findings += found
     findings += check_files(settings)
-    broker = await check_broker(settings, url)
+    broker = [*await check_broker(settings, url), *await check_results(settings)]
     others = await asyncio.gather(check_database(settings), check_mail(settings), check_api(settings))
     findings += [*broker, *others]
     if broker[0].status is Status.OK and application is not None:
@@ -131,6 +131,24 @@ async def check_broker(settings: Settings, url: str) -> list[Finding]:
     finally:
         await client.aclose()
     return [check_version(where, facts), _persistence(facts), _eviction(facts), blocks]
+
+
+async def check_results(settings: Settings) -> list[Finding]:
+    """Whether a server of their own that results are kept on answers; nothing if there is none."""
+    from celeriac.store.connection import connect, deadline, without_secrets
+
+    if settings.result_url is None:
+        return []
+    url = settings.result_url.get_secret_value()
+    client: Any = connect(url, timeout=settings.broker_timeout)
+    try:
+        async with deadline(settings.broker_timeout):
+            await client.ping()
+    except (BrokerUnavailable, ResponseError) as error:
+        return [fail("results", f"{without_secrets(url)}: {error}", "start it, or correct CELERIAC_RESULT_URL")]
+    finally:
+        await client.aclose()
+    return [ok("results", f"{without_secrets(url)} answers")]
 
 
 def check_version(where: str, facts: dict[str, Any]) -> Finding:
@@ -239,9 +257,14 @@ async def check_api(settings: Settings) -> Finding:
         case [_, b"503", *_]:
             return fail("api", f"{where} answers that it is not ready", "see broker")
         case [protocol, status, *_] if protocol.startswith(b"HTTP/"):
-            return warn("api", f"{where}/health/ready has status {status.decode()}", "is it another server's port?")
+            return warn(
+                "api",
+                f"{where}/health/ready has status {status.decode()}",
+                "an API of your own (`--api`) need not have that page; else it may be another server's port",
+            )
         case _:
-            return fail("api", f"nobody answers on {where}", "start it with `celeriac up` or `celeriac api`")
+            report = fail if settings.app == DEFAULT_APP else warn  # an application of a user's need not have an API
+            return report("api", f"nobody answers on {where}", "start it with `celeriac up` or `celeriac api`")
 
 
 def _api_address(settings: Settings) -> tuple[str, int]:
@@ -258,7 +281,7 @@ async def check_worker(app: Any) -> Finding:
 
     The built-in application has one. Of an application of a user's no job is run: none of them does nothing.
     """
-    from celeriac.engine.ping import answering_worker
+    from celeriac.engine.ping import answering_worker, runs_task
 
     try:
         name = await asyncio.to_thread(answering_worker, app, within=_PATIENCE)
@@ -274,6 +297,8 @@ async def check_worker(app: Any) -> Finding:
     spec: JobSpec | None = getattr(app, "specs", {}).get(_ECHO)
     if spec is None:
         return ok("worker", answered)
+    if not await asyncio.to_thread(runs_task, app, name, _ECHO, within=_PATIENCE):
+        return fail("worker", f"{answered}, and serves another application", "name it: --app module:attribute")
     client: JobClient = app.broker_client  # also of an application whose jobs run where they are enqueued
     try:
         return await _run(client, Call(spec, spec.encode((), {"value": "doctor"})), answered)

@@ -148,6 +148,19 @@ def _password(url: str) -> str:
     return str(urlsplit(url).password)
 
 
+async def test_a_worker_of_another_application_is_not_asked_to_run_a_job_of_ours(
+    variables: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "shop.py").write_text("from celeriac import Celeriac\napp = Celeriac('shop')\n")
+    worker = ["-m", "celeriac", "worker", "--app", "shop:app"]
+    async with embedded_valkey(tmp_path / "valkey", append_only=False) as url:
+        variables(broker_url=url)
+        async with running(worker, cwd=tmp_path, environment={"CELERIAC_BROKER_URL": url}) as program:
+            await program.printed(r" ready\.", within=120)
+            found = (await _findings())["worker"]
+    assert (found.status, found.advice) == (FAIL, "name it: --app module:attribute")
+
+
 async def test_without_a_worker_no_job_is_left_in_the_list(
     variables: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,6 +229,15 @@ async def test_files_that_others_can_read_are_a_warning(variables: Any, tmp_path
     assert (files.status, "celeriac.db" in files.detail) == (WARN, True)
     tmp_path.chmod(0o777)
     assert "others can write to" in (await _findings())["files"].detail
+
+
+async def test_a_server_of_results_that_is_not_there(variables: Any) -> None:
+    variables(result_url="redis://:secret@127.0.0.1:1/0")
+    results = (await _findings())["results"]
+    assert (results.status, results.detail) == (
+        FAIL,
+        "redis://127.0.0.1:1/0: the broker cannot be used: Connection refused",
+    )
 
 
 async def test_another_server_on_the_apis_port(variables: Any) -> None:
