@@ -135,6 +135,8 @@ def test_what_is_scheduled_is_listed_in_due_order_and_celerys_form(
     try:
         late = task("note").apply_async(("later", "x"), {}, countdown=3000, queue=listed, priority=3)
         soon = task("echo").apply_async(kwargs={"value": {"a": [1, None]}}, countdown=2000, queue=listed)
+        odd = {"n": 2**64 + 1, "file": "\udcff.txt"}
+        unusual = task("echo").apply_async((odd,), countdown=2200, queue=listed)
         long = task("echo").apply_async(("x" * 100_000,), countdown=2500, queue=listed)
         plain_broker.zadd(keys.delayed(listed), {b"1:s{not json": 1e13, b"1:s[]": 2e13, b"1:s" + b"x" * 50_000: 3e13})
         inspect = plain.control.inspect(timeout=5, limit=1)
@@ -144,8 +146,8 @@ def test_what_is_scheduled_is_listed_in_due_order_and_celerys_form(
             return [entry for entry in entries if entry["request"]["delivery_info"]["routing_key"] == listed]
 
         found = in_queue()
-        assert [entry["request"]["id"] for entry in found] == [soon.id, long.id, late.id]
-        for entry, seconds in zip(found, (2000, 2500, 3000), strict=True):
+        assert [entry["request"]["id"] for entry in found] == [soon.id, unusual.id, long.id, late.id]
+        for entry, seconds in zip(found, (2000, 2200, 2500, 3000), strict=True):
             assert abs(datetime.fromisoformat(entry["eta"]).timestamp() - time.time() - seconds) < 60
             assert set(entry["request"]) >= {
                 "name",
@@ -156,7 +158,8 @@ def test_what_is_scheduled_is_listed_in_due_order_and_celerys_form(
                 "time_start",
                 "delivery_info",
             }
-        first, second, last = (entry["request"] for entry in found)
+        first, exact, second, last = (entry["request"] for entry in found)
+        assert exact["args"] == [odd]
         assert (first["name"], first["args"], first["kwargs"]) == (task("echo").name, [], {"value": {"a": [1, None]}})
         assert (last["args"], last["delivery_info"]["routing_key"]) == (["later", "x"], listed)
         assert last["delivery_info"]["priority"] == 3

@@ -23,7 +23,8 @@ def private_directory(path: Path) -> Path:
     """Make a directory, parents included, that nobody else can write to, and keep what is ours in it to ourselves.
 
     A new one is for its owner only. So is an existing one with nothing in it but ours. One that has other things in it
-    loses the permission of others to write. One of somebody else's that everybody may write to is refused.
+    loses the permission of others to write. One of somebody else's that everybody may write to is refused. So is one in
+    which others may have put a link where something of ours belongs.
 
     Raises:
         ConfigurationError: it cannot be created, written to, or made safe.
@@ -34,6 +35,7 @@ def private_directory(path: Path) -> Path:
         raise ConfigurationError(f"CELERIAC_DATA_DIR: cannot create {path}: {error.strerror}") from None
     if not os.access(path, os.W_OK | os.X_OK):
         raise ConfigurationError(f"CELERIAC_DATA_DIR: {path} is not writable")
+    _refuse_links_of_others(path)
     _keep_others_out(path)
     for entry in ours_in(path):
         tighten(entry)
@@ -44,6 +46,18 @@ def keep_private(path: Path) -> None:
     """The same for a directory in which there need be nothing of ours: broker and database may be elsewhere."""
     if path.is_dir() and ours_in(path):
         private_directory(path)
+
+
+def _refuse_links_of_others(path: Path) -> None:
+    """A link made by somebody else would have us write to, and change the modes of, files that are none of ours."""
+    if not writable_for_others(path):
+        return
+    links = [entry for pattern in (*_OURS, *_BELOW) for entry in path.glob(pattern) if entry.is_symlink()]
+    if links:
+        raise ConfigurationError(
+            f"CELERIAC_DATA_DIR: {links[0]} is a link, which others can have made, for they can write to {path}; "
+            f"remove it, or take that permission away (chmod go-w)"
+        )
 
 
 def _keep_others_out(path: Path) -> None:
@@ -67,9 +81,10 @@ def _is_all_ours(directory: Path) -> bool:
 
 
 def ours_in(directory: Path) -> list[Path]:
-    """What is Celeriac's in a data directory. No links: they are somebody's choice."""
+    """What is Celeriac's in a data directory. No links, and nothing behind one: they are somebody's choice."""
     found = [entry for pattern in (*_OURS, *_BELOW) for entry in directory.glob(pattern)]
-    return [entry for entry in found if not entry.is_symlink()]
+    place = directory.resolve()
+    return [entry for entry in found if not entry.is_symlink() and entry.parent.resolve().is_relative_to(place)]
 
 
 def open_to_others(path: Path) -> bool:

@@ -3,12 +3,15 @@ r"""Makes the log lines of Celery and Celeriac safe to read: what a user's text 
 Celery logs results, arguments and names of tasks as they are. A result `"ok'\n[2026-11-28 09:00: INFO] paid"` would
 read as two lines, and an escape sequence rewrites what a terminal shows. So each value in such a line has its control
 characters spelt out and its length bounded, and a traceback is the one that `engine/tracebacks.py` makes. It is done
-when the record is made, for all handlers and formats. What the user's own code logs is left alone.
+when the record is made, for all handlers and formats. What the user's own code logs is left alone. What Python
+says of tasks and threads that have failed is not.
 """
 
 from __future__ import annotations
 
 import logging
+import sys
+import threading
 from collections.abc import Mapping
 from numbers import Number
 from typing import Any, cast
@@ -19,8 +22,10 @@ from celeriac.core.printable import one_line, shortened, without_controls
 from celeriac.engine.originals import original_of
 from celeriac.engine.tracebacks import format_error
 
+log = logging.getLogger("celeriac.engine")
+
 #: Loggers whose records are made safe, and those among them through which tasks speak.
-_OURS = ("celery.", "celeriac", "kombu")
+_OURS = ("celery", "celeriac", "kombu", "asyncio", "concurrent", "py.warnings")
 _USERS = ("celery.task", "celery.redirected")
 #: Characters of one value in a line.
 _LONGEST = 2_000
@@ -40,6 +45,21 @@ def install() -> None:
 
     cast(Any, make_safe).celeriac_safe = True
     logging.setLogRecordFactory(make_safe)
+    if threading.excepthook is threading.__excepthook__:  # else the user has one
+        threading.excepthook = log_end_of_thread
+    if sys.unraisablehook is sys.__unraisablehook__:
+        sys.unraisablehook = _log_unraisable
+
+
+def log_end_of_thread(told: threading.ExceptHookArgs) -> None:
+    """Tell of a thread that has failed. Python would write what it raised, as it is, among the lines of the log."""
+    if not issubclass(told.exc_type, SystemExit):
+        name = told.thread.name if told.thread is not None else "?"
+        log.error("thread %s has failed", name, exc_info=told.exc_value)
+
+
+def _log_unraisable(told: sys.UnraisableHookArgs) -> None:
+    log.error("%s: %r", told.err_msg or "an exception was ignored in", told.object, exc_info=told.exc_value)
 
 
 class _Shown:

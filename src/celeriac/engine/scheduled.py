@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 from base64 import b64decode
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, cast
 
-import orjson
 from celery.worker import control
 from redis.exceptions import RedisError
 
+from celeriac.core import codec
 from celeriac.engine.lease import leases
 
 log = logging.getLogger("celeriac.engine")
@@ -46,7 +47,7 @@ def _scheduled(state: Any, **_: Any) -> list[dict[str, Any]]:
 def _entry(due_ms: int, message: bytes, hostname: str) -> dict[str, Any] | None:
     """A message as Celery lists it; None if it cannot be read."""
     try:
-        payload = orjson.loads(message)
+        payload = codec.loads(message)
         headers, properties = payload["headers"], payload["properties"]
         info: dict[str, Any] = properties.get("delivery_info") or {}
         priority = properties.get("priority")
@@ -78,6 +79,7 @@ def _arguments(payload: dict[str, Any]) -> tuple[Any, Any]:
     headers, body = payload["headers"], payload.get("body")
     if body and payload.get("content-type") == "application/json" and not headers.get("compression"):
         raw = b64decode(body) if payload["properties"].get("body_encoding") == "base64" else body
-        args, kwargs, _ = orjson.loads(raw)
-        return args, kwargs
+        with suppress(ValueError, TypeError):  # it is no JSON, or no list of three
+            args, kwargs, _ = codec.loads(raw)
+            return args, kwargs
     return headers.get("argsrepr"), headers.get("kwargsrepr")

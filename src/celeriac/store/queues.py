@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import orjson
 from redis.asyncio import Redis
 
+from celeriac.core import codec
 from celeriac.core.clock import to_datetime
 from celeriac.core.routing import Routing
 from celeriac.store import keys
@@ -71,7 +71,7 @@ async def _depth(client: Redis, routing: Routing, queue: str, held: int) -> Queu
 
 async def _enqueued(client: Redis, message: bytes) -> datetime | None:
     try:
-        job_id = str(orjson.loads(message)["headers"]["id"])
+        job_id = str(codec.loads(message)["headers"]["id"])
     except (ValueError, TypeError, KeyError):
         return None
     created: bytes | None = await _commands(client).hget(keys.record(job_id), "created")

@@ -72,6 +72,29 @@ def test_a_link_is_left_alone(tmp_path: Path) -> None:
     assert ours_in(directory) == []
 
 
+@pytest.mark.parametrize("name", ["valkey", "celeriac.db", "valkey/appendonlydir"])
+def test_a_link_that_others_may_have_put_there_is_refused(name: str, tmp_path: Path) -> None:
+    directory, target = tmp_path / "data", tmp_path / "target"
+    target.mkdir()
+    (target / "id.pub").touch(0o644)
+    (directory / name).parent.mkdir(parents=True)
+    (directory / name).symlink_to(target)
+    directory.chmod(0o777)
+    with pytest.raises(ConfigurationError, match=f"{name} is a link, which others can have made"):
+        private_directory(directory)
+    assert _mode(target / "id.pub") == 0o644
+
+
+def test_what_is_behind_a_link_of_the_owners_keeps_its_modes(tmp_path: Path) -> None:
+    directory, target = tmp_path / "data", tmp_path / "target"
+    for path in (directory, target):
+        path.mkdir(mode=0o755)
+    (target / "dump.rdb").touch(0o644)
+    (directory / "valkey").symlink_to(target)
+    private_directory(directory)
+    assert (_mode(target), _mode(target / "dump.rdb")) == (0o755, 0o644)
+
+
 def test_a_directory_that_all_users_share_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o1777)
     with pytest.raises(ConfigurationError, match="is shared by all users; name a new directory in it"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable
 from types import TracebackType
 
@@ -163,6 +164,26 @@ def _raise_in_odd_file() -> None:
 def test_no_part_of_a_traceback_begins_a_line_of_a_log(function: Callable[[], None]) -> None:
     shown = format_error(caught(function))
     assert "paid" in shown
+    assert "\n[2026" not in shown
+    assert "\x1b" not in shown
+
+
+def test_what_python_says_of_threads_and_tasks_that_failed_begins_no_line(caplog: pytest.LogCaptureFixture) -> None:
+    log_records.install()
+
+    def fail() -> None:
+        raise ValueError(_FORGED)
+
+    thread = threading.Thread(target=fail)
+    with_hook, threading.excepthook = threading.excepthook, log_records.log_end_of_thread
+    try:
+        thread.start()
+        thread.join()
+    finally:
+        threading.excepthook = with_hook
+    logging.getLogger("asyncio").error("Task exception was never retrieved\n%s", _FORGED, exc_info=caught(fail))
+    shown = "\n".join(map(logging.Formatter().format, caplog.records))
+    assert shown.count("paid") == 3
     assert "\n[2026" not in shown
     assert "\x1b" not in shown
 
