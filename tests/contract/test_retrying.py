@@ -8,8 +8,10 @@ import pytest
 
 from celeriac import JobFailed, JobRecord, JobState, UnknownTask, WrongState
 from celeriac.store import keys
+from tests.contract.conftest import marks
 from tests.support.contract_jobs import ContractJobs
 from tests.support.waiting import eventually
+from tests.support.workers import POOLS
 
 KINDS = pytest.mark.parametrize("kind", ["async", "def"])
 
@@ -126,6 +128,32 @@ async def test_a_plain_task_that_has_used_up_its_retries_has_failed(jobs: Contra
     assert (record.state, record.attempt) == (JobState.FAILED, 4)
     assert record.error is not None
     assert (record.error.type, record.error.message) == ("ConnectionError", "plainly")
+
+
+#: Only the asyncio pool awaits what a plain task's `async def` function returns.
+FORMS = pytest.mark.parametrize(
+    ("pool", "kind"),
+    [
+        pytest.param(pool, kind, marks=marks(pool))
+        for pool, kind in [("asyncio", "async"), *((p, "def") for p in POOLS)]
+    ],
+    indirect=["pool"],
+    scope="session",
+)
+
+
+@FORMS
+@pytest.mark.parametrize(
+    ("how", "outcome"), [("one", 42), ("chain", 42), ("group", [41, 1]), ("published", 42)], scope="session"
+)
+async def test_a_task_that_has_retried_hands_its_job_on_to_another(
+    jobs: ContractJobs, kind: str, how: str, outcome: object
+) -> None:
+    result = jobs.twin("hand_on", kind).delay(how)
+    record = await jobs.app.client.wait(result.id, timeout=10)
+    assert (record.state, record.error, record.attempt) == (JobState.SUCCEEDED, None, 1)
+    assert await jobs.app.client.outcome(result.id) == outcome
+    assert jobs.trace.of(result.id) == ["attempt 1", "attempt 2"]
 
 
 DAY = 86_400

@@ -17,6 +17,8 @@ from typing import Annotated, Any, Literal, cast
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from celery import group
+from celery.exceptions import Ignore
 from pydantic import BaseModel, ConfigDict, Field, Strict
 
 from celeriac import Celeriac, Children, Job, JobContext, Retry, RetryAfter, Settings
@@ -441,6 +443,25 @@ class ContractJobs:
                 raise task.retry(countdown=0.05)
             return value
 
+        def pass_on(task: Any, how: str) -> None:
+            self.trace.add(task.request.id, f"attempt {task.request.retries + 1}")
+            if not task.request.retries:
+                raise task.retry(countdown=0)
+            if how == "published":
+                double.apply_async((21,), task_id=task.request.id)
+                raise Ignore
+            steps = {"one": double.s(21), "chain": echo.s(21) | double.s(), "group": group(echo.s(41), echo.s(1))}
+            raise task.replace(steps[how])
+
+        @app.task(name="plain.hand_on", shared=False, bind=True)
+        async def hand_on(task: Any, how: str) -> None:
+            pass_on(task, how)
+
+        @app.task(name="plain.hand_on_sync", shared=False, bind=True)
+        def hand_on_sync(task: Any, how: str) -> None:
+            pass_on(task, how)
+
+        self.hand_on, self.hand_on_sync = hand_on, hand_on_sync
         self.echo, self.scold_plainly, self.insist_plainly = echo, scold_plainly, insist_plainly
 
         @app.task(name="plain.raising", shared=False)

@@ -33,7 +33,7 @@ from celeriac.engine.markup import in_json_types, validated
 from celeriac.engine.publication import Published, watched
 from celeriac.engine.records import Records
 from celeriac.engine.schedules import beat_entry
-from celeriac.engine.task import JobTask
+from celeriac.engine.task import JobTask, Task
 from celeriac.settings import Settings, load_settings
 from celeriac.store import enqueueing
 
@@ -217,7 +217,8 @@ class JobApp(ConfiguredApp):
         Raises:
             InvalidMessage: a worker could not read the message: `eta` or `expires` is no time in ISO 8601, say.
         """
-        job_id = options["task_id"] = str(options.get("task_id") or uuid())
+        given = options.get("task_id")
+        job_id = options["task_id"] = str(given or uuid())
         check_sendable(name, job_id, options)
         spec = self.specs.get(name)
         if spec is not None:
@@ -225,6 +226,8 @@ class JobApp(ConfiguredApp):
             args, kwargs = in_json_types(args), in_json_types(kwargs)
         if options.get("retries"):
             return super().send_task(name, args, kwargs, **options)
+        if given and isinstance(running := self.current_worker_task, Task) and running.request.id == job_id:
+            running.hand_on()
         # Typed jobs can be shown and run again; what plain tasks take is Celery's and the user's business.
         arguments = b"" if spec is None else _arguments_of(spec, args, kwargs)
         with watched(job_id) as published:

@@ -15,6 +15,7 @@ from redis.exceptions import ResponseError
 from celeriac.core.errors import BrokerUnavailable
 from celeriac.core.records import Failure
 from celeriac.core.spec import JobSpec
+from celeriac.core.states import JobState
 from celeriac.engine import bridge
 from celeriac.engine.publication import stored_by
 from celeriac.engine.tracebacks import format_error
@@ -85,6 +86,26 @@ class Task(CeleryTask):  # pyright: ignore[reportMissingTypeArgument]
 
         with stored_by(storing, job_id=request.id):
             return super().retry(*args, exc=exc, **options)
+
+    def on_replace(self, sig: Any) -> Any:
+        """As Celery's, for a replacement that takes over the job: its own message, or a later one of its canvas."""
+        self.hand_on()
+        return super().on_replace(sig)
+
+    def hand_on(self) -> None:
+        """Have the job wait for another message with its id, whose attempts count from the first again.
+
+        Raises:
+            BrokerUnavailable: that cannot be recorded.
+        """
+        request = self.request
+        run: int | None = getattr(request, "celeriac_run", None)
+        if run is None or getattr(request, "celeriac_settled", False):
+            return
+        retention_ms = self.app.retention_ms
+        queued = store.Transition(job_id=request.id, state=JobState.QUEUED, run=run, retention_ms=retention_ms)
+        self.app.records.run(store.transition(queued), patience=0)
+        request.celeriac_settled = True
 
     def _beginning(self, request: Any) -> Beginning:
         return Beginning(

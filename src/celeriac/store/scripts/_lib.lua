@@ -142,6 +142,8 @@ local function change(shared, known, id, parent_id, state, sources, run, attempt
   end
   redis.call('HSET', record, 'state', state, 'updated', now)
   if state ~= 'running' then redis.call('HDEL', record, 'receipt') end
+  -- It goes on in another message, which counts its attempts anew.
+  if state == 'queued' then redis.call('HDEL', record, 'floor') end
   if state == 'retrying' and attempt ~= '' then redis.call('HSET', record, 'floor', attempt + 1) end
   redis.call('PEXPIRE', record, life)
   store_result(results .. id, outcome, life)
