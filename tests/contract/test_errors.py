@@ -12,7 +12,7 @@ from celeriac import JobFailed, JobState
 from celeriac.core.records import MESSAGE_LIMIT, TRACEBACK_LIMIT
 from tests.contract.conftest import TaskOf
 from tests.support.contract_jobs import ContractJobs
-from tests.support.odd_errors import FORGED, HUGE, TOLD
+from tests.support.odd_errors import FORGED, HUGE, TOLD, UNBEARABLE
 from tests.support.waiting import eventually, wait_until
 from tests.support.workers import Worker
 
@@ -57,6 +57,45 @@ def test_a_failure_of_a_plain_task_is_told_by_the_name_and_message_of_what_was_r
     if how not in ("mute", "group"):  # what is stored of these is what was given to their constructors
         assert str(error) == message
     assert f"{name}: {message}" in result.traceback or how == "mute"
+
+
+@KINDS
+async def test_an_exception_that_would_end_whoever_looks_at_it_fails_its_job_alone(
+    jobs: ContractJobs, kind: str
+) -> None:
+    sent = {name: await jobs.twin("break_oddly", kind).enqueue(f"unbearable {name}") for name in UNBEARABLE}
+    for name, handle in sent.items():
+        record = await jobs.app.client.wait(handle.id, timeout=WAIT)
+        assert (name, record.state, record.attempt) == (name, JobState.FAILED, 1)
+        assert record.error is not None
+        assert "in raise_it" in (record.error.traceback or "") or name in ("members", "note"), record.error
+    assert await (await jobs.twin("add", kind).enqueue(1)).result(timeout=WAIT) == 2
+
+
+@pytest.mark.parametrize("name", UNBEARABLE)
+async def test_an_exception_that_would_end_whoever_looks_at_it_fails_its_task_alone(
+    jobs: ContractJobs, worker: Worker, name: str
+) -> None:
+    children = worker.children()
+    result = jobs.break_oddly_plainly.delay(f"unbearable {name}")
+    record = await jobs.app.client.wait(result.id, timeout=WAIT)
+    assert (record.state, record.attempt) == (JobState.FAILED, 1)
+    assert worker.children() == children
+
+
+@pytest.mark.parametrize("how", UNBEARABLE)
+def test_an_exception_that_would_end_whoever_looks_at_it_fails_its_plain_task_alone(task: TaskOf, how: str) -> None:
+    result = task("break_oddly").delay(f"unbearable {how}")
+    wait_until(result.ready, "it has failed", within=WAIT)
+    assert result.state == "FAILURE"
+    assert task("echo").delay(1).get(timeout=WAIT) == 1
+
+
+def test_a_result_that_would_end_whoever_encodes_it_fails_its_plain_task_alone(task: TaskOf) -> None:
+    result = task("answer_oddly").delay()
+    wait_until(result.ready, "it has failed", within=WAIT)
+    assert result.state == "FAILURE"
+    assert (type(result.result).__name__, str(result.result)) == ("JobAborted", "the job raised SystemExit()")
 
 
 async def test_a_retry_is_told_by_the_name_of_what_was_raised(jobs: ContractJobs) -> None:

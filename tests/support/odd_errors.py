@@ -75,6 +75,78 @@ class Touchy(Exception):
     __hash__ = None  # type: ignore[assignment]
 
 
+class _ExitingKind(type):
+    """Of a class that cannot even be named."""
+
+    def __getattribute__(cls, name: str) -> object:
+        if name in ("__module__", "__name__", "__qualname__"):
+            raise SystemExit
+        return super().__getattribute__(name)
+
+
+class _Unnamed(Exception, metaclass=_ExitingKind):
+    pass
+
+
+class _ExitingNote:
+    def __repr__(self) -> str:
+        raise SystemExit
+
+
+class ExitingAnswer(dict[str, int]):
+    """A result that ends whoever encodes it."""
+
+    def items(self) -> NoReturn:  # type: ignore[override]
+        raise SystemExit
+
+
+def _exiting(name: str) -> Callable[[], Exception]:
+    """An exception that ends whoever reads its attribute `name`."""
+
+    def exit_(*_: object) -> NoReturn:
+        raise SystemExit
+
+    hidden = exit_ if name in ("__str__", "__repr__", "__reduce__", "__eq__") else property(exit_)
+    return lambda: type("Exiting", (Exception,), {name: hidden})("shop")
+
+
+def _with_odd_note() -> Exception:
+    error = ValueError("noted")
+    error.__notes__ = [_ExitingNote()]  # type: ignore[list-item]
+    return error
+
+
+class _OddGroup(ExceptionGroup):
+    @property
+    def exceptions(self) -> NoReturn:  # type: ignore[override]
+        raise SystemExit
+
+
+#: Exceptions that raise what is no `Exception` where they, their classes or what they hold are looked at.
+UNBEARABLE: dict[str, Callable[[], Exception]] = {
+    **{
+        name: _exiting(name)
+        for name in (
+            "__notes__",
+            "__traceback__",
+            "__cause__",
+            "__context__",
+            "__class__",
+            "__dict__",
+            "args",
+            "__str__",
+            "__repr__",
+            "__reduce__",
+            "__eq__",
+        )
+    },
+    "metaclass": lambda: _Unnamed("shop"),
+    "note": _with_odd_note,
+    "members": lambda: _OddGroup("several", [ValueError("one")]),
+    "argument": lambda: ValueError(_ExitingNote()),
+}
+
+
 def _group() -> NoReturn:
     raise ExceptionGroup("several", [PaymentRefused(402, "no money"), ValueError("of it")])
 
@@ -114,6 +186,7 @@ _WAYS: dict[str, Callable[[], NoReturn]] = {
     "chained": _chained,
     "endless": _endless,
     "huge": _raising(lambda: ValueError("x" * HUGE)),
+    **{f"unbearable {name}": _raising(make) for name, make in UNBEARABLE.items()},
     "forged": _raising(lambda: ValueError(FORGED)),
 }
 #: What is told of some: the name of the class, and the message.

@@ -25,7 +25,7 @@ from celeriac import celery_settings
 from tests.conftest import LEASE
 from tests.support import leaving, plain_app, wrapped_tasks
 from tests.support.contract_jobs import Trace
-from tests.support.odd_errors import raise_odd
+from tests.support.odd_errors import ExitingAnswer, raise_odd
 from tests.support.plain_app import OrderTask
 
 Kind = Literal["async", "def"]
@@ -273,6 +273,10 @@ def _add_endings(twins: Twins) -> None:
     @twins.task("break_oddly")
     async def break_oddly(self: Any, way: str) -> None:
         raise_odd(way)
+
+    @twins.task("answer_oddly")
+    async def answer_oddly(self: Any) -> Any:
+        return ExitingAnswer(a=1)
 
     @twins.task("retry_oddly", max_retries=1)
     async def retry_oddly(self: Any, way: str) -> None:

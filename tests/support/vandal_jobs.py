@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 import time
+from typing import Any
 
 from celeriac import Celeriac, JobContext, Settings
 from celeriac.core.interrupt import interrupt_thread
@@ -52,6 +53,12 @@ class VandalJobs:
             await asyncio.sleep(0.1)
             return "stopped"
 
+        async def break_factory() -> None:
+            def refuse(*_: Any, **options: Any) -> Any:
+                raise ZeroDivisionError("no tasks today")
+
+            asyncio.get_running_loop().set_task_factory(refuse)
+
         async def lower_limit() -> None:
             _lower()
             await asyncio.sleep(60)
@@ -85,6 +92,7 @@ class VandalJobs:
         self.cancel_all, self.stop_loop = app.job(name="cancel_all")(cancel_all), app.job(name="stop_loop")(stop_loop)
         self.lower_limit = app.job(name="lower_limit", timeout=1)(lower_limit)
         self.lower_limit_sync = app.job(name="lower_limit_sync", timeout=1)(lower_limit_sync)
+        self.break_factory = app.job(name="break_factory")(break_factory)
         self.break_ = app.job(name="break")(break_)
 
 

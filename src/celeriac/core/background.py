@@ -22,9 +22,10 @@ def background(coroutine: Coroutine[Any, Any, T], *, name: str | None = None) ->
     """Run `coroutine` as a task that jobs do not find in `asyncio.all_tasks()`.
 
     Jobs that clean up cancel what is listed there: it would be what takes messages and writes results, and other jobs.
-    On a loop without jobs it is listed, for `asyncio.run` to cancel.
+    On a loop without jobs it is listed, for `asyncio.run` to cancel. The loop's task factory, which a job may have
+    set, is not asked.
     """
-    task = asyncio.create_task(coroutine, name=name)
+    task = asyncio.Task(coroutine, loop=asyncio.get_running_loop(), name=name)
     if task.get_loop() is _shared:
         _unlist(task)
     return task

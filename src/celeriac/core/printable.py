@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import TracebackType
+from typing import Any
+
 #: Room for the mark that says how much was cut.
 _MARK = 48
 #: What moves a terminal's cursor or begins a line: C0 without tab, DEL, C1, and Unicode's line ends; spelt out.
@@ -9,6 +12,9 @@ _LINE_ENDS_TOO = {
     code: chr(code).encode("unicode_escape").decode()
     for code in (*range(0x09), *range(0x0A, 0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)
 }
+#: What Python itself reads, past the attributes that a metaclass or a class puts before it.
+_NAME: Any = vars(type)["__name__"]
+_TRACEBACK: Any = vars(BaseException)["__traceback__"]
 _CONTROLS = {code: shown for code, shown in _LINE_ENDS_TOO.items() if code != ord("\n")}
 
 
@@ -42,12 +48,22 @@ def unicode(text: str) -> str:
     return str(text).encode("utf-8", "backslashreplace").decode()
 
 
+def name_of(error: BaseException) -> str:
+    """The name of its class; what a metaclass would say is not asked."""
+    return _NAME.__get__(type(error))
+
+
+def frames_of(error: BaseException) -> TracebackType | None:
+    """The traceback that Python gave it; a property of that name is not asked."""
+    return _TRACEBACK.__get__(error)
+
+
 def message_of(error: BaseException, limit: int) -> str:
     """What `str(error)` says, in `limit` characters at most, whatever its class does. Calls it once."""
     try:
         return unicode(shortened(str(error), limit))
     except BaseException:  # a stranger's __str__ may raise anything, and the job has ended already
-        return f"(its message cannot be shown: {type(error).__name__}.__str__ failed)"
+        return f"(its message cannot be shown: {name_of(error)}.__str__ failed)"
 
 
 def repr_of(error: BaseException, limit: int) -> str:
@@ -55,4 +71,4 @@ def repr_of(error: BaseException, limit: int) -> str:
     try:
         return unicode(shortened(repr(error), limit))
     except BaseException:
-        return f"{type(error).__name__}(), whose __repr__ failed"
+        return f"{name_of(error)}(), whose __repr__ failed"

@@ -12,7 +12,7 @@ import orjson
 
 from celeriac.core import codec
 from celeriac.core.clock import to_datetime
-from celeriac.core.printable import message_of, shortened, unicode
+from celeriac.core.printable import message_of, name_of, shortened, unicode
 from celeriac.core.states import JobState
 
 #: Characters of an error that a record keeps: of its class's name, of its message, and of its traceback.
@@ -53,7 +53,7 @@ class Failure:
     @classmethod
     def of(cls, error: BaseException, traceback: str | None = None) -> Failure:
         """What is recorded of an exception; the message is the one that Python itself would print."""
-        return cls(type(error).__name__, message_of(error, MESSAGE_LIMIT), traceback)
+        return cls(name_of(error), message_of(error, MESSAGE_LIMIT), traceback)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "type", shortened(unicode(self.type), TYPE_LIMIT))

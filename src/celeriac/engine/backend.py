@@ -16,11 +16,12 @@ from celery.backends.redis import RedisBackend
 
 from celeriac.core import codec
 from celeriac.core.errors import CeleriacError
-from celeriac.core.printable import message_of
+from celeriac.core.printable import frames_of, message_of
 from celeriac.core.records import MESSAGE_LIMIT, Failure
 from celeriac.engine import bridge
 from celeriac.engine.adoption import broker_url_of
 from celeriac.engine.aio import endings
+from celeriac.engine.containment import as_exception
 from celeriac.engine.error_arguments import kept_arguments
 from celeriac.engine.originals import original_of, remade
 from celeriac.engine.outcomes import Outcomes, Report, outcomes_of
@@ -244,7 +245,10 @@ class ResultBackend(RedisBackend):
         meta = {**self._get_result_meta(result=result, state=state, traceback=traceback, request=request)}
         if type(result) not in _PLAIN and self._is_data(request, state):
             meta[_IS_DATA] = True
-        encoded = self.encode({**meta, "task_id": task_id})
+        try:
+            encoded = self.encode({**meta, "task_id": task_id})
+        except BaseException as error:  # what a stranger's object raises there is its task's failure, and no more
+            raise as_exception(error) from error
         return encoded.encode() if isinstance(encoded, str) else encoded
 
     def decode(self, payload: Any) -> Any:
@@ -314,4 +318,4 @@ class ResultBackend(RedisBackend):
 
 
 def _failure(error: BaseException, traceback: str | None) -> Failure:
-    return Failure.of(error, format_error(error) if error.__traceback__ else traceback)
+    return Failure.of(error, format_error(error) if frames_of(error) else traceback)

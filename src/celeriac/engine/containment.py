@@ -7,6 +7,7 @@ import functools
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from operator import attrgetter
 from typing import Any
 
 from billiard.process import current_process
@@ -15,7 +16,7 @@ from celery.exceptions import WorkerShutdown, WorkerTerminate
 from greenlet import GreenletExit
 
 from celeriac.core.errors import JobAborted
-from celeriac.core.printable import repr_of
+from celeriac.core.printable import frames_of, name_of, repr_of
 from celeriac.core.records import MESSAGE_LIMIT
 
 #: What is Celery's, or its pool's, where it meets a task: the worker ends.
@@ -24,6 +25,16 @@ _ENDS_THE_WORKER = (WorkerShutdown, WorkerTerminate, GreenletExit)
 _HOOKS = ("before_start", "on_success", "on_failure", "on_retry", "after_return")
 #: Calls that may be nested, at least: with much less, nothing of a worker works, and the limit is one for all threads.
 LEAST_RECURSION = sys.getrecursionlimit()
+
+#: How an exception is looked at.
+_LOOKS: tuple[Callable[[Any], object], ...] = (
+    str,
+    repr,
+    lambda error: error == error,
+    lambda error: isinstance(error, Warning),
+    *map(attrgetter, ("args", "__dict__", "__traceback__", "__cause__", "__context__", "__notes__", "exceptions")),
+    *(lambda error, name=name: getattr(type(error), name) for name in ("__name__", "__qualname__", "__module__")),
+)
 
 
 def aborted(error: BaseException) -> JobAborted:
@@ -38,6 +49,22 @@ def as_exception(error: BaseException) -> Exception:
     failure = aborted(error)
     failure.__cause__ = error
     return failure
+
+
+def shun(error: BaseException) -> None:
+    """Look at `error` as all do who tell of a failure: Celery, formatters of logs, handlers.
+
+    Raises:
+        JobAborted: its class answers a look with what is no `Exception`, such as SystemExit, which nobody expects
+            there. It has the frames of `error`, and no other trace of it.
+    """
+    for look in _LOOKS:
+        try:
+            with suppress(Exception):  # with which they all cope
+                look(error)
+        except BaseException:
+            failure = JobAborted(f"the job raised a {name_of(error)}, which cannot be looked at")
+            raise failure.with_traceback(frames_of(error)) from None
 
 
 async def take_back_cancellations(task: asyncio.Task[Any]) -> None:
@@ -97,7 +124,8 @@ def _contain(task: Any, name: str) -> None:
     def contained(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
-        except Exception:
+        except Exception as error:
+            shun(error)
             raise
         except BaseException as error:
             if task.request.called_directly or ends_the_process(error):

@@ -18,9 +18,12 @@ def original_of(error: BaseException) -> BaseException:
     handled = sys.exc_info()[1]
     if handled is None or handled is error:
         return error
-    for raised in (handled, handled.__cause__, handled.__context__):
-        if raised is not None and _stands_for(error, raised):
-            return raised
+    try:
+        for raised in (handled, handled.__cause__, handled.__context__):
+            if raised is not None and _stands_for(error, raised):
+                return raised
+    except BaseException:  # a stranger's class may raise anything wherever it is looked at
+        return error
     return error
 
 

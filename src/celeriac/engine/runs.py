@@ -17,7 +17,7 @@ from celeriac.core.errors import JobInterrupted, JobTimedOut
 from celeriac.core.interrupt import Interruptible
 from celeriac.engine import bridge
 from celeriac.engine.aio import execution
-from celeriac.engine.containment import aborted, restore_recursion_limit, take_back_cancellations
+from celeriac.engine.containment import aborted, restore_recursion_limit, shun, take_back_cancellations
 from celeriac.engine.loop import JobLoop
 
 
@@ -87,7 +87,8 @@ class AsyncRun:
             if self._is_awaited and execution.is_asked_to_stop():
                 raise  # it is the worker, or Celery, that ends it here
             raise aborted(error) from error
-        except (Exception, JobInterrupted, JobSuspended):
+        except (Exception, JobInterrupted, JobSuspended) as error:
+            shun(error)
             raise
         except BaseException as error:
             raise aborted(error) from error
@@ -151,7 +152,8 @@ class ThreadRun:
             return self._work.run(self._unless_cancelled)
         except TimeUp:
             raise JobTimedOut(f"exceeded its time limit of {self._timeout:g} s") from None
-        except (Exception, JobInterrupted, JobSuspended):
+        except (Exception, JobInterrupted, JobSuspended) as error:
+            shun(error)
             raise
         except BaseException as error:
             if isinstance(error, WorkerShutdown | WorkerTerminate) or terminate_handler_fired():

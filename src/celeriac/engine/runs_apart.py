@@ -33,7 +33,7 @@ class BearingInfo(ExceptionInfo):
         exc_info = exc_info or sys.exc_info()
         try:
             super().__init__(exc_info, internal)
-        except Exception:
+        except BaseException:
             ErrorInfo.__init__(cast(Any, self), exc_info[1], internal=internal)
 
 

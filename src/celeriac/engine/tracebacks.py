@@ -23,7 +23,7 @@ import kombu
 
 from celeriac import client, core, engine, store
 from celeriac.core.errors import CeleriacError
-from celeriac.core.printable import message_of, shortened, without_controls
+from celeriac.core.printable import frames_of, message_of, name_of, shortened, without_controls
 from celeriac.core.records import MESSAGE_LIMIT, TRACEBACK_LIMIT
 
 #: Frames of one error, errors of one chain of causes, members of one group, and notes that are shown: the first, the
@@ -70,7 +70,7 @@ def format_error(error: BaseException, frames: TracebackType | None = None) -> s
     try:
         text = _formatted(error, frames)
     except BaseException:  # a stranger's class may raise anything wherever it is looked at
-        text = f"{type(error).__name__}: {message_of(error, MESSAGE_LIMIT)}".replace("\n", "\n    ")
+        text = f"{name_of(error)}: {message_of(error, MESSAGE_LIMIT)}".replace("\n", "\n    ")
         text += "\n    (its traceback cannot be shown)\n"
     return shortened(without_controls(text), TRACEBACK_LIMIT, tail=0.6)
 
@@ -111,7 +111,7 @@ class _Formatter:
                 yield f"… {place:,} more exceptions of the chain …\n"
                 continue
             cause, joint = link
-            yield from self._one(cause, (frames if cause is error else None) or cause.__traceback__, depth)
+            yield from self._one(cause, (frames if cause is error else None) or frames_of(cause), depth)
             yield joint
 
     def _one(self, error: BaseException, frames: TracebackType | None, depth: int) -> Iterator[str]:

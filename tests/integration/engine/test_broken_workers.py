@@ -63,6 +63,17 @@ async def test_a_job_that_cancels_all_tasks_and_stops_the_loop_harms_neither_oth
     assert worker.stop() == 0
 
 
+@pools("asyncio")
+async def test_a_worker_whose_loop_a_job_has_given_a_broken_task_factory_goes_on(
+    jobs: VandalJobs, start: StartWorker, pool: str
+) -> None:
+    worker = start(MODULE, pool=pool, concurrency=4)
+    await (await jobs.break_factory.enqueue()).result(timeout=20)
+    places = [await (await jobs.where.enqueue()).result(timeout=20) for _ in range(3)]
+    assert set(places) == {worker.pid}
+    assert worker.stop() == 0
+
+
 @pools(*POOLS)
 @pytest.mark.parametrize("kind", ["async", "def"])
 async def test_a_recursion_limit_that_a_job_lowers_is_set_back_and_its_worker_goes_on(

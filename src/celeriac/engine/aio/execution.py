@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar, copy_context
 from typing import Any, NamedTuple
 
-from billiard.einfo import ExceptionInfo
 from celery.exceptions import SoftTimeLimitExceeded
 
 from celeriac.core.background import background
@@ -22,12 +21,14 @@ from celeriac.core.errors import JobAborted, JobInterrupted
 from celeriac.core.interrupt import Interruptible
 from celeriac.engine import bridge
 from celeriac.engine.aio import stacks
+from celeriac.engine.aio.failures import ErrorInfo
 from celeriac.engine.aio.limits import HardLimitPassed, Limited
 from celeriac.engine.aio.own_thread import OwnThread
 from celeriac.engine.aio.slots import NoSlot, Slots
 from celeriac.engine.aio.threads import Threads
 from celeriac.engine.aio.wrappers import awaiting
-from celeriac.engine.containment import LEAST_RECURSION, aborted, as_exception, take_back_cancellations
+from celeriac.engine.containment import LEAST_RECURSION, aborted, as_exception, shun, take_back_cancellations
+from celeriac.engine.tracebacks import format_error
 
 log = logging.getLogger("celeriac.engine")
 
@@ -133,16 +134,19 @@ class Execution:
 
     async def _end_anyhow(self, error: BaseException) -> None:
         """The last resort: something got past the tracer. The task fails, and holds its message no longer."""
-        log.error("what surrounds a task failed: %r", error, exc_info=error)
+        try:
+            shun(error)
+            failure = as_exception(error)
+        except JobAborted as stand_in:
+            failure = stand_in
+        log.error("what surrounds a task failed: %r", failure, exc_info=failure)
         await self.settle()
         try:
-            raise as_exception(error)
-        except Exception:
-            failure = ExceptionInfo()
-        try:
-            await self.aside(self._callbacks.failed, failure)
-        except Exception:
-            log.exception("the failure of a task cannot be recorded")
+            await self.aside(self._callbacks.failed, ErrorInfo(failure))
+        except BaseException as unrecorded:
+            if self.is_asked_for(unrecorded):
+                raise
+            log.error("the failure of a task cannot be recorded: %s", format_error(unrecorded))
 
     def take_slot(self, slots: Slots) -> bool:
         """Whether one of these has been reserved for it; if so, whoever asks releases it."""
@@ -160,7 +164,8 @@ class Execution:
         try:
             returned = function() if is_async else await self._call_in_thread(function)
             return await self._await(returned) if inspect.iscoroutine(returned) else returned
-        except Exception:
+        except Exception as error:
+            shun(error)
             raise
         except BaseException as error:
             if isinstance(error, JobInterrupted | JobSuspended) or self.is_asked_for(error):

@@ -12,7 +12,7 @@ from billiard.einfo import ExceptionInfo, ExceptionWithTraceback, Traceback
 from celery import signals
 from celery.app import trace as celery_trace
 
-from celeriac.core.printable import message_of
+from celeriac.core.printable import frames_of, message_of
 from celeriac.core.records import MESSAGE_LIMIT
 from celeriac.engine.tracebacks import format_error
 
@@ -22,7 +22,7 @@ class ErrorInfo(ExceptionInfo):
 
     def __init__(self, error: BaseException, *, internal: bool = False) -> None:
         self.type = type(error)
-        self.tb = None if error.__traceback__ is None else Traceback(error.__traceback__)
+        self.tb = None if (frames := frames_of(error)) is None else Traceback(frames)
         self.traceback = format_error(error)
         self.internal = internal
         self.exception = ExceptionWithTraceback(error, self.traceback)
@@ -63,7 +63,7 @@ class TraceInfo(celery_trace.TraceInfo):
             exception=error,
             args=req.args,
             kwargs=req.kwargs,
-            traceback=error.__traceback__,
+            traceback=frames_of(error),
             einfo=info,
         )
         self._log_error(task, req, info)

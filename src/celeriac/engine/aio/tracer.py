@@ -19,6 +19,7 @@ from celery.canvas import group, maybe_signature
 from celery.exceptions import Ignore, Reject, Retry
 from celery.utils.saferepr import saferepr
 
+from celeriac.core.printable import frames_of
 from celeriac.engine import bridge, private
 from celeriac.engine.aio import endings, handlers
 from celeriac.engine.aio.execution import Execution, Outcome, adapted, is_async, is_isolated
@@ -272,8 +273,8 @@ def _without_first_frame(error: BaseException) -> BaseException:
 
     Celery clears the frames of the traceback then, and to clear a frame that waits would end its coroutine.
     """
-    frames = error.__traceback__
-    return error.with_traceback(frames.tb_next if frames is not None else None)
+    frames = frames_of(error)
+    return BaseException.with_traceback(error, frames.tb_next if frames is not None else None)
 
 
 def _overrides(task: Any, name: str) -> bool:
