@@ -179,6 +179,15 @@ def test_link_error(task: TaskOf, plain: Celery, trace: Trace) -> None:
     assert (trace.of(new), trace.of(old)) == (["complaint ValueError"], [f"grumble {result.id}"])
 
 
+def test_map_starmap_and_chunks(task: TaskOf) -> None:
+    echo, add = task("echo"), task("add")
+    assert echo.map([1, 2, 3]).delay().get(timeout=WAIT) == [1, 2, 3]
+    assert add.starmap([(1, 2), (3, 4)]).delay().get(timeout=WAIT) == [3, 7]
+    assert add.chunks([(1, 2), (3, 4), (5, 6)], 2).delay().get(timeout=WAIT) == [[3, 7], [11]]
+    with pytest.raises(ValueError, match="not this one"):
+        task("fail").map(["not this one", "nor that"]).delay().get(timeout=WAIT)
+
+
 def test_replace(task: TaskOf, way: tuple[str, str]) -> None:
     kind = way[1]
     for number, total in ((0, 23), (2, 13)):

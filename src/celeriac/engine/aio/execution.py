@@ -26,11 +26,14 @@ from celeriac.engine.aio.limits import HardLimitPassed, Limited
 from celeriac.engine.aio.own_thread import OwnThread
 from celeriac.engine.aio.slots import NoSlot, Slots
 from celeriac.engine.aio.threads import Threads
-from celeriac.engine.aio.wrappers import awaiting
+from celeriac.engine.aio.wrappers import awaiting, awaiting_each
 from celeriac.engine.containment import LEAST_RECURSION, aborted, as_exception, shun, take_back_cancellations
 from celeriac.engine.tracebacks import format_error
 
 log = logging.getLogger("celeriac.engine")
+
+#: Celery's tasks that call another one for each of many items; `chunks` are groups of the second.
+_MAPS = frozenset({"celery.map", "celery.starmap"})
 
 _current: ContextVar[Execution | None] = ContextVar("celeriac_execution", default=None)
 
@@ -286,7 +289,7 @@ def adapt(task: Any) -> None:
     function = getattr(task, name)
     if hasattr(function, "celeriac_adapted") or getattr(task, "celeriac_bridged", False):
         return
-    function = awaiting(function)
+    function = awaiting_each(function) if task.name in _MAPS else awaiting(function)
     on_loop = inspect.iscoroutinefunction(function)
 
     @functools.wraps(function)

@@ -31,6 +31,30 @@ def awaiting(function: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
+def awaiting_each(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same as Celery's `map` and `starmap`, which call a task for each of many items, also of `async def` tasks.
+
+    Those calls return coroutines. Here they are awaited in turn, by whoever has called the function.
+    """
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        results = function(*args, **kwargs)
+        return _awaited_in_turn(results) if any(map(inspect.iscoroutine, results)) else results
+
+    return run
+
+
+async def _awaited_in_turn(results: list[Any]) -> list[Any]:
+    waiting = iter(results)
+    try:
+        return [await result if inspect.iscoroutine(result) else result for result in waiting]
+    finally:
+        for left in waiting:  # after one that has failed
+            if inspect.iscoroutine(left):
+                left.close()
+
+
 def _waited_for(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
