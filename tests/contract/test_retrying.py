@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 
@@ -154,6 +156,60 @@ async def test_a_task_that_has_retried_hands_its_job_on_to_another(
     assert (record.state, record.error, record.attempt) == (JobState.SUCCEEDED, None, 1)
     assert await jobs.app.client.outcome(result.id) == outcome
     assert jobs.trace.of(result.id) == ["attempt 1", "attempt 2"]
+
+
+@FORMS
+async def test_a_task_that_is_ignored_has_succeeded(jobs: ContractJobs, kind: str) -> None:
+    result = jobs.twin("leave_by_plainly", kind).delay("ignored")
+    record = await jobs.app.client.wait(result.id, timeout=10)
+    assert (record.state, record.error, result.state) == (JobState.SUCCEEDED, None, "PENDING")
+
+
+@FORMS
+async def test_a_task_that_is_ignored_keeps_what_it_has_stored_itself(jobs: ContractJobs, kind: str) -> None:
+    task = jobs.twin("leave_by_plainly", kind)
+    partial, failed = task.delay("PARTIAL"), task.delay("FAILURE")
+    assert (await jobs.app.client.wait(partial.id, timeout=10)).state is JobState.SUCCEEDED
+    assert (partial.state, partial.info) == ("PARTIAL", 1)
+    record = await jobs.app.client.wait(failed.id, timeout=10)
+    assert record.error is not None
+    assert (record.state, record.error.message, failed.state) == (JobState.FAILED, "told early", "FAILURE")
+
+
+@KINDS
+async def test_a_typed_job_that_is_ignored_succeeds_with_nothing_at_its_first_attempt(
+    jobs: ContractJobs, kind: str
+) -> None:
+    handle = await jobs.twin("leave_by", kind).enqueue("ignored")
+    assert await handle.result(timeout=10) is None
+    record = await handle.status()
+    assert (record.state, record.attempt) == (JobState.SUCCEEDED, 1)
+
+
+@FORMS
+async def test_a_retry_that_was_not_published_is_a_failure(jobs: ContractJobs, kind: str) -> None:
+    result = jobs.twin("leave_by_plainly", kind).delay("retry")
+    record = await jobs.app.client.wait(result.id, timeout=10)
+    assert record.error is not None
+    assert (record.state, record.error.type, result.state) == (JobState.FAILED, "JobAborted", "FAILURE")
+    assert record.error.message.endswith("call self.retry()")
+
+
+@KINDS
+async def test_a_typed_job_that_raises_a_retry_is_tried_again_by_its_policy(jobs: ContractJobs, kind: str) -> None:
+    handle = await jobs.twin("leave_by", kind).enqueue("retry")
+    record = await jobs.app.client.wait(handle.id, timeout=10)
+    assert record.error is not None
+    assert (record.state, record.attempt, record.error.type) == (JobState.FAILED, 3, "JobAborted")
+
+
+@FORMS
+async def test_an_outcome_that_a_task_stores_itself_is_seen_while_it_runs(jobs: ContractJobs, kind: str) -> None:
+    gate = uuid4().hex
+    result = jobs.twin("tell_early_plainly", kind).delay(gate)
+    assert await asyncio.to_thread(result.get, timeout=10) == 5
+    assert (await jobs.app.client.get(result.id)).state is JobState.SUCCEEDED
+    jobs.trace.open(gate)
 
 
 DAY = 86_400

@@ -98,6 +98,15 @@ def test_what_is_ignored_keeps_the_state_it_has_set(task: TaskOf) -> None:
     assert (result.state, result.info) == ("MINE", {"step": 1})
 
 
+def test_an_outcome_that_a_task_stores_itself_is_seen_while_it_runs(task: TaskOf, trace: Trace) -> None:
+    gate = uuid4().hex
+    result = task("tell_early").delay(gate)
+    wait_until(lambda: result.state == "SUCCESS", "the outcome that it has stored")
+    assert task("echo").app.AsyncResult(result.id).result == 5
+    trace.open(gate)
+    wait_until(lambda: task("echo").app.AsyncResult(result.id).result == 4, "the outcome that it has returned")
+
+
 def test_update_state(task: TaskOf, trace: Trace) -> None:
     gate = uuid4().hex
     result = task("progress").delay(gate)

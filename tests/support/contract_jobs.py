@@ -19,6 +19,7 @@ from uuid import UUID
 
 from celery import group
 from celery.exceptions import Ignore
+from celery.exceptions import Retry as CeleryRetry
 from pydantic import BaseModel, ConfigDict, Field, Strict
 
 from celeriac import Celeriac, Children, Job, JobContext, Retry, RetryAfter, Settings
@@ -203,6 +204,15 @@ class ContractJobs:
             attempts=2, backoff=0.05, jitter=False, on=(ConnectionError,), never=(ConnectionRefusedError,)
         )
         self.choosy = app.job(name="choosy", retry=only_connections)(choosy)
+
+        async def leave_by(how: str) -> None:
+            raise CeleryRetry("by hand") if how == "retry" else Ignore
+
+        def leave_by_sync(how: str) -> None:
+            raise CeleryRetry("by hand") if how == "retry" else Ignore
+
+        self.leave_by = app.job(name="leave_by", retry=QUICK)(leave_by)
+        self.leave_by_sync = app.job(name="leave_by_sync", retry=QUICK)(leave_by_sync)
 
         async def postponed(job: JobContext, seconds: float) -> int:
             if job.attempt == 1:
@@ -462,6 +472,37 @@ class ContractJobs:
             pass_on(task, how)
 
         self.hand_on, self.hand_on_sync = hand_on, hand_on_sync
+
+        def leave_by(task: Any, how: str) -> None:
+            if how in ("PARTIAL", "FAILURE"):
+                task.update_state(state=how, meta={"PARTIAL": 1, "FAILURE": OrderRejected("told early")}[how])
+            raise CeleryRetry("by hand") if how == "retry" else Ignore
+
+        @app.task(name="plain.leave_by", shared=False, bind=True)
+        async def leave_by_plainly(task: Any, how: str) -> None:
+            leave_by(task, how)
+
+        @app.task(name="plain.leave_by_sync", shared=False, bind=True)
+        def leave_by_plainly_sync(task: Any, how: str) -> None:
+            leave_by(task, how)
+
+        self.leave_by_plainly, self.leave_by_plainly_sync = leave_by_plainly, leave_by_plainly_sync
+
+        @app.task(name="plain.tell_early", shared=False, bind=True)
+        async def tell_early_plainly(task: Any, gate: str) -> int:
+            task.update_state(state="SUCCESS", meta=5)
+            while not self.trace.is_open(gate):
+                await asyncio.sleep(0.02)
+            return 4
+
+        @app.task(name="plain.tell_early_sync", shared=False, bind=True)
+        def tell_early_plainly_sync(task: Any, gate: str) -> int:
+            task.update_state(state="SUCCESS", meta=5)
+            while not self.trace.is_open(gate):
+                time.sleep(0.02)
+            return 4
+
+        self.tell_early_plainly, self.tell_early_plainly_sync = tell_early_plainly, tell_early_plainly_sync
         self.echo, self.scold_plainly, self.insist_plainly = echo, scold_plainly, insist_plainly
 
         @app.task(name="plain.raising", shared=False)

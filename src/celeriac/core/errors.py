@@ -283,7 +283,7 @@ class OutcomeNotStored(CeleriacError):
 
 
 class JobAborted(CeleriacError):
-    """The job raised what is no `Exception`, `SystemExit` say, or cancelled itself: it counts as any other failure."""
+    """The job raised what no job may, `SystemExit` or a `Retry` of its own say, or cancelled itself: it has failed."""
 
 
 class JobCrashed(CeleriacError):

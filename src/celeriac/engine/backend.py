@@ -151,6 +151,10 @@ class ResultBackend(RedisBackend):
             self._report_unwanted(task_id, state, request)
         super().mark_as_revoked(task_id, reason, request, store_result, state)
 
+    def mark_as_ignored(self, request: Any) -> None:
+        """Record the success of a task that has raised `Ignore`. At Celery's key stays what it has stored itself."""
+        self._report_unwanted(request.id, celery_states.SUCCESS, request)
+
     def on_chord_part_return(self, request: Any, state: str, result: Any, *args: Any, **kwargs: Any) -> Any:
         """Count the task in its chord, unless another run of it counts. The last one calls the callback."""
         if getattr(request, "celeriac_refused", False):

@@ -12,7 +12,7 @@ from typing import Any
 
 from billiard.process import current_process
 from celery import Task
-from celery.exceptions import WorkerShutdown, WorkerTerminate
+from celery.exceptions import Ignore, Retry, WorkerShutdown, WorkerTerminate
 from greenlet import GreenletExit
 
 from celeriac.core.errors import JobAborted
@@ -65,6 +65,12 @@ def shun(error: BaseException) -> None:
         except BaseException:
             failure = JobAborted(f"the job raised a {name_of(error)}, which cannot be looked at")
             raise failure.with_traceback(frames_of(error)) from None
+
+
+def end_of_run(task: Any, request: Any, error: Exception) -> Exception:
+    """With what a run ends that has raised `error`: the task sees to what Celery's tracers record no end of."""
+    see_to = getattr(task, "end_of_run", None) if isinstance(error, Ignore | Retry) else None
+    return error if see_to is None else see_to(error, request)
 
 
 async def take_back_cancellations(task: asyncio.Task[Any]) -> None:
@@ -126,6 +132,8 @@ def _contain(task: Any, name: str) -> None:
             return function(*args, **kwargs)
         except Exception as error:
             shun(error)
+            if (ending := end_of_run(task, task.request, error)) is not error:
+                raise ending from error
             raise
         except BaseException as error:
             if task.request.called_directly or ends_the_process(error):

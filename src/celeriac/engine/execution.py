@@ -9,7 +9,7 @@ from collections.abc import Coroutine, Sequence
 from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from celery.exceptions import Ignore, Reject
+from celery.exceptions import Ignore, Reject, Retry
 from kombu.exceptions import OperationalError
 from kombu.utils.json import dumps
 
@@ -177,12 +177,18 @@ class Executor:
 
     def _end(self, task: JobTask, attempt: Attempt, error: BaseException) -> NoReturn:
         if isinstance(error, JobSuspended):
+            task.request.celeriac_settled = True
             raise Ignore from None
         if attempt.cancelled or not isinstance(error, Exception):  # an error may be how it took being told to stop
             self._end_cancelled(task)
+        if isinstance(error, Ignore | Retry):
+            error = task.end_of_run(error, task.request)
+        if isinstance(error, Ignore):
+            raise error
         self._end_failed(task, attempt, error)
 
     def _end_cancelled(self, task: JobTask) -> NoReturn:
+        task.request.celeriac_settled = True
         task.backend.mark_as_revoked(task.request.id, "cancelled", request=task.request)
         task.send_event("task-revoked", terminated=True, signum=None, expired=False)
         raise Ignore from None

@@ -108,7 +108,7 @@ class Recorded:
             retention_ms=self._app.failure_retention_ms if state is JobState.FAILED else self._app.retention_ms,
         )
         delivery = endings.to_be_written(report.task_id)
-        if delivery is not None and _is_written_at_the_end(report):
+        if delivery is not None and _is_written_at_the_end(report, delivery):
             if report.task_id == delivery.task_id:
                 delivery.ending.kept = change
             else:  # a later task of its chain, which fails with it
@@ -128,7 +128,12 @@ class Fenced:
             return True
         delivery = endings.to_be_written(report.task_id)
         is_its_own = delivery is not None and report.task_id == delivery.task_id  # or of a later task of its chain
-        if delivery is not None and is_its_own and self._backend.is_on_broker and _is_written_at_the_end(report):
+        if (
+            delivery is not None
+            and is_its_own
+            and self._backend.is_on_broker
+            and _is_written_at_the_end(report, delivery)
+        ):
             delivery.ending.kept = Result(self._key(report), report.outcome, self._life(report) * 1000)
             return True
         return cast(bool, self._backend.ensure(self._store, (report,)))
@@ -177,8 +182,10 @@ def _is_void(app: Any, receipt: str) -> bool:
         return results.is_void(connection.default_channel.client, receipt)
 
 
-def _is_written_at_the_end(report: Report) -> bool:
+def _is_written_at_the_end(report: Report, delivery: endings.Delivery) -> bool:
     """Whether an outcome may be stored in one step with the acknowledgement; what is counted in a chord is not."""
+    if delivery.is_running:  # the function stores it, for those who look meanwhile
+        return False
     return report.state in celery_states.READY_STATES and not getattr(report.request, "chord", None)
 
 

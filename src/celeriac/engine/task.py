@@ -10,9 +10,10 @@ from celery import Task as CeleryTask
 from celery import states as celery_states
 from celery.app.task import get_actual_ignore_result
 from celery.exceptions import Ignore, Reject
+from celery.exceptions import Retry as CeleryRetry
 from redis.exceptions import ResponseError
 
-from celeriac.core.errors import BrokerUnavailable
+from celeriac.core.errors import BrokerUnavailable, JobAborted
 from celeriac.core.records import Failure
 from celeriac.core.spec import JobSpec
 from celeriac.core.states import JobState
@@ -107,6 +108,28 @@ class Task(CeleryTask):  # pyright: ignore[reportMissingTypeArgument]
         self.app.records.run(store.transition(queued), patience=0)
         request.celeriac_settled = True
 
+    def end_of_run(self, error: Ignore | CeleryRetry, request: Any) -> Exception:
+        """With what a run ends that has raised `error`, of which Celery's tracers record no end.
+
+        After `Ignore` its job has succeeded, unless something else has been recorded. A `Retry` without a message that
+        `self.retry()` has published is a failure.
+        """
+        if getattr(request, "celeriac_run", None) is None:
+            return error
+        if isinstance(error, Ignore):
+            if not getattr(request, "celeriac_settled", False):
+                request.celeriac_settled = True
+                self._mark_as_ignored(request)
+            return error
+        if getattr(request, "celeriac_retrying", False):
+            return error
+        failure = JobAborted("it raised Retry, and no retry was published: call self.retry()")
+        failure.__cause__ = error
+        return failure
+
+    def _mark_as_ignored(self, request: Any) -> None:
+        self.backend.mark_as_ignored(request)
+
     def _beginning(self, request: Any) -> Beginning:
         return Beginning(
             job_id=request.id,
@@ -157,6 +180,10 @@ class JobTask(Task):
     async def perform(self, request: Any) -> Any:
         """Run one attempt, in the asyncio worker."""
         return await self.app.executor.perform(self, request)
+
+    def _mark_as_ignored(self, request: Any) -> None:
+        is_wanted = not get_actual_ignore_result(self, request)
+        self.backend.mark_as_done(request.id, None, request=request, store_result=is_wanted)
 
 
 def _is_recorded(request: Any) -> bool:

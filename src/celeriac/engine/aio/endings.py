@@ -48,6 +48,7 @@ class Delivery:
         ending: what will be written when it is acknowledged.
         before: calls that run right before that.
         is_open: whether that is still to come.
+        is_running: whether the function of its task is; what that stores itself does not wait for the end.
         abandon: stops what runs its task; nothing is recorded then.
     """
 
@@ -59,6 +60,7 @@ class Delivery:
     ending: Ending = field(init=False)
     before: list[ScriptCall[Any]] = field(default_factory=list[ScriptCall[Any]])
     is_open: bool = True
+    is_running: bool = False
     abandon: Callable[[], None] | None = None
 
     def __post_init__(self) -> None:

@@ -27,7 +27,7 @@ from celeriac.engine.aio.failures import ErrorInfo, TraceInfo
 from celeriac.engine.aio.following import producer_of
 from celeriac.engine.aio.handlers import hook_of, on_the_loop, owner_of, receivers_of
 from celeriac.engine.aio.stacks import Stack
-from celeriac.engine.containment import as_exception
+from celeriac.engine.containment import as_exception, end_of_run
 
 log = logging.getLogger("celery.app.trace")
 
@@ -133,6 +133,16 @@ class Tracer:
         if self._is_awaited:
             return await self.task.perform(context)
         function = functools.partial(self._function or self.task, *context.args, **context.kwargs)
+        delivery = endings.current.get()
+        if delivery is None:
+            return await self._call(execution, function)
+        delivery.is_running = True
+        try:
+            return await self._call(execution, function)
+        finally:
+            delivery.is_running = False
+
+    async def _call(self, execution: Execution, function: Callable[[], Any]) -> Any:
         if self._function is None and not self._is_whole:
             returned = await bridge.call(function)
             is_call_async = inspect.iscoroutine(returned)  # of a user's class
@@ -190,7 +200,7 @@ class Tracer:
     def _fail(self, run: _Run, error: BaseException) -> Outcome:
         """Deal with what the task raised; as Celery does, while it is being handled."""
         try:
-            raise as_exception(error)
+            raise end_of_run(self.task, run.context, as_exception(error))
         except Reject as rejection:
             error, run.state, failure = rejection, celery_states.REJECTED, ErrorInfo(rejection, internal=True)
             TraceInfo(run.state, error).handle_reject(self.task, run.context)
