@@ -223,6 +223,17 @@ async def test_a_process_that_is_killed_is_one_jobs_failure(jobs: IsolatedJobs) 
     assert (await (await jobs.pid.enqueue()).result(timeout=20))[2] == 1
 
 
+async def test_a_process_that_is_killed_while_one_that_it_has_forked_lives_is_one_jobs_failure(
+    jobs: IsolatedJobs,
+) -> None:
+    handle = await jobs.orphan.enqueue()
+    with pytest.raises(JobFailed, match=r"JobCrashed: its process was ended by signal 9 \(Killed\)"):
+        await handle.result(timeout=40)
+    forked = await _pid_of(jobs, handle.id)
+    await eventually(lambda: not is_alive(forked), "the process that the job has forked has ended")
+    assert (await (await jobs.pid.enqueue()).result(timeout=20))[2] == 1
+
+
 async def test_a_crash_is_retried_as_other_failures_are(jobs: IsolatedJobs) -> None:
     handle = await jobs.vanish_retried.enqueue(attempts=2)
     assert await handle.result(timeout=30) == 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -113,6 +114,15 @@ class IsolatedJobs:
             helper.wait()
 
         self.with_helper = app.job(name="with_helper", isolate=True)(with_helper)
+
+        def orphan(job: JobContext) -> None:
+            if (forked := os.fork()) == 0:
+                time.sleep(600)
+                os._exit(0)
+            trace.add(job.id, str(forked))
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        self.orphan = app.job(name="orphan", isolate=True)(orphan)
 
         def vanish(job: JobContext, attempts: int = 1) -> int:
             if job.attempt <= attempts:

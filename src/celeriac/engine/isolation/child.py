@@ -36,6 +36,7 @@ class _Worker:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # uvloop lets slip in copies of both, which forks would hold open
         self._input, self._output = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb", buffering=0)
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
