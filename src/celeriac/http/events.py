@@ -15,7 +15,7 @@ from pydantic import StringConstraints
 
 from celeriac.core.errors import BrokerUnavailable, UnknownJob
 from celeriac.engine.app import JobApp
-from celeriac.http.jobs import Absent, JobId, in_time
+from celeriac.http.jobs import NO_NULL, JobId, in_time
 from celeriac.http.problems import responses
 from celeriac.http.route import NothingMore
 
@@ -23,7 +23,8 @@ from celeriac.http.route import NothingMore
 EventId = Annotated[str, StringConstraints(max_length=37, pattern="^([0-9]{1,18}-[0-9]{1,18})?$")]
 
 LastEventId = Annotated[
-    EventId | Absent,
+    EventId | None,
+    NO_NULL,
     Header(description="Where to resume; browsers send it by themselves when they reconnect"),
 ]
 

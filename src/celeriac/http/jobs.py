@@ -8,8 +8,9 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request, Response
-from pydantic import StringConstraints
-from pydantic.json_schema import SkipJsonSchema
+from pydantic import GetJsonSchemaHandler, StringConstraints
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from celeriac.client.options import EnqueueOptions
 from celeriac.core import codec
@@ -24,12 +25,22 @@ from celeriac.http.problems import ProblemError, responses
 from celeriac.http.route import require_json
 from celeriac.store.connection import deadline
 
-#: What an optional parameter is when it is not given. It is not described: a query and a header cannot say null.
-Absent = SkipJsonSchema[None]
+
+class NotDescribed:
+    """Leaves null out of the description of a parameter that may be left out: a query and a header cannot say it."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, describe: GetJsonSchemaHandler) -> JsonSchemaValue:
+        described = describe(schema)
+        (said,) = [option for option in described.pop("anyOf") if option.get("type") != "null"]
+        return {**said, **described}
+
+
+NO_NULL = NotDescribed()
 
 JobId = Annotated[str, Path(description="The job's id")]
 IdempotencyKey = Annotated[
-    str | Absent,
+    str | None,
+    NO_NULL,
     Header(
         max_length=255,
         min_length=1,
@@ -110,12 +121,12 @@ def _add_submit_of_unknown(router: APIRouter) -> None:
 def _add_reading(router: APIRouter, app: JobApp) -> None:
     @router.get("", response_model=JobPage, summary="List jobs", responses=responses(422, 503))
     async def list_jobs(
-        state: Annotated[JobState | Absent, Query()] = None,
-        task: Annotated[str | Absent, Query(max_length=200)] = None,
-        queue: Annotated[str | Absent, Query(max_length=200)] = None,
-        parent: Annotated[str | Absent, Query(max_length=128, description="Children of this job")] = None,
+        state: Annotated[JobState | None, NO_NULL, Query()] = None,
+        task: Annotated[str | None, NO_NULL, Query(max_length=200)] = None,
+        queue: Annotated[str | None, NO_NULL, Query(max_length=200)] = None,
+        parent: Annotated[str | None, NO_NULL, Query(max_length=128, description="Children of this job")] = None,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
-        cursor: Annotated[Cursor | Absent, Query(description="`next` of the page before")] = None,
+        cursor: Annotated[Cursor | None, NO_NULL, Query(description="`next` of the page before")] = None,
     ) -> Any:
         def matches(record: JobRecord) -> bool:
             return (
