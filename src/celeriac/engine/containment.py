@@ -32,6 +32,7 @@ _LOOKS: tuple[Callable[[Any], object], ...] = (
     repr,
     lambda error: error == error,
     lambda error: isinstance(error, Warning),
+    lambda error: error.__reduce_ex__(2),  # as a process of prefork does that sends it to its parent
     *map(attrgetter, ("args", "__dict__", "__traceback__", "__cause__", "__context__", "__notes__", "exceptions")),
     *(lambda error, name=name: getattr(type(error), name) for name in ("__name__", "__qualname__", "__module__")),
 )
