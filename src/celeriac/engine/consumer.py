@@ -21,6 +21,7 @@ from celeriac.engine.aio.consumer import Fetching
 from celeriac.engine.aio.pool import Pool
 from celeriac.engine.door import Door, refuse
 from celeriac.engine.guard import Guard
+from celeriac.engine.lease import lease_of
 from celeriac.engine.recycling import recycling_of
 from celeriac.engine.request import REQUEST
 from celeriac.engine.revocations import Revocations
@@ -129,8 +130,8 @@ class Consumer(celery_consumer.Consumer):
         super().reset_rate_limits()
         after = rate_limits.limits_of(self.task_buckets)
         changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
-        if self.task_consumer is not None:
-            rate_limits.recall(changed, [queue.name for queue in self.task_consumer.queues])
+        if self.task_consumer is not None and (lease := lease_of(self)) is not None:
+            rate_limits.recall(lease, changed, [queue.name for queue in self.task_consumer.queues])
 
     def _limit_task(self, request: Any, bucket: Any, tokens: int) -> Any:
         """Hold a task until its rate limit lets it begin, unless it has waited on the broker (`rate_limits.py`)."""

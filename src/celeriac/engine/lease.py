@@ -11,6 +11,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from celeriac.engine.identity import has_ended, new_worker_name
 from celeriac.store.connection import BlockingClient
@@ -39,6 +40,14 @@ def leases() -> list[Lease]:
     """This process's leases."""
     with _lock:
         return [lease for (pid, *_), lease in _by_server.items() if pid == os.getpid()]
+
+
+def lease_of(consumer: Any) -> Lease | None:
+    """The lease of a worker, by Celery's consumer; None if its broker is reached with another transport, `memory://`.
+
+    A process may have leases on other servers: those of applications that ran in it before, as in tests.
+    """
+    return getattr(consumer.connection.default_channel, "lease", None)
 
 
 class Lease:

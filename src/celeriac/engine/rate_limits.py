@@ -16,7 +16,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from celeriac.core.clock import now_ms
-from celeriac.engine.lease import leases
+from celeriac.engine.lease import Lease
 from celeriac.engine.transport import is_receipt
 
 log = logging.getLogger("celeriac.engine")
@@ -103,17 +103,16 @@ def limits_of(buckets: dict[str, Any]) -> dict[str, float]:
     return {name: bucket.fill_rate for name, bucket in buckets.items() if bucket is not None}
 
 
-def recall(names: set[str], queues: list[str]) -> None:
+def recall(lease: Lease, names: set[str], queues: list[str]) -> None:
     """Bring back those of these tasks that were put off, whose limit has changed; in a thread of its own."""
 
     def run() -> None:
-        for lease in leases():
-            for queue in queues:
-                for name in names:
-                    try:
-                        lease.holder.recall(queue, name)
-                    except (RedisError, OSError) as error:
-                        log.warning("tasks %s that wait for their turn keep it (%s)", name, type(error).__name__)
+        for queue in queues:
+            for name in names:
+                try:
+                    lease.holder.recall(queue, name)
+                except (RedisError, OSError) as error:
+                    log.warning("tasks %s that wait for their turn keep it (%s)", name, type(error).__name__)
 
     if names and queues:
         threading.Thread(target=run, name="celeriac-recall", daemon=True).start()

@@ -16,7 +16,7 @@ from celery.worker import control
 from celery.worker import state as worker_state
 from redis.exceptions import RedisError
 
-from celeriac.engine.lease import leases
+from celeriac.engine.lease import Lease, lease_of
 
 log = logging.getLogger("celeriac.engine")
 
@@ -27,14 +27,14 @@ class Revocations(bootsteps.StartStopStep):
     requires = ("celery.worker.consumer.connection:Connection",)
 
     def start(self, parent: Any) -> None:
-        for lease in leases():
+        if (lease := lease_of(parent)) is not None:
             worker_state.merge_revoked(lease.holder.revoked())
 
 
 @cast(Any, control).control_command(name="revoke", variadic="task_id", signature="[id1 [id2 [... [idN]]]]")
 def revoke(state: Any, task_id: Any, terminate: bool = False, signal: Any = None, **options: Any) -> Any:
     """Revoke tasks as Celery does, and remember that they are."""
-    _remember({task_id} if isinstance(task_id, str) else set(task_id or ()))
+    _remember(lease_of(state.consumer), {task_id} if isinstance(task_id, str) else set(task_id or ()))
     return control.revoke(state, task_id, terminate, signal, **options)
 
 
@@ -46,9 +46,10 @@ def terminate(state: Any, signal: Any, task_id: Any, **_: Any) -> Any:
     return revoke(state, task_id, terminate=True, signal=signal)
 
 
-def _remember(task_ids: Collection[str]) -> None:
-    for lease in leases() if task_ids else ():
-        try:
-            lease.holder.remember_revoked(task_ids, most=worker_state.REVOKES_MAX)
-        except (RedisError, OSError) as error:
-            log.warning("workers that start later do not hear of a revocation (%s)", type(error).__name__)
+def _remember(lease: Lease | None, task_ids: Collection[str]) -> None:
+    if lease is None or not task_ids:
+        return
+    try:
+        lease.holder.remember_revoked(task_ids, most=worker_state.REVOKES_MAX)
+    except (RedisError, OSError) as error:
+        log.warning("workers that start later do not hear of a revocation (%s)", type(error).__name__)

@@ -16,7 +16,7 @@ from celery.worker import control
 from redis.exceptions import RedisError
 
 from celeriac.core import codec
-from celeriac.engine.lease import leases
+from celeriac.engine.lease import lease_of
 
 log = logging.getLogger("celeriac.engine")
 
@@ -34,14 +34,15 @@ def _scheduled(state: Any, **_: Any) -> list[dict[str, Any]]:
     consumer = state.consumer
     queues = [queue.name for queue in consumer.task_consumer.queues if queue.exchange.type != "fanout"]
     found = control.scheduled(state)  # what it keeps by itself: tasks of Celery's old protocol
-    for lease in leases() if queues else ():
-        try:
-            waiting = lease.holder.scheduled(queues, count=_COUNT)
-        except (RedisError, OSError) as error:
-            log.warning("the tasks that wait on the broker cannot be listed (%s)", type(error).__name__)
-            continue
-        found += [entry for due, message in waiting if (entry := _entry(due, message, consumer.hostname))]
-    return found
+    lease = lease_of(consumer)
+    if lease is None or not queues:
+        return found
+    try:
+        waiting = lease.holder.scheduled(queues, count=_COUNT)
+    except (RedisError, OSError) as error:
+        log.warning("the tasks that wait on the broker cannot be listed (%s)", type(error).__name__)
+        return found
+    return [*found, *(entry for due, message in waiting if (entry := _entry(due, message, consumer.hostname)))]
 
 
 def _entry(due_ms: int, message: bytes, hostname: str) -> dict[str, Any] | None:

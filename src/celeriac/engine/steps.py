@@ -12,7 +12,7 @@ from celery.signals import worker_shutdown
 from redis.exceptions import RedisError
 
 from celeriac.engine.aio.pool import Pool as AsyncioPool
-from celeriac.engine.lease import leases
+from celeriac.engine.lease import lease_of, leases
 from celeriac.engine.transport import running_receipts
 
 log = logging.getLogger("celeriac.engine")
@@ -38,7 +38,7 @@ class Hold(bootsteps.StartStopStep):
     def start(self, parent: Any) -> None:
         if isinstance(parent.pool, AsyncioPool):
             return  # its intake keeps count across connections
-        for lease in leases():
+        if (lease := lease_of(parent)) is not None:
             lease.holder.put_back_all_but(running_receipts())
 
 
