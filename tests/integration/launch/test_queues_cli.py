@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 import time
 from typing import Any
 
 import redis
-from typer.testing import CliRunner
 
 from celeriac import Celeriac
-from celeriac.cli import ExitCode, cli
+from celeriac.cli import ExitCode
 from celeriac.store import deliveries
 from celeriac.store.deliveries import Source
 from celeriac.store.script import run_blocking
 
 
 def _celeriac(broker_url: str, *arguments: str) -> str:
-    done = CliRunner().invoke(cli, [*arguments], env={"CELERIAC_BROKER_URL": broker_url})
-    assert done.exit_code == ExitCode.OK, done.output
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("CELERIAC_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "celeriac", *arguments],
+        env={**clean, "CELERIAC_BROKER_URL": broker_url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == ExitCode.OK, done.stderr
     return done.stdout
 
 
