@@ -122,9 +122,10 @@ class Request(celery_request.Request):
 
     def send_event(self, type: str, **fields: Any) -> None:  # noqa: A002 (its name in Celery)
         """As Celery's; what an event tells of an exception has the bounds of a job's record."""
-        for name, limit in _EVENT_LIMITS:
-            if isinstance(text := fields.get(name), str):
-                fields[name] = shortened(text, limit)
+        if "exception" in fields:
+            for name, limit in _EVENT_LIMITS:
+                if isinstance(text := fields.get(name), str):
+                    fields[name] = shortened(text, limit)
         super().send_event(type, **fields)
 
     @property

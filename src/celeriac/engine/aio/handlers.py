@@ -44,15 +44,19 @@ def owner_of(task: Any, name: str) -> type:
     return next(cls for cls in type(task).__mro__ if name in vars(cls))
 
 
-def on_the_loop(names: Callable[[], Iterator[str]], function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def on_the_loop(names: Iterator[str], function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Call handlers in the event loop's thread; a warning names them if nothing else could run for long."""
     started, waited = time.monotonic(), bridge.waited()
     try:
         return function(*args, **kwargs)
     finally:
-        blocked = time.monotonic() - started - (bridge.waited() - waited)
-        if blocked > _LONG:
-            _warn(", ".join(names()), blocked)  # without names it was no handler
+        warn_if_long(time.monotonic() - started - (bridge.waited() - waited), names)
+
+
+def warn_if_long(blocked: float, names: Iterator[str]) -> None:
+    """Warn, and name the handlers, if they kept the event loop to themselves for that long (s)."""
+    if blocked > _LONG:
+        _warn(", ".join(names), blocked)  # without names it was no handler
 
 
 def receivers_of(signal: Any) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import logging
 import os
 import time
@@ -25,7 +26,7 @@ from celeriac.engine.aio import endings, handlers
 from celeriac.engine.aio.execution import Execution, Outcome, adapted, is_async, is_isolated
 from celeriac.engine.aio.failures import ErrorInfo, TraceInfo
 from celeriac.engine.aio.following import producer_of
-from celeriac.engine.aio.handlers import hook_of, on_the_loop, owner_of, receivers_of
+from celeriac.engine.aio.handlers import hook_of, on_the_loop, owner_of, receivers_of, warn_if_long
 from celeriac.engine.aio.stacks import Stack
 from celeriac.engine.containment import as_exception, end_of_run
 
@@ -112,11 +113,14 @@ class Tracer:
 
     async def _tell(self, execution: Execution, signal: Any, **facts: Any) -> None:
         """Send a signal: in the task's thread if it has one, else right here."""
-        send = functools.partial(signal.send, sender=self.task, **facts)
-        if execution.thread is None:
-            on_the_loop(lambda: receivers_of(signal), send)
-        else:
-            await execution.aside(send)
+        if execution.thread is not None:
+            await execution.aside(functools.partial(signal.send, sender=self.task, **facts))
+            return
+        started = time.monotonic()
+        try:
+            signal.send(sender=self.task, **facts)
+        finally:
+            warn_if_long(time.monotonic() - started, receivers_of(signal))
 
     def _mark_as_started(self, run: _Run) -> None:
         meta = {"pid": os.getpid(), "hostname": run.context.hostname}
@@ -220,12 +224,12 @@ class Tracer:
     def _handle(self, info: Any, run: _Run, hook: str, signal: Any, **options: Any) -> Any:
         if not bridge.can_wait():
             return info.handle_error_state(self.task, run.context, **options)
-        names = lambda: iter([*hook_of(self.task, hook), *receivers_of(signal)])  # noqa: E731
+        names = itertools.chain(hook_of(self.task, hook), receivers_of(signal))
         return on_the_loop(names, info.handle_error_state, self.task, run.context, **options)
 
     def _watched(self, hook: Callable[..., Any], *args: Any) -> None:
         if bridge.can_wait():
-            on_the_loop(lambda: hook_of(self.task, hook.__name__), hook, *args)
+            on_the_loop(hook_of(self.task, hook.__name__), hook, *args)
         else:
             hook(*args)
 
