@@ -311,12 +311,13 @@ def _field(annotation: Any, default: Any) -> Any:
     return NotRequired[Annotated[annotation, Field(json_schema_extra={"default": shown})]]
 
 
-def _comes_back(dumped: Any) -> bool:
+def _comes_back(dumped: object) -> bool:
     """Whether a result is so plain that every reader of JSON gives it back; it is asked after each job."""
-    kind = type(dumped)
-    if kind is int:
+    if isinstance(dumped, int):
         return -(2**63) <= dumped < 2**63
-    return kind is bool or (kind is str and dumped.isascii()) or (kind is float and math.isfinite(dumped))
+    if isinstance(dumped, str):
+        return dumped.isascii()
+    return isinstance(dumped, float) and math.isfinite(dumped)
 
 
 def _faults(error: ValidationError) -> list[dict[str, Any]]:

@@ -76,7 +76,9 @@ def faults(api: FastAPI, *, examples: int, paths: str = "") -> list[str]:
         "seed": 1,
         "request-timeout": 60,
         "continue-on-failure": True,
-        "max-stream-events": 1,  # the stream of an unfinished job has no end
+        # The stream of an unfinished job has no end, and after its last event there is none to wait for.
+        "max-stream-events": 1,
+        "operations": [{"include-path": "/jobs/{job_id}/events", "request-timeout": 5}],
         "generation": {"max-examples": examples, "deterministic": True, "database": "none", "no-shrink": True},
     }
     found: list[str] = []
@@ -121,9 +123,9 @@ def test_an_api_of_many_types_does_what_it_says(typed: FastAPI) -> None:
 
 @pytest.mark.slow
 def test_the_built_in_api_does_what_it_says_in_many_cases(built_in: FastAPI) -> None:
-    assert faults(built_in, examples=100) == []
+    assert faults(built_in, examples=40) == []
 
 
 @pytest.mark.slow
 def test_an_api_of_many_types_does_what_it_says_in_many_cases(typed: FastAPI) -> None:
-    assert faults(typed, examples=100) == []
+    assert faults(typed, examples=40) == []
