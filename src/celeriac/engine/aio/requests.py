@@ -113,7 +113,7 @@ class LightRequest(Request):
         if not self._task.acks_late:
             self.acknowledge()
         if self.is_watched:
-            self.send_event("task-started")
+            self._eventer.send("task-started", uuid=self.id)
         if self._terminate_on_ack is not None:
             self.terminate(*self._terminate_on_ack)
 
@@ -126,13 +126,30 @@ class LightRequest(Request):
         if self._task.acks_late:
             self.acknowledge()
         if self.is_watched:
-            self.send_event("task-succeeded", result=shown, runtime=runtime)
+            self._eventer.send("task-succeeded", uuid=self.id, result=shown, runtime=runtime)
 
     @property
     def is_watched(self) -> bool:
         """Whether anybody wants this task's events; that may change at any time."""
         eventer = self._eventer
-        return bool(eventer and eventer.enabled and (not eventer.groups or "task" in eventer.groups))
+        if not eventer or not eventer.enabled or not self._task.send_events:
+            return False
+        return not eventer.groups or "task" in eventer.groups
+
+    def tell_received(self) -> None:
+        """Send the event that says so, as Celery's handler does."""
+        self._eventer.send(
+            "task-received",
+            uuid=self.id,
+            name=self.name,
+            args=self.argsrepr,
+            kwargs=self.kwargsrepr,
+            root_id=self.root_id,
+            parent_id=self.parent_id,
+            retries=self._request_dict.get("retries", 0),
+            eta=None,
+            expires=None,
+        )
 
 
 class ShortWay:
@@ -174,17 +191,7 @@ class ShortWay:
         if signals.task_received.receivers:
             signals.task_received.send(sender=self._consumer, request=request)
         if request.is_watched:
-            request.send_event(
-                "task-received",
-                name=request.name,
-                args=request.argsrepr,
-                kwargs=request.kwargsrepr,
-                root_id=request.root_id,
-                parent_id=request.parent_id,
-                retries=request.request_dict.get("retries", 0),
-                eta=None,
-                expires=None,
-            )
+            request.tell_received()
         worker_state.task_reserved(request)
         self._consumer.on_task_request(request)
 
