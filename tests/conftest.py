@@ -22,6 +22,8 @@ from tests.support.workers import Worker, dismiss, start_worker
 
 #: Seconds; the shortest lease there is, so that tests of recovery are short.
 LEASE = 2.0
+#: Seconds for which a client may wait for a broker that is there, however busy the machine is with other tests.
+PATIENT = 30.0
 WORKERS = pytest.StashKey[list[tuple[Worker, int]]]()
 
 

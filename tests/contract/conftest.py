@@ -16,7 +16,7 @@ from celery import Celery
 from pydantic import SecretStr
 
 from celeriac import Settings
-from tests.conftest import LEASE, WORKERS, on_database, worker_environment
+from tests.conftest import LEASE, PATIENT, WORKERS, on_database, worker_environment
 from tests.support import contract_jobs, plain_twins
 from tests.support.contract_jobs import ContractJobs, Trace
 from tests.support.plain_twins import Kind
@@ -69,7 +69,9 @@ def worker(shared_worker: Worker, request: pytest.FixtureRequest) -> Worker:
 @pytest_asyncio.fixture
 async def jobs(worker: Worker, pool_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[ContractJobs]:
     """The suite's jobs, seen from an enqueuer."""
-    settings = Settings(broker_url=SecretStr(pool_url), data_dir=tmp_path_factory.getbasetemp(), lease=LEASE)
+    settings = Settings(
+        broker_url=SecretStr(pool_url), data_dir=tmp_path_factory.getbasetemp(), lease=LEASE, broker_timeout=PATIENT
+    )
     made = contract_jobs.create(settings)
     yield made
     await made.app.client.aclose()

@@ -91,6 +91,7 @@ async def burn_in_background(seconds: float, background: BackgroundTasks) -> Non
 
 
 @api.get("/ping")
-async def ping() -> int:
+async def ping() -> dict[str, float]:
+    """This process, and the seconds that it has computed for."""
     await asyncio.sleep(0)
-    return os.getpid()
+    return {"pid": os.getpid(), "cpu": time.process_time()}

@@ -13,7 +13,7 @@ from celery.exceptions import TaskRevokedError
 from pydantic import SecretStr
 
 from celeriac import JobCancelled, JobState, Settings
-from tests.conftest import LEASE, StartWorker, on_database
+from tests.conftest import LEASE, PATIENT, StartWorker, on_database
 from tests.support import contract_jobs
 from tests.support.contract_jobs import ContractJobs, OrderRejected
 from tests.support.waiting import eventually
@@ -32,7 +32,11 @@ def result_url(broker_url: str) -> str:
 @pytest_asyncio.fixture
 async def jobs(broker_url: str, result_url: str, tmp_path: Path) -> AsyncGenerator[ContractJobs]:
     settings = Settings(
-        broker_url=SecretStr(broker_url), result_url=SecretStr(result_url), data_dir=tmp_path, lease=LEASE
+        broker_url=SecretStr(broker_url),
+        result_url=SecretStr(result_url),
+        data_dir=tmp_path,
+        lease=LEASE,
+        broker_timeout=PATIENT,
     )
     made = contract_jobs.create(settings)
     yield made
