@@ -127,9 +127,9 @@ class _Call:
 def run_with_deadline(function: Callable[[], T], seconds: float) -> T:
     """Call `function` in a fresh thread and return its result; stop it when `seconds` have passed.
 
-    Blocks the calling thread: from a coroutine, use `await asyncio.to_thread(run_with_deadline, ...)`. The
-    function must spend its time in Python code, or in short calls into C, for else it is not stopped in time;
-    this function returns only when its thread has ended, so that no work goes on unseen.
+    Blocks the calling thread: from a coroutine, use `await asyncio.to_thread(run_with_deadline, ...)`. Only Python
+    code can be stopped: a long call into C runs to its end first. Returns only when the thread has ended, so that no
+    work goes on unseen.
 
     Raises:
         TimeoutError: the deadline passed before the function returned.

@@ -42,7 +42,7 @@ class Retry:
             raise ConfigurationError(f"Retry(attempts={self.attempts}): at least 1 attempt is needed")
         for name in ("backoff", "max_delay"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise ConfigurationError(f"Retry({name}={getattr(self, name)}): give seconds from 0 on, and an end")
+                raise ConfigurationError(f"Retry({name}={getattr(self, name)}): give a finite number, 0 or more")
         if not 1 <= self.factor < math.inf:
             raise ConfigurationError(f"Retry(factor={self.factor}): give a number from 1 on; else delays would shrink")
 

@@ -53,8 +53,8 @@ class Database:
     async def read(self, function: Callable[[Connection], T]) -> T:
         """Call `function` with a connection and return its result. It must only query.
 
-        With SQLite the function runs in a thread, with Postgres in the event loop's own: it must not block on
-        anything but the connection, nor touch what other code is changing.
+        With SQLite `function` runs in a thread, with Postgres in the thread of the event loop. So it must block on
+        nothing but the connection, and must not touch data that other code changes.
 
         Raises:
             DatabaseUnavailable: no connection could be had, or it broke.

@@ -269,7 +269,7 @@ class ResultBackend(RedisBackend):
         return state == celery_states.SUCCESS and getattr(request, "task", None) in getattr(self.app, "specs", ())
 
     def _success(self, task_id: str, result: Any, request: Any) -> bytes:
-        """The outcome of a task that returned `result`; the usual ones are encoded without ado."""
+        """The outcome of a task that returned `result`. Plain results take a shorter way than Celery's encoder."""
         if self._is_extended or not self._is_plain(result):
             encoded = self.encode_result(result, celery_states.SUCCESS)
             return self.outcome(task_id, encoded, celery_states.SUCCESS, request=request)

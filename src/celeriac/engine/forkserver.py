@@ -167,7 +167,7 @@ class _ForkServer:
         self._tell(f"forked {pid}")
 
     def _become_worker(self, server: int, outputs: list[int]) -> None:
-        """Undo what `serve` has set, and be for the kernel what a program is that was started by itself."""
+        """Restore the signal handlers, and lead a process group, as a program that a shell has started does."""
         signal.set_wakeup_fd(-1)
         for signum in (signal.SIGCHLD, *_STOPPING):
             signal.signal(signum, signal.SIG_DFL)

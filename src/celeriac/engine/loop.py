@@ -85,5 +85,5 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
             end_at_once(BROKEN)
         else:
             log.error("a job stopped the event loop that it shares with others; it goes on")
-    log.critical("the event loop of the jobs is closed: a job has done that. The process ends, its jobs are run again")
+    log.critical("a job closed the event loop of all jobs; this process ends, and its jobs are run again")
     end_at_once(BROKEN)

@@ -36,7 +36,7 @@ _TAKEN = _CANVAS | {name for name in dir(Context) if name.startswith("_") or cal
 
 
 class Message(virtual.Message):
-    """kombu's message, made with less ado. What is wrong with it is among its `errors`."""
+    """kombu's message, made with less work. Its `errors` list what is wrong with it."""
 
     def __init__(self, arrived: Any, channel: Any = None, **_: Any) -> None:
         arrival = arrived if isinstance(arrived, Arrival) else receive(arrived)  # a broadcast, which kombu has read

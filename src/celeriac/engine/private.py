@@ -95,7 +95,7 @@ USED: tuple[Private, ...] = (
         "_limit_move_to_pool",
     ),
     *_each("logging:Formatter", "whether the worker's log has Celery's default format", "_fmt"),
-    *_each("celery.utils.threads:_LocalStack", "the entries of the running job, without ado", "_local"),
+    *_each("celery.utils.threads:_LocalStack", "the entries of the running job, read directly", "_local"),
     *_each("kombu.connection:Connection", "chooses our transport for URLs of Redis", "_init_params"),
     *_each("kombu.message:Message", "the short way sets what kombu's `__init__` sets", "_decoded_cache", "_state"),
     *_each("kombu.message:Message", "a body that cannot be decoded makes a dead letter", "_decode"),

@@ -28,11 +28,11 @@ _PAUSE = 0.1
 
 
 class Pipeline:
-    """Sends what is asked for while one batch is under way as the next batch: nobody waits for company.
+    """Collects calls while one batch is on its way, and sends them as the next. No call waits for others to join it.
 
-    Calls run in the order in which they were asked for. While the server is away a batch is sent again and again, for
-    every script may be sent twice, until nobody waits for it any more; who does not want to wait that long sets a time
-    limit around `run`.
+    Calls run in the order in which they were submitted. While the server is away, the pipeline sends a batch again and
+    again until no caller waits for it. That is safe, because every script may be sent twice. To wait for less time, put
+    a time limit around `run`.
     """
 
     def __init__(self, client: Client) -> None:

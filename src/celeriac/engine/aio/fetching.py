@@ -36,7 +36,8 @@ _PAUSE = 1.0
 class Fetcher:
     """Takes messages for as long as it is wanted.
 
-    `room` says how many more it should take, `changed` that to ask again, and `is_full` that none can be delivered.
+    `room` returns how many more messages to take. Set `changed` to have the fetcher ask it again. `is_full` returns
+    whether no message can be delivered at the moment: one that arrives nevertheless goes back to its queue.
     """
 
     def __init__(

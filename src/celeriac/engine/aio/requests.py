@@ -22,9 +22,10 @@ from celeriac.engine.request import REQUEST, Request
 
 
 class LightRequest(Request):
-    """Celery's request, made of a message of protocol 2 in JSON, with less ado.
+    """Celery's request for a JSON message of protocol 2, made with less work.
 
-    What it does not need for a task that succeeds it makes out when it is asked (celery/worker/request.py, `__init__`).
+    It leaves out what a task that succeeds does not need, and works that out when asked (celery/worker/request.py,
+    `__init__`).
     """
 
     def __init__(self, message: Any, payload: Any, consumer: Any, tracer: Tracer) -> None:

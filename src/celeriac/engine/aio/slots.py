@@ -50,9 +50,9 @@ class Slots:
 
     @property
     def room_to_wait(self) -> int:
-        """How many more may wait: as many as there are slots, or those that have their turn in a moment if it is more.
+        """How many more tasks may wait: as many as there are slots, or as get one within a moment if that is more.
 
-        None until half of them have had their turn: few at a time cost more.
+        Returns 0 until half of that room is free, because fetching a few messages at a time costs more.
         """
         limit = max(self.limit, int(self._served_before * _MOMENT / self._patience))
         room = limit - len(self._turns)
