@@ -6,7 +6,7 @@ uvicorn --factory celeriac.asgi:create_api
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
@@ -14,21 +14,24 @@ from starlette.exceptions import HTTPException
 
 import celeriac
 from celeriac.application import load_app
+from celeriac.discovery import guests
 from celeriac.engine.app import JobApp
+from celeriac.family import FamilySettings, JobFamily
+from celeriac.http.absence import explain_absence
 from celeriac.http.auth import LoopbackOnly, require_api_key
 from celeriac.http.health import add_health_routes
-from celeriac.http.mailings import create_email_router
 from celeriac.http.openapi import describe_in_3_1
 from celeriac.http.pages import Link, add_docs, add_home
 from celeriac.http.problems import answer_with_problem, responses
 from celeriac.http.router import create_router
-from celeriac.jobs.email.jobs import EmailJobs
 from celeriac.settings import DEFAULT_APP, Settings, load_settings
 from celeriac.worker import compose
 
 
-def create_api(settings: Settings | None = None) -> FastAPI:
+def create_api(settings: Settings | None = None, families: Mapping[str, FamilySettings] | None = None) -> FastAPI:
     """The API of the application that the settings name: the built-in one with its families, or one of yours.
+
+    `families` has settings of job families, by their names; those of others are read from the environment.
 
     Raises:
         ConfigurationError: a setting is wrong, or the API would be open to other machines without keys.
@@ -36,14 +39,14 @@ def create_api(settings: Settings | None = None) -> FastAPI:
     settings = settings or load_settings()
     settings.check_exposure()
     if settings.app == DEFAULT_APP:
-        built_in = compose(settings)
-        return _api_of(built_in.app, built_in.email)
+        built_in = compose(settings, families)
+        return _api_of(built_in.app, built_in.families)
     return _api_of(load_app(settings.app))
 
 
-def _api_of(app: JobApp, email: EmailJobs | None = None) -> FastAPI:
+def _api_of(app: JobApp, families: Sequence[JobFamily] | None = None) -> FastAPI:
     api = FastAPI(title="Celeriac", version=celeriac.__version__, lifespan=app.lifespan, docs_url=None, redoc_url=None)
-    include(api, app, email)
+    include(api, app, families)
     add_docs(api)
     add_home(api, _links(app.settings))
     return api
@@ -76,7 +79,7 @@ def _flower(settings: Settings) -> str | None:
     return address if isinstance(address, str) and address.startswith(("http://", "https://")) else None
 
 
-def include(api: FastAPI, app: JobApp, email: EmailJobs | None = None) -> None:
+def include(api: FastAPI, app: JobApp, families: Sequence[JobFamily] | None = None) -> None:
     """Put the API of `app`, and of the families given, into `api`.
 
     It is behind API keys if there are any, else for this machine only.
@@ -94,5 +97,11 @@ def include(api: FastAPI, app: JobApp, email: EmailJobs | None = None) -> None:
     add_health_routes(health, app)
     api.include_router(health)
     api.include_router(create_router(app, **guarded), prefix="/jobs")
-    if email is not None:
-        api.include_router(create_email_router(app, email, **guarded), prefix="/email")
+    if families is None:
+        return
+    for family in families:
+        if (router := family.router(**guarded)) is not None:
+            api.include_router(router, prefix=f"/{family.name}")
+    for guest in guests(app.settings):
+        if guest.absence:
+            explain_absence(api, f"/{guest.name}", guest.absence)

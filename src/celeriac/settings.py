@@ -12,7 +12,7 @@ import os
 import sys
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -20,8 +20,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from celeriac.core.errors import CeleriacError, ConfigurationError
 
+S = TypeVar("S", bound="FamilySettings")
+
 _BROKER_SCHEMES = ("redis", "rediss", "redis+socket")
-_SECRET_FIELDS = frozenset({"broker_url", "result_url", "database_url", "smtp_url", "api_keys", "flower_auth"})
+_PREFIX = "CELERIAC_"
 
 #: The application that is built in.
 DEFAULT_APP = "celeriac.worker:c_app"
@@ -30,12 +32,16 @@ DEFAULT_APP = "celeriac.worker:c_app"
 DEFAULT_BROKER_URL = "redis://127.0.0.1:6379/0"
 
 
-class Settings(BaseSettings):
-    """Everything that can be configured, as `CELERIAC_<NAME>` in the environment."""
+class FamilySettings(BaseSettings):
+    """What can be configured of a job family, as `CELERIAC_<NAME>` in the environment: inherit from it."""
 
     model_config = SettingsConfigDict(
-        env_prefix="CELERIAC_", extra="ignore", frozen=True, env_ignore_empty=True, hide_input_in_errors=True
+        env_prefix=_PREFIX, extra="ignore", frozen=True, env_ignore_empty=True, hide_input_in_errors=True
     )
+
+
+class Settings(FamilySettings):
+    """Everything that can be configured but for job families, as `CELERIAC_<NAME>` in the environment."""
 
     app: str = DEFAULT_APP
     """The application that `celeriac up`, `api`, `worker`, `beat` and `flower` serve, `module:attribute`."""
@@ -45,10 +51,8 @@ class Settings(BaseSettings):
     """Where results are kept. Unset: the broker, which stores a result and acknowledges in one step."""
     database_url: SecretStr | None = None
     """SQLAlchemy URL, `postgresql+asyncpg://…`. Unset: an SQLite file in `data_dir`."""
-    smtp_url: SecretStr | None = None
-    """Mail server, `smtp://user:password@host:587?starttls=true` or `smtps://…`. Needed by the email jobs."""
-    mail_from: str = "celeriac@localhost"
-    """Sender of mailings that name none."""
+    families_off: Annotated[tuple[str, ...], NoDecode] = ()
+    """Job families that are switched off, separated by commas. `celeriac families` lists them."""
     data_dir: Path = Path(".celeriac")
     """Directory of everything that is kept locally: the embedded Valkey's files and the SQLite database."""
     host: str = "127.0.0.1"
@@ -77,13 +81,13 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=1_048_576, ge=1024)
     """Largest JSON body the API accepts, in bytes."""
     max_upload_bytes: int = Field(default=64 * 1_048_576, ge=1024)
-    """Largest upload (a CSV of recipients, say) the API accepts, in bytes."""
+    """Largest upload (a CSV file, say) the API accepts, in bytes."""
     traceback: bool = False
     """Whether an application that cannot be imported is shown with the traceback; `celeriac --traceback` sets it."""
 
-    @field_validator("api_keys", mode="before")
+    @field_validator("api_keys", "families_off", mode="before")
     @classmethod
-    def _split_keys(cls, value: Any) -> Any:
+    def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
@@ -112,15 +116,6 @@ class Settings(BaseSettings):
     def _redis_url(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
             _check_redis_url(value.get_secret_value())
-        return value
-
-    @field_validator("smtp_url")
-    @classmethod
-    def _smtp(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
-            parts = urlsplit(value.get_secret_value())
-            if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
-                raise ValueError("expected smtp://host:port or smtps://host:port")
         return value
 
     @property
@@ -196,17 +191,24 @@ def load_settings(**overrides: Any) -> Settings:
     Raises:
         ConfigurationError: names each wrong option, its value (secrets are masked) and what is expected.
     """
+    return read(Settings, **overrides)
+
+
+def read(kind: type[S], **overrides: Any) -> S:
+    """Read and validate settings of any kind, a job family's say. Raises as `load_settings` does."""
     try:
-        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+        return kind(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
-        raise ConfigurationError("; ".join(_fault(e) for e in error.errors())) from None
+        raise ConfigurationError("; ".join(_fault(kind, e) for e in error.errors())) from None
 
 
-def unknown_variables() -> dict[str, str]:
-    """Variables of the environment that look like settings and are none; to each the nearest that is one, or ''."""
-    prefix = str(Settings.model_config.get("env_prefix"))
-    known = [f"{prefix}{name.upper()}" for name in Settings.model_fields]
-    set_here = sorted(name for name in os.environ if name.upper().startswith(prefix) and name.upper() not in known)
+def unknown_variables(*others: type[FamilySettings]) -> dict[str, str]:
+    """Variables of the environment that look like settings and are none; to each the nearest that is one, or ''.
+
+    `others` are the settings of job families.
+    """
+    known = [f"{_PREFIX}{name.upper()}" for kind in (Settings, *others) for name in kind.model_fields]
+    set_here = sorted(name for name in os.environ if name.upper().startswith(_PREFIX) and name.upper() not in known)
     return {name: next(iter(get_close_matches(name.upper(), known, n=1)), "") for name in set_here}
 
 
@@ -225,7 +227,8 @@ def _wants_tracebacks() -> bool:
         return False
 
 
-def _fault(error: Any) -> str:
+def _fault(kind: type[FamilySettings], error: Any) -> str:
     name = str(error["loc"][0]) if error["loc"] else "settings"
-    shown = "***" if name in _SECRET_FIELDS else error["input"]
+    field = kind.model_fields.get(name)
+    shown = "***" if field is not None and "SecretStr" in str(field.annotation) else error["input"]
     return f"CELERIAC_{name.upper()}={shown}: {error['msg'].removeprefix('Value error, ')}"

@@ -17,8 +17,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from celeriac import Celeriac, JobHandle, load_settings
-from celeriac.jobs import builtin
+from celeriac import Celeriac, JobHandle, builtin, load_settings
 from celeriac.launch.embedded import embedded_valkey
 from celeriac.launch.ports import free_port
 from tests.support.waiting import wait_until

@@ -13,7 +13,8 @@ from tests.support.pages import Page, emptied
 from tests.support.slow import quick_first
 from tests.support.workers import ROOT
 
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")])
+AT_THE_ROOT = [ROOT / f"{page}.md" for page in ("README", "CHANGELOG", "CONTRIBUTING", "SECURITY")]
+PAGES = sorted([*AT_THE_ROOT, *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")])
 RUN = [page for page in PAGES if any(b.language in CODE and b.not_run is None for b in blocks(page))]
 
 #: The pages that newcomers begin with are run by default, all others with `--slow`.

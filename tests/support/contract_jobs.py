@@ -22,8 +22,7 @@ from celery.exceptions import Ignore
 from celery.exceptions import Retry as CeleryRetry
 from pydantic import BaseModel, ConfigDict, Field, Strict
 
-from celeriac import Celeriac, Children, Job, JobContext, Retry, RetryAfter, Settings
-from celeriac.jobs import builtin
+from celeriac import Celeriac, Children, Job, JobContext, Retry, RetryAfter, Settings, builtin
 from tests.support import leaving, wrapped_tasks
 from tests.support.odd_errors import raise_odd
 

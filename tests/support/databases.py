@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from celeriac.database.engine import Database
+from celeriac.families.email import EmailFamily
 from tests.support.postgres import PostgresServer, find_binaries
 
 
@@ -37,7 +38,7 @@ async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncGenerator[Database]:
-    database = Database(database_url)
+    database = Database(database_url, [EmailFamily.migrations()])
     await database.ensure_schema()
     yield database
     await database.dispose()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from celeriac import Celeriac, JobContext, Settings
-from celeriac.jobs import builtin
+from celeriac import Celeriac, JobContext, Settings, builtin
 from tests.support.contract_jobs import ContractJobs
 
 #: As `os.listdir` gives it for a file that was named in another encoding than this system's.

@@ -4,12 +4,13 @@ import asyncio
 import sys
 
 from celeriac.database.engine import Database
-from celeriac.jobs.email.ledger import Ledger
+from celeriac.families.email import EmailFamily
+from celeriac.families.email.ledger import Ledger
 from tests.support.mailings import send
 
 
 async def main(database_url: str, mailing_id: str, smtp_url: str) -> None:
-    ledger = Ledger(Database(database_url), claim_seconds=2)
+    ledger = Ledger(Database(database_url, [EmailFamily.migrations()]), claim_seconds=2)
     await send(ledger, await ledger.mailing(mailing_id), smtp_url)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from uuid import uuid4
 
-from celeriac.jobs.email.ledger import Ledger
-from celeriac.jobs.email.model import Mailing, Recipient, RecipientOutcome
-from celeriac.jobs.email.send import ChunkOutcome, send_chunk
-from celeriac.jobs.email.smtp import SmtpSession
-from celeriac.jobs.email.smtp_url import parse_smtp_url
+from celeriac.families.email.ledger import Ledger
+from celeriac.families.email.model import Mailing, Recipient, RecipientOutcome
+from celeriac.families.email.send import ChunkOutcome, send_chunk
+from celeriac.families.email.smtp import SmtpSession
+from celeriac.families.email.smtp_url import parse_smtp_url
 
 EVERY_POSITION = (0, 1_000_000)
 

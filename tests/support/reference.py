@@ -19,6 +19,7 @@ from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
 import celeriac
+import celeriac.families.email.errors  # its errors are on the page, too
 from celeriac import JobState, Settings, testing
 from celeriac.asgi import create_api
 from celeriac.cli import cli
@@ -26,6 +27,7 @@ from celeriac.client.client import JobClient
 from celeriac.core import errors
 from celeriac.core.exits import ExitCode
 from celeriac.core.states import CELERY_STATES, TRANSITIONS
+from celeriac.discovery import settings_classes
 from celeriac.engine import options
 from celeriac.engine.app import JobApp
 from celeriac.engine.options import Fate, Option, Where
@@ -46,9 +48,11 @@ def written(page: Path) -> str:
 
 def settings() -> str:
     rows = ["| Variable | Default | Meaning |", "|---|---|---|"]
-    described = attribute_docstrings(Settings)
-    for name, field in Settings.model_fields.items():
-        rows.append(f"| `CELERIAC_{name.upper()}` | {_default(field.default)} | {_cell(described[name])} |")
+    for kind in (Settings, *settings_classes()):
+        described = attribute_docstrings(kind)
+        for name in described:
+            field = kind.model_fields[name]
+            rows.append(f"| `CELERIAC_{name.upper()}` | {_default(field.default)} | {_cell(described[name])} |")
     return "\n".join(rows)
 
 
@@ -88,7 +92,7 @@ def error_tree() -> str:
         public = f"`{kind.__name__}`" if kind.__name__ in celeriac.__all__ else kind.__name__
         rows.append(f"{'  ' * depth}- {public}: {_first_paragraph(kind)}")
         for child in kind.__subclasses__():
-            if child.__module__ == errors.__name__:
+            if child.__module__.endswith(".errors"):
                 add(child, depth + 1)
 
     add(errors.CeleriacError, 0)

@@ -15,9 +15,8 @@ from typing import Any
 
 from fastapi import BackgroundTasks, FastAPI
 
-from celeriac import Celeriac, JobContext, Retry
+from celeriac import Celeriac, JobContext, Retry, builtin
 from celeriac.asgi import include
-from celeriac.jobs import builtin
 
 FOLDER = Path(os.environ.get("SIX_REASONS_FOLDER", "."))
 #: Seconds by which beat's clock is ahead, so that its next full minute comes a few seconds after its start.

@@ -23,7 +23,7 @@ _IMPORTS = [
     "aiosqlite",
     "asyncpg",
     "celeriac.http.router",
-    "celeriac.jobs.email.ledger",
+    "celeriac.families.email.ledger",
     "celery.bin.beat",
     "celery.bin.celery",
     "celery.bin.worker",

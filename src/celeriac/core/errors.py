@@ -10,15 +10,14 @@ CeleriacError
 ├── InvalidJobDefinition        a function cannot be a job; raised where it is decorated
 ├── BrokerUnavailable           the broker did not answer in time; nothing is known to be stored
 ├── DatabaseUnavailable         the database cannot be reached, or stayed locked
-├── MailServerUnavailable       the mail server cannot be reached, or takes no mail from us
 ├── JobRefused                  the request cannot be accepted as it is
 │   ├── InvalidArguments        the arguments do not fit the job's signature
 │   ├── UnknownTask             no job of that name is registered
 │   ├── UnknownJob              no job with that id was ever enqueued, or its record has expired
 │   ├── IdempotencyConflict     the key was used before, with another request
 │   ├── JobExists               the id was given to another job before
-│   ├── RecipientsInvalid       the recipients of a mailing have faults, each with its row and column
-│   ├── TemplateInvalid         a template cannot be used; names the template, the line and the fault
+│   ├── SubmissionInvalid       what was submitted to a job family has faults, each with its place
+│   ├── FamilyAbsent            a job family is switched off, or not installed
 │   └── WrongState              the job's state does not allow the operation
 ├── JobUnsuccessful             raised by `JobHandle.result()`
 │   ├── JobFailed               the job raised, ran out of attempts, or exceeded its time limit
@@ -40,7 +39,6 @@ BaseException
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 
@@ -113,19 +111,6 @@ class DatabaseUnavailable(CeleriacError):
         return type(self), (self.url, self.reason)
 
 
-class MailServerUnavailable(CeleriacError):
-    """The mail server cannot be reached, or takes no mail from us. `code` is its SMTP reply, if it gave one."""
-
-    def __init__(self, server: str, reason: str, code: int | None = None) -> None:
-        self.server = server
-        self.reason = reason
-        self.code = code
-        super().__init__(f"the mail server {server} cannot be used: {reason}")
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.server, self.reason, self.code)
-
-
 class JobRefused(CeleriacError):
     """Base of the errors that tell a caller what to change in the request."""
 
@@ -183,40 +168,19 @@ class JobExists(JobRefused):
         return type(self), (self.job_id,)
 
 
-class RecipientsInvalid(JobRefused, ValueError):
-    """The recipients of a mailing have faults.
+class SubmissionInvalid(JobRefused, ValueError):
+    """What was submitted has faults, which `faults` names: one dict per fault, as the API shows it."""
 
-    `faults` has one dict per fault with `row` (as a spreadsheet numbers it, or None if the fault is the whole
-    file's), `column` (or None) and `message`. `more` says that the search stopped before the end.
-    """
-
-    def __init__(self, faults: Sequence[dict[str, Any]], *, more: bool = False) -> None:
+    def __init__(self, message: str, faults: Sequence[dict[str, Any]] = ()) -> None:
         self.faults = list(faults)
-        self.more = more
-        shown = "; ".join(_fault_line(fault) for fault in self.faults)
-        super().__init__(f"invalid recipients: {shown}{'; and more' if more else ''}")
+        super().__init__(message)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return partial(type(self), more=self.more), (self.faults,)
+        return type(self), (str(self), self.faults)
 
 
-def _fault_line(fault: dict[str, Any]) -> str:
-    place = ", ".join(f"{key} {fault[key]}" for key in ("row", "column") if fault[key] is not None)
-    return f"{place}: {fault['message']}" if place else str(fault["message"])
-
-
-class TemplateInvalid(JobRefused, ValueError):
-    """A template cannot be used. `template` says which, `line` where (None: not in one line), `fault` why."""
-
-    def __init__(self, template: str, line: int | None, fault: str) -> None:
-        self.template = template
-        self.line = line
-        self.fault = fault
-        place = f"{template} template, line {line}" if line else f"{template} template"
-        super().__init__(f"{place}: {fault}")
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.template, self.line, self.fault)
+class FamilyAbsent(JobRefused, LookupError):
+    """A job family is switched off or not installed here. The message says what to do about it."""
 
 
 class WrongState(JobRefused):

@@ -12,12 +12,12 @@ every cursor, statement and commit, a dozen in all.)
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from sqlalchemy.engine import URL, Connection
 
-from celeriac.database.migrations import HEAD, current_revision, upgrade
+from celeriac.database.migrations import Migrations
 from celeriac.database.url import parse_database_url, shown
 
 T = TypeVar("T")
@@ -38,12 +38,14 @@ class Engine(Protocol):
 class Database:
     """A lazily connected database, safe to build before a fork and to share by everything in a process."""
 
-    def __init__(self, url: str) -> None:
-        """
+    def __init__(self, url: str, migrations: Sequence[Migrations] = ()) -> None:
+        """`migrations` are the histories of all tables that are used in it.
+
         Raises:
             ConfigurationError: the URL is not understood, or its driver is not installed.
         """
         self._url = parse_database_url(url)
+        self._migrations = tuple(migrations)
         self._engine = _engine(self._url)
         self._is_migrated = False
 
@@ -73,20 +75,31 @@ class Database:
         await self.ensure_schema()
         return await self._engine.run(function, write=True)
 
+    async def look(self, function: Callable[[Connection], T]) -> T:
+        """Like `read`, of a database as it is: no table is made. An SQLite file is, if there is none."""
+        return await self._engine.run(function, write=False)
+
     async def ensure_schema(self) -> None:
         """Bring the schema up to date, by any number of processes at the same time. One query if it already is.
 
         The first use of the database does so by itself.
 
         Raises:
-            ConfigurationError: a newer version of Celeriac has migrated this database.
+            ConfigurationError: a newer version of a job family has migrated this database.
             DatabaseUnavailable: no connection could be had.
         """
         if self._is_migrated:
             return
-        if await self._engine.run(current_revision, write=False) != HEAD:
-            await self._engine.run(upgrade, write=True)
+        for history in await self.behind():
+            await self._engine.run(history.upgrade, write=True)
         self._is_migrated = True
+
+    async def behind(self) -> list[Migrations]:
+        """The histories of which scripts have not been run there yet."""
+        return await self.look(self._behind)
+
+    def _behind(self, connection: Connection) -> list[Migrations]:
+        return [history for history in self._migrations if history.is_behind(connection)]
 
     async def dispose(self) -> None:
         """Close the connections of this process. The next use opens new ones."""

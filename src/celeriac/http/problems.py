@@ -17,11 +17,11 @@ from celeriac.core.errors import (
     BrokerUnavailable,
     CeleriacError,
     DatabaseUnavailable,
+    FamilyAbsent,
     IdempotencyConflict,
     InvalidArguments,
     JobExists,
-    RecipientsInvalid,
-    TemplateInvalid,
+    SubmissionInvalid,
     UnknownJob,
     UnknownTask,
     WrongState,
@@ -32,6 +32,7 @@ MEDIA_TYPE = "application/problem+json"
 _STATUS: dict[type[CeleriacError], int] = {
     InvalidArguments: 422,
     UnknownTask: 404,
+    FamilyAbsent: 404,
     UnknownJob: 404,
     IdempotencyConflict: 409,
     JobExists: 409,
@@ -120,11 +121,8 @@ def as_problem(error: Exception) -> ProblemResponse | None:
         return _invalid("invalid-arguments", [{**fault, "loc": ["body", *fault["loc"]]} for fault in error.errors])
     if isinstance(error, RequestValidationError):
         return _invalid("invalid-request", error.errors())
-    if isinstance(error, RecipientsInvalid):
-        return problem(422, "recipients-invalid", str(error), errors=error.faults)
-    if isinstance(error, TemplateInvalid):
-        fault = {"template": error.template, "line": error.line, "message": error.fault}
-        return problem(422, "template-invalid", str(error), errors=[fault])
+    if isinstance(error, SubmissionInvalid):
+        return problem(422, _kebab(type(error).__name__), str(error), errors=error.faults)
     if isinstance(error, HTTPException):
         return _of_http(error)
     for known, status in _STATUS.items():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import platform
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -19,13 +20,13 @@ from celeriac.core.errors import (
     CeleriacError,
     ConfigurationError,
     DatabaseUnavailable,
-    MailServerUnavailable,
     ResultTimeout,
 )
 from celeriac.core.files import open_to_others, ours_in, writable_for_others
+from celeriac.core.findings import Finding, Status, fail, ok, warn
 from celeriac.core.spec import Call
+from celeriac.discovery import guests, migrations_of, settings_classes
 from celeriac.launch.embedded import server_binary
-from celeriac.launch.findings import Finding, Status, fail, ok, warn
 from celeriac.launch.probes import exchange, reachable_host
 from celeriac.settings import DEFAULT_APP, Settings, load_settings, unknown_variables
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 _OLDEST = 7
 _BLOCKS, _BLOCK = "stream-node-max-bytes", 256  # of a stream's block: enough for the first events of a job
 _ECHO = "celeriac.echo"
-_PATIENCE = 5.0  # seconds for a mail server to greet, and for a worker to run a job that does nothing
+_PATIENCE = 5.0  # seconds for the database to answer, and for a worker to run a job that does nothing
 
 
 async def examine(data_dir: Path | None = None, app: str | None = None) -> list[Finding]:
@@ -52,8 +53,10 @@ async def examine(data_dir: Path | None = None, app: str | None = None) -> list[
     findings += found
     findings += check_files(settings)
     broker = [*await check_broker(settings, url), *await check_results(settings)]
-    others = await asyncio.gather(check_database(settings), check_mail(settings), check_api(settings))
-    findings += [*broker, *others]
+    database, families, api = await asyncio.gather(
+        check_database(settings), check_families(settings), check_api(settings)
+    )
+    findings += [*broker, database, *families, api]
     if broker[0].status is Status.OK and application is not None:
         return [*findings, await check_worker(application)]
     if application is None:
@@ -63,19 +66,23 @@ async def examine(data_dir: Path | None = None, app: str | None = None) -> list[
 
 def check_variables() -> list[Finding]:
     """Variables of the environment that look like settings and are none."""
+    try:
+        known = settings_classes()
+    except ConfigurationError:  # which has a finding of its own
+        known = []
     return [
         warn("variable", f"{name} is set, and no setting has that name", f"did you mean {nearest}?" if nearest else "")
-        for name, nearest in unknown_variables().items()
+        for name, nearest in unknown_variables(*known).items()
     ]
 
 
 def check_application(settings: Settings) -> tuple[Any, str, list[Finding]]:
     """The application that the settings name, its broker's URL, and what is to be said of it: nothing of our own."""
+    from celeriac import builtin
     from celeriac.application import Celeriac, load_broker
     from celeriac.engine.startup import load
-    from celeriac.jobs import builtin
 
-    if settings.app == DEFAULT_APP:  # without its database and mail server, which are looked at by themselves
+    if settings.app == DEFAULT_APP:  # without its job families, which are looked at by themselves
         ours = Celeriac("celeriac", settings=settings)
         builtin.register(ours)
         return ours, settings.broker(), []
@@ -197,52 +204,45 @@ def _eviction(facts: dict[str, Any]) -> Finding:
     )
 
 
+async def check_families(settings: Settings) -> list[Finding]:
+    """Which job families are there, and whether what they need outside is."""
+    try:
+        found = guests(settings)
+    except ConfigurationError as error:
+        return [fail("families", str(error), "correct CELERIAC_FAMILIES_OFF, or reinstall that package")]
+    here = [guest for guest in found if not guest.absence]
+    told = ok("families", ", ".join(guest.name for guest in here) or "none")
+    absent = [ok("families", guest.absence) for guest in found if guest.absence]
+    return [told, *absent, *chain.from_iterable(await asyncio.gather(*(guest.kind.check() for guest in here)))]
+
+
 async def check_database(settings: Settings) -> Finding:
     """Whether the database answers."""
     from celeriac.database.engine import Database
-    from celeriac.database.migrations import HEAD, current_revision
     from celeriac.database.url import parse_database_url
 
     try:
         url = parse_database_url(settings.database())
         if url.get_backend_name() == "sqlite" and not _exists(url.database):
             return ok("database", f"{url.database}, made when it is needed")
-        database = Database(settings.database())
+        histories = migrations_of(guest.kind for guest in guests(settings) if not guest.absence)
+        database = Database(settings.database(), histories)
     except ConfigurationError as error:
         return fail("database", str(error), "correct CELERIAC_DATABASE_URL")
     try:
         async with asyncio.timeout(_PATIENCE):
-            revision = await database.read(current_revision)
+            behind = await database.behind()
     except (DatabaseUnavailable, TimeoutError) as error:
         return fail("database", str(error) or f"no answer within {_PATIENCE:g} s", "see CELERIAC_DATABASE_URL")
     finally:
         await database.dispose()
-    state = {None: "empty", HEAD: "up to date"}.get(revision, f"at revision {revision}")
+    names = ", ".join(history.family for history in behind)
+    state = f"to be brought up to date for {names}, when it is used" if names else "up to date"
     return ok("database", f"{database!r}, {state}")
 
 
 def _exists(file: str | None) -> bool:
     return file is not None and Path(file).exists()
-
-
-async def check_mail(settings: Settings) -> Finding:
-    """Whether the mail server greets us, and takes our login."""
-    from celeriac.jobs.email.smtp import SmtpSession
-    from celeriac.jobs.email.smtp_url import parse_smtp_url
-
-    if settings.smtp_url is None:
-        return warn("mail", "no mail server is set", "set CELERIAC_SMTP_URL if you want to send mail")
-    try:
-        server = parse_smtp_url(settings.smtp_url.get_secret_value())
-        async with asyncio.timeout(_PATIENCE), SmtpSession(server) as session:
-            await session.connect()
-    except ConfigurationError as error:
-        return fail("mail", str(error), "correct CELERIAC_SMTP_URL")
-    except MailServerUnavailable as error:
-        return fail("mail", str(error), "start it, or correct CELERIAC_SMTP_URL")
-    except TimeoutError:
-        return fail("mail", f"no greeting within {_PATIENCE:g} s", "start it, or correct CELERIAC_SMTP_URL")
-    return ok("mail", f"{server} answers")
 
 
 async def check_api(settings: Settings) -> Finding:

@@ -12,44 +12,49 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 
-import celeriac.jobs.email.tables  # noqa: F401 (its tables register with the metadata)
+import celeriac.families.email.tables  # noqa: F401 (its tables register with the metadata)
 from celeriac.core.errors import ConfigurationError
 from celeriac.database.engine import Database
-from celeriac.database.migrations import HEAD, VERSION_TABLE, current_revision
+from celeriac.database.migrations import Migrations
 from celeriac.database.tables import metadata
+from celeriac.families.email import EmailFamily
+
+EMAIL = EmailFamily.migrations()
 
 # Prints whether Alembic was needed.
 ENSURE_SCHEMA = """
 import asyncio, sys
 from celeriac.database.engine import Database
+from celeriac.families.email import EmailFamily
 
-asyncio.run(Database(sys.argv[1]).ensure_schema())
+asyncio.run(Database(sys.argv[1], [EmailFamily.migrations()]).ensure_schema())
 print("alembic" in sys.modules)
 """
 
 
 async def test_the_migrated_schema_is_the_one_the_code_declares(database: Database) -> None:
     def differences(connection: Connection) -> list[Any]:
-        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE, "compare_type": True})
+        context = MigrationContext.configure(connection, opts={"version_table": EMAIL.table, "compare_type": True})
         return compare_metadata(context, metadata)
 
     assert await database.read(differences) == []
 
 
 def test_the_newest_script_is_the_declared_head() -> None:
-    scripts = ScriptDirectory("src/celeriac/database/migrations")
-    assert scripts.get_current_head() == HEAD
+    folder = EMAIL.location.replace(".", "/").replace(":", "/")
+    scripts = ScriptDirectory("src/celeriac/database/migrations", version_locations=[f"src/{folder}"])
+    assert scripts.get_current_head() == EMAIL.head
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 async def test_processes_that_start_at_once_migrate_once(database_url: str) -> None:
-    database = Database(database_url)
+    database = Database(database_url, [EMAIL])
     children = [fork(database.ensure_schema) for _ in range(8)]
     statuses = await asyncio.gather(*(asyncio.to_thread(os.waitpid, child, 0) for child in children))
     assert [os.waitstatus_to_exitcode(status) for _, status in statuses] == [0] * 8
-    assert await database.read(current_revision) == HEAD
+    assert await database.read(EMAIL.current) == EMAIL.head
     await database.dispose()
 
 
@@ -72,7 +77,7 @@ def test_a_schema_that_is_up_to_date_costs_no_import_of_alembic(tmp_path: Path) 
 
 
 async def test_a_database_of_a_newer_version_is_refused(database: Database) -> None:
-    statement = text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
+    statement = text(f"UPDATE {EMAIL.table} SET version_num = '9999'")
     await database.write(lambda connection: connection.execute(statement))
     await database.dispose()  # what comes next is a new process's first look
     with pytest.raises(ConfigurationError, match=r"revision '9999'.*does not know"):
@@ -80,10 +85,32 @@ async def test_a_database_of_a_newer_version_is_refused(database: Database) -> N
 
 
 async def test_the_applications_own_alembic_table_is_left_alone(database_url: str) -> None:
-    database = Database(database_url)
+    database = Database(database_url, [EMAIL])
     await database.write(lambda c: c.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32))")))
     await database.write(lambda c: c.execute(text("INSERT INTO alembic_version VALUES ('of-the-app')")))
     await database.ensure_schema()
     kept = await database.read(lambda c: c.execute(text("SELECT version_num FROM alembic_version")).scalar_one())
     assert kept == "of-the-app"
     await database.dispose()
+
+
+async def test_a_version_table_of_before_goes_on_under_its_new_name(database_url: str) -> None:
+    database = Database(database_url, [EMAIL])
+    await database.ensure_schema()
+    await database.write(lambda c: c.execute(text(f"ALTER TABLE {EMAIL.table} RENAME TO {EMAIL.former_table}")))
+    await database.dispose()
+    await database.ensure_schema()
+    assert await database.look(EMAIL.current) == EMAIL.head
+    assert not await database.look(lambda c: inspect(c).has_table(EMAIL.former_table))
+    await database.dispose()
+
+
+async def test_tables_of_a_family_that_is_gone_keep_no_other_from_being_made(database_url: str) -> None:
+    other = Migrations("other", "tests.integration.database:other_family", head="0001")
+    first = Database(database_url, [other])
+    await first.ensure_schema()
+    await first.dispose()
+    second = Database(database_url, [EMAIL])
+    await second.ensure_schema()
+    assert await second.look(lambda c: inspect(c).has_table("celeriac_other_thing"))
+    await second.dispose()

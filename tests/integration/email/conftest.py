@@ -3,7 +3,7 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from celeriac.database.engine import Database
-from celeriac.jobs.email.ledger import Ledger
+from celeriac.families.email.ledger import Ledger
 from demo.sink import MailSink
 from tests.support.databases import database, database_url, postgres_server
 

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from celeriac.core.errors import TemplateInvalid
 from celeriac.core.interrupt import run_with_deadline
-from celeriac.jobs.email.templates import MailTemplates
+from celeriac.families.email.errors import TemplateInvalid
+from celeriac.families.email.templates import MailTemplates
 from tests.support.slow import quick_first
 
 DEADLINE = 2.0
@@ -140,7 +140,7 @@ def test_the_largest_allowed_template_and_data_stay_within_bounds() -> None:
     code = """
 import resource
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
-from celeriac.jobs.email.templates import MailTemplates
+from celeriac.families.email.templates import MailTemplates
 text = "{{big}}" * 4_900
 print(len(MailTemplates(subject="s", text=text, html=None).render({"big": "x" * 200}).text))
 """

@@ -6,8 +6,8 @@ import signal
 from pathlib import Path
 
 from celeriac.database.engine import Database
-from celeriac.jobs.email.ledger import Ledger
-from celeriac.jobs.email.model import Counts, Status
+from celeriac.families.email.ledger import Ledger
+from celeriac.families.email.model import Counts, Status
 from demo.sink import MailSink
 from tests.support.mailings import outcomes, send, stored_mailing
 from tests.support.waiting import eventually

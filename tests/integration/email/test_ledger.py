@@ -5,10 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from celeriac.core.errors import IdempotencyConflict, RecipientsInvalid, UnknownJob
+from celeriac.core.errors import IdempotencyConflict, UnknownJob
 from celeriac.database.engine import Database
-from celeriac.jobs.email.ledger import Ledger
-from celeriac.jobs.email.model import (
+from celeriac.families.email.errors import RecipientsInvalid
+from celeriac.families.email.ledger import Ledger
+from celeriac.families.email.model import (
     Counts,
     PermanentFailure,
     Recipient,
@@ -17,7 +18,7 @@ from celeriac.jobs.email.model import (
     Status,
     TransientFailure,
 )
-from celeriac.jobs.email.outcome_csv import outcome_csv
+from celeriac.families.email.outcome_csv import outcome_csv
 from tests.support.mailings import EVERY_POSITION, new_mailing, outcomes, recipients, stored_mailing
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from celeriac.core.errors import MailServerUnavailable
-from celeriac.jobs.email.model import PermanentFailure, Sent, TransientFailure
-from celeriac.jobs.email.smtp import SmtpSession
-from celeriac.jobs.email.smtp_url import parse_smtp_url
+from celeriac.families.email.errors import MailServerUnavailable
+from celeriac.families.email.model import PermanentFailure, Sent, TransientFailure
+from celeriac.families.email.smtp import SmtpSession
+from celeriac.families.email.smtp_url import parse_smtp_url
 from demo.sink import ANYONE, MailSink
 from tests.support.smtp_script import smtp_script
 

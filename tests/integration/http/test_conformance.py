@@ -21,6 +21,7 @@ from schemathesis.engine import events, from_schema
 
 from celeriac import Settings
 from celeriac.asgi import create_api
+from celeriac.families.email import EmailSettings
 from tests.conftest import LEASE, on_database
 from tests.support import typed_jobs
 from tests.support.api_server import api_of, serving
@@ -42,14 +43,13 @@ def api_settings(valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> S
         broker_timeout=30,  # else a busy machine answers 503, which counts as a fault of the server
         broker_url=SecretStr(on_database(valkey_url, DATABASE)),
         data_dir=tmp_path_factory.mktemp("conformance"),
-        smtp_url=SecretStr("smtp://127.0.0.1:1"),
         lease=LEASE,
     )
 
 
 @pytest.fixture(scope="module")
 def built_in(api_settings: Settings) -> FastAPI:
-    return create_api(api_settings)
+    return create_api(api_settings, {"email": EmailSettings(smtp_url=SecretStr("smtp://127.0.0.1:1"))})
 
 
 @pytest.fixture(scope="module")

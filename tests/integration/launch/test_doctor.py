@@ -15,9 +15,9 @@ from aiosmtpd.handlers import Sink
 from aiosmtpd.smtp import SMTP
 
 from celeriac.cli import ExitCode
+from celeriac.core.findings import Finding, Status
 from celeriac.launch.doctor import check_version, examine
 from celeriac.launch.embedded import embedded_valkey
-from celeriac.launch.findings import Finding, Status
 from celeriac.launch.ports import free_port
 from tests.support.running import running
 
@@ -71,6 +71,7 @@ async def test_a_running_stack_is_well(tmp_path: Path) -> None:
             ("eviction", "ok"),
             ("memory", "ok"),
             ("database", "ok"),
+            ("families", "ok"),
             ("mail", "ok"),
             ("api", "ok"),
             ("worker", "ok"),

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from celeriac import Settings
 from celeriac.asgi import create_api
+from celeriac.families.email import EmailSettings
 from celeriac.launch.environment import as_environment
 from demo.sink import MailSink
 from tests.conftest import LEASE, on_database
@@ -32,22 +33,25 @@ async def sink() -> AsyncGenerator[MailSink]:
 
 
 @pytest.fixture
-def settings(valkey_url: str, sink: MailSink, tmp_path: Path) -> Settings:
+def settings(valkey_url: str, tmp_path: Path) -> Settings:
     url = on_database(valkey_url, DATABASE)
     with redis.Redis.from_url(url) as client:
         client.flushdb()
     return Settings(
         broker_url=SecretStr(url),
-        smtp_url=SecretStr(sink.url),
         data_dir=tmp_path,
         lease=LEASE,
-        mail_from="a@example.com",
     )
 
 
 @pytest.fixture
-def api(settings: Settings) -> FastAPI:
-    return create_api(settings)
+def email_settings(sink: MailSink) -> EmailSettings:
+    return EmailSettings(smtp_url=SecretStr(sink.url), mail_from="a@example.com")
+
+
+@pytest.fixture
+def api(settings: Settings, email_settings: EmailSettings) -> FastAPI:
+    return create_api(settings, {"email": email_settings})
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -58,14 +62,13 @@ async def mailings(api: FastAPI) -> AsyncGenerator[MailingApi]:
 
 
 @pytest.fixture
-def start_mail_worker(settings: Settings, tmp_path: Path) -> Generator[Callable[[], Worker]]:
+def start_mail_worker(settings: Settings, sink: MailSink, tmp_path: Path) -> Generator[Callable[[], Worker]]:
     """Starts workers that send mail."""
+    environment = {**as_environment(settings), "CELERIAC_SMTP_URL": sink.url, "CELERIAC_MAIL_FROM": "a@example.com"}
     with ExitStack() as started:
 
         def start() -> Worker:
-            worker = start_worker(
-                "celeriac.worker:c_app", as_environment(settings), tmp_path / "worker.log", pool="prefork"
-            )
+            worker = start_worker("celeriac.worker:c_app", environment, tmp_path / "worker.log", pool="prefork")
             started.callback(worker.kill)  # at once: how it ends is tested elsewhere
             return worker
 

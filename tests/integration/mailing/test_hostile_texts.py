@@ -12,6 +12,7 @@ import pytest
 
 from celeriac import Settings
 from celeriac.asgi import create_api
+from celeriac.families.email import EmailSettings
 from tests.support.api_server import ApiServer, serving
 from tests.support.mailing_api import TEXTS
 
@@ -51,10 +52,9 @@ RECIPIENTS: dict[str, tuple[str, list[dict[str, Any]] | str]] = {
 
 @pytest.fixture(scope="module")
 def server(valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> Generator[ApiServer]:
-    settings = Settings.model_validate(
-        {"broker_url": valkey_url, "smtp_url": "smtp://127.0.0.1:1", "data_dir": tmp_path_factory.mktemp("hostile")}
-    )
-    with serving(create_api(settings)) as server:
+    settings = Settings.model_validate({"broker_url": valkey_url, "data_dir": tmp_path_factory.mktemp("hostile")})
+    email = EmailSettings.model_validate({"smtp_url": "smtp://127.0.0.1:1"})
+    with serving(create_api(settings, {"email": email})) as server:
         yield server
 
 

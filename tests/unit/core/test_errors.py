@@ -9,7 +9,6 @@ from celeriac.core import errors
 
 EXAMPLES: list[BaseException] = [
     errors.DatabaseUnavailable("sqlite:///x", "it is locked"),
-    errors.MailServerUnavailable("smtp://h:25", "it is full", 452),
     errors.ApplicationNotLoaded("there is none", "Traceback"),
     errors.StartRefused("there is none", 6, "Traceback"),
     errors.InvalidArguments(
@@ -18,11 +17,7 @@ EXAMPLES: list[BaseException] = [
     errors.UnknownTask("shop.nothing"),
     errors.UnknownJob("job-1"),
     errors.JobExists("job-1"),
-    errors.RecipientsInvalid(
-        [{"row": 2, "column": "email", "message": "odd"}, {"row": None, "column": None, "message": "empty"}], more=True
-    ),
-    errors.TemplateInvalid("subject", 3, "unclosed"),
-    errors.TemplateInvalid("subject", None, "empty"),
+    errors.SubmissionInvalid("row 2: odd", [{"row": 2, "message": "odd"}]),
     errors.JobUnsuccessful("job-1", "ended"),
     errors.JobFailed("job-1", "failed: OSError: gone"),
     errors.JobCancelled("job-1", "was cancelled"),
@@ -49,8 +44,7 @@ def test_an_error_is_in_the_tree_and_in_the_documentation_of_it(error: type[Base
 
 
 def test_faults_are_told_with_their_places() -> None:
-    assert str(EXAMPLES[4]) == "invalid arguments for job 'job': a.0: odd; arguments: no"
-    assert str(EXAMPLES[8]) == "invalid recipients: row 2, column email: odd; empty; and more"
+    assert str(EXAMPLES[3]) == "invalid arguments for job 'job': a.0: odd; arguments: no"
 
 
 def test_an_id_of_a_stranger_is_not_repeated_at_length() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from celeriac import JobState
+from celeriac.core import errors
 from celeriac.core.states import TRANSITIONS
 from celeriac.http import problems
 from celeriac.http.models import JobView
@@ -110,9 +111,11 @@ def _rows(text: str) -> list[list[str]]:
 
 
 def _problem_kinds() -> set[str]:
-    """Every kind of problem that the source of the HTTP layer spells out, and those made of errors' names."""
-    kinds = {re.sub(r"(?<!^)(?=[A-Z])", "-", error.__name__).lower() for error in problems._STATUS}
-    for source in (ROOT / "src" / "celeriac" / "http").rglob("*.py"):
+    """Every kind of problem that the source of HTTP resources spells out, and those made of errors' names."""
+    refused = {kind for kind in errors.SubmissionInvalid.__subclasses__() if kind.__module__.startswith("celeriac.")}
+    kinds = {re.sub(r"(?<!^)(?=[A-Z])", "-", error.__name__).lower() for error in {*problems._STATUS, *refused}}
+    sources = ROOT / "src" / "celeriac"
+    for source in [*(sources / "http").rglob("*.py"), *(sources / "families").rglob("*.py")]:
         for call in ast.walk(ast.parse(source.read_text())):
             match call:
                 case ast.Call(args=[ast.Constant(value=int()), ast.Constant(value=str(kind)), *_]):

@@ -17,7 +17,6 @@ EVERYTHING: dict[str, Any] = {
     "broker_url": f"redis://:{SECRET}@broker:6379/1",
     "result_url": f"redis://:{SECRET}@results:6379/1",
     "database_url": f"postgresql+asyncpg://me:{SECRET}@db/jobs",
-    "smtp_url": f"smtp://me:{SECRET}@mail:587",
     "data_dir": Path("/var/lib/jobs"),
     "host": "0.0.0.0",
     "port": 80,

@@ -1,9 +1,8 @@
-"""Run by Alembic: migrates on the connection, and in the transaction, that `upgrade` was given."""
+"""Run by Alembic: migrates on the connection, and in the transaction, that `Migrations.upgrade` was given."""
 
 from alembic import context
 
-from celeriac.database.migrations import VERSION_TABLE
-
-context.configure(connection=context.config.attributes["connection"], version_table=VERSION_TABLE)
+given = context.config.attributes
+context.configure(connection=given["connection"], version_table=given["version_table"])
 with context.begin_transaction():
     context.run_migrations()

@@ -1,0 +1,191 @@
+"""`celeriac jobs`: jobs from a terminal. With `--json`, what a script can read; else what a person can."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import orjson
+import typer
+
+from celeriac.cli.output import AsJson, Column, age, is_terminal, print_json, print_table
+from celeriac.core import codec
+from celeriac.core.errors import InvalidArguments, UnknownTask
+from celeriac.core.printable import one_line, without_controls
+
+if TYPE_CHECKING:
+    from celeriac.core.records import JobRecord
+    from celeriac.engine.app import JobApp
+
+T = TypeVar("T")
+
+jobs = typer.Typer(name="jobs", help="List, show, enqueue, cancel and retry jobs.", no_args_is_help=True)
+
+App = Annotated[
+    str | None,
+    typer.Option("--app", "-A", metavar="MODULE:ATTRIBUTE", help="Your application; else CELERIAC_APP, or ours."),
+]
+JobId = Annotated[str, typer.Argument(help="The job's id.")]
+
+_COLOURS = {"succeeded": "green", "failed": "red", "dead": "red", "cancelled": "yellow", "running": "cyan"}
+
+
+@jobs.command("list")
+def list_jobs(
+    state: Annotated[str | None, typer.Option(help="Only jobs in this state.")] = None,
+    task: Annotated[str | None, typer.Option(help="Only jobs of this task.")] = None,
+    queue: Annotated[str | None, typer.Option(help="Only jobs of this queue.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, the newest first.")] = 20,
+    app: App = None,
+    as_json: AsJson = False,
+) -> None:
+    """List jobs, the newest first."""
+    from celeriac.core.states import JobState
+
+    if state is not None and state not in set(JobState):
+        raise typer.BadParameter(f"{state!r} is none of {', '.join(JobState)}", param_hint="--state")
+
+    def matches(record: JobRecord) -> bool:
+        wanted = ((state, record.state), (task, record.task), (queue, record.queue))
+        return all(value is None or value == found for value, found in wanted)
+
+    async def newest(application: JobApp) -> list[JobRecord]:
+        found: list[JobRecord] = []
+        cursor = None
+        while len(found) < limit:
+            page, cursor = await application.client.page(cursor=cursor, limit=min(limit, 200), matches=matches)
+            found += page
+            if cursor is None:
+                break
+        return found[:limit]
+
+    records = _run(app, newest)
+    if as_json:
+        print_json([_as_dict(record) for record in records])
+    elif not records:
+        typer.echo("no jobs")
+    else:
+        _print_table(records)
+
+
+@jobs.command()
+def show(job_id: JobId, app: App = None, as_json: AsJson = False) -> None:
+    """Show what is known of one job, its arguments and traceback too."""
+    record = _run(app, lambda application: application.client.get(job_id))
+    if as_json:
+        print_json(_as_dict(record))
+        return
+    for line in described(_as_dict(record)):
+        typer.echo(line)
+
+
+@jobs.command()
+def result(
+    job_id: JobId,
+    timeout: Annotated[float | None, typer.Option(min=0, help="Seconds to wait; without it, for ever.")] = None,
+    app: App = None,
+) -> None:
+    """Wait for a job's result and print it as JSON."""
+    print_json(_run(app, lambda application: application.client.result(job_id, timeout)))
+
+
+@jobs.command()
+def enqueue(
+    task: Annotated[str, typer.Argument(help="The task's name.")],
+    arguments: Annotated[str, typer.Argument(help="A JSON object.")] = "{}",
+    app: App = None,
+) -> None:
+    """Enqueue a job and print its id."""
+
+    async def send(application: JobApp) -> str:
+        from celeriac.core.spec import Call
+
+        spec = application.specs.get(task)
+        if spec is None:
+            raise UnknownTask(task)
+        return await application.client.enqueue(Call[Any](spec, spec.encode((), _parse_object(task, arguments))))
+
+    typer.echo(_run(app, send))
+
+
+@jobs.command()
+def cancel(job_id: JobId, app: App = None) -> None:
+    """Cancel a job: at once if no worker runs it, else its worker is asked to."""
+    record = _run(app, lambda application: application.client.cancel(job_id))
+    typer.echo("cancelled" if record.state.finished else "its worker was asked to stop it")
+
+
+@jobs.command()
+def retry(job_id: JobId, app: App = None) -> None:
+    """Run a failed, dead or cancelled job again."""
+    _run(app, lambda application: application.client.retry(job_id))
+    typer.echo("queued")
+
+
+def _run(app: str | None, action: Callable[[JobApp], Awaitable[T]]) -> T:
+    from celeriac.application import load_app
+    from celeriac.settings import load_settings
+    from celeriac.store.connection import naming
+
+    application = load_app(load_settings(app=app).app)
+
+    async def act() -> T:
+        try:
+            with naming(application.broker_address):
+                return await action(application)
+        finally:
+            await application.client.aclose()
+
+    return asyncio.run(act())
+
+
+def _parse_object(task: str, text: str) -> dict[str, Any]:
+    try:
+        value = codec.loads(text)
+    except ValueError as error:
+        raise InvalidArguments(task, [{"loc": (), "msg": f"not JSON: {error}", "type": "json"}]) from None
+    if not isinstance(value, dict):
+        raise InvalidArguments(task, [{"loc": (), "msg": "give a JSON object", "type": "json"}])
+    return value  # pyright: ignore[reportUnknownVariableType]
+
+
+def _as_dict(record: JobRecord) -> dict[str, Any]:
+    return {**orjson.loads(orjson.dumps(replace(record, arguments=None))), "arguments": record.arguments}
+
+
+def described(record: dict[str, Any]) -> Iterator[str]:
+    """What is known of a job, a line each; its traceback below, as Python shows one."""
+    error: dict[str, Any] = record.pop("error") or {}
+    if error:
+        record["error"] = f"{error['type']}: {error['message']}"
+    for name, value in record.items():
+        if value is not None:
+            yield f"{name:<17}{one_line(value if isinstance(value, str) else codec.dumps(value).decode())}"
+    if error.get("traceback"):
+        yield ""
+        yield without_controls(error["traceback"].rstrip())
+
+
+def _print_table(records: list[JobRecord]) -> None:
+    at_terminal = is_terminal()
+    columns = [
+        Column(name="id"),
+        Column(name="task", shortest=12, keeps_end=True),
+        Column(name="state", colour=_COLOURS.get),
+        Column(name="queue", dispensable=1),
+        Column(name="try" if at_terminal else "attempt", right=at_terminal),
+        Column(name="done" if at_terminal else "progress", right=at_terminal),
+        Column(name="age" if at_terminal else "created", right=at_terminal),
+    ]
+    print_table(columns, [_row(record, at_terminal) for record in records])
+
+
+def _row(record: JobRecord, at_terminal: bool) -> list[str]:
+    done = record.progress
+    progress = f"{done.done:g}/{done.total:g}" if done and done.total else ""
+    if done and done.total and at_terminal:
+        progress = f"{done.done / done.total:.0%}"
+    created = age(record.created_at) if at_terminal else record.created_at.isoformat()
+    return [record.id, record.task, str(record.state), record.queue, str(record.attempt), progress, created]

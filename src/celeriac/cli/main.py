@@ -1,0 +1,255 @@
+"""The command `celeriac`. Thin: a command reads the settings and hands them to the launch layer.
+
+What a command needs is imported when it runs, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.exceptions import TyperException
+
+from celeriac.cli.database import db
+from celeriac.cli.dead import dead
+from celeriac.cli.families import WithFamilies, families
+from celeriac.cli.jobs import jobs
+from celeriac.cli.output import AsJson
+from celeriac.cli.queues import queues
+from celeriac.core.errors import CeleriacError
+from celeriac.core.exits import ExitCode, exit_code
+
+EXIT_CODES = (
+    "Exit codes: 0 all went well; 1 it did not work; 2 the command line is wrong; 3 a setting is wrong; "
+    "4 the data directory or a port is in use; 5 the broker cannot be reached; 6 the application cannot be loaded."
+)
+
+cli = typer.Typer(
+    name="celeriac",
+    cls=WithFamilies,
+    help="Background jobs for FastAPI. Settings are environment variables, CELERIAC_BROKER_URL and so on.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+cli.add_typer(jobs)
+cli.add_typer(dead)
+cli.add_typer(db)
+cli.command()(queues)
+cli.command()(families)
+
+Host = Annotated[str | None, typer.Option(help="Address to listen on. Off loopback, CELERIAC_API_KEYS is needed.")]
+Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Port of the API; 0 for a free one.")]
+FlowerPort = Annotated[int | None, typer.Option(min=0, max=65535, help="Port of Flower; 0 for a free one.")]
+DataDir = Annotated[Path | None, typer.Option(help="Directory of the embedded broker and the SQLite database.")]
+App = Annotated[
+    str | None,
+    typer.Option("--app", "-A", metavar="MODULE:ATTRIBUTE", help="Your application; else CELERIAC_APP, or ours."),
+]
+Api = Annotated[str | None, typer.Option("--api", metavar="MODULE:ATTRIBUTE", help="Your own ASGI application.")]
+Shards = Annotated[
+    int | None, typer.Option(min=1, max=1000, help="Processes of the worker; else CELERIAC_WORKER_SHARDS.")
+]
+Concurrency = Annotated[int | None, typer.Option(min=1, help="Jobs each process of the worker runs at a time.")]
+
+#: For commands that pass on what they do not know.
+PASSES_ON: dict[str, Any] = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+def main() -> None:
+    """Run the command line and exit; an error of the user's is one line and an exit code, never a traceback."""
+    try:
+        sys.exit(cli(standalone_mode=False))
+    except TyperException as error:
+        if not error.format_message():  # there was no command: the help has been printed
+            sys.exit(ExitCode.USAGE)
+        sys.stderr.write(f"celeriac: error: {' '.join(error.format_message().split())}\n")
+        sys.exit(ExitCode.USAGE)
+    except CeleriacError as error:
+        from celeriac.settings import show
+
+        show(error)
+        sys.exit(exit_code(error))
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from celeriac import __version__
+
+        typer.echo(f"celeriac {__version__}")
+        raise typer.Exit
+
+
+@cli.callback()
+def _options(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True)] = False,
+    traceback: Annotated[
+        bool,
+        typer.Option("--traceback", help="Show the traceback of an application that cannot be imported."),
+    ] = False,
+) -> None:
+    if traceback:
+        os.environ["CELERIAC_TRACEBACK"] = "true"
+    if context.invoked_subcommand != "doctor":  # which has it among its findings
+        _warn_of_unknown_variables()
+
+
+def _warn_of_unknown_variables() -> None:
+    from celeriac.discovery import settings_classes
+    from celeriac.settings import unknown_variables
+
+    for name, nearest in unknown_variables(*settings_classes()).items():
+        advice = f"; did you mean {nearest}?" if nearest else ""
+        typer.echo(f"celeriac: warning: {name} is set, and no setting has that name{advice}", err=True)
+
+
+@cli.command()
+def up(
+    host: Host = None,
+    port: Port = None,
+    flower_port: FlowerPort = None,
+    data_dir: DataDir = None,
+    app: App = None,
+    api: Api = None,
+    shards: Shards = None,
+    concurrency: Concurrency = None,
+    flower: Annotated[bool, typer.Option("--flower/--no-flower", help="Run Flower.")] = True,
+    beat: Annotated[bool, typer.Option("--beat/--no-beat", help="Run beat.")] = True,
+) -> None:
+    """Run everything: broker (unless CELERIAC_BROKER_URL is set), API, worker, beat and Flower.
+
+    What dies comes back. Ctrl-C stops all, a second one kills.
+    """
+    since = time.monotonic() - time.process_time()  # what came before this line was work, not waiting
+    from celeriac.launch.children import StackOptions
+    from celeriac.launch.stack import run_stack
+    from celeriac.settings import load_settings
+
+    settings = load_settings(
+        app=app,
+        host=host,
+        port=port,
+        flower_port=flower_port,
+        data_dir=data_dir,
+        worker_shards=shards,
+        worker_concurrency=concurrency,
+    )
+    options = StackOptions(api=api, beat=beat, flower=flower)
+    asyncio.run(run_stack(settings, options, sys.stdout, since=since))
+
+
+@cli.command(context_settings=PASSES_ON)
+def api(
+    context: typer.Context,
+    host: Host = None,
+    port: Port = None,
+    data_dir: DataDir = None,
+    app: App = None,
+    api: Api = None,
+) -> None:
+    """Run the API alone. Further options go to uvicorn."""
+    from celeriac.core.files import keep_private
+    from celeriac.launch import commands, ports
+    from celeriac.launch.environment import as_environment
+    from celeriac.settings import load_settings
+
+    settings = load_settings(app=app, host=host, port=port, data_dir=data_dir)
+    settings.check_exposure()
+    keep_private(settings.data_dir)
+    ports.claim(settings.host, settings.port, "--port")
+    _become(commands.api_command(settings, api, context.args), as_environment(settings))
+
+
+@cli.command(context_settings=PASSES_ON)
+def worker(
+    context: typer.Context,
+    app: App = None,
+    data_dir: DataDir = None,
+    shards: Shards = None,
+    concurrency: Concurrency = None,
+) -> None:
+    """Run a worker: a process for each core, and a parent that keeps them running, and their leases.
+
+    What dies comes back. Ctrl-C or SIGTERM lets running jobs end, a second one gives them back, a third kills. Further
+    options go to `celery worker`.
+    """
+    from celeriac.core.files import keep_private
+    from celeriac.launch.shards import run_shards
+    from celeriac.settings import load_settings
+
+    settings = load_settings(app=app, data_dir=data_dir, worker_shards=shards, worker_concurrency=concurrency)
+    keep_private(settings.data_dir)
+    asyncio.run(run_shards(settings, context.args, sys.stderr))
+
+
+@cli.command(context_settings=PASSES_ON)
+def beat(context: typer.Context, app: App = None, data_dir: DataDir = None) -> None:
+    """Run beat alone. Further options go to `celery beat`."""
+    from celeriac.core.files import PRIVATE, private_directory
+    from celeriac.launch import commands
+    from celeriac.launch.environment import as_environment
+    from celeriac.settings import load_settings
+
+    settings = load_settings(app=app, data_dir=data_dir)
+    private_directory(settings.data_dir)
+    os.umask(PRIVATE)
+    _become(commands.beat_command(settings, context.args), as_environment(settings))
+
+
+@cli.command(context_settings=PASSES_ON)
+def flower(
+    context: typer.Context, host: Host = None, flower_port: FlowerPort = None, data_dir: DataDir = None, app: App = None
+) -> None:
+    """Run Flower alone. Further options go to `celery flower`."""
+    from celeriac.launch import commands, ports
+    from celeriac.launch.environment import as_environment
+    from celeriac.launch.flower import flower_options
+    from celeriac.settings import load_settings
+
+    settings = load_settings(app=app, host=host, flower_port=flower_port, data_dir=data_dir)
+    options = flower_options(settings)
+    ports.claim(settings.host, settings.flower_port, "--flower-port")
+    command = commands.flower_command(settings, options, context.args)
+    _become(command, {**as_environment(settings), **options.environment()})
+
+
+@cli.command()
+def doctor(
+    data_dir: DataDir = None,
+    app: App = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check settings, broker, database, job families, API and worker, and say what to do."""
+    from celeriac.core.findings import Status
+    from celeriac.launch.doctor import examine
+
+    if data_dir is not None:  # for an application of one's own, which reads it when it is imported
+        os.environ["CELERIAC_DATA_DIR"] = str(data_dir.absolute())
+    findings = asyncio.run(examine(data_dir, app))
+    healthy = all(finding.status is not Status.FAIL for finding in findings)
+    if as_json:
+        typer.echo(json.dumps({"ok": healthy, "findings": [finding.as_dict() for finding in findings]}))
+    else:
+        colours = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "red"}
+        for finding in findings:
+            status = typer.style(f"{finding.status:<5}", fg=colours[finding.status])
+            typer.echo(f"{status} {finding.check:<12} {finding.detail}")
+            if finding.advice:
+                typer.echo(f"{'':18} {finding.advice}")
+    if not healthy:
+        raise typer.Exit(ExitCode.FAILURE)
+
+
+def _become(command: Sequence[str], variables: Mapping[str, str]) -> NoReturn:
+    """Replace this process by another, so that signals and exit code are that one's own."""
+    sys.stdout.flush()
+    os.execve(command[0], tuple(command), {**os.environ, **variables})  # noqa: S606

@@ -1,0 +1,128 @@
+"""What commands print: JSON for scripts, and tables.
+
+A table fits a terminal, and is lines of tab-separated fields anywhere else.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from celeriac.core import codec
+
+#: The option that each command for scripts has.
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+_GAP = "  "
+_UNITS = ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column of a table, and what may be done with it where there is little room.
+
+    Attributes:
+        name: its head.
+        shortest: to how many characters it may be cut; None: it is never cut.
+        keeps_end: whether what is cut off is the beginning.
+        dispensable: it may be left out; those with higher numbers go first. 0: never.
+        right: whether its cells stand at the right.
+        colour: the colour of a cell, or None.
+    """
+
+    name: str
+    shortest: int | None = None
+    keeps_end: bool = False
+    dispensable: int = 0
+    right: bool = False
+    colour: Callable[[str], str | None] = lambda _cell: None
+
+
+def print_json(value: Any) -> None:
+    """Print a value of JSON types, indented."""
+    typer.echo(codec.shown(value))
+
+
+def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows of cells under the columns' names. Characters that move a terminal's cursor are escaped."""
+    cells = [[printable(cell) for cell in row] for row in rows]
+    if not is_terminal():
+        for row in ([column.name for column in columns], *cells):
+            typer.echo("\t".join(row))
+        return
+    for line in fitted(columns, cells, shutil.get_terminal_size().columns, coloured="NO_COLOR" not in os.environ):
+        typer.echo(line)
+
+
+def is_terminal() -> bool:
+    """Whether a person reads what is printed, at a terminal of some width."""
+    return sys.stdout.isatty()
+
+
+def age(moment: datetime | None) -> str:
+    """How long ago that was, in the largest whole unit; empty if it is not known."""
+    if moment is None:
+        return ""
+    seconds = max(0, int((datetime.now(UTC) - moment).total_seconds()))
+    return next((f"{seconds // size}{unit}" for size, unit in _UNITS if seconds >= size), "0s")
+
+
+def fitted(
+    columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int, *, coloured: bool = False
+) -> list[str]:
+    """The lines of a table of `width` characters, its head first. Columns without any content are left out."""
+    table = [(column, [row[i] for row in rows]) for i, column in enumerate(columns)]
+    table = [(column, cells) for column, cells in table if any(cells)]
+    while _width(natural := [_natural(*part) for part in table]) > width:
+        dispensable = max((column.dispensable for column, _ in table), default=0)
+        if not dispensable:
+            break
+        table = [(column, cells) for column, cells in table if column.dispensable != dispensable]
+    widths = _cut([column for column, _ in table], natural, width)
+    lines = [_line([(column, column.name) for column, _ in table], widths, coloured=False)]
+    for number in range(len(rows)):
+        lines.append(_line([(column, cells[number]) for column, cells in table], widths, coloured=coloured))
+    return lines
+
+
+def _natural(column: Column, cells: Sequence[str]) -> int:
+    return max(len(column.name), *map(len, cells))
+
+
+def _width(widths: Sequence[int]) -> int:
+    return sum(widths) + len(_GAP) * (len(widths) - 1)
+
+
+def _cut(columns: Sequence[Column], widths: Sequence[int], width: int) -> list[int]:
+    """Take from the widest of the columns that may be cut, until all fit, or none can give more."""
+    left = list(widths)
+    while _width(left) > width:
+        can_give = [i for i, c in enumerate(columns) if c.shortest is not None and left[i] > c.shortest]
+        if not can_give:
+            break
+        left[max(can_give, key=left.__getitem__)] -= 1
+    return left
+
+
+def _line(cells: Sequence[tuple[Column, str]], widths: Sequence[int], *, coloured: bool) -> str:
+    shown: list[str] = []
+    for (column, cell), width in zip(cells, widths, strict=True):
+        text = cell
+        if len(cell) > width:
+            text = f"…{cell[len(cell) - width + 1 :]}" if column.keeps_end else f"{cell[: width - 1]}…"
+        padded = text.rjust(width) if column.right else text.ljust(width)
+        colour = column.colour(cell) if coloured else None
+        shown.append(padded if colour is None else typer.style(padded, fg=colour))
+    return _GAP.join(shown).rstrip()
+
+
+def printable(text: str) -> str:
+    """Text that a stranger may have chosen, in one line: what would steer a terminal is escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)

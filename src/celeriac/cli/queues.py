@@ -1,0 +1,61 @@
+"""`celeriac queues`: how full the queues are, of our own applications and of plain Celery ones."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from celeriac.cli.output import AsJson, Column, age, print_json, print_table
+
+if TYPE_CHECKING:
+    from celeriac.store.queues import QueueDepth
+
+_READING = 60.0  # seconds
+
+
+def queues(
+    app: Annotated[
+        str | None,
+        typer.Option(
+            "--app", "-A", metavar="MODULE:ATTRIBUTE", help="The application whose broker it is; else CELERIAC_APP's."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List queues: how many jobs are ready, delayed, and held by workers, and for how long the oldest has waited.
+
+    Held are the running ones, and a few that workers have fetched in advance.
+    """
+    found = asyncio.run(_look(app))
+    if as_json:
+        print_json([{**asdict(depth), "oldest": depth.oldest and depth.oldest.isoformat()} for depth in found])
+        return
+    columns = [
+        Column(name="queue", shortest=12),
+        *(Column(name=name, right=True) for name in ("ready", "delayed", "held", "oldest")),
+    ]
+    print_table(columns, [_row(depth) for depth in found])
+
+
+def _row(depth: QueueDepth) -> list[str]:
+    return [depth.queue, str(depth.ready), str(depth.delayed), str(depth.held), age(depth.oldest)]
+
+
+async def _look(app: str | None) -> list[QueueDepth]:
+    from celeriac.application import load_broker
+    from celeriac.settings import load_settings
+    from celeriac.store.connection import connect, deadline, naming
+    from celeriac.store.queues import depths
+
+    settings = load_settings(app=app)
+    broker = load_broker(settings)
+    client: Any = connect(broker.url, timeout=settings.broker_timeout)
+    try:
+        with naming(broker.url):
+            async with deadline(_READING):
+                return await depths(client, broker.routing, broker.queues)
+    finally:
+        await client.aclose()

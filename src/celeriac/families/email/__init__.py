@@ -1,0 +1,53 @@
+"""Bulk mail: one mailing to thousands of recipients, each of whom gets it once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from celeriac.core.findings import Finding
+from celeriac.families.email.settings import EmailSettings
+from celeriac.family import FamilySettings, Host, JobFamily
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter
+
+    from celeriac.database.migrations import Migrations
+
+__all__ = ["EmailFamily", "EmailSettings"]
+
+
+class EmailFamily(JobFamily):
+    """Bulk mail as the house knows it. What it needs is imported when it is used."""
+
+    name = "email"
+    summary = "Bulk mail from templates, with an outcome for each recipient"
+    extra = "celeriac[email]"
+    requires = ("aiosmtplib", "email_validator", "jinja2", "sqlalchemy", "alembic")
+    settings_class: ClassVar[type[FamilySettings]] = EmailSettings
+
+    def __init__(self, host: Host) -> None:
+        from celeriac.families.email.jobs import register
+        from celeriac.families.email.ledger import Ledger
+        from celeriac.families.email.smtp_url import server_of
+
+        self._host = host
+        self._settings = cast(EmailSettings, host.own)
+        self.jobs = register(host.app, Ledger(host.database), lambda: server_of(self._settings.smtp_url))
+
+    @classmethod
+    def migrations(cls) -> Migrations:
+        from celeriac.database.migrations import Migrations
+
+        return Migrations(cls.name, "celeriac.families.email:migrations", head="0002", former_table="celeriac_schema")
+
+    @classmethod
+    async def check(cls) -> Sequence[Finding]:
+        from celeriac.families.email.checks import check_server
+
+        return [await check_server()]
+
+    def router(self, **options: Any) -> APIRouter:
+        from celeriac.families.email.api import create_email_router
+
+        return create_email_router(self._host, self.jobs, **options)

@@ -1,0 +1,33 @@
+"""What `celeriac doctor` says of the mail server."""
+
+from __future__ import annotations
+
+import asyncio
+
+from celeriac.core.errors import ConfigurationError
+from celeriac.core.findings import Finding, fail, ok, warn
+from celeriac.families.email.errors import MailServerUnavailable
+from celeriac.families.email.settings import EmailSettings
+from celeriac.families.email.smtp import SmtpSession
+from celeriac.families.email.smtp_url import parse_smtp_url
+from celeriac.settings import read
+
+_PATIENCE = 5.0  # seconds for the server to greet
+
+
+async def check_server() -> Finding:
+    """Whether the mail server greets us, and takes our login."""
+    try:
+        url = read(EmailSettings).smtp_url
+        if url is None:
+            return warn("mail", "no mail server is set", "set CELERIAC_SMTP_URL if you want to send mail")
+        server = parse_smtp_url(url.get_secret_value())
+        async with asyncio.timeout(_PATIENCE), SmtpSession(server) as session:
+            await session.connect()
+    except ConfigurationError as error:
+        return fail("mail", str(error), "correct CELERIAC_SMTP_URL")
+    except MailServerUnavailable as error:
+        return fail("mail", str(error), "start it, or correct CELERIAC_SMTP_URL")
+    except TimeoutError:
+        return fail("mail", f"no greeting within {_PATIENCE:g} s", "start it, or correct CELERIAC_SMTP_URL")
+    return ok("mail", f"{server} answers")

@@ -1,0 +1,82 @@
+"""Errors of bulk mail.
+
+CeleriacError
+├── MailServerUnavailable       the mail server cannot be reached, or takes no mail from us
+├── JobRefused
+│   └── SubmissionInvalid
+│       ├── RecipientsInvalid   the recipients of a mailing have faults, each with its row and column
+│       └── TemplateInvalid     a template cannot be used; names the template, the line and the fault
+└── how a mailing's jobs may fail
+    ├── RecipientsDeferred      some recipients were refused for the time being
+    ├── MailingStopped          the mail server refuses the sender
+    └── MailingIncomplete       chunks ended early, and recipients are still open
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from celeriac.core.errors import CeleriacError, SubmissionInvalid
+
+
+class MailServerUnavailable(CeleriacError):
+    """The mail server cannot be reached, or takes no mail from us. `code` is its SMTP reply, if it gave one."""
+
+    def __init__(self, server: str, reason: str, code: int | None = None) -> None:
+        self.server = server
+        self.reason = reason
+        self.code = code
+        super().__init__(f"the mail server {server} cannot be used: {reason}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.server, self.reason, self.code)
+
+
+class RecipientsInvalid(SubmissionInvalid):
+    """The recipients of a mailing have faults.
+
+    `faults` has one dict per fault with `row` (as a spreadsheet numbers it, or None if the fault is the whole
+    file's), `column` (or None) and `message`. `more` says that the search stopped before the end.
+    """
+
+    def __init__(self, faults: Sequence[dict[str, Any]], *, more: bool = False) -> None:
+        self.more = more
+        shown = "; ".join(map(_line, faults))
+        super().__init__(f"invalid recipients: {shown}{'; and more' if more else ''}", faults)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), more=self.more), (self.faults,)
+
+
+def _line(fault: dict[str, Any]) -> str:
+    place = ", ".join(f"{key} {fault[key]}" for key in ("row", "column") if fault[key] is not None)
+    return f"{place}: {fault['message']}" if place else str(fault["message"])
+
+
+class TemplateInvalid(SubmissionInvalid):
+    """A template cannot be used. `template` says which, `line` where (None: not in one line), `fault` why."""
+
+    def __init__(self, template: str, line: int | None, fault: str) -> None:
+        self.template = template
+        self.line = line
+        self.fault = fault
+        place = f"{template} template, line {line}" if line else f"{template} template"
+        told = {"template": template, "line": line, "message": fault}
+        super().__init__(f"{place}: {fault}", [told])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.template, self.line, self.fault)
+
+
+class RecipientsDeferred(CeleriacError):
+    """Some recipients of a chunk were refused for the time being; the chunk's next attempt takes them up."""
+
+
+class MailingStopped(CeleriacError):
+    """The mail server refuses the sender. What is still open of the mailing is not tried until its job is retried."""
+
+
+class MailingIncomplete(CeleriacError):
+    """Chunks ended early, and recipients are still open; a retry of the mailing's job takes them up."""

@@ -1,0 +1,204 @@
+"""Reading a submitted mailing: a form with a CSV file, or JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any, BinaryIO, TypeVar, cast
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from celeriac.families.email.address import MAX_SENDER, parse_sender
+from celeriac.families.email.message import MAX_UNFOLDED
+from celeriac.families.email.recipients import CsvRecipients, JsonRecipients
+from celeriac.families.email.submission import Submission
+from celeriac.families.email.templates import MAX_SOURCE
+from celeriac.http.problems import ProblemError
+from celeriac.http.route import BodyTooLarge
+
+
+def _has(field: str) -> dict[str, Any]:
+    return {"required": [field], "properties": {field: {"type": "string"}}}
+
+
+class MailingText(BaseModel):
+    """What all recipients of a mailing have in common."""
+
+    model_config = ConfigDict(
+        extra="forbid", title="Mailing", json_schema_extra={"anyOf": [_has("text"), _has("html")]}
+    )
+
+    subject: str = Field(min_length=1, max_length=MAX_SOURCE, description="A Jinja template")
+    text: str | None = Field(default=None, max_length=MAX_SOURCE, description="A Jinja template of the plain text")
+    html: str | None = Field(
+        default=None, max_length=MAX_SOURCE, description="A Jinja template of the HTML; values are escaped"
+    )
+    sender: str | None = Field(
+        default=None, max_length=MAX_SENDER, description="`address` or `Name <address>`; by default the server's"
+    )
+    list_unsubscribe: str | None = Field(
+        default=None, max_length=MAX_UNFOLDED, description="The List-Unsubscribe header (RFC 2369)"
+    )
+
+
+class MailingJson(MailingText):
+    """A mailing as JSON."""
+
+    recipients: list[dict[str, Any]] = Field(
+        description="Objects with `email`; their other members are variables of the templates",
+        json_schema_extra={
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "properties": {"email": {"type": "string", "format": "email"}},
+                "required": ["email"],
+            },
+        },
+    )
+
+
+def openapi_body() -> dict[str, Any]:
+    """The request body for OpenAPI: one operation, two media types."""
+    form = MailingText.model_json_schema()
+    for name, field in form["properties"].items():  # a form cannot say null
+        if "anyOf" in field:
+            (said,) = [option for option in field.pop("anyOf") if option["type"] != "null"]
+            form["properties"][name] = {**said, **{key: field[key] for key in field if key != "default"}}
+    form["properties"]["recipients"] = {
+        "type": "string",
+        "format": "binary",
+        "description": "CSV, UTF-8, with a header row; one column is `email`, the others are variables",
+    }
+    form["required"] = ["subject", "recipients"]
+    content = {
+        "multipart/form-data": {"schema": form, "encoding": {"recipients": {"contentType": "text/csv"}}},
+        "application/json": {"schema": MailingJson.model_json_schema()},
+    }
+    return {"requestBody": {"required": True, "content": content}}
+
+
+M = TypeVar("M", bound=MailingText)
+
+
+@asynccontextmanager
+async def read_submission(request: Request, *, sender: str, max_json: int) -> AsyncGenerator[Submission]:
+    """The submission in `request`; its file stays open while inside.
+
+    `sender` is that of a mailing that names none; `max_json` bounds a body of JSON, in bytes.
+
+    Raises:
+        RequestValidationError, ProblemError, RecipientsInvalid: name what to change.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/json":
+        yield await _from_json(request, sender, max_json)
+    elif kind == "multipart/form-data":
+        async with _form(request) as form:
+            yield await _from_form(dict(form.multi_items()), sender)
+    else:
+        detail = "send multipart/form-data with a CSV file `recipients`, or application/json"
+        raise ProblemError(415, "unsupported-media-type", detail)
+
+
+class _Utf8Form(MultiPartParser):
+    """A form whose texts are UTF-8. Starlette's decodes them as their sender says, and what fails as Latin-1."""
+
+    def on_part_end(self) -> None:
+        part = self._current_part
+        if part.file is None:
+            try:
+                part.data.decode()
+            except UnicodeDecodeError:
+                raise _invalid(part.field_name, "is not UTF-8") from None
+        super().on_part_end()
+
+
+@asynccontextmanager
+async def _form(request: Request) -> AsyncGenerator[FormData]:
+    _, parameters = parse_options_header(request.headers["content-type"])
+    if parameters.get(b"charset", b"utf-8").lower() not in (b"utf-8", b"utf8"):
+        raise ProblemError(415, "unsupported-media-type", "send the form in UTF-8")
+    parser = _Utf8Form(request.headers, request.stream(), max_files=1, max_fields=len(MailingText.model_fields))
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise HTTPException(400, error.message) from None
+    try:
+        yield form
+    finally:
+        await form.close()
+
+
+async def _from_json(request: Request, sender: str, max_json: int) -> Submission:
+    body = await request.body()
+    if len(body) > max_json:  # larger lists come as CSV, which is read in a thread and in pieces
+        raise BodyTooLarge(max_json)
+    mailing = _validated(MailingJson, await request.json())
+    return _submission(mailing, JsonRecipients(mailing.recipients), hashlib.sha256(body).hexdigest(), sender)
+
+
+async def _from_form(fields: dict[str, Any], sender: str) -> Submission:
+    upload = fields.pop("recipients", None)
+    if not isinstance(upload, UploadFile):
+        raise _missing_file()
+    mailing = _validated(MailingText, fields)
+    file = upload.file
+    digest = hashlib.sha256(mailing.model_dump_json().encode())
+    digest.update(await asyncio.to_thread(_digest_of, file))
+    recipients = await asyncio.to_thread(CsvRecipients, file)
+    return _submission(mailing, recipients, digest.hexdigest(), sender)
+
+
+def _submission(
+    mailing: MailingText, recipients: CsvRecipients | JsonRecipients, fingerprint: str, sender: str
+) -> Submission:
+    sender = mailing.sender or sender
+    try:
+        parse_sender(sender)
+    except ValueError as error:
+        raise _invalid("sender", str(error)) from None
+    if mailing.list_unsubscribe is not None and not _is_header_value(mailing.list_unsubscribe):
+        raise _invalid("list_unsubscribe", "must be one line of ASCII characters")
+    return Submission(
+        sender=sender,
+        subject=mailing.subject,
+        text=mailing.text,
+        html=mailing.html,
+        list_unsubscribe=mailing.list_unsubscribe,
+        recipients=recipients,
+        fingerprint=fingerprint,
+    )
+
+
+def _validated(model: type[M], value: Any) -> M:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors(include_url=False)]
+        raise RequestValidationError(faults) from None
+
+
+def _digest_of(file: BinaryIO) -> bytes:
+    digest = hashlib.file_digest(cast(Any, file), "sha256").digest()
+    file.seek(0)
+    return digest
+
+
+def _is_header_value(text: str) -> bool:
+    return text.isascii() and text.isprintable()
+
+
+def _missing_file() -> RequestValidationError:
+    return _invalid("recipients", "a CSV file is needed here, sent as a file and not as text")
+
+
+def _invalid(field: str, message: str) -> RequestValidationError:
+    return RequestValidationError([{"loc": ("body", field), "msg": message, "type": "value_error"}])

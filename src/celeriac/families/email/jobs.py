@@ -1,0 +1,86 @@
+"""The jobs of a mailing: one parent, which fans out to chunks of recipients, each sent over one connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from celeriac.client.job import Job
+from celeriac.core.context import JobContext
+from celeriac.core.retry import Retry
+from celeriac.engine.app import JobApp
+from celeriac.families.email.errors import MailingIncomplete, MailingStopped, RecipientsDeferred
+from celeriac.families.email.ledger import Ledger
+from celeriac.families.email.send import ChunkOutcome, send_chunk
+from celeriac.families.email.smtp import SmtpSession
+from celeriac.families.email.smtp_url import SmtpServer
+
+#: Recipients of one chunk: enough to make a connection worthwhile, few enough to spread over the workers.
+CHUNK = 100
+
+
+#: Refusals for the time being are tried for about two hours: greylisting and full mailboxes pass within that.
+_RETRY = Retry(attempts=10, backoff=5.0, factor=2.5, max_delay=1800.0, never=(MailingStopped,))
+
+
+@dataclass(frozen=True, slots=True)
+class MailingOutcome:
+    """How a mailing ended: recipients by outcome."""
+
+    recipients: int
+    sent: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class EmailJobs:
+    """The family as the composition roots hold it. `server` may raise ConfigurationError."""
+
+    ledger: Ledger
+    mailing: Job[[str], MailingOutcome]
+    server: Callable[[], SmtpServer]
+
+
+def register(app: JobApp, ledger: Ledger, server: Callable[[], SmtpServer]) -> EmailJobs:
+    """Add the email jobs to `app`. `server` is asked for the mail server when mail is about to be sent."""
+
+    @app.job(name="celeriac.email.chunk", retry=_RETRY, exposed=False)
+    async def chunk(job: JobContext, mailing_id: str, first: int, last: int) -> ChunkOutcome:
+        """Send to the open recipients of a mailing at positions `first` to `last`."""
+
+        async def report() -> None:
+            counts = await ledger.counts(mailing_id)
+            job.parent_progress(counts.finished, counts.total, f"{counts.sent} sent, {counts.failed} failed")
+
+        mailing = await ledger.mailing(mailing_id)
+        if mailing.stopped is not None:
+            raise MailingStopped(mailing.stopped)
+        async with SmtpSession(server()) as session:
+            outcome = await send_chunk(
+                ledger, mailing, first, last, session, final=job.is_last_attempt, on_progress=report
+            )
+        if outcome.hopeless and outcome.deferred:
+            await ledger.stop(mailing_id, outcome.reason)
+            raise MailingStopped(str(outcome.reason))
+        if outcome.deferred:
+            raise RecipientsDeferred(f"{outcome.deferred} recipients deferred: {outcome.reason}")
+        return outcome
+
+    @app.job(name="celeriac.email.mailing", exposed=False)
+    async def mailing(job: JobContext, mailing_id: str) -> MailingOutcome:
+        """Send a mailing to all of its recipients that have no outcome yet."""
+        if job.children is None:  # not yet: this is the beginning, and maybe that of a retry
+            await ledger.stop(mailing_id, None)
+        ranges = await ledger.open_ranges(mailing_id, CHUNK)
+        await job.fan_out(chunk.call(mailing_id, first, last) for first, last in ranges)
+        counts = await ledger.counts(mailing_id)
+        job.progress(counts.finished, counts.total, f"{counts.sent} sent, {counts.failed} failed")
+        if counts.finished < counts.total:
+            stopped = (await ledger.mailing(mailing_id)).stopped
+            why = f": {stopped}" if stopped else ""
+            raise MailingIncomplete(
+                f"{counts.total - counts.finished} of {counts.total} recipients are still open, retry the job{why}"
+            )
+        return MailingOutcome(recipients=counts.total, sent=counts.sent, failed=counts.failed)
+
+    return EmailJobs(ledger, mailing, server)

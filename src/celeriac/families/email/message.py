@@ -1,0 +1,163 @@
+"""From texts to the bytes of a message, in a tenth of a millisecond (`EmailMessage` takes some four).
+
+What is the same for a whole mailing is encoded once. Bodies are quoted-printable (RFC 2045, 6.7), so a message
+is pure ASCII with lines of at most 76 characters, which any server takes, whatever its extensions.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from datetime import datetime
+from email.utils import format_datetime
+
+from celeriac.families.email.address import Sender
+
+#: Longest header value that is sent as one line, in characters; a line may have 998 octets (RFC 5322, 2.1.1).
+MAX_UNFOLDED = 900
+
+# Quoted-printable never contains "=_", so this cannot occur in a part (RFC 2045, 6.7).
+_BOUNDARY = b"=_celeriac_part"
+
+_ENCODED_WORD_OCTETS = 39  # 52 characters in base64, 12 around them, "Subject: ": within the 76 of RFC 2047, 2
+_LINE = 76
+_DOT_ATOM = re.compile(r"[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*")
+_PHRASE = re.compile(r"[A-Za-z0-9 !#$%&'*+/=?^_`{|}~-]*")
+_LINE_BREAK = re.compile(r"[\r\n]")
+
+
+def message_id(mailing_id: str, position: int, domain: str) -> str:
+    """The Message-ID of a mailing's mail to one recipient: the same each time it is sent (RFC 5322, 3.6.4)."""
+    if not _DOT_ATOM.fullmatch(mailing_id):
+        mailing_id = hashlib.sha256(mailing_id.encode()).hexdigest()[:32]
+    return f"<{position}.{mailing_id}@{domain}>"
+
+
+class MessageBuilder:
+    """Builds the messages of one mailing."""
+
+    def __init__(self, sender: Sender, list_unsubscribe: str | None = None) -> None:
+        """
+        Raises:
+            ValueError: a header value contains a line break; `list_unsubscribe` is not ASCII, or too long.
+        """
+        self._head = b"From: " + _mailbox(sender) + b"\r\n"
+        if list_unsubscribe is not None:
+            if not list_unsubscribe.isascii() or len(list_unsubscribe) > MAX_UNFOLDED:
+                raise ValueError(f"List-Unsubscribe must be ASCII, of at most {MAX_UNFOLDED} characters")
+            self._head += b"List-Unsubscribe: " + _one_line(list_unsubscribe).encode("ascii") + b"\r\n"
+
+    def build(
+        self, *, to: str, subject: str, text: str | None, html: str | None, message_id: str, date: datetime
+    ) -> bytes:
+        """One message, with CRLF line ends, not yet dot-stuffed.
+
+        Args:
+            to: the address in its wire form; if it is not ASCII, the message needs SMTPUTF8.
+
+        Raises:
+            ValueError: a header value contains a line break, or there is neither text nor HTML.
+        """
+        head = [
+            self._head,
+            b"To: ", _one_line(to).encode(), b"\r\n",
+            b"Subject: ", encode_header(subject, len("Subject: ")), b"\r\n",
+            b"Date: ", format_datetime(date).encode(), b"\r\n",
+            b"Message-ID: ", _one_line(message_id).encode(), b"\r\n",
+            b"MIME-Version: 1.0\r\n",
+        ]  # fmt: skip
+        return b"".join((*head, _body(text, html)))
+
+
+def encode_header(value: str, used: int) -> bytes:
+    """An unstructured header value (RFC 5322, 2.2.1), folded; other than printable ASCII as RFC 2047 words.
+
+    Args:
+        used: how many characters of the first line the header's name takes.
+
+    Raises:
+        ValueError: the value contains a line break.
+    """
+    _one_line(value)
+    plain = value.isascii() and value.isprintable() and "=?" not in value and value == value.strip()
+    if plain and used + len(value) <= _LINE:
+        return value.encode()
+    if plain and (folded := _fold(value, used)) is not None:
+        return folded
+    return b"\r\n ".join(_encoded_words(value))
+
+
+def _fold(value: str, used: int) -> bytes | None:
+    """The value with line breaks before words, or None where that cannot be undone exactly."""
+    words = value.split(" ")
+    if "" in words or max(map(len, words)) >= _LINE:
+        return None
+    lines, room = words[:1], _LINE - used
+    for word in words[1:]:
+        if len(lines[-1]) + 1 + len(word) <= room:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+            room = _LINE - 1
+    return "\r\n ".join(lines).encode()
+
+
+def _encoded_words(value: str) -> list[bytes]:
+    words, chunk = list[bytes](), b""
+    for character in value:
+        octets = character.encode(errors="replace")
+        if len(chunk) + len(octets) > _ENCODED_WORD_OCTETS:
+            words.append(chunk)
+            chunk = b""
+        chunk += octets
+    return [b"=?utf-8?b?" + base64.b64encode(word) + b"?=" for word in (*words, chunk)]
+
+
+def _mailbox(sender: Sender) -> bytes:
+    """A mailbox as in RFC 5322, 3.4: the display name as a phrase, a quoted string or encoded words."""
+    name, address = _one_line(sender.name), _one_line(sender.address).encode("ascii")
+    if not name:
+        return address
+    if not (name.isascii() and name.isprintable()) or len(name) > _LINE - len("From: "):
+        return b"\r\n ".join(_encoded_words(name)) + b"\r\n <" + address + b">"
+    if not _PHRASE.fullmatch(name) or "=?" in name:
+        name = '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return name.encode() + b" <" + address + b">"
+
+
+def _one_line(value: str) -> str:
+    if _LINE_BREAK.search(value):
+        raise ValueError("a header value must not contain a line break")
+    return value
+
+
+def _body(text: str | None, html: str | None) -> bytes:
+    parts = [_part(kind, content) for kind, content in ((b"plain", text), (b"html", html)) if content is not None]
+    if not parts:
+        raise ValueError("a message needs a text or an HTML body")
+    if len(parts) == 1:
+        return parts[0]
+    delimiter = b"--" + _BOUNDARY
+    return b"".join(
+        (
+            b'Content-Type: multipart/alternative; boundary="', _BOUNDARY, b'"\r\n\r\n',
+            *(part for content in parts for part in (delimiter, b"\r\n", content, b"\r\n")),
+            delimiter, b"--\r\n",
+        )
+    )  # fmt: skip
+
+
+def _part(kind: bytes, content: str) -> bytes:
+    head = b"Content-Type: text/" + kind + b'; charset="utf-8"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n'
+    return head + _quoted_printable(content)
+
+
+def _quoted_printable(content: str) -> bytes:
+    if "\r" in content:
+        content = content.replace("\r\n", "\n").replace("\r", "\n")
+    if not content.endswith("\n"):
+        content += "\n"
+    # With CRLF in the input, b2a_qp ends the lines that it breaks itself with CRLF too.
+    return binascii.b2a_qp(content.encode(errors="replace").replace(b"\n", b"\r\n"))

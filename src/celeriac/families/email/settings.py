@@ -1,0 +1,27 @@
+"""What can be configured of bulk mail."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr, field_validator
+
+from celeriac.family import FamilySettings
+
+
+class EmailSettings(FamilySettings):
+    """Bulk mail: the server that takes it, and who sends it."""
+
+    smtp_url: SecretStr | None = None
+    """Mail server, `smtp://user:password@host:587?starttls=true` or `smtps://…`. Needed by the email jobs."""
+    mail_from: str = "celeriac@localhost"
+    """Sender of mailings that name none."""
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _smtp(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parts = urlsplit(value.get_secret_value())
+            if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+                raise ValueError("expected smtp://host:port or smtps://host:port")
+        return value

@@ -1,0 +1,115 @@
+"""Reading `CELERIAC_SMTP_URL`: which mail server, and how to talk to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from pydantic import SecretStr
+
+from celeriac.core.errors import ConfigurationError
+from celeriac.settings import is_loopback
+
+_EXPECTED = "expected smtp://user:password@host:587?starttls=true, or smtps://user:password@host"
+_DEFAULT_TIMEOUT = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmtpServer:
+    """A mail server and how to reach it. Printing it never shows the password.
+
+    Attributes:
+        tls: whether the connection begins with TLS (`smtps://`, usually port 465).
+        starttls: True: the connection is upgraded, or not used; False: it is not upgraded; None: it is
+            upgraded if the server offers that.
+        verify: whether the server's certificate is checked.
+        timeout: seconds to wait for the connection, and for the reply to a command.
+    """
+
+    host: str
+    port: int
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    tls: bool = False
+    starttls: bool | None = None
+    verify: bool = True
+    timeout: float = _DEFAULT_TIMEOUT
+
+    def __str__(self) -> str:
+        return f"{'smtps' if self.tls else 'smtp'}://{self.host}:{self.port}"
+
+
+def server_of(url: SecretStr | None) -> SmtpServer:
+    """The mail server to send with.
+
+    Raises:
+        ConfigurationError: none is set, or its URL is wrong.
+    """
+    if url is None:
+        raise ConfigurationError("mail cannot be sent: CELERIAC_SMTP_URL is not set; give it as smtp://host:port")
+    return parse_smtp_url(url.get_secret_value())
+
+
+def parse_smtp_url(url: str) -> SmtpServer:
+    """Read `smtp://` or `smtps://`, with the options `starttls`, `verify` (true or false) and `timeout` (seconds).
+
+    Without `starttls`, a password is sent to another machine only through TLS.
+
+    Raises:
+        ConfigurationError: says what is wrong. The password is never part of the message.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("smtp", "smtps"):
+        raise ConfigurationError(f"the SMTP URL must start with smtp:// or smtps://; {_EXPECTED}")
+    if not parts.hostname:
+        raise ConfigurationError(f"the SMTP URL names no host; {_EXPECTED}")
+    if parts.path not in ("", "/"):
+        raise ConfigurationError(f"the SMTP URL has the path {parts.path!r}, which means nothing; {_EXPECTED}")
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    tls = parts.scheme == "smtps"
+    starttls = _flag(options, "starttls")
+    if tls and starttls is not None:
+        raise ConfigurationError("smtps:// begins with TLS, so starttls= makes no sense; use smtp:// or remove it")
+    if starttls is None and not tls and parts.password and not is_loopback(parts.hostname):
+        starttls = True
+    verify = _flag(options, "verify")
+    timeout = _seconds(options)
+    if options:
+        raise ConfigurationError(
+            f"the SMTP URL has the unknown option {min(options)!r}; known: starttls, verify, timeout"
+        )
+    return SmtpServer(
+        host=parts.hostname,
+        port=_port(parts) or (465 if tls else 587 if starttls else 25),
+        username=unquote(parts.username) if parts.username else None,
+        password=unquote(parts.password) if parts.password else None,
+        tls=tls,
+        starttls=False if tls else starttls,
+        verify=verify is not False,
+        timeout=timeout,
+    )
+
+
+def _flag(options: dict[str, str], name: str) -> bool | None:
+    value = options.pop(name, None)
+    if value not in (None, "true", "false"):
+        raise ConfigurationError(f"the SMTP URL has {name}={value}; expected {name}=true or {name}=false")
+    return None if value is None else value == "true"
+
+
+def _seconds(options: dict[str, str]) -> float:
+    value = options.pop("timeout", str(_DEFAULT_TIMEOUT))
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 3600:
+        raise ConfigurationError(f"the SMTP URL has timeout={value}; expected seconds, more than 0 and at most 3600")
+    return seconds
+
+
+def _port(parts: SplitResult) -> int | None:
+    try:
+        return parts.port
+    except ValueError:
+        raise ConfigurationError("the SMTP URL's port must be a number from 1 to 65535") from None

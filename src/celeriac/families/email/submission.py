@@ -1,0 +1,86 @@
+"""Accepting a mailing: all of it is checked and stored, or nothing of it is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from celeriac.client.client import JobClient
+from celeriac.client.options import EnqueueOptions
+from celeriac.core.errors import IdempotencyConflict
+from celeriac.core.ids import new_id
+from celeriac.core.interrupt import run_with_deadline
+from celeriac.families.email.errors import TemplateInvalid
+from celeriac.families.email.jobs import EmailJobs
+from celeriac.families.email.model import Mailing, Recipient
+from celeriac.families.email.recipients import Recipients
+from celeriac.families.email.templates import MailTemplates
+
+T = TypeVar("T")
+
+#: Seconds that compiling the templates, or rendering one mail, may take. Usual are some milliseconds.
+_TEMPLATE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """What was submitted. `fingerprint` (hexadecimal) tells one submission from another under an idempotency key."""
+
+    sender: str
+    subject: str
+    text: str | None
+    html: str | None
+    list_unsubscribe: str | None
+    recipients: Recipients
+    fingerprint: str
+
+
+async def submit(client: JobClient, jobs: EmailJobs, submission: Submission, *, idempotency_key: str | None) -> str:
+    """Check and store a mailing, enqueue its job, and return the job's id, which is the mailing's too.
+
+    Raises:
+        TemplateInvalid, RecipientsInvalid: name what to change.
+        IdempotencyConflict: the key was used before, for another mailing.
+        DatabaseUnavailable: nothing was accepted.
+        BrokerUnavailable: whether it was accepted is not known; the same request with the same key tells.
+    """
+    mailing = Mailing(
+        id=new_id(),
+        sender=submission.sender,
+        subject=submission.subject,
+        text=submission.text,
+        html=submission.html,
+        list_unsubscribe=submission.list_unsubscribe,
+    )
+    await jobs.ledger.create(mailing, _checked_recipients(mailing, submission.recipients))
+    options = EnqueueOptions(job_id=mailing.id, idempotency_key=idempotency_key, fingerprint=submission.fingerprint)
+    try:
+        job_id = await client.enqueue(jobs.mailing.call(mailing.id), options)
+    except IdempotencyConflict:
+        await jobs.ledger.discard(mailing.id)
+        raise
+    if job_id != mailing.id:  # the same request came before, and its mailing is under way
+        await jobs.ledger.discard(mailing.id)
+    return job_id
+
+
+def _checked_recipients(mailing: Mailing, recipients: Recipients) -> Iterator[Recipient]:
+    """The recipients, after the templates have been found to fit them. Runs in the ledger's thread, not in the loop."""
+    templates = _bounded(partial(MailTemplates, subject=mailing.subject, text=mailing.text, html=mailing.html))
+    if recipients.columns is not None:
+        templates.check_columns(recipients.columns)
+    tried = False
+    for recipient in recipients.read(templates.required):
+        if not tried:
+            _bounded(partial(templates.render, {**recipient.variables, "email": recipient.address}))
+            tried = True
+        yield recipient
+
+
+def _bounded(work: Callable[[], T]) -> T:
+    try:
+        return run_with_deadline(work, _TEMPLATE_SECONDS)
+    except TimeoutError:
+        raise TemplateInvalid("mail", None, f"takes more than {_TEMPLATE_SECONDS:g} s for one recipient") from None

@@ -1,0 +1,41 @@
+"""Tables that fit a terminal."""
+
+from __future__ import annotations
+
+import pytest
+
+from celeriac.cli.output import Column, fitted, print_table
+
+JOB = "0f8fad5b-d9cb-469f-a165-70867728950e"
+COLUMNS = [
+    Column(name="id"),
+    Column(name="task", shortest=12, keeps_end=True),
+    Column(name="state"),
+    Column(name="queue", dispensable=1),
+    Column(name="done", right=True),
+    Column(name="age", right=True),
+]
+
+
+def test_a_row_of_jobs_fits_80_columns_and_keeps_its_id_whole() -> None:
+    lines = fitted(COLUMNS, [[JOB, "shop.accounting.invoices.write_invoice", "succeeded", "mail", "100%", "12m"]], 80)
+    assert max(map(len, lines)) <= 80
+    assert JOB in lines[1]
+    assert "write_invoice" in lines[1]
+    assert "mail" not in lines[1]
+
+
+def test_a_wide_terminal_shows_all() -> None:
+    row = [JOB, "shop.accounting.invoices.write_invoice", "succeeded", "mail", "100%", "12m"]
+    assert fitted(COLUMNS, [row], 200)[1].split() == row
+
+
+def test_columns_without_content_are_left_out() -> None:
+    assert "done" not in fitted(COLUMNS, [[JOB, "task", "queued", "mail", "", "1s"]], 200)[0]
+
+
+def test_a_pipe_gets_whole_fields_between_tabs_and_no_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(COLUMNS, [[JOB, "long" * 50, "a\tb\x1b[2J\n", "mail", "", "1s"]])
+    head, row = capsys.readouterr().out.splitlines()
+    assert head.split("\t") == [column.name for column in COLUMNS]
+    assert row.split("\t") == [JOB, "long" * 50, "a\\tb\\x1b[2J\\n", "mail", "", "1s"]

@@ -1,0 +1,33 @@
+"""Settings of bulk mail."""
+
+from __future__ import annotations
+
+import pytest
+
+from celeriac.core.errors import ConfigurationError
+from celeriac.families.email import EmailSettings
+from celeriac.settings import read
+
+SECRET = "0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        (f"http://u:{SECRET}@host", "expected smtp://host:port"),
+        (f"smtp://u:{SECRET}@", "expected smtp://host:port"),
+        (f"smtp://u:{SECRET}@[::1", "Invalid IPv6 URL"),
+    ],
+)
+def test_a_wrong_url_is_named_and_masked(monkeypatch: pytest.MonkeyPatch, url: str, message: str) -> None:
+    monkeypatch.setenv("CELERIAC_SMTP_URL", url)
+    with pytest.raises(ConfigurationError) as caught:
+        read(EmailSettings)
+    assert str(caught.value).startswith("CELERIAC_SMTP_URL=***: ")
+    assert message in str(caught.value)
+    assert SECRET not in f"{caught.value} {caught.value.__cause__}"
+
+
+def test_the_password_is_in_no_repr() -> None:
+    settings = read(EmailSettings, smtp_url=f"smtps://u:{SECRET}@host")
+    assert SECRET not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"

@@ -1,0 +1,129 @@
+"""Which job families there are, and how the absence of one is explained."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from importlib.metadata import EntryPoint
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from celeriac import builtin, discovery
+from celeriac.application import Celeriac
+from celeriac.asgi import include
+from celeriac.core.errors import ConfigurationError, FamilyAbsent
+from celeriac.discovery import Presence, found, guests, host_families
+from celeriac.families.email import EmailFamily
+from celeriac.family import Host, JobFamily
+from celeriac.settings import Settings
+from tests.support.workers import ROOT
+
+#: What the house is made of, apart from its guests.
+HOUSE = ("core", "store", "engine", "client", "http", "launch", "settings.py", "asgi.py", "worker.py", "database")
+
+NeedsMore = type("NeedsMore", (EmailFamily,), {"requires": ("json", "no_such_module"), "extra": "celeriac[email]"})
+
+
+class Other(JobFamily):
+    name = "other"
+    summary = "Nothing"
+
+    def __init__(self, host: Host) -> None:
+        pass
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Have these classes be the families of the installation, each under the name of its entry point."""
+
+    def install(**kinds: Any) -> None:
+        entries = [EntryPoint(name, f"somewhere:{name}", discovery.GROUP) for name in kinds]
+        monkeypatch.setattr(discovery, "entry_points", lambda group: entries)
+        monkeypatch.setattr(EntryPoint, "load", lambda entry: kinds[entry.name])
+        monkeypatch.setattr(discovery, "found", found.__wrapped__)
+
+    return install
+
+
+def test_bulk_mail_is_there() -> None:
+    (guest,) = guests(Settings())
+    assert (guest.name, guest.kind, guest.presence, guest.absence) == ("email", EmailFamily, Presence.ON, "")
+    assert guest.require() is EmailFamily
+
+
+def test_a_family_is_switched_off_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELERIAC_FAMILIES_OFF", "email")
+    settings = Settings()
+    (guest,) = guests(settings)
+    assert (guest.presence, guest.absence) == (
+        Presence.OFF,
+        "the job family 'email' is switched off: take it out of CELERIAC_FAMILIES_OFF",
+    )
+    with pytest.raises(FamilyAbsent, match="switched off"):
+        guest.require()
+    app = Celeriac("off", settings=settings)
+    assert host_families(app, settings) == []
+    assert not any("email" in name for name in app.specs)
+
+
+def test_a_family_that_does_not_exist_cannot_be_switched_off() -> None:
+    with pytest.raises(ConfigurationError, match=r"CELERIAC_FAMILIES_OFF=email,mail: there is no family mail; .*email"):
+        guests(Settings(families_off=("email", "mail")))
+
+
+def test_a_family_without_what_it_needs_is_missing(installed: Callable[..., None]) -> None:
+    installed(email=NeedsMore)
+    (guest,) = guests(Settings())
+    assert (guest.presence, guest.absence) == (
+        Presence.MISSING,
+        "the job family 'email' is not installed: pip install 'celeriac[email]'",
+    )
+
+
+def test_an_absent_family_is_explained_where_somebody_asks_for_it(installed: Callable[..., None]) -> None:
+    installed(email=NeedsMore)
+    settings = Settings()
+    app = Celeriac("lean", settings=settings)
+    builtin.register(app)
+    from fastapi import FastAPI
+
+    api = FastAPI()
+    include(api, app, host_families(app, settings))
+    client = TestClient(api, base_url="http://127.0.0.1", client=("127.0.0.1", 1))
+    for answer in (client.post("/email/mailings", json={}), client.get("/email"), client.get("/email/mailings/x")):
+        assert answer.status_code == 404
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["type"] == "urn:celeriac:problem:family-absent"
+        assert "pip install 'celeriac[email]'" in answer.json()["detail"]
+    assert not any(path.startswith("/email") for path in api.openapi()["paths"])
+
+
+@pytest.mark.parametrize(
+    ("kinds", "message"),
+    [
+        ({"other": object()}, "is no class that inherits from celeriac.family.JobFamily"),
+        ({"another": Other}, "has the name 'other': let it be that of its entry point"),
+        ({"jobs": type("Taken", (Other,), {"name": "jobs"})}, "has the name 'jobs'"),
+        ({"Other": type("Loud", (Other,), {"name": "Other"})}, "has the name 'Other'"),
+    ],
+)
+def test_a_broken_family_stops_the_start(installed: Callable[..., None], kinds: dict[str, Any], message: str) -> None:
+    installed(**kinds)
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
+        guests(Settings())
+
+
+def test_a_family_that_cannot_be_imported_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = EntryPoint("broken", "no_such_package:Family", discovery.GROUP)
+    monkeypatch.setattr(discovery, "entry_points", lambda group: [broken])
+    with pytest.raises(ConfigurationError, match=r"'broken' \(no_such_package:Family\) cannot be imported: ModuleNot"):
+        found.__wrapped__()
+
+
+def test_the_house_does_not_know_its_guests() -> None:
+    for place in HOUSE:
+        path = ROOT / "src" / "celeriac" / place
+        for file in [path] if path.is_file() else [*path.rglob("*.py"), *path.rglob("*.lua")]:
+            assert not re.search("mail", file.read_text(), re.IGNORECASE), f"{file} knows of mail"
