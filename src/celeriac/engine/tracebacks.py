@@ -217,6 +217,7 @@ def _said(error: BaseException, frames: TracebackType | None) -> Iterator[str]:
     if isinstance(error, _HELPFUL) and type(error).__str__ in _BUILTIN_STR:
         apart = {id(other) for other in (error.__cause__, error.__context__) if other is not None}
         python = traceback.TracebackException(type(error), error, frames, limit=0, _seen=apart)
+        vars(python).setdefault("exceptions", None)  # which Python 3.13 looks for, and sets only without `_seen`
         for part in python.format_exception_only():  # the lines of a syntax error, and the message
             yield shortened(part, MESSAGE_LIMIT).rstrip("\n") + "\n"
         return
