@@ -17,7 +17,7 @@ from celeriac.application import load_app
 from celeriac.discovery import guests
 from celeriac.engine.app import JobApp
 from celeriac.family import FamilySettings, JobFamily
-from celeriac.http.absence import explain_absence
+from celeriac.http.absence import absent_router
 from celeriac.http.auth import LoopbackOnly, require_api_key
 from celeriac.http.health import add_health_routes
 from celeriac.http.openapi import describe_in_3_1
@@ -102,6 +102,8 @@ def include(api: FastAPI, app: JobApp, families: Sequence[JobFamily] | None = No
     for family in families:
         if (router := family.router(**guarded)) is not None:
             api.include_router(router, prefix=f"/{family.name}")
+    limit, dependencies = app.settings.max_upload_bytes, guarded.get("dependencies", ())
     for guest in guests(app.settings):
         if guest.absence:
-            explain_absence(api, f"/{guest.name}", guest.absence)
+            router = absent_router(guest.absence, max_body_bytes=limit, dependencies=dependencies)
+            api.include_router(router, prefix=f"/{guest.name}")

@@ -8,7 +8,9 @@ from importlib.metadata import EntryPoint
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from pydantic import SecretStr
 
 from celeriac import builtin, discovery
 from celeriac.application import Celeriac
@@ -87,8 +89,6 @@ def test_an_absent_family_is_explained_where_somebody_asks_for_it(installed: Cal
     settings = Settings()
     app = Celeriac("lean", settings=settings)
     builtin.register(app)
-    from fastapi import FastAPI
-
     api = FastAPI()
     include(api, app, host_families(app, settings))
     client = TestClient(api, base_url="http://127.0.0.1", client=("127.0.0.1", 1))
@@ -98,6 +98,18 @@ def test_an_absent_family_is_explained_where_somebody_asks_for_it(installed: Cal
         assert answer.json()["type"] == "urn:celeriac:problem:family-absent"
         assert "pip install 'celeriac[email]'" in answer.json()["detail"]
     assert not any(path.startswith("/email") for path in api.openapi()["paths"])
+
+
+def test_an_absent_family_is_explained_to_nobody_without_a_key(installed: Callable[..., None]) -> None:
+    installed(email=NeedsMore)
+    settings = Settings(api_keys=(SecretStr("ci:0123456789abcdef"),))
+    app = Celeriac("guarded", settings=settings)
+    api = FastAPI()
+    include(api, app, host_families(app, settings))
+    client = TestClient(api)
+    assert client.get("/email/mailings/x").status_code == 401
+    known = client.get("/email/mailings/x", headers={"Authorization": "Bearer 0123456789abcdef"})
+    assert (known.status_code, known.json()["type"]) == (404, "urn:celeriac:problem:family-absent")
 
 
 @pytest.mark.parametrize(

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from fastapi import FastAPI, Response
+from collections.abc import Sequence
+from typing import Any
 
-from celeriac.http.problems import problem
+from fastapi import APIRouter
+
+from celeriac.core.errors import FamilyAbsent
+from celeriac.http.route import bounded_route
 
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
 
-def explain_absence(api: FastAPI, prefix: str, detail: str) -> None:
-    """Answer each path below `prefix` with 404 and `detail`. OpenAPI does not show that."""
+def absent_router(detail: str, *, max_body_bytes: int, dependencies: Sequence[Any] = ()) -> APIRouter:
+    """Answers each path below its prefix with 404 and `detail`, behind `dependencies`. OpenAPI does not show that."""
+    router = APIRouter(route_class=bounded_route(max_body_bytes), dependencies=dependencies, include_in_schema=False)
 
-    async def absent() -> Response:
-        return problem(404, "family-absent", detail)
+    async def absent() -> None:
+        raise FamilyAbsent(detail)
 
-    for path in (prefix, f"{prefix}/{{rest:path}}"):
-        api.add_api_route(path, absent, methods=_METHODS, include_in_schema=False)
+    for path in ("", "/{rest:path}"):
+        router.add_api_route(path, absent, methods=_METHODS)
+    return router
