@@ -359,7 +359,9 @@ def _add_endings(twins: Twins) -> None:
     async def overrun(self: Any, gate: str) -> str:
         self.trace.add(self.request.id, "begin")
         if not self.trace.is_open(gate):
-            await pause(20)  # and does not look again: its end is told a moment before it is stopped
+            await pause(
+                4
+            )  # and does not look again: its end is told a moment before it is stopped, and a thread goes on
         return gate
 
     @twins.task("leave")
