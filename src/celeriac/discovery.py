@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -11,18 +11,24 @@ from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from celeriac.core.errors import ConfigurationError, FamilyAbsent
+from celeriac.core.errors import ConfigurationError
 from celeriac.family import FamilySettings, Host, JobFamily
 from celeriac.settings import Settings
 
 if TYPE_CHECKING:
+    from celeriac.database.engine import Database
     from celeriac.database.migrations import Migrations
     from celeriac.engine.app import JobApp
 
 GROUP = "celeriac.families"
-_NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
-#: Prefixes of the API, groups of commands, and labels that are taken.
-_TAKEN = frozenset({"jobs", "docs", "health", "metrics", "openapi", "static", "dead", "db", "families", "queues"})
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+#: Prefixes of the API, and commands.
+_TAKEN = frozenset(
+    {
+        *("docs", "health", "jobs", "metrics", "openapi", "static"),
+        *("api", "beat", "db", "dead", "doctor", "families", "flower", "queues", "up", "worker"),
+    }
+)
 
 
 class Presence(StrEnum):
@@ -51,16 +57,6 @@ class Guest:
     presence: Presence
     absence: str = ""
 
-    def require(self) -> type[JobFamily]:
-        """Its class.
-
-        Raises:
-            FamilyAbsent: it is switched off, or not installed; says what to do about it.
-        """
-        if self.absence:
-            raise FamilyAbsent(self.absence)
-        return self.kind
-
 
 def guests(settings: Settings) -> list[Guest]:
     """All families of this installation, by name.
@@ -83,15 +79,28 @@ def host_families(app: JobApp, settings: Settings, own: Mapping[str, FamilySetti
     Raises:
         ConfigurationError: a setting of a family is wrong, or its package is broken.
     """
-    kinds = [guest.kind for guest in guests(settings) if guest.presence is Presence.ON]
-    migrations = migrations_of(kinds)
     given = own or {}
-    return [kind(Host(app, settings, given.get(kind.name) or kind.read_settings(), migrations)) for kind in kinds]
+
+    @cache
+    def open_database() -> Database:
+        from celeriac.database.engine import Database
+
+        return Database(settings.database(), migrations(settings))
+
+    return [
+        kind(Host(app, settings, given.get(kind.name) or kind.read_settings(), open_database))
+        for kind in present(settings)
+    ]
 
 
-def migrations_of(kinds: Iterable[type[JobFamily]]) -> Sequence[Migrations]:
-    """The histories of the tables of these families."""
-    return [history for kind in kinds if (history := kind.migrations()) is not None]
+def present(settings: Settings) -> list[type[JobFamily]]:
+    """The classes of the families that are there. Raises as `guests` does."""
+    return [guest.kind for guest in guests(settings) if not guest.absence]
+
+
+def migrations(settings: Settings) -> list[Migrations]:
+    """The histories of the tables of the families that are there. Raises as `guests` does."""
+    return [history for kind in present(settings) if (history := kind.migrations()) is not None]
 
 
 def settings_classes() -> list[type[FamilySettings]]:
@@ -125,14 +134,14 @@ def _load(entry: EntryPoint) -> type[JobFamily]:
         raise ConfigurationError(f"{where} is no class that inherits from celeriac.family.JobFamily")
     if kind.name != entry.name or not _NAME.fullmatch(kind.name) or kind.name in _TAKEN:
         raise ConfigurationError(
-            f"{where} has the name {kind.name!r}: let it be that of its entry point, of a-z, 0-9, - and _, "
+            f"{where} has the name {kind.name!r}: let it be that of its entry point, of a-z, 0-9 and _, "
             f"and none of {', '.join(sorted(_TAKEN))}"
         )
     return kind
 
 
 def _guest(name: str, kind: type[JobFamily], settings: Settings) -> Guest:
-    missing = [module for module in kind.requires if find_spec(module) is None]
+    missing = [package for package in kind.requires if find_spec(package.partition(".")[0]) is None]
     if missing:
         advice = f"pip install '{kind.extra}'" if kind.extra else f"install {', '.join(missing)}"
         return Guest(name, kind, Presence.MISSING, f"the job family {name!r} is not installed: {advice}")

@@ -7,9 +7,8 @@ found through the entry-point group `celeriac.families`, and the house knows it 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from celeriac.settings import FamilySettings, Settings, read
@@ -26,7 +25,7 @@ if TYPE_CHECKING:  # what a worker may have no use for
 __all__ = ["FamilySettings", "Host", "JobFamily"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Host:
     """What a family is given to work with.
 
@@ -34,30 +33,28 @@ class Host:
         app: the application that its jobs are added to.
         settings: the application's.
         own: the family's own, of its `settings_class`.
-        migrations: of all families that share the database.
+        open_database: the database that all families share; made when the first of them asks for it.
     """
 
     app: JobApp
     settings: Settings
     own: Any
-    migrations: Sequence[Migrations] = ()
+    open_database: Callable[[], Database]
 
-    @cached_property
+    @property
     def database(self) -> Database:
         """The application's database, with the tables of the families. Connects when it is first used."""
-        from celeriac.database.engine import Database
-
-        return Database(self.settings.database(), self.migrations)
+        return self.open_database()
 
 
 class JobFamily(ABC):
     """A job family, as an instance for each application that hosts it. Nothing connects before it is used.
 
     Attributes:
-        name: lower-case; the prefix of its routes, its group of commands, the label of its migrations.
+        name: lower-case; the prefix of its routes, its group of commands, a part of its tables' names.
         summary: what it does, in one line.
         extra: what to install for it, `celeriac[email]` say; empty if it comes with its package.
-        requires: the modules that the extra brings, by which its absence is seen.
+        requires: the packages that the extra brings, as they are imported; by which its absence is seen.
         settings_class: what can be configured; its own, or none.
     """
 

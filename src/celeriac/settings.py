@@ -228,7 +228,9 @@ def _wants_tracebacks() -> bool:
 
 
 def _fault(kind: type[FamilySettings], error: Any) -> str:
-    name = str(error["loc"][0]) if error["loc"] else "settings"
+    if not error["loc"]:  # several together are wrong, and its input is all of them, secrets too
+        return f"settings: {error['msg'].removeprefix('Value error, ')}"
+    name = str(error["loc"][0])
     field = kind.model_fields.get(name)
     shown = "***" if field is not None and "SecretStr" in str(field.annotation) else error["input"]
     return f"CELERIAC_{name.upper()}={shown}: {error['msg'].removeprefix('Value error, ')}"

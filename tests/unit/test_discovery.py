@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from pydantic import SecretStr
 from celeriac import builtin, discovery
 from celeriac.application import Celeriac
 from celeriac.asgi import include
-from celeriac.core.errors import ConfigurationError, FamilyAbsent
+from celeriac.core.errors import ConfigurationError
 from celeriac.discovery import Presence, found, guests, host_families
 from celeriac.families.email import EmailFamily
 from celeriac.family import Host, JobFamily
@@ -25,7 +26,9 @@ from tests.support.workers import ROOT
 #: What the house is made of, apart from its guests.
 HOUSE = ("core", "store", "engine", "client", "http", "launch", "settings.py", "asgi.py", "worker.py", "database")
 
-NeedsMore = type("NeedsMore", (EmailFamily,), {"requires": ("json", "no_such_module"), "extra": "celeriac[email]"})
+NeedsMore = type(
+    "NeedsMore", (EmailFamily,), {"requires": ("json", "no_such_package.inner"), "extra": "celeriac[email]"}
+)
 
 
 class Other(JobFamily):
@@ -52,7 +55,6 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 def test_bulk_mail_is_there() -> None:
     (guest,) = guests(Settings())
     assert (guest.name, guest.kind, guest.presence, guest.absence) == ("email", EmailFamily, Presence.ON, "")
-    assert guest.require() is EmailFamily
 
 
 def test_a_family_is_switched_off_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,8 +65,6 @@ def test_a_family_is_switched_off_by_name(monkeypatch: pytest.MonkeyPatch) -> No
         Presence.OFF,
         "the job family 'email' is switched off: take it out of CELERIAC_FAMILIES_OFF",
     )
-    with pytest.raises(FamilyAbsent, match="switched off"):
-        guest.require()
     app = Celeriac("off", settings=settings)
     assert host_families(app, settings) == []
     assert not any("email" in name for name in app.specs)
@@ -112,12 +112,26 @@ def test_an_absent_family_is_explained_to_nobody_without_a_key(installed: Callab
     assert (known.status_code, known.json()["type"]) == (404, "urn:celeriac:problem:family-absent")
 
 
+def test_families_share_one_database(installed: Callable[..., None], tmp_path: Path) -> None:
+    class Keeping(Other):
+        def __init__(self, host: Host) -> None:
+            self.database = host.database
+
+    another = type("Another", (Keeping,), {"name": "another"})
+    installed(another=another, other=Keeping)
+    settings = Settings(data_dir=tmp_path)
+    one, two = host_families(Celeriac("shared", settings=settings), settings)
+    assert one.database is two.database  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize(
     ("kinds", "message"),
     [
         ({"other": object()}, "is no class that inherits from celeriac.family.JobFamily"),
         ({"another": Other}, "has the name 'other': let it be that of its entry point"),
         ({"jobs": type("Taken", (Other,), {"name": "jobs"})}, "has the name 'jobs'"),
+        ({"worker": type("Taken", (Other,), {"name": "worker"})}, "has the name 'worker'"),
+        ({"my-own": type("Dashed", (Other,), {"name": "my-own"})}, "has the name 'my-own'"),
         ({"Other": type("Loud", (Other,), {"name": "Other"})}, "has the name 'Other'"),
     ],
 )

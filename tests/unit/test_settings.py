@@ -3,12 +3,13 @@
 import json
 import re
 from pathlib import Path
+from typing import Self
 
 import pytest
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr, ValidationError, model_validator
 
 from celeriac import ConfigurationError, Settings, load_settings
-from celeriac.settings import DEFAULT_BROKER_URL, is_loopback
+from celeriac.settings import DEFAULT_BROKER_URL, FamilySettings, is_loopback, read
 
 SECRET = "hunter2-hunter2-hunter2"
 
@@ -153,3 +154,16 @@ def test_listening_off_loopback_needs_api_keys(host: str, local: bool) -> None:
     else:
         with pytest.raises(ConfigurationError, match=f"CELERIAC_HOST={host} .*set CELERIAC_API_KEYS=name:secret"):
             Settings(host=host).check_exposure()
+
+
+def test_settings_that_are_wrong_together_are_told_without_their_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Own(FamilySettings):
+        password: SecretStr = SecretStr("")
+
+        @model_validator(mode="after")
+        def _fit(self) -> Self:
+            raise ValueError("password and user do not fit")
+
+    monkeypatch.setenv("CELERIAC_PASSWORD", SECRET)
+    with pytest.raises(ConfigurationError, match=r"^settings: password and user do not fit$"):
+        read(Own)

@@ -18,7 +18,7 @@ db = typer.Typer(name="db", help="The tables of the job families.", no_args_is_h
 
 @db.command()
 def current(as_json: AsJson = False) -> None:
-    """Show the revision of each family's tables, and the newest one. Changes nothing."""
+    """Show the revision of each family's tables, and the newest one. Migrates nothing."""
     rows = asyncio.run(_revisions(upgrade=False))
     _show(rows, as_json)
 
@@ -42,11 +42,11 @@ async def _revisions(*, upgrade: bool) -> list[tuple[Migrations, str | None]]:
 
 def _open() -> tuple[Database, list[Migrations]]:
     from celeriac.database.engine import Database
-    from celeriac.discovery import guests, migrations_of
+    from celeriac.discovery import migrations
     from celeriac.settings import load_settings
 
     settings = load_settings()
-    histories = list(migrations_of(guest.kind for guest in guests(settings) if not guest.absence))
+    histories = migrations(settings)
     return Database(settings.database(), histories), histories
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperGroup
@@ -10,15 +10,15 @@ from typer.core import TyperGroup
 from celeriac.cli.output import AsJson, Column, print_json, print_table
 from celeriac.core.errors import CommandLineWrong
 
+if TYPE_CHECKING:
+    from celeriac.discovery import Guest
+
 _COLOURS = {"on": "green", "off": "yellow", "missing": "yellow"}
 
 
 def families(as_json: AsJson = False) -> None:
     """List job families: what is there, what is switched off, and what to install for others."""
-    from celeriac.discovery import guests
-    from celeriac.settings import load_settings
-
-    found = guests(load_settings())
+    found = _guests()
     if as_json:
         print_json(
             [
@@ -70,7 +70,7 @@ def _absent(name: str) -> Any:
     return typer.main.get_command(explaining)
 
 
-def _guests() -> list[Any]:
+def _guests() -> list[Guest]:
     from celeriac.discovery import guests
     from celeriac.settings import load_settings
 

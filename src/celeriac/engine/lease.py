@@ -43,11 +43,12 @@ def leases() -> list[Lease]:
 
 
 def lease_of(consumer: Any) -> Lease | None:
-    """The lease of a worker, by Celery's consumer; None if its broker is reached with another transport, `memory://`.
+    """The lease of a worker, by Celery's consumer; None if it is reached otherwise, by `memory://` say.
 
     A process may have leases on other servers: those of applications that ran in it before, as in tests.
     """
-    return getattr(consumer.connection.default_channel, "lease", None)
+    channel = consumer.connection.default_channel if consumer.connection is not None else None
+    return getattr(channel, "lease", None)
 
 
 class Lease:

@@ -25,7 +25,7 @@ from celeriac.core.errors import (
 from celeriac.core.files import open_to_others, ours_in, writable_for_others
 from celeriac.core.findings import Finding, Status, fail, ok, warn
 from celeriac.core.spec import Call
-from celeriac.discovery import guests, migrations_of, settings_classes
+from celeriac.discovery import guests, migrations, settings_classes
 from celeriac.launch.embedded import server_binary
 from celeriac.launch.probes import exchange, reachable_host
 from celeriac.settings import DEFAULT_APP, Settings, load_settings, unknown_variables
@@ -225,8 +225,7 @@ async def check_database(settings: Settings) -> Finding:
         url = parse_database_url(settings.database())
         if url.get_backend_name() == "sqlite" and not _exists(url.database):
             return ok("database", f"{url.database}, made when it is needed")
-        histories = migrations_of(guest.kind for guest in guests(settings) if not guest.absence)
-        database = Database(settings.database(), histories)
+        database = Database(settings.database(), migrations(settings))
     except ConfigurationError as error:
         return fail("database", str(error), "correct CELERIAC_DATABASE_URL")
     try:

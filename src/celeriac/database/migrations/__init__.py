@@ -35,7 +35,7 @@ class Migrations:
     @property
     def table(self) -> str:
         """The version table. Celeriac's own, since the database may have an `alembic_version` of the application's."""
-        return f"celeriac_schema_{self.family.replace('-', '_')}"
+        return f"celeriac_schema_{self.family}"
 
     def current(self, connection: Connection) -> str | None:
         """The revision that the database is at, or None if it has none of the family's tables yet."""
