@@ -1,4 +1,4 @@
-"""The attempts that are being made in this process."""
+"""The attempts that run in this process, so that cancellation can find them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class Attempt:
     """One attempt at a job, as the message and the broker's permit describe it.
 
     Attributes:
-        job_id: the job.
-        number: which attempt it is, from 1.
-        run: the run of the job that it is, to be told from later ones; None if no worker runs it.
-        parent_id: the job that fanned out to this one.
-        root_id: the first job of the tree.
-        queue: where its message came from.
-        celery_priority: what its message has as such.
-        cancelled: whether it was told to stop.
+        job_id: id of the job.
+        number: counts the attempts of the job, from 1.
+        run: number of this run of the job, which tells it from later ones. None if no worker runs it.
+        parent_id: id of the job that fanned out to this one.
+        root_id: id of the first job of the tree.
+        queue: name of the queue that the message came from.
+        celery_priority: priority of the message, in Celery's numbers.
+        cancelled: whether the attempt was told to stop.
     """
 
     job_id: str
@@ -37,12 +37,12 @@ class Attempt:
 
     @property
     def in_worker(self) -> bool:
-        """Whether a worker runs it; else its task was called directly, or eagerly, and nothing is recorded."""
+        """Whether a worker runs it. If not, the task was called directly or eagerly, and nothing is recorded."""
         return self.run is not None
 
     @classmethod
     def of(cls, request: Any) -> Attempt:
-        """The attempt of the request that Celery is executing."""
+        """Describe the attempt that Celery's request stands for."""
         job_id, delivery_info = request.id or "", request.delivery_info or {}
         priority = delivery_info.get("priority")
         return cls(
@@ -57,7 +57,7 @@ class Attempt:
 
 
 class ActiveAttempts:
-    """Attempts that go on, to be found by those that want to stop them."""
+    """The attempts that are running now. Cancellation finds them here, from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -65,7 +65,7 @@ class ActiveAttempts:
 
     @contextmanager
     def going_on(self, attempt: Attempt, run: Run) -> Generator[None]:
-        """While inside, `attempt` can be found and stopped."""
+        """Register `attempt` inside the `with` block, where it can be found and stopped."""
         with self._lock:
             self._runs[attempt] = run
         try:
@@ -75,12 +75,12 @@ class ActiveAttempts:
                 del self._runs[attempt]
 
     def all(self) -> list[Attempt]:
-        """Those that go on and have not been told to stop."""
+        """List the running attempts that were not told to stop yet."""
         with self._lock:
             return [attempt for attempt in self._runs if not attempt.cancelled]
 
     def stop(self, attempt: Attempt) -> None:
-        """Tell it to stop, unless it has been told, or has ended."""
+        """Stop the attempt, unless it was told so before or has ended."""
         with self._lock:
             run = self._runs.get(attempt)
             if run is None or attempt.cancelled:

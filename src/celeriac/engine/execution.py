@@ -37,13 +37,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("celeriac.engine")
 
-#: Seconds for which a retry, or a fan-out, is held while the broker is absent; and between two tries.
+#: How long a retry or a fan-out is tried again while the broker is absent, and the pause between two tries (s).
 _PATIENCE = 120.0
 _PAUSE = 0.5
 
 
 class Executor:
-    """Executes jobs in this worker process. Celery gives it one attempt at a time for each of its pool's slots."""
+    """Executes jobs in this worker process: for each slot of its pool, Celery hands it one attempt at a time.
+
+    `execute` blocks the calling thread and serves Celery's own pools. `perform` serves the asyncio worker. Both
+    validate the arguments, run the function, publish the last progress, and turn the end into Celery's terms.
+    """
 
     def __init__(self, client: JobClient) -> None:
         self._client = client
@@ -57,62 +61,62 @@ class Executor:
         """Run one attempt, and translate its end into Celery's terms.
 
         Raises:
-            Ignore: it was cancelled, or waits for its children; all that is to be recorded has been.
-            celery.exceptions.Retry: it failed and is to be tried again.
-            Exception: it failed for good.
+            Ignore: the job was cancelled or waits for its children. Its record says so already.
+            celery.exceptions.Retry: the attempt failed, and the next one is published.
+            Exception: the job failed for good.
         """
         attempt = Attempt.of(task.request)
         try:
-            return self._run(task, attempt, args, kwargs)
+            return self._run_blocking(task, attempt, args, kwargs)
         except (JobSuspended, JobInterrupted, Exception) as error:
             self._end(task, attempt, error)
 
     async def perform(self, task: JobTask, request: Any) -> Any:
-        """The same for the asyncio worker, which awaits it right here."""
+        """Do what `execute` does, on the event loop of the asyncio worker."""
         attempt = Attempt.of(request)
         try:
-            return await self._await(task, attempt, request)
+            return await self._run_on_loop(task, attempt, request)
         except (JobSuspended, JobInterrupted, Exception) as error:
             return await bridge.call(self._end, task, attempt, error)
 
-    async def _await(self, task: JobTask, attempt: Attempt, request: Any) -> Any:
+    async def _run_on_loop(self, task: JobTask, attempt: Attempt, request: Any) -> Any:
         arguments = validated(task.spec, request.args, request.kwargs)
         self._cancellations.ensure_started()
-        run = self._start(task, attempt, arguments, awaited=True)
+        run = self._make_run(task, attempt, arguments, awaited=True)
         try:
             with self._attempts.going_on(attempt, run):
                 returned = await run.main()
             if iscoroutine(returned):
-                run = self._following(task, attempt, returned, awaited=True)
+                run = self._run_of_returned(task, attempt, returned, awaited=True)
                 with self._attempts.going_on(attempt, run):
                     returned = await run.main()
         finally:
-            await self._progress.flushed()
+            await self._progress.flushed()  # before the end is recorded: an ended job reports no progress
         return task.spec.dump_result(returned)
 
-    def _run(self, task: JobTask, attempt: Attempt, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    def _run_blocking(self, task: JobTask, attempt: Attempt, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         arguments = validated(task.spec, args, kwargs)
         if attempt.in_worker:
             self._cancellations.ensure_started()
-        run = self._prepare(task, attempt, arguments)
+        run = self._make_run_or_isolate(task, attempt, arguments)
         try:
             with self._attempts.going_on(attempt, run):
                 returned = run.complete()
             if iscoroutine(returned):
-                run = self._following(task, attempt, returned)
+                run = self._run_of_returned(task, attempt, returned)
                 with self._attempts.going_on(attempt, run):
                     returned = run.complete()
         finally:
-            self._progress.flush()  # before the end is recorded: nothing is reported of a job that has ended
+            self._progress.flush()  # before the end is recorded: an ended job reports no progress
         return returned if isinstance(run, IsolatedRun) else task.spec.dump_result(returned)
 
-    def _prepare(self, task: JobTask, attempt: Attempt, arguments: dict[str, Any]) -> Run:
+    def _make_run_or_isolate(self, task: JobTask, attempt: Attempt, arguments: dict[str, Any]) -> Run:
         if task.spec.options.isolate and attempt.in_worker:
             encoded = task.spec.encode_validated(arguments)
             return IsolatedRun(_isolated(task, encoded, self._context(task, attempt, encoded)), self._loop)
-        return self._start(task, attempt, arguments)
+        return self._make_run(task, attempt, arguments)
 
-    def _start(
+    def _make_run(
         self, task: JobTask, attempt: Attempt, arguments: dict[str, Any], *, awaited: bool = False
     ) -> AsyncRun | ThreadRun:
         spec, context = task.spec, None
@@ -122,17 +126,17 @@ class Executor:
             return AsyncRun(spec.call(arguments, context), spec.options.timeout, self._loop, awaited=awaited)
         return ThreadRun(lambda: spec.call(arguments, context), spec.options.timeout)
 
-    def _following(
+    def _run_of_returned(
         self, task: JobTask, attempt: Attempt, coroutine: Coroutine[Any, Any, Any], *, awaited: bool = False
     ) -> AsyncRun:
-        """Run what a `def` job has returned: an `async def` behind a decorator that is a plain function."""
+        """Make a run of the coroutine that a `def` job returned: a plain decorator may hide an `async def`."""
         run = AsyncRun(coroutine, task.spec.options.timeout, self._loop, awaited=awaited)
-        if attempt.cancelled:  # as the function returned
+        if attempt.cancelled:  # while the function was returning
             run.cancel()
         return run
 
     def _context(self, task: JobTask, attempt: Attempt, arguments: bytes) -> JobContext:
-        """`arguments` are those of the message that runs the job again once its children have ended."""
+        """Make the job's context. `arguments` go into the message that resumes the job after its children."""
         resume = Delivery(
             queue=attempt.queue,
             parent_id=attempt.parent_id,
@@ -145,11 +149,11 @@ class Executor:
 
         async def spawn(calls: list[Call[Any]]) -> None:
             if not attempt.in_worker:
-                raise RuntimeError(f"job {task.spec.name!r} fans out, which it can in a worker only")
+                raise RuntimeError(f"job {task.spec.name!r} fans out, which only works in a worker: enqueue it")
             message = self._envelopes.write(task.spec.name, attempt.job_id, arguments, resume)
             parent = FanOut(attempt.job_id, attempt.run or 0, self._client.list_key(resume), message)
             if not await self._fan_out(parent, calls, attempt.root_id):
-                raise JobInterrupted(f"job {attempt.job_id} was cancelled, or runs elsewhere")
+                raise JobInterrupted(f"job {attempt.job_id} was cancelled, or another worker runs it now")
 
         return JobContext(
             id=attempt.job_id,
@@ -164,7 +168,7 @@ class Executor:
         )
 
     async def _fan_out(self, parent: FanOut, calls: list[Call[Any]], root_id: str) -> bool:
-        """Have the children accepted; while the broker is absent, try again. That is safe: they are accepted once."""
+        """Enqueue the children, again while the broker is absent. That is safe, because each is accepted only once."""
         give_up = time.monotonic() + _PATIENCE
         while True:
             try:
@@ -172,14 +176,14 @@ class Executor:
             except BrokerUnavailable:
                 if time.monotonic() >= give_up:
                     raise
-                log.warning("the broker is absent; the children of job %s are held", parent.parent_id)
+                log.warning("the broker is absent; the children of job %s wait for it", parent.parent_id)
                 await asyncio.sleep(_PAUSE)
 
     def _end(self, task: JobTask, attempt: Attempt, error: BaseException) -> NoReturn:
         if isinstance(error, JobSuspended):
             task.request.celeriac_settled = True
             raise Ignore from None
-        if attempt.cancelled or not isinstance(error, Exception):  # an error may be how it took being told to stop
+        if attempt.cancelled or not isinstance(error, Exception):  # a job told to stop may answer with any error
             self._end_cancelled(task)
         if isinstance(error, Ignore | Retry):
             error = task.end_of_run(error, task.request)
@@ -209,12 +213,12 @@ class Executor:
                     raise error from None
                 if time.monotonic() >= give_up:
                     raise Reject(refused.reason, requeue=True) from error
-                log.warning("the broker is absent; the retry of job %s is held", attempt.job_id)
+                log.warning("the broker is absent; the retry of job %s waits for it", attempt.job_id)
                 bridge.blocking(time.sleep, _PAUSE)
 
 
 def _is_outage(reason: object) -> bool:
-    """Whether the broker is away, which passes, unlike a fault of what is to be sent to it."""
+    """Whether the broker is absent, which passes. A fault in the message itself does not."""
     return isinstance(reason, BrokerUnavailable | OperationalError) or (
         isinstance(reason, Exception) and is_absence(reason)
     )
@@ -237,5 +241,5 @@ def _canvas_of(request: Any) -> Canvas:
 
 
 def _in_json_types(canvas: Any) -> Any:
-    """A part of a message as kombu wrote it, which has made a `datetime` of what stands for one, say."""
+    """Turn a part of a message into plain JSON types. Kombu's decoder has made objects such as `datetime` of some."""
     return codec.loads(dumps(canvas)) if canvas else canvas

@@ -1,7 +1,7 @@
-"""What the result backend does with the outcome of a task: with a job record, or without.
+"""Stores the outcome of a task for the result backend, and refuses one that comes from an outdated run.
 
-An application of ours keeps records, which tell the runs of a job apart. A plain one keeps results alone; what tells
-its runs apart is the receipt under which a worker holds the message.
+A Celeriac application keeps job records, and the record's run number tells the runs apart. A plain Celery application
+keeps results only. There, the receipt under which the worker holds the message tells the runs apart.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
     from celeriac.engine.app import JobApp
     from celeriac.engine.backend import ResultBackend
 
-#: Seconds for which a finished job's outcome is held while the broker is absent, before the worker gives up on it.
+#: How long a worker tries to store the outcome of a finished job while the broker is absent (s).
 OUTCOME_PATIENCE = 120.0
 
 
 @dataclass(slots=True)
 class Report:
-    """What became of a task, as Celery tells the result backend.
+    """The outcome of a task, as Celery tells it to the result backend.
 
     Attributes:
-        task_id: its id.
-        state: Celery's, or one that the user made up.
-        request: of the run that reports; None if nobody knows.
-        outcome: to be stored at Celery's key; empty if nobody wants it.
-        error: why it failed, if it did.
+        task_id: id of the task.
+        state: a state of Celery's, or a custom one of the user's.
+        request: Celery's request of the run that reports. None if it is unknown.
+        outcome: the encoded result for Celery's key. Empty if the result is ignored.
+        error: why the task failed, if it did.
     """
 
     task_id: str
@@ -49,25 +49,25 @@ class Report:
 
 
 class Outcomes(Protocol):
-    """Keeps what came of tasks."""
+    """Stores the outcomes of tasks."""
 
     def keep(self, report: Report) -> bool:
-        """Store it; False if it came too late, because another run of the task counts."""
+        """Store the outcome. False if it was refused, because another run of the task has replaced this one."""
         ...
 
     def worker_of(self, task_id: str) -> str | None:
-        """The worker that runs the task, for people; None if none does, or if that is not recorded."""
+        """The name of the worker that runs the task, to show to people. None if none does, or if it is unknown."""
         ...
 
 
 def outcomes_of(backend: ResultBackend) -> Outcomes:
-    """How the backend's application keeps outcomes."""
+    """Choose how outcomes are stored for the backend's application."""
     app = cast(Any, backend.app)
     return Recorded(backend, app) if getattr(app, "keeps_job_records", False) else Fenced(backend)
 
 
 class Recorded:
-    """Together with the job's record, in one step if results are kept on the broker, else before it."""
+    """Stores outcomes with job records: in one step if results live on the broker, else the outcome first."""
 
     def __init__(self, backend: ResultBackend, app: JobApp) -> None:
         self._backend = backend
@@ -78,7 +78,7 @@ class Recorded:
         if outcome and (users_own_state or self._app.results_are_separate):
             self._backend.set(self._backend.get_key_for_task(report.task_id), outcome)
             outcome = b""
-        # `Task.retry` records that it is retrying in the same step as it publishes.
+        # `Task.retry` has recorded the retry in the step that published it.
         recorded = report.state == celery_states.RETRY and getattr(report.request, "celeriac_retrying", False)
         return True if users_own_state or recorded else self._record(report, outcome)
 
@@ -91,9 +91,9 @@ class Recorded:
         request, state = report.request, FROM_CELERY[report.state]
         comes_back = getattr(request, "celeriac_comes_back", False)
         if comes_back and state is JobState.FAILED:
-            # Celery has the outcome of an attempt. For the job it is not the end.
+            # Celery reports the end of an attempt. The job itself goes on with the message that comes back.
             state = JobState.RETRYING
-        # Celery also reports for requests that are none: of tasks that it does not know, it makes up a few fields.
+        # For a task that it does not know, Celery passes a makeshift request with only a few fields.
         task: str | None = getattr(request, "task", None) or getattr(request, "name", None)
         change = Transition(
             job_id=report.task_id,
@@ -102,7 +102,7 @@ class Recorded:
             outcome=outcome,
             error=None if state is JobState.CANCELLED else report.error,
             run=getattr(request, "celeriac_run", None),
-            # One that comes back is the same attempt again.
+            # A message that comes back repeats the same attempt, so the number does not change.
             attempt=None if request is None or comes_back else (getattr(request, "retries", None) or 0) + 1,
             task=task or "",
             retention_ms=self._app.failure_retention_ms if state is JobState.FAILED else self._app.retention_ms,
@@ -111,14 +111,14 @@ class Recorded:
         if delivery is not None and _is_written_at_the_end(report, delivery):
             if report.task_id == delivery.task_id:
                 delivery.ending.kept = change
-            else:  # a later task of its chain, which fails with it
+            else:  # a later task of the same chain, which fails together with this one
                 delivery.before.append(transition(change))
             return True
         return self._app.records.run(transition(change), patience=OUTCOME_PATIENCE)
 
 
 class Fenced:
-    """Alone, unless the message has been given to another worker since this run of its task began."""
+    """Stores outcomes without job records. Refuses one after the message was given to another worker."""
 
     def __init__(self, backend: ResultBackend) -> None:
         self._backend = backend
@@ -127,7 +127,7 @@ class Fenced:
         if not report.outcome or (self._may_have_succeeded(report) and bridge.blocking(self._has_succeeded, report)):
             return True
         delivery = endings.to_be_written(report.task_id)
-        is_its_own = delivery is not None and report.task_id == delivery.task_id  # or of a later task of its chain
+        is_its_own = delivery is not None and report.task_id == delivery.task_id  # not of a later task of its chain
         if (
             delivery is not None
             and is_its_own
@@ -142,7 +142,7 @@ class Fenced:
         return None
 
     def _may_have_succeeded(self, report: Report) -> bool:
-        """Whether another run could have stored a success, which stays; the first run's own needs no look."""
+        """Whether another run may have stored a success, which must stay. The first run need not look for one."""
         info = getattr(report.request, "delivery_info", None) or {}
         return report.state != celery_states.SUCCESS or bool(info.get("redelivered"))
 
@@ -166,13 +166,13 @@ class Fenced:
         return cast(bytes, self._backend.get_key_for_task(report.task_id)).decode()
 
     def _life(self, report: Report) -> int:
-        """For how long the outcome is kept, in seconds; 0 for ever."""
+        """How long the outcome is kept (s). 0 means for ever."""
         failed = report.state == celery_states.FAILURE
         return int((self._backend.failure_expires if failed else self._backend.expires) or 0)
 
 
 def is_overtaken(app: Any, request: Any) -> bool:
-    """Whether the message of a task has been given to another worker since it began. Asks the broker."""
+    """Ask the broker whether the task's message was given to another worker since the task began."""
     receipt = _receipt_of(request)
     return bool(receipt) and bridge.blocking(_is_void, app, receipt)
 
@@ -183,13 +183,13 @@ def _is_void(app: Any, receipt: str) -> bool:
 
 
 def _is_written_at_the_end(report: Report, delivery: endings.Delivery) -> bool:
-    """Whether an outcome may be stored in one step with the acknowledgement; what is counted in a chord is not."""
-    if delivery.is_running:  # the function stores it, for those who look meanwhile
+    """Whether the outcome may be stored together with the acknowledgement. A part of a chord may not."""
+    if delivery.is_running:  # the function itself stores a state, and readers expect to see it at once
         return False
     return report.state in celery_states.READY_STATES and not getattr(report.request, "chord", None)
 
 
 def _receipt_of(request: Any) -> str:
-    """The receipt under which the worker that runs the task holds its message; empty if it has none."""
+    """The receipt under which the worker holds the task's message. Empty if there is none."""
     tag = str((getattr(request, "properties", None) or {}).get("delivery_tag") or "")
     return tag if "/" in tag else ""

@@ -1,4 +1,4 @@
-"""A job that was run in process, and what came of it."""
+"""The outcome of a job that ran in the test's own process."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from celeriac.engine.runs import Run
 
 @dataclass(kw_only=True, eq=False)
 class RanJob:
-    """A job that was run in process, and what came of it.
+    """A job that ran in process, with its outcome.
 
     Attributes:
-        record: what is known of it, as a worker's job has it.
-        result: what it returned, as JSON types.
-        error: what it raised at last.
-        retry_delays: seconds that it would have waited before each further attempt.
-        progress: all that it reported.
+        record: the record that a worker's job would have.
+        result: what the job returned, as JSON types.
+        error: what its last attempt raised.
+        retry_delays: how long it would have waited before each further attempt (s).
+        progress: each progress that it reported.
         children: the jobs that it fanned out to.
     """
 
@@ -43,5 +43,5 @@ class RanJob:
 
 
 def place(event_id: str) -> int:
-    """Where an event stands among those of its job."""
+    """The position of an event among those of its job, from 1."""
     return int(event_id.partition("-")[0])

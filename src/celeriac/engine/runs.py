@@ -1,4 +1,4 @@
-"""How the function of a job runs, and how it is stopped."""
+"""Runs the function of a job once, and stops it: on an event loop (`AsyncRun`) or in a thread (`ThreadRun`)."""
 
 from __future__ import annotations
 
@@ -22,30 +22,34 @@ from celeriac.engine.loop import JobLoop
 
 
 class TimeUp(BaseException):
-    """Raised inside a `def` job whose time limit has passed; becomes `JobTimedOut` where the job ends."""
+    """Raised inside a `def` job when its time limit passes. Becomes `JobTimedOut` outside the job's function."""
 
 
 class Run(Protocol):
-    """One attempt, and the means to stop it from another thread."""
+    """One run of a job's function, which another thread can stop."""
 
     def complete(self) -> Any:
         """Run the job's function to its end, and return what it returns.
 
         Raises:
-            JobInterrupted: it was cancelled.
-            JobTimedOut: it took longer than it may.
-            JobAborted: it raised what would end its process or its event loop.
-            Exception: whatever else it raised.
+            JobInterrupted: the job was cancelled.
+            JobTimedOut: the function exceeded its time limit.
+            JobAborted: the function raised something that would end its process or its event loop.
+            Exception: whatever else the function raised.
         """
         ...
 
     def cancel(self) -> None:
-        """Stop the function, soon. Safe to call at any time, more than once, from any thread."""
+        """Stop the function soon. Safe to call at any time, repeatedly, and from any thread."""
         ...
 
 
 class AsyncRun:
-    """An `async def` job: a task on the process's event loop, awaited by Celery's thread."""
+    """An `async def` job: an asyncio task on the event loop of the process.
+
+    The asyncio worker awaits `main` itself. In other pools the run starts at once, and Celery's thread waits for it
+    in `complete`.
+    """
 
     def __init__(
         self, coroutine: Coroutine[Any, Any, Any], timeout: float | None, loop: JobLoop, *, awaited: bool = False
@@ -55,13 +59,13 @@ class AsyncRun:
         self._loop = loop
         self._task: asyncio.Task[Any] | None = None
         self._cancelled = False
-        self._is_awaited = awaited or bridge.can_wait()  # before it begins, which is at once, in the loop's thread
+        self._is_awaited = awaited or bridge.can_wait()  # set before `submit`, which may run `main` at once
         self._future: Future[Any] | None = None if self._is_awaited else loop.submit(self.main())
 
     def complete(self) -> Any:
         try:
             return bridge.wait(self.main()) if self._future is None else self._future.result()
-        except BaseException:  # of the job, or aimed at this thread: a time limit of Celery's, a cold shutdown
+        except BaseException:  # the job's own, or one sent to this thread: Celery's time limit, a cold shutdown
             self.cancel()
             raise
 
@@ -74,7 +78,7 @@ class AsyncRun:
             self._task.cancel()
 
     async def main(self) -> Any:
-        """What runs on the loop; for a caller that is there, and said `awaited`, in place of `complete`."""
+        """Run on the event loop. A caller that is on the loop, and passed `awaited`, awaits this directly."""
         self._task = asyncio.current_task()
         try:
             if self._cancelled:
@@ -85,7 +89,7 @@ class AsyncRun:
             if self._cancelled:
                 raise JobInterrupted("cancelled") from None
             if self._is_awaited and execution.is_asked_to_stop():
-                raise  # it is the worker, or Celery, that ends it here
+                raise  # the worker, or Celery, ends the task
             raise aborted(error) from error
         except (Exception, JobInterrupted, JobSuspended) as error:
             shun(error)
@@ -94,7 +98,7 @@ class AsyncRun:
             raise aborted(error) from error
         finally:
             restore_recursion_limit()
-            task, self._task = self._task, None  # what is cancelled from here on is not the job, but what records it
+            task, self._task = self._task, None  # from here on, `cancel` would hit the code that records the end
             if task is not None and task.cancelling():
                 await (execution.settle() if self._is_awaited else take_back_cancellations(task))
 
@@ -112,10 +116,10 @@ class AsyncRun:
 
 
 class ThreadRun:
-    """A `def` job: runs in Celery's thread, and is interrupted between two of its bytecodes.
+    """A `def` job: runs in the calling thread, and is interrupted between two bytecodes.
 
-    In a process's main thread (the prefork and solo pools) a signal also wakes it from a sleep or a wait; in another
-    thread (the threads pool) a call into C has to return first.
+    In the main thread of a process (prefork and solo pools), a signal also wakes it from a sleep or another blocking
+    call. In any other thread, a call into C has to return first.
     """
 
     def __init__(self, function: Callable[[], Any], timeout: float | None) -> None:
@@ -138,7 +142,7 @@ class ThreadRun:
                 timer.cancel()
 
     async def main(self) -> Any:
-        """The same in a thread of the asyncio worker, for code on its loop."""
+        """Do what `complete` does in a thread of the asyncio worker, for a caller on its event loop."""
         loop = asyncio.get_running_loop()
         timer = None if self._timeout is None else loop.call_later(self._timeout, self._interrupt, TimeUp)
         try:
@@ -157,7 +161,7 @@ class ThreadRun:
             raise
         except BaseException as error:
             if isinstance(error, WorkerShutdown | WorkerTerminate) or terminate_handler_fired():
-                raise  # it is the worker that ends here
+                raise  # the worker itself ends
             raise aborted(error) from error
         finally:
             restore_recursion_limit()
@@ -177,9 +181,9 @@ class ThreadRun:
 
 
 def _accept_wake_up() -> bool:
-    """Whether this is the main thread; there, give SIGUSR2 a handler (by default it would end the process).
+    """Whether this is the main thread. If it is, give SIGUSR2 a handler, since by default it ends the process.
 
-    The handler does nothing. It makes a blocking call return to Python, where the pending exception is raised.
+    The handler does nothing. Calling it makes a blocking call return to Python, which raises the pending exception.
     """
     if threading.current_thread() is not threading.main_thread():
         return False

@@ -1,4 +1,4 @@
-"""Each run of a task apart from all others, in the pools that Celery's own tracer serves."""
+"""Isolates the runs of tasks from each other in Celery's own pools: contexts, stacks, and errors around a task."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FAILURE = "FAILURE"
 
 
 class BearingInfo(ExceptionInfo):
-    """Celery's, also of an exception whose class raises where it is looked at, as Python's formatter does."""
+    """Celery's `ExceptionInfo`, which also bears an exception whose own methods raise when it is formatted."""
 
     def __init__(self, exc_info: Any = None, internal: bool = False) -> None:
         exc_info = exc_info or sys.exc_info()
@@ -38,13 +38,13 @@ class BearingInfo(ExceptionInfo):
 
 
 def install() -> None:
-    """Have the processes that a pool starts from here on prepare their tasks. Safe to call again."""
+    """Make each pool process that starts from now on prepare its tasks. Safe to call again."""
     celery_trace.ExceptionInfo = BearingInfo
     worker_process_init.connect(_prepare_all, dispatch_uid="celeriac.runs_apart")
 
 
 def prepare(task: Any, hostname: str | None) -> None:
-    """Give each run of the task a context of its own, and an end, whatever leaves it."""
+    """Make each run of the task have a context of its own, and an outcome, whatever it raises."""
     contain(task)
     task.backend = awaited(task.backend)
     if task.request_stack is not None and private.can_go_by_context(task.request_stack):
@@ -54,13 +54,13 @@ def prepare(task: Any, hostname: str | None) -> None:
 
 
 def prepare_stacks() -> None:
-    """Have the current task go by context, so that threads and event loops which a run hands its context to know it."""
+    """Keep Celery's current task in a context variable, so that threads and loops of a run also find it."""
     if private.can_go_by_context(private.task_stack):
         stacks.go_by_context(private.task_stack)
 
 
 def _prepare_all(sender: Any = None, **_: Any) -> None:
-    if sender is None:  # of ours; Celery says which worker's pool it is
+    if sender is None:  # a process of Celeriac's own. Celery's pool passes the worker's name
         return
     prepare_stacks()
     for task in cast(Any, current_app).tasks.values():
@@ -68,10 +68,10 @@ def _prepare_all(sender: Any = None, **_: Any) -> None:
 
 
 def _apart(task: Any, traced: Any) -> Any:
-    """Celery's tracer of a task, with a copy of the context in which the process was set up.
+    """Wrap Celery's tracer of a task to run in a copy of the process's first context.
 
-    Context variables that a task, a hook or a handler sets end with the run: the next one finds what the process
-    started with. In Celery they stay in the thread, for whatever task comes next.
+    Context variables that a task, a hook or a handler sets are gone after the run. In Celery they stay in the thread,
+    and the next task finds them.
     """
 
     def run_apart(*args: Any) -> Any:
@@ -92,9 +92,10 @@ def _apart(task: Any, traced: Any) -> Any:
 
 
 def _failed(task: Any, context: Any, failure: Exception) -> Any:
-    """The outcome, as its tracer returns one, of a task that something around it made fail: a hook, a handler, storing.
+    """Fail a task after an error around it, in a hook, a handler or storing; return what Celery's tracer returns.
 
-    Whatever that is, Celery's threads would keep the message, and its solo pool would stop taking any.
+    If the error left the tracer, Celery's threads pool would never release the message, and its solo pool would take
+    no further ones.
     """
     info = celery_trace.TraceInfo(_FAILURE, failure)
     try:
@@ -104,7 +105,7 @@ def _failed(task: Any, context: Any, failure: Exception) -> Any:
     except Exception:
         try:
             shown = info.handle_error_state(task, context)
-        except BaseException as error:  # the handler of that signal, too, or storing
+        except BaseException as error:  # a handler of the failure signal, or storing, raised as well
             if ends_the_process(error):
                 raise
             log.exception("the failure of task %s[%s] may not be recorded", task.name, context.id)
@@ -115,7 +116,7 @@ def _failed(task: Any, context: Any, failure: Exception) -> Any:
 
 
 def _unstored(task: Any, context: Any, failure: Exception) -> NotStored | None:
-    """Store a failure, and nothing else; why that cannot be done, if so."""
+    """Store the failure without any callbacks. Return why that is impossible, or None if it was stored."""
     store_result = not get_actual_ignore_result(task, context) or task.store_errors_even_if_ignored
     try:
         task.backend.mark_as_failure(

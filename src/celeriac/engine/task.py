@@ -1,4 +1,4 @@
-"""The Celery task classes: every task of a Celeriac application, and the ones that are typed jobs."""
+"""The Celery task classes: `Task` for all tasks of a Celeriac application, `JobTask` for typed jobs."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ if TYPE_CHECKING:
     from celeriac.engine.app import JobApp
     from celeriac.engine.backend import ResultBackend
 
-#: Seconds for which a worker that cannot ask whether a job may run holds it, before it gives the message back.
+#: How long a worker waits for an absent broker's permit before it gives the message back (s).
 PERMIT_PATIENCE = 30.0
 
 
 class Task(CeleryTask):  # pyright: ignore[reportMissingTypeArgument]
-    """A Celery task whose runs are recorded as jobs, and which does not run once its job is cancelled."""
+    """A Celery task that is recorded as a job, and that does not run after its job was cancelled."""
 
     abstract = True
     app: JobApp
     backend: ResultBackend  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
-        """Ask the broker whether the job may run, and record that it does.
+        """Ask the broker for the permit to run, which records the job as running in the same step.
 
         Raises:
-            Ignore: it was cancelled, has ended, has moved on to a later attempt, or runs elsewhere.
-            Reject: the broker stayed absent; the message goes back to its queue.
+            Ignore: the job was cancelled, has ended, is at a later attempt, or another worker runs it.
+            Reject: the broker stayed absent, and the message goes back to its queue.
         """
         request = self.request
         if not _is_recorded(request):
@@ -57,7 +57,7 @@ class Task(CeleryTask):  # pyright: ignore[reportMissingTypeArgument]
         self._obey(permit, request)
 
     async def begin(self, request: Any, ask: Callable[[Beginning], Awaitable[Permit]]) -> None:
-        """The same for the asyncio worker: `ask` waits for the broker, however long it is absent."""
+        """Do what `before_start` does, in the asyncio worker. `ask` waits as long as the broker is absent."""
         if not _is_recorded(request):
             return
         permit = await ask(self._beginning(request))
@@ -67,7 +67,7 @@ class Task(CeleryTask):  # pyright: ignore[reportMissingTypeArgument]
             await bridge.call(self._obey, permit, request)
 
     def retry(self, *args: Any, exc: BaseException | None = None, **options: Any) -> Any:
-        """Publish the next attempt as Celery does, and record in the same step that the job is retrying."""
+        """Publish the next attempt as Celery does. The script that publishes it also records the retry."""
         request = self.request
         if request.called_directly or request.is_eager:
             return super().retry(*args, exc=exc, **options)
@@ -75,7 +75,7 @@ class Task(CeleryTask):  # pyright: ignore[reportMissingTypeArgument]
         shown = format_error(cause) if cause else None
         error = Failure.of(cause, shown) if cause else Failure("Retry", "the task asked to be run again")
         result = self.backend.prepare_exception(cause) if cause else None
-        outcome = b""  # which Celery stores by itself where results are kept elsewhere
+        outcome = b""  # a result backend off the broker stores the outcome by itself
         if not self.app.results_are_separate:
             outcome = self.backend.outcome(request.id, result, celery_states.RETRY, traceback=shown, request=request)
 
@@ -89,15 +89,15 @@ class Task(CeleryTask):  # pyright: ignore[reportMissingTypeArgument]
             return super().retry(*args, exc=exc, **options)
 
     def on_replace(self, sig: Any) -> Any:
-        """As Celery's, for a replacement that takes over the job: its own message, or a later one of its canvas."""
+        """Hand the job on to its replacement, which is one message or a canvas, and replace as Celery does."""
         self.hand_on()
         return super().on_replace(sig)
 
     def hand_on(self) -> None:
-        """Have the job wait for another message with its id, whose attempts count from the first again.
+        """Record the job as queued again. Another message with its id follows, and starts with attempt 1.
 
         Raises:
-            BrokerUnavailable: that cannot be recorded.
+            BrokerUnavailable: the broker did not record it.
         """
         request = self.request
         run: int | None = getattr(request, "celeriac_run", None)
@@ -109,10 +109,13 @@ class Task(CeleryTask):  # pyright: ignore[reportMissingTypeArgument]
         request.celeriac_settled = True
 
     def end_of_run(self, error: Ignore | CeleryRetry, request: Any) -> Exception:
-        """With what a run ends that has raised `error`, of which Celery's tracers record no end.
+        """Record the end of a run that raised `Ignore` or `Retry`, because Celery's tracers record none for these.
 
-        After `Ignore` its job has succeeded, unless something else has been recorded. A `Retry` without a message that
-        `self.retry()` has published is a failure.
+        `Ignore` means success, unless another end is recorded already. A `Retry` that was raised without a call of
+        `self.retry()` has published no message, so it becomes a failure.
+
+        Returns:
+            What the run ends with: `error`, or the failure that replaces it.
         """
         if getattr(request, "celeriac_run", None) is None:
             return error
@@ -123,7 +126,7 @@ class Task(CeleryTask):  # pyright: ignore[reportMissingTypeArgument]
             return error
         if getattr(request, "celeriac_retrying", False):
             return error
-        failure = JobAborted("it raised Retry, and no retry was published: call self.retry()")
+        failure = JobAborted("it raised Retry without publishing a retry: call self.retry()")
         failure.__cause__ = error
         return failure
 
@@ -138,7 +141,7 @@ class Task(CeleryTask):  # pyright: ignore[reportMissingTypeArgument]
             parent_id=request.parent_id,
             attempt=request.retries + 1,
             worker=request.hostname or "",
-            # One that is acknowledged already is held no more.
+            # With early acknowledgement the worker does not hold the message any more.
             receipt=_receipt(request) if self.acks_late else "",
             retention_ms=self.app.retention_ms,
             wants_outcome=not self.app.results_are_separate and not get_actual_ignore_result(self, request),
@@ -160,25 +163,25 @@ class Task(CeleryTask):  # pyright: ignore[reportMissingTypeArgument]
 
 
 class JobTask(Task):
-    """The Celery side of a typed job. Its message is acknowledged after the job, whatever the settings say."""
+    """The Celery task of a typed job. Its message is always acknowledged late, whatever the settings say."""
 
     abstract = True
-    celeriac_bridged = True  # its function is ours, and waits across the bridge by itself
+    celeriac_bridged = True  # `run` waits across the bridge by itself, so `adapt` leaves it alone
     acks_late = acks_on_failure = acks_on_timeout = True
     reject_on_worker_lost = True
     spec: JobSpec
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
-        """Run one attempt."""
+        """Run one attempt, blocking the calling thread."""
         return self.app.executor.execute(self, args, kwargs)
 
     @property
     def is_awaited(self) -> bool:
-        """Whether the asyncio worker awaits it with `perform`; what needs a process is `run`."""
+        """Whether the asyncio worker awaits `perform`. An isolated job goes through `run`, as in other pools."""
         return not self.spec.options.isolate
 
     async def perform(self, request: Any) -> Any:
-        """Run one attempt, in the asyncio worker."""
+        """Run one attempt on the event loop of the asyncio worker."""
         return await self.app.executor.perform(self, request)
 
     def _mark_as_ignored(self, request: Any) -> None:
@@ -187,7 +190,7 @@ class JobTask(Task):
 
 
 def _is_recorded(request: Any) -> bool:
-    """Whether a worker runs it for a job. Of a broadcast there is none: each worker runs it."""
+    """Whether a worker runs the request for a job. A broadcast has no job: each worker runs it."""
     return not request.called_directly and not request.is_eager and is_receipt(_receipt(request))
 
 

@@ -87,5 +87,5 @@ def test_a_job_cannot_fan_out_without_a_worker(app: Celeriac) -> None:
     async def parent(job: JobContext) -> None:
         await job.fan_out([child.call()])
 
-    with pytest.raises(RuntimeError, match="job 'parent' fans out, which it can in a worker only"):
+    with pytest.raises(RuntimeError, match="job 'parent' fans out, which only works in a worker: enqueue it"):
         parent.task.apply().get()

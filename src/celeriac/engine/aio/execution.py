@@ -1,4 +1,4 @@
-"""One run of a task in the asyncio worker."""
+"""Runs one task in the asyncio worker: its function, its time limits, and the reports to Celery's request."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ from celeriac.engine.tracebacks import format_error
 
 log = logging.getLogger("celeriac.engine")
 
-#: Celery's tasks that call another one for each of many items; `chunks` are groups of the second.
+#: Celery's tasks that call another task once for each item. `chunks` are groups of `starmap`.
 _MAPS = frozenset({"celery.map", "celery.starmap"})
 
 _current: ContextVar[Execution | None] = ContextVar("celeriac_execution", default=None)
 
 
-#: Whether it failed; what it returned as text, or an `ExceptionInfo`; for how long it ran (s).
+#: What Celery's tracer returns: whether the task failed; its result as text, or an `ExceptionInfo`; its runtime (s).
 Outcome = tuple[Any, Any, Any]
 
 
 class Callbacks(NamedTuple):
-    """How Celery's request hears of what becomes of it (celery/worker/request.py)."""
+    """The callbacks of Celery's request, called as its task goes on (celery/worker/request.py)."""
 
     accepted: Callable[[int, float], None]
     done: Callable[[Any], None]
@@ -53,10 +53,9 @@ class Callbacks(NamedTuple):
 
 
 class Execution:
-    """Has a task traced, calls its function, within Celery's time limits, and tells the request how it ended.
+    """One execution of a task: traces it, calls its function within Celery's time limits, reports the end.
 
-    `trace` does what Celery does around a task, and replies the outcome in Celery's form: whether it failed, what it
-    returned, or how it failed, and for how long it ran (s).
+    `trace` does what Celery does around a task, calls back `call` for the function, and returns the outcome.
     """
 
     def __init__(
@@ -85,17 +84,17 @@ class Execution:
         self._terminated = False
 
     def start(self) -> asyncio.Task[None]:
-        """Begin; the task that is returned ends when all is said and done. It never fails."""
+        """Begin. The returned asyncio task ends after the outcome is reported, and never fails."""
         self._task = background(self._run())
         return self._task
 
     def terminate(self, signum: int | None = None) -> None:
-        """Stop it, soon, wherever it is. From any thread; Celery calls it for `revoke(terminate=True)`."""
+        """Stop the task soon, wherever it is. Safe from any thread. Celery calls it for `revoke(terminate=True)`."""
         self._terminated = True
         self.abandon()
 
     def abandon(self) -> None:
-        """Stop it, soon, and record nothing: the worker ends, and the message goes back to its queue."""
+        """Stop the task soon and record nothing. The worker is ending, and the message goes back to its queue."""
         self._loop.call_soon_threadsafe(self._stop)
 
     def _stop(self) -> None:
@@ -125,18 +124,18 @@ class Execution:
             await self.aside(self._callbacks.timed_out, False, self._hard_limit)
         except BaseException as error:
             if not self._is_stopping or not isinstance(error, asyncio.CancelledError):
-                await self._end_anyhow(error)
+                await self._fail_outside_tracer(error)
             elif not self._terminated:
                 raise
         finally:
-            self._task = None  # it holds a context, which holds this: garbage that only a collector would find
+            self._task = None  # breaks a reference cycle (task, context, self), so that no collector has to find it
             if self._own_thread is not None:
                 self._own_thread.close()
             if self._slots is not None and self._has_slot:
                 self._slots.release()
 
-    async def _end_anyhow(self, error: BaseException) -> None:
-        """The last resort: something got past the tracer. The task fails, and holds its message no longer."""
+    async def _fail_outside_tracer(self, error: BaseException) -> None:
+        """Fail the task after an error that got past the tracer, so that it does not hold its message for ever."""
         try:
             shun(error)
             failure = as_exception(error)
@@ -152,17 +151,17 @@ class Execution:
             log.error("the failure of a task cannot be recorded: %s", format_error(unrecorded))
 
     def take_slot(self, slots: Slots) -> bool:
-        """Whether one of these has been reserved for it; if so, whoever asks releases it."""
+        """Hand the slot that was reserved for this task to the caller, who releases it. False if there is none."""
         has_slot = self._has_slot and self._slots is slots
         if has_slot:
             self._has_slot = False
         return has_slot
 
     async def call(self, function: Callable[[], Any], *, is_async: bool) -> Any:
-        """Call the task's function: `async def` on the loop, any other in a thread.
+        """Call the task's function: an `async def` on the loop, any other in a thread.
 
         Raises:
-            JobAborted: it raised what is no `Exception`, and what nobody has asked for.
+            JobAborted: the function raised something that is no `Exception`, and that no time limit or worker sent.
         """
         try:
             returned = function() if is_async else await self._call_in_thread(function)
@@ -175,24 +174,25 @@ class Execution:
                 raise
             raise aborted(error) from error
         finally:
-            if sys.getrecursionlimit() < LEAST_RECURSION:  # right here: what it has lowered, no call may survive
+            # Inline, because the job may have lowered the limit so far that no further call would succeed.
+            if sys.getrecursionlimit() < LEAST_RECURSION:
                 sys.setrecursionlimit(LEAST_RECURSION)
             if self._task is not None and self._task.cancelling():
                 await self.settle()
 
     @property
     def is_stopping(self) -> bool:
-        """Whether it was told to stop."""
+        """Whether the task was told to stop."""
         return self._is_stopping
 
     def is_asked_for(self, error: BaseException) -> bool:
-        """Whether `error` is how a time limit, or the worker, ends the task. It is not the task's own doing then."""
+        """Whether a time limit or the worker raised `error` to end the task, and not the task itself."""
         if isinstance(error, asyncio.CancelledError):
             return self._is_stopping
         return isinstance(error, HardLimitPassed)
 
     async def settle(self) -> None:
-        """Take back cancellations that the task itself, or one that it has started, asked for: it has ended."""
+        """Take back cancellations that the job's own code requested. What follows its function must not be hit."""
         task = self._task
         if task is None or self._is_stopping:
             return
@@ -201,21 +201,21 @@ class Execution:
             raise asyncio.CancelledError
 
     async def open_thread(self) -> None:
-        """Have all that is called `aside` from here on, and the function, run in one thread."""
+        """Give the task a thread of its own: the function and all later `aside` calls run there."""
         if not self.take_slot(self._threads):
             await self._threads.reserve()
         self._own_thread = OwnThread(self._threads, self._loop)
 
     @property
     def thread(self) -> OwnThread | None:
-        """The thread that was opened."""
+        """The thread of the task's own, if `open_thread` gave it one."""
         return self._own_thread
 
     async def aside(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Call what Celery, or the user, does around the task: in its own thread if it has one, else on the loop."""
+        """Call a hook or callback around the task: in the task's own thread if it has one, else on the loop."""
         if self._own_thread is None:
             return await bridge.call(function, *args)
-        if self._own_thread.is_busy:  # with a function that could not be stopped
+        if self._own_thread.is_busy:  # a function that could not be stopped still occupies it
             return await asyncio.to_thread(function, *args)
         return await self._own_thread.run(functools.partial(function, *args))
 
@@ -229,8 +229,8 @@ class Execution:
         if self._own_thread is not None:
             future = self._own_thread.run(lambda: work.run(function))
         else:
-            if not self.take_slot(self._threads):  # which is released when the function returns, however late
-                await self._threads.reserve()
+            if not self.take_slot(self._threads):
+                await self._threads.reserve()  # `Threads.run` releases it when the function returns, however late
             context = copy_context()
             future = self._threads.run(lambda: work.run(lambda: context.run(function)))
         self._in_thread = work
@@ -238,7 +238,7 @@ class Execution:
         if self._soft_limit:
             timers.append(self._loop.call_later(self._soft_limit, self._interrupt_thread, work))
         if self._hard_limit:
-            timers.append(self._loop.call_later(self._hard_limit, _give_up, future))
+            timers.append(self._loop.call_later(self._hard_limit, _pass_hard_limit, future))
         try:
             return await future
         finally:
@@ -255,27 +255,27 @@ class Execution:
 
 
 async def await_in_thread(function: Callable[[], Any]) -> Any:
-    """Call `function`, of the task that the tracer runs, in a thread."""
+    """Call `function`, which belongs to the task that runs here, in a thread."""
     execution = _current.get()
     assert execution is not None, "no task is run here"
     return await execution.call(function, is_async=False)
 
 
 def is_asked_to_stop() -> bool:
-    """Whether somebody else than the task itself has told it to stop; without a worker, whoever has cancelled it."""
+    """Whether the worker told the task that runs here to stop. Outside a worker, whether it was cancelled at all."""
     execution, task = _current.get(), asyncio.current_task()
     return execution.is_stopping if execution is not None else bool(task and task.cancelling())
 
 
 async def settle() -> None:
-    """Take back cancellations that the task which runs here asked for by itself."""
+    """Take back cancellations that the code of the task that runs here requested."""
     execution = _current.get()
     if execution is not None:
         await execution.settle()
 
 
 def take_slot(slots: Slots) -> bool:
-    """Whether one of these has been reserved for the task that runs here; if so, whoever asks releases it."""
+    """Hand the slot reserved for the task that runs here to the caller, who releases it. False if there is none."""
     execution = _current.get()
     return execution is not None and execution.take_slot(slots)
 
@@ -283,7 +283,7 @@ def take_slot(slots: Slots) -> bool:
 def adapt(task: Any) -> None:
     """Make the tracer call this task's function through the running execution.
 
-    Celery wraps the function of a task with `autoretry_for` once more; what is adapted is the function itself.
+    With `autoretry_for`, Celery wraps the function and keeps it as `_orig_run`. The inner function is adapted then.
     """
     name = "_orig_run" if hasattr(task, "_orig_run") else "run"
     function = getattr(task, name)
@@ -295,7 +295,7 @@ def adapt(task: Any) -> None:
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
         execution = _current.get() if bridge.can_wait() else None
-        if execution is None:  # called by other code than the tracer: an ordinary call
+        if execution is None:  # not called by the tracer: an ordinary call
             return function(*args, **kwargs)
         return bridge.wait(execution.call(functools.partial(function, *args, **kwargs), is_async=on_loop))
 
@@ -304,12 +304,12 @@ def adapt(task: Any) -> None:
 
 
 def adapted(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The task's own function, of one that `adapt` has put in its place."""
+    """Undo `adapt`: the task's own function behind the one that replaced it."""
     return getattr(function, "celeriac_adapted", function)
 
 
 def is_async(task: Any) -> bool:
-    """Whether the task's own function, below all that wraps it, is `async def`."""
+    """Whether the task's own function, inside all its wrappers, is `async def`."""
     spec = getattr(task, "spec", None)
     if spec is not None:
         return bool(spec.is_async)
@@ -322,6 +322,6 @@ def is_isolated(task: Any) -> bool:
     return spec is not None and bool(spec.options.isolate)
 
 
-def _give_up(future: asyncio.Future[Any]) -> None:
+def _pass_hard_limit(future: asyncio.Future[Any]) -> None:
     if not future.done():
         future.set_exception(HardLimitPassed())

@@ -1,4 +1,4 @@
-"""What Celery does around a task, for tasks on an event loop."""
+"""Celery's tracer for the asyncio worker: all that Celery does around a task, without blocking the event loop."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ from celeriac.engine.containment import as_exception, end_of_run
 
 log = logging.getLogger("celery.app.trace")
 
-#: States after which Celery calls `after_return`: not if the task is to be run again, or was stopped.
+#: States after which Celery calls `after_return`. A task that is retried, ignored or rejected has no such call.
 _OVER = frozenset({celery_states.SUCCESS, celery_states.FAILURE})
 
 
 class Tracer:
-    """Runs one task as Celery's tracer does (celery/app/trace.py, `build_tracer`), and waits without blocking.
+    """Runs one task as Celery's tracer does (celery/app/trace.py, `build_tracer`), without blocking the event loop.
 
-    What Celery does in a moment is done right here; what may take longer (hooks of the user's, errors, chords) is done
-    across the bridge, with Celery's own code. The user's handlers around a `def` task run in its thread.
+    Quick steps are done inline. Slow ones (the user's hooks, errors, chords) go across the bridge, through Celery's
+    own code. The user's handlers around a `def` task run in the task's thread.
     """
 
     def __init__(self, task: Any) -> None:
@@ -49,12 +49,12 @@ class Tracer:
         self._loader = task.app.loader
         self._tasks, self._requests = Stack(private.task_stack), Stack(task.request_stack)
         self._before_start = task.before_start if _overrides(task, "before_start") else None
-        # Our own tasks begin, and typed jobs are awaited, without the bridge.
+        # Celeriac's own task classes have `begin` and `perform`, which are awaited without the bridge.
         self._begins = "begin" in vars(owner_of(task, "before_start"))
         self._is_awaited = getattr(task, "is_awaited", False)
         self._on_success = task.on_success if _overrides(task, "on_success") else None
         self._after_return = task.after_return if _overrides(task, "after_return") else None
-        # `async def` functions that Celery or the user has wrapped, and what we have, are called across the bridge.
+        # A function that Celery, the user or Celeriac has wrapped is called across the bridge.
         is_bridged = getattr(task, "celeriac_bridged", False)
         wrapped = hasattr(task, "_orig_run") or _overrides(task, "__call__") or is_bridged
         self._function = None if wrapped else adapted(task.run)
@@ -62,11 +62,11 @@ class Tracer:
         self.is_isolated = is_isolated(task)
         self._is_def = not is_async(task)
         self.needs_thread = not self.is_isolated and self._is_def
-        self._is_whole = self._is_def and not is_bridged  # with all that wraps it, in a thread
+        self._is_whole = self._is_def and not is_bridged  # the function and all its wrappers run in one thread
         self._has_hooks = handlers.has_hooks(task)
 
     async def trace(self, request: dict[str, Any], execution: Execution) -> Outcome:
-        """Run the task to its end, and store what came of it."""
+        """Run the task to its end, and store its outcome."""
         task, context = self.task, _context(request)
         run = _Run(context.id, context.args, context.kwargs, context, time.monotonic())
         if self._is_def and (self._has_hooks or handlers.is_anybody_told()):
@@ -102,7 +102,7 @@ class Tracer:
             if signals.task_postrun.receivers:
                 facts = {"task": self.task, "retval": run.value, "state": run.state, **run.named}
                 thread = execution.thread
-                if thread is not None and thread.is_busy:  # its function could not be stopped: this is for its end
+                if thread is not None and thread.is_busy:  # a function that cannot be stopped: signal when it ends
                     thread.run(functools.partial(signals.task_postrun.send, sender=self.task, **facts))
                 else:
                     await self._tell(execution, signals.task_postrun, **facts)
@@ -112,7 +112,7 @@ class Tracer:
             self._loader.on_process_cleanup()
 
     async def _tell(self, execution: Execution, signal: Any, **facts: Any) -> None:
-        """Send a signal: in the task's thread if it has one, else right here."""
+        """Send a signal: in the task's thread if it has one, else on the event loop."""
         if execution.thread is not None:
             await execution.aside(functools.partial(signal.send, sender=self.task, **facts))
             return
@@ -149,12 +149,12 @@ class Tracer:
     async def _call(self, execution: Execution, function: Callable[[], Any]) -> Any:
         if self._function is None and not self._is_whole:
             returned = await bridge.call(function)
-            is_call_async = inspect.iscoroutine(returned)  # of a user's class
+            is_call_async = inspect.iscoroutine(returned)  # `__call__` of the user's class is `async def`
             return await execution.call(lambda: returned, is_async=True) if is_call_async else returned
         return await execution.call(function, is_async=self._is_async)
 
     def _publish_next(self, run: _Run) -> None:
-        """Publish what is linked to the task, and the next step of its chain; written with the acknowledgement."""
+        """Publish the task's links and the next step of its chain. The acknowledgement's script writes them."""
         app, context = self.task.app, run.context
         inherits = app.conf.task_inherit_parent_priority
         options: dict[str, Any] = {
@@ -166,7 +166,7 @@ class Tracer:
         linked: list[Any] = [maybe_signature(callback, app=app) for callback in context.callbacks or ()]
         groups = [signature for signature in linked if isinstance(signature, group)]
         others = [signature for signature in linked if not isinstance(signature, group)]
-        # Several are called as a group, so that the children of the task are told in one piece.
+        # Several links are sent as one group, as Celery does, so that they become the task's children at once.
         for signature in [*groups, *(others if len(linked) == 1 else [group(others, app=app)] if others else [])]:
             signature.apply_async((run.value,), **options)
         if context.chain:
@@ -202,7 +202,7 @@ class Tracer:
         return (0, shown, runtime)
 
     def _fail(self, run: _Run, error: BaseException) -> Outcome:
-        """Deal with what the task raised; as Celery does, while it is being handled."""
+        """Turn what the task raised into its outcome. Celery's handlers expect an exception in `sys.exc_info`."""
         try:
             raise end_of_run(self.task, run.context, as_exception(error))
         except Reject as rejection:
@@ -234,7 +234,7 @@ class Tracer:
             hook(*args)
 
     def _call_hook(self, hook: Callable[..., Any], *args: Any) -> None:
-        """Call a hook whose outcome is known: what goes wrong in it cannot change that any more."""
+        """Call a hook after the outcome is stored. An error in it is logged, and changes nothing."""
         try:
             self._watched(hook, *args)
         except (Reject, MemoryError):
@@ -246,15 +246,15 @@ class Tracer:
         return repr(value) if type(value) in _SHORT else saferepr(value, self.task.resultrepr_maxsize)
 
 
-#: What a request has without custom headers.
+#: The fields of a request without custom headers.
 _KNOWN = frozenset(vars(Context)) | {"lang", "task", "argsrepr", "kwargsrepr", "compression"}
-#: Types whose values are short and need no care to be shown.
+#: Types whose `repr` is always short, so that `saferepr` is not needed.
 _SHORT = (type(None), bool, int, float)
 
 
 @dataclass(slots=True)
 class _Run:
-    """One run of a task, as hooks and signals are told of it."""
+    """One run of a task, with the facts that hooks and signals receive."""
 
     id: str
     args: Any
@@ -274,7 +274,7 @@ class _Run:
 
 
 def _context(request: dict[str, Any]) -> Any:
-    """The task's request as the task sees it. Celery looks for custom headers among all, which costs a lot."""
+    """The request as the task sees it. Celery's own way is taken for custom headers only, because it is slow."""
     if not request.keys() <= _KNOWN:
         return Context(request, called_directly=False)
     context = Context.__new__(Context)
@@ -283,14 +283,14 @@ def _context(request: dict[str, Any]) -> Any:
 
 
 def _without_first_frame(error: BaseException) -> BaseException:
-    """The error without the frame of the coroutine that waits for it to be dealt with.
+    """The error without the traceback's first frame, which belongs to the coroutine that awaits `_fail`.
 
-    Celery clears the frames of the traceback then, and to clear a frame that waits would end its coroutine.
+    Celery clears all frames of the traceback. Clearing the frame of a suspended coroutine would end it.
     """
     frames = frames_of(error)
     return BaseException.with_traceback(error, frames.tb_next if frames is not None else None)
 
 
 def _overrides(task: Any, name: str) -> bool:
-    """Whether a user's class, and not Celery's, has the method."""
+    """Whether a class of the user's overrides the method of Celery's `Task`."""
     return owner_of(task, name) is not Task
