@@ -67,7 +67,7 @@ async def test_a_job_whose_end_cannot_be_written_keeps_no_other_from_ending(
     assert broker.exists(keys.held("w")) == 0
     [(_, letter)] = broker.xrange(keys.DEAD)  # type: ignore[misc]
     assert letter[b"message"] == b"culprit"
-    assert letter[b"cause"].startswith(b"what came of it cannot be written: ")
+    assert letter[b"cause"].startswith(b"its outcome cannot be written: ")
     assert b"DataError" in letter[b"cause"]
 
 
@@ -93,7 +93,7 @@ async def test_a_job_whose_end_cannot_be_written_has_failed_for_all_who_wait_for
     async with asyncio.timeout(10):
         await endings.written()
     [(_, letter)] = broker.xrange(keys.DEAD)  # type: ignore[misc]
-    assert letter[b"cause"].startswith(b"what came of it cannot be written: ")
+    assert letter[b"cause"].startswith(b"its outcome cannot be written: ")
     outcome = json.loads(broker.get(keys.result("a")) or b"null")
     assert (outcome["status"], outcome["result"]["exc_type"]) == ("FAILURE", "OutcomeNotStored")
     if kept == "record":

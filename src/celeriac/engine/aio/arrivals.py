@@ -1,4 +1,4 @@
-"""Waits for messages, of which an idle worker takes the next one in the same step."""
+"""Waits for messages. An idle worker takes the next one in the same step, by a claim."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ from celeriac.store.pipeline import Pipeline
 from celeriac.store.script import ScriptCall
 from celeriac.store.wire import Wire
 
-#: Seconds for which the server holds a wait, and seconds after that when it is given up for lost.
+#: How long the server blocks one wait, and how much later the worker counts its reply as lost (s).
 HOLD = 5
 _GRACE = 5.0
-#: Seconds between two attempts while the server is away.
+#: Pause between two tries while the server is absent (s).
 _PAUSE = 0.1
 
 
 class Claim:
-    """A message that is asked for in advance: it is taken when it comes, if the worker has nothing to do then."""
+    """A `take` call sent ahead: the server takes the next message as it comes, if the worker is idle then."""
 
     def __init__(self, take: Callable[[int], ScriptCall[Taken]], deliver: Callable[[Taken], None], until: int) -> None:
-        """`take` is given until when it may be taken (ms of the server's clock), and asks under one receipt each time;
-        `deliver` hears what came of it.
+        """Prepare a claim that holds until the time `until`, in ms of the server's clock.
+
+        `take` makes the call for such a time, always under the same receipt. `deliver` gets what was taken.
         """
         self._take = take
         self._deliver = deliver
@@ -38,17 +39,17 @@ class Claim:
         self._over = time.monotonic() + HOLD + _GRACE
 
     def met(self, reply: Any) -> None:
-        """The server has replied.
+        """Deliver what the server's reply has.
 
         Raises:
-            redis.exceptions.RedisError: with an error.
+            redis.exceptions.RedisError: the reply is this error.
         """
         if isinstance(reply, RedisError):
             raise reply
         self._deliver(self.call.parse(reply))
 
     async def recover(self, pipeline: Pipeline) -> None:
-        """The reply was lost: deliver what has been taken, or what a wait that the server still holds takes yet."""
+        """After a lost reply, fetch and deliver what the claim took. The server may still hold it, so look again."""
         while True:
             taken = await pipeline.run(self._take(0))
             self._deliver(taken)
@@ -59,10 +60,10 @@ class Claim:
 
 
 class Arrivals:
-    """Waits for all lists of all queues at the same time, each on a connection of its own.
+    """Waits for all lists of all queues at once, each on a connection of its own.
 
-    A wait goes on when its worker has something else to do meanwhile: nothing is sent again for each message. Behind
-    each wait goes a claim, which the server looks at as soon as the wait is over: no round trip lies between.
+    A wait goes on while the worker is busy, so that it need not be sent again for each message. A claim follows each
+    wait on the same connection. The server carries it out right after the wait, without a round trip.
     """
 
     def __init__(self, client: Client, pipeline: Pipeline) -> None:
@@ -77,9 +78,10 @@ class Arrivals:
         self._recovering: set[asyncio.Task[None]] = set()
 
     async def wait(self, sources: Sequence[Source], claim: Callable[[], Claim], seconds: float) -> bool:
-        """Return when something has come to a queue, or will be due sooner than was known; at last after `seconds`.
+        """Wait for a message in a queue, for an earlier due time of a delayed one, or for `seconds`.
 
-        Whether to look for messages now: not if what came has been delivered.
+        Returns:
+            Whether to look at the queues now. False if a claim has delivered the message.
         """
         for source in sources:
             await self._hear_of_delays(source.queue)
@@ -97,7 +99,7 @@ class Arrivals:
         return look
 
     async def aclose(self) -> None:
-        """Wait no more."""
+        """Stop all waits."""
         for task in (*self._waits.values(), *self._recovering):
             task.cancel()
         await self._listener.aclose()
@@ -118,7 +120,7 @@ class Arrivals:
             async with asyncio.timeout(HOLD + _GRACE):
                 await wire.connect()
                 is_sent = True
-                # Takes nothing: the last message moves to where it is, and the reply tells that there is one.
+                # Takes nothing: it moves the last message to its own place, and replies as soon as there is one.
                 wait = ("BLMOVE", list_key, list_key, "RIGHT", "RIGHT", HOLD)
                 came, reply = await wire.send([wait, claim.call.command])
             if isinstance(came, RedisError):

@@ -1,4 +1,4 @@
-"""Asks for all jobs that begin at the same moment together whether they may run."""
+"""Asks the broker, in one call for all jobs that begin at the same time, for permits to run."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from redis.exceptions import ResponseError
 from celeriac.store.beginnings import Beginning, Permit, begin
 from celeriac.store.pipeline import Pipeline
 
-#: Jobs that are asked for in one step at most: the server does nothing else meanwhile.
+#: The most jobs in one script call, during which the server can do nothing else.
 _BATCH = 250
 _Asking = tuple[Beginning, "asyncio.Future[Permit]"]
 
 
 class Beginnings:
-    """Gathers what is asked in one turn of the event loop, and sends it as one call."""
+    """Gathers the requests for permits of one turn of the event loop, and sends them as one call."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
         self._asking: list[_Asking] = []
 
     def ask(self, beginning: Beginning) -> asyncio.Future[Permit]:
-        """Whether the job may run; however long the broker is absent.
+        """Ask for the job's permit to run, for as long as the broker is absent.
 
         Raises:
-            redis.exceptions.ResponseError: what the server has of the job is no record.
-            redis.exceptions.DataError: what is asked cannot be sent.
+            redis.exceptions.ResponseError: the key of the job's record holds something else.
+            redis.exceptions.DataError: a field of `beginning` cannot be sent to Redis.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Permit] = loop.create_future()
@@ -46,13 +46,13 @@ class Beginnings:
 
     def _settle(self, batch: list[_Asking], reply: asyncio.Future[list[Permit | ResponseError]]) -> None:
         error = reply.exception()
-        if error is not None and len(batch) > 1:  # one of them is at fault: it fails alone
+        if error is not None and len(batch) > 1:  # one job is at fault: ask for each alone, so that only it fails
             for asking in batch:
                 self._ask_for([asking])
             return
         permits = [error] if error is not None else reply.result()
         for (_, future), permit in zip(batch, permits, strict=True):
-            if future.done():  # its task was stopped meanwhile
+            if future.done():  # the task was stopped while it waited
                 continue
             if isinstance(permit, BaseException):
                 future.set_exception(permit)

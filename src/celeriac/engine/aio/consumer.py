@@ -1,4 +1,4 @@
-"""The asyncio worker's part of Celery's consumer: its tasks come from the intake, everything else is Celery's."""
+"""Connects Celery's consumer to the asyncio worker: the intake takes the messages, Celery does everything else."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from celeriac.engine.revocations import Revocations
 from celeriac.engine.transport import Channel
 from celeriac.store.connection import connect
 
-#: Seconds that connecting to the broker may take.
+#: How long connecting to the broker may take (s).
 _CONNECT_TIMEOUT = 2.5
-#: Connections at most: each list of each queue that is waited for has one.
+#: The most connections. Each priority list of each queue needs one to wait on.
 _CONNECTIONS = 1000
 
 
 class TaskConsumer(KombuConsumer):
-    """Has the intake take messages where kombu would; a broadcast comes over kombu's channel all the same."""
+    """Kombu's consumer, whose messages the intake takes. Broadcasts still come over kombu's channel."""
 
     channel: Channel
 
@@ -61,7 +61,7 @@ class TaskConsumer(KombuConsumer):
 
 
 class Fetching(bootsteps.StartStopStep):
-    """With the asyncio pool, has the intake take messages instead of the consumer that Celery has just made."""
+    """Replaces the consumer that Celery has just made by one of the intake's, if the pool is the asyncio pool."""
 
     requires = (celery_tasks.Tasks, Revocations)
 
@@ -82,13 +82,13 @@ class Fetching(bootsteps.StartStopStep):
 
 
 def _guard(consumer: Any) -> None:
-    """Look after what every pool's worker cannot do without. Called again after each connection that was lost."""
+    """Watch the threads that the worker of any pool needs. Celery calls this again after each lost connection."""
     channel, blueprint = consumer.connection.default_channel, consumer.controller.blueprint
-    if isinstance(channel, Channel):  # of our transport; there may be another, `memory://` say
+    if isinstance(channel, Channel):  # Celeriac's transport, and not `memory://`, for example
         consumer.guard.watch("the thread that renews the lease", lambda: channel.lease.has_ended)
     consumer.guard.watch("the event loop of the jobs", lambda: job_loop().has_ended)
     consumer.guard.watch(
-        "Celery's main thread",  # threads that run jobs keep its process
+        "Celery's main thread",  # without it, threads that run jobs would keep the process alive
         lambda: not threading.main_thread().is_alive() and not blueprint.shutdown_complete.is_set(),
     )
     consumer.guard.start()
@@ -106,5 +106,5 @@ def _new_intake(consumer: Any, pool: Pool) -> Intake:
         threads=pool.threads,
         order=order(),
     )
-    consumer.guard.watch("what takes messages", lambda: intake.has_ended)
+    consumer.guard.watch("the fetcher of messages", lambda: intake.has_ended)
     return intake

@@ -1,4 +1,4 @@
-"""What comes of the jobs that end, gathered and written together."""
+"""Gathers the outcomes of jobs that end, and writes them in batches together with the acknowledgements."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ log = logging.getLogger("celeriac.engine")
 
 T = TypeVar("T")
 
-#: Endings that are written in one step at most: the server does nothing else meanwhile.
+#: The most endings in one script call, during which the server can do nothing else.
 _BATCH = 250
-_TOO_LATE = "message %s was acknowledged too late: it had been given to another worker"
+_TOO_LATE = "message %s was acknowledged too late: another worker has it now, and runs its task again"
 
 
 @dataclass(slots=True, eq=False)
 class Delivery:
-    """A message whose task is being run.
+    """A message that this worker holds, while its task runs.
 
     Attributes:
-        receipt: under which this worker holds it.
-        queue: where it came from.
-        task_id: of its task.
-        pipeline: where calls for its task go.
-        beginnings: where to ask whether its job may run.
-        ending: what will be written when it is acknowledged.
-        before: calls that run right before that.
-        is_open: whether that is still to come.
-        is_running: whether the function of its task is; what that stores itself does not wait for the end.
-        abandon: stops what runs its task; nothing is recorded then.
+        receipt: the name under which this worker holds the message.
+        queue: the queue it came from.
+        task_id: id of its task.
+        pipeline: sends script calls for the task.
+        beginnings: asks for the job's permit to run.
+        ending: collects what is written with the acknowledgement.
+        before: script calls that are sent right before the acknowledgement.
+        is_open: whether the end of the message is still to be decided.
+        is_running: whether the task's function runs now. What it stores itself is written at once, not with the end.
+        abandon: stops the task without recording anything.
     """
 
     receipt: str
@@ -67,12 +67,15 @@ class Delivery:
         self.ending = Ending(self.receipt)
 
 
-#: The delivery whose task is being run.
+#: The delivery whose task runs in this context.
 current: ContextVar[Delivery | None] = ContextVar("celeriac_delivery", default=None)
 
 
 def to_be_written(task_id: str = "") -> Delivery | None:
-    """The delivery to whose end something may be added: in what Celery does around a task, and for its own retry."""
+    """The current delivery, if the caller may add to its ending. Else None, and the caller writes at once.
+
+    Celery's code around a task may. The task's own function may only for its own id, which is a retry.
+    """
     delivery = current.get()
     if delivery is None or not delivery.is_open:
         return None
@@ -80,7 +83,7 @@ def to_be_written(task_id: str = "") -> Delivery | None:
 
 
 def run(client: Callable[[], BlockingClient], call: ScriptCall[T]) -> T:
-    """Run `call` for the current task: without blocking where the code that asks may wait, else with `client`."""
+    """Run `call` for the current task: over its pipeline if the caller can wait on the loop, else with `client`."""
     delivery = current.get()
     if delivery is not None and bridge.can_wait():
         return bridge.wait(delivery.pipeline.run(call))
@@ -88,9 +91,9 @@ def run(client: Callable[[], BlockingClient], call: ScriptCall[T]) -> T:
 
 
 class Endings:
-    """Writes the ends of deliveries: one batch at a time, and what ends meanwhile in the next.
+    """Writes the ends of deliveries, one batch at a time. What ends during a batch goes into the next.
 
-    A delivery counts as held until the server has confirmed its end.
+    The worker counts a delivery as held until the server has confirmed its end.
     """
 
     def __init__(self, pipeline: Pipeline, worker: str, on_ended: Callable[[str], None]) -> None:
@@ -101,14 +104,14 @@ class Endings:
         self._writing: asyncio.Task[None] | None = None
 
     def finish(self, delivery: Delivery) -> None:
-        """Store what came of a message, and acknowledge it."""
+        """Acknowledge a message, and store its outcome in the same step."""
         delivery.is_open = False
         self._waiting.append(delivery)
         if self._writing is None:
             self._writing = background(self._write_all(), name="celeriac-endings")
 
     def give_back(self, delivery: Delivery, place: Place, *, lost: bool = False) -> None:
-        """Give a message back to its queue. What came of it already is written: it may have failed, to be run again."""
+        """Give a message back to its queue. Write what its task recorded so far, such as a failure that runs again."""
         for call in delivery.before:
             self._pipeline.submit(call)
         ending = delivery.ending
@@ -118,7 +121,7 @@ class Endings:
             self._give(delivery, finish(self._worker, [ending], losses=int(lost)))
 
     def put_off(self, delivery: Delivery, due_ms: int, *, limited: str = "") -> None:
-        """Give a message back, to be taken again when it is due; `limited` names a task that is over its rate limit."""
+        """Give a message back until it is due. `limited` names the task if that is over its rate limit."""
         self._give(delivery, put_off(self._worker, delivery.receipt, delivery.queue, due_ms, limited=limited))
 
     async def written(self) -> None:
@@ -144,7 +147,7 @@ class Endings:
                 self._pipeline.submit(call)
         try:
             await self._finish(batch)
-        except Exception:  # one of them is at fault, and concerns no other
+        except Exception:  # one ending is at fault: write each alone, so that only that one fails
             for delivery in batch:
                 await self._finish_alone(delivery)
         for delivery in batch:
@@ -155,7 +158,7 @@ class Endings:
         for delivery in batch if refused else ():
             reason = refused.get(delivery.ending.receipt)
             if reason:
-                await self._give_up(delivery, f"what came of it cannot be written: {reason}")
+                await self._give_up(delivery, f"its outcome cannot be written: {reason}")
             elif reason is not None:
                 log.warning(_TOO_LATE, delivery.receipt)
 
@@ -163,34 +166,36 @@ class Endings:
         try:
             await self._finish([delivery])
         except Exception as error:
-            await self._give_up(delivery, f"what came of it cannot be written: {safe_repr(error)}")
+            await self._give_up(delivery, f"its outcome cannot be written: {safe_repr(error)}")
 
     async def _give_up(self, delivery: Delivery, cause: str) -> None:
-        """Make a dead letter of a message whose end cannot be written; in the same step its task ends, and has failed.
+        """Make a dead letter of a message whose end cannot be written, and record its task as failed.
 
-        If even that fails, the message stays in this worker's hold, and is brought back when the worker has ended.
+        If even that fails, the message stays in this worker's hold. After the worker has ended, another one takes it.
         """
         receipt = delivery.receipt
         try:
             is_kept = await self._give_up_with_end(delivery, cause)
         except Exception:
-            log.exception("message %s is held until this worker ends (%s), and then run again", receipt, cause)
+            log.exception(
+                "message %s stays with this worker (%s), and runs again after the worker ends", receipt, cause
+            )
             return
         if is_kept:
             log.error("message %s is a dead letter now (%s); see `celeriac dead`", receipt, cause)
         else:
-            log.error("message %s is held no more: %s", receipt, cause)
+            log.error("another worker has message %s now: %s", receipt, cause)
 
     async def _give_up_with_end(self, delivery: Delivery, cause: str) -> bool:
         try:
             call = give_up(self._worker, delivery.receipt, cause, end=_failed(delivery, cause))
             return await self._pipeline.run(call)
-        except Exception:  # the end is at fault, of which nothing can be written
+        except Exception:  # even the failure cannot be written: make the dead letter without an end
             return await self._pipeline.run(give_up(self._worker, delivery.receipt, cause))
 
 
 def _failed(delivery: Delivery, cause: str) -> Transition | Result | None:
-    """How the task of a message ends, of which nothing else can be written."""
+    """The failure that replaces an outcome that cannot be written. None if there was no outcome."""
     kept, error = delivery.ending.kept, Failure(OutcomeNotStored.__name__, cause)
     if kept is None:
         return None

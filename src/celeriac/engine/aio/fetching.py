@@ -1,4 +1,4 @@
-"""Takes messages from their queues, as many as there is room for, and delivers them."""
+"""Takes as many messages from the queues as the worker has room for, and delivers them."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from celeriac.store.script import ScriptCall
 
 log = logging.getLogger("celeriac.engine")
 
-#: Seconds an idle worker waits at most before it looks for itself.
+#: How long an idle worker waits for news of a queue before it looks at the queue itself (s).
 _WAIT = 1.0
-#: Messages that are taken in one step at most: the server does nothing else meanwhile.
+#: The most messages taken in one script call, during which the server can do nothing else.
 _BATCH = 250
-#: Turns of the event loop in which a task that was delivered gets as far as to have asked whether it may run.
+#: Turns of the event loop that a delivered task needs until it has asked for its permit to run.
 _TURNS = 4
-#: Milliseconds by which a claim may be answered late.
+#: How late the server may answer a claim (ms).
 _LATE = 1000
-#: Seconds between two attempts if the server refuses.
+#: Pause before the next try after the server refused a call (s).
 _PAUSE = 1.0
 
 
 class Fetcher:
-    """Takes messages for as long as it is wanted.
+    """Takes messages until it is cancelled.
 
     `room` returns how many more messages to take. Set `changed` to have the fetcher ask it again. `is_full` returns
-    whether no message can be delivered at the moment: one that arrives nevertheless goes back to its queue.
+    whether no message can be delivered now. One that still arrives goes back to its queue.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Fetcher:
         deliver: Callable[[str, str, Arrival], None],
         order: Any = None,
     ) -> None:
-        """`order` says which queue comes first, as kombu's `queue_order_strategy` has it: in turn, by default."""
+        """`order` is the cycle of kombu's `queue_order_strategy`: which queue comes first. Default: each in turn."""
         self.changed = asyncio.Event()
         self._arrivals = Arrivals(client, pipeline)
         self._pipeline = pipeline
@@ -60,13 +60,13 @@ class Fetcher:
         self._is_full = is_full
         self._deliver = deliver
         self._sources: dict[str, Source] = {}
-        self._unheld: set[str] = set()  # queues whose messages cannot be given back
+        self._unheld: set[str] = set()  # queues without acknowledgement: nobody holds their messages
         self._order = round_robin_cycle() if order is None else order
-        self._look_at = 0.0  # on the monotonic clock
-        self._ahead_ms = 0  # of the server's clock
+        self._look_at = 0.0  # when to look at the queues next, on the monotonic clock (s)
+        self._ahead_ms = 0  # how far the server's clock is ahead of ours
 
     def add(self, source: Source) -> None:
-        """Take messages of that queue, too."""
+        """Start to take messages of a queue."""
         self._sources[source.queue] = source
         self._order.update(self._sources)
         if not source.held:
@@ -75,12 +75,12 @@ class Fetcher:
         self.changed.set()
 
     def remove(self, queue: str) -> None:
-        """Take no more messages of that queue."""
+        """Stop taking messages of a queue."""
         self._sources.pop(queue, None)
         self._order.update(self._sources)
 
     async def serve(self) -> None:
-        """Take and deliver, for ever."""
+        """Take and deliver messages until cancelled."""
         while True:
             room = self._room() if self._sources else 0
             if room <= 0:
@@ -94,7 +94,7 @@ class Fetcher:
                 await asyncio.sleep(_PAUSE)
 
     async def aclose(self) -> None:
-        """Wait no more for messages."""
+        """Stop waiting for messages."""
         await self._arrivals.aclose()
 
     async def _take_or_wait(self, sources: Sequence[Source], count: int) -> None:
@@ -113,14 +113,14 @@ class Fetcher:
             self._look_at = 0.0  # there may be more
 
     def _in_order(self) -> list[Source]:
-        """The queues in the order in which they are served; with `round_robin` another one is in front each time."""
+        """The queues in the order to serve them now. With `round_robin`, each call puts another one in front."""
         names = list(self._order.consume(len(self._sources)))
         self._order.rotate(names[0])
         return [self._sources[name] for name in names]
 
     def _claim(self, sources: Sequence[Source]) -> Claim:
         number = self._lease.reserve(1)
-        # Of what is not held nobody could tell that this worker has something to do: that is never claimed.
+        # A worker cannot claim what it would not hold: the hold tells the server that the worker is busy.
         is_held = all(source.held for source in sources)
         until = now_ms() + self._ahead_ms + HOLD * 1000 + _LATE
         return Claim(
@@ -142,14 +142,14 @@ class Fetcher:
         )
 
     def _receive(self, number: int, taken: Taken) -> None:
-        """Deliver what was taken under receipts from `number` on."""
+        """Deliver the messages of one `take` call. Their receipts count from `number`."""
         self._look_at = time.monotonic() + (_WAIT if taken.next_due is None else min(_WAIT, taken.next_due))
         self._ahead_ms = taken.now_ms - now_ms()
         for offset, (queue, message) in enumerate(taken.messages):
             self._receive_one(self._lease.receipt(number + offset), queue, message, taken.now_ms)
 
     def _receive_one(self, receipt: str, queue: str, message: bytes, server_ms: int) -> None:
-        # It was asked for while that queue was wanted, or there was room that a claim has taken meanwhile.
+        # Since the call was sent, the queue may have been removed, or a claim may have used up the room.
         is_wanted = queue in self._sources and not self._is_full()
         if not is_wanted and queue not in self._unheld:
             self._pipeline.submit(put_back(self._lease.worker, receipt, "first"))
@@ -157,11 +157,11 @@ class Fetcher:
         arrival = read(message, receipt)
         if arrival.due_ms is None or arrival.due_ms <= server_ms:
             self._deliver(receipt, queue, arrival)
-        else:  # published by one who does not know of our delayed ones
+        else:  # from a stock Celery producer, which puts messages with an ETA into the queue itself
             self._pipeline.submit(put_off(self._lease.worker, receipt, queue, arrival.due_ms))
 
 
 async def _others_first() -> None:
-    """Let what was delivered go on, as far as it can without waiting for an answer, before anything else is asked."""
+    """Let the delivered tasks send their calls for permits first, so that these go out in one batch."""
     for _ in range(_TURNS):
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""What this worker has taken: between the queues of the broker and Celery's handler of messages."""
+"""Stands between the broker's queues and Celery's message handler, and keeps the messages that this worker holds."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ log = logging.getLogger("celeriac.engine")
 
 
 class Intake:
-    """Delivers messages, and takes in what becomes of them.
+    """Delivers messages to Celery, and passes their ends on to the broker.
 
-    To the messages it delivers it is their channel, as far as kombu's `Message` needs one. Its methods may be called
-    from any thread.
+    It also stands in for kombu's channel, as far as the delivered messages need one. All methods without an
+    underscore may be called from any thread.
     """
 
     no_ack_consumers = None
@@ -50,15 +50,15 @@ class Intake:
         threads: Slots,
         order: Any = None,
     ) -> None:
-        """`capacity` says how many messages it may hold now, `order` which queue is served first (`Fetcher`)."""
+        """`capacity` returns how many messages the worker may hold now. `Fetcher` explains `order`."""
         self.pipeline = Pipeline(client)
         self._beginnings = Beginnings(self.pipeline)
         self._loop = loop
         self._thread_id = 0
         self._capacity = capacity
         self._threads = threads
-        self.handle: Callable[[Any], None] | None = None  # Celery's, while it is there to hear of messages
-        self.accept: Collection[str] | None = None  # content types; None for those that kombu holds for safe
+        self.handle: Callable[[Any], None] | None = None  # Celery's message handler, while its consumer runs
+        self.accept: Collection[str] | None = None  # content types; None means those that kombu trusts
         self._held: dict[str, Delivery] = {}
         self._client = client
         self._worker = lease.worker
@@ -76,43 +76,43 @@ class Intake:
         self._on_loop(self._start)
 
     def add(self, source: Source) -> None:
-        """Take messages of that queue, too."""
+        """Start to take messages of a queue."""
         self._on_loop(self._fetcher.add, source)
 
     def remove(self, queue: str) -> None:
-        """Take no more messages of that queue."""
+        """Stop taking messages of a queue."""
         self._on_loop(self._fetcher.remove, queue)
 
     def close(self) -> None:
-        """Take no more messages; what arrives nevertheless is given back."""
+        """Stop taking messages. One that still arrives goes back to its queue."""
         self._on_loop(self._close)
 
     @property
     def has_ended(self) -> bool:
-        """Whether it takes no more messages although nobody has closed it."""
+        """Whether the fetcher has died, without a call of `close`."""
         return self._fetching is not None and self._fetching.done() and not self._closed
 
     async def written(self) -> None:
-        """Wait until all that has ended is written."""
-        await self._fetcher.aclose()  # before: what it asks of a broker that is away would be waited for, too
+        """Wait until the ends of all messages are written."""
+        await self._fetcher.aclose()  # first, because its pending calls would also be waited for
         await self._endings.written()
 
     def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
-        """A message's task is done with."""
+        """Acknowledge a message, as kombu's channel does."""
         self._on_loop(self._acknowledge, delivery_tag)
 
     def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        """A message is not wanted, or not now."""
+        """Give a message back, or make it a dead letter, as Celery decides with `requeue`."""
         self._on_loop(self._give_back if requeue else self._give_up, delivery_tag)
 
     def postpone(self, receipt: str) -> None:
-        """There is no room for a message after all: it is the first of its queue again."""
+        """Give a message back to the front of its queue, because there is no slot for its task."""
         delivery = self._open(receipt)
         if delivery is not None:
             self._endings.give_back(delivery, "first")
 
     def put_off(self, receipt: str, due_ms: int, *, limited: str = "") -> None:
-        """There will be no room for a message for a while: it is taken again when it is due, and others before it."""
+        """Give a message back until it is due, and let others go first. `limited` names a task over its rate limit."""
         delivery = self._open(receipt)
         if delivery is not None:
             self._endings.put_off(delivery, due_ms, limited=limited)
@@ -137,7 +137,7 @@ class Intake:
         return len(self._held) >= self._capacity()
 
     def _room(self) -> int:
-        """How many more messages may be taken: `def` tasks that wait for a thread are better off in their queue."""
+        """How many more messages to take. While no thread is free, few: other workers may have one for `def` tasks."""
         room = self._capacity() - len(self._held)
         return room if self._threads.free else min(room, self._threads.room_to_wait)
 
@@ -151,11 +151,15 @@ class Intake:
             self._endings.put_off(delivery, self._suspects.comeback())
 
     async def _hand_over_alone(self, delivery: Delivery, arrival: Arrival) -> None:
-        """Hand a suspect over, once the server has confirmed that those which were taken with it are given back."""
+        """Hand a suspect over, after the server has taken back the other suspects that came with it.
+
+        If the suspect ends this worker, the others must not be in its hold.
+        """
         try:
-            await self.pipeline.run(renew(self._worker, self._lease_ms))  # runs after them
+            # The pipeline keeps its order, so this reply comes after those calls were carried out.
+            await self.pipeline.run(renew(self._worker, self._lease_ms))
         except RedisError:
-            log.exception("a message that was lost with other workers cannot be handed over; it is given back")
+            log.exception("a message that was lost with other workers cannot be handed over; it goes back to its queue")
             self._endings.give_back(delivery, "last")
         if delivery.is_open:
             self._hand_over(delivery, arrival)
@@ -164,7 +168,7 @@ class Intake:
         if self.handle is None:
             self._endings.give_back(delivery, "first")
             return
-        token = endings.current.set(delivery)  # inherited by what runs the task
+        token = endings.current.set(delivery)  # the asyncio task that runs the message inherits it
         try:
             message = Message(arrival, self)
             message.accepts(self.accept)
@@ -194,12 +198,12 @@ class Intake:
         if delivery is None:
             return
         delivery.before.append(give_up(self._worker, receipt, cause.text, end=cause.end))
-        delivery.ending.receipt = ""  # the call before acknowledges it
+        delivery.ending.receipt = ""  # `give_up` has acknowledged it
         log.error("message %s is a dead letter now (%s); see `celeriac dead`", receipt, cause.text)
         self._endings.finish(delivery)
 
     def _open(self, receipt: str) -> Delivery | None:
-        """The delivery, unless its end has been decided."""
+        """The delivery, or None if its end was decided before."""
         delivery = self._held.get(receipt)
         return delivery if delivery is not None and delivery.is_open else None
 
@@ -207,11 +211,11 @@ class Intake:
         self._looking = background(self._look_for_lost(), name="celeriac-lost")
 
     async def _look_for_lost(self) -> None:
-        """Stop the tasks of messages that were given to other workers, where they run again."""
+        """Stop the tasks whose messages other workers have now, because they run again there."""
         known = [delivery for delivery in self._held.values() if delivery.is_open]
         try:
             held = {raw.decode() for raw in await cast(Any, self._client).hkeys(keys.held(self._worker))}
-        except RedisError:  # their results are refused all the same
+        except RedisError:  # they run on, and the broker refuses their outcomes
             return
         lost = {delivery.receipt: delivery for delivery in known if delivery.is_open and delivery.receipt not in held}
         for receipt, delivery in lost.items():
@@ -221,7 +225,7 @@ class Intake:
                 delivery.abandon()
         for request in tuple(worker_state.requests.values()):
             if request.message.delivery_tag in lost:
-                worker_state.task_ready(request)  # nobody else will say so: it is active no more
+                worker_state.task_ready(request)  # no callback of an abandoned task does this
 
     def _on_ended(self, receipt: str) -> None:
         self._held.pop(receipt, None)
