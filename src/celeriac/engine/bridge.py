@@ -1,9 +1,9 @@
-"""Lets Celery's own synchronous code wait on an event loop without blocking it.
+"""Lets Celery's synchronous code wait on an event loop without blocking it.
 
-Celery's tracer, its request and its canvas are functions that call the task, the result backend and the publisher, and
-expect them to be done when they return. In the asyncio worker they run in a greenlet: where they have to wait, the
-greenlet hands an awaitable to the coroutine that started it and is suspended until that has an outcome. So everything
-that Celery does around a task (retries, links, chains, chords, signals, hooks) stays Celery's, in Celery's order.
+Celery's tracer, request and canvas call the task, the result backend and the publisher, and expect them to be done on
+return. In the asyncio worker such code runs in a greenlet. Where it has to wait, the greenlet hands an awaitable to the
+coroutine that started it, and is suspended until the awaitable is done. So everything that Celery does around a task
+(retries, links, chains, chords, signals, hooks) remains Celery's own code, in Celery's order.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class _Call(greenlet):
-    """One synchronous function that may wait; it shares the context variables of the coroutine that started it."""
+    """One synchronous call that may wait. It shares the context variables of the coroutine that started it."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         starter = getcurrent()
@@ -29,14 +29,14 @@ class _Call(greenlet):
 
 
 def can_wait() -> bool:
-    """Whether the code that asks was started with `call`, and may `wait`."""
+    """Whether the caller runs inside `call`, and so may `wait`."""
     return isinstance(getcurrent(), _Call)
 
 
 def wait(awaitable: Awaitable[T]) -> T:
-    """Suspend the synchronous code that asks until `awaitable` has an outcome; returns or raises that.
+    """Suspend the calling code until `awaitable` is done, and return its value or raise its error.
 
-    Only where `can_wait()`.
+    Use it only where `can_wait()` is true.
     """
     running = getcurrent()
     assert isinstance(running, _Call), "nothing awaits here"
@@ -48,18 +48,18 @@ def wait(awaitable: Awaitable[T]) -> T:
 
 
 def waited() -> float:
-    """The seconds for which the synchronous code that asks has been suspended by now."""
+    """How long the calling code was suspended in `wait` so far (s)."""
     running = getcurrent()
     return running.waited if isinstance(running, _Call) else 0.0
 
 
 def blocking(function: Callable[..., T], *args: Any) -> T:
-    """Call a function that blocks: in a thread where the code that asks may `wait`, else right here."""
+    """Call a function that blocks. Where the caller may `wait`, the call runs in a thread."""
     return wait(asyncio.to_thread(function, *args)) if can_wait() else function(*args)
 
 
 async def call(function: Callable[..., T], *args: Any) -> T:
-    """Call `function(*args)`, which may `wait`, and return what it returns."""
+    """Call `function(*args)`, which may `wait` inside, and return its value."""
     running = _Call(function)
     result: Any = running.switch(*args)
     while not running.dead:

@@ -1,4 +1,4 @@
-"""Hears which jobs are to be cancelled, and stops those that run in this process."""
+"""Stops the jobs of this process for which a cancellation was requested."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from celeriac.store.reader import Standing
 
 log = logging.getLogger("celeriac.engine")
 
-#: Seconds between two looks at the records of the jobs that run.
+#: Time between two looks at the records of the running jobs (s).
 LOOK_EVERY = 1.0
 
 
 class CancellationWatch:
-    """Looks at the records of the jobs that run: when it hears of one of them, and once a second.
+    """Looks at the records of the running jobs once a second, and when a message names one of them.
 
-    A message alone stops nothing: it may be lost, and it may be of a job with the same id in another database. An
-    attempt is also stopped when the job has begun to run elsewhere, after this worker was taken for vanished.
+    Only the record counts: a message may be lost, or name a job with the same id in another database. An attempt is
+    also stopped when another worker runs the job, because this one was taken for vanished.
     """
 
     def __init__(self, loop: JobLoop, client: JobClient, attempts: ActiveAttempts) -> None:
@@ -35,7 +35,7 @@ class CancellationWatch:
         self._task: asyncio.Task[None] | None = None
 
     def ensure_started(self) -> None:
-        """Start watching in this process, once; a forked child watches for itself. Again, if something ended it."""
+        """Start the watch of this process, unless it runs. A forked child gets one of its own."""
         if self._pid != os.getpid() or (self._task is not None and self._task.done()):
             self._pid = os.getpid()
             self._loop.call_soon(self._start)

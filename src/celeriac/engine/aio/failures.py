@@ -1,7 +1,7 @@
-"""What Celery does with an exception that a task has raised, for tasks of the asyncio worker.
+"""Handles an exception of a task in the asyncio worker, as Celery does, with a traceback of bounded length.
 
-In Celery's own pools such an exception is made fit to be pickled, and formatted as a whole, however long it is. Here
-nothing leaves the process: hooks and signals get what was raised, and its traceback has bounds.
+In Celery's own pools, the exception is made picklable, and its traceback is formatted in full. Here the exception never
+leaves the process, so hooks and signals get the very object that the task raised.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from celeriac.engine.tracebacks import format_error
 
 
 class ErrorInfo(ExceptionInfo):
-    """Celery's, with a traceback of bounded length."""
+    """Celery's `ExceptionInfo` with a traceback of bounded length."""
 
     def __init__(self, error: BaseException, *, internal: bool = False) -> None:
         self.type = type(error)
@@ -29,7 +29,7 @@ class ErrorInfo(ExceptionInfo):
 
 
 class TraceInfo(celery_trace.TraceInfo):
-    """Celery's, for an exception that is being handled."""
+    """Celery's `TraceInfo`, which makes no picklable copy of the exception."""
 
     retval: Any
 

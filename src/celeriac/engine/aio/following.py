@@ -1,4 +1,4 @@
-"""How Celery publishes what follows from a task: with the task's acknowledgement, and without asking the broker."""
+"""Publishes the follow-ups of a task (links, the next step of a chain) together with its acknowledgement."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from celeriac.engine.aio import endings
 
 
 class FollowingProducer(Producer):
-    """For messages that the transport only notes down, to be written later. All others go by the application's pool.
+    """A producer for messages that the transport collects for later. It sends all others through the app's pool.
 
-    From that Celery takes another producer for each message, which looks after its connection, declares the queue, and
-    makes ready to try again: all for nothing if nothing is sent.
+    Celery takes a producer from that pool for each message, which checks the connection, declares the queue and
+    prepares retries. None of that is needed when nothing is sent yet.
     """
 
     def __init__(self, app: Any) -> None:
         super().__init__(app.connection_for_write())
         self._app = app
         self._is_ready = False
-        self._known: set[Any] = set()  # queues that are declared
+        self._known: set[Any] = set()  # the queues declared so far
 
-    def publish(  # pyright: ignore[reportIncompatibleMethodOverride] (Celery names all that it gives)
+    def publish(  # pyright: ignore[reportIncompatibleMethodOverride] (Celery passes all by name)
         self, body: Any, *, exchange: Any = None, declare: Sequence[Any] | None = None, **options: Any
     ) -> Any:
         if exchange or endings.to_be_written() is None:
@@ -37,7 +37,7 @@ class FollowingProducer(Producer):
         return super().publish(body, **{**options, "retry": False})
 
     def _make_ready(self, entities: Sequence[Any], policy: dict[str, Any]) -> None:
-        """Have a channel, and the queues. Waits for the broker."""
+        """Open a channel and declare the queues. Blocks while the broker is absent."""
         self._is_ready = self.channel is not None
         for entity in entities:
             with self._app.producer_or_acquire() as producer:
@@ -48,5 +48,5 @@ class FollowingProducer(Producer):
 
 @functools.cache
 def producer_of(app: Any) -> FollowingProducer:
-    """The one of this process."""
+    """The process's one producer for the application."""
     return FollowingProducer(app)

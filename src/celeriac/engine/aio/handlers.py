@@ -1,4 +1,4 @@
-"""The user's handlers around a task: Celery's signals, and the hooks of the task's class."""
+"""Finds and times the user's handlers around a task: receivers of Celery's signals, hooks of the task's class."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = logging.getLogger("celeriac.engine")
 
 #: Hooks that Celery calls while it runs a task.
 _HOOKS = ("before_start", "on_success", "on_failure", "on_retry", "after_return")
-#: Seconds for which handlers may keep the event loop to themselves before a warning, and between two of the same.
+#: How long a handler may block the event loop before a warning, and the time between two equal warnings (s).
 _LONG = 0.1
 _SAY_EVERY = 60.0
 
@@ -24,13 +24,13 @@ _said: dict[str, float] = {}
 
 
 def has_hooks(task: Any) -> bool:
-    """Whether the user's class has a hook of its own. Typed jobs, and our task class, ask for leave in theirs."""
+    """Whether the user's class has a hook. Celeriac's own `before_start`, which asks for the permit, does not count."""
     return any(owner_of(task, name) is not Task and not _is_ours(task, name) for name in _HOOKS)
 
 
 def is_anybody_told() -> bool:
-    """Whether a signal that is sent while a task runs has a receiver."""
-    return bool(  # spelt out: it is asked before each `def` task
+    """Whether any signal that is sent around a task has a receiver."""
+    return bool(  # written out without a loop, because it runs before each `def` task
         signals.task_prerun.receivers
         or signals.task_postrun.receivers
         or signals.task_success.receivers
@@ -40,12 +40,12 @@ def is_anybody_told() -> bool:
 
 
 def owner_of(task: Any, name: str) -> type:
-    """The class that the task has a method from."""
+    """The class that defines the task's method of that name."""
     return next(cls for cls in type(task).__mro__ if name in vars(cls))
 
 
 def on_the_loop(names: Iterator[str], function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call handlers in the event loop's thread; a warning names them if nothing else could run for long."""
+    """Call `function` in the event loop's thread. Warn with `names` of the handlers if it blocks the loop for long."""
     started, waited = time.monotonic(), bridge.waited()
     try:
         return function(*args, **kwargs)
@@ -54,13 +54,13 @@ def on_the_loop(names: Iterator[str], function: Callable[..., Any], *args: Any, 
 
 
 def warn_if_long(blocked: float, names: Iterator[str]) -> None:
-    """Warn, and name the handlers, if they kept the event loop to themselves for that long (s)."""
+    """Warn, with the names of the handlers, if `blocked` seconds of the event loop are too many."""
     if blocked > _LONG:
-        _warn(", ".join(names), blocked)  # without names it was no handler
+        _warn(", ".join(names), blocked)
 
 
 def receivers_of(signal: Any) -> Iterator[str]:
-    """What is connected to a signal, by name."""
+    """Name the receivers of a signal."""
     for entry in signal.receivers:
         receiver = entry[1]() if isinstance(entry[1], ReferenceType) else entry[1]
         if receiver is not None:
@@ -68,7 +68,7 @@ def receivers_of(signal: Any) -> Iterator[str]:
 
 
 def hook_of(task: Any, name: str) -> Iterator[str]:
-    """A hook of the task's class by name, if the user has written it."""
+    """Name a hook of the task's class, if the user wrote it."""
     owner = owner_of(task, name)
     if owner is not Task and not _is_ours(task, name):
         yield f"{owner.__module__}.{owner.__qualname__}.{name}"
@@ -79,8 +79,8 @@ def _warn(names: str, seconds: float) -> None:
     if names and now - _said.get(names, -_SAY_EVERY) >= _SAY_EVERY:
         _said[names] = now
         log.warning(
-            "%s blocked the event loop for %.1f s, and all jobs of this worker with it: what surrounds an `async def` "
-            "task runs there; make it shorter, or the task a `def` one",
+            "%s blocked the event loop for %.1f s, and all jobs of this worker with it: hooks and signal handlers of "
+            "an `async def` task run there; make the handler faster, or the task a plain `def`",
             names,
             seconds,
         )

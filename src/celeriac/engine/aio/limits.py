@@ -1,4 +1,4 @@
-"""Celery's two time limits, for a coroutine."""
+"""Applies Celery's soft and hard time limits to a coroutine."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 
 class HardLimitPassed(BaseException):
-    """Raised where a task whose hard limit has passed was awaited: its failure has yet to be recorded."""
+    """Raised to the code that awaits a task when its hard limit passes. Whoever catches it records the failure."""
 
 
 class Limited:
     """Awaits a coroutine under a soft and a hard limit, both in seconds.
 
-    When the soft limit passes, `SoftTimeLimitExceeded` is raised inside the coroutine, where it waits; it may catch it
-    and clean up. When the hard one passes, the coroutine is cancelled, and `HardLimitPassed` is raised here.
+    The soft limit raises `SoftTimeLimitExceeded` inside the coroutine, at its `await`. The coroutine may catch it and
+    clean up. The hard limit cancels the coroutine, and raises `HardLimitPassed` to the code that awaits.
     """
 
     def __init__(
@@ -58,12 +58,13 @@ class Limited:
             return
         if limit is SoftTimeLimitExceeded:
             self._on_soft()
-        on_its_way, self._passed = self._passed is not None, limit  # both pass at once while the loop is blocked
+        # After a blocked loop, both limits may pass in one turn. One cancellation then serves for both.
+        on_its_way, self._passed = self._passed is not None, limit
         if self._task is not None and not on_its_way:
-            self._task.cancel()  # the only way to reach what it waits for
+            self._task.cancel()  # the only way to interrupt the coroutine at its `await`
 
     def _drive(self) -> Generator[Any, Any, Any]:
-        """Pass on what the coroutine waits for, and what comes of that."""
+        """Run the coroutine like `yield from`, but turn a cancellation by the soft limit into its exception."""
         step: Callable[[], Any] = lambda: self._coroutine.send(None)  # noqa: E731
         while True:
             try:
@@ -80,7 +81,7 @@ class Limited:
                 step = self._send(sent)
 
     def _meant(self, error: asyncio.CancelledError) -> BaseException:
-        """What a cancellation stands for: the soft limit, if that is what has passed."""
+        """The exception that a cancellation stands for. If the soft limit caused it, take the cancellation back."""
         if self._passed is not SoftTimeLimitExceeded or self._task is None:
             return error
         self._passed = None

@@ -1,4 +1,4 @@
-"""A thread for all that is done for one task."""
+"""Reserves one thread for everything around one task."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _Work = tuple[Callable[[], Any], "asyncio.Future[Any]"]
 class OwnThread:
     """One of the threads for `def` tasks, kept until `close`: signals, hooks and the function of one task share it.
 
-    What keeps something for each thread, a connection to a database say, finds it in all of them. For the event loop's
-    thread; one of `threads` has been reserved, and is released when all is done.
+    Code that keeps something per thread, such as a database connection, finds it in all of them. Use the methods in
+    the event loop's thread only. Reserve a slot of `threads` first. It is released after the last call has returned.
     """
 
     def __init__(self, threads: Threads, loop: asyncio.AbstractEventLoop) -> None:
@@ -29,18 +29,18 @@ class OwnThread:
 
     @property
     def is_busy(self) -> bool:
-        """Whether it still does something."""
+        """Whether a call is running or waiting."""
         return self._undone > 0
 
     def run(self, function: Callable[[], Any]) -> asyncio.Future[Any]:
-        """Have `function` called after what was asked for before."""
+        """Call `function` in the thread, after all earlier calls."""
         future = self._loop.create_future()
         self._undone += 1
         self._work.put((function, future))
         return future
 
     def close(self) -> None:
-        """Let the thread go, once it has done what was asked for."""
+        """Release the thread after all calls have returned."""
         self._work.put(None)
 
     def _serve(self) -> None:

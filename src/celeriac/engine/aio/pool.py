@@ -1,4 +1,4 @@
-"""The asyncio worker's pool, for Celery's setting `worker_pool`."""
+"""The pool of the asyncio worker, for Celery's setting `worker_pool`."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from celeriac.engine.isolation.processes import processes
 from celeriac.engine.loop import job_loop
 from celeriac.engine.recycling import Recycling
 
-#: Tasks in flight, and threads for `def` tasks among them, unless a number is asked for.
+#: Without `--concurrency`: how many tasks run at a time, and how many of these may be `def` tasks, in threads.
 CONCURRENCY = 1000
 THREADS = 8
-#: New objects after which Python looks for garbage in cycles; a thousand jobs in flight make that many in no time.
+#: After how many new objects Python collects garbage. A thousand jobs in flight pass its default all the time.
 _GARBAGE = 20_000
 
 
 class Pool(BasePool):
-    """Runs what Celery's worker hands it on the event loop of this process, which has a thread of its own.
+    """Runs tasks on the job loop of this process, which has a thread of its own.
 
-    Celery's main thread stays free for remote control, heartbeats and shutdown, whatever the tasks do to the loop.
+    Celery's main thread stays free for remote control, heartbeats and shutdown, even if a task blocks the loop.
     """
 
     limit: int
@@ -50,14 +50,15 @@ class Pool(BasePool):
             start_check.check_consumer(self.app.conf.worker_consumer)
         self.loop = job_loop().loop
         self.threads = Threads(self.loop, min(THREADS, self.limit))
-        # Of the command line, for tasks that have none of their own.
+        # From the command line, for tasks without limits of their own.
         self.soft_limit: float | None = self.options.get("soft_timeout")
         self.hard_limit: float | None = self.options.get("timeout")
-        self.threads.gives_way = False  # unless there are tasks that need no thread
+        self.threads.gives_way = False  # `prepare` sets it if there are tasks that need no thread
         self.processes = processes()
-        self.intake: Intake | None = None  # made by the consumer, which knows the broker
-        self.recycling: Recycling | None = None  # the same
-        self.tracers: dict[str, Tracer] = {}  # as well; without those of tasks that only Celery's own tracer can run
+        # The consumer fills in these three, because it knows the broker.
+        self.intake: Intake | None = None
+        self.recycling: Recycling | None = None
+        self.tracers: dict[str, Tracer] = {}  # without tasks that only Celery's own tracer can run
         self._executions: dict[asyncio.Task[None], Execution] = {}
         self._called_later: set[Callable[[], None]] = set()
         self._all_done = threading.Event()
@@ -66,13 +67,13 @@ class Pool(BasePool):
     def on_start(self) -> None:
         stacks.go_by_context(private.task_stack)
         signals.worker_process_init.send(sender=None)
-        # What is there now stays: looking through it again and again would cost more than all the short jobs.
+        # All objects of the application stay alive. Scanning them in each collection would cost more than short jobs.
         gc.collect()
         gc.freeze()
         process.give_back_memory()
         gc.set_threshold(_GARBAGE, 10, 10)
 
-    def on_apply(  # pyright: ignore[reportIncompatibleMethodOverride] (Celery's returns what its pools return)
+    def on_apply(  # pyright: ignore[reportIncompatibleMethodOverride] (Celery's pools return other types)
         self,
         target: Any,
         args: Any = None,
@@ -106,7 +107,7 @@ class Pool(BasePool):
         return execution
 
     def _decoded(self, request: dict[str, Any], body: Any, content_type: Any, encoding: Any) -> dict[str, Any]:
-        """The request with what its message carries, as Celery's `trace_task_ret` makes it."""
+        """The request with the decoded arguments of its message, as Celery's `trace_task_ret` makes it."""
         if content_type:
             accept = prepare_accept_content(self.app.conf.accept_content)
             body = loads(body, content_type, encoding, accept=accept)
@@ -114,7 +115,7 @@ class Pool(BasePool):
         return {**request, "args": task_args, "kwargs": task_kwargs, "is_eager": False, **(embedded or {})}
 
     def start_soon(self, execution: Execution) -> None:
-        """Have an execution begin. From any thread."""
+        """Start an execution. Safe from any thread."""
         delivery = endings.current.get()
         if delivery is not None:
             delivery.abandon = execution.abandon
@@ -125,17 +126,17 @@ class Pool(BasePool):
 
     @property
     def capacity(self) -> int:
-        """How many messages may be held now."""
+        """How many messages the worker may hold now."""
         return self.limit if self.recycling is None else min(self.limit, self.recycling.may_hold)
 
     def slots_of(self, tracer: Tracer) -> Slots | None:
-        """What a task takes one of before it begins."""
+        """The slots of which a task needs one before it begins: processes, threads, or none."""
         if tracer.is_isolated:
             return self.processes.slots
         return self.threads if tracer.needs_thread else None
 
     def call_later(self, seconds: float, function: Callable[[], None]) -> None:
-        """Have `function`, which may block, called once in a while, however often it is asked for. From any thread."""
+        """Call `function` in `seconds`, in a thread. Further requests until then are merged. Safe from any thread."""
         if function not in self._called_later:
             self._called_later.add(function)
             self.loop.call_soon_threadsafe(self.loop.call_later, seconds, self._call, function)
@@ -145,7 +146,7 @@ class Pool(BasePool):
         self.loop.run_in_executor(None, function)
 
     def prepare(self, task: Any) -> None:
-        """Make a task fit for this pool; done for all before the first message is taken."""
+        """Adapt a task to this pool. Done for all tasks before the first message is taken."""
         if task.request_stack is not None:
             stacks.go_by_context(task.request_stack)
         adapt(task)
@@ -154,26 +155,26 @@ class Pool(BasePool):
             self.threads.gives_way = True
 
     def on_close(self) -> None:
-        """Start nothing more."""
+        """Stop taking messages."""
         if self.intake is not None:
             self.intake.close()
 
     def on_stop(self) -> None:
-        """Wait for what runs (a warm shutdown), or for its being stopped: Celery calls it in a cold shutdown, too."""
+        """Wait for the running tasks. In a cold shutdown, which Celery also ends with this call, stop them first."""
         if worker_state.should_terminate:
             self.on_close()
             self.on_terminate()
-        while not self._all_done.wait(1.0):  # in steps, so that signals are handled meanwhile
+        while not self._all_done.wait(1.0):  # in steps, so that Python can handle signals in between
             pass
         if self.intake is not None:
             asyncio.run_coroutine_threadsafe(self.intake.written(), self.loop).result()
 
     def on_terminate(self) -> None:
-        """Stop what runs; its messages go back to their queues (a cold shutdown)."""
-        self.loop.call_soon_threadsafe(self._abandon_all)  # after what the loop is about to start
+        """Stop the running tasks, whose messages go back to their queues (a cold shutdown)."""
+        self.loop.call_soon_threadsafe(self._abandon_all)  # runs after executions that were handed to the loop before
 
     def terminate_job(self, pid: int, signal: int | None = None) -> None:
-        """Nothing: Celery asks the execution itself next."""
+        """Do nothing: Celery calls `terminate` of the execution next."""
 
     def _get_info(self) -> dict[str, Any]:
         return {**super()._get_info(), "processes": [os.getpid()], "threads": self.threads.limit, "timeouts": ()}

@@ -1,4 +1,4 @@
-"""From a message to a running task, on the short way that most messages can take."""
+"""Turns a message into a running task by a faster path than Celery's, which most messages can take."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ from celeriac.engine.request import REQUEST, Request
 class LightRequest(Request):
     """Celery's request for a JSON message of protocol 2, made with less work.
 
-    It leaves out what a task that succeeds does not need, and works that out when asked (celery/worker/request.py,
-    `__init__`).
+    Fields that a successful task does not need are computed on demand (celery/worker/request.py, `__init__`).
     """
 
     def __init__(self, message: Any, payload: Any, consumer: Any, tracer: Tracer) -> None:
@@ -93,7 +92,7 @@ class LightRequest(Request):
         return execution
 
     def _postpone(self, slots: Slots) -> None:
-        """Give the message back as if it had never been taken: there is no room for its task."""
+        """Give the message back as if it had never been taken, because no slot is free for its task."""
         worker_state.task_ready(self)
         self.acknowledged = True
         channel, receipt = self._message.channel, self._message.delivery_tag
@@ -131,14 +130,14 @@ class LightRequest(Request):
 
     @property
     def is_watched(self) -> bool:
-        """Whether anybody wants this task's events; that may change at any time."""
+        """Whether this task's events are sent. Remote control may switch them on or off at any time."""
         eventer = self._eventer
         if not eventer or not eventer.enabled or not self._task.send_events:
             return False
         return not eventer.groups or "task" in eventer.groups
 
     def tell_received(self) -> None:
-        """Send the event that says so, as Celery's handler does."""
+        """Send the event `task-received`, as Celery's handler does."""
         self._eventer.send(
             "task-received",
             uuid=self.id,
@@ -154,7 +153,7 @@ class LightRequest(Request):
 
 
 class ShortWay:
-    """Makes requests of messages, and starts them, where Celery's handler would do the same in more steps."""
+    """The fast path: makes a request of a message and starts it, in fewer steps than Celery's handler."""
 
     def __init__(self, consumer: Any) -> None:
         self._consumer = consumer
@@ -164,7 +163,7 @@ class ShortWay:
         self._does_info = celery_strategy.logger.isEnabledFor(logging.INFO)
 
     def takes(self, message: Any) -> bool:
-        """Start the task of `message`; False, and nothing is done, if Celery's handler has to."""
+        """Start the task of `message`. Returns False, and does nothing, if Celery's handler has to."""
         tracer = self._tracers.get(message.headers.get("task"))
         if tracer is None or self._asks_for_more(tracer.task, message):
             return False
@@ -175,7 +174,7 @@ class ShortWay:
         return True
 
     def _asks_for_more(self, task: Any, message: Any) -> bool:
-        """Whether something is to be done that only Celery's own way does."""
+        """Whether the message or its task needs something that only Celery's handler does."""
         return bool(
             not (message.is_usual or _is_plain(message))
             or (self._consumer.task_buckets[task.name] is not None and not message.is_admitted)
@@ -188,7 +187,7 @@ class ShortWay:
             facts = {"id": request.id, "name": request.name, "args": request.argsrepr, "kwargs": request.kwargsrepr}
             celery_strategy.logger.info(celery_trace.LOG_RECEIVED, {**facts, "eta": None}, extra={"data": facts})
         if request.id in worker_state.revoked and request.revoked():
-            return  # as in Celery's handler: nobody hears of it as received
+            return  # without `task-received`, as in Celery's handler
         if signals.task_received.receivers:
             signals.task_received.send(sender=self._consumer, request=request)
         if request.is_watched:
@@ -198,7 +197,7 @@ class ShortWay:
 
 
 def _is_plain(message: Any) -> bool:
-    """Whether it is in JSON, and asks for nothing that `LightRequest` does not know of."""
+    """Whether the message is JSON, and has no header that `LightRequest` does not handle."""
     asked = ("expires", "stamped_headers", "compression")
     is_json = (message.content_type, message.content_encoding) == (JSON, "utf-8")
     return is_json and not any(map(message.headers.get, asked))

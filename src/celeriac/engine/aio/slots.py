@@ -1,4 +1,4 @@
-"""Room for a limited number of things at a time, and what becomes of those for which there is none."""
+"""Limits how many tasks run at a time, and turns away those that would wait too long."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 from celeriac.core.clock import now_ms
 
-#: Milliseconds before one that was turned away tries again, and at most between two that do: each try costs a little.
+#: After how long a task that was turned away comes back, and the most time between two that come back (ms).
 _PAUSE, _EACH = 250.0, 10.0
-#: Seconds in which who waits had better have its turn.
+#: How long a task should wait for a slot at most (s).
 _MOMENT = 0.03
 
 
 class NoSlot(Exception):
-    """None became free in time."""
+    """No slot became free in time."""
 
 
 class _Turn(NamedTuple):
@@ -24,10 +24,10 @@ class _Turn(NamedTuple):
 
 
 class Slots:
-    """Up to `limit` of something that tasks take turns with. All methods are for the event loop's thread.
+    """`limit` slots that tasks take turns with. Use the methods in the event loop's thread only.
 
-    `patience` is the seconds after which those that wait are told that others may have room for them. `gives_way` says
-    whether what is turned away lets others go first, or stays the first of its queue.
+    After each `patience` seconds, tasks that would wait longer are turned away, since other workers may have room for
+    them. `gives_way` says whether the messages of such tasks let others go first, or stay first in their queue.
     """
 
     gives_way = True
@@ -45,12 +45,12 @@ class Slots:
 
     @property
     def waiting(self) -> int:
-        """How many wait for one."""
+        """How many tasks wait for a slot."""
         return len(self._turns)
 
     @property
     def room_to_wait(self) -> int:
-        """How many more tasks may wait: as many as there are slots, or as get one within a moment if that is more.
+        """How many more tasks may wait: as many as there are slots, or as get one within 0.03 s if that is more.
 
         Returns 0 until half of that room is free, because fetching a few messages at a time costs more.
         """
@@ -59,10 +59,10 @@ class Slots:
         return room if 2 * room >= limit else 0
 
     async def reserve(self, *, may_leave: bool = False) -> None:
-        """Wait for one; it is kept until `release`.
+        """Wait for a slot, and keep it until `release`.
 
         Raises:
-            NoSlot: who may leave had better do so, for its turn will not come soon.
+            NoSlot: with `may_leave`, the turn would not come soon.
         """
         if self.free:
             self.free -= 1
@@ -76,11 +76,11 @@ class Slots:
             await turn.given
         except asyncio.CancelledError:
             if turn.given.done() and not turn.given.cancelled() and turn.given.exception() is None:
-                self.release()  # it was given one and told to stop at the same time
+                self.release()  # it got a slot and was cancelled in the same turn of the loop
             raise
 
     def release(self) -> None:
-        """Give it to who waits for one."""
+        """Pass a slot on to the next task that waits, or free it."""
         while self._turns:
             turn = self._turns.popleft()
             if not turn.given.done():
@@ -90,13 +90,16 @@ class Slots:
         self.free += 1
 
     def comeback(self) -> int:
-        """When one that was turned away should try again, in ms since the epoch: twice as many do as can be served."""
+        """When a task that was turned away should come back, in ms since the epoch.
+
+        The times are spread such that twice as many tasks come back as were served lately.
+        """
         pause = min(_EACH, self._patience * 1000 / 2 / max(1, self._served_before))
         self._last_comeback = max(now_ms() + _PAUSE, self._last_comeback + pause)
         return int(self._last_comeback)
 
     def _turn_away(self) -> None:
-        """Tell who may leave to do so, the last to come first; as many stay as have had their turn meanwhile."""
+        """Turn away the tasks that came last. As many stay as got a slot since the last call."""
         self._served_before, self._served = self._served, 0
         may_leave = [turn for turn in self._turns if turn.may_leave and not turn.given.done()]
         for turn in reversed(may_leave[self._served_before :]):

@@ -1,7 +1,7 @@
-"""Which task and which request are the current ones, in each coroutine.
+"""Keeps Celery's current task and current request apart for each job, where many jobs share a thread.
 
-Celery keeps both on stacks, one for each thread. Here many jobs share a thread, so the stacks go by what is running
-instead: a context variable, which coroutines, the tasks they start and threads that are handed the context inherit.
+Celery keeps both on stacks, one per thread. Here a context variable selects the stack instead. Coroutines, the asyncio
+tasks they start, and threads that are given the context inherit it.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ _running: ContextVar[object | None] = ContextVar("celeriac_running", default=Non
 
 
 def begin() -> None:
-    """From here on, in this context and those copied from it, the stacks are those of one new job."""
+    """Give this context, and all that are copied from it, new empty stacks for one job."""
     _running.set(object())
 
 
 def go_by_context(*stacks: Any) -> None:
-    """Make Celery's stacks go by the running job.
+    """Make Celery's stacks go by context instead of by thread.
 
     Raises:
-        ConfigurationError: they are of the kind that can only go by thread.
+        ConfigurationError: `USE_FAST_LOCALS` is set, and its kind of stack can only go by thread.
     """
     for stack in stacks:
         if not private.can_go_by_context(stack):
@@ -37,20 +37,20 @@ def go_by_context(*stacks: Any) -> None:
 
 
 class Stack:
-    """One of Celery's stacks, at whose bottom the running job's own entry lies.
+    """One of Celery's stacks, with quick ways to set and remove a job's first entry.
 
-    The same as its `push` and `pop`, which take a tenth of the time of a short job: they look for what is there first.
+    Celery's `push` and `pop` look for existing entries first, which takes a tenth of the time of a short job.
     """
 
     def __init__(self, stack: Any) -> None:
         self._entries = private.entries_of(stack)
 
     def enter(self, entry: Any) -> None:
-        """Have `entry` there for the running job, which has none yet."""
+        """Push the running job's first entry."""
         self._entries[_running.get()] = {"stack": [entry]}
 
     def leave(self) -> None:
-        """The running job ends."""
+        """Remove the running job's stack, at its end."""
         self._entries.pop(_running.get(), None)
 
 

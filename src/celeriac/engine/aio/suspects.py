@@ -1,8 +1,8 @@
-"""Tasks one of which may be what ends their workers.
+"""Runs tasks that may have ended their workers one at a time, to find out which one is guilty.
 
-A worker that vanishes takes along all that it runs, and all of it counts a loss, although one task may have been the
-cause. Would the same tasks meet again and again, they would be given up together. So those that were lost several times
-run one at a time in each worker: the guilty one is lost alone, and the others are innocent once they have ended.
+When a worker vanishes, each message it held counts a loss, although one task may have been the cause. If the same tasks
+met again and again, all would be given up together. So a worker runs only one task with several losses at a time. The
+guilty one is then lost alone, and the others end and are cleared.
 """
 
 from __future__ import annotations
@@ -10,37 +10,37 @@ from __future__ import annotations
 from celeriac.core.clock import now_ms
 from celeriac.core.inbound import Arrival
 
-#: Losses from which on a task is suspected: fewer than those after which it is given up, and more than bad luck brings.
+#: From how many losses on a task is suspect. More than bad luck brings, fewer than make it a dead letter.
 _LOSSES = 3
-#: Milliseconds before one that has to wait tries again, and at least between two that do.
+#: After how long a suspect that was turned away comes back, and the least time between two that come back (ms).
 _PAUSE, _EACH = 250, 50
 
 
 def is_suspect(arrival: Arrival) -> bool:
-    """Whether the message's task was lost with so many workers that it may be why they vanished."""
+    """Whether so many workers vanished with the message that its task may be the cause."""
     return arrival.properties["delivery_info"].get("celeriac_losses", 0) >= _LOSSES
 
 
 class Suspects:
-    """Lets one of them run at a time."""
+    """Admits one suspect at a time."""
 
     def __init__(self) -> None:
         self._running = ""
         self._last_comeback = 0
 
     def admits(self, receipt: str) -> bool:
-        """Whether it may run now, which nobody else may then until it has ended."""
+        """Whether this suspect may run now. If so, no other may until `ended` is called for it."""
         if self._running:
             return False
         self._running = receipt
         return True
 
     def comeback(self) -> int:
-        """When one that was not admitted should try again, in ms since the epoch."""
+        """When a suspect that was not admitted should come back, in ms since the epoch."""
         self._last_comeback = max(now_ms() + _PAUSE, self._last_comeback + _EACH)
         return self._last_comeback
 
     def ended(self, receipt: str) -> None:
-        """A message is held no more."""
+        """Note that the worker does not hold the message any more."""
         if receipt == self._running:
             self._running = ""

@@ -1,4 +1,4 @@
-"""Threads for `def` tasks."""
+"""Runs `def` tasks in a limited number of threads."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from celeriac.engine.containment import aborted
 
 _Work = tuple[Callable[[], Any], "asyncio.Future[Any]"]
 
-#: Seconds for which functions wait for the threads that are awake, before others are woken for them.
+#: How long functions wait for the threads that are awake, before more threads are woken (s).
 _PATIENCE = 0.001
 
 
 class Threads(Slots):
-    """Up to `limit` threads, each for one function at a time. All methods are for the event loop's thread.
+    """Up to `limit` threads, each for one function at a time. Use the methods in the event loop's thread only.
 
-    An executor of the standard library wakes a thread for each function, and the loop for each outcome, which costs
-    more than a short task. Here one thread goes on with what is there, and others are woken when that takes it longer
-    than a moment; outcomes come back to the loop many at a time.
+    An executor of the standard library wakes a thread for each function, and the loop for each outcome. That costs
+    more than a short task. Here one awake thread takes function after function, and more threads are woken only when
+    functions have to wait. Outcomes return to the loop in batches.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, limit: int) -> None:
@@ -40,7 +40,7 @@ class Threads(Slots):
         self._look: asyncio.TimerHandle | None = None
 
     def run(self, function: Callable[[], Any]) -> asyncio.Future[Any]:
-        """Have `function` called in a thread that was reserved, which is released when it returns."""
+        """Call `function` in a thread. The slot must be reserved, and is released when the function returns."""
         future = self._loop.create_future()
         with self._lock:
             self._work.append((function, future))
@@ -52,7 +52,7 @@ class Threads(Slots):
         return future
 
     def _wake_others(self) -> None:
-        """What is still there has waited too long: the threads that are awake have something long to do."""
+        """Wake more threads, because the functions left have waited too long for those that are awake."""
         self._look = None
         self._wake(min(len(self._work), self.limit - self._awake))
         if self._work:
@@ -106,12 +106,12 @@ class Threads(Slots):
 
 
 def for_a_future(function: Callable[[], Any]) -> tuple[Any, BaseException | None]:
-    """Call `function`; what it returned or raised, as a future takes it."""
+    """Call `function`, and return its value and its error in a form that a future accepts."""
     try:
         return function(), None
-    except StopIteration as error:  # which no future takes, and no coroutine may raise
+    except StopIteration as error:  # no future accepts it, and no coroutine may raise it
         return None, RuntimeError(f"the function raised {repr_of(error, MESSAGE_LIMIT)}")
-    except GeneratorExit as error:  # which would close all coroutines that wait for it
+    except GeneratorExit as error:  # it would close the coroutines that await the future
         return None, aborted(error)
     except BaseException as error:
         return None, error

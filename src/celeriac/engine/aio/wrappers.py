@@ -1,4 +1,4 @@
-"""What Celery wraps a task's function in, where that expects the function to be done when it returns."""
+"""Makes Celery's wrappers of a task's function wait for coroutines: they take a returned value for the result."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from celeriac.engine import bridge
 
 
 def awaiting(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A coroutine function that does the same as Celery's wrapper for `pydantic=True` around an `async def` function.
+    """Make Celery's wrapper for `pydantic=True` around an `async def` function wait for the coroutine.
 
-    The wrapper validates the arguments, calls the function and dumps what it returns, which is a coroutine. Here the
-    wrapper runs across the bridge, and waits for the coroutine. Any other function is returned as it is.
+    The wrapper validates the arguments, calls the function and dumps what it returns, which would be a coroutine. The
+    new function runs the wrapper across the bridge. Any other function is returned unchanged.
     """
     wrapper: Any = getattr(function, "__func__", function)
     own: Any = getattr(wrapper, "__wrapped__", None)
@@ -32,9 +32,9 @@ def awaiting(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def awaiting_each(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same as Celery's `map` and `starmap`, which call a task for each of many items, also of `async def` tasks.
+    """Make Celery's `map` and `starmap`, which call a task once for each item, work with `async def` tasks.
 
-    Those calls return coroutines. Here they are awaited in turn, by whoever has called the function.
+    Such calls return coroutines. The new function returns one coroutine that awaits them in turn.
     """
 
     @functools.wraps(function)
@@ -50,7 +50,7 @@ async def _awaited_in_turn(results: list[Any]) -> list[Any]:
     try:
         return [await result if inspect.iscoroutine(result) else result for result in waiting]
     finally:
-        for left in waiting:  # after one that has failed
+        for left in waiting:  # those after one that failed
             if inspect.iscoroutine(left):
                 left.close()
 
@@ -65,7 +65,7 @@ def _waited_for(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _with(wrapper: FunctionType, old: Any, new: Any) -> FunctionType:
-    """A copy of a wrapper that calls `new` where that one calls `old`."""
+    """Copy a wrapper, with `new` in place of the function `old` in its closure."""
     cells = tuple(CellType(new) if cell.cell_contents is old else cell for cell in wrapper.__closure__ or ())
     copy = FunctionType(wrapper.__code__, wrapper.__globals__, wrapper.__name__, wrapper.__defaults__, cells)
     copy.__kwdefaults__ = wrapper.__kwdefaults__
