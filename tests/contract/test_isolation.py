@@ -209,7 +209,7 @@ async def test_what_a_killed_job_has_started_is_killed_too(jobs: IsolatedJobs) -
 
 async def test_a_process_that_ends_itself_is_one_jobs_failure(jobs: IsolatedJobs, worker: Worker) -> None:
     handle = await jobs.vanish.enqueue()
-    with pytest.raises(JobFailed, match="JobCrashed: its process ended by itself, with exit code 3"):
+    with pytest.raises(JobFailed, match="JobCrashed: its process exited by itself, with exit code 3"):
         await handle.result(timeout=20)
     assert worker.process.poll() is None
     assert (await handle.status()).attempt == 1
@@ -218,7 +218,7 @@ async def test_a_process_that_ends_itself_is_one_jobs_failure(jobs: IsolatedJobs
 async def test_a_process_that_is_killed_is_one_jobs_failure(jobs: IsolatedJobs) -> None:
     handle = await jobs.compute.enqueue("never")
     os.kill(await _pid_of(jobs, handle.id), signal.SIGKILL)
-    with pytest.raises(JobFailed, match=r"JobCrashed: its process was ended by signal 9 \(Killed\)"):
+    with pytest.raises(JobFailed, match=r"JobCrashed: its process was killed by signal 9 \(Killed\)"):
         await handle.result(timeout=20)
     assert (await (await jobs.pid.enqueue()).result(timeout=20))[2] == 1
 
@@ -227,7 +227,7 @@ async def test_a_process_that_is_killed_while_one_that_it_has_forked_lives_is_on
     jobs: IsolatedJobs,
 ) -> None:
     handle = await jobs.orphan.enqueue()
-    with pytest.raises(JobFailed, match=r"JobCrashed: its process was ended by signal 9 \(Killed\)"):
+    with pytest.raises(JobFailed, match=r"JobCrashed: its process was killed by signal 9 \(Killed\)"):
         await handle.result(timeout=40)
     forked = await _pid_of(jobs, handle.id)
     await eventually(lambda: not is_alive(forked), "the process that the job has forked has ended")

@@ -1,8 +1,8 @@
-"""The hold of this process on the messages it has taken.
+"""The lease of a worker on the messages that it holds.
 
-Stock Celery on Redis gives a message to another worker once a fixed time has passed since its delivery, whether or
-not its worker lives: long jobs run twice, and a worker's crash is noticed after an hour. Here a worker has one lease
-on all that it holds, which a thread renews for as long as the process lives, whatever its jobs do to their threads.
+Stock Celery on Redis gives a message to another worker a fixed time after delivery, whether or not its worker lives.
+So long jobs run twice, and a crash is noticed after an hour. Here a worker has one lease on all that it holds. A thread
+renews it while the process lives, even if jobs block all other threads.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from celeriac.store.holder import Holder
 
 log = logging.getLogger("celeriac.engine")
 
-#: Seconds between two renewals, and two looks for workers that have vanished; for a short lease, a part of it.
+#: Time between two renewals, which also look for vanished workers (s). For a short lease, its fourth part.
 _LOOK_EVERY = 1.0
 _PARTS = 4
 
@@ -28,7 +28,7 @@ _lock = threading.Lock()
 
 
 def lease_on(server: str, connect: Callable[[], BlockingClient], seconds: float) -> Lease:
-    """This process's lease on `server`. There is one, whatever connections come and go."""
+    """This process's one lease on `server`, which all its connections share."""
     with _lock:
         key = os.getpid(), server, seconds
         if key not in _by_server:
@@ -37,22 +37,22 @@ def lease_on(server: str, connect: Callable[[], BlockingClient], seconds: float)
 
 
 def leases() -> list[Lease]:
-    """This process's leases."""
+    """All leases of this process."""
     with _lock:
         return [lease for (pid, *_), lease in _by_server.items() if pid == os.getpid()]
 
 
 def lease_of(consumer: Any) -> Lease | None:
-    """The lease of a worker, by Celery's consumer; None if it is reached otherwise, by `memory://` say.
+    """The lease of the worker that Celery's consumer belongs to. None with another transport, such as `memory://`.
 
-    A process may have leases on other servers: those of applications that ran in it before, as in tests.
+    A process may have leases on several servers, from applications that ran in it before, as in tests.
     """
     channel = consumer.connection.default_channel if consumer.connection is not None else None
     return getattr(channel, "lease", None)
 
 
 class Lease:
-    """Names this process as the holder of messages, and keeps it known to be alive from the first one on."""
+    """Gives this process a name under which it holds messages, and keeps telling the broker that it lives."""
 
     def __init__(self, client: BlockingClient, seconds: float) -> None:
         self.holder = Holder(client, new_worker_name(), lease=seconds)
@@ -61,35 +61,35 @@ class Lease:
         self._every = min(_LOOK_EVERY, seconds / _PARTS)
         self._thread: threading.Thread | None = None
         self._known = False
-        self.on_lost: Callable[[], None] | None = None  # called, in the lease's thread, when the lease had run out
+        self.on_lost: Callable[[], None] | None = None  # called in the lease's thread after the lease had expired
 
     @property
     def worker(self) -> str:
         return self.holder.worker
 
     def new_receipt(self) -> str:
-        """A name for one message in this worker's hold."""
+        """Make the name for one message in this worker's hold."""
         return self.receipt(self.reserve(1))
 
     def reserve(self, count: int) -> int:
-        """The first of `count` numbers that no receipt has had."""
+        """Reserve `count` numbers for receipts, and return the first."""
         with self._counting:
             first, self._next_number = self._next_number, self._next_number + count
         return first
 
     def receipt(self, number: int) -> str:
-        """The name for a message in this worker's hold that goes with `number`: `<worker>/<number>`."""
+        """The receipt with that number: `<worker>/<number>`."""
         return f"{self.worker}/{number}"
 
     def keep(self) -> None:
-        """See to it that the lease is renewed from now on."""
+        """Start the thread that renews the lease, unless it runs."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._serve, name="celeriac-lease", daemon=True)
             self._thread.start()
 
     @property
     def has_ended(self) -> bool:
-        """Whether the thread that renews it has been started, and is no more."""
+        """Whether the thread that renews the lease was started, and has died."""
         return self._thread is not None and not self._thread.is_alive()
 
     def _serve(self) -> None:
@@ -98,13 +98,13 @@ class Lease:
             try:
                 self._renew()
                 self._bring_back()
-            except Exception as error:  # whatever it is: without the lease, all that is held would run twice
+            except Exception as error:  # whatever it is: without the lease, every held job would run twice
                 log.warning("the lease was not renewed (%s); trying again", type(error).__name__)
             pause.wait(self._every)
 
     def _renew(self) -> None:
         if not self.holder.renew() and self._known:
-            log.warning("the lease of this worker had run out; what it held is run elsewhere")
+            log.warning("the lease of this worker had run out; other workers run the jobs that it held")
             if self.on_lost is not None:
                 self.on_lost()
         self._known = True

@@ -1,4 +1,4 @@
-"""Messages as kombu and Celery take them, made of what has arrived; and a task's message, checked."""
+"""Makes kombu's messages of what a worker has taken, decodes them, and checks the messages of tasks."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from celeriac.core.errors import InvalidMessage
 from celeriac.core.inbound import Arrival, receive
 from celeriac.core.usual import JSON, has_usual_arguments
 
-#: How kombu marks values in JSON that JSON does not know.
+#: How kombu marks a value of a type that JSON does not have, such as a date.
 _TYPED = b"__type__"
-#: Bytes of a body that was compressed: a few kilobytes can stand for any number of them.
+#: The most bytes of a decompressed body, since a few kilobytes can unpack to any size.
 MOST_UNPACKED = 64 * 1024 * 1024
-#: What kombu's decoders cannot be told to stop at, made with the same libraries.
+#: Decompressors that can stop at a size, which kombu's cannot. From the same libraries.
 _UNPACKERS: dict[str, Any] = {
     "application/x-gzip": zlib.decompressobj,
     "application/x-bz2": bz2.BZ2Decompressor,
     "application/x-lzma": lzma.LZMADecompressor,
 }
 _CANVAS = frozenset({"callbacks", "errbacks", "chain", "chord"})
-#: Headers that would take the place of what the request of a task has, or can do.
+#: Headers that would replace attributes and methods of a task's request.
 _TAKEN = _CANVAS | {name for name in dir(Context) if name.startswith("_") or callable(getattr(Context, name))}
 
 
 class Message(virtual.Message):
-    """kombu's message, made with less work. Its `errors` list what is wrong with it."""
+    """Kombu's message, made with less work. Its `errors` list what is wrong with it."""
 
     def __init__(self, arrived: Any, channel: Any = None, **_: Any) -> None:
-        arrival = arrived if isinstance(arrived, Arrival) else receive(arrived)  # a broadcast, which kombu has read
+        arrival = arrived if isinstance(arrived, Arrival) else receive(arrived)  # kombu has read a broadcast already
         self.channel = channel
         self.headers, self.properties = arrival.headers, arrival.properties
         self.delivery_tag: str = arrival.properties["delivery_tag"]
@@ -47,9 +47,9 @@ class Message(virtual.Message):
         self.content_type, self.content_encoding = arrival.content_type, arrival.content_encoding
         self.body, self.is_usual = arrival.body, arrival.is_usual
         self.errors, self.accept, self._decoded_cache, self._state = [], None, None, "RECEIVED"
-        #: Whether kombu's marks for what JSON does not know are read as such; to a typed job they are data.
+        #: Whether kombu's type marks are decoded. To a typed job they are data.
         self.has_markup = True
-        #: Whether its task's rate limit lets it be run, so that nobody need look any more.
+        #: Whether the task's rate limit has admitted it, so that Celery need not check the limit again.
         self.is_admitted = False
         fault = arrival.fault
         if fault is None and not arrival.is_usual and arrival.headers.get("compression"):
@@ -61,12 +61,12 @@ class Message(virtual.Message):
             self.errors.append((InvalidMessage, fault, None))
 
     def accepts(self, content_types: Collection[str] | None) -> None:
-        """Accept these alone; with None, those that kombu holds for safe."""
+        """Accept only these content types. None means those that kombu trusts."""
         self.accept: Any = content_types
 
     @property
     def payload(self) -> Any:
-        """Its body, decoded; once."""
+        """The decoded body, which is decoded once."""
         if self._decoded_cache is None:
             self._decoded_cache = self._decode()
         return self._decoded_cache
@@ -79,29 +79,29 @@ class Message(virtual.Message):
         return decode(self.body, has_markup=self.has_markup)
 
     def serializable(self) -> dict[str, Any]:
-        """What kombu would write down of it in an emergency: nothing, for it is held on the broker."""
+        """What kombu writes to disk in an emergency: no body, because the broker holds the message."""
         return {"properties": self.properties, "headers": self.headers}
 
 
 def decode(body: bytes, *, has_markup: bool) -> Any:
-    """Parse a body in JSON, where kombu's marks may stand for what JSON does not know.
+    """Parse a JSON body, with kombu's type marks if `has_markup`.
 
     Raises:
-        InvalidMessage: it cannot be parsed.
+        InvalidMessage: the body cannot be parsed.
     """
     try:
         return kombu_json.loads(body) if has_markup and _TYPED in body else codec.loads(body)
-    except Exception as error:  # whatever the types that stand behind the marks raise
+    except Exception as error:  # whatever the decoders of marked types raise
         raise InvalidMessage(f"the body cannot be decoded: {_told(error)}") from error
 
 
 def check(message: Any) -> None:
-    """Decode and check the message of a task, in whichever of Celery's protocols.
+    """Decode and check the message of a task, in either of Celery's protocols.
 
     Raises:
-        InvalidMessage: it cannot be decoded, or has another form.
-        kombu.exceptions.ContentDisallowed: its content type is none that the application accepts.
-        Exception: whatever a serializer of the user's raises.
+        InvalidMessage: the message cannot be decoded, or does not have the form of a task's.
+        kombu.exceptions.ContentDisallowed: the application does not accept its content type.
+        Exception: whatever the user's serializer raises.
     """
     headers, body = message.headers, message.payload
     if message.is_usual and has_usual_arguments(body):
@@ -110,7 +110,7 @@ def check(message: Any) -> None:
     fill_in(headers)
     facts = headers
     if isinstance(body, dict) and ("task" not in headers or "args" in body):
-        told = cast("dict[str, Any]", body)  # protocol 1, where the body says all; or one of both kinds
+        told = cast("dict[str, Any]", body)  # protocol 1, where the body has everything, or a mixture of both
         fill_in(told)
         check_name(told, "body", "taskset")
         check_canvas(told)
@@ -120,10 +120,10 @@ def check(message: Any) -> None:
 
 
 def check_headers(headers: dict[str, Any]) -> None:
-    """Check that no header takes the place of what Celery tells a task itself.
+    """Check that no header replaces an attribute that Celery gives a task's request.
 
     Raises:
-        InvalidMessage: one does.
+        InvalidMessage: a header has such a name.
     """
     if headers.keys() <= FAMILIAR:
         return
@@ -133,10 +133,10 @@ def check_headers(headers: dict[str, Any]) -> None:
 
 
 def _unpacked(body: bytes, method: Any) -> bytes:
-    """A body as it was before it was compressed.
+    """Decompress a body.
 
     Raises:
-        InvalidMessage: it cannot be, or would be too large.
+        InvalidMessage: it cannot be decompressed, or would be too large.
     """
     try:
         aliases = cast("dict[str, str]", vars(compression)["_aliases"])

@@ -1,11 +1,11 @@
-"""How a message that Celery publishes gets onto the broker.
+"""Connects the code around Celery's publishing with the channel at its end.
 
-Celery's publishing ends in the channel, which by itself just stores the message. Code that publishes a job's next
-attempt has more to say: that the job is `retrying`, and why. It says so around the call, and the channel does both in
-one step, so that no crash can come between them.
+Downward: by itself, the channel just stores a message. Code that publishes a job's next attempt also has to record that
+the job is `retrying`, and why. It wraps the call in `stored_by`, and the channel does both in one step, so that no
+crash can come between.
 
-The other way round, who records a job that Celery publishes is told what was published: routers, the task's options,
-its message's headers and signal handlers have a say in that, so that the call alone does not tell.
+Upward: routers, the task's options and signal handlers change what Celery publishes. Code that records the job wraps
+the call in `watched`, and learns what was published.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _storing: ContextVar[tuple[str, Storing] | None] = ContextVar("celeriac_storing"
 
 @contextmanager
 def stored_by(storing: Storing, *, job_id: str) -> Generator[None]:
-    """Have the messages of that job that are published inside stored by the call `storing` makes of them."""
+    """Store the job's messages that are published inside the `with` block by the call that `storing` makes."""
     token = _storing.set((job_id, storing))
     try:
         yield
@@ -35,18 +35,18 @@ def stored_by(storing: Storing, *, job_id: str) -> Generator[None]:
 
 
 def storing_of(job_id: str) -> Storing | None:
-    """What the code around says about messages of that job; None if nothing."""
+    """The function that `stored_by` set for messages of that job, or None."""
     current = _storing.get()
     return current[1] if current is not None and current[0] == job_id else None
 
 
 class Published:
-    """What is known of a message that is being published.
+    """A message that Celery publishes.
 
     Attributes:
-        headers: of the message, as they were when it was sent.
-        properties: the same of its properties.
-        queue: where it went. What Celery's router says, unless the channel has told.
+        headers: the headers as they were sent.
+        properties: the properties as they were sent.
+        queue: the queue that the channel put it into. Until then, the one that Celery's router chose.
     """
 
     __slots__ = ("headers", "properties", "queue", "task_id")
@@ -62,7 +62,7 @@ _watched: ContextVar[Published | None] = ContextVar("celeriac_published", defaul
 
 @contextmanager
 def watched(task_id: str) -> Generator[Published]:
-    """Tells what is published inside for that task."""
+    """Observe what is published for the task inside the `with` block."""
     published = Published(task_id)
     token = _watched.set(published)
     try:
@@ -72,6 +72,6 @@ def watched(task_id: str) -> Generator[Published]:
 
 
 def watched_for(task_id: str) -> Published | None:
-    """Where to say what is published for that task; None if nobody asks."""
+    """The observer that `watched` set for that task, or None."""
     published = _watched.get()
     return published if published is not None and published.task_id == task_id else None

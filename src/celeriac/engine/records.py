@@ -1,4 +1,4 @@
-"""Job records as the worker writes them: blocking calls that outlast an absent broker."""
+"""Writes job records from blocking code, and tries again while the broker is absent."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ log = logging.getLogger("celeriac.engine")
 
 T = TypeVar("T")
 
-#: Seconds that one command may take before it is tried again.
+#: How long one command may take before it is tried again, and the pause before that (s).
 _COMMAND_TIMEOUT = 5.0
 _RETRY_DELAY = 0.25
 
 
 class Records:
-    """Runs script calls from code without an event loop; one connection pool for each process."""
+    """Runs script calls from code without an event loop, with one connection pool for each process."""
 
     def __init__(self, broker_url: Callable[[], str]) -> None:
         self._broker_url = broker_url
@@ -36,10 +36,10 @@ class Records:
         self._client: BlockingClient | None = None
 
     def run(self, call: ScriptCall[T], *, patience: float) -> T:
-        """Run `call`; while the broker is absent, try again for up to `patience` seconds.
+        """Run `call`. While the broker is absent, try again for up to `patience` seconds.
 
         Raises:
-            BrokerUnavailable: it stayed absent.
+            BrokerUnavailable: the broker stayed absent.
         """
         if bridge.can_wait():
             return endings.run(lambda: self.client, call)
@@ -55,7 +55,7 @@ class Records:
                 time.sleep(_RETRY_DELAY)
 
     def try_run(self, call: ScriptCall[T]) -> T | None:
-        """Run `call` once; None, and a line in the log, if the broker is absent."""
+        """Run `call` once. If the broker is absent, log a warning and return None."""
         try:
             return self.run(call, patience=0)
         except BrokerUnavailable as error:
@@ -64,7 +64,7 @@ class Records:
 
     @property
     def client(self) -> BlockingClient:
-        """This process's client: connections must not be shared with a forked child."""
+        """This process's client. A forked child makes its own, because connections must not be shared."""
         with self._lock:
             if self._client is None or self._pid != os.getpid():
                 self._client = connect_blocking(self._broker_url(), timeout=_COMMAND_TIMEOUT)
@@ -72,7 +72,7 @@ class Records:
             return self._client
 
     def close(self) -> None:
-        """Close this process's connections; they are made anew if needed."""
+        """Close this process's connections. The next call opens new ones."""
         with self._lock:
             client, self._client = self._client, None
         if client is not None:

@@ -1,4 +1,4 @@
-"""A task's message in a worker: says why it is rejected, and is given up after too many lost runs."""
+"""Celery's request of a task, which also says why its message is rejected, and gives up after too many lost runs."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ log = logging.getLogger("celeriac.engine")
 REQUEST = f"{__name__}:Request"
 
 
-#: With what a task leaves its tracer, or its process, in good order: Celery knows what to do.
+#: Exceptions after which Celery does the right thing by itself.
 _ENDS_OTHERWISE = (Reject, Ignore, Retry, Terminated, WorkerLostError, TimeLimitExceeded, SystemExit, KeyboardInterrupt)
 _EVENT_LIMITS = (("exception", MESSAGE_LIMIT), ("traceback", TRACEBACK_LIMIT))
 
 
 class Request(celery_request.Request):
-    """Celery's request, for `Task.Request`."""
+    """Celery's request with Celeriac's handling of failures, for `Task.Request`."""
 
     _given_up = False
     _has_timed_out = False
 
     def __init__(self, message: Any, *args: Any, **options: Any) -> None:
         super().__init__(message, *args, **options)
-        if not getattr(message, "has_markup", True):  # where it is decoded again, kombu's marks would be read in it
+        if not getattr(message, "has_markup", True):  # decoded here, because Celery would later decode kombu's marks
             self._body, self._content_type, self._content_encoding = message.payload, None, None
 
     def revoked(self) -> bool:
-        """Whether the task is not to be run: Celery asks right before."""
+        """Whether the task must not run. Celery asks right before it starts the task."""
         if not self._given_up and self._is_lost_cause():
             self._given_up = True
             self._give_up()
@@ -58,12 +58,12 @@ class Request(celery_request.Request):
             return self._keep(error)
         self._has_timed_out = isinstance(error, TimeLimitExceeded)
         if self._has_timed_out and not return_ok:
-            # A pool's process tells of it first. Its pool calls `on_timeout` next, which stores and acknowledges.
+            # The pool's process reports first. The pool then calls `on_timeout`, which stores and acknowledges.
             return None
         if not self.acknowledged:
             lost = self._has_timed_out or isinstance(error, WorkerLostError | SystemExit | KeyboardInterrupt)
             note(self._receipt, Cause.of(error.reason if isinstance(error, Reject) else error, lost=lost))
-        if isinstance(error, MemoryError):  # over which Celery would end the worker, with the message unacknowledged
+        if isinstance(error, MemoryError):  # Celery would end the worker, and leave the message unacknowledged
             exc_info.exception = aborted(error)
         try:
             if not return_ok and not isinstance(error, _ENDS_OTHERWISE):
@@ -73,7 +73,7 @@ class Request(celery_request.Request):
             return self._keep(unstored)
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
-        """A limit has passed. Without `acks_on_timeout` the task has failed, and is run again all the same."""
+        """Handle a time limit that passed. Without `acks_on_timeout`, the task is failed, and still runs again."""
         if not soft and not worker_state.should_terminate and not self.acknowledged:
             self._has_timed_out = True
             self._context.celeriac_comes_back = self._comes_back
@@ -84,11 +84,11 @@ class Request(celery_request.Request):
             self._keep(unstored)
 
     def reject(self, requeue: bool = False) -> None:
-        """Give the message back, or make a dead letter of it; also of one that has run out of time again and again."""
+        """Give the message back, or make a dead letter of it. A task that timed out too often becomes one as well."""
         super().reject(requeue and (self._comes_back or not self._has_timed_out))
 
     def _fail(self, error: BaseException, exc_info: Any) -> Literal[True]:
-        """Have the task fail over what its tracer could not cope with. Celery would acknowledge its message before."""
+        """Fail the task after an error that its tracer did not handle. Celery would acknowledge the message first."""
         try:
             self.task.backend.mark_as_failure(
                 self.id, error, exc_info.traceback, request=self._context, store_result=self.store_errors
@@ -98,7 +98,7 @@ class Request(celery_request.Request):
         return True
 
     def _keep(self, unstored: NotStored) -> None:
-        """Make a dead letter of the message, and end its job: what came of it cannot be stored."""
+        """Make a dead letter of the message, and fail its job, because its outcome cannot be stored."""
         task_ready(self)
         cause = str(unstored.reason)
         log.error("Task %s[%s]: %s", self.name, self.id, cause)
@@ -112,16 +112,16 @@ class Request(celery_request.Request):
 
     @property
     def _comes_back(self) -> bool:
-        """Whether the task is to be run again after it has run out of time."""
+        """Whether the task runs again after a timeout."""
         return self.task.acks_late and not self.task.acks_on_timeout and self._losses + 1 < LOST_RUNS
 
     @property
     def _losses(self) -> int:
-        """How often its message came back since a run of the task was lost, or ran out of time."""
+        """How often the message came back because a run was lost or timed out."""
         return (self.message.delivery_info or {}).get("celeriac_losses", 0)
 
     def send_event(self, type: str, **fields: Any) -> None:  # noqa: A002 (its name in Celery)
-        """As Celery's; what an event tells of an exception has the bounds of a job's record."""
+        """Send an event as Celery does, with error texts of the same bounded length as in a job's record."""
         if "exception" in fields:
             for name, limit in _EVENT_LIMITS:
                 if isinstance(text := fields.get(name), str):
@@ -133,13 +133,13 @@ class Request(celery_request.Request):
         return str(self.message.delivery_tag)
 
     def _is_lost_cause(self) -> bool:
-        """Whether its worker has vanished too often; where jobs have records, these say so when it begins."""
+        """Whether workers vanished with it too often. Where jobs have records, `begin` decides that instead."""
         if getattr(self.app, "keeps_job_records", False):
             return False
         return self._losses >= LOST_RUNS
 
     def _give_up(self) -> None:
-        """Have the task fail without having been run, for all who wait for it, and make a dead letter of it."""
+        """Fail the task without running it, so that nobody waits for it, and make a dead letter of its message."""
         try:
             raise WorkerLostError(LOST.message)
         except WorkerLostError as lost:

@@ -1,10 +1,11 @@
-"""kombu's Redis transport, made safe: a message that is not in its queue is always in some worker's hold.
+"""Kombu's Redis transport, made safe: each message is either in its queue or in the hold of a worker.
 
-kombu pops a message and records it in two steps, and loses it if the worker dies between them; it takes a record for
-abandoned by its age alone; and when a connection breaks, it gives back messages whose jobs still run. Here the taking
-is one script call (`store/deliveries.py`), and a lease per worker says what is abandoned (`engine/lease.py`). Delayed
-messages wait on the broker and not in a worker. The queues themselves are kombu's own lists, so that any Celery
-producer, worker or monitor can share them.
+Kombu pops a message and records it in two steps, and loses it if the worker dies in between. It judges by age alone
+whether a record is abandoned. When a connection breaks, it gives back messages whose jobs still run.
+
+Here one script call takes a message (`store/deliveries.py`), and a lease per worker tells what is abandoned
+(`engine/lease.py`). Delayed messages wait on the broker and not in a worker. The queues remain kombu's own lists, so
+that any Celery producer, worker or monitor can share them.
 """
 
 from __future__ import annotations
@@ -44,15 +45,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("celeriac.engine")
 
-#: Seconds an idle worker waits for its queue at most, before it looks at everything: other priorities, and messages
-#: that have been delayed meanwhile (one that was there before is waited for no longer than it needs).
+#: How long an idle worker waits for its first priority list (s). Then it looks at all: other priorities, and delayed
+#: messages that came meanwhile. A delayed message that it knows of ends the wait when due.
 _WAIT = 0.2
-#: The same for a worker of several queues, which can wait for one of them at a time.
+#: The same for a worker of several queues, which waits for one of them at a time (s).
 _WAIT_IN_TURN = 0.1
 
 
 class QoS(kombu_redis.QoS):
-    """What a channel has delivered. It acknowledges by receipt, so that a message may outlive its channel."""
+    """The messages that a channel has delivered. Acknowledges by receipt, so that a message may outlive its channel."""
 
     channel: Channel
 
@@ -62,7 +63,7 @@ class QoS(kombu_redis.QoS):
     def ack(self, delivery_tag: str) -> None:
         take_note(delivery_tag)
         if is_receipt(delivery_tag) and not self.channel.lease.holder.acknowledge(delivery_tag):
-            log.warning("message %s was acknowledged too late: it had been given to another worker", delivery_tag)
+            log.warning("message %s was acknowledged too late: another worker has it now", delivery_tag)
         virtual.QoS.ack(self, delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
@@ -74,11 +75,11 @@ class QoS(kombu_redis.QoS):
         virtual.QoS.ack(self, delivery_tag)
 
     def forget(self, delivery_tag: str) -> None:
-        """It has been dealt with otherwise, and takes no room any more."""
+        """Drop a message that was dealt with otherwise, so that it does not count as delivered."""
         virtual.QoS.ack(self, delivery_tag)
 
     def restore_unacked(self, client: Any = None) -> None:
-        """Give back what was delivered and does not run; a job that runs keeps its message."""
+        """Give back the delivered messages whose jobs do not run. A running job keeps its message."""
         delivered: dict[str, Any] = self._delivered or {}
         running = running_receipts()
         for receipt in reversed(delivered):
@@ -87,11 +88,11 @@ class QoS(kombu_redis.QoS):
         delivered.clear()
 
     def restore_visible(self, *_: Any, **__: Any) -> None:
-        """Nothing: the lease's thread brings back what vanished workers held."""
+        """Do nothing: the lease's thread brings back the messages of vanished workers."""
 
 
 class Channel(kombu_redis.Channel):
-    """Takes messages by script. Where kombu sends a blocking pop, it alternates between taking and waiting."""
+    """Takes messages by script. In place of kombu's blocking pop, it takes and waits in turn."""
 
     QoS = QoS
     Message = Message
@@ -99,7 +100,7 @@ class Channel(kombu_redis.Channel):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if len(self.connection.client.alt) > 1 and type(self.connection.client) is kombu_connection.Connection:
-            # Unlike with `Connection` below, Celery goes over from our transport to its own together with the server.
+            # With the next server, Celery's connection class also switches to kombu's transport. `Connection` does not.
             raise ConfigurationError("broker_url: give one URL; with several, use the class celeriac.Celeriac")
         if self.global_keyprefix:
             raise ConfigurationError(
@@ -109,15 +110,15 @@ class Channel(kombu_redis.Channel):
         client = self.connection.client
         seconds = checked_lease((client.transport_options or {}).get("lease", USUAL_LEASE))
         self.lease: Lease = lease_on(client.as_uri(), self._lasting_client, seconds)
-        self._came_from: dict[str, str] = {}  # the queue, by the receipt of a message that its consumer looks at
+        self._came_from: dict[str, str] = {}  # queue by receipt, while the consumer handles the message
         self._unacknowledged: set[str] = set()  # queues whose consumers do not acknowledge
-        self._taking: ScriptCall[Taken] | None = None
+        self._taking: ScriptCall[Taken] | None = None  # the call whose reply is awaited; None while waiting
         self._receipt = ""
-        self._wait_first: float | None = None  # seconds to wait before the next attempt, after a vain one
+        self._wait_first: float | None = None  # seconds to wait before the next call, after one that took nothing
         self._load_script = False
 
     def _lasting_client(self) -> BlockingClient:
-        """A client on connections of its own, which outlive the channel."""
+        """Make a client with connections of its own, which outlive the channel."""
         return self.Client(connection_pool=self._get_pool())
 
     def basic_consume(self, queue: str, no_ack: bool, *args: Any, **kwargs: Any) -> Any:
@@ -133,7 +134,7 @@ class Channel(kombu_redis.Channel):
 
     def close(self) -> None:
         if self._in_poll and self._taking is None:
-            self._in_poll = None  # only waits: there is no message to be expected
+            self._in_poll = None  # it only waits, so that no message can get lost
             self.client.connection.disconnect()
         super().close()
 
@@ -146,7 +147,7 @@ class Channel(kombu_redis.Channel):
         if self._wait_first is None:
             connection.send_command(*self._take_command(queues))
         else:
-            # Takes nothing: the last message moves to where it is, and the reply tells that there is one.
+            # Takes nothing: it moves the last message to its own place, and replies as soon as there is one.
             self._taking = None
             connection.send_command("BLMOVE", queues[0], queues[0], "RIGHT", "RIGHT", max(self._wait_first, 0.001))
             self._wait_first = None
@@ -166,7 +167,7 @@ class Channel(kombu_redis.Channel):
         return take(sources, worker=holder.worker, receipt=self._receipt, count=1, lease_ms=holder.lease_ms)
 
     def source(self, queue: str, *, held: bool = True) -> Source:
-        """A queue, with its list of each priority."""
+        """Describe a queue, with its list for each priority."""
         return Source(queue, [self._q_for_pri(queue, priority) for priority in self.priority_steps], held=held)
 
     def _brpop_read(self, **options: Any) -> Literal[True]:
@@ -204,7 +205,7 @@ class Channel(kombu_redis.Channel):
             self.connection._deliver(arrival, queue)
         except self.connection_errors:
             raise
-        except Exception as error:  # given back, it would stop one worker after the other
+        except Exception as error:  # if it went back, it would stop one worker after the other
             log.exception("a message from queue %r cannot be handled; see `celeriac dead`", queue)
             self.lease.holder.give_up(receipt, Cause.of(error).text)
             cast(QoS, self.qos).forget(receipt)
@@ -212,12 +213,12 @@ class Channel(kombu_redis.Channel):
             del self._came_from[receipt]
 
     def put_off(self, receipt: str, due_ms: int, *, limited: str = "") -> None:
-        """Give back a message that its consumer looks at, to be taken again when it is due."""
+        """Give back a message that the consumer handles now, until it is due."""
         self.lease.holder.put_off(receipt, self._came_from[receipt], due_ms, limited=limited)
         cast(QoS, self.qos).forget(receipt)
 
     def _deliver_fanout_message(self, message: Any, exchange: str) -> Any:
-        """Deliver a broadcast. One that cannot be read is nobody's: it is not kept anywhere."""
+        """Deliver a broadcast. Drop one that cannot be read, because no queue or hold has it."""
         if fault := receive(message).fault:
             log.warning("a broadcast over %r cannot be read: %s", exchange, fault)
             return False
@@ -230,10 +231,10 @@ class Channel(kombu_redis.Channel):
         return self._received(queue, taken.messages[0][1], taken.now_ms)
 
     def _received(self, queue: str, message: bytes, now_ms: int) -> Arrival:
-        """The message under our receipt.
+        """Read a message that was taken under the current receipt.
 
         Raises:
-            Empty: it came too early and was put off: published by one who does not know of our delayed ones.
+            Empty: the message is not due yet, and was put off. Stock Celery producers do not delay on the broker.
         """
         arrival = read(message, self._receipt)
         if arrival.due_ms is None or arrival.due_ms <= now_ms:
@@ -242,7 +243,7 @@ class Channel(kombu_redis.Channel):
         raise Empty
 
     def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
-        """Publish; a message with a time to wait for goes to the delayed ones."""
+        """Publish a message. One with an ETA goes to the delayed messages."""
         headers = message.get("headers") or {}
         task_id = headers.get("id", "")
         if published := watched_for(task_id):
@@ -269,25 +270,25 @@ class Channel(kombu_redis.Channel):
 
 
 class Transport(kombu_redis.Transport):
-    """kombu's transport with our channels."""
+    """Kombu's transport with Celeriac's channels."""
 
     Channel = Channel
 
 
-#: The same under another name, so that a connection still knows that its URL began with `rediss`.
+#: The same class under a second name, by which a connection knows that its URL began with `rediss`.
 SecureTransport = Transport
 
-#: What kombu calls its own transport for Redis, and ours.
+#: Kombu's names of its Redis transports, and the classes that replace them.
 _OURS = {"redis": f"{__name__}:Transport", "rediss": f"{__name__}:SecureTransport"}
-kombu_connection.resolve_aliases.update({ours: alias for alias, ours in _OURS.items()})  # for the URLs it shows
+kombu_connection.resolve_aliases.update({ours: alias for alias, ours in _OURS.items()})  # so that it shows plain URLs
 
 
 class Connection(kombu_connection.Connection):
-    """A connection that uses our transport wherever kombu would use its own for Redis.
+    """A connection that uses Celeriac's transport wherever kombu would use its own for Redis.
 
-    Its URL stays an ordinary one, for monitors. The connections that kombu pools for publishing are made after this
-    one's parameters, and get the transport by its name; from the URL of a unix socket they get kombu's own, which
-    publishes as well, and does not know delayed messages: `Channel._received` puts those off.
+    Its URL stays an ordinary one, for monitors. Kombu makes its pooled connections for publishing from this one's
+    parameters, and finds the transport by name. With the URL of a unix socket they get kombu's own transport, which
+    puts messages with an ETA into the queue. `Channel._received` puts these off.
     """
 
     def _init_params(self, *args: Any, **params: Any) -> None:
@@ -296,21 +297,21 @@ class Connection(kombu_connection.Connection):
 
 
 class AMQP(amqp.AMQP):
-    """Where a Celery application gets its connections from."""
+    """Makes the connections of a Celery application, and publishes its tasks."""
 
     def Connection(self, *args: Any, **kwargs: Any) -> Connection:  # type: ignore[reportIncompatibleVariableOverride]
-        """A connection as Celery asks for it, with our transport and our lease."""
+        """Make a connection as Celery asks for it, with Celeriac's transport and lease."""
         given: dict[str, Any] = kwargs.pop("transport_options", None) or {}
         settings: Settings = cast(Any, self.app).settings
         return Connection(*args, transport_options=transport_options(settings, given), **kwargs)
 
     @cached_property
     def send_task_message(self) -> Any:  # type: ignore[reportIncompatibleVariableOverride]
-        """Celery's function that publishes a task; tells who records the job what it was given."""
+        """Celery's function that publishes a task, which also tells `publication.watched` what it publishes."""
         send: Any = super().send_task_message
 
         def send_task_message(producer: Any, name: str, message: Any, *args: Any, **options: Any) -> Any:
-            facts = message.headers or message.body  # of the protocols 2 and 1
+            facts = message.headers or message.body  # protocol 2, or protocol 1
             if published := watched_for(facts.get("id", "")):
                 queue = options.get("queue") or cast(Any, self).default_queue
                 published.queue = str(getattr(queue, "name", queue))
@@ -321,17 +322,17 @@ class AMQP(amqp.AMQP):
 
 
 def is_receipt(delivery_tag: str) -> bool:
-    """Whether a message is held by a worker; one that is broadcast to all workers is not."""
+    """Whether the tag is the receipt of a message that a worker holds. A broadcast's is not."""
     return "/" in delivery_tag
 
 
 def running_receipts() -> set[str]:
-    """The receipts of the messages whose jobs run in this worker, whatever became of their channels."""
+    """The receipts of the messages whose jobs run in this worker, on any channel, open or closed."""
     return {request.message.delivery_tag for request in tuple(worker_state.active_requests)}
 
 
 def _due_ms(headers: dict[str, Any]) -> int | None:
-    """When a message is due that is being published. Of what is no task, `eta` may mean something else."""
+    """When a message that is being published is due, in ms. None if it is no task's `eta`, which may be anything."""
     try:
         return time_ms(headers, "eta")
     except InvalidMessage:

@@ -1,7 +1,7 @@
-"""Outcomes that cannot be stored: storing is tried again for a while, and then the message becomes a dead letter.
+"""Tries for a while to store an outcome, and then has the message become a dead letter.
 
-Celery acknowledges a message whose task it could not trace to the end. What came of the task would be lost with it, and
-the record of its job would say for ever that it runs.
+Celery acknowledges a message even if its tracer failed to store the outcome. The outcome would be lost, and the job's
+record would say for ever that it runs.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ log = logging.getLogger("celeriac.engine")
 
 T = TypeVar("T")
 
-#: Seconds for which storing is tried again, beyond what a result backend does by itself, and between two tries.
+#: How long storing is tried again, after the result backend's own retries, and the pause between two tries (s).
 _PATIENCE, _PAUSE = 10.0, 0.5
-#: Faults of the outcome: the next try would fail alike, but another outcome, that the task has failed, may be stored.
+#: Faults of the outcome itself, where another try is useless. A failure may be stored in its place.
 _LASTING = (EncodeError, BackendStoreError, pickle.PickleError, TypeError, ValueError, AttributeError, RecursionError)
-#: Characters of an error that are told.
+#: The most characters shown of an error.
 _SHOWN = 1000
 
 
 class NotStored(Reject):
-    """What Celery's tracer hands on as it is: the task's message is rejected, and nothing more is stored."""
+    """The outcome cannot be stored. Celery's tracer hands a `Reject` on, so that the message is rejected."""
 
     @classmethod
     def because_of(cls, error: BaseException) -> NotStored:
-        return cls(f"what came of it cannot be stored: {_told(error)}")
+        return cls(f"its outcome cannot be stored: {_told(error)}")
 
 
 def insist(store: Callable[[], T], task_id: str) -> T:
-    """Store an outcome with `store`, which is called again for some seconds while the backend cannot.
+    """Store an outcome with `store`, and try again for 10 s while the backend fails.
 
     Raises:
-        NotStored: it could not.
-        Exception: the outcome is at fault, and no storage could take it.
+        NotStored: the backend failed all the time.
+        Exception: the outcome itself cannot be stored, whatever the backend.
     """
     give_up, is_told = time.monotonic() + _PATIENCE, False
     while True:
@@ -60,13 +60,13 @@ def insist(store: Callable[[], T], task_id: str) -> T:
             if time.monotonic() >= give_up:
                 raise NotStored.because_of(error) from error
             if not is_told:
-                log.warning("what came of task %s cannot be stored yet: %s", task_id, _told(error))
+                log.warning("the outcome of task %s cannot be stored yet: %s; trying again", task_id, _told(error))
             is_told = True
         bridge.blocking(time.sleep, _PAUSE)
 
 
 def failed(app: Any, request: Any, cause: str) -> Transition | None:
-    """How the job of a request ends whose outcome cannot be stored; None where jobs have no records."""
+    """The failure to record for a job whose outcome cannot be stored. None where jobs have no records."""
     if not getattr(app, "keeps_job_records", False):
         return None
     error = Failure(OutcomeNotStored.__name__, cause)

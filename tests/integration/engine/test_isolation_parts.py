@@ -104,7 +104,7 @@ async def test_a_job_that_is_not_registered_on_import_is_refused(process: JobPro
     ("address", "fault"),
     [
         ("tests.support.no_such:app", "cannot import 'tests.support.no_such'"),
-        ("tests.support.slow:app", "finds no 'app'"),
+        ("tests.support.slow:app", "found no 'app'"),
     ],
 )
 async def test_an_application_that_is_not_there_is_a_clear_error(address: str, fault: str) -> None:

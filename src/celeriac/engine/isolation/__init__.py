@@ -1,1 +1,1 @@
-"""Isolated jobs: their functions run in processes of their own, which can be killed."""
+"""Isolated jobs: each runs in a process of its own, which can be killed."""

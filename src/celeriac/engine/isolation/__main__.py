@@ -1,4 +1,4 @@
-"""`python -m celeriac.engine.isolation PID`, as the worker with that process id starts it."""
+"""Runs `python -m celeriac.engine.isolation PID`, which the worker with that process id starts."""
 
 import sys
 

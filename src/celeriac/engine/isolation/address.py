@@ -1,4 +1,4 @@
-"""Where a new process can import an application from."""
+"""Finds the address from which a new process can import an application."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import sys
 
 from celeriac.core.errors import ConfigurationError
 
-#: Modules that hold an application without being where it is from.
+#: Modules that may refer to an application without defining it.
 _NOT_THEIRS = ("__main__", "__mp_main__", "celery")
 
 
 def address_of(app: object, *, beside: tuple[str, ...] = ()) -> str:
-    """`module:attribute` of the application, as `celery -A` takes it; not in modules whose names begin with `beside`.
+    """Find `module:attribute` of the application, as `celery -A` takes it.
+
+    Modules whose last name begins with one of `beside` do not count.
 
     Raises:
-        ConfigurationError: no module that can be imported has it.
+        ConfigurationError: no importable module has the application as a variable.
     """
     for name, module in tuple(sys.modules.items()):
         if name.partition(".")[0] in _NOT_THEIRS or name.rpartition(".")[2].startswith(beside):
@@ -23,6 +25,6 @@ def address_of(app: object, *, beside: tuple[str, ...] = ()) -> str:
             if value is app:
                 return f"{name}:{attribute}"
     raise ConfigurationError(
-        "an isolated job's process cannot import the application: no module has it as a variable, or only the program "
-        "itself; assign it in a module, and start the worker with `-A module`"
+        "an isolated job's process cannot import the application, because no module other than the main program has it "
+        "as a variable; assign it in a module, and start the worker with `-A module`"
     )

@@ -1,4 +1,4 @@
-"""The process of isolated jobs: loads the application of its worker, and runs one job after another."""
+"""The process for isolated jobs: loads the worker's application, and runs one job after another."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 
 
 class _Unfit(Exception):
-    """The job cannot be run here."""
+    """The application or the job cannot be loaded in this process."""
 
 
 class _Worker:
-    """The worker, as its process sees it: standard input and output, which are taken away from the jobs."""
+    """The connection to the worker: standard input and output, which are taken away from the jobs."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # uvloop lets slip in copies of both, which forks would hold open
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # uvloop leaks copies of both, which forks would keep open
         self._input, self._output = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb", buffering=0)
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
@@ -54,12 +54,12 @@ class _Worker:
                 rest = rest[self._output.write(rest) :]
 
     async def report_progress(self, job_id: str, progress: Progress) -> None:
-        """Take the place of the client, which is in the worker."""
+        """Send progress to the worker, whose client publishes it. Stands in for `JobClient` here."""
         fields = {"done": progress.done, "total": progress.total, "message": progress.message}
         self.tell({"kind": "progress", "job_id": job_id, **fields})
 
     def _close(self) -> None:
-        """A process that a job has forked must not hold open what tells the worker that the job has ended."""
+        """Close the pipes in a process that a job forked. Their end tells the worker that this process has ended."""
         self._input.close()
         self._output.close()
 
@@ -72,7 +72,7 @@ class _Jobs:
         self._progress = ProgressReporter(job_loop(), worker)
 
     def run(self, request: wire.Message) -> wire.Message:
-        """Run one job, and return what is told of its end."""
+        """Run one job, and return the message about its end."""
         try:
             spec = self._spec(request["task"], request["module"])
         except _Unfit as error:
@@ -91,7 +91,7 @@ class _Jobs:
 
     def _value(self, spec: JobSpec, request: wire.Message, calls: list[Call[Any]]) -> Any:
         async def spawn(children: list[Call[Any]]) -> None:
-            calls.extend(children)  # the worker enqueues them, once the job has left
+            calls.extend(children)  # the worker enqueues them after `JobSuspended`
 
         job, counts = request["job"], request["job"].pop("children")
         context = JobContext(
@@ -100,22 +100,22 @@ class _Jobs:
             children=Children(**counts) if counts else None,
             report=self._progress.report,
             spawn=spawn,
-            cancel_requested=lambda: False,  # who cancels kills this process
+            cancel_requested=lambda: False,  # a cancellation kills this process
         )
         arguments = spec.validate_sent((), codec.loads(request["arguments"]))
         with job_logs.running(context.id, context.task, context.attempt):
             returned = _started(spec, arguments, context).complete()
-            if iscoroutine(returned):  # of an `async def` behind a decorator that is a plain function
+            if iscoroutine(returned):  # a plain decorator hid an `async def`
                 returned = AsyncRun(returned, None, job_loop()).complete()
         return spec.dump_result(returned)
 
     def _spec(self, name: str, module: str) -> JobSpec:
         if name not in self._app.specs:
-            _imported(module)  # that of the function, which may be one that the application's does not import
+            _imported(module)  # the function's module, which the application's module may not import
         if name not in self._app.specs:
             raise _Unfit(
-                f"job {name!r} cannot be isolated: the application has no such job once it is imported anew; "
-                "register it when its module is imported"
+                f"job {name!r} cannot be isolated: a new process imports the application, and finds no such job; "
+                "register the job when its module is imported"
             )
         return self._app.specs[name]
 
@@ -129,7 +129,7 @@ def _started(spec: JobSpec, arguments: dict[str, Any], context: JobContext) -> R
 def _imported(module: str) -> Any:
     try:
         return import_module(module)
-    except Exception as error:  # whatever a stranger's module does
+    except Exception as error:  # whatever the user's module raises
         raise _Unfit(f"an isolated job's process cannot import {module!r}: {error!r}") from error
 
 
@@ -138,7 +138,7 @@ def _loaded(setup: wire.Message) -> JobApp:
     module, _, attribute = setup["app"].partition(":")
     app = getattr(_imported(module), attribute, None)
     if app is None:
-        raise _Unfit(f"an isolated job's process finds no {attribute!r} in {module!r} once that is imported anew")
+        raise _Unfit(f"an isolated job's process imported {module!r}, and found no {attribute!r} in it")
     app.log.setup(loglevel=setup["log_level"], redirect_stdouts=False)
     worker_process_init.send(sender=None)
     return app
@@ -148,7 +148,7 @@ def main(parent: int) -> None:
     """Run jobs until the worker, whose process id is `parent`, has ended."""
     process.die_with(parent)
     for number in (signal.SIGINT, signal.SIGTERM):
-        # Some supervisors signal each process of a service. It is for the worker to decide; it kills this one.
+        # Some supervisors signal each process of a service. Ignore it: the worker decides, and kills this process.
         signal.signal(number, lambda _number, _frame: None)
     worker = _Worker()
     setup = worker.read()
@@ -161,4 +161,4 @@ def main(parent: int) -> None:
         return
     worker.tell({"kind": "ready"})
     while (request := worker.read()) is not None:
-        worker.tell(copy_context().run(jobs.run, request))  # context variables that a job sets end with it
+        worker.tell(copy_context().run(jobs.run, request))  # a context for each job, so that variables do not leak

@@ -1,7 +1,7 @@
-"""Errors on their way from the process of an isolated job to its worker.
+"""Carries errors from the process of an isolated job to its worker.
 
-They are not pickled, since whatever is unpickled is run. An error of the same name, message and traceback takes the
-place of the one that was raised; whether it is worth another attempt is decided where it is.
+They are not pickled, because unpickling can run any code. The worker makes an error of the same name, message and
+traceback instead. The process decides about a retry, because only it has the error itself.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class RaisedElsewhere(Exception):
     """Base of the errors that stand for errors of isolated jobs.
 
     Attributes:
-        celeriac_traceback: the one of the error that was raised, as text.
-        retry_in: seconds until the job's next attempt; None if there is to be none.
+        celeriac_traceback: the traceback of the job's error, as text.
+        retry_in: seconds until the job's next attempt. None if there is none.
     """
 
     def __init__(self, told: Mapping[str, Any]) -> None:
@@ -28,17 +28,17 @@ class RaisedElsewhere(Exception):
         self._told = dict(told)
         self.celeriac_traceback: str = told["traceback"]
         self.retry_in: float | None = told["retry_in"]
-        self.add_note(self.celeriac_traceback)  # for logs, and all that shows errors in Python's way
+        self.add_note(self.celeriac_traceback)  # shown by logs, and by all that formats errors in Python's way
 
     def __str__(self) -> str:
         return str(self._told["message"])
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return revived, (self._told,)  # its class is made up, and cannot be found by its name
+        return revived, (self._told,)  # its class is made at run time, so that pickle cannot find it by name
 
 
 def told(error: BaseException, retry_in: float | None) -> dict[str, Any]:
-    """What is told of `error`, in JSON types."""
+    """Describe `error` in JSON types."""
     failure = Failure.of(error, format_error(error))
     return {
         "type": failure.type,
@@ -51,13 +51,13 @@ def told(error: BaseException, retry_in: float | None) -> dict[str, Any]:
 
 
 def revived(told: Mapping[str, Any]) -> RaisedElsewhere:
-    """The error that stands for the one of which `told` was told."""
+    """Make the error that stands for the one that `told` described."""
     kind = type(told["type"], (RaisedElsewhere,), {"__module__": told["module"]})
     return cast(RaisedElsewhere, kind(told))
 
 
 def _arguments(error: BaseException, message: str) -> Sequence[Any]:
-    """What Celery would make the error again with, if it can be sent."""
+    """The arguments with which Celery can make the error again. Only the message if they are no JSON."""
     args = cast(Any, error.__reduce__())[1] if isinstance(error, CeleriacError) else error.args
     try:
         codec.dumps(args)

@@ -17,12 +17,12 @@ from celeriac.engine.isolation import wire
 
 Report = Callable[[str, Progress], None]
 
-#: Seconds within which a process that was killed, or closed its pipes, ends.
+#: How long to wait for a process to end after it was killed, or closed its pipes (s).
 _ENDING = 2.0
 
 
 class JobProcess:
-    """Runs one job at a time. It has a process group of its own, and ends with the worker, whatever becomes of that."""
+    """Runs one job at a time. It leads its own process group, and ends with the worker, even one that is killed."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
@@ -32,11 +32,11 @@ class JobProcess:
 
     @classmethod
     async def start(cls, app: str) -> JobProcess:
-        """A process that has imported the application at the address `app`.
+        """Start a process, and wait until it has imported the application at the address `app`.
 
         Raises:
-            ConfigurationError: it cannot be imported there.
-            JobCrashed: the process ended meanwhile.
+            ConfigurationError: the process cannot import the application.
+            JobCrashed: the process ended before that.
         """
         command = (sys.executable, "-u", "-m", "celeriac.engine.isolation", str(os.getpid()))
         started = cls(await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, start_new_session=True))
@@ -51,14 +51,14 @@ class JobProcess:
 
     @property
     def has_ended(self) -> bool:
-        """Whether it is known to run no more."""
+        """Whether the process is known to have ended."""
         return self._process.returncode is not None
 
     async def run(self, request: wire.Message, report: Report) -> wire.Message:
-        """Run a job, and return what it says of the end. Its progress goes to `report`.
+        """Run a job, and return the message about its end. Its progress goes to `report`.
 
         Raises:
-            ConfigurationError: the job is not to be found.
+            ConfigurationError: the process does not find the job.
             JobCrashed: the process ended before the job.
         """
         await self._tell(request)
@@ -67,10 +67,10 @@ class JobProcess:
         return message
 
     async def kill(self) -> None:
-        """End it at once, and the processes that its job has started, unless they left its process group."""
+        """Kill the process, and those that its job started, unless they left its process group."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        with suppress(TimeoutError):  # it hangs in the kernel, on a disk that does not answer, say
+        with suppress(TimeoutError):  # it may hang in the kernel, on a disk that does not answer
             async with asyncio.timeout(_ENDING):
                 await self._process.wait()
 
@@ -95,7 +95,7 @@ class JobProcess:
             async with asyncio.timeout(_ENDING):
                 code = await self._process.wait()
         except TimeoutError:
-            return JobCrashed("its process closed the connection with its worker")
+            return JobCrashed("its process closed the connection to its worker")
         if code >= 0:
-            return JobCrashed(f"its process ended by itself, with exit code {code}")
-        return JobCrashed(f"its process was ended by signal {-code} ({signal.strsignal(-code)})")
+            return JobCrashed(f"its process exited by itself, with exit code {code}")
+        return JobCrashed(f"its process was killed by signal {-code} ({signal.strsignal(-code)})")

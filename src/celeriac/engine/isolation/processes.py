@@ -1,4 +1,4 @@
-"""The processes that a worker has for isolated jobs."""
+"""Runs the isolated jobs of a worker in a limited number of processes."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from celeriac.engine.isolation.errors import revived
 from celeriac.engine.isolation.process import JobProcess
 from celeriac.engine.loop import job_loop
 
-#: Seconds for which a job waits for a process, at least if its turn is far, before other workers may have it.
+#: How long a job waits for a process before it goes back to its queue, where other workers may have room (s).
 _PATIENCE = 0.5
 
 _cores: int | None = None
 
 
 def limit(cores: int) -> None:
-    """Have one process for each of so many cores; by default for each that this worker may use."""
+    """Set how many processes this worker may have. Default: one for each core that it may use."""
     global _cores
     _cores = cores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IsolatedCall:
-    """A job that is to run in a process of its own.
+    """A job to run in a process of its own.
 
     Attributes:
-        app: the address of its application.
-        specs: the application's jobs by name.
-        spec: the job's.
-        arguments: a JSON object.
-        context: of the attempt.
+        app: the import address of its application.
+        specs: the application's job specifications, by name.
+        spec: the specification of the job.
+        arguments: the job's arguments, a JSON object.
+        context: the context of the attempt.
     """
 
     app: str
@@ -51,7 +51,7 @@ class IsolatedCall:
     context: JobContext
 
     def request(self) -> wire.Message:
-        """What its process is told."""
+        """Make the message that asks the process to run the job."""
         job = self.context
         return {
             "task": self.spec.name,
@@ -68,7 +68,7 @@ class IsolatedCall:
 
 
 class Processes:
-    """Up to one process for each core, started when they are needed, and kept. For the event loop's thread."""
+    """Up to one process for each core, started on demand and kept. Use it in the event loop's thread only."""
 
     def __init__(self) -> None:
         self.slots = Slots(job_loop().loop, _cores or available_cores(), patience=_PATIENCE)
@@ -78,11 +78,11 @@ class Processes:
         """Run a job to its end, and return its result in JSON types. A cancellation kills its process.
 
         Raises:
-            RaisedElsewhere: the error that stands for the one that the job raised.
-            JobTimedOut: it took too long; its process was killed.
-            JobCrashed: its process ended before it.
-            JobSuspended: it waits for its children, which are enqueued.
-            ConfigurationError: its process cannot find it.
+            RaisedElsewhere: the job raised an error, which this one stands for.
+            JobTimedOut: the job took too long, and its process was killed.
+            JobCrashed: the process ended before the job.
+            JobSuspended: the job waits for its children, which are enqueued.
+            ConfigurationError: the process does not find the job.
         """
         if not execution.take_slot(self.slots):
             await self.slots.reserve()
@@ -108,7 +108,7 @@ class Processes:
         return ended
 
     def _take_idle(self, app: str) -> JobProcess | None:
-        """One that has been used before; the last one, so that what few jobs need stays in memory."""
+        """Take the idle process that was used last, so that the memory of the others can be swapped out."""
         idle = self._idle[app]
         while idle:
             process = idle.pop()
@@ -133,7 +133,7 @@ _processes: dict[int, Processes] = {}
 
 
 def processes() -> Processes:
-    """Those of this process, which does not share them with one it was forked from."""
+    """The processes of this worker process. A forked worker process starts with none."""
     pid = os.getpid()
     if pid not in _processes:
         _processes.clear()

@@ -1,4 +1,4 @@
-"""One attempt of an isolated job."""
+"""Runs one attempt of an isolated job."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from celeriac.engine.runs import AsyncRun
 class IsolatedRun(AsyncRun):
     """A job in a process of its own, which a coroutine on the event loop waits for.
 
-    It returns JSON types: the result is validated where it is. To cancel it kills the process, and so does the time
-    limit, which begins when the process has begun with the job.
+    It returns JSON types, because the process has validated the result. Cancelling kills the process. So does the time
+    limit, which begins after the process has been found or started.
     """
 
     def __init__(self, call: IsolatedCall, loop: JobLoop) -> None:

@@ -1,13 +1,13 @@
-"""What a worker and its processes for isolated jobs tell each other: JSON objects, each after its length in bytes.
+"""The protocol between a worker and its processes for isolated jobs: JSON objects, each after its length in bytes.
 
-worker    {path, app, log_level}                          first of all: what to import
-          {task, module, arguments, job}                  run this job, with arguments as JSON; then it only listens
-process   {kind: ready}                                   the application is there
-          {kind: progress, job_id, done, total, message}  any number of times
-          {kind: result, value}                           the end of a job is one of these four
+worker    {path, app, log_level}                          the first message: what to import
+          {task, module, arguments, job}                  run this job; `arguments` is JSON in a string
+process   {kind: ready}                                   the application is imported
+          {kind: progress, job_id, done, total, message}  any number of times during a job
+          {kind: result, value}                           each job ends with one of these four
           {kind: children, calls: [[task, arguments]]}
           {kind: error, type, module, args, message, traceback, retry_in}
-          {kind: unfit, message}                          the application or the job is not to be found
+          {kind: unfit, message}                          the application or the job was not found
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ Message = dict[str, Any]
 
 
 def frame(message: Message) -> bytes:
-    """The bytes that stand for `message`."""
+    """Encode a message, with its length in front."""
     encoded = codec.dumps(message)
     return _LENGTH.pack(len(encoded)) + encoded
 
 
 async def receive(stream: asyncio.StreamReader) -> Message:
-    """The next message. Raises `IncompleteReadError` if there is none, because the other side has ended."""
+    """Read the next message. Raises `IncompleteReadError` if the other side has ended."""
     (length,) = _LENGTH.unpack(await stream.readexactly(_LENGTH.size))
     return cast(Message, codec.loads(await stream.readexactly(length)))
 
 
 def read(stream: BinaryIO) -> Message | None:
-    """The same for code that blocks; None if the other side has ended."""
+    """Read the next message, blocking. Returns None if the other side has ended."""
     header = stream.read(_LENGTH.size)
     if len(header) < _LENGTH.size:
         return None
