@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import closing
+from importlib import invalidate_caches
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -15,9 +17,10 @@ import redis
 from hypothesis import settings as hypothesis_settings
 from pydantic import SecretStr
 
-from celeriac import Celeriac, Settings
+from celeriac import Celeriac, Settings, discovery
 from celeriac.launch.embedded import embedded_valkey
 from tests.support.contract_jobs import trace_directory
+from tests.support.packages import install_family
 from tests.support.workers import Worker, dismiss, start_worker
 
 #: Seconds; the shortest lease there is, so that tests of recovery are short.
@@ -138,6 +141,25 @@ def worker_environment(module: str, url: str, data_dir: Path, **settings: object
     """The environment that has `tests.support.celery_main` serve the application of `module` on `url`."""
     values = {"broker_url": url, "data_dir": data_dir, "lease": LEASE, **settings}
     return {"TEST_APPLICATION": module, **{f"CELERIAC_{name.upper()}": str(value) for name, value in values.items()}}
+
+
+@pytest.fixture
+def install_guest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], None]]:
+    """Installs job families for this process: `install_guest("faxes", source)`."""
+    folder = tmp_path / "packages"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+
+    def install(name: str, source: str) -> None:
+        install_family(folder, name, source)
+        invalidate_caches()
+        discovery.found.cache_clear()
+
+    yield install
+    monkeypatch.undo()
+    discovery.found.cache_clear()
+    for name in [name for name in sys.modules if name.startswith("guest_")]:
+        del sys.modules[name]
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # what a worker may have no use for
     from celeriac.core.findings import Finding
     from celeriac.database.engine import Database
     from celeriac.database.migrations import Migrations
+    from celeriac.demo import Demo
     from celeriac.engine.app import JobApp
 
 __all__ = ["FamilySettings", "Host", "JobFamily"]
@@ -95,6 +96,11 @@ class JobFamily(ABC):
     async def check(cls) -> Sequence[Finding]:
         """What `celeriac doctor` says of what it needs outside, a server say. Never raises for what it may find."""
         return ()
+
+    @classmethod
+    def demo(cls) -> type[Demo] | None:
+        """What `./dev demo NAME` runs; None if there is nothing to show."""
+        return None
 
     def router(self, **options: Any) -> APIRouter | None:
         """Its routes, to be included under `/NAME`; None if it has none. `options` are `fastapi.APIRouter`'s."""

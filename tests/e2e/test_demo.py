@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
+import pytest
+
+from demo.__main__ import main
 from tests.support.running import running
 
 RECIPIENTS = 150  # two chunks, so that both of a worker's processes may send
@@ -11,7 +15,62 @@ RECIPIENTS = 150  # two chunks, so that both of a worker's processes may send
 
 async def test_every_mail_of_the_demo_arrives_once() -> None:
     async with running(["-m", "demo", "--exit", "--json", "--recipients", str(RECIPIENTS)]) as demo:
-        assert await demo.ended(within=90) == 0, "\n".join(demo.lines)
+        assert await demo.ended(within=170) == 0, "\n".join(demo.lines)
     outcome = json.loads(demo.lines[-1])
     assert outcome.pop("job") and outcome.pop("seconds") > 0
-    assert outcome == {"recipients": RECIPIENTS, "delivered": RECIPIENTS, "failed": 0, "duplicates": 0}
+    counted = {"recipients": RECIPIENTS, "delivered": RECIPIENTS, "failed": 0, "duplicates": 0}
+    assert outcome == {"family": "email", "ok": True, **counted}
+
+
+def test_a_demo_that_does_not_exist_is_refused_with_those_that_do(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["faxes", "--exit"]) == 2
+    assert capsys.readouterr().err == "./dev demo: there is no demo of 'faxes'; there are email, all\n"
+
+
+FAILING = """
+    from contextlib import asynccontextmanager
+
+    from celeriac.demo import Demo, DemoFailed
+    from celeriac.family import JobFamily
+
+
+    class Failing(Demo):
+        def __init__(self, options): ...
+
+        @asynccontextmanager
+        async def surroundings(self):
+            raise DemoFailed("its server does not start")
+            yield {}
+
+        async def run(self, api, console): ...
+
+
+    class Family(JobFamily):
+        name = "failing"
+        summary = "Fails"
+
+        def __init__(self, host): ...
+
+        @classmethod
+        def demo(cls):
+            return Failing
+"""
+
+
+def test_a_demo_that_fails_says_so_in_its_outcome(
+    install_guest: Callable[[str, str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    install_guest("failing", FAILING)
+    assert main(["failing", "--exit", "--json"]) == 1
+    outcome = json.loads(capsys.readouterr().out)
+    assert outcome.pop("seconds") >= 0
+    assert outcome == {"family": "failing", "ok": False, "error": "its server does not start"}
+
+
+@pytest.mark.slow
+async def test_all_demos_run_one_after_another() -> None:
+    async with running(["-m", "demo", "all", "--json", "--recipients", "10"]) as demo:
+        assert await demo.ended(within=170) == 0, "\n".join(demo.lines)
+    *each, last = [json.loads(line) for line in demo.lines if line.startswith("{")]
+    assert [outcome["family"] for outcome in each] == last["families"] == ["email"]
+    assert (last["family"], last["ok"]) == ("all", True)

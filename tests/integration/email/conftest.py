@@ -3,8 +3,8 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from celeriac.database.engine import Database
+from celeriac.families.email.demo.sink import MailSink
 from celeriac.families.email.ledger import Ledger
-from demo.sink import MailSink
 from tests.support.databases import database, database_url, postgres_server
 
 __all__ = ["database", "database_url", "postgres_server"]

@@ -6,9 +6,9 @@ import signal
 from pathlib import Path
 
 from celeriac.database.engine import Database
+from celeriac.families.email.demo.sink import MailSink
 from celeriac.families.email.ledger import Ledger
 from celeriac.families.email.model import Counts, Status
-from demo.sink import MailSink
 from tests.support.mailings import outcomes, send, stored_mailing
 from tests.support.waiting import eventually
 from tests.support.warm import WarmProcess

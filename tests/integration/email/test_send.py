@@ -8,13 +8,13 @@ import socket
 import pytest
 
 from celeriac.database.engine import Database
+from celeriac.families.email.demo.sink import ANYONE, MailSink
 from celeriac.families.email.ledger import Ledger
 from celeriac.families.email.model import Counts, Recipient, Status, TransientFailure
 from celeriac.families.email.prepare import Preparer
 from celeriac.families.email.send import send_chunk
 from celeriac.families.email.smtp import SmtpSession
 from celeriac.families.email.smtp_url import parse_smtp_url
-from demo.sink import ANYONE, MailSink
 from tests.support.mailings import EVERY_POSITION, new_mailing, outcomes, send, stored_mailing
 from tests.support.smtp_script import smtp_script
 

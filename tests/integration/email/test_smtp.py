@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from celeriac.families.email.demo.sink import ANYONE, MailSink
 from celeriac.families.email.errors import MailServerUnavailable
 from celeriac.families.email.model import PermanentFailure, Sent, TransientFailure
 from celeriac.families.email.smtp import SmtpSession
 from celeriac.families.email.smtp_url import parse_smtp_url
-from demo.sink import ANYONE, MailSink
 from tests.support.smtp_script import smtp_script
 
 TLS = Path(__file__).parents[2] / "support" / "tls"

@@ -16,8 +16,8 @@ from pydantic import SecretStr
 from celeriac import Settings
 from celeriac.asgi import create_api
 from celeriac.families.email import EmailSettings
+from celeriac.families.email.demo.sink import MailSink
 from celeriac.launch.environment import as_environment
-from demo.sink import MailSink
 from tests.conftest import LEASE, on_database
 from tests.support.api_server import serving
 from tests.support.mailing_api import MailingApi

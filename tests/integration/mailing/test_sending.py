@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from demo.sink import ANYONE, MailSink
+from celeriac.families.email.demo.sink import ANYONE, MailSink
 from tests.support.mailing_api import MailingApi, addresses
 from tests.support.workers import Worker
 

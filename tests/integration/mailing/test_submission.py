@@ -14,7 +14,7 @@ import pytest
 from celeriac import Settings
 from celeriac.asgi import create_api
 from celeriac.families.email import EmailSettings
-from demo.sink import MailSink
+from celeriac.families.email.demo.sink import MailSink
 from tests.support.api_server import serving
 from tests.support.mailing_api import TEXTS, MailingApi, table
 

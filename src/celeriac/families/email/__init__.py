@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fastapi import APIRouter
 
     from celeriac.database.migrations import Migrations
+    from celeriac.demo import Demo
 
 __all__ = ["EmailFamily", "EmailSettings"]
 
@@ -46,6 +47,12 @@ class EmailFamily(JobFamily):
         from celeriac.families.email.checks import check_server
 
         return [await check_server()]
+
+    @classmethod
+    def demo(cls) -> type[Demo]:
+        from celeriac.families.email.demo import EmailDemo
+
+        return EmailDemo
 
     def router(self, **options: Any) -> APIRouter:
         from celeriac.families.email.api import create_email_router
