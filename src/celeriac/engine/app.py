@@ -1,4 +1,4 @@
-"""The application: a `celery.Celery` that also knows typed jobs."""
+"""The application: a `celery.Celery` with typed jobs."""
 
 from __future__ import annotations
 
@@ -44,36 +44,36 @@ R = TypeVar("R")
 class JobApp(ConfiguredApp):
     """Celery with typed jobs, job records and settings that are safe on Redis.
 
-    Takes what `celery.Celery` takes; its own defaults (`engine/defaults.py`) give way to any setting made in one of
-    Celery's ways. Like it, it reads its configuration when that is first asked for, and not to be made or to have jobs.
+    Takes the arguments of `celery.Celery`. Any setting that is made in one of Celery's ways overrides its own defaults
+    (`engine/defaults.py`). As in Celery, making an application or registering jobs does not read the configuration yet.
     """
 
     task_cls = "celeriac.engine.task:Task"
     amqp_cls = "celeriac.engine.transport:AMQP"
     control_cls = "celeriac.engine.control:Control"
-    #: Where plain applications keep no more than results (`engine/outcomes.py`).
+    #: Plain Celery applications do not have this attribute, and keep results only (`engine/outcomes.py`).
     keeps_job_records = True
 
     def __init__(self, main: str | None = None, *, settings: Settings | None = None, **options: Any) -> None:
         self.specs: dict[str, JobSpec] = {}
-        #: Takes the place of the client, in tests say.
+        #: Replaces the client, for tests.
         self.stand_in: JobClient | None = None
         super().__init__(main, settings or load_settings(), **options)
-        # A `redis://` backend that an application names for itself writes job records too.
+        # A `redis://` backend that the application's own settings name then writes job records too.
         self.loader.override_backends = dict.fromkeys(("redis", "rediss"), RESULT_BACKEND)
-        process.install()  # here as well as in the consumer, for pool processes that are spawned and not forked
+        process.install()  # also here, because spawned pool processes have no consumer that would do it
         runs_apart.install()
 
     @property
     def client(self) -> JobClient:
-        """The asyncio client, for any event loop of this process; with `task_always_eager`, it runs jobs itself."""
+        """The asyncio client, for any event loop of this process. With `task_always_eager`, it runs jobs itself."""
         if self.stand_in is not None:
             return self.stand_in
         return self._eager_jobs if self.is_always_eager else self.broker_client
 
     @cached_property
     def broker_client(self) -> JobClient:
-        """The client that talks to the broker, whatever `client` is. For workers."""
+        """The client that always talks to the broker, for workers."""
         return JobClient(
             broker_url=lambda: self.broker_address,
             results_url=lambda: self.results_address,
@@ -93,12 +93,12 @@ class JobApp(ConfiguredApp):
 
     @cached_property
     def records(self) -> Records:
-        """Job records for code without an event loop."""
+        """Writes job records, for code without an event loop."""
         return Records(lambda: self.broker_address)
 
     @cached_property
     def import_address(self) -> str:
-        """`module:attribute`, where another process finds this application. Raises `ConfigurationError`."""
+        """`module:attribute`, from which another process can import this application. Raises `ConfigurationError`."""
         return address_of(self)
 
     @cached_property
@@ -108,7 +108,7 @@ class JobApp(ConfiguredApp):
 
     @asynccontextmanager
     async def lifespan(self, _: object) -> AsyncGenerator[None]:
-        """For `FastAPI(lifespan=app.lifespan)`: closes this application's connections when the API ends."""
+        """Close this application's connections when the API ends: `FastAPI(lifespan=app.lifespan)`."""
         try:
             yield
         finally:
@@ -149,19 +149,19 @@ class JobApp(ConfiguredApp):
         exposed: bool = True,
         isolate: bool = False,
     ) -> Any:
-        """Make a job of a function, `async def` or `def`: `@app.job`, or `@app.job(retry=Retry(attempts=8))`.
+        """Make a job of an `async def` or `def` function: `@app.job`, or `@app.job(retry=Retry(attempts=8))`.
 
-        Arguments and result are validated by their annotations. A parameter annotated `JobContext` is filled in
-        by the worker; put it first, and type checkers know that enqueuers do not give it.
+        Arguments and result are validated against the annotations. The worker fills in a parameter that is annotated
+        `JobContext`. Put it first: then type checkers know that callers of `enqueue` leave it out.
 
         Args:
-            name: the task's name; by default module and function, as Celery names tasks.
-            queue: the queue it goes to; by default the application's.
-            priority: 0 to 9, higher first; by default as Celery's own tasks, which is first.
-            retry: what happens after a failed attempt; by default nothing.
-            timeout: seconds one attempt may take; by default without limit.
-            exposed: whether the job API lets its callers submit it.
-            isolate: whether it runs in a process of its own, which is killed when it is cancelled or takes too long.
+            name: the task's name. Default: module and function, as Celery names tasks.
+            queue: the queue of the job's messages. Default: the application's.
+            priority: 0 to 9, higher first. Default: that of Celery's own tasks, which go first.
+            retry: what to do after a failed attempt. Default: nothing.
+            timeout: how long one attempt may take, in seconds. Default: no limit.
+            exposed: whether callers of the job API may submit it.
+            isolate: run it in a process of its own, which is killed when the job is cancelled or takes too long.
 
         Raises:
             InvalidJobDefinition: the function cannot be a job.
@@ -195,14 +195,14 @@ class JobApp(ConfiguredApp):
         self.add_schedule(name, beat_entry(name, call, every=every, cron=cron, queue=queue))
 
     def addresses_changed(self) -> None:
-        """Forget all connections, and what was read of where the broker and the results are. For tests."""
+        """Forget all connections and addresses of the broker and the result store. For tests."""
         for name in ("broker_client", "records", "executor", "results_are_separate"):
             vars(self).pop(name, None)
         own = cast(Any, self)
         own._backend_cache, own._local.backend, own._pool, own.amqp._producer_pool = None, None, None, None
 
     def close(self) -> None:
-        """Close the blocking connections of this application, too; `client.aclose()` closes the others."""
+        """Close the blocking connections of this application as well. `client.aclose()` closes the others."""
         self.records.close()
         backend = cast(Any, self)._backend_cache
         if isinstance(backend, ResultBackend):
@@ -212,10 +212,11 @@ class JobApp(ConfiguredApp):
     def send_task(  # pyright: ignore[reportIncompatibleMethodOverride] (all of Celery's options pass through)
         self, name: str, args: Any = None, kwargs: Any = None, **options: Any
     ) -> AsyncResult:
-        """Publish as Celery does, and record the job, so that its id is known. What is wrong is raised before.
+        """Publish a task as Celery does, and record its job, so that the API knows its id.
 
         Raises:
-            InvalidMessage: a worker could not read the message: `eta` or `expires` is no time in ISO 8601, say.
+            InvalidMessage: a worker could not read the message, because `eta` is no time in ISO 8601, for example.
+                Nothing was published.
         """
         given = options.get("task_id")
         job_id = options["task_id"] = str(given or uuid())
@@ -228,7 +229,7 @@ class JobApp(ConfiguredApp):
             return super().send_task(name, args, kwargs, **options)
         if given and isinstance(running := self.current_worker_task, Task) and running.request.id == job_id:
             running.hand_on()
-        # Typed jobs can be shown and run again; what plain tasks take is Celery's and the user's business.
+        # The record of a typed job shows its arguments, for a later retry. Those of plain tasks may be anything.
         arguments = b"" if spec is None else _arguments_of(spec, args, kwargs)
         with watched(job_id) as published:
             result = super().send_task(name, args, kwargs, **options)
@@ -236,12 +237,12 @@ class JobApp(ConfiguredApp):
         delivery = endings.to_be_written()
         if delivery is None:
             self.records.try_run(recording)
-        else:  # as the message is
+        else:  # written with the acknowledgement, as the message is
             delivery.before.append(recording)
         return result
 
     def _get_backend(self) -> ResultBackend:
-        """The result backend that the application is configured with; beside one that is not ours, ours."""
+        """The result backend of the configuration. If it is not Celeriac's, one of Celeriac's that copies to it."""
         configured: Any = super()._get_backend()
         return configured if isinstance(configured, ResultBackend) else CopyingBackend(app=self, elsewhere=configured)
 
@@ -263,14 +264,14 @@ class JobApp(ConfiguredApp):
             task.priority = to_celery(options.priority)
         if self.finalized:
             self.register_task(task)
-        else:  # when the application is finalized, as with Celery's own decorator: until then it can be configured
+        else:  # as Celery's own decorator does: registering reads the configuration, which may still change
             self._pending.append(PromiseProxy(self.register_task, (task,)))
         self.specs[task_name] = spec
         return Job(spec, lambda: self.client, lambda: cast(Any, self.tasks)[task_name])
 
 
 def _kind_of(task: str, published: Published) -> enqueueing.JobKind:
-    """What the record of a job says that has been published. Raises nothing: it is too late for that."""
+    """What to record of a job that has been published. Raises nothing, because the message is out already."""
     priority = published.properties.get("priority")
     return enqueueing.JobKind(
         task=task,
@@ -282,7 +283,7 @@ def _kind_of(task: str, published: Published) -> enqueueing.JobKind:
 
 
 def _arguments_of(spec: JobSpec, args: Any, kwargs: Any) -> bytes:
-    """The arguments of a job as its record shows them; empty if they do not fit, which its worker will say."""
+    """The arguments of a job for its record. Empty if they do not fit: then the worker fails the job."""
     try:
         return spec.encode_validated(validated(spec, args or (), kwargs or {}))
     except InvalidArguments:
@@ -290,7 +291,7 @@ def _arguments_of(spec: JobSpec, args: Any, kwargs: Any) -> bytes:
 
 
 def _apply_options(own: JobOptions, given: dict[str, Any]) -> None:
-    """Have a typed job's own options apply to what Celery publishes, where its caller says nothing else."""
+    """Apply a typed job's own options where the caller of Celery's publisher gives none."""
     if own.queue and not given.keys() & {"queue", "exchange", "routing_key"}:
         given["queue"] = own.queue
     if own.priority is not None and given.get("priority") is None:

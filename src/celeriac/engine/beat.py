@@ -1,4 +1,4 @@
-"""beat's schedule, remembered as JSON: Celery's own memory is a pickle, which is run as code when it is read."""
+"""Remembers beat's schedule as JSON. Celery uses a pickle, which can run any code when it is read."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _log = get_logger(__name__)
 
 
 class RememberingScheduler(Scheduler):
-    """Celery's scheduler, which remembers when each entry was last sent, over restarts, in `<schedule file>.json`.
+    """Celery's scheduler, which remembers across restarts, in `<schedule file>.json`, when it last sent each entry.
 
-    An entry whose schedule has changed since begins anew, as a new one does.
+    An entry whose schedule was changed starts again, like a new one.
     """
 
     def __init__(self, *args: Any, schedule_filename: str, **kwargs: Any) -> None:
@@ -35,7 +35,7 @@ class RememberingScheduler(Scheduler):
         self.sync()
 
     def sync(self) -> None:
-        """Write down what is to be remembered; called every three minutes, and at the end."""
+        """Write the file. Celery calls this every three minutes, and at the end."""
         content = {
             name: {
                 "schedule": _fingerprint(entry),
@@ -47,7 +47,9 @@ class RememberingScheduler(Scheduler):
         try:
             write_private(self._path, json.dumps(content, indent=1))
         except OSError as error:
-            _log.error("beat: cannot write %s: %s; after a restart, entries begin anew", self._path, error.strerror)
+            _log.error(
+                "beat: cannot write %s: %s; after a restart, all entries start again", self._path, error.strerror
+            )
 
     @property
     def info(self) -> Any:
@@ -58,7 +60,7 @@ class RememberingScheduler(Scheduler):
 
 
 def _fingerprint(entry: ScheduleEntry) -> str:
-    """What is the same over restarts while the schedule is; an address in memory is not."""
+    """A text that changes only when the schedule does. The default `repr` has a memory address, so it does not do."""
     kind = type(entry.schedule)
     shows_itself = kind.__repr__ is not object.__repr__
     return repr(entry.schedule) if shows_itself else f"{kind.__module__}.{kind.__qualname__}"
@@ -68,15 +70,15 @@ def _restore(entry: Any, remembered: dict[str, Any]) -> None:
     try:
         last, count = datetime.fromisoformat(remembered["last_run_at"]), int(remembered["total_run_count"])
         if last > datetime.now(UTC):
-            raise ValueError("it is in the future")  # the clock was wrong; the entry would not be due before
+            raise ValueError("it is in the future")  # the clock was wrong, and the entry would not be due until then
         entry.last_run_at = last.astimezone(entry.last_run_at.tzinfo)
         entry.total_run_count = count
     except (KeyError, TypeError, ValueError):
-        _log.warning("beat: what was remembered of %r cannot be read; it begins anew", entry.name)
+        _log.warning("beat: the remembered state of %r cannot be read; the entry starts again", entry.name)
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:
-    """What was remembered; nothing if there is no such file, or it cannot be read or trusted."""
+    """Read the remembered entries. Returns none if the file does not exist, or cannot be read or trusted."""
     try:
         with path.open() as file:
             status = os.fstat(file.fileno())
@@ -89,5 +91,5 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        _log.warning("beat: %s is not used: %s; all entries begin anew", path, error)
+        _log.warning("beat: %s is not used: %s; all entries start again", path, error)
         return {}

@@ -1,4 +1,4 @@
-"""How an application of ours comes by its Celery settings."""
+"""Gives a Celery application default settings that survive all of Celery's ways of configuration."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from celeriac.settings import Settings, is_broker_url
 
 
 class ConfiguredApp(Celery):
-    """A Celery application with defaults of our own, in whichever of Celery's ways and however often it is configured.
+    """A Celery application with Celeriac's defaults, in whatever way and however often it is configured.
 
-    They rank right above Celery's defaults. What Celery's `add_defaults` adds ranks above the module or object that the
-    application is configured from, and is forgotten when the configuration is read once more.
+    They rank right above Celery's defaults. Celery's `add_defaults` would not do: its settings override the module or
+    object that the application is configured from, and are lost when the configuration is read again.
     """
 
     def __init__(self, main: str | None, settings: Settings, **options: Any) -> None:
@@ -26,46 +26,50 @@ class ConfiguredApp(Celery):
         super().__init__(main, **options)
         cast(Any, self.on_after_configure).connect(self._complete)
         cast(Any, self.on_after_finalize).connect(self._add_schedules)
-        if self.configured:  # by a subclass's `on_init`
+        if self.configured:  # a subclass did that in `on_init`
             self._complete(self.conf)
 
     def prepare_config(self, c: Any) -> Any:
-        """Called by Celery whenever it reads the configuration. An error in our settings is raised from here."""
+        """Compute the defaults. Celery calls this whenever it reads the configuration.
+
+        Raises:
+            ConfigurationError: one of Celeriac's settings is wrong.
+        """
         self._defaults = celery_defaults(self.settings)
         return super().prepare_config(c)
 
     @cached_property
     def retention_ms(self) -> int:
-        """For how long what is left of a finished job is kept, in ms: Celery's `result_expires`."""
+        """How long the record, result and events of a finished job are kept (ms): Celery's `result_expires`."""
         return life_ms(self.conf.result_expires) or int(self.settings.retention * 1000)
 
     @cached_property
     def failure_retention_ms(self) -> int:
-        """The same of a job that has failed, in ms: Celery's `result_failure_expires`, if it is set."""
+        """The same for a failed job (ms): Celery's `result_failure_expires`, if it is set."""
         return life_ms(self.conf.result_failure_expires) or self.retention_ms
 
     @property
     def broker_address(self) -> str:
-        """The URL in force, whether it came from our settings or from Celery's."""
+        """The broker's URL in force, from Celeriac's settings or Celery's."""
         return str(self.conf.broker_write_url or self.conf.broker_url)
 
     @property
     def results_address(self) -> str:
-        """The URL of the Redis that keeps results, without Celery's prefix that names the backend's class.
+        """The URL of the Redis that keeps results, without the prefix that names the backend's class.
 
-        Without a URL, or with that of another kind of backend, the broker keeps them.
+        Without a URL, or with one of another kind of backend, this is the broker.
         """
         url = str(self.conf.result_backend).removeprefix(f"{RESULT_BACKEND}+")
         return url if is_broker_url(url) else self.broker_address
 
     @cached_property
     def results_are_separate(self) -> bool:
-        """Whether results are kept on another server than the job records."""
+        """Whether results are kept in another place than the job records."""
         return self.results_address != self.broker_address
 
     @property
     def is_always_eager(self) -> bool:
-        """Celery's `task_always_eager`. Asked for each job, for which Celery's own way to look it up takes too long."""
+        """Celery's `task_always_eager`. Read for each job, and faster than through Celery's settings object."""
         conf = cast(Any, self.conf)
         set_later = conf.changes.get("task_always_eager") if self.configured else None
         return self._is_configured_eager if set_later is None else bool(set_later)
@@ -75,7 +79,7 @@ class ConfiguredApp(Celery):
         return bool(self.conf.task_always_eager)
 
     def add_schedule(self, name: str, entry: dict[str, Any]) -> None:
-        """Add to `beat_schedule`, whatever else will be configured."""
+        """Add an entry to `beat_schedule`, which later configuration does not remove."""
         self._schedules[name] = entry
         if self.configured:
             self._add_schedules()

@@ -1,6 +1,6 @@
 """Celery's consumer with Celeriac's steps and requests, for the setting `worker_consumer`.
 
-A setting, unlike `app.steps`, can be made by an application that is a plain `celery.Celery`.
+It is not added by `app.steps`, so that a plain `celery.Celery` application needs nothing but settings.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from celeriac.engine.recycling import recycling_of
 from celeriac.engine.request import REQUEST
 from celeriac.engine.revocations import Revocations
 
-#: Celery takes the class of a task's requests from the task. One that the user chose stays.
+#: Celery's default class of a task's requests. Only this one is replaced: a class that the user chose stays.
 _CELERYS_REQUEST = Task.Request
-#: Seconds for which the events of an asyncio worker are gathered before they are sent.
+#: How long an asyncio worker gathers events before it sends them (s).
 _GATHER_EVENTS = 0.05
-#: Seconds between two attempts to reach an absent broker: at first, which is also what each adds, and at most.
+#: Pause between two tries to reach an absent broker: the first, by which it also grows, and the longest (s).
 _PAUSE, _LONGEST_PAUSE = 0.1, 0.3
-#: Seconds between two lines of the log about it.
+#: Time between two log lines about the absent broker (s).
 _TELL_EVERY = 30.0
 
 
 class Consumer(celery_consumer.Consumer):
-    """What runs in a worker between its pool and the broker."""
+    """The part of a worker between its pool and the broker."""
 
-    event_dispatcher: Any  # made by one of the steps
-    task_consumer: Any = None  # the same
+    event_dispatcher: Any  # a step sets it
+    task_consumer: Any = None  # a step sets it
 
     class Blueprint(celery_consumer.Consumer.Blueprint):
-        """Celery's steps and ours."""
+        """Celery's steps and Celeriac's."""
 
         default_steps = (
             *celery_consumer.Consumer.Blueprint.default_steps,
@@ -54,7 +54,7 @@ class Consumer(celery_consumer.Consumer):
         )
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        process.install()  # made before the pool starts, so that the pool's processes have the hooks
+        process.install()  # the consumer is made before the pool starts, so that its processes inherit the hooks
         job_logs.install()
         scheduled.install()
         runs_apart.install()
@@ -69,9 +69,9 @@ class Consumer(celery_consumer.Consumer):
             self.pool.recycling = recycling
 
     def ensure_connected(self, conn: Any) -> Any:
-        """Connect. An absent broker is looked for more often than by Celery, which does so after 2 s, then 4, up to 30.
+        """Connect, and try an absent broker again every 0.3 s. Celery pauses for 2 s, then 4, and up to 30.
 
-        Who limits the number of attempts keeps Celery's pace: at ours they would be over in no time.
+        With `broker_connection_max_retries`, Celery's pauses stay, since shorter ones would use up the tries at once.
         """
         if cast(Any, self.app).conf.broker_connection_max_retries is not None:
             return super().ensure_connected(conn)
@@ -93,7 +93,7 @@ class Consumer(celery_consumer.Consumer):
             if isinstance(self.pool, Pool):
                 self.pool.prepare(task)
         if isinstance(self.pool, Pool) and self.event_dispatcher is not None:
-            self.event_dispatcher.buffer_limit = sys.maxsize  # else it would send in the event loop's thread
+            self.event_dispatcher.buffer_limit = sys.maxsize  # a full buffer would be sent in the event loop's thread
         super().update_strategies()
         if not isinstance(self.pool, Pool):
             runs_apart.prepare_stacks()
@@ -101,7 +101,7 @@ class Consumer(celery_consumer.Consumer):
                 runs_apart.prepare(task, self.hostname)
 
     def on_send_event_buffered(self) -> None:
-        """An event waits to be sent."""
+        """Handle Celery's call that an event waits to be sent."""
         if isinstance(self.pool, Pool):
             self.pool.call_later(_GATHER_EVENTS, self._send_events)
         else:
@@ -113,11 +113,11 @@ class Consumer(celery_consumer.Consumer):
             dispatcher.flush()
 
     def create_task_handler(self, *args: Any, **options: Any) -> Any:
-        """What is called with each message: it is checked, and goes Celery's way, or a shorter one, if all is well."""
+        """Make the handler of messages, which checks each one before Celery's handler or the fast path gets it."""
         return Door(self, super().create_task_handler(*args, **options)).handle
 
     def call_after(self, seconds: float, function: Callable[[], None]) -> None:
-        """Call `function` later, where messages are handled. If the worker takes none any more by then, it is not."""
+        """Call `function` in `seconds`, in the thread that handles messages, unless the worker stops taking them."""
         if isinstance(self.pool, Pool):
             intake = self.pool.intake
             asyncio.get_running_loop().call_later(seconds, lambda: function() if intake and intake.handle else None)
@@ -125,7 +125,7 @@ class Consumer(celery_consumer.Consumer):
             cast(Any, self.timer).call_after(seconds, function)
 
     def reset_rate_limits(self) -> None:
-        """Take over the tasks' rate limits; what those that have changed have put off is looked at again."""
+        """Read the tasks' rate limits again. Recall the messages that a changed limit has put off."""
         before = rate_limits.limits_of(self.task_buckets)
         super().reset_rate_limits()
         after = rate_limits.limits_of(self.task_buckets)
@@ -134,19 +134,19 @@ class Consumer(celery_consumer.Consumer):
             rate_limits.recall(lease, changed, [queue.name for queue in self.task_consumer.queues])
 
     def _limit_task(self, request: Any, bucket: Any, tokens: int) -> Any:
-        """Hold a task until its rate limit lets it begin, unless it has waited on the broker (`rate_limits.py`)."""
+        """Start a task that its rate limit has admitted (`rate_limits.py`). Leave any other to Celery."""
         if getattr(request.message, "is_admitted", False):
             return self._limit_move_to_pool(request)
         return super()._limit_task(request, bucket, tokens)
 
     def call_soon_ack(self, p: Any, *args: Any, **kwargs: Any) -> Any:
-        """Acknowledge: by way of Celery's event loop, or at once where the asyncio pool has its own."""
+        """Acknowledge a message: on Celery's event loop, or at once with the asyncio pool, which has its own."""
         if not isinstance(self.pool, Pool):
             return super().call_soon_ack(p, *args, **kwargs)
         return p(*args, **kwargs)
 
     def on_decode_error(self, message: Any, exc: BaseException) -> None:
-        """Where Celery acknowledges a message that cannot be decoded, it becomes a dead letter, and its job fails."""
+        """Make a dead letter of a message that cannot be decoded, and fail its job. Celery would acknowledge it."""
         refuse(self, message, exc)
 
     def on_unknown_message(self, body: Any, message: Any) -> None:
@@ -162,7 +162,7 @@ class Consumer(celery_consumer.Consumer):
 
 
 def _now_and_then(errback: Callable[[Any, float], None]) -> Callable[[Any, float], None]:
-    """The same, but called every half minute at most."""
+    """Wrap `errback` to be called at most every 30 s."""
     next_time = 0.0
 
     def tell(error: Any, interval: float) -> None:

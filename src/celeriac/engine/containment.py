@@ -1,4 +1,4 @@
-"""What may leave a task's function, and what of that would break the worker."""
+"""Keeps exceptions of a task's function and hooks from breaking the worker."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ from celeriac.core.errors import JobAborted
 from celeriac.core.printable import frames_of, name_of, repr_of
 from celeriac.core.records import MESSAGE_LIMIT
 
-#: What is Celery's, or its pool's, where it meets a task: the worker ends.
+#: Exceptions by which Celery or its pool ends the worker while a task runs.
 _ENDS_THE_WORKER = (WorkerShutdown, WorkerTerminate, GreenletExit)
-#: What Celery calls around a task's function.
+#: The methods that Celery calls around a task's function.
 _HOOKS = ("before_start", "on_success", "on_failure", "on_retry", "after_return")
-#: Calls that may be nested, at least: with much less, nothing of a worker works, and the limit is one for all threads.
+#: The least recursion limit. A job may lower it for all threads, and with much less nothing in a worker works.
 LEAST_RECURSION = sys.getrecursionlimit()
 
-#: How an exception is looked at.
+#: All that code which reports a failure does with an exception.
 _LOOKS: tuple[Callable[[Any], object], ...] = (
     str,
     repr,
     lambda error: error == error,
     lambda error: isinstance(error, Warning),
-    lambda error: error.__reduce_ex__(2),  # as a process of prefork does that sends it to its parent
+    lambda error: error.__reduce_ex__(2),  # a prefork process pickles it for its parent
     *map(attrgetter, ("args", "__dict__", "__traceback__", "__cause__", "__context__", "__notes__", "exceptions")),
     *(lambda error, name=name: getattr(type(error), name) for name in ("__name__", "__qualname__", "__module__")),
 )
 
 
 def aborted(error: BaseException) -> JobAborted:
-    """The failure that stands for an exception which is no `Exception`."""
+    """Make the failure that stands for an error that is no `Exception`."""
     return JobAborted(f"the job raised {repr_of(error, MESSAGE_LIMIT)}")
 
 
 def as_exception(error: BaseException) -> Exception:
-    """What a task fails with that `error` has left."""
+    """The exception that a task fails with after it raised `error`."""
     if isinstance(error, Exception):
         return error
     failure = aborted(error)
@@ -53,15 +53,15 @@ def as_exception(error: BaseException) -> Exception:
 
 
 def shun(error: BaseException) -> None:
-    """Look at `error` as all do who tell of a failure: Celery, formatters of logs, handlers.
+    """Try all that Celery, log formatters and handlers do with an exception, and replace one that would harm them.
 
     Raises:
-        JobAborted: its class answers a look with what is no `Exception`, such as SystemExit, which nobody expects
-            there. It has the frames of `error`, and no other trace of it.
+        JobAborted: one of its methods raises something that is no `Exception`, such as SystemExit, which no caller
+            expects. It has the frames of `error`, and no reference to it.
     """
     for look in _LOOKS:
         try:
-            with suppress(Exception):  # with which they all cope
+            with suppress(Exception):  # all callers cope with an `Exception`
                 look(error)
         except BaseException:
             failure = JobAborted(f"the job raised a {name_of(error)}, which cannot be looked at")
@@ -69,29 +69,33 @@ def shun(error: BaseException) -> None:
 
 
 def end_of_run(task: Any, request: Any, error: Exception) -> Exception:
-    """With what a run ends that has raised `error`: the task sees to what Celery's tracers record no end of."""
-    see_to = getattr(task, "end_of_run", None) if isinstance(error, Ignore | Retry) else None
-    return error if see_to is None else see_to(error, request)
+    """Have the task record the end of a run that raised `Ignore` or `Retry`, for which Celery's tracers record none.
+
+    Returns:
+        What the run ends with: `error`, or a failure that replaces it.
+    """
+    record_end = getattr(task, "end_of_run", None) if isinstance(error, Ignore | Retry) else None
+    return error if record_end is None else record_end(error, request)
 
 
 async def take_back_cancellations(task: asyncio.Task[Any]) -> None:
-    """Have the current task go on, though it was cancelled by what it has run."""
+    """Make the current asyncio task go on after the job's own code has cancelled it."""
     if not task.cancelling():
         return
     while task.uncancel():
         pass
-    with suppress(asyncio.CancelledError):  # before Python 3.13 one that is on its way arrives nevertheless
+    with suppress(asyncio.CancelledError):  # before Python 3.13, a pending cancellation is still delivered
         await asyncio.sleep(0)
 
 
 def restore_recursion_limit() -> None:
-    """Take back a limit that a job has lowered."""
+    """Raise the recursion limit again if a job has lowered it."""
     if sys.getrecursionlimit() < LEAST_RECURSION:
         sys.setrecursionlimit(LEAST_RECURSION)
 
 
 def reconnecting(loop: Callable[..., Any]) -> Callable[..., Any]:
-    """Celery's main loop, which goes on like after a lost connection if a job lowers the recursion limit under it."""
+    """Wrap Celery's main loop to reconnect, and so go on, after a job has lowered the recursion limit under it."""
 
     @functools.wraps(loop)
     def run(*args: Any) -> Any:
@@ -102,18 +106,18 @@ def reconnecting(loop: Callable[..., Any]) -> Callable[..., Any]:
         while True:
             try:
                 restore_recursion_limit()
-                raise OSError("a job lowered the recursion limit of the whole process, which is set back") from cause
-            except RecursionError:  # too deep to call anything, until another thread has set it back
+                raise OSError("a job lowered the recursion limit of the whole process; it is restored") from cause
+            except RecursionError:  # no call works until another thread has restored the limit
                 continue
 
     return run
 
 
 def contain(task: Any) -> None:
-    """Have a task of Celery's own pools fail with whatever leaves its function or one of its hooks.
+    """Make a task of Celery's own pools fail with whatever its function or one of its hooks raises.
 
-    Celery takes what is no `Exception` for the end of the process, and runs the task again, or loses it. Only what
-    means just that is left to it; and the function of typed jobs, which see to it themselves.
+    Celery takes an error that is no `Exception` for the end of the process, and runs the task again, or loses it. Only
+    errors that really end the process pass. Functions of typed jobs are not wrapped, because `runs.py` contains them.
     """
     if not getattr(task, "celeriac_bridged", False):
         _contain(task, "run")
@@ -148,7 +152,7 @@ def _contain(task: Any, name: str) -> None:
 
 
 def ends_the_process(error: BaseException) -> bool:
-    """Whether Celery's own pools are to see it: it is how a process of the pool `prefork` ends, or the worker."""
+    """Whether Celery's own pools must see the error, because it ends a prefork process or the worker."""
     if isinstance(error, SystemExit | KeyboardInterrupt) and current_process().name != "MainProcess":
         return True
     return isinstance(error, _ENDS_THE_WORKER)

@@ -1,7 +1,7 @@
-"""Celery's remote control, which also writes down on the broker what it revokes.
+"""Celery's remote control, which also stores revocations on the broker.
 
-A revocation is broadcast, and heard by the workers that are there. Those of ours write down what they hear
-(`engine/revocations.py`), but nobody does if none is there. So who revokes does it as well.
+A revocation is broadcast to the workers that run at that moment. Celeriac's workers store what they hear
+(`engine/revocations.py`). So that a revocation also lasts when no worker runs, the sender stores it as well.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _REVOKING = frozenset({"revoke", "terminate"})
 
 
 class Control(celery_control.Control):
-    """What `app.control` is; `Celery(control="celeriac.engine.control:Control")` gives it to one of stock Celery.
+    """The class of `app.control`. A plain application gets it with `Celery(control="celeriac.engine.control:Control")`.
 
-    All that revokes comes by here: results and groups of them, `celery control`, Flower.
+    Every revocation passes here: those of results and groups, of `celery control`, and of Flower.
     """
 
     def broadcast(
@@ -34,10 +34,10 @@ class Control(celery_control.Control):
         *args: Any,
         **options: Any,
     ) -> Any:
-        """Send a command to the workers. What is revoked is remembered first, also for workers that start later.
+        """Send a command to the workers. Store a revocation first, for workers that start later.
 
         Raises:
-            Exception: the broker cannot be reached; kombu's `OperationalError`, or redis-py's.
+            Exception: the broker cannot be reached: kombu's `OperationalError`, or an error of redis-py.
         """
         if command in _REVOKING:
             given: Any = (arguments or options).get("task_id")
@@ -48,5 +48,5 @@ class Control(celery_control.Control):
         app = cast(Any, self).app
         with app.connection_or_acquire(connection) as connected:
             channel = connected.default_channel
-            if task_ids and isinstance(channel, kombu_redis.Channel):  # in tests an application may have another broker
+            if task_ids and isinstance(channel, kombu_redis.Channel):  # in tests, the broker may be `memory://`
                 run_blocking(cast(Any, channel).client, revocations.remember(task_ids, most=worker_state.REVOKES_MAX))

@@ -1,13 +1,13 @@
-"""Cron expressions as schedules of beat, right on the days on which clocks change.
+"""Cron expressions as schedules of beat, correct on the days when clocks change.
 
-Celery's `crontab` computes with the local clock: for the hour that comes twice it waits. Here a time is found in one of
-two ways, as Debian's cron has it (`man 8 cron`, *Debian specific*):
+Celery's `crontab` computes with the local clock, and so pauses for the hour that comes twice. Here, as in Debian's cron
+(`man 8 cron`, *Debian specific*), there are two kinds of expressions:
 
-- Wildcards go by real time. `*/15 * * * *` is due each 15 minutes, in the hour that comes twice as well.
-- Fixed times are due once a day. In an hour that comes twice, that is the first one; in one that is skipped, its end.
+- Wildcards follow real time. `*/15 * * * *` is due every 15 minutes, also in the hour that comes twice.
+- Fixed times are due once a day: in an hour that comes twice, the first time; for a skipped hour, at its end.
 
-Fields are read, and times without a zone found, by cronsim. What zones add is done here, since cronsim takes it that
-clocks change by whole hours.
+The library cronsim parses the fields and finds times without a zone. This module adds time zones, because cronsim
+assumes that clocks change by whole hours.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from celery.schedules import BaseSchedule, schedstate
 from cronsim import CronSim, CronSimError
 
 _SECOND, _DAY = timedelta(seconds=1), timedelta(days=1)
-#: Any moment; expressions are tried with it.
+#: Any moment, to try an expression with.
 _SOME = datetime(2000, 1, 1)
 
 
@@ -28,12 +28,12 @@ class Cron(BaseSchedule):
     """A schedule by an expression `minute hour day month weekday`, in the application's time zone.
 
     Args:
-        expression: as for cron; names (`jan`, `mon`), lists, ranges and steps included. If day and weekday are both
-            given, one of them is enough.
-        nowfun: tells the time, instead of the application.
+        expression: as for cron, with names (`jan`, `mon`), lists, ranges and steps. If both day and weekday are given,
+            a day that matches either of them is due.
+        nowfun: returns the time, in place of the application's clock.
 
     Raises:
-        ValueError: it cannot be read, or no day is ever due.
+        ValueError: the expression cannot be read, or is never due.
     """
 
     def __init__(self, expression: str, nowfun: Callable[[], datetime] | None = None, app: Any = None) -> None:
@@ -52,18 +52,18 @@ class Cron(BaseSchedule):
         super().__init__(nowfun=nowfun, app=app)
 
     def next_after(self, moment: datetime) -> datetime:
-        """The next time after `moment`, which is aware, in UTC."""
+        """The next due time after `moment`, in UTC. `moment` must be aware of its zone."""
         start = moment.astimezone(UTC)
         return self._on_the_clock(start) if self._goes_by_wall_clock else self._in_real_time(start)
 
     def remaining_estimate(self, last_run_at: datetime) -> timedelta:
-        """How long it is until it is due, after a run at `last_run_at`; negative if it has been due since."""
+        """How long until it is due after a run at `last_run_at`. Negative if that time has passed."""
         return self.next_after(self.maybe_make_aware(last_run_at)) - self._now()
 
     def is_due(self, last_run_at: datetime) -> Any:
-        """Whether it is due now, and in how many seconds to ask again. What was due several times is due once.
+        """Whether it is due now, and in how many seconds to ask again. Several missed times count as one.
 
-        Nothing is due that has been for longer than `beat_cron_starting_deadline` seconds.
+        A time that has passed more than `beat_cron_starting_deadline` seconds ago is not made up for.
         """
         now = self._now()
         due_at = self.next_after(self.maybe_make_aware(last_run_at))
@@ -88,19 +88,19 @@ class Cron(BaseSchedule):
         return self.maybe_make_aware(self.now()).astimezone(UTC)
 
     def _on_the_clock(self, start: datetime) -> datetime:
-        """What the clock shows is looked at: a time that comes twice counts the first time."""
+        """Find the next time by the local clock. A time that comes twice counts the first time."""
         zone: tzinfo = self.tz
         times = CronSim(self.expression, start.astimezone(zone).replace(tzinfo=None))
         while True:
             due_at = next(times).replace(tzinfo=zone, fold=0)
             moment = due_at.astimezone(UTC)
-            if moment.astimezone(zone).replace(tzinfo=None) != due_at.replace(tzinfo=None):  # the clock skips it
+            if moment.astimezone(zone).replace(tzinfo=None) != due_at.replace(tzinfo=None):  # the clock skips this time
                 moment = _change(moment - _DAY, moment, zone) or moment
             if moment > start:
                 return moment
 
     def _in_real_time(self, start: datetime) -> datetime:
-        """Look in one stretch after another between two changes of the clock, in which local time runs evenly."""
+        """Find the next time by real time: search each stretch between two clock changes, where local time is even."""
         zone: tzinfo = self.tz
         offset, reached = _offset(start, zone), start
         begin = start
@@ -119,7 +119,7 @@ def _offset(moment: datetime, zone: tzinfo) -> timedelta:
 
 
 def _change(start: datetime, end: datetime, zone: tzinfo) -> datetime | None:
-    """The first second after `start`, and not after `end`, at which local time has another offset; else None."""
+    """The first second after `start`, up to `end`, at which the zone's offset changes. None if it does not."""
     before = _offset(start, zone)
     while start < end:
         day = min(start + _DAY, end)

@@ -1,4 +1,4 @@
-"""The Celery settings of our own applications. What an application sets by itself wins over them."""
+"""The default Celery settings of a Celeriac application. Any setting of the application's own overrides them."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ if TYPE_CHECKING:
 
 
 def celery_defaults(settings: Settings) -> dict[str, Any]:
-    """What makes work on Redis safe, and what our applications do otherwise besides."""
+    """Make the defaults: the settings that make Celery safe on Redis, and those of the class `Celeriac`."""
     return {
         "broker_url": settings.broker(),
-        # Without a URL: on the broker, wherever that will be.
+        # Without a URL, the backend finds the broker's when it is made.
         "result_backend": f"{RESULT_BACKEND}+{settings.results()}" if settings.result_url else RESULT_BACKEND,
         **SAFE_SETTINGS,
         "result_expires": int(settings.retention),
-        # The record says when a job runs: `Task.before_start` writes it, in the same step that asks for leave.
+        # The job's record says that it runs: the script that gives the permit writes that.
         "task_track_started": False,
-        # JSON only: what is on a queue, or in beat's memory, is never executed as code.
+        # JSON only: nothing that comes from a queue, or from beat's file, can run as code.
         "task_serializer": "json",
         "result_serializer": "json",
         "accept_content": ["json"],
         "beat_scheduler": "celeriac.engine.beat:RememberingScheduler",
         "worker_concurrency": settings.worker_concurrency,
-        # Flower and `task-*` events, without the flag.
+        # Send `task-*` events, for Flower, without the flag `--task-events`.
         "worker_send_task_events": True,
         "task_send_sent_event": True,
-        # The worker's own log lines name the job; prints of jobs stay prints.
+        # Leave prints of jobs alone. Log lines name the job by themselves (`job_logs.py`).
         "worker_redirect_stdouts": False,
         "enable_utc": True,
         "timezone": "UTC",
@@ -38,15 +38,15 @@ def celery_defaults(settings: Settings) -> dict[str, Any]:
 
 
 def life_ms(expires: float | timedelta | None) -> int:
-    """A setting of Celery's for how long something is kept, in ms; 0 if it is kept for ever, or nothing is set."""
+    """Convert one of Celery's `*_expires` settings to ms. 0 if it is not set, or means for ever."""
     seconds = expires.total_seconds() if isinstance(expires, timedelta) else expires
     return int((seconds or 0) * 1000)
 
 
 def transport_options(settings: Settings, given: dict[str, Any]) -> dict[str, Any]:
-    """The application's own `broker_transport_options`, with what they leave out.
+    """Complete the application's own `broker_transport_options` with Celeriac's defaults.
 
-    A `visibility_timeout` is none of them: applications that come from stock Celery have one of hours, which there is
-    the price of long jobs, and here would be the time that a vanished worker goes unnoticed.
+    The lease does not follow `visibility_timeout`. Applications that come from stock Celery set hours there, because
+    long jobs need it. Here, a vanished worker would go unnoticed for that time.
     """
     return {**TRANSPORT_OPTIONS, "lease": settings.lease, **given}

@@ -1,6 +1,6 @@
-"""The door of a worker: each message is checked here once, and what cannot be run is kept, with its cause.
+"""The door of a worker: checks each message once, and refuses what cannot run.
 
-What is refused becomes a dead letter, and its job, if it has one, fails: nobody waits for it in vain.
+A refused message becomes a dead letter with its cause. Its job, if there is one, fails, so that nobody waits for it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _refusing: set[asyncio.Task[None]] = set()
 
 
 class Door:
-    """Lets the messages of tasks in, to Celery's handler, or to the shorter way of the asyncio pool."""
+    """Lets the messages of tasks in: to the fast path of the asyncio pool, or to Celery's handler."""
 
     def __init__(self, consumer: Any, celerys: Any) -> None:
         self._consumer = consumer
@@ -41,12 +41,12 @@ class Door:
         self._short_way = ShortWay(consumer) if isinstance(consumer.pool, Pool) else None
         self._limits = RateLimits(consumer)
         self._known = consumer.strategies
-        #: To typed jobs, what their enqueuers send is data, whatever it looks like.
+        #: Typed jobs, whose arguments are plain data: kombu's type marks are not decoded in them.
         self._typed: frozenset[str] = frozenset(getattr(consumer.app, "specs", ()))
 
     def handle(self, message: Any) -> None:
-        """Check a message, and have its task run."""
-        if not isinstance(message, Message):  # of another transport than ours, `memory://` say: all is as in Celery
+        """Check a message, and let its task run."""
+        if not isinstance(message, Message):  # from another transport, such as `memory://`: leave it to Celery
             self._celerys(message)
             return
         consumer = self._consumer
@@ -67,7 +67,7 @@ class Door:
         except InvalidMessage as error:
             consumer.on_decode_error(message, error)
             return
-        except Exception as error:  # a content type that is not accepted, say, or whatever a serializer raises
+        except Exception as error:  # a content type that is not accepted, or whatever the user's serializer raises
             consumer.on_invalid_task(None, message, error)
             return
         if name is None or self._limits.admits(message, name, self._let_in):
@@ -86,7 +86,7 @@ class Door:
 
 
 def refuse(consumer: Any, message: Any, error: BaseException, cause: str | None = None) -> None:
-    """Make a dead letter of a message that cannot be run, and have its job fail with `error`."""
+    """Make a dead letter of a message that cannot run, and fail its job with `error`."""
     if isinstance(consumer.pool, Pool) and is_receipt(message.delivery_tag):
         refusing = background(bridge.call(_refuse, consumer, message, error, cause), name="celeriac-refusal")
         _refusing.add(refusing)
@@ -99,17 +99,17 @@ def _refuse(consumer: Any, message: Any, error: BaseException, cause: str | None
     why = Cause.of(cause or error)
     log.error("message %s from %r is refused: %s", message.delivery_tag, _queue_of(message), why.text)
     try:
-        if is_receipt(message.delivery_tag):  # a broadcast is no job's
+        if is_receipt(message.delivery_tag):  # a broadcast has no job
             _fail_job(consumer, message, error)
     except Exception:
-        log.exception("the job of message %s could not be ended; its message is kept", message.delivery_tag)
+        log.exception("the job of message %s could not be failed; its message is a dead letter", message.delivery_tag)
     note(message.delivery_tag, why)
     message.reject_log_error(log, consumer.connection_errors)
     signals.task_rejected.send(sender=consumer, message=message, exc=error)
 
 
 def _fail_job(consumer: Any, message: Any, error: BaseException) -> None:
-    """Have the message's job begin and fail at once, unless it has ended, or runs from another message."""
+    """Begin the message's job and fail it at once, unless it has ended, or runs from another message."""
     app, facts = consumer.app, _facts(message)
     task_id, task, retries = name_of(facts, "id"), name_of(facts, "task"), facts.get("retries")
     if not task_id:
@@ -151,7 +151,7 @@ def _fail_job(consumer: Any, message: Any, error: BaseException) -> None:
 
 
 def _canvas_of(message: Any) -> dict[str, Any]:
-    """The task's place in Celery's canvas, where its failure is told; nowhere, if that cannot be read either."""
+    """The task's place in Celery's canvas, which is told of the failure. Empty if that cannot be read either."""
     nowhere: dict[str, Any] = {"chord": None, "errbacks": None, "chain": None, "group_index": None}
     try:
         body: Any = message.payload
@@ -169,10 +169,10 @@ def _canvas_of(message: Any) -> dict[str, Any]:
 
 
 def _facts(message: Any) -> Any:
-    """What the message says of its task: in its headers, or, in Celery's first protocol, in its body."""
+    """The part of the message that describes its task: the headers, or, in Celery's first protocol, the body."""
     try:
         return message.payload if "id" not in message.headers and isinstance(message.payload, dict) else message.headers
-    except Exception:  # it cannot be decoded, which is why it is refused
+    except Exception:  # the body cannot be decoded, which may be why the message is refused
         return message.headers
 
 

@@ -1,7 +1,7 @@
-"""Result backends that are not ours: a database, files, another Redis, or none at all.
+"""Works with result backends of Celery's: a database, files, another kind of Redis, or none at all.
 
-An application of ours keeps results beside its job records as always, and stores a copy there. A plain application
-stores its results there alone, as Celery does; the asyncio worker waits for that without blocking its event loop.
+A Celeriac application keeps results beside its job records as always, and stores a copy in such a backend. A plain
+Celery application stores its results only there. The asyncio worker waits without blocking its event loop.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class CopyingBackend(ResultBackend):
-    """Our result backend on the broker, which also hands each outcome to one of Celery's, before it is recorded."""
+    """Celeriac's result backend on the broker, which first hands each outcome to one of Celery's."""
 
     def __init__(self, *, app: Any, elsewhere: Any) -> None:
         super().__init__(app=app)
@@ -34,24 +34,24 @@ class CopyingBackend(ResultBackend):
 
     @property
     def is_quick(self) -> bool:
-        """False: it waits for the other backend."""
+        """False, because the worker waits for the other backend."""
         return False
 
     def as_uri(self, include_password: bool = False) -> str:
-        """The URI of the other backend: it is what the application is configured with."""
+        """The URI of the other backend, which the application is configured with."""
         return self.elsewhere.as_uri(include_password)
 
     def store_result(
         self, task_id: str, result: Any, state: str, traceback: str | None = None, request: Any = None, **kwargs: Any
     ) -> Any:
-        """Store the copy, then the outcome itself; neither of a worker whose message another one has got."""
+        """Store the copy, then the outcome itself. Store neither if another worker has the message now."""
         if _is_refused(self.app, request):
             return result
         self._copy(task_id, result, state, traceback=traceback, request=request)
         return super().store_result(task_id, result, state, traceback, request, **kwargs)
 
     def tell_end(self, task_id: str, *, cancelled: bool, cause: str) -> None:
-        """Store the copy of an end that was recorded without this backend."""
+        """Copy the end of a job that a script recorded without this backend."""
         error = TaskRevokedError(cause) if cancelled else WorkerLostError(cause)
         self._copy(task_id, error, celery_states.REVOKED if cancelled else celery_states.FAILURE)
 
@@ -61,7 +61,7 @@ class CopyingBackend(ResultBackend):
 
 
 class AwaitedBackend(Backend):
-    """What a worker adds to the class of a plain application's backend."""
+    """A mixin that a worker adds to the class of a plain application's backend."""
 
     is_quick = False
     celeriac_lock: threading.RLock  # pyright: ignore[reportInvalidTypeForm]
@@ -69,14 +69,14 @@ class AwaitedBackend(Backend):
     def store_result(
         self, task_id: str, result: Any, state: str, traceback: str | None = None, request: Any = None, **kwargs: Any
     ) -> Any:
-        """Store an outcome in a thread; not one of a worker whose message another one has got."""
+        """Store an outcome in a thread, unless another worker has the message now."""
         if _is_refused(self.app, request):
             return result
         store = partial(super().store_result, task_id, result, state, traceback, request=request, **kwargs)
         return insist(partial(self._wait_for, store), task_id)
 
     def on_chord_part_return(self, request: Any, state: str, result: Any, **kwargs: Any) -> Any:
-        """Count a part of a chord in a thread, unless another run of it counts."""
+        """Count a part of a chord in a thread, unless its outcome was refused."""
         if getattr(request, "celeriac_refused", False):
             return None
         return self._wait_for(partial(super().on_chord_part_return, request, state, result, **kwargs))
@@ -86,7 +86,7 @@ class AwaitedBackend(Backend):
 
 
 def awaited(backend: Any) -> Any:
-    """Have `backend`, unless it is ours, store as a worker of ours can. It stays the object that it is."""
+    """Make a backend of Celery's store without blocking the event loop. Changes its class, and returns the object."""
     if not isinstance(backend, ResultBackend | AwaitedBackend):
         backend.celeriac_lock = threading.RLock()
         backend.__class__ = _awaited_class(type(backend))
@@ -99,7 +99,7 @@ def _awaited_class(celerys: type[Any]) -> type[Any]:
 
 
 def _is_refused(app: Any, request: Any) -> bool:
-    """Whether another run of the task counts, which its request is told."""
+    """Whether another run of the task has replaced this one. If so, mark its request."""
     is_refused = is_overtaken(app, request)
     if is_refused:
         request.celeriac_refused = True
@@ -107,6 +107,6 @@ def _is_refused(app: Any, request: Any) -> bool:
 
 
 def _alone(lock: Any, function: Callable[..., T], *args: Any, **options: Any) -> T:
-    """One call at a time: few of these backends may be used by several threads."""
+    """Call `function` under the lock, because few of these backends may be used by several threads."""
     with lock:
         return function(*args, **options)

@@ -1,7 +1,7 @@
-"""The arguments of an exception, as Celery's result of a failed task keeps them: as they are, in a bounded size.
+"""Bounds the size of an exception's arguments, which Celery's result of a failed task keeps.
 
-They may hold anything: the whole answer of a server, a data frame, the rows of a file. Each is copied into the results
-of all that fails with the task (a chain, a group, a chord), and read by whoever looks at one.
+They may hold anything: a server's whole answer, a data frame, the rows of a file. Celery copies them into the results
+of all tasks that fail together (a chain, a group, a chord), and each reader loads them.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from kombu.utils.encoding import safe_repr
 from celeriac.core.printable import shortened
 from celeriac.core.records import MESSAGE_LIMIT
 
-#: Arguments of one exception that are kept.
+#: How many arguments of one exception are kept.
 _MOST = 20
 _ALWAYS_SHORT = (type(None), bool, float)
 
 
 def kept_arguments(arguments: Sequence[Any], encode: Callable[[Any], str | bytes]) -> tuple[Any, ...]:
-    """What `encode` can hold of `arguments`, at most 4,000 characters of each; a mark says what was cut.
+    """Cut `arguments` to what `encode` accepts, in at most 4,000 characters each. A mark says what was cut.
 
-    An argument that is no text is kept as it is if it is short enough, else as text.
+    An argument that is no text stays as it is if it is short enough. Otherwise it becomes text.
     """
     kept = tuple(_kept(argument, encode) for argument in arguments[:_MOST])
     if len(arguments) <= _MOST:
@@ -36,7 +36,7 @@ def _kept(argument: Any, encode: Callable[[Any], str | bytes]) -> Any:
     value = shortened(argument, MESSAGE_LIMIT) if isinstance(argument, str) else argument
     try:
         encoded = encode(value)
-    except Exception:  # a stranger's object, or a text that is no Unicode
+    except Exception:  # an object that JSON does not know, or a text that is no valid Unicode
         return shortened(safe_repr(value), MESSAGE_LIMIT)
     if isinstance(argument, str) or len(encoded) <= MESSAGE_LIMIT:
         return value

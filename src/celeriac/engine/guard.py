@@ -1,4 +1,4 @@
-"""Ends a worker that lives and does nothing any more, so that whoever supervises it starts it again."""
+"""Ends a worker that is alive but broken, so that its supervisor starts it again."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from celeriac.engine.loop import BROKEN, end_at_once
 
 log = logging.getLogger("celeriac.engine")
 
-#: Seconds between two looks.
+#: Time between two looks (s).
 _LOOK_EVERY = 0.5
 
 
 class Guard:
-    """A thread that looks after what a worker cannot do without.
+    """A thread that watches whether the threads and tasks that a worker needs still run.
 
-    An event loop that is busy, however long, is none of its business: it asks whether something has ended, and not
-    whether it answers. What a worker holds when it ends counts as lost with it, as after any crash.
+    It asks whether they have ended, not whether they answer. So a busy event loop is fine, however long. When the guard
+    ends the worker, its messages count as lost with it, as after any crash.
     """
 
     def __init__(self) -> None:
@@ -29,11 +29,11 @@ class Guard:
         self._has_started = False
 
     def watch(self, what: str, has_ended: Callable[[], bool]) -> None:
-        """End this process once `has_ended()`. Of several of the same name, the last one counts."""
+        """End this process when `has_ended()` is true. A second call with the same name replaces the first."""
         self._watched = {**self._watched, what: has_ended}
 
     def start(self) -> None:
-        """Look from now on. Safe to call again."""
+        """Start to watch. Safe to call again."""
         if self._has_started:
             return
         self._has_started = True
@@ -45,17 +45,17 @@ class Guard:
                 time.sleep(_LOOK_EVERY)
                 if sys.getrecursionlimit() < LEAST_RECURSION:
                     sys.setrecursionlimit(LEAST_RECURSION)
-                    log.error("a job lowered the recursion limit of the whole process, which is set back")
+                    log.error("a job lowered the recursion limit of the whole process; it is restored")
                 self._look()
-            except RecursionError:  # the limit has been lowered since
+            except RecursionError:  # a job has lowered the limit again
                 continue
 
     def _look(self) -> None:
         for what, has_ended in self._watched.items():
             if has_ended():
                 log.critical(
-                    "%s has ended, though this worker has not: a job has broken it. The worker ends, "
-                    "and its jobs are run again",
+                    "%s has ended, but the worker has not: a job must have broken it. The worker ends now, "
+                    "and its jobs run again",
                     what,
                 )
                 end_at_once(BROKEN)

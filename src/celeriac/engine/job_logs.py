@@ -1,7 +1,7 @@
-"""Which job a line of the log was written in: for formats of users', and for the worker's own log.
+"""Adds the running job to log records, for the user's log formats and for the worker's own log.
 
-It is found out when a line is written, by a filter on handlers. Nothing is done for jobs that log nothing, and a
-`LogRecord` of whoever has an `extra` of the same name keeps that. (A record factory would clash with it.)
+A filter on handlers does it when a record is handled, so that jobs which log nothing cost nothing. A record whose
+`extra` has a field of the same name keeps it, which a record factory would not allow.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from celery import current_task
 from celery.app.defaults import NAMESPACES
 from celery.utils.log import ColorFormatter
 
-#: Lines of these name the job themselves, if it is one job's.
+#: Loggers whose lines name the job themselves.
 _NAME_JOBS = frozenset({"celery", "celeriac", "kombu"})
-#: The format of the worker's log, and that of lines written in jobs, where nothing else is set.
+#: Celery's default formats of the worker's log, and of lines that jobs write.
 _FORMAT = NAMESPACES["worker"]["log_format"].default
 _FORMAT_IN_JOBS = NAMESPACES["worker"]["task_log_format"].default
 
@@ -31,7 +31,7 @@ class RunningJob(NamedTuple):
     attempt: int
 
 
-#: What stands in lines that no job has written.
+#: Stands for the job in lines that no job wrote.
 NO_JOB = RunningJob("-", "-", 0)
 
 _running: ContextVar[RunningJob | None] = ContextVar("celeriac_running_job", default=None)
@@ -39,9 +39,9 @@ _running: ContextVar[RunningJob | None] = ContextVar("celeriac_running_job", def
 
 @contextmanager
 def running(task_id: str, task_name: str, attempt: int) -> Generator[None]:
-    """While inside, and in what is started there with its context, lines are this job's.
+    """Assign the log lines of the `with` block, and of tasks and threads with its context, to this job.
 
-    For jobs that run where Celery has no current task: in an isolated job's process, or in a test's own.
+    For jobs that run where Celery has no current task: in the process of an isolated job, or in a test.
     """
     token = _running.set(RunningJob(task_id, task_name, attempt))
     try:
@@ -51,7 +51,7 @@ def running(task_id: str, task_name: str, attempt: int) -> Generator[None]:
 
 
 def running_job() -> RunningJob:
-    """The job that the calling code is part of; `NO_JOB` if there is none."""
+    """The job that the calling code belongs to. `NO_JOB` if there is none."""
     task: Any = current_task
     request: Any = task.request if task else None
     if request is not None and request.id:
@@ -60,13 +60,13 @@ def running_job() -> RunningJob:
 
 
 class JobLogFilter(logging.Filter):
-    """Gives each record `task_id`, `task_name` and `attempt` of the job that writes it; `-`, `-` and 0 outside of jobs.
+    """Gives each record `task_id`, `task_name` and `attempt` of the job that writes it: `-`, `-` and 0 outside jobs.
 
-    Put it on handlers: filters of loggers do not see what loggers below them write. What `extra` has already stays.
+    Add it to handlers, because a logger's filter does not see records of its child loggers. Fields of `extra` stay.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let everything pass."""
+        """Add the fields, and let every record pass."""
         has = record.__dict__
         if not ("task_id" in has and "task_name" in has and "attempt" in has):
             for name, value in running_job()._asdict().items():
@@ -75,7 +75,7 @@ class JobLogFilter(logging.Filter):
 
 
 class JobFormatter(ColorFormatter):
-    """The format of the worker's log; and that of lines which users' code has written in a job."""
+    """The worker's log format, and Celery's task format for lines that the user's code writes in a job."""
 
     def __init__(self, plain: ColorFormatter) -> None:
         super().__init__(plain._fmt, use_color=plain.use_color)
@@ -84,16 +84,16 @@ class JobFormatter(ColorFormatter):
         self._in_jobs.datefmt = plain.datefmt
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
+        """Format a record."""
         if getattr(record, "task_id", NO_JOB.task_id) == NO_JOB.task_id or record.name.split(".")[0] in _NAME_JOBS:
             return super().format(record)
         return self._in_jobs.format(record)
 
 
 def install() -> None:
-    """Have what Celery has set up as this process's log name jobs. Safe to call more than once.
+    """Make the log handlers that Celery has set up in this process name jobs. Safe to call more than once.
 
-    Handlers of a user's own are left alone, and so is the format if the application sets one.
+    The user's own handlers, and a format that the application sets, stay unchanged.
     """
     for logger in (logging.getLogger(), logging.getLogger("celery.task")):
         for handler in logger.handlers:

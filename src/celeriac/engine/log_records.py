@@ -1,10 +1,10 @@
-r"""Makes the log lines of Celery and Celeriac safe to read: what a user's text cannot do is begin a line of its own.
+r"""Makes log lines of Celery and Celeriac safe to read: no value in them can begin a line of its own.
 
 Celery logs results, arguments and names of tasks as they are. A result `"ok'\n[2026-11-28 09:00: INFO] paid"` would
-read as two lines, and an escape sequence rewrites what a terminal shows. So each value in such a line has its control
-characters spelt out and its length bounded, and a traceback is the one that `engine/tracebacks.py` makes. It is done
-when the record is made, for all handlers and formats. What the user's own code logs is left alone. What Python
-says of tasks and threads that have failed is not.
+read as two lines, and an escape sequence rewrites what a terminal shows. So control characters of each value are
+escaped, its length is bounded, and `engine/tracebacks.py` formats tracebacks. This happens when the record is made, for
+all handlers and formats. Records of the user's own code are left alone, but not those that Python itself writes about
+failed tasks and threads.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from celeriac.engine.tracebacks import format_error
 
 log = logging.getLogger("celeriac.engine")
 
-#: Loggers whose records are made safe, and those among them through which tasks speak.
+#: Loggers whose records are made safe, except for those that tasks log to.
 _OURS = ("celery", "celeriac", "kombu", "asyncio", "concurrent", "py.warnings")
 _USERS = ("celery.task", "celery.redirected")
-#: Characters of one value in a line.
+#: The most characters of one value in a line.
 _LONGEST = 2_000
 
 
 def install() -> None:
-    """Have this process make such records. Safe to call more than once."""
+    """Make this process's log records safe. Can be called more than once."""
     make = logging.getLogRecordFactory()
     if getattr(make, "celeriac_safe", False):
         return
@@ -45,14 +45,14 @@ def install() -> None:
 
     cast(Any, make_safe).celeriac_safe = True
     logging.setLogRecordFactory(make_safe)
-    if threading.excepthook is threading.__excepthook__:  # else the user has one
+    if threading.excepthook is threading.__excepthook__:  # keep a hook of the user's
         threading.excepthook = log_end_of_thread
     if sys.unraisablehook is sys.__unraisablehook__:
         sys.unraisablehook = _log_unraisable
 
 
 def log_end_of_thread(told: threading.ExceptHookArgs) -> None:
-    """Tell of a thread that has failed. Python would write what it raised, as it is, among the lines of the log."""
+    """Log an exception that ended a thread. Python would print it unescaped among the lines of the log."""
     if not issubclass(told.exc_type, SystemExit):
         name = told.thread.name if told.thread is not None else "?"
         log.error("thread %s has failed", name, exc_info=told.exc_value)
@@ -63,7 +63,7 @@ def _log_unraisable(told: sys.UnraisableHookArgs) -> None:
 
 
 class _Shown:
-    """A value of a line, which is made safe if it is shown at all."""
+    """A value of a log line, which is made safe only when it is formatted."""
 
     __slots__ = ("_value",)
 
@@ -103,7 +103,7 @@ def _safe_text(text: str) -> str:
 
 
 def _text_of(message: object) -> str:
-    """What a record says; an exception, say, is a message as well."""
+    """The text of a record's message, which may be any object, such as an exception."""
     try:
         return str(message)
     except Exception:

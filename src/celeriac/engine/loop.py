@@ -1,4 +1,4 @@
-"""The event loop of one worker process: a thread in which its `async def` jobs, and all our asyncio, run."""
+"""The event loop of a worker process: one thread runs its `async def` jobs and all of Celeriac's asyncio code."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ log = logging.getLogger("celeriac.engine")
 
 T = TypeVar("T")
 
-#: The exit code of a worker that a job has broken (EX_SOFTWARE of sysexits.h).
+#: Exit code of a worker that a job has broken (EX_SOFTWARE of sysexits.h).
 BROKEN = 70
 
 
 class JobLoop:
-    """One event loop in one daemon thread, started on first use, and anew in a process that was forked."""
+    """One event loop in one daemon thread, started on first use. A forked process starts its own."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -49,16 +49,16 @@ class JobLoop:
 
     @property
     def is_current(self) -> bool:
-        """Whether the code that asks runs in the loop's thread."""
+        """Whether the caller runs in the loop's thread."""
         return threading.current_thread() is self._thread
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
-        """Run `coroutine` on the loop, as a task that jobs do not find."""
+        """Run `coroutine` on the loop, as a task that `asyncio.all_tasks()` in a job does not list."""
         return asyncio.run_coroutine_threadsafe(unlisted(coroutine), self.loop)
 
     @property
     def has_ended(self) -> bool:
-        """Whether the loop's thread has been started, and is no more."""
+        """Whether the loop's thread was started, and has died."""
         return self._pid == os.getpid() and self._thread is not None and not self._thread.is_alive()
 
     def call_soon(self, function: Callable[..., Any], *args: Any) -> None:
@@ -68,22 +68,24 @@ class JobLoop:
 
 @functools.cache
 def job_loop() -> JobLoop:
-    """The loop that everything in this process shares, so that jobs can share what is bound to a loop."""
+    """The loop that this process shares, so that jobs can share objects that are bound to a loop."""
     return JobLoop()
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
-    """Run the loop for ever. Nobody but jobs ever stops it, and they share it."""
+    """Run the loop for ever, and start it again if a job stops it, because all jobs share it."""
     asyncio.set_event_loop(loop)
     while not loop.is_closed():
         try:
             loop.run_forever()
-        except (SystemExit, KeyboardInterrupt):  # of a task that a job has left behind
-            log.exception("a task of a job raised what ends an event loop; it goes on")
+        except (SystemExit, KeyboardInterrupt):  # from an asyncio task that a job left behind
+            log.exception("an asyncio task of a job raised an error that ends an event loop; the loop goes on")
         except BaseException:
-            log.critical("the event loop of the jobs has failed: a job has broken it. The process ends", exc_info=True)
+            log.critical(
+                "the event loop of all jobs has failed, because a job broke it; this process ends", exc_info=True
+            )
             end_at_once(BROKEN)
         else:
-            log.error("a job stopped the event loop that it shares with others; it goes on")
-    log.critical("a job closed the event loop of all jobs; this process ends, and its jobs are run again")
+            log.error("a job stopped the event loop that it shares with others; the loop goes on")
+    log.critical("a job closed the event loop of all jobs; this process ends, and its jobs run again")
     end_at_once(BROKEN)

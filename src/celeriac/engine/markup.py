@@ -1,7 +1,7 @@
-"""kombu's marks in JSON, where typed jobs and Celery's publishers meet.
+"""Reconciles kombu's type marks in JSON with typed jobs, whose arguments are plain JSON.
 
-kombu writes what JSON does not know as `{"__type__": "datetime", "__value__": "..."}`, and reads all that looks so.
-Typed jobs have JSON alone: to them it is data.
+Kombu writes a type that JSON does not have as `{"__type__": "datetime", "__value__": "..."}`, and decodes all objects
+of this form. To a typed job such an object is data.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from celeriac.core.spec import JobSpec
 
 
 def in_json_types(arguments: Any) -> Any:
-    """Arguments of a typed job that Celery publishes, as its own enqueuers send them: a `datetime` as text, say."""
+    """Convert arguments that Celery publishes for a typed job to plain JSON types, as `enqueue` does."""
     try:
         return to_jsonable_python(arguments)
-    except (PydanticSerializationError, ValueError):  # which whoever writes the message will refuse, too
+    except (PydanticSerializationError, ValueError):  # Celery's serializer will refuse them as well
         return arguments
 
 
 def validated(spec: JobSpec, args: Any, kwargs: Any) -> dict[str, Any]:
-    """A typed job's arguments. Where they fit only if marks are read as such, another producer has made them.
+    """Validate a typed job's arguments. If they do not fit, decode kombu's marks: a stock producer may have sent them.
 
     Raises:
-        InvalidArguments: they do not fit.
+        InvalidArguments: the arguments do not fit.
     """
     try:
         return spec.validate_sent(args, kwargs)

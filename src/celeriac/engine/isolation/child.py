@@ -115,7 +115,7 @@ class _Jobs:
         if name not in self._app.specs:
             raise _Unfit(
                 f"job {name!r} cannot be isolated: a new process imports the application, and finds no such job; "
-                "register the job when its module is imported"
+                "register it when its module is imported"
             )
         return self._app.specs[name]
 
