@@ -40,6 +40,9 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis_settings.load_profile("slow" if config.getoption("--slow") else "default run")
     for name in [name for name in os.environ if name.startswith("CELERIAC_")]:
         del os.environ[name]  # the settings of a developer's shell are not the tests' business
+    # Without bytecode, each process of the run compiles every module again: most of its CPU time.
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
