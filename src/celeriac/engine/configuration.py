@@ -30,11 +30,7 @@ class ConfiguredApp(Celery):
             self._complete(self.conf)
 
     def prepare_config(self, c: Any) -> Any:
-        """Compute the defaults. Celery calls this whenever it reads the configuration.
-
-        Raises:
-            ConfigurationError: one of Celeriac's settings is wrong.
-        """
+        """Compute the defaults anew. Celery calls this whenever it reads the configuration."""
         self._defaults = celery_defaults(self.settings)
         return super().prepare_config(c)
 

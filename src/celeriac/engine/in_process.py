@@ -1,8 +1,8 @@
 """Runs typed jobs in the caller's event loop, without a broker: for `task_always_eager`, and for tests.
 
-What a job can tell is as in a worker: arguments and results go through JSON and are validated, retries follow the
-policy, children run before their parent goes on, a `def` job has a thread. What takes time does not: the wait for a
-retry, or for a delayed job, moves the clock of the records.
+A job cannot tell the difference from a worker. Arguments and results go through JSON and are validated, retries follow
+the policy, children run before their parent goes on, and a `def` job runs in a thread. Only waiting takes no time: a
+delayed job or a retry moves the clock of the records instead.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ if TYPE_CHECKING:
 
 
 class InProcessJobs(JobClient):
-    """The client of an application whose jobs run where they are enqueued; each has ended when `enqueue` returns.
+    """A client that runs jobs itself. Each job has ended when `enqueue` returns.
 
     Args:
-        specs: the application's jobs.
-        default_queue: the queue of jobs that name none.
-        propagates: whether `enqueue` raises what a job raises.
-        keep: how many jobs are known afterwards.
+        specs: the application's job specifications, by name.
+        default_queue: returns the queue of jobs that name none.
+        propagates: returns whether `enqueue` raises the error of its job.
+        keep: how many jobs to remember.
     """
 
     def __init__(
@@ -73,12 +73,12 @@ class InProcessJobs(JobClient):
 
     @property
     def all(self) -> list[RanJob]:
-        """The jobs, in the order in which they were enqueued."""
+        """All jobs, in the order in which they were enqueued."""
         return list(self._jobs.values())
 
     @property
     def now(self) -> datetime:
-        """The time of the records: that of the system, and the waits that were left out."""
+        """The time of the records: the system's time plus all waits that were skipped."""
         return self._clock.now
 
     def of(self, job_id: str) -> RanJob:
@@ -185,10 +185,10 @@ class InProcessJobs(JobClient):
         return job.record
 
     async def ping(self) -> None:
-        """Nothing: there is no broker."""
+        """Do nothing, because there is no broker."""
 
     async def aclose(self) -> None:
-        """Nothing: there are no connections."""
+        """Do nothing, because there are no connections."""
 
     def _accept(self, call: Call[Any], options: EnqueueOptions, parent_id: str | None = None) -> RanJob:
         own, due, now = call.spec.options, options.due(), self.now
@@ -218,20 +218,20 @@ class InProcessJobs(JobClient):
                 self._by_key.pop(oldest.key, None)
 
     async def _execute(self, job: RanJob) -> None:
-        """Run the job to its end."""
+        """Run the job to its end, and skip its delay."""
         if job.record.delay_until is not None:
             self._clock.skip_to(job.record.delay_until)
         await self._runner.to_its_end(job)
 
     def _propagate(self, job: RanJob) -> None:
-        """Raise the job's error, if that is wanted."""
+        """Raise the job's error, if this client propagates errors."""
         if job.error is not None and self._propagates():
             raise job.error
 
 
 @contextmanager
 def in_process(app: JobApp) -> Generator[InProcessJobs]:
-    """While inside, the application's jobs run where they are enqueued. What the fixture `celeriac_jobs` does.
+    """Run the application's jobs inside the `with` block, where they are enqueued. The fixture `celeriac_jobs` uses it.
 
     Celery's own tasks, and `job.task.delay()`, run eagerly as with `task_always_eager`.
     """

@@ -1,4 +1,4 @@
-"""How a job runs where it was enqueued: its attempts, its children, and the clock that skips what is waited for."""
+"""Runs a job in process: its attempts, its children, and a clock that skips waits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from celeriac.engine.tracebacks import format_error
 
 
 class _CallersLoop(JobLoop):
-    """The event loop that is running, in place of a worker's."""
+    """The caller's running event loop, in place of a worker's."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class _CallersLoop(JobLoop):
 
 
 class VirtualClock:
-    """The time of the records: that of the system, and the waits that were left out."""
+    """The time of the records: the system's time plus all waits that were skipped."""
 
     def __init__(self) -> None:
         self._ahead = timedelta()
@@ -45,7 +45,7 @@ class VirtualClock:
         return datetime.now(UTC) + self._ahead
 
     def skip_to(self, due: datetime) -> None:
-        """Be there, without waiting."""
+        """Move the clock to `due`, unless that is past."""
         self._ahead += max(timedelta(), due - self.now)
 
 
@@ -53,9 +53,9 @@ class InProcessRunner:
     """Runs jobs, one at a time, each to its end.
 
     Args:
-        clock: what is waited for moves it.
-        accept: makes a job of a call that another job has fanned out to, given that one's id.
-        find: the job of an id, or None; asked from any thread.
+        clock: the clock that each wait moves.
+        accept: makes the job of a call that another job fanned out to. Takes the call and the parent's id.
+        find: returns the job of an id, or None. Called from any thread.
     """
 
     def __init__(
@@ -70,11 +70,11 @@ class InProcessRunner:
         self._find = find
 
     async def to_its_end(self, job: RanJob) -> None:
-        """Run the job until it is finished; what it raises at last is its `error`."""
+        """Run the job until it is finished. `job.error` has the error of its last attempt."""
         job.error = None
         try:
             await self._attempts(job)
-        except asyncio.CancelledError:  # who enqueued it waits no more
+        except asyncio.CancelledError:  # the caller of `enqueue` was cancelled
             if not job.record.state.finished:
                 self.move(job, JobState.CANCELLED)
             raise
@@ -83,7 +83,7 @@ class InProcessRunner:
             job.ended.set()
 
     def move(self, job: RanJob, state: JobState, **changes: Any) -> None:
-        """Record that the job is in another state."""
+        """Record a new state of the job."""
         changed = replace(job.record, state=state, updated_at=self._clock.now, **changes)
         if state is JobState.RUNNING and changed.started_at is None:
             changed = replace(changed, started_at=changed.updated_at)
@@ -105,7 +105,7 @@ class InProcessRunner:
             except JobInterrupted:
                 return self.move(job, JobState.CANCELLED)
             except Exception as error:
-                if job.record.cancel_requested:  # it may be how it took being told to stop
+                if job.record.cancel_requested:  # a job told to stop may answer with any error
                     return self.move(job, JobState.CANCELLED)
                 failure = Failure.of(error, format_error(error))
                 delay = policy.delay_after(error, attempt)
@@ -145,7 +145,7 @@ class InProcessRunner:
                 returned = await self._on_loop(job, spec.call(arguments, context))
             else:
                 returned = await self._in_thread(job, lambda: spec.call(arguments, context))
-            if iscoroutine(returned):  # of an `async def` behind a decorator that is a plain function
+            if iscoroutine(returned):  # a plain decorator hid an `async def`
                 returned = await self._on_loop(job, returned)
         return codec.loads(codec.dumps(spec.dump_result(returned)))
 
@@ -162,7 +162,7 @@ class InProcessRunner:
         if job.record.cancel_requested:
             run.cancel()
         try:
-            return await asyncio.create_task(work)  # what the job does to its context variables stays there
+            return await asyncio.create_task(work)  # a task of its own keeps the job's context variables from leaking
         except asyncio.CancelledError:
             run.cancel()
             raise
@@ -180,7 +180,7 @@ class InProcessRunner:
         return Children(total=len(states), succeeded=succeeded, failed=failed, cancelled=cancelled)
 
     def _report(self, job_id: str, progress: Progress) -> None:
-        """Take a report, of the job or its parent, from any thread."""
+        """Take a progress report of the job with that id, from any thread."""
         if (job := self._find(job_id)) is not None:
             job.progress.append(progress)
             job.record = replace(job.record, progress=progress)

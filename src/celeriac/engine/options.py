@@ -1,7 +1,7 @@
-"""What becomes of each option that Celery's workers take: of its command line, its settings, and kombu's for Redis.
+"""Says how Celeriac treats each option of Celery's workers: the command line, the settings, and kombu's for Redis.
 
-One table for the start check (`start_check.py`) and for docs/reference/celery-options.md. A test compares it with
-Celery's own lists, so that an option which a new release brings has to be decided on.
+The start check (`start_check.py`) and docs/reference/celery-options.md use this one table. A test compares it with
+Celery's own lists, so that somebody has to decide about each option that a new release adds.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from typing import Any, NamedTuple
 
 
 class Fate(Enum):
-    """What becomes of an option."""
+    """How Celeriac treats an option."""
 
     WORKS = "works"
-    """Celeriac does what it says."""
+    """Celeriac does what the option says."""
     CELERYS = "Celery's"
-    """Celery does: Celeriac changes nothing about it."""
+    """Celery does what it says, and Celeriac changes nothing about it."""
     IDLE = "nothing to do"
-    """It is accepted, and there is nothing that it could do; the note says why."""
+    """It is accepted, and has no effect. The note says why."""
     REFUSED = "refused"
-    """The worker does not start with it; the note says why."""
+    """The worker does not start with it. The note says why."""
 
 
 class Where(Enum):
-    """Which workers refuse an option. To the others it is Celery's."""
+    """Which workers refuse an option. In all others, Celery handles it."""
 
     ASYNCIO = "the asyncio pool"
     ALONE = "the asyncio pool outside of `celeriac worker`"
@@ -34,12 +34,12 @@ class Where(Enum):
 
 
 class Refusal(NamedTuple):
-    """That some workers do not start with an option, rather than drop it.
+    """Makes some workers refuse to start with an option, because they would ignore it.
 
     Attributes:
         reason: why, and what to do instead.
-        where: which workers.
-        values: which values; by default each that differs from Celery's own default.
+        where: which workers refuse it.
+        values: which values they refuse. Default: each that differs from Celery's default.
     """
 
     reason: str
@@ -48,7 +48,7 @@ class Refusal(NamedTuple):
 
 
 class Option(NamedTuple):
-    """What becomes of one option in the asyncio worker, and what a user should know."""
+    """How the asyncio worker treats one option, and what a user should know."""
 
     fate: Fate
     note: str = ""
@@ -72,7 +72,7 @@ def _refused(reason: str, where: Where = Where.ASYNCIO, values: Callable[[Any], 
 
 
 def _never(value: Any) -> bool:
-    """Of the setting that the pool looks at by itself (`start_check.check_consumer`)."""
+    """For the setting that the pool checks by itself (`start_check.check_consumer`)."""
     return False
 
 

@@ -1,7 +1,7 @@
-"""What was raised, where Celery hands on something that can be pickled in its place.
+"""Finds the exception that a task raised where Celery passes on a picklable one in its place.
 
-Celery's tracer gives the result backend, for an exception that cannot be pickled and unpickled, the nearest base class
-of it that can, or an `UnpickleableExceptionWrapper`. The exception that was raised is being handled meanwhile.
+If an exception cannot be pickled, Celery's tracer gives the result backend one of its nearest picklable base class, or
+an `UnpickleableExceptionWrapper`. At that time, `sys.exc_info` still has the original.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from celery.utils.serialization import UnpickleableExceptionWrapper, create_exce
 
 
 def original_of(error: BaseException) -> BaseException:
-    """The exception that `error` stands for, if that is being handled or led to what is; else `error`."""
+    """The exception that `error` stands for: the one that is being handled, or its cause or context; else `error`."""
     handled = sys.exc_info()[1]
     if handled is None or handled is error:
         return error
@@ -22,16 +22,16 @@ def original_of(error: BaseException) -> BaseException:
         for raised in (handled, handled.__cause__, handled.__context__):
             if raised is not None and _stands_for(error, raised):
                 return raised
-    except BaseException:  # a stranger's class may raise anything wherever it is looked at
+    except BaseException:  # the methods of a user's exception class may raise anything
         return error
     return error
 
 
 def remade(stored: Any, made: Any) -> Any:
-    """The error of a stored outcome, for which Celery has made `made`.
+    """Make the error of a stored outcome again. `made` is Celery's attempt, and is kept if it has the right class.
 
-    Celery makes an `Exception` with the class in its text of one that cannot be called with what is stored. Here the
-    error has its class and its message, but none of the attributes that its `__init__` would have set.
+    If a class does not accept the stored arguments, Celery makes a plain `Exception` that names the class in its text.
+    The error made here has its class and its message, but no attributes that its `__init__` would have set.
     """
     if type(made) is not Exception or not isinstance(stored, dict):
         return made

@@ -1,7 +1,7 @@
-"""Which pool a worker gets, for Celery's setting `worker_pool`.
+"""Chooses the pool of a worker, for Celery's setting `worker_pool`.
 
-Celery takes `--pool=prefork` for its own default, and prefers the setting to it. So `Default`, which the setting names,
-is prefork for a command line that says so, and the asyncio pool for one that names no pool.
+Celery cannot tell `--pool=prefork` from its default, and lets the setting win over it. So the setting names `Default`,
+which is prefork if the command line says so, and the asyncio pool if it names no pool.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Every private name of Celery, kombu, billiard and `logging` that Celeriac uses, in one place.
+"""Lists every private name of Celery, kombu, billiard and `logging` that Celeriac uses.
 
-A test compares the list with the engine's source and with what is installed, so that an upgrade which moves a name
-fails there; `celery` and `kombu` are pinned to one minor version.
+A test compares the list with the engine's source and with the installed packages. So an upgrade that moves a name fails
+there. `celery` and `kombu` are pinned to one minor version.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ from typing import Any, NamedTuple
 
 from celery import _state
 
-#: The tasks that are being run, for `current_task`: a stack that goes by thread unless told otherwise.
+#: The stack of running tasks, for `current_task`. It goes by thread, unless `aio/stacks.py` changes that.
 task_stack: Any = _state._task_stack  # pyright: ignore[reportPrivateUsage]
 
 
 def can_go_by_context(stack: Any) -> bool:
-    """Whether a stack of Celery's can be told what it goes by."""
+    """Whether Celery's stack can go by something else than the thread."""
     return hasattr(stack, "_local")
 
 
 def entries_of(stack: Any) -> dict[Any, dict[str, list[Any]]]:
-    """What is on a stack of Celery's, by what it goes by."""
+    """The entries of Celery's stack, by thread or context."""
     return stack._local.__storage__
 
 
 class Private(NamedTuple):
-    """One private name: whose it is (`module` or `module:Class`), and what it is used for."""
+    """One private name, its owner (`module` or `module:Class`), and why Celeriac uses it."""
 
     owner: str
     name: str

@@ -1,4 +1,4 @@
-"""Hooks of worker processes."""
+"""Connects the hooks of worker processes: log records, job names, and ending with the parent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _worker_pid = 0
 
 
 def install() -> None:
-    """Connect the hooks, in the worker's main process. Safe to call for every application of a process."""
+    """Connect the hooks in the worker's main process. Safe to call for each application of a process."""
     global _worker_pid
     _worker_pid = os.getpid()
     log_records.install()
@@ -27,30 +27,30 @@ def install() -> None:
 
 
 def _name_jobs(**_: Any) -> None:
-    """In processes that were not forked, which set up a log of their own."""
+    """Name jobs in the log of a spawned process. A forked one has inherited that."""
     job_logs.install()
 
 
 def die_with(parent: int) -> None:
-    """Have the kernel end this process once its parent, whose process id is given, has ended. On Linux only."""
+    """Make the kernel kill this process when its parent, with the given process id, ends. On Linux only."""
     if sys.platform != "linux":
         return
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the call
+    if os.getppid() != parent:  # the parent died before the call
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 def give_back_memory() -> None:
-    """Give memory that is free back to the system, where the C library can: importing leaves some megabytes of it."""
+    """Return free memory to the system, if the C library can. Imports leave some megabytes of it."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
     if trim is not None:
         trim(0)
 
 
 def _die_with_parent(**_: Any) -> None:
-    """Have the kernel end a pool process whose worker was killed.
+    """Make the kernel kill a pool process when its worker is killed.
 
-    Else it would finish its job unseen, while the message has gone back to the queue for another worker.
+    Otherwise it would finish its job, while another worker runs the same job from its queue.
     """
-    if os.getpid() != _worker_pid:  # pools without processes send the signal, too
+    if os.getpid() != _worker_pid:  # pools without processes also send this signal
         die_with(_worker_pid)

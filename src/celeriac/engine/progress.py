@@ -1,4 +1,4 @@
-"""Publishes the progress of running jobs without ever making them wait."""
+"""Publishes the progress of running jobs in the background, so that reporting never makes them wait."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from celeriac.engine.loop import JobLoop
 
 log = logging.getLogger("celeriac.engine")
 
-#: Seconds for which reports on one job are gathered; the newest is published.
+#: How long reports are gathered. Then the newest of each job is published (s).
 _GATHER = 0.1
-#: Seconds that the end of a job may wait for its last report to be published.
+#: How long the end of a job may wait for its last report to be published (s).
 _LAST_REPORT_TIMEOUT = 2.0
 
 
 class Sink(Protocol):
-    """Where reports go: the client, or the worker of an isolated job's process."""
+    """Publishes reports: the client, or in an isolated job's process the connection to its worker."""
 
     async def report_progress(self, job_id: str, progress: Progress) -> None:
         """Publish one report."""
@@ -30,7 +30,7 @@ class Sink(Protocol):
 
 
 class ProgressReporter:
-    """Keeps the newest report of each job and publishes it from the event loop."""
+    """Keeps the newest report of each job, and publishes it from the event loop."""
 
     def __init__(self, loop: JobLoop, client: Sink) -> None:
         self._loop = loop
@@ -40,7 +40,7 @@ class ProgressReporter:
         self._scheduled = False
 
     def report(self, job_id: str, progress: Progress) -> None:
-        """Take a report; returns at once, from any thread."""
+        """Take a report, and return at once. Safe from any thread."""
         with self._lock:
             self._newest[job_id] = progress
             scheduled, self._scheduled = self._scheduled, True
@@ -48,7 +48,7 @@ class ProgressReporter:
             self._loop.call_soon(self._schedule)
 
     def flush(self) -> None:
-        """Publish what is gathered, so that a job's last report comes before its end. Blocks the calling thread."""
+        """Publish the gathered reports, so that a job's last one comes before its end. Blocks the calling thread."""
         if not self._newest:
             return
         if bridge.can_wait():
@@ -60,7 +60,7 @@ class ProgressReporter:
             log.warning("a job's last progress was not published in time")
 
     async def flushed(self) -> None:
-        """The same on the event loop."""
+        """Do what `flush` does, on the event loop."""
         if self._newest:
             await self._publish()
 

@@ -1,8 +1,8 @@
-"""Rate limits that hold up nothing else.
+"""Applies rate limits without holding up other tasks.
 
-Celery keeps the tasks over a limit in the worker, where each takes a place until it may begin; with a few of them
-nothing else is taken from the queue. Here such a task goes back to the broker until its turn. The limits are Celery's:
-of each task, for each worker, and `control.rate_limit` changes them.
+Celery keeps tasks over their limit in the worker, where each takes up room until it may begin. With a few of them, the
+worker takes nothing else from the queue. Here such a task goes back to the broker until its turn. The limits are
+Celery's: per task and worker, and `control.rate_limit` changes them.
 """
 
 from __future__ import annotations
@@ -21,45 +21,45 @@ from celeriac.engine.transport import is_receipt
 
 log = logging.getLogger("celeriac.engine")
 
-#: Seconds for which a task that has had its turn on the broker waits in the worker at most, and that as a part of the
-#: time between two of its kind: what comes back a little too early would else go back again.
+#: How long a task that comes back a little too early may wait in the worker, so that it need not go to the broker
+#: again: at most this many seconds, and at most this part of the time between two tasks of its name.
 _MOMENT, _PART = 0.1, 0.25
-#: Seconds by which one may come late to its turn without those behind it having to wait.
+#: How late a task may come to its turn without delaying those behind it (s).
 _LATE = 0.25
 
 
 class Line:
-    """Who begins when, of the tasks of one name.
+    """Schedules the tasks of one name by their rate limit.
 
-    Each that comes is given its turn behind the others. It waits for it on the broker, where any worker may take it.
-    One whose turn has come, and is too early for this worker's limit, goes before those that have yet to wait.
+    Each new task gets a turn behind the others. It waits for its turn on the broker, where any worker may take it then.
+    A task that has waited, but still comes too early for this worker, goes before all that have not waited yet.
     """
 
     def __init__(self, rate: float) -> None:
-        """`rate` is how many may begin in a second."""
+        """`rate` is how many tasks may begin in a second."""
         self.rate = rate
         self.interval = 1 / rate
-        self._free = 0.0  # when the next one may begin, on the monotonic clock
-        self._last_turn = self._last_return = -self.interval  # the last that was given
+        self._free = 0.0  # when the next task may begin, on the monotonic clock
+        self._last_turn = self._last_return = -self.interval  # the last turns given to new and to returning tasks
 
     def admit(self, has_waited: bool) -> float:
-        """0 if a task may begin now; else the seconds in which it may. It is counted as begun if that is a moment."""
+        """Return in how many seconds a task may begin, 0 for now. If it may begin soon enough, count it as begun."""
         now = monotonic()
         wait = max(0.0, self._free - now)
-        if not has_waited:  # behind all that wait
+        if not has_waited:  # a new task goes behind all that wait
             wait = max(wait, self._last_turn + self.interval - now)
         if wait == 0 or (has_waited and self.is_a_moment(wait)):
-            # Who comes late to a turn leaves the next one's where it is: turns are as far apart as they have to be.
+            # A task that comes late to its turn does not delay the next turn, as turns have the right distance already.
             since = max(self._free, now - _LATE) if has_waited else now
             self._free = since + self.interval
         return wait
 
     def is_a_moment(self, seconds: float) -> bool:
-        """Whether a task may wait for so long where it is in the way of others."""
+        """Whether a task may wait for that time in the worker, where it takes up room."""
         return seconds <= min(_MOMENT, _PART * self.interval)
 
     def turn(self, has_waited: bool) -> float:
-        """The seconds until the next turn, which is taken."""
+        """Take the next turn, and return in how many seconds it comes."""
         now = monotonic()
         last = self._last_return if has_waited else self._last_turn
         turn = max(now, self._free, last + self.interval)
@@ -71,14 +71,14 @@ class Line:
 
 
 class RateLimits:
-    """Those of one worker. `buckets` are Celery's, which has a new one for a task whose limit is changed."""
+    """The rate limits of one worker. Celery makes a new bucket for a task whose limit is changed."""
 
     def __init__(self, consumer: Any) -> None:
         self._consumer = consumer
         self._lines: dict[str, Line] = {}
 
     def admits(self, message: Any, name: str, let_in: Callable[[Any], None]) -> bool:
-        """Whether a message may be run now; if not, it is put off, or `let_in` in a moment."""
+        """Whether a message may run now. If not, put it off, or call `let_in` in a moment."""
         consumer = self._consumer
         bucket = consumer.task_buckets[name]
         if bucket is None or consumer.disable_rate_limits or not is_receipt(message.delivery_tag):
@@ -99,12 +99,12 @@ class RateLimits:
 
 
 def limits_of(buckets: dict[str, Any]) -> dict[str, float]:
-    """The limits, tasks a second, of all tasks that have one."""
+    """The limits of all tasks that have one, in tasks per second."""
     return {name: bucket.fill_rate for name, bucket in buckets.items() if bucket is not None}
 
 
 def recall(lease: Lease, names: set[str], queues: list[str]) -> None:
-    """Bring back those of these tasks that were put off, whose limit has changed; in a thread of its own."""
+    """Bring back the messages of tasks whose limit has changed, in a thread of its own, since it blocks."""
 
     def run() -> None:
         for queue in queues:
@@ -112,7 +112,11 @@ def recall(lease: Lease, names: set[str], queues: list[str]) -> None:
                 try:
                     lease.holder.recall(queue, name)
                 except (RedisError, OSError) as error:
-                    log.warning("tasks %s that wait for their turn keep it (%s)", name, type(error).__name__)
+                    log.warning(
+                        "tasks %s that wait on the broker keep the turns of their former rate limit (%s)",
+                        name,
+                        type(error).__name__,
+                    )
 
     if names and queues:
         threading.Thread(target=run, name="celeriac-recall", daemon=True).start()

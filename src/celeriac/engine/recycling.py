@@ -1,7 +1,7 @@
-"""Replacing a shard that has run so many tasks, or has grown so large: `--max-tasks-per-child` and the like.
+"""Replaces a shard after `--max-tasks-per-child` tasks, or when it exceeds `--max-memory-per-child`.
 
-Celery has it for the children of prefork. A shard runs its tasks itself, so here it is the shard that ends: it takes no
-more, finishes what it runs as at SIGTERM, and its parent, which it has told, starts another at once.
+In Celery, these options are for the children of prefork. A shard runs its tasks itself, so the shard ends: it takes no
+more messages, and finishes its tasks as at SIGTERM. It tells its parent, which starts another shard at once.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from celeriac.engine import shard
 
 log = logging.getLogger("celeriac.engine")
 
-#: Seconds between two looks at the memory.
+#: Time between two looks at the memory (s).
 _LOOK_EVERY = 0.1
 _STATM = Path("/proc/self/statm")
 
 
 class Recycling:
-    """Has this shard retire when it has begun `tasks` tasks, or has `kibibytes` of memory resident."""
+    """Makes this shard retire when it has begun `tasks` tasks, or has `kibibytes` KiB of resident memory."""
 
     def __init__(self, tasks: int | None, kibibytes: int | None) -> None:
         self._tasks = tasks
@@ -39,12 +39,12 @@ class Recycling:
         self._look_at = 0.0
 
     def begin(self) -> None:
-        """Look after each task from now on."""
+        """Check the limits after each task from now on."""
         signals.task_postrun.connect(self._look, weak=False, dispatch_uid="celeriac.recycling")
 
     @property
     def may_hold(self) -> int:
-        """How many messages this worker may hold: those that it runs, and those that it may yet begin."""
+        """How many messages this worker may hold: those that run, and those that it may still begin."""
         if self._is_retiring:
             return 0
         if not self._tasks:
@@ -52,7 +52,7 @@ class Recycling:
         return self._tasks - worker_state.all_total_count[0] + len(worker_state.active_requests)
 
     def _look(self, **_: Any) -> None:
-        """A task has ended, in whatever thread."""
+        """Check the limits after a task has ended, in any thread."""
         begun = worker_state.all_total_count[0]
         if self._tasks and begun >= self._tasks:
             self._retire(f"has begun {begun} tasks (max_tasks_per_child={self._tasks})")
@@ -65,13 +65,13 @@ class Recycling:
         with self._lock:
             is_retiring, self._is_retiring = self._is_retiring, True
         if not is_retiring:
-            log.info("this shard %s: it takes no more, and is replaced", why)
+            log.info("this shard %s: it takes no more jobs, and is replaced", why)
             shard.tell(f"retiring {why}")
-            worker_state.should_stop = 0  # the exit code: from here on as at SIGTERM
+            worker_state.should_stop = 0  # an exit code, which makes Celery stop as at SIGTERM
 
 
 def recycling_of(controller: Any) -> Recycling | None:
-    """How a worker is replaced, by its options; None if it is not, or its pool replaces its processes itself."""
+    """The recycling that a worker's options ask for. None without, or if its pool replaces its own processes."""
     tasks, kibibytes = controller.max_tasks_per_child, controller.max_memory_per_child
     if not shard.is_supervised() or issubclass(controller.pool_cls, Prefork) or not (tasks or kibibytes):
         return None
@@ -79,7 +79,7 @@ def recycling_of(controller: Any) -> Recycling | None:
 
 
 def resident_kibibytes() -> int:
-    """The memory that this process has, what it shares with others included; at its peak if no more is known."""
+    """The resident memory of this process in KiB, including shared pages. Its peak, where there is no /proc."""
     try:
         pages = int(_STATM.read_text().split()[1])
     except OSError:

@@ -1,8 +1,8 @@
-"""Revocations that outlast the workers that heard of them.
+"""Stores revocations on the broker, so that workers that start later also obey them.
 
-`app.control.revoke(id)` is broadcast, and Celery's workers keep what they have heard in memory: one that starts later,
-or has lost its connection meanwhile, runs the task. Here who revokes (`engine/control.py`), or hears of it from a
-producer of stock Celery, writes it down on the broker, and each worker reads that before it takes tasks.
+`app.control.revoke(id)` is broadcast, and Celery's workers keep revocations in memory. A worker that starts later, or
+had lost its connection, runs the task. Here the sender stores the revocation (`engine/control.py`). A worker stores one
+that a stock Celery producer sent. Each worker reads them before it takes tasks.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ log = logging.getLogger("celeriac.engine")
 
 
 class Revocations(bootsteps.StartStopStep):
-    """Reads what has been revoked, whenever the worker has connected."""
+    """Reads the stored revocations each time the worker has connected."""
 
     requires = ("celery.worker.consumer.connection:Connection",)
 
@@ -33,7 +33,7 @@ class Revocations(bootsteps.StartStopStep):
 
 @cast(Any, control).control_command(name="revoke", variadic="task_id", signature="[id1 [id2 [... [idN]]]]")
 def revoke(state: Any, task_id: Any, terminate: bool = False, signal: Any = None, **options: Any) -> Any:
-    """Revoke tasks as Celery does, and remember that they are."""
+    """Revoke tasks as Celery does, and store the revocation."""
     _remember(lease_of(state.consumer), {task_id} if isinstance(task_id, str) else set(task_id or ()))
     return control.revoke(state, task_id, terminate, signal, **options)
 
@@ -42,7 +42,7 @@ def revoke(state: Any, task_id: Any, terminate: bool = False, signal: Any = None
     name="terminate", variadic="task_id", args=[("signal", str)], signature="<signal> [id1 [id2 [... [idN]]]]"
 )
 def terminate(state: Any, signal: Any, task_id: Any, **_: Any) -> Any:
-    """The same for tasks that are also to be stopped where they run."""
+    """Revoke tasks, and stop those that run."""
     return revoke(state, task_id, terminate=True, signal=signal)
 
 
@@ -52,4 +52,6 @@ def _remember(lease: Lease | None, task_ids: Collection[str]) -> None:
     try:
         lease.holder.remember_revoked(task_ids, most=worker_state.REVOKES_MAX)
     except (RedisError, OSError) as error:
-        log.warning("workers that start later do not hear of a revocation (%s)", type(error).__name__)
+        log.warning(
+            "a revocation could not be stored (%s); workers that start later do not obey it", type(error).__name__
+        )

@@ -1,7 +1,7 @@
-"""`inspect scheduled`: the tasks that wait for their time.
+"""Answers `inspect scheduled` with the tasks that have an ETA or a countdown.
 
-Celery lists those that a worker keeps in its memory. Here they wait on the broker, where each worker of their queue
-sees them.
+Celery lists those that a worker keeps in its memory. Here they wait on the broker, and each worker lists those of its
+queues.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from celeriac.engine.lease import lease_of
 
 log = logging.getLogger("celeriac.engine")
 
-#: Tasks that are listed at most: the next ones.
+#: The most tasks in a list: the next ones.
 _COUNT = 100
 
 
 def install() -> None:
-    """Have this process's worker answer in this way."""
+    """Make this process's worker answer in this way."""
     cast(Any, control).inspect_command(name="scheduled", alias="dump_schedule")(_scheduled)
 
 
@@ -33,7 +33,7 @@ def _scheduled(state: Any, **_: Any) -> list[dict[str, Any]]:
     """List the next tasks with an ETA or a countdown, in Celery's form."""
     consumer = state.consumer
     queues = [queue.name for queue in consumer.task_consumer.queues if queue.exchange.type != "fanout"]
-    found = control.scheduled(state)  # what it keeps by itself: tasks of Celery's old protocol
+    found = control.scheduled(state)  # tasks of Celery's old protocol, which wait in the worker
     lease = lease_of(consumer)
     if lease is None or not queues:
         return found
@@ -46,7 +46,7 @@ def _scheduled(state: Any, **_: Any) -> list[dict[str, Any]]:
 
 
 def _entry(due_ms: int, message: bytes, hostname: str) -> dict[str, Any] | None:
-    """A message as Celery lists it; None if it cannot be read."""
+    """Describe a message in the form of Celery's list. None if the message cannot be read."""
     try:
         payload = codec.loads(message)
         headers, properties = payload["headers"], payload["properties"]
@@ -76,11 +76,11 @@ def _entry(due_ms: int, message: bytes, hostname: str) -> dict[str, Any] | None:
 
 
 def _arguments(payload: dict[str, Any]) -> tuple[Any, Any]:
-    """Arguments and named arguments; as text if the message came without its body, or that is no JSON."""
+    """Positional and named arguments. As text if the message came without its body, or the body is no JSON."""
     headers, body = payload["headers"], payload.get("body")
     if body and payload.get("content-type") == "application/json" and not headers.get("compression"):
         raw = b64decode(body) if payload["properties"].get("body_encoding") == "base64" else body
-        with suppress(ValueError, TypeError):  # it is no JSON, or no list of three
+        with suppress(ValueError, TypeError):  # the body is no JSON, or no list of three
             args, kwargs, _ = codec.loads(raw)
             return args, kwargs
     return headers.get("argsrepr"), headers.get("kwargsrepr")

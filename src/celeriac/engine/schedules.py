@@ -1,4 +1,4 @@
-"""Schedules: jobs that beat enqueues at intervals or by a cron expression."""
+"""Makes beat's entries for jobs that run at intervals or by a cron expression."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from celeriac.engine.cron import Cron
 def beat_entry(
     name: str, call: Call[Any], *, every: float | timedelta | None, cron: str | None, queue: str | None
 ) -> dict[str, Any]:
-    """One entry of Celery's `beat_schedule`.
+    """Make one entry of Celery's `beat_schedule`.
 
     Raises:
-        ConfigurationError: neither or both of `every` and `cron`, or one that cannot be read.
+        ConfigurationError: neither or both of `every` and `cron` are given, or one cannot be read.
     """
     if (every is None) == (cron is None):
         raise ConfigurationError(f"schedule {name!r}: give either `every` (seconds or timedelta) or `cron`")

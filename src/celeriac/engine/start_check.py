@@ -1,4 +1,4 @@
-"""Refuses a worker's start with an option that it would take and drop (`options.py`), naming option and reason."""
+"""Refuses to start a worker with an option that it would ignore (`options.py`), and names option and reason."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from celeriac.engine import options, shard
 from celeriac.engine.adoption import CONSUMER
 from celeriac.engine.options import Option, Where
 
-#: Values that are shown; others may be long, or have secrets in them.
+#: Types of values that messages show. Others may be long, or contain secrets.
 _SHOWN = (bool, int, float, tuple)
 
 
 class OptionRefused(CommandLineWrong, click.ClickException):
-    """An option of the command line; `celery` prints it as one line, too."""
+    """An option of the command line is refused. `celery` prints it as one line, because it is a `ClickException`."""
 
     exit_code = 2
 
 
 class SettingRefused(ConfigurationError, click.ClickException):
-    """A setting; `celery` prints it as one line, too."""
+    """A setting is refused. `celery` prints it as one line, because it is a `ClickException`."""
 
     exit_code = 3
 
 
 def check(app: Any, controller: Any, *, is_asyncio: bool) -> None:
-    """Look at all that the user has set.
+    """Check all options that the user has set.
 
     Args:
         app: the application.
@@ -40,7 +40,7 @@ def check(app: Any, controller: Any, *, is_asyncio: bool) -> None:
         is_asyncio: whether its pool is the asyncio pool.
 
     Raises:
-        OptionRefused, SettingRefused: the worker would drop it.
+        OptionRefused, SettingRefused: the worker would ignore an option or a setting.
     """
     places = {Where.EVERY}
     if is_asyncio:
@@ -56,10 +56,10 @@ def check(app: Any, controller: Any, *, is_asyncio: bool) -> None:
 
 
 def check_consumer(named: str | type) -> None:
-    """Look at the setting `worker_consumer`, for the asyncio pool; another consumer than ours would not check.
+    """Check the setting `worker_consumer`. The asyncio pool does it, because another consumer would not.
 
     Raises:
-        SettingRefused: it is another one.
+        SettingRefused: it names no subclass of Celeriac's consumer.
     """
     refusal = options.SETTINGS["worker_consumer"].refusal
     assert refusal is not None, "the table says so"
@@ -85,7 +85,7 @@ def _check_transport_options(given: Mapping[str, Any], places: set[Where]) -> No
 def _dropped(
     table: Mapping[str, Option], value_of: Callable[[str], Any], places: set[Where], defaults: Mapping[str, Any]
 ) -> Iterator[tuple[str, Any, str]]:
-    """The options of a table that the user has set and that workers in these `places` refuse, with the reason."""
+    """Find the options of a table that the user has set and workers in `places` refuse, each with the reason."""
     for name, option in table.items():
         refusal = option.refusal
         if refusal is None or refusal.where not in places:

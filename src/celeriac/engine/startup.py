@@ -1,6 +1,7 @@
-"""Loading the application a process is for, and ending that process with one line when it cannot be loaded.
+"""Loads the application of a process. If that fails, ends the process with one line that says why.
 
-A process that a supervisor has started tells its parent, which speaks for all of them; any other writes to stderr.
+A process that a supervisor started sends the line to its parent, which shows it once for all its children. Any other
+process writes to stderr.
 """
 
 from __future__ import annotations
@@ -26,20 +27,20 @@ from celeriac.core.errors import ApplicationNotLoaded, CeleriacError, Configurat
 from celeriac.core.exits import as_line, exit_code
 from celeriac.settings import DEFAULT_APP, show
 
-#: Whose frames are none of a user's business when an import fails.
+#: Packages whose frames a user need not see when an import fails.
 _PACKAGES = (Path(__file__).parents[1], *(Path(str(module.__file__)).parent for module in (celery, kombu, importlib)))
 _MACHINERY = ("<frozen ", *map(str, _PACKAGES))
 _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
 def load(address: str) -> Any:
-    """The Celery application at `address`: `module:attribute`, or in one of the other ways that Celery has.
+    """Load the Celery application at `address`: `module:attribute`, or in another form that Celery accepts.
 
     Raises:
-        ApplicationNotLoaded: it is not there, is something else, or its module cannot be imported.
+        ApplicationNotLoaded: there is no application at `address`, or its module cannot be imported.
     """
     option = f"CELERIAC_APP={address} (or --app)"
-    if address == DEFAULT_APP:  # whatever is wrong with it is a setting, and says so itself
+    if address == DEFAULT_APP:  # it can fail only over a setting, and the error names that
         return find_app(address)
     module = _module_of(option, address)
     try:
@@ -53,7 +54,7 @@ def load(address: str) -> Any:
 
 
 def load_with_tasks(address: str) -> Any:
-    """The application at `address`, with the modules of tasks that its settings name. Raises as `load` does.
+    """Load the application at `address`, with the task modules that its settings name. Raises as `load` does.
 
     Raises:
         ConfigurationError: its result backend cannot be used.
@@ -67,10 +68,10 @@ def load_with_tasks(address: str) -> Any:
 
 
 def load_asgi(address: str) -> Callable[..., Any]:
-    """The ASGI application at `address`, `module:attribute`, or what makes one.
+    """Load the ASGI application, or the factory of one, at `address`: `module:attribute`.
 
     Raises:
-        ApplicationNotLoaded: it is not there, is something else, or its module cannot be imported.
+        ApplicationNotLoaded: there is none at `address`, or its module cannot be imported.
     """
     option = f"--api {address}"
     if ":" not in address:
@@ -86,24 +87,24 @@ def load_asgi(address: str) -> Callable[..., Any]:
 
 
 def leave(error: CeleriacError, report_to: int | None = None) -> NoReturn:
-    """End this process for `error`: a line for the parent that listens on `report_to`, else on stderr."""
+    """End this process over `error`. Write a line to the file descriptor `report_to`, or else to stderr."""
     if report_to is None:
         show(error)
     else:
-        with contextlib.suppress(OSError):  # the parent has gone
-            os.write(report_to, as_line(error).encode())  # at once: a packet, if it is a socket
+        with contextlib.suppress(OSError):  # the parent has ended
+            os.write(report_to, as_line(error).encode())  # in one call, as a socket makes a packet of each
     sys.exit(exit_code(error))
 
 
 def _check_result_backend(app: Any) -> None:
-    """Make one that is not kept, so that no process which is forked from this one inherits it. It connects to nothing.
+    """Make a result backend to try, and drop it, so that forked processes do not inherit it. It does not connect.
 
     Raises:
-        ConfigurationError: there is no such backend, or it lacks a package. Shows no URL: there may be secrets in it.
+        ConfigurationError: there is no such backend, or it lacks a package. The message shows no URL, for its secrets.
     """
     try:
         app._get_backend()
-    except Exception as error:  # whatever a backend's module does
+    except Exception as error:  # whatever the backend's module raises
         name = str(app.conf.result_backend).partition("://")[0]
         raise ConfigurationError(
             f"result_backend (or CELERY_RESULT_BACKEND): {name!r} cannot be used: {type(error).__name__}: {error}"
@@ -111,7 +112,7 @@ def _check_result_backend(app: Any) -> None:
 
 
 def _module_of(option: str, address: str) -> ModuleType:
-    """Import the module of an address, so that what goes wrong in it is not taken for an address that is wrong."""
+    """Import the module of an address first, so that an error inside it is not taken for a wrong address."""
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.insert(0, here)
     name, colon, _ = address.partition(":")
@@ -122,7 +123,7 @@ def _module_of(option: str, address: str) -> ModuleType:
                 module = importlib.import_module(candidate)
             except ModuleNotFoundError as error:
                 if error.name is None or not f"{candidate}.".startswith(f"{error.name}."):
-                    raise  # it is there, and misses another one
+                    raise  # the module exists, and imports another one that does not
                 continue
             if not colon and candidate == name:
                 _import_celerys_own(module)
@@ -131,7 +132,7 @@ def _module_of(option: str, address: str) -> ModuleType:
 
 
 def _import_celerys_own(module: ModuleType) -> None:
-    """Import `package.celery`, where Celery looks for the application of a package, and overlooks what is wrong."""
+    """Import `package.celery`. Celery looks there for the application of a package, and hides errors in it."""
     name = f"{module.__name__}.celery"
     if hasattr(module, "__path__") and not hasattr(module, "app") and importlib.util.find_spec(name):
         importlib.import_module(name)
@@ -139,7 +140,7 @@ def _import_celerys_own(module: ModuleType) -> None:
 
 @contextlib.contextmanager
 def _imported(option: str) -> Generator[None]:
-    """Turn whatever an import raises, `SystemExit` too, into one error."""
+    """Turn whatever an import raises, also `SystemExit`, into one error."""
     try:
         yield
     except (KeyboardInterrupt, ApplicationNotLoaded):
@@ -147,21 +148,21 @@ def _imported(option: str) -> Generator[None]:
     except BaseException as error:
         cause = str(error) if isinstance(error, CeleriacError) else f"{type(error).__name__}: {error}"
         place = _place(error.__traceback__)
-        if place and not isinstance(error, SyntaxError):  # whose text has the place
+        if place and not isinstance(error, SyntaxError):  # its text names the place already
             cause = f"{cause} ({place})"
         advice = "celeriac --traceback shows where"
         raise ApplicationNotLoaded(f"{option}: cannot be imported: {cause}; {advice}", _shown(error)) from None
 
 
 def _place(trace: TracebackType | None) -> str:
-    """The last line of the user's own code that an error went through, else of anybody's but ours."""
+    """The last line of the user's code in an error's traceback, or of a library's if there is none."""
     frames = [frame for frame in traceback.extract_tb(trace) if not frame.filename.startswith(_MACHINERY)]
     own = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)] or frames
     return f"{Path(own[-1].filename).name}, line {own[-1].lineno}" if own else ""
 
 
 def _shown(error: BaseException) -> str:
-    """The traceback without the frames of what imports."""
+    """Format the traceback without the frames of the import machinery."""
     shown = traceback.TracebackException.from_exception(error)
     waiting = [shown]
     while waiting:
@@ -172,12 +173,12 @@ def _shown(error: BaseException) -> str:
 
 
 def _is_asgi(value: Any) -> bool:
-    """Whether it looks like a FastAPI or a Starlette, for advice."""
+    """Whether it looks like an application of FastAPI or Starlette, for advice in a message."""
     return callable(value) and hasattr(value, "routes") and not isinstance(value, type)
 
 
 def _has_no(option: str, owner: Any, name: str, is_wanted: Callable[[Any], bool]) -> ApplicationNotLoaded:
-    """The error for an attribute that is missing; names those that could have been meant."""
+    """Make the error for a missing attribute. It names attributes that may have been meant."""
     others = sorted(other for other, value in getattr(owner, "__dict__", {}).items() if is_wanted(value))
     advice = f"; it has {', '.join(map(repr, others))}" if others else ""
     shown = getattr(owner, "__name__", type(owner).__name__)

@@ -1,4 +1,4 @@
-"""What Celeriac adds to Celery's worker: bootsteps of its consumer."""
+"""The bootsteps that Celeriac adds to Celery's consumer."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from celeriac.engine.transport import running_receipts
 
 log = logging.getLogger("celeriac.engine")
 
-#: Seconds between two looks at the processes of a prefork pool.
+#: Time between two looks at the processes of a prefork pool (s).
 _POOL_CHECK = 0.5
 
 
 class Hold(bootsteps.StartStopStep):
-    """Gives back, before the consumer starts, what an earlier connection left behind.
+    """Gives back messages that an earlier connection left in the worker's hold, before the consumer starts.
 
-    A connection that breaks may take along a reply that brought a message, and Celery then forgets the messages whose
-    jobs it had not begun. They would be held for as long as this worker lives.
+    When a connection breaks, a reply with a message may be lost, and Celery forgets the messages that it has not begun.
+    They would stay in the hold until the worker ends.
     """
 
     requires = ("celery.worker.consumer.connection:Connection",)
@@ -33,20 +33,20 @@ class Hold(bootsteps.StartStopStep):
     def __init__(self, parent: Any, **kwargs: Any) -> None:
         super().__init__(parent, **kwargs)
         worker_shutdown.connect(_release, dispatch_uid="celeriac.release")
-        atexit.register(_release)  # of a cold shutdown Celery tells nobody
+        atexit.register(_release)  # Celery sends no signal in a cold shutdown
 
     def start(self, parent: Any) -> None:
         if isinstance(parent.pool, AsyncioPool):
-            return  # its intake keeps count across connections
+            return  # its intake outlives connections, and knows what it holds
         if (lease := lease_of(parent)) is not None:
             lease.holder.put_back_all_but(running_receipts())
 
 
 class PoolCheck(bootsteps.StartStopStep):
-    """Notices at once when a process of the pool has been killed.
+    """Notices within half a second when a process of the pool was killed.
 
-    Celery is told by a pipe that closes as the process ends, looks at once, may find it not yet ended, and then does
-    not look again for five seconds (celery/concurrency/asynpool.py, `_event_process_exit`).
+    Celery looks as soon as the pipe of the process closes. The process may not have ended by then, and Celery does not
+    look again for five seconds (celery/concurrency/asynpool.py, `_event_process_exit`).
     """
 
     def register_with_event_loop(self, parent: Any, hub: Any) -> None:
@@ -55,10 +55,13 @@ class PoolCheck(bootsteps.StartStopStep):
 
 
 def _release(**_: Any) -> None:
-    """The pool has ended: let others have at once what is left, instead of when the lease runs out."""
+    """Give back the messages that are left after the pool has ended, instead of when the lease runs out."""
     atexit.unregister(_release)
     for lease in leases():
         try:
             lease.holder.release()
         except (RedisError, OSError) as error:
-            log.warning("what this worker holds is given back when its lease runs out (%s)", type(error).__name__)
+            log.warning(
+                "the messages that this worker holds go back to their queues only when its lease runs out (%s)",
+                type(error).__name__,
+            )

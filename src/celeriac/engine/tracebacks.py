@@ -1,7 +1,7 @@
-"""Tracebacks as their readers need them: the user's own frames, in a bounded text.
+"""Formats tracebacks for their readers: the user's own frames, in a text of bounded length.
 
-Python's own formatter has no bounds. Here an error's causes, the members of a group and the frames are counted first,
-and only those that will be shown are formatted.
+Python's own formatter has no bounds. Here an error's causes, the members of a group and the frames are counted first.
+Only those that will be shown are formatted.
 """
 
 from __future__ import annotations
@@ -26,19 +26,18 @@ from celeriac.core.errors import CeleriacError
 from celeriac.core.printable import frames_of, message_of, name_of, shortened, without_controls
 from celeriac.core.records import MESSAGE_LIMIT, TRACEBACK_LIMIT
 
-#: Frames of one error, errors of one chain of causes, members of one group, and notes that are shown: the first, the
-#: last of them.
+#: How many are shown of an error's frames, a chain's errors, a group's members, and notes: (first ones, last ones).
 _FRAMES, _CHAIN, _MEMBERS, _NOTES = (20, 30), (6, 4), (8, 2), (8, 2)
-#: Errors that are shown in all, of a group of groups of chains.
+#: The most errors shown in all, since groups may contain chains of groups.
 _ERRORS = 40
-#: Groups inside of groups that are shown.
+#: How deeply groups inside groups are shown.
 _DEPTH = 4
-#: Links of a chain of causes that are looked at; Python itself makes no longer ones.
+#: The most links of a chain of causes that are followed. Python itself makes no longer chains.
 _LINKS = 100_000
 
 _CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
 _CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
-#: What computes "Did you mean ...?", and shows the line of a syntax error.
+#: Errors for which Python's formatter adds "Did you mean ...?", or the line of a syntax error.
 _HELPFUL = (SyntaxError, NameError, AttributeError, ImportError)
 
 log = logging.getLogger("celeriac.engine")
@@ -48,7 +47,7 @@ def _folder(package: Any) -> str:
     return str(Path(str(package.__file__)).parent)
 
 
-#: Where the frames come from that stand between the worker and the job.
+#: The sources of frames between the worker and the job.
 _MACHINERY = (
     *map(_folder, (engine, core, client, store, celery, kombu, billiard, greenlet, asyncio, concurrent.futures)),
     str(threading.__file__),
@@ -57,19 +56,19 @@ _MACHINERY = (
 
 
 def format_error(error: BaseException, frames: TracebackType | None = None) -> str:
-    """The traceback of `error` much as Python prints it, in 32,000 characters at most.
+    """Format the traceback of `error` much as Python does, in at most 32,000 characters.
 
-    Frames of the machinery that called the job are folded into one line, unless Celeriac logs at level DEBUG, or the
-    fault is the machinery's own. An error that stands for one of another process has that one's as text. A message of
-    several lines is indented, so that no line of it can be taken for one of a log.
+    Frames of the code that called the job are folded into one line, unless Celeriac logs at level DEBUG, or that code
+    itself is at fault. An error that stands for one of another process has that one's traceback, as text. Messages of
+    several lines are indented, so that no line of them can pass for a line of the log.
 
     Args:
-        error: its `__str__` is called once.
-        frames: where it was raised; by default what it has itself.
+        error: the error. Its `__str__` is called once.
+        frames: the frames to show. Default: those of `error` itself.
     """
     try:
         text = _formatted(error, frames)
-    except BaseException:  # a stranger's class may raise anything wherever it is looked at
+    except BaseException:  # the methods of a user's exception class may raise anything
         text = f"{name_of(error)}: {message_of(error, MESSAGE_LIMIT)}".replace("\n", "\n    ")
         text += "\n    (its traceback cannot be shown)\n"
     return shortened(without_controls(text), TRACEBACK_LIMIT, tail=0.6)
@@ -84,13 +83,13 @@ def _formatted(error: BaseException, frames: TracebackType | None) -> str:
 
 
 def _kept_together(part: str) -> str:
-    """A part of a traceback, of which no line but the first begins like one of a log, whatever a file's name says."""
+    """Indent all lines of a part but the first. A file name may contain line breaks, and so imitate a log line."""
     first, *others = part.split("\n")
     return "\n".join([first, *(line if line[:1].isspace() else line and f"    {line}" for line in others)])
 
 
 def _own(error: BaseException, name: str) -> Any:
-    """An attribute that the error has itself; a stranger's `__getattr__` is not asked."""
+    """Read an attribute of the error without its class's `__getattr__`, which may raise anything."""
     try:
         return object.__getattribute__(error, name)
     except Exception:
@@ -104,7 +103,7 @@ class _Formatter:
         self._seen: set[int] = set()
 
     def chain(self, error: BaseException, frames: TracebackType | None = None, depth: int = 0) -> Iterator[str]:
-        """An error below the ones that led to it."""
+        """Format an error, below the errors that led to it."""
         links = _chain_of(error, self._seen)
         for place, link in _ends(links, _CHAIN):
             if link is None:
@@ -165,7 +164,7 @@ class _Formatter:
 
 
 def _chain_of(error: BaseException, seen: set[int]) -> list[tuple[BaseException, str]]:
-    """The errors that led to `error` and itself, the first one first; each with what stands below it."""
+    """List the errors that led to `error`, and itself, oldest first; each with the text that joins it to the next."""
     links: list[tuple[BaseException, str]] = []
     current: BaseException | None = error
     joint = ""
@@ -180,7 +179,7 @@ def _chain_of(error: BaseException, seen: set[int]) -> list[tuple[BaseException,
 
 
 def _ends(items: list[Any], limits: tuple[int, int]) -> list[tuple[int, Any]]:
-    """The first and the last of `items`; between them, how many are left out, with None."""
+    """Keep the first and the last of `items`, as `(0, item)`. Between them comes `(number left out, None)`."""
     first, last = limits
     if len(items) <= first + last:
         return [(0, item) for item in items]
@@ -189,7 +188,7 @@ def _ends(items: list[Any], limits: tuple[int, int]) -> list[tuple[int, Any]]:
 
 
 def _extracted(frames: TracebackType) -> list[tuple[int, traceback.FrameSummary | None]]:
-    """The frames that are shown, as `_ends` says; the others are not even looked at."""
+    """Extract the frames to show, in the form of `_ends`, without reading the source lines of the others."""
     count, frame = 0, frames
     while frame is not None:
         count, frame = count + 1, frame.tb_next
@@ -213,12 +212,12 @@ def _is_machinery(frame: traceback.FrameSummary) -> bool:
 
 
 def _said(error: BaseException, frames: TracebackType | None) -> Iterator[str]:
-    """The error's name, its message and its notes."""
+    """Format the error's name, its message and its notes."""
     if isinstance(error, _HELPFUL) and type(error).__str__ in _BUILTIN_STR:
         apart = {id(other) for other in (error.__cause__, error.__context__) if other is not None}
         python = traceback.TracebackException(type(error), error, frames, limit=0, _seen=apart)
-        vars(python).setdefault("exceptions", None)  # which Python 3.13 looks for, and sets only without `_seen`
-        for part in python.format_exception_only():  # the lines of a syntax error, and the message
+        vars(python).setdefault("exceptions", None)  # Python 3.13 reads it, but sets it only without `_seen`
+        for part in python.format_exception_only():  # the message, and the lines of a syntax error
             yield shortened(part, MESSAGE_LIMIT).rstrip("\n") + "\n"
         return
     message = message_of(error, MESSAGE_LIMIT)

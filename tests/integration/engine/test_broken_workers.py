@@ -146,7 +146,7 @@ async def test_a_shard_that_a_job_breaks_while_it_retires_is_replaced(
         await _begun(jobs, innocent)
         await _begun(jobs, culprit)
         await jobs.where.enqueue()
-        await worker.printed("it takes no more, and is replaced", within=STARTS)
+        await worker.printed("it takes no more jobs, and is replaced", within=STARTS)
         jobs.trace.open(first)
         await worker.printed(rf"ended.* code {BROKEN}", within=STARTS)
         await _begun(jobs, innocent, 2)
