@@ -20,7 +20,6 @@ from celeriac.family import FamilySettings, JobFamily
 from celeriac.http.absence import absent_router
 from celeriac.http.auth import LoopbackOnly, require_api_key
 from celeriac.http.health import add_health_routes
-from celeriac.http.openapi import describe_in_3_1
 from celeriac.http.pages import Link, add_docs, add_home
 from celeriac.http.problems import answer_with_problem, responses
 from celeriac.http.router import create_router
@@ -86,7 +85,6 @@ def include(api: FastAPI, app: JobApp, families: Sequence[JobFamily] | None = No
     """
     for fault in (HTTPException, Exception):
         api.add_exception_handler(fault, answer_with_problem)
-    describe_in_3_1(api)
     keys = app.settings.named_api_keys()
     guarded: dict[str, Any] = {}
     if keys:

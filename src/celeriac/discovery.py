@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from celeriac.core import extras
 from celeriac.core.errors import ConfigurationError
 from celeriac.family import FamilySettings, Host, JobFamily
 from celeriac.settings import Settings
@@ -83,6 +83,7 @@ def host_families(app: JobApp, settings: Settings, own: Mapping[str, FamilySetti
 
     @cache
     def open_database() -> Database:
+        extras.require("database", "a job family with tables")
         from celeriac.database.engine import Database
 
         return Database(settings.database(), migrations(settings))
@@ -141,9 +142,8 @@ def _load(entry: EntryPoint) -> type[JobFamily]:
 
 
 def _guest(name: str, kind: type[JobFamily], settings: Settings) -> Guest:
-    missing = [package for package in kind.requires if find_spec(package.partition(".")[0]) is None]
-    if missing:
-        advice = f"pip install '{kind.extra}'" if kind.extra else f"install {', '.join(missing)}"
+    if missing := extras.absent(kind.requires):
+        advice = extras.advice(kind.extra) if kind.extra else f"install {', '.join(missing)}"
         return Guest(name, kind, Presence.MISSING, f"the job family {name!r} is not installed: {advice}")
     if name in settings.families_off:
         off = f"the job family {name!r} is switched off: take it out of CELERIAC_FAMILIES_OFF"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from celeriac.cli.output import AsJson, Column, print_json, print_table
+from celeriac.core.extras import require
 
 if TYPE_CHECKING:
     from celeriac.database.engine import Database
@@ -41,6 +42,7 @@ async def _revisions(*, upgrade: bool) -> list[tuple[Migrations, str | None]]:
 
 
 def _open() -> tuple[Database, list[Migrations]]:
+    require("database", "`celeriac db`")
     from celeriac.database.engine import Database
     from celeriac.discovery import migrations
     from celeriac.settings import load_settings

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from celeriac.cli.output import AsJson, Column, print_json, print_table
-from celeriac.core.errors import CommandLineWrong
+from celeriac.core.errors import CommandLineWrong, NotInstalled
 
 if TYPE_CHECKING:
     from celeriac.discovery import Guest
@@ -65,7 +65,7 @@ def _absent(name: str) -> Any:
 
     @explaining.command(name, context_settings=takes_all)
     def explain() -> None:
-        raise CommandLineWrong(guest.absence)
+        raise NotInstalled(guest.absence) if guest.presence == "missing" else CommandLineWrong(guest.absence)
 
     return typer.main.get_command(explaining)
 

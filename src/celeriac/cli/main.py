@@ -15,7 +15,11 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.exceptions import TyperException
+
+try:
+    from typer.exceptions import TyperException
+except ImportError:  # before 0.28, when typer was written with click
+    from click.exceptions import ClickException as TyperException
 
 from celeriac.cli.database import db
 from celeriac.cli.dead import dead
@@ -25,10 +29,12 @@ from celeriac.cli.output import AsJson
 from celeriac.cli.queues import queues
 from celeriac.core.errors import CeleriacError
 from celeriac.core.exits import ExitCode, exit_code
+from celeriac.core.extras import require
 
 EXIT_CODES = (
     "Exit codes: 0 all went well; 1 it did not work; 2 the command line is wrong; 3 a setting is wrong; "
-    "4 the data directory or a port is in use; 5 the broker cannot be reached; 6 the application cannot be loaded."
+    "4 the data directory or a port is in use; 5 the broker cannot be reached; 6 the application cannot be loaded; "
+    "7 an extra is not installed."
 )
 
 cli = typer.Typer(
@@ -130,6 +136,7 @@ def up(
     What dies comes back. Ctrl-C stops all, a second one kills.
     """
     since = time.monotonic() - time.process_time()  # what came before this line was work, not waiting
+    require("stack", "`celeriac up`")
     from celeriac.launch.children import StackOptions
     from celeriac.launch.stack import run_stack
     from celeriac.settings import load_settings
@@ -157,6 +164,7 @@ def api(
     api: Api = None,
 ) -> None:
     """Run the API alone. Further options go to uvicorn."""
+    require("stack", "`celeriac api`")
     from celeriac.core.files import keep_private
     from celeriac.launch import commands, ports
     from celeriac.launch.environment import as_environment
@@ -210,6 +218,7 @@ def flower(
     context: typer.Context, host: Host = None, flower_port: FlowerPort = None, data_dir: DataDir = None, app: App = None
 ) -> None:
     """Run Flower alone. Further options go to `celery flower`."""
+    require("stack", "`celeriac flower`")
     from celeriac.launch import commands, ports
     from celeriac.launch.environment import as_environment
     from celeriac.launch.flower import flower_options

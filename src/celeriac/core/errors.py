@@ -4,6 +4,7 @@ CeleriacError
 ├── ConfigurationError          a setting or an option is wrong; the start stops
 │   ├── ResourceBusy            a port or the data directory is in use by another process
 │   ├── CommandLineWrong        an option of the command line cannot be used as it was given
+│   ├── NotInstalled            an extra is not installed; the message names it
 │   └── ApplicationNotLoaded    the application cannot be imported, or is not one
 ├── StartFailed                 a process of the stack ended again and again before it was ready
 │   └── StartRefused            a process of the stack ended at once, and said why
@@ -56,6 +57,10 @@ class ResourceBusy(ConfigurationError):
 
 class CommandLineWrong(ConfigurationError):
     """An option of the command line cannot be used as it was given. The message says what to do instead."""
+
+
+class NotInstalled(ConfigurationError):
+    """An extra of the distribution is not installed. The message says what needs it, and how to install it."""
 
 
 class ApplicationNotLoaded(ConfigurationError):

@@ -11,6 +11,7 @@ from celeriac.core.errors import (
     CeleriacError,
     CommandLineWrong,
     ConfigurationError,
+    NotInstalled,
     ResourceBusy,
     StartFailed,
     StartRefused,
@@ -33,6 +34,8 @@ class ExitCode(IntEnum):
     """The broker cannot be reached."""
     APPLICATION = 6
     """The application cannot be loaded."""
+    NOT_INSTALLED = 7
+    """The command needs an extra that is not installed."""
 
 
 #: Starts the line by which a process tells its parent why it ends.
@@ -50,6 +53,8 @@ def exit_code(error: CeleriacError) -> ExitCode:
             return ExitCode.USAGE
         case ApplicationNotLoaded():
             return ExitCode.APPLICATION
+        case NotInstalled():
+            return ExitCode.NOT_INSTALLED
         case ResourceBusy():
             return ExitCode.BUSY
         case ConfigurationError():

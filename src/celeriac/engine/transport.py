@@ -217,13 +217,6 @@ class Channel(kombu_redis.Channel):
         self.lease.holder.put_off(receipt, self._came_from[receipt], due_ms, limited=limited)
         cast(QoS, self.qos).forget(receipt)
 
-    def _deliver_fanout_message(self, message: Any, exchange: str) -> Any:
-        """Deliver a broadcast. Drop one that cannot be read, because no queue or hold has it."""
-        if fault := receive(message).fault:
-            log.warning("a broadcast over %r cannot be read: %s", exchange, fault)
-            return False
-        return super()._deliver_fanout_message(message, exchange)
-
     def _get(self, queue: str) -> Any:
         taken = run_blocking(self._create_client(), self._take_call([queue]))
         if not taken.messages:
@@ -273,6 +266,15 @@ class Transport(kombu_redis.Transport):
     """Kombu's transport with Celeriac's channels."""
 
     Channel = Channel
+
+    def _deliver(self, message: Any, queue: str) -> None:
+        """Hand a message to its consumer. Drop a broadcast that cannot be read, because no queue or hold has it."""
+        if not isinstance(message, Arrival):
+            message = receive(message)
+            if message.fault:
+                log.warning("a broadcast to %r cannot be read: %s", queue, message.fault)
+                return
+        super()._deliver(message, queue)
 
 
 #: The same class under a second name, by which a connection knows that its URL began with `rediss`.

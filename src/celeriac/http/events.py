@@ -1,7 +1,4 @@
-"""A job's events as they happen: server-sent events that resume where a client left off.
-
-Format: https://html.spec.whatwg.org/multipage/server-sent-events.html
-"""
+"""A job's events as they happen: server-sent events that resume where a client left off."""
 
 from __future__ import annotations
 
@@ -10,14 +7,15 @@ from contextlib import aclosing, suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header
-from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import StringConstraints
 
 from celeriac.core.errors import BrokerUnavailable, UnknownJob
+from celeriac.core.records import JobEvent
 from celeriac.engine.app import JobApp
 from celeriac.http.jobs import NO_NULL, JobId, in_time
 from celeriac.http.problems import responses
 from celeriac.http.route import NothingMore
+from celeriac.http.sse import EventStream
 
 #: The id of an entry of a Redis stream: milliseconds and a count, both of 64 bits; here of the digits that surely fit.
 EventId = Annotated[str, StringConstraints(max_length=37, pattern="^([0-9]{1,18}-[0-9]{1,18})?$")]
@@ -45,18 +43,22 @@ def add_event_route(router: APIRouter, app: JobApp) -> None:
 
     @router.get(
         "/{job_id}/events",
-        response_class=EventSourceResponse,
+        status_code=200,
+        response_class=EventStream,
         summary="A job's events, live",
         responses={
             204: {"description": "The job has ended, and all its events came before"},
             **responses(404, 422, 503),
         },
     )
-    async def events(job_id: JobId, after: str = Depends(resume_after)) -> AsyncGenerator[ServerSentEvent]:
+    async def events(job_id: JobId, after: str = Depends(resume_after)) -> EventStream:
         """`state` and `progress` events from the first one that is kept until the job ends."""
-        # The answer has begun: should the broker vanish now, all that is left is to end it. Clients come back.
+        return EventStream(_until_cut_off(app.client.events(job_id, after)))
+
+
+async def _until_cut_off(events: AsyncGenerator[JobEvent | None]) -> AsyncGenerator[JobEvent | None]:
+    """End with the broker: the answer has begun, and cannot say more. Clients come back."""
+    async with aclosing(events):
         with suppress(BrokerUnavailable, UnknownJob):
-            async with aclosing(app.client.events(job_id, after)) as happening:
-                async for event in happening:
-                    if event is not None:
-                        yield ServerSentEvent(data=event.data, event=event.name, id=event.id)
+            async for event in events:
+                yield event

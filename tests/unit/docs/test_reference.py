@@ -8,11 +8,13 @@ import re
 import tomllib
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from celeriac import JobState
 from celeriac.core import errors
+from celeriac.core.extras import MODULES
 from celeriac.core.states import TRANSITIONS
 from celeriac.http import problems
 from celeriac.http.models import JobView
@@ -78,15 +80,37 @@ def test_the_page_on_architecture_knows_every_script_and_layer() -> None:
     assert set(re.findall(r"`(\w+)`", packages)) == layers - {"testing"}
 
 
-def test_dependencies_are_explained_with_their_licence() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    required = [*project["dependencies"], *(d for extra in project["optional-dependencies"].values() for d in extra)]
-    names = {re.split(r"[\[<>=~;! ]", dependency)[0] for dependency in required}
-    table = _rows((ROOT / "docs" / "decisions" / "0002-dependencies.md").read_text())
-    explained = {row[0].strip("`"): row[1] for row in table}
-    assert set(explained) == names
-    for name, licence in explained.items():
+def test_dependencies_are_explained_with_their_place_and_licence() -> None:
+    table = [row for row in _rows((ROOT / "docs" / "decisions" / "0002-dependencies.md").read_text()) if len(row) == 5]
+    assert {row[0].strip("`"): row[1].strip("`") for row in table} == _places()
+    for name, licence in [(row[0].strip("`"), row[2]) for row in table]:
         assert licence in licences(name), f"{name}: its metadata says {licences(name)}"
+
+
+def test_extras_are_explained_and_checked_for_what_they_bring() -> None:
+    explained = [
+        row for row in _rows((ROOT / "docs" / "decisions" / "0002-dependencies.md").read_text()) if len(row) == 2
+    ]
+    assert {row[0].strip("`") for row in explained} == set(_project()["optional-dependencies"])
+    places = _places()
+    for extra, modules in MODULES.items():
+        assert set(modules) == {name for name, place in places.items() if place == extra}
+
+
+def test_the_base_is_lean() -> None:
+    assert len(_project()["dependencies"]) <= 10
+
+
+def _project() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def _places() -> dict[str, str]:
+    """Each direct dependency, and the extra that brings it, or `base`. Extras may include each other."""
+    project = _project()
+    groups = {"base": project["dependencies"], **project["optional-dependencies"]}
+    named = {re.split(r"[\[<>=~;! ]", dependency)[0]: place for place, group in groups.items() for dependency in group}
+    return {name: place for name, place in named.items() if name != "celeriac"}
 
 
 def licences(distribution: str) -> str:
