@@ -1,4 +1,4 @@
-"""`./dev bench [NAME ...]`: each file of this folder answers one question; `report` shows the answers on a page."""
+"""Runs `./dev bench [NAME ...]`. Each file of this folder answers one question. `report` writes the page of answers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PAGE = ROOT / "docs" / "explanation" / "performance.md"
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Measure; 1 if a system could not be measured."""
+    """Measure, and return the exit code: 1 if a system could not be measured."""
     names = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in _NOT_BENCHMARKS)
     parser = _parser(names)
     arguments = parser.parse_args(argv)
@@ -70,7 +70,7 @@ def _measure(name: str, options: Options, page: Page | None, as_json: bool) -> B
 
 
 def _surroundings(options: Options) -> list[str]:
-    """The machine, and the versions of what is compared."""
+    """Describe the machine, and the versions of the compared systems."""
     lines = [machine()]
     for name in sorted({system.environment for system in options.systems() if system.environment}):
         lines.append(f"{name}: {', '.join(f'{package} {version}' for package, version in versions(name).items())}")
@@ -79,16 +79,16 @@ def _surroundings(options: Options) -> list[str]:
 
 def _parser(names: list[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
-    known = f"any of {', '.join(names)}; without it, all; `{_REPORT}` in front: into {_PAGE.relative_to(ROOT)}"
+    known = f"any of {', '.join(names)}; default: all; `{_REPORT}` in front writes {_PAGE.relative_to(ROOT)}"
     parser.add_argument("name", nargs="*", metavar="NAME", help=known)
-    parser.add_argument("--json", action="store_true", help="print each result as a line of JSON, the last one last")
-    parser.add_argument("--quick", action="store_true", help="little of everything, once: to see that it works")
-    parser.add_argument("--rounds", type=int, help="how often everything is measured (3)")
-    parser.add_argument("--systems", default="", help="compare these only: celeriac,celery,floor, say")
+    parser.add_argument("--json", action="store_true", help="print each result as a line of JSON")
+    parser.add_argument("--quick", action="store_true", help="measure little, once, to see that it works")
+    parser.add_argument("--rounds", type=int, help="how often to measure everything (3)")
+    parser.add_argument("--systems", default="", help="compare only these, for example celeriac,celery,floor")
     parser.add_argument("--pool", default="asyncio", choices=POOLS, help="Celeriac's pool (%(default)s)")
     parser.add_argument("--page", type=Path, default=_PAGE, help=f"the page that `{_REPORT}` writes to")
-    parser.add_argument("--home", type=Path, default=HOME, help="where the environments of other systems are kept")
-    parser.add_argument("--uv", help=argparse.SUPPRESS)  # the one that ./dev has found
+    parser.add_argument("--home", type=Path, default=HOME, help="folder for the environments of other systems")
+    parser.add_argument("--uv", help=argparse.SUPPRESS)  # the uv that ./dev has found
     return parser
 
 

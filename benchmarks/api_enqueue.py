@@ -1,7 +1,7 @@
-"""What does accepting a job cost an API per request, beyond what any request of FastAPI costs?
+"""How much longer does a FastAPI request take if it accepts a job?
 
-CPU time of the event loop's thread, from the ASGI call to its end, without server and network: with a route that takes
-the same arguments and does nothing, and with the job's own route, in turns.
+Measures CPU time of the event loop's thread, from the ASGI call to its end, without server and network. A route that
+takes the same arguments and does nothing, and the job's own route, take turns.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """How fast do workflows run: chains of five tasks, and chords of ten with a callback?
 
-Celery's own canvas on both sides, tasks that do nothing, all first tasks in the queue before. A chord counts eleven.
+Both sides use Celery's own canvas, and tasks that do nothing. All first tasks are enqueued before. A chord counts as
+eleven tasks.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from benchmarks.support.drains import Case, drains
 from benchmarks.support.options import Options
 from benchmarks.support.system import System
 
-#: Whole workflows of both kinds.
+#: A number of tasks that makes whole workflows of both kinds.
 _WHOLE = CHAIN * CHORD
-#: Tasks of a run at most: some seconds of work, as are the `jobs` of the slower systems.
+#: The most tasks of a run: some seconds of work, like the `jobs` of the slower systems.
 _MOST = 200 * _WHOLE
 _QUICK = 2 * _WHOLE
 

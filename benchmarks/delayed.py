@@ -1,8 +1,8 @@
-"""What do many delayed jobs cost a worker, and do they start in time?
+"""How much memory do many delayed jobs take in a worker, and do they start in time?
 
-Jobs that are due tomorrow are enqueued beside a running worker, whose memory must not grow with them. Then jobs are
-enqueued of which 1,000 a second come due. A figure is by how much the last of a hundred is late (p99). Memory is the
-resident memory of all of the worker's processes, before and after the jobs of tomorrow.
+First, jobs that are due tomorrow are enqueued while a worker runs. Its memory must not grow with them. Then jobs are
+enqueued of which 1,000 a second become due. The figure is how late jobs start (p99). Memory is the resident memory of
+all processes of the worker, before and after the jobs of tomorrow.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _QUICK = 200
 _TOMORROW = 86_400.0
 _START = 60.0
 _DEADLINE = 240.0
-#: Seconds until the first of them is due, for each 1,000 that have to be enqueued before.
+#: How long before their time jobs are enqueued: this many seconds for each 1,000 of them, and at least so many.
 _LEAD = 1.0
 _LEAST_LEAD = 3.0
 
@@ -81,7 +81,7 @@ class _Delayed:
         )
 
     async def _fill(self, server: Server) -> None:
-        """Enqueue the jobs of tomorrow, from some producers at the same time."""
+        """Enqueue the jobs of tomorrow, from several producers at the same time."""
         due = time.time() + _TOMORROW
         size = -(-self._tomorrow // self._processes)
         end = self._soon + 1 + self._tomorrow
@@ -90,7 +90,7 @@ class _Delayed:
         await asyncio.gather(*parts)
 
     async def _late(self, server: Server, workers: Workers, records: Records) -> list[float]:
-        """By how many seconds each job is late, in order."""
+        """Enqueue the jobs that are due soon, and return how late each of them began (s), in order."""
         due = time.time() + max(_LEAST_LEAD, _LEAD * self._soon / 1000)
         await self._enqueue(server, self._soon, first=1, due=due, pace=_PACE)
         since = due - (time.time() - time.monotonic())  # CLOCK_MONOTONIC, as in the records

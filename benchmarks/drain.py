@@ -1,7 +1,7 @@
 """How many jobs that do nothing are done in a second, with a full queue and all cores?
 
-Results are stored, and messages acknowledged after their jobs. The queue is filled before. A rate counts from the first
-job to the last; what a job costs in CPU time of workers and of the broker is the steadier figure on a busy machine.
+Results are stored, and messages are acknowledged after their jobs. The queue is filled before. A rate counts from the
+first job to the last. On a busy machine, the CPU time of workers and broker per job is the steadier figure.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""How long does enqueueing keep an API's event loop from everything else?
+"""How long does enqueueing keep an API's event loop from other work?
 
-CPU time of the loop's thread for what awaits, wall-clock time for what blocks: that is what other requests wait for.
+Other requests wait for the loop's thread. So this measures its CPU time for code that awaits, and wall-clock time for
+code that blocks.
 """
 
 from __future__ import annotations

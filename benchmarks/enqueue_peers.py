@@ -1,6 +1,6 @@
 """How many jobs can one producer enqueue in a second: one after the other, and with the bulk API of each system?
 
-Every job has other arguments. Celeriac validates them by the function's annotations, and writes a job record.
+Every job has other arguments. Celeriac validates them against the function's annotations, and writes a job record.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""How much memory of the broker does a finished job take, as long as it is kept?
+"""How much memory does a finished job take in the broker, as long as it is kept?
 
-Jobs that do nothing are enqueued one by one and done. A figure is what the server uses more than before, when nothing
-is queued or held any more, divided by their number. Beside it: what one of them takes while it waits.
+Jobs that do nothing are enqueued one by one, and run. The figure is the growth of the server's memory, after no message
+is queued or held any more, divided by the number of jobs. A second figure is the memory of a waiting job.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from benchmarks.support.rounds import Sample, rounds
 from benchmarks.support.server import fresh_server
 from benchmarks.support.system import System
 
-#: Done before the first look: scripts, queues and workers have their memory by then.
+#: Jobs run before the first look, so that scripts, queues and workers have taken their memory.
 _WARM = 200
 _JOBS = 5000
 _QUICK = 300
 _DEADLINE = 240.0
-#: Seconds in which the last outcomes are written.
+#: How long to wait for the last outcomes to be written (s).
 _SETTLE = 2.0
-#: Bytes of a stream's block: of the embedded server, and of a server that is left as it comes.
+#: Bytes of a stream's block: in the embedded server, and by default.
 _OURS, _THEIRS = 256, 4096
 
 
@@ -75,7 +75,7 @@ async def _measure(fleet: Fleet, row: _Row, jobs: int) -> Sample:
 
 
 async def _settled(redis: Any) -> int:
-    """The memory in use once it has stopped to change."""
+    """Wait until the used memory does not change any more, and return it."""
     used = await _used(redis)
     give_up = time.monotonic() + _DEADLINE
     while time.monotonic() < give_up:

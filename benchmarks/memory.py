@@ -1,7 +1,7 @@
-"""What does a worker with one process cost when it has nothing to do, and how soon does it do its first job?
+"""How much memory and CPU does an idle worker with one process take, and how soon does it begin its first job?
 
-Memory is that of all its processes after that job, shared pages counted in proportion (PSS), and of the largest one,
-which runs jobs where others look after it.
+Memory is measured after that job: of all processes together, with shared pages counted in proportion (PSS), and of the
+largest process, which is the one that runs jobs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from benchmarks.support.rounds import Sample, rounds
 from benchmarks.support.server import fresh_server
 from benchmarks.support.system import System
 
-#: Seconds to settle after the first job, and to be idle.
+#: How long to settle after the first job, and how long to measure the idle worker (s).
 _SETTLE = 2.0
 _IDLE = 10.0
 _QUICK = 1.0

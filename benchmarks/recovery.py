@@ -1,8 +1,8 @@
 """How long after kill -9 does a worker's job run again?
 
-1.5 seconds into a job of five, all processes of the worker are killed, and a new worker is started at once, while one
-more job a second is enqueued. Where only the process is killed that runs the job, its parent lives and nothing is
-started; there is a second process that runs jobs, or it was the only one. Each system with its defaults, and with
+1.5 seconds into a job of five seconds, all processes of the worker are killed, and a new worker is started at once. One
+more job per second is enqueued meanwhile. In other rows, only the process that runs the job is killed, beside a second
+one or as the only one. Its parent lives, and the benchmark starts nothing. Each system runs with its defaults, and with
 settings that find a dead worker's jobs sooner.
 """
 
@@ -22,14 +22,14 @@ from benchmarks.support.rounds import Sample, rounds
 from benchmarks.support.server import Server, fresh_server
 from benchmarks.support.system import System
 
-#: Seconds that workers get to start and look for what others have left, before the job is enqueued.
+#: How long workers get to start and to look for jobs of others, before the job is enqueued (s).
 _SETTLE = 3.0
-#: Seconds into the job; and for which its second run is waited for.
+#: When the job is killed after it began, and how long to wait for its second run (s).
 _AFTER = 1.5
 _PATIENCE = 20.0
 _START = 60.0
 
-#: The job that is killed. The others count from 0.
+#: The number of the job that is killed. The others count from 0.
 _VICTIM = 10_000
 
 
@@ -57,7 +57,7 @@ async def _run(options: Options) -> Bench:
 
 
 class _Kill:
-    """One run: a worker is killed, or only its process that runs the job (not `whole`), and the job is waited for."""
+    """Kill a worker, or without `whole` only its process that runs the job, and wait for the job's next run."""
 
     def __init__(self, fleet: Fleet, system: System, *, whole: bool = True, processes: int = 2) -> None:
         self._fleet = fleet
@@ -93,7 +93,7 @@ class _Kill:
             return await self._second_run(successor, records) - at
 
     async def _second_run(self, workers: Workers, records: Records) -> float:
-        """When it began; never, if not in time."""
+        """When the job began again. Infinity if not in time."""
         await workers.sees(lambda: len(_runs(records)) > 1, within=_PATIENCE)
         runs = _runs(records)
         return runs[1] if len(runs) > 1 else float("inf")
@@ -106,5 +106,5 @@ class _Kill:
 
 
 def _runs(records: Records) -> list[float]:
-    """When the job began, each time."""
+    """The times at which the job began."""
     return [record.at for record in records.read() if record.number == _VICTIM]

@@ -1,5 +1,5 @@
-"""The systems that are compared, each as its own documentation would have it written: jobs, worker, client.
+"""The compared systems, each written as its own documentation recommends: jobs, worker, client.
 
-These modules run in the environment of their system, where there is no Celeriac: they import the standard library, that
+These modules run in the environment of their system, without Celeriac. So they import only the standard library, that
 system, and each other.
 """

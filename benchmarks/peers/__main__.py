@@ -1,6 +1,6 @@
 """A producer, in the environment of its system: `python -m benchmarks.peers MODULE ACTION TASK COUNT [--first NUMBER]`.
 
-Prints, after `RESULT`, in JSON how many seconds it took, or a list of seconds.
+Prints `RESULT` and, in JSON, how many seconds it took, or a list of seconds.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import Any, cast
 
 from benchmarks.peers.workload import BATCH, RESULT, Client, Peer
 
-#: Seconds between two calls at most: so that no system's polling gets into step with them.
+#: The longest pause between two calls (s). Random pauses keep a system's polling from getting into step with them.
 _PAUSE = 0.02
 
 
 async def fill(client: Client, task: str, numbers: Sequence[int]) -> float:
-    """Enqueue, in batches."""
+    """Enqueue in batches."""
     began = time.perf_counter()
     for batch in _batches(numbers):
         await client.enqueue_many(task, batch)
@@ -30,7 +30,7 @@ async def fill(client: Client, task: str, numbers: Sequence[int]) -> float:
 
 
 async def enqueue(client: Client, task: str, numbers: Sequence[int]) -> float:
-    """Enqueue, one by one."""
+    """Enqueue one by one."""
     began = time.perf_counter()
     for number in numbers:
         await client.enqueue(task, number)
@@ -61,7 +61,7 @@ async def tick(client: Client, task: str, numbers: Sequence[int]) -> float:
 
 ACTIONS = {"fill": fill, "enqueue": enqueue, "call": call, "tick": tick}
 
-#: What only some systems can do: the module of these producers.
+#: Actions that only some systems can do, and the module of their producers.
 SPECIAL = {"chains": "canvas", "chords": "canvas", "later": "delays"}
 
 

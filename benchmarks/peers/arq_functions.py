@@ -13,7 +13,7 @@ from arq.connections import ArqRedis, RedisSettings
 
 from benchmarks.peers.workload import LONG, NAP, TEXT, broker_url, record, variant
 
-uvloop.install()  # arq takes the loop that there is
+uvloop.install()  # arq uses the current event loop
 
 
 async def noop(_: object, number: int, text: str) -> int:
@@ -38,12 +38,14 @@ class WorkerSettings:
     redis_settings = RedisSettings.from_dsn(broker_url())
     max_jobs = 100
     poll_delay = float(variant("poll_delay", "0.5"))
-    job_timeout = float(variant("job_timeout", "300"))  # after it and ten seconds more, a dead worker's job is taken
+    job_timeout = float(
+        variant("job_timeout", "300")
+    )  # ten seconds after this time, another worker takes a dead worker's job
     log_results = False
 
 
 class Functions:
-    """arq has nothing for many jobs at once but its connections."""
+    """A client that enqueues many jobs over several connections at a time, because arq has no bulk API."""
 
     def __init__(self, pool: ArqRedis) -> None:
         self.pool = pool
@@ -69,4 +71,4 @@ async def client() -> AsyncGenerator[Functions]:
 
 
 if __name__ == "__main__":
-    run_worker(WorkerSettings)  # as `arq` does, which logs each job
+    run_worker(WorkerSettings)  # as in the command `arq`, which otherwise logs each job

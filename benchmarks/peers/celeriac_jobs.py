@@ -53,7 +53,7 @@ JOBS = {"noop": noop, "noop_def": noop_def, "nap": nap, "long": long}
 TASKS = {name: job.task for name, job in JOBS.items()}
 
 if variant("signals"):
-    # What tracing does at the least: something before and something after each job.
+    # The least that tracing does: one call before and one after each job.
     began: dict[str, int] = {}
 
     @task_prerun.connect(weak=False)

@@ -54,7 +54,7 @@ TASKS = {"noop": noop, "noop_def": noop, "nap": nap, "long": long}
 
 
 class Tasks:
-    """Celery's own API blocks."""
+    """A client whose calls block, as Celery's API does."""
 
     def __init__(self, tasks: Mapping[str, Any]) -> None:
         self.tasks = tasks

@@ -13,12 +13,12 @@ class DelayingClient(Protocol):
     """A client of a system that can delay jobs."""
 
     async def enqueue_at(self, task: str, numbers: Sequence[int], due: float) -> None:
-        """Enqueue jobs that are due at a time, in seconds since 1970, in the fastest way the system documents."""
+        """Enqueue jobs that are due at a time (s since 1970), in the fastest way that the system documents."""
         ...
 
 
 async def later(client: DelayingClient, task: str, numbers: Sequence[int]) -> float:
-    """Enqueue jobs for BENCH_DUE; with BENCH_PACE, that many are due each second from then on, `TOGETHER` at a time."""
+    """Enqueue jobs for BENCH_DUE. With BENCH_PACE, that many become due each second, `TOGETHER` at a time."""
     due, pace = float(variant("due")), float(variant("pace", "0"))
     size = TOGETHER if pace else BATCH
     began = time.perf_counter()

@@ -15,7 +15,7 @@ from dramatiq.results.backends import RedisBackend
 
 from benchmarks.peers.workload import LONG, NAP, TEXT, broker_url, record, variant
 
-# `maintenance_chance` is the share of commands, in a million, that look for the messages of dead workers.
+# `maintenance_chance`: how many of a million commands look for the messages of dead workers.
 broker = RedisBroker(
     url=broker_url(),
     middleware=[AgeLimit(), TimeLimit(), Retries()],
@@ -50,7 +50,7 @@ ACTORS = {"noop": noop, "noop_def": noop, "nap": nap, "long": long}
 
 
 class Actors:
-    """dramatiq's own API blocks, and has nothing for many messages at once."""
+    """A client whose calls block, and send one message each, as dramatiq's API does."""
 
     async def enqueue(self, task: str, number: int) -> None:
         ACTORS[task].send(number, TEXT)

@@ -1,8 +1,8 @@
-"""The floor: a job queue on lists, written by hand for this benchmark, without a framework.
+"""The floor: a job queue on lists, written for this benchmark by hand, without a framework.
 
-At least once, as the others: a message is held in a hash from when it is taken until its result is stored, and goes
-back to the queue when its worker has not renewed its lease. No retries, no time limits, no priorities, no names: what a
-framework costs is the distance from here.
+It delivers at least once, as the others do. A hash holds a message from when it is taken until its result is stored. If
+its worker does not renew its lease, the message goes back to the queue. There are no retries, time limits, priorities
+or names. The distance to the floor is what a framework costs.
 """
 
 # pyright: basic
@@ -82,7 +82,7 @@ FUNCTIONS = {"noop": noop, "noop_def": noop, "nap": nap, "long": long}
 
 
 class Worker:
-    """Takes, runs and finishes, each in batches, on two connections and one event loop."""
+    """Takes, runs and finishes jobs in batches, on two connections and one event loop."""
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
@@ -105,7 +105,7 @@ class Worker:
                 task = asyncio.create_task(self.execute(message))
                 self.running.add(task)
                 task.add_done_callback(self.running.discard)
-        await renewing  # which raises what ended it
+        await renewing  # raises the error that ended it
 
     async def take(self, most: int) -> list[bytes]:
         if messages := await self.fetch(keys=[QUEUE, self.held], args=[most]):
@@ -136,7 +136,7 @@ class Worker:
 
 
 class Queue:
-    """The other side."""
+    """Enqueues jobs, and waits for results."""
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis

@@ -11,7 +11,7 @@ from saq import Queue
 
 from benchmarks.peers.workload import LONG, NAP, TEXT, broker_url, record, variant
 
-with suppress(ImportError):  # it is no choice of SAQ's command line, but of whoever imports this
+with suppress(ImportError):  # SAQ's command line has no option for this
     import uvloop
 
     uvloop.install()
@@ -40,7 +40,7 @@ SWEEP = int(variant("sweep", "60"))
 
 
 async def sweep_first(_: object) -> None:
-    """Look for lost jobs before the worker takes any: a sweep beside the first jobs takes those for lost."""
+    """Sweep lost jobs before the worker takes any. A sweep during the first jobs would take these for lost."""
     await queue.sweep(SWEEP)
 
 
@@ -51,12 +51,12 @@ settings = {
     "timers": {"sweep": SWEEP},
     "startup": sweep_first,
 }
-#: With its default of one attempt, a job whose worker died is not run again but given up.
+#: With the default of one attempt, SAQ gives up a job whose worker died.
 OPTIONS = {"retries": 3, "timeout": int(variant("timeout", "10"))}
 
 
 class Functions:
-    """SAQ has nothing for many jobs at once but as many operations at a time as its queue allows."""
+    """A client that enqueues as many jobs at a time as SAQ's queue allows, because SAQ has no bulk API."""
 
     async def enqueue(self, task: str, number: int) -> None:
         await queue.enqueue(task, number=number, text=TEXT, **OPTIONS)

@@ -61,4 +61,4 @@ async def client() -> AsyncGenerator[Tasks]:
 
 
 if __name__ == "__main__":
-    worker.run_sync()  # as `streaq run` does, which logs each task
+    worker.run_sync()  # as in `streaq run`, which otherwise logs each task

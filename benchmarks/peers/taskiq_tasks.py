@@ -12,7 +12,7 @@ from taskiq_redis import RedisAsyncResultBackend, RedisStreamBroker
 
 from benchmarks.peers.workload import LONG, NAP, TEXT, broker_url, record, variant
 
-# From the first message on: a group made later must see what was enqueued before.
+# From the first message on, because the group is made after jobs were enqueued.
 broker = RedisStreamBroker(
     broker_url(), consumer_id="0", idle_timeout=int(variant("idle_timeout", "600000"))
 ).with_result_backend(RedisAsyncResultBackend(broker_url(), result_ex_time=3600, serializer=ORJSONSerializer()))
@@ -43,7 +43,7 @@ TASKS = {"noop": noop, "nap": nap, "long": long}
 
 
 class Tasks:
-    """taskiq has nothing for many messages at once but its connections, of which it takes as many as are needed."""
+    """A client that enqueues over as many connections as needed, because taskiq has no bulk API."""
 
     async def enqueue(self, task: str, number: int) -> None:
         await TASKS[task].kiq(number, TEXT)

@@ -1,4 +1,4 @@
-"""What all systems are given to do, and the little each of them needs for it."""
+"""The jobs that all systems run, and what their modules share."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from contextlib import AbstractAsyncContextManager
 from functools import cache
 from typing import Protocol
 
-#: The number of a job, and CLOCK_MONOTONIC in ns as it began: one record of the file at `BENCH_RECORDS`.
+#: One record of the file at `BENCH_RECORDS`: the number of a job, and CLOCK_MONOTONIC in ns when it began.
 RECORD = struct.Struct("<QQ")
 
-#: Seconds that a job of the I/O-bound kind waits, and one that is going to be killed works.
+#: How long an I/O-bound job waits, and how long a job that will be killed works (s).
 NAP = 0.05
 LONG = 5.0
 
-#: Jobs of one call of a bulk API.
+#: How many jobs one call of a bulk API gets.
 BATCH = 500
 
-#: Delayed jobs that are due at the same time, where many are due soon.
+#: How many delayed jobs are due at the same time.
 TOGETHER = 10
 
-#: Tasks of a chain; tasks of a chord, its callback included.
+#: The number of tasks in a chain, and in a chord with its callback.
 CHAIN = 5
 CHORD = 11
 
-#: What a producer's result comes after, on a line of its own.
+#: The word in front of a producer's result, on a line of its own.
 RESULT = "result: "
 
-#: The second argument of each job, so that there is something to encode and validate.
+#: The second argument of each job, to be encoded and validated.
 TEXT = "some text"
 
 
 def record(number: int) -> None:
-    """Leave behind that job `number` has begun: one write of one record, which O_APPEND makes atomic."""
+    """Record that job `number` has begun, with one write, which O_APPEND makes atomic."""
     os.write(_records(), RECORD.pack(number, time.monotonic_ns()))
 
 
@@ -45,19 +45,19 @@ def _records() -> int:
 
 
 def broker_url() -> str:
-    """Where the broker is. In the environment, since what is on a command line can be seen by everyone."""
+    """The broker's URL. It is in the environment, because everyone can see a command line."""
     return os.environ["BENCH_URL"]
 
 
 def variant(name: str, default: str = "") -> str:
-    """A setting that differs between the rows of one system."""
+    """A setting that differs between the rows of a system."""
     return os.environ.get(f"BENCH_{name.upper()}", default)
 
 
 class Client(Protocol):
-    """A system from the side of who enqueues.
+    """A client of a system.
 
-    Tasks: `noop` and `nap`, as `async def` where the system knows that; `noop_def`; `long`. All take (number, text),
+    Tasks: `noop` and `nap`, as `async def` if the system supports that; `noop_def`; `long`. All take (number, text),
     record the number, and return it.
     """
 
@@ -75,8 +75,8 @@ class Client(Protocol):
 
 
 class Peer(Protocol):
-    """What each module of this package has."""
+    """What each module of this package provides."""
 
     def client(self) -> AbstractAsyncContextManager[Client]:
-        """Connected; closed with the `with` block."""
+        """Connect a client, and close it after the `with` block."""
         ...

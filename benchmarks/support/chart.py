@@ -1,4 +1,4 @@
-"""Results as a picture: bars of medians with their spread, an SVG without any library."""
+"""Draws results as bars of medians with their spread: an SVG, without a library."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _STYLE = "text { font: 13px system-ui, sans-serif; fill: #222 } .title { font-we
 
 
 def chart(benches: Sequence[Bench]) -> str:
-    """One panel of bars for each bench, best first."""
+    """Draw one panel of bars for each bench, best first."""
     parts: list[str] = []
     y = _GAP
     for bench in benches:

@@ -1,4 +1,4 @@
-"""Draining a queue: the same jobs, enqueued before, in each round, for each system in turn."""
+"""Drains a queue of the same jobs, which were enqueued before, in each round for each system in turn."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from benchmarks.support.rounds import Sample, rounds
 from benchmarks.support.server import Server, fresh_server
 from benchmarks.support.system import System
 
-#: Seconds after which a drain has failed, however many jobs it has done; and those until its first job.
+#: How long a drain may take, and how long until its first job (s).
 _DEADLINE = 240.0
 _START = 60.0
 
 
 @dataclass(frozen=True)
 class Case:
-    """One row: a system with what is in its queue, `jobs` times `task`, put there by a producer's `action`."""
+    """One row: a system, and what a producer's `action` puts into its queue: `jobs` times `task`."""
 
     system: System
     task: str
@@ -34,7 +34,7 @@ class Case:
 
 
 async def drains(bench: Bench, cases: Sequence[Case], load: str, options: Options) -> Bench:
-    """Drain each case's queue in each round, and add a row for each to `bench`."""
+    """Drain the queue of each case in each round, and add a row for each case to `bench`."""
     fleet = Fleet(options.environments)
     by_name = {case.system.name: case for case in cases}
     with TemporaryDirectory(prefix="celeriac-bench-") as directory:
@@ -69,7 +69,7 @@ async def _drain(fleet: Fleet, case: Case, load: str, queue: Path, processes: in
 
 @dataclass(frozen=True)
 class _Usage:
-    """CPU seconds so far, and the jobs they were spent on."""
+    """CPU seconds used so far, and the jobs done with them."""
 
     at: float
     jobs: int
@@ -83,8 +83,8 @@ class _Usage:
         return cls(time.monotonic(), records.count(), cpu_seconds(pids), cpu_seconds([server.pid]), busy_seconds())
 
     def until(self, last: _Usage) -> dict[str, float]:
-        """What was used since, per job; and how many cores were busy with something else."""
-        jobs = (last.jobs - self.jobs) or float("nan")  # a short queue may be empty before one can look twice
+        """CPU time used until `last`, per job, and how many cores other processes used."""
+        jobs = (last.jobs - self.jobs) or float("nan")  # a short queue may be empty before the second look
         worker, broker = last.worker - self.worker, last.broker - self.broker
         others = (last.all - self.all - worker - broker) / (last.at - self.at)
         return {

@@ -1,4 +1,4 @@
-"""The environments of the systems that are no dependencies of the project: made when they are first needed."""
+"""Makes environments for systems that are no dependencies of the project, when they are first needed."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ HOME = ROOT / ".dev" / "bench"
 
 
 class CannotInstall(Exception):
-    """A system's environment cannot be made here."""
+    """The environment of a system cannot be made here."""
 
 
 @dataclass(frozen=True)
 class Environments:
-    """Interpreters by system, each in a folder of `home`.
+    """The interpreters of systems, each in a folder of `home`.
 
-    `uv` is the program that makes what is missing; None looks for it on PATH.
+    `uv` is the program that makes missing ones. With None, it is looked up on PATH.
     """
 
     uv: str | None = None
     home: Path = HOME
 
     def python(self, name: str | None) -> str:
-        """The interpreter of a system's environment; of the project's for None.
+        """The interpreter of a system's environment. None stands for the project's.
 
         Raises:
-            CannotInstall: says what uv printed.
+            CannotInstall: uv failed. The message is what it printed.
         """
         if name is None:
             return sys.executable
@@ -49,7 +49,7 @@ class Environments:
         uv = self.uv or shutil.which("uv")
         if uv is None:
             raise CannotInstall("uv is needed to install what Celeriac is compared with: start ./dev bench")
-        for trust in ((), ("--system-certs",)):  # the certificates that this machine trusts, if uv's own don't do
+        for trust in ((), ("--system-certs",)):  # the certificates that this machine trusts, if uv's own are not enough
             argv = [uv, *arguments, "--quiet", *trust]
             result = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
             if result.returncode == 0:
@@ -57,7 +57,7 @@ class Environments:
         raise CannotInstall(f"uv {' '.join(arguments)}: {result.stderr.strip()}")
 
 
-#: The packages whose versions say what was measured.
+#: The packages whose versions are shown.
 _TELLING = {
     "dramatiq",
     "taskiq",
@@ -74,7 +74,7 @@ _TELLING = {
 
 
 def versions(name: str) -> dict[str, str]:
-    """The pinned versions of what matters in a system's environment."""
+    """The pinned versions of the shown packages in a system's environment."""
     lines = (_REQUIREMENTS / f"{name}.txt").read_text().splitlines()
     pins = (line.partition(";")[0].strip().partition("==") for line in lines if not line.startswith("#"))
     return {package: version for package, _, version in pins if package in _TELLING}

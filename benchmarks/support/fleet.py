@@ -1,4 +1,4 @@
-"""The processes of a run: producers, and a system's workers."""
+"""Starts the processes of a run: producers, and a system's workers."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from benchmarks.support.records import Records
 from benchmarks.support.system import System
 from celeriac.launch.process import ChildProcess, spawn
 
-#: Characters of a log that a failure shows, the last ones.
+#: How many of a log's last characters a failure shows.
 _LOG = 4000
 
-#: Seconds a producer gets; a million delayed jobs take some minutes.
+#: How long a producer may take (s). A million delayed jobs take some minutes.
 _PATIENCE = 1200.0
 
-#: Seconds between two looks at the records of a run. Nothing is timed by them.
+#: Time between two looks at the records of a run (s). No figure depends on it.
 _LOOK = 0.02
 
 
 class RunFailed(Exception):
-    """A producer failed, or workers did not do what they were started for in time."""
+    """A producer failed, or workers did not do their jobs in time."""
 
 
 class Workers:
@@ -44,28 +44,28 @@ class Workers:
         self.began = time.monotonic()
 
     def pids(self) -> set[int]:
-        """All processes, the workers' children included."""
+        """All processes, including the workers' children."""
         return set[int]().union(*(tree(process.pid) for process in self._processes))
 
     def roots(self) -> set[int]:
-        """The processes that were started, without what they have started themselves."""
+        """The processes that were started here, without their children."""
         return {process.pid for process in self._processes}
 
     async def wait_for(self, count: int, *, within: float) -> None:
         """Wait until `count` jobs have begun.
 
         Raises:
-            RunFailed: they have not within so many seconds, or a worker has ended.
+            RunFailed: they have not begun `within` so many seconds, or a worker has ended.
         """
         await self.wait_until(lambda: self._records.count() >= count, f"{count} jobs", within=within)
 
     async def wait_until(self, look: Callable[[], bool], what: str, *, within: float) -> None:
-        """Wait until `look` says yes. Raises as `wait_for` does."""
+        """Wait until `look` returns true. Raises as `wait_for` does."""
         if not await self.sees(look, within=within):
             raise self._failed(f"no {what} within {within:g} s")
 
     async def sees(self, look: Callable[[], bool], *, within: float) -> bool:
-        """Wait until `look` says yes; False if it has not within so many seconds.
+        """Wait until `look` returns true. False if it does not `within` so many seconds.
 
         Raises:
             RunFailed: a worker has ended.
@@ -83,11 +83,11 @@ class Workers:
         return RunFailed(f"{self._system.name}: {why}, after {self._records.count()} records\n{self.log()}")
 
     def log(self) -> str:
-        """The end of what they have printed."""
+        """The end of their output."""
         return self._log.read_text(errors="replace")[-_LOG:]
 
     async def kill(self) -> None:
-        """kill -9 of every process."""
+        """Kill every process, with SIGKILL."""
         for process in self._processes:
             process.kill_group()
         for process in self._processes:
@@ -104,11 +104,11 @@ class Fleet:
     async def workers(
         self, system: System, load: str, url: str, records: Records, *, processes: int
     ) -> AsyncGenerator[Workers]:
-        """A system's workers for the length of a `with` block, after which they are killed.
+        """Start a system's workers, and kill them after the `with` block.
 
         Args:
             load: the kind of jobs to come (see `System.workers`).
-            processes: how many processes shall run jobs.
+            processes: how many processes run jobs.
         """
         async with AsyncExitStack() as stack:
             directory = Path(stack.enter_context(TemporaryDirectory(prefix="celeriac-bench-")))
@@ -124,10 +124,10 @@ class Fleet:
             yield workers
 
     async def produce(self, system: System, action: str, task: str, count: int, url: str, *options: str) -> Any:
-        """Run a producer (`benchmarks/peers/__main__.py`) to its end, and return what it has measured.
+        """Run a producer (`benchmarks/peers/__main__.py`) to its end, and return what it measured.
 
         Raises:
-            RunFailed: it failed; says what it printed.
+            RunFailed: the producer failed. The message is what it printed.
         """
         python = self._environments.python(system.environment)
         argv = ("-m", "benchmarks.peers", system.module, action, task, str(count), *options)

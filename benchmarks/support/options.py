@@ -1,4 +1,4 @@
-"""What a run of the benchmarks was asked for."""
+"""The options of a run of the benchmarks."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Options:
     """The options of `./dev bench`.
 
     Attributes:
-        quick: little of everything: to see that it works, and no figures to quote.
+        quick: measure little, to see that it works. Do not quote such figures.
         rounds: how often everything is measured.
-        families: which systems, by the first word of their names; empty for all.
+        families: which systems, by the first word of their names. Empty means all.
         pool: Celeriac's pool: asyncio, or one of Celery's.
-        processes: how many processes run jobs; one for each core.
+        processes: how many processes run jobs: one for each core.
     """
 
     quick: bool = False
@@ -31,14 +31,14 @@ class Options:
     environments: Environments = field(default_factory=Environments)
 
     def systems(self, question: str | None = None) -> list[System]:
-        """The chosen systems, or those among them that a benchmark has a row for."""
+        """The chosen systems, or those of them that a benchmark has a row for."""
         chosen = [s for s in every_system(self.pool) if not self.families or s.family in self.families]
         return [system for system in chosen if question is None or question in system.questions]
 
     def scaled(self, count: int, quick: int) -> int:
-        """`count`, or the smaller one."""
+        """`count`, or the smaller number if `quick`."""
         return min(count, quick) if self.quick else count
 
     def say(self, text: str) -> None:
-        """Tell how far it is."""
+        """Print a line about the progress."""
         print(f"bench: {text}", file=sys.stderr, flush=True)

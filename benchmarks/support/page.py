@@ -1,4 +1,4 @@
-"""The page that shows the results: tables between markers, and a plot beside it."""
+"""Writes results into a Markdown page: tables between markers, and a plot in a file beside it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmarks.harness import Bench
 from benchmarks.support.chart import chart
 from benchmarks.support.system import System
 
-#: What the plot shows, where it has been measured.
+#: The benchmarks that the plot shows.
 _PLOTTED = ("drain", "io", "enqueue_peers", "latency")
 
 
@@ -21,7 +21,7 @@ class Page:
         self._path = path
 
     def show(self, part: str, text: str) -> None:
-        """Put `text` into the part in place of what is there.
+        """Replace the text of a part by `text`.
 
         Raises:
             ValueError: the page has no such part.
@@ -33,7 +33,7 @@ class Page:
         self._path.write_text(pattern.sub(lambda found: f"{found[1]}\n{text}\n\n{found[2]}", page))
 
     def plot(self, benches: Sequence[Bench]) -> None:
-        """Draw the plot into a file of the same name as the page, and show it; if all is there that it shows."""
+        """Draw the plot into a file beside the page, and link it, if all its benchmarks have been measured."""
         shown = [bench for name in _PLOTTED for bench in benches if bench.bench == name]
         if len(shown) < len(_PLOTTED):
             return
@@ -43,6 +43,6 @@ class Page:
 
 
 def settings_table(systems: Sequence[System]) -> str:
-    """Every system, its guarantee and its settings."""
+    """Make the table of systems, with their guarantees and settings."""
     lines = ["| system | guarantee | settings |", "| --- | --- | --- |"]
     return "\n".join(lines + [f"| {s.name} | {s.guarantee} | {s.settings} |" for s in systems])

@@ -1,4 +1,4 @@
-"""What the kernel knows about processes (proc(5)): who started whom, CPU time, memory."""
+"""Reads what the kernel knows about processes (proc(5)): their children, CPU time, memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def tree(root: int) -> set[int]:
-    """A process with all that it has started and that they have, as far as they live."""
+    """The ids of a process and of all its living descendants."""
     children: defaultdict[int, list[int]] = defaultdict(list)
     for entry in _PROC.iterdir():
         if entry.name.isdigit() and (fields := _stat(int(entry.name))):
@@ -27,13 +27,13 @@ def tree(root: int) -> set[int]:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether there is such a process, and it has not ended."""
+    """Whether the process exists, and is no zombie."""
     fields = _stat(pid)
     return bool(fields) and fields[0] != "Z"
 
 
 def holders(pids: Iterable[int], file: Path) -> set[int]:
-    """Those of the processes that have `file` open."""
+    """The ids of those processes that have `file` open."""
     found: set[int] = set()
     for pid in pids:
         with suppress(FileNotFoundError, ProcessLookupError):
@@ -43,12 +43,12 @@ def holders(pids: Iterable[int], file: Path) -> set[int]:
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """CPU time, user and system, that processes have taken, with that of children which have ended."""
+    """User and system CPU time of processes (s), including that of children which have ended."""
     return sum(sum(int(ticks) for ticks in fields[11:15]) / _TICKS for pid in pids if (fields := _stat(pid)))
 
 
 def busy_seconds() -> float:
-    """CPU time that all of this machine's work has taken, whoever's it was."""
+    """CPU time of all processes of this machine (s)."""
     user, nice, system, _idle, _iowait, irq, softirq, steal, *_ = (
         int(ticks) for ticks in (_PROC / "stat").read_text().split("\n", 1)[0].split()[1:]
     )
@@ -56,7 +56,7 @@ def busy_seconds() -> float:
 
 
 def pss_mib(pids: Iterable[int]) -> float:
-    """Memory in MiB, what processes share counted in proportion (PSS), so that the sum over processes is right."""
+    """Memory in MiB, with shared pages counted in proportion (PSS), so that the sum over processes is right."""
     return sum(_kib(pid, "smaps_rollup", "Pss") for pid in pids) / 1024
 
 
@@ -66,7 +66,7 @@ def rss_mib(pids: Iterable[int]) -> float:
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat from the state on, which is field 3; empty if the process has ended."""
+    """The fields of /proc/PID/stat from field 3 on, which is the state. Empty if the process has ended."""
     with suppress(FileNotFoundError, ProcessLookupError):
         return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     return []

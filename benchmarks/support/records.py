@@ -1,4 +1,4 @@
-"""What the jobs of a run left behind: which of them began, and when."""
+"""Reads the records that jobs of a run write when they begin."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.peers.workload import RECORD
 
-#: A file system in memory, so that no job waits for a disk.
+#: A file system in memory, so that jobs do not wait for a disk.
 _MEMORY = Path("/dev/shm")
 
 
 class WrongRun(Exception):
-    """Jobs are missing, or ran more than once: whatever was measured is not what it says."""
+    """Jobs are missing, or ran more than once, so that the figures of the run are wrong."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """One job has begun. `at` is CLOCK_MONOTONIC in seconds."""
+    """The record of one begun job. `at` is CLOCK_MONOTONIC in seconds."""
 
     number: int
     at: float
@@ -35,19 +35,19 @@ class Records:
         path.touch()
 
     def count(self) -> int:
-        """How many have been written so far."""
+        """How many records have been written so far."""
         return self.path.stat().st_size // RECORD.size
 
     def read(self) -> list[Record]:
-        """All of them, in the order of their times."""
+        """All records, in the order of their times."""
         whole = self.path.read_bytes()[: self.count() * RECORD.size]
         return sorted((Record(number, at / 1e9) for number, at in RECORD.iter_unpack(whole)), key=lambda r: r.at)
 
     def check(self, expected: int) -> list[Record]:
-        """All of them, if the jobs 0 … `expected` - 1 have begun once each.
+        """All records, after checking that each of the jobs 0 … `expected` - 1 has begun once.
 
         Raises:
-            WrongRun: says which have not.
+            WrongRun: some have not. The message names them.
         """
         records = self.read()
         times = Counter(record.number for record in records)
@@ -63,13 +63,13 @@ class Records:
 
 
 def rate(records: list[Record]) -> float:
-    """Jobs per second from the first to the last, which leaves out how long the workers took to start."""
+    """Jobs per second from the first to the last job, which leaves out the start of the workers."""
     return (len(records) - 1) / (records[-1].at - records[0].at)
 
 
 @contextmanager
 def new_records() -> Generator[Records]:
-    """An empty file in memory, for the length of a `with` block."""
+    """Make an empty file in memory, and remove it after the `with` block."""
     with TemporaryDirectory(dir=_MEMORY, prefix="celeriac-bench-") as directory:
         yield Records(Path(directory) / "records")
 

@@ -1,4 +1,4 @@
-"""Rounds: everything is measured once, then once more, so that what else a machine does meets all systems alike."""
+"""Measures in rounds: everything once, then again, so that other load on the machine affects all systems alike."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from benchmarks.support.fleet import RunFailed
 from benchmarks.support.options import Options
 from benchmarks.support.records import WrongRun
 
-#: Failed runs of one row after which it is left out.
+#: After how many failed runs a row is left out.
 _ENOUGH = 3
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What one run showed: the figure that the table is about, and what else was seen."""
+    """The result of one run: the table's main figure, and further figures."""
 
     figure: float
     more: Mapping[str, float] = field(default_factory=dict[str, float])
@@ -31,7 +31,7 @@ async def rounds(
 ) -> Bench:
     """Measure each row in each round, and add it to `bench`.
 
-    A run that fails is noted and repeated; a row of which `_ENOUGH` runs have failed is left out.
+    A run that fails is noted and repeated. After `_ENOUGH` failed runs, a row is left out.
     """
     samples: dict[str, list[Sample]] = {row: [] for row in rows}
     for number in range(1, options.rounds + 1):
@@ -48,7 +48,7 @@ async def rounds(
 
 
 async def _measured(bench: Bench, row: str, measure: Callable[[str], Awaitable[Sample]]) -> Sample | None:
-    """The sample of a run that did not fail; None if too many did."""
+    """The sample of the first run that succeeds. None after too many failures."""
     failures = bench.failures.setdefault(row, [])
     while len(failures) < _ENOUGH:
         try:

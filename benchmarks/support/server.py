@@ -1,4 +1,4 @@
-"""The broker of a run: a Valkey of its own, empty or with what another one was filled with."""
+"""Starts the broker of a run: a Valkey of its own, empty or with a copy of another one's data."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _SHUTDOWN = 10.0
 
 @dataclass(frozen=True)
 class Server:
-    """One that runs."""
+    """A running server."""
 
     url: str
     pid: int
     directory: Path
 
     async def save(self, to: Path) -> None:
-        """Write all that it holds into a file that `fresh_server` can begin with."""
+        """Write all data into a file that `fresh_server` can load."""
         async with Redis.from_url(self.url) as redis:  # pyright: ignore[reportUnknownMemberType]
             await redis.execute_command("SAVE")  # pyright: ignore[reportUnknownMemberType]
         shutil.copyfile(self.directory / _DUMP, to)
@@ -35,7 +35,7 @@ class Server:
 
 @asynccontextmanager
 async def fresh_server(contents: Path | None = None) -> AsyncGenerator[Server]:
-    """A server without persistence for the length of a `with` block; with `contents` once that has been loaded."""
+    """Run a server without persistence during the `with` block, after it has loaded `contents`, if given."""
     with TemporaryDirectory(prefix="celeriac-bench-") as name:
         directory = Path(name)
         valkey = EmbeddedValkey(directory, append_only=False)

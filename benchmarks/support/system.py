@@ -1,16 +1,16 @@
-"""A system that is compared with others: what it guarantees, how its workers are started, what it is asked."""
+"""Describes a compared system: its guarantee, how to start its workers, and which benchmarks it takes part in."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-#: What a program is started with, without the interpreter.
+#: The arguments that start a program, without the interpreter.
 Argv = tuple[str, ...]
 
 AT_LEAST_ONCE = "at least once"
 
-#: Whose multiples tables show.
+#: The systems that tables compare the others with.
 BASES = ("floor", "celery prefork")
 
 ALL = frozenset({"drain", "io", "enqueue_peers", "latency", "memory", "recovery"})
@@ -27,23 +27,23 @@ class System:
     """One row of the tables.
 
     Attributes:
-        name: as in the tables.
+        name: its name in the tables.
         module: its module in `benchmarks.peers`.
-        settings: in words.
-        workers: the commands that start its workers, given a load ("noop", "nap", "long", or "many" long ones at
-            once) and how many processes shall run jobs.
-        environment: its `requirements` file; None for what the project depends on.
-        variables: what its processes find in their environment; `BENCH_…` are settings of its module.
+        settings: its settings, in words.
+        workers: makes the commands that start its workers, from a load ("noop", "nap", "long", or "many" long ones at
+            once) and the number of processes that run jobs.
+        environment: its `requirements` file. None means the project's own environment.
+        variables: environment variables of its processes. `BENCH_…` are settings of its module.
         jobs: how many noop jobs it drains in about five seconds on two cores.
-        naps: the same with jobs that wait 50 ms.
-        guarantee: what a crash of a worker means for the jobs it had.
-        bulk: its way of enqueueing many jobs, in words; None if it has none.
-        fills: the producer that fills its queue; "enqueue", one by one, where the bulk API makes other messages.
-        task: the noop it runs: "noop" (`async def` where it knows that) or "noop_def".
-        recovery: the variables with which it finds a dead worker's jobs sooner, and what they mean, in words.
-        delayed: how many delayed jobs it is given to keep.
-        records: it keeps a record and events of each job.
-        supervised: its worker outlives the processes that run its jobs.
+        naps: how many jobs that wait 50 ms it drains in that time.
+        guarantee: what a crash of a worker means for its jobs.
+        bulk: its way of enqueueing many jobs, in words. None if it has none.
+        fills: the producer that fills its queue: "enqueue", one by one, if the bulk API makes other messages.
+        task: the noop that it runs: "noop" (`async def` if it supports that) or "noop_def".
+        recovery: the variables with which it finds a dead worker's jobs sooner, and their meaning in words.
+        delayed: how many delayed jobs it has to keep.
+        records: whether it keeps a record and events of each job.
+        supervised: whether its worker outlives the processes that run its jobs.
         questions: the benchmarks that have a row for it.
     """
 
@@ -67,11 +67,11 @@ class System:
 
     @property
     def family(self) -> str:
-        """What `--systems` chooses by: the first word of the name."""
+        """The first word of the name, by which `--systems` chooses."""
         return self.name.partition(" ")[0].rstrip(",")
 
     def tuned(self) -> System:
-        """The same, with the settings that find a dead worker's jobs sooner."""
+        """This system with the settings that find a dead worker's jobs sooner."""
         assert self.recovery is not None
         variables, words = self.recovery
         return replace(self, name=f"{self.name}, {words}", variables={**self.variables, **variables})

@@ -1,7 +1,7 @@
-"""What is compared: each system with the settings it is run with.
+"""Lists the compared systems with their settings.
 
-All keep results and acknowledge late. Settings are those that each system's documentation recommends for speed, or the
-fastest found where it recommends none.
+All keep results and acknowledge late. Each has the settings that its documentation recommends for speed, or the fastest
+that we found if it recommends none.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from benchmarks.support.system import ALL, CANVAS, DELAYED, DRAIN, FINISHED, IN_
 
 
 def every_system(pool: str) -> list[System]:
-    """All of them, with Celeriac on one of `POOLS`."""
+    """All systems, with Celeriac on one of `POOLS`."""
     return [*_floor(), *_celery(), *_peers(), *_celeriac(pool)]
 
 
@@ -104,7 +104,7 @@ def _saq(_: str, processes: int) -> list[Argv]:
 
 
 def _each(module: str) -> Callable[[str, int], list[Argv]]:
-    """A process of its own for each core, of a module that is a program."""
+    """Commands that run a module as a program, once for each core."""
 
     def workers(_: str, processes: int) -> list[Argv]:
         return [("-m", f"benchmarks.peers.{module}")] * processes
@@ -236,7 +236,7 @@ def _celeriac(pool: str) -> list[System]:
     return [typed, *variants, adopted, alone]
 
 
-#: Celeriac's pools, in words.
+#: Celeriac's pools, described in words.
 POOLS = {
     "asyncio": "a shard per core, 1,000 jobs in flight each",
     "prefork": "a pool process per core",
