@@ -9,7 +9,7 @@ import sys
 from tornado.options import options as given
 
 from celeriac.core.errors import ConfigurationError
-from celeriac.launch.flower import flower_options
+from celeriac.launch.programs.flower import flower_options
 from celeriac.settings import load_settings
 
 _FLOWERS_DEFAULT_PORT = 5555

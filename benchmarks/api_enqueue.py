@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from benchmarks.harness import Bench
 from benchmarks.support.options import Options
 from celeriac import Celeriac, Settings
-from celeriac.launch.embedded import embedded_valkey
+from celeriac.launch.broker.embedded import embedded_valkey
 
 _WARM_UP = 50
 _SAMPLES = 1000

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from celeriac.core.errors import ResourceBusy
 from celeriac.demo import DemoFailed
-from celeriac.launch.ports import claim
+from celeriac.launch.resources.ports import claim
 
 #: Seconds. The stack itself gives up when a part of it cannot start; this is for a machine with other work to do.
 _START_TIMEOUT = 180.0

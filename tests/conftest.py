@@ -18,7 +18,7 @@ from hypothesis import settings as hypothesis_settings
 from pydantic import SecretStr
 
 from celeriac import Celeriac, Settings, discovery
-from celeriac.launch.embedded import embedded_valkey
+from celeriac.launch.broker.embedded import embedded_valkey
 from tests.support.contract_jobs import trace_directory
 from tests.support.packages import install_family
 from tests.support.workers import Worker, dismiss, start_worker

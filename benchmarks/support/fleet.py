@@ -17,7 +17,7 @@ from benchmarks.support.environments import ROOT, Environments
 from benchmarks.support.procfs import is_alive, tree
 from benchmarks.support.records import Records
 from benchmarks.support.system import System
-from celeriac.launch.process import ChildProcess, spawn
+from celeriac.launch.supervision.child_process import ChildProcess, spawn
 
 #: How many of a log's last characters a failure shows.
 _LOG = 4000

@@ -11,8 +11,8 @@ from tempfile import TemporaryDirectory
 
 from redis.asyncio import Redis
 
-from celeriac.launch.embedded import EmbeddedValkey
-from celeriac.launch.probes import wait_until_ready
+from celeriac.launch.broker.embedded import EmbeddedValkey
+from celeriac.launch.supervision.probes import wait_until_ready
 
 _DUMP = Path("valkey") / "dump.rdb"
 _SHUTDOWN = 10.0

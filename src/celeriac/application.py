@@ -10,7 +10,7 @@ from celeriac.core.routing import Routing
 from celeriac.core.spec import JobSpec
 from celeriac.engine.adoption import broker_url_of, routing_of
 from celeriac.engine.app import JobApp
-from celeriac.engine.startup import load
+from celeriac.engine.start.loading import load
 from celeriac.settings import DEFAULT_APP, Settings
 
 if TYPE_CHECKING:  # a worker has no use for it

@@ -23,8 +23,8 @@ from celeriac.engine.app import JobApp
 from celeriac.engine.in_process import InProcessJobs, in_process
 from celeriac.engine.isolation.address import address_of
 from celeriac.engine.ran_job import RanJob
-from celeriac.launch.embedded import embedded_valkey
-from celeriac.launch.process import ChildProcess, spawn
+from celeriac.launch.broker.embedded import embedded_valkey
+from celeriac.launch.supervision.child_process import ChildProcess, spawn
 
 try:
     import pytest

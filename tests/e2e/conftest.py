@@ -59,7 +59,7 @@ class Stack:
 
     def worker(self) -> int:
         """The process that runs jobs."""
-        return _children_of(self.pid("forkserver"))[0]
+        return _children_of(self.pid("fork_server"))[0]
 
     def kill(self, part: str) -> None:
         """kill -9."""

@@ -18,8 +18,8 @@ from urllib.request import Request, urlopen
 import pytest
 
 from celeriac import Celeriac, JobHandle, builtin, load_settings
-from celeriac.launch.embedded import embedded_valkey
-from celeriac.launch.ports import free_port
+from celeriac.launch.broker.embedded import embedded_valkey
+from celeriac.launch.resources.ports import free_port
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]

@@ -123,7 +123,7 @@ async def test_jobs_run_on_schedule(client: JobsClient, stack: Stack) -> None:
     assert (cron[0]["at"] + cron[0]["ahead"]) % 60 < 30, "past the minute"
     interval = await eventually(lambda: stack.notes("interval")[4:] and stack.notes("interval"), "five intervals")
     assert {note["pid"] for note in cron + interval}.isdisjoint(
-        {stack.pid(" beat "), stack.pid("celeriac.launch.serve")}
+        {stack.pid(" beat "), stack.pid("celeriac.launch.programs.serve")}
     )
     listed = (await client.get("", params={"task": "tick", "limit": 200})).json()["jobs"]
     enqueued = sorted(datetime.fromisoformat(job["created_at"]).timestamp() for job in listed)

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from celeriac.cli import ExitCode
-from celeriac.launch.embedded import embedded_valkey
+from celeriac.launch.broker.embedded import embedded_valkey
 from celeriac.settings import Settings
 from tests.support.processes import command_lines, is_alive
 from tests.support.running import Running, running
@@ -129,7 +129,7 @@ def _assert_that_no_password_can_be_seen(data_dir: Path, stack: Running) -> None
 
 async def _assert_that_every_killed_process_comes_back(data_dir: Path, stack: Running) -> None:
     api = _address(data_dir, "api")
-    for part in ("valkey-server", "celeriac.launch.serve", "forkserver", " beat ", " flower "):
+    for part in ("valkey-server", "celeriac.launch.programs.serve", "fork_server", " beat ", " flower "):
         (killed,) = _pids(stack, part)
         os.kill(killed, signal.SIGKILL)
         again = await eventually(lambda part=part, killed=killed: _pids(stack, part) - {killed}, part)
@@ -163,7 +163,7 @@ async def test_a_broker_of_ones_own_takes_the_place_of_the_embedded_one_and_work
     ):
         assert await _run_echo(_address(tmp_path, "api"), 7) == 7
         assert len(_processes(stack)) == 2
-        (fork_server,) = _pids(stack, "forkserver")
+        (fork_server,) = _pids(stack, "fork_server")
         assert len(_children_of(fork_server)) == 2
         assert {line.split()[0] for line in stack.lines} == {"celeriac", "api", "worker-1", "worker-2"}
         assert not (tmp_path / "valkey").exists()

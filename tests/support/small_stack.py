@@ -13,12 +13,12 @@ from functools import partial
 from pathlib import Path
 
 from celeriac.core.errors import CeleriacError
-from celeriac.launch.embedded import EmbeddedValkey
-from celeriac.launch.keeper import Child, RestartPolicy
-from celeriac.launch.output import LogWriter
-from celeriac.launch.probes import LogProbe
-from celeriac.launch.process import ChildProcess, spawn
-from celeriac.launch.supervisor import Supervisor
+from celeriac.launch.broker.embedded import EmbeddedValkey
+from celeriac.launch.supervision.child_process import ChildProcess, spawn
+from celeriac.launch.supervision.child_supervisor import Child, RestartPolicy
+from celeriac.launch.supervision.log_output import LogWriter
+from celeriac.launch.supervision.probes import LogProbe
+from celeriac.launch.supervision.supervisor import Supervisor
 
 PROGRAM = """
 import os, signal, sys

@@ -128,7 +128,7 @@ def _run(program: str, arguments: list[str]) -> None:
 
         uvicorn(arguments)
     else:
-        from celeriac.engine.command import main as celery
+        from celeriac.engine.start.command import main as celery
 
         address, *options = arguments
         quiet = ["--without-mingle", "--without-gossip"] if program == "worker" else []

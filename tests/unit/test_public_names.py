@@ -23,7 +23,9 @@ def test_a_worker_does_not_import_the_api() -> None:
 
 @pytest.mark.slow
 def test_a_worker_imports_of_its_libraries_only_what_runs_jobs() -> None:
-    ready = "import celeriac.application, celeriac.engine.command, celeriac.engine.backend, celeriac.engine.consumer"
+    ready = (
+        "import celeriac.application, celeriac.engine.start.command, celeriac.engine.backend, celeriac.engine.consumer"
+    )
     families = {"aiosmtplib", "alembic", "jinja2", "obstore", "sqlalchemy"}
     programs = {"click_repl", "fastapi", "flower", "prompt_toolkit", "starlette", "tornado", "uvicorn"}
     assert _modules_after(ready) & (families | programs) == set()

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from celeriac.launch import worker_options
+from celeriac.launch.worker import worker_options
 
 ROOT = Path(__file__).parents[2]
 SEARCHES = frozenset({"match", "fullmatch", "search", "sub", "subn", "split", "findall", "finditer"})
@@ -88,7 +88,7 @@ EXPRESSIONS: list[tuple[str, str | bytes, list[tuple[str, str, str]]]] = [
 ]
 
 #: Expressions that a class is given, by where they are given to it.
-GIVEN = {"src/celeriac/launch/probes.py": r"LogProbe, r\"([^\"]*)\""}
+GIVEN = {"src/celeriac/launch/supervision/probes.py": r"LogProbe, r\"([^\"]*)\""}
 
 
 def in_the_source() -> Iterator[tuple[str, set[str], str | bytes | None]]:

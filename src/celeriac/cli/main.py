@@ -137,8 +137,8 @@ def up(
     """
     since = time.monotonic() - time.process_time()  # what came before this line was work, not waiting
     require("stack", "`celeriac up`")
-    from celeriac.launch.children import StackOptions
-    from celeriac.launch.stack import run_stack
+    from celeriac.launch.stack.children import StackOptions
+    from celeriac.launch.stack.stack import run_stack
     from celeriac.settings import load_settings
 
     settings = load_settings(
@@ -166,8 +166,9 @@ def api(
     """Run the API alone. Further options go to uvicorn."""
     require("stack", "`celeriac api`")
     from celeriac.core.files import keep_private
-    from celeriac.launch import commands, ports
-    from celeriac.launch.environment import as_environment
+    from celeriac.launch.programs import commands
+    from celeriac.launch.programs.environment import as_environment
+    from celeriac.launch.resources import ports
     from celeriac.settings import load_settings
 
     settings = load_settings(app=app, host=host, port=port, data_dir=data_dir)
@@ -191,7 +192,7 @@ def worker(
     options go to `celery worker`.
     """
     from celeriac.core.files import keep_private
-    from celeriac.launch.shards import run_shards
+    from celeriac.launch.worker.shards import run_shards
     from celeriac.settings import load_settings
 
     settings = load_settings(app=app, data_dir=data_dir, worker_shards=shards, worker_concurrency=concurrency)
@@ -203,8 +204,8 @@ def worker(
 def beat(context: typer.Context, app: App = None, data_dir: DataDir = None) -> None:
     """Run beat alone. Further options go to `celery beat`."""
     from celeriac.core.files import PRIVATE, private_directory
-    from celeriac.launch import commands
-    from celeriac.launch.environment import as_environment
+    from celeriac.launch.programs import commands
+    from celeriac.launch.programs.environment import as_environment
     from celeriac.settings import load_settings
 
     settings = load_settings(app=app, data_dir=data_dir)
@@ -219,9 +220,10 @@ def flower(
 ) -> None:
     """Run Flower alone. Further options go to `celery flower`."""
     require("stack", "`celeriac flower`")
-    from celeriac.launch import commands, ports
-    from celeriac.launch.environment import as_environment
-    from celeriac.launch.flower import flower_options
+    from celeriac.launch.programs import commands
+    from celeriac.launch.programs.environment import as_environment
+    from celeriac.launch.programs.flower import flower_options
+    from celeriac.launch.resources import ports
     from celeriac.settings import load_settings
 
     settings = load_settings(app=app, host=host, flower_port=flower_port, data_dir=data_dir)
@@ -239,7 +241,7 @@ def doctor(
 ) -> None:
     """Check settings, broker, database, job families, API and worker, and say what to do."""
     from celeriac.core.findings import Status
-    from celeriac.launch.doctor import examine
+    from celeriac.launch.doctor.doctor import examine
 
     if data_dir is not None:  # for an application of one's own, which reads it when it is imported
         os.environ["CELERIAC_DATA_DIR"] = str(data_dir.absolute())

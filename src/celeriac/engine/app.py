@@ -20,7 +20,7 @@ from celeriac.core.errors import InvalidArguments, InvalidJobDefinition
 from celeriac.core.retry import NO_RETRY, Retry
 from celeriac.core.routing import from_celery, to_celery
 from celeriac.core.spec import Call, JobOptions, JobSpec
-from celeriac.engine import process, runs_apart
+from celeriac.engine import process_hooks, runs_apart
 from celeriac.engine.adoption import RESULT_BACKEND, routing_of
 from celeriac.engine.aio import endings
 from celeriac.engine.backend import ResultBackend
@@ -61,7 +61,7 @@ class JobApp(ConfiguredApp):
         super().__init__(main, settings or load_settings(), **options)
         # A `redis://` backend that the application's own settings name then writes job records too.
         self.loader.override_backends = dict.fromkeys(("redis", "rediss"), RESULT_BACKEND)
-        process.install()  # also here, because spawned pool processes have no consumer that would do it
+        process_hooks.install()  # also here, because spawned pool processes have no consumer that would do it
         runs_apart.install()
 
     @property

@@ -16,7 +16,7 @@ from celery.exceptions import NotRegistered
 from celery.worker.consumer import consumer as celery_consumer
 
 from celeriac.core.errors import InvalidMessage
-from celeriac.engine import containment, job_logs, process, rate_limits, runs_apart, scheduled, start_check, steps
+from celeriac.engine import containment, job_logs, process_hooks, rate_limits, runs_apart, scheduled, steps
 from celeriac.engine.aio.consumer import Fetching
 from celeriac.engine.aio.pool import Pool
 from celeriac.engine.door import Door, refuse
@@ -25,6 +25,7 @@ from celeriac.engine.lease import lease_of
 from celeriac.engine.recycling import recycling_of
 from celeriac.engine.request import REQUEST
 from celeriac.engine.revocations import Revocations
+from celeriac.engine.start import start_check
 
 #: Celery's default class of a task's requests. Only this one is replaced: a class that the user chose stays.
 _CELERYS_REQUEST = Task.Request
@@ -54,7 +55,7 @@ class Consumer(celery_consumer.Consumer):
         )
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        process.install()  # the consumer is made before the pool starts, so that its processes inherit the hooks
+        process_hooks.install()  # the consumer is made before the pool starts, so that its processes inherit the hooks
         job_logs.install()
         scheduled.install()
         runs_apart.install()

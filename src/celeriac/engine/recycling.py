@@ -19,7 +19,7 @@ from celery import signals
 from celery.concurrency.prefork import TaskPool as Prefork
 from celery.worker import state as worker_state
 
-from celeriac.engine import shard
+from celeriac.engine.start import shard
 
 log = logging.getLogger("celeriac.engine")
 

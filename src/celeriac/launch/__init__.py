@@ -1,1 +1,1 @@
-"""Starting, watching and stopping the processes of a stack, and the embedded broker among them."""
+"""Starting, watching and stopping the processes of a stack and of a worker."""

@@ -15,7 +15,7 @@ import redis
 from pydantic import SecretStr
 
 from celeriac import Celeriac, Job, JobExists, JobState, Settings
-from celeriac.launch.embedded import embedded_valkey
+from celeriac.launch.broker.embedded import embedded_valkey
 from tests.support.waiting import eventually
 
 

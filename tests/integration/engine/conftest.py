@@ -16,9 +16,9 @@ from celery import Celery
 from pydantic import SecretStr
 
 from celeriac import Settings
-from celeriac.launch.embedded import EmbeddedValkey
-from celeriac.launch.probes import wait_until_ready
-from celeriac.launch.process import ChildProcess
+from celeriac.launch.broker.embedded import EmbeddedValkey
+from celeriac.launch.supervision.child_process import ChildProcess
+from celeriac.launch.supervision.probes import wait_until_ready
 from tests.conftest import LEASE
 from tests.support import contract_jobs
 from tests.support.contract_jobs import ContractJobs, trace_directory

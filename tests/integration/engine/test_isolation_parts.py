@@ -16,12 +16,12 @@ import pytest_asyncio
 from celeriac import ConfigurationError, JobCrashed, RetryAfter
 from celeriac.core.clock import now_ms
 from celeriac.core.cores import available_cores
-from celeriac.engine import shard
 from celeriac.engine.aio.slots import NoSlot, Slots
 from celeriac.engine.isolation import processes
 from celeriac.engine.isolation.address import address_of
 from celeriac.engine.isolation.errors import revived, told
 from celeriac.engine.isolation.process import JobProcess
+from celeriac.engine.start import shard
 from celeriac.engine.tracebacks import format_error
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from celeriac.cli import EXIT_CODES, ExitCode
-from celeriac.launch.embedded import embedded_valkey
-from celeriac.launch.lock import FileLock
-from celeriac.launch.ports import free_port
+from celeriac.launch.broker.embedded import embedded_valkey
+from celeriac.launch.resources.file_lock import FileLock
+from celeriac.launch.resources.ports import free_port
 from tests.support.running import running
 
 CELERIAC = ["-m", "celeriac"]

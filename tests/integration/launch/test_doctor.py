@@ -16,9 +16,9 @@ from aiosmtpd.smtp import SMTP
 
 from celeriac.cli import ExitCode
 from celeriac.core.findings import Finding, Status
-from celeriac.launch.doctor import check_version, examine
-from celeriac.launch.embedded import embedded_valkey
-from celeriac.launch.ports import free_port
+from celeriac.launch.broker.embedded import embedded_valkey
+from celeriac.launch.doctor.doctor import check_version, examine
+from celeriac.launch.resources.ports import free_port
 from tests.support.running import running
 
 OK, WARN, FAIL = Status.OK, Status.WARN, Status.FAIL
@@ -167,7 +167,7 @@ async def test_without_a_worker_no_job_is_left_in_the_list(
 ) -> None:
     from celeriac import Celeriac, load_settings
 
-    monkeypatch.setattr("celeriac.launch.doctor._PATIENCE", 0.2)
+    monkeypatch.setattr("celeriac.launch.doctor.doctor._PATIENCE", 0.2)
     async with embedded_valkey(tmp_path, append_only=False):
         findings = await _findings()
         client = Celeriac("test", settings=load_settings()).client

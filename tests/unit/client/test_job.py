@@ -11,7 +11,7 @@ from celeriac import BrokerUnavailable, Children, InvalidArguments, Job, JobCont
 from celeriac.client.client import JobClient
 from celeriac.core.routing import Routing
 from celeriac.core.spec import JobOptions, JobSpec
-from celeriac.launch.ports import free_port
+from celeriac.launch.resources.ports import free_port
 
 
 def add(a: int, b: int = 1) -> int:

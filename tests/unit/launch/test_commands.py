@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from celeriac.launch import commands
-from celeriac.launch.environment import as_environment
-from celeriac.launch.flower import flower_options
+from celeriac.launch.programs import commands
+from celeriac.launch.programs.environment import as_environment
+from celeriac.launch.programs.flower import flower_options
 from celeriac.settings import Settings, load_settings
 
 SECRET = "0123456789abcdef"

@@ -6,7 +6,7 @@ import pytest
 from tornado.options import OptionParser
 
 from celeriac.core.errors import ConfigurationError
-from celeriac.launch.flower import flower_options
+from celeriac.launch.programs.flower import flower_options
 from celeriac.settings import Settings
 
 KEY = "ci:0123456789abcdef"

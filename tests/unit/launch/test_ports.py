@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from celeriac.core.errors import ConfigurationError, ResourceBusy
-from celeriac.launch import ports
+from celeriac.launch.resources import ports
 
 
 @pytest.fixture

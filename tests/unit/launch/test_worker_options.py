@@ -1,7 +1,7 @@
 import pytest
 
 from celeriac.core.errors import CommandLineWrong
-from celeriac.launch.worker_options import check, hostname, is_prefork, value_of
+from celeriac.launch.worker.worker_options import check, hostname, is_prefork, value_of
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from celery.concurrency.base import BasePool
 from celery.worker import state as worker_state
 from kombu.serialization import loads, prepare_accept_content
 
-from celeriac.engine import bridge, private, process, start_check
+from celeriac.engine import bridge, private, process_hooks
 from celeriac.engine.aio import endings, stacks
 from celeriac.engine.aio.execution import Callbacks, Execution, Outcome, adapt, is_async
 from celeriac.engine.aio.intake import Intake
@@ -25,6 +25,7 @@ from celeriac.engine.elsewhere import awaited
 from celeriac.engine.isolation.processes import processes
 from celeriac.engine.loop import job_loop
 from celeriac.engine.recycling import Recycling
+from celeriac.engine.start import start_check
 
 #: Without `--concurrency`: how many tasks run at a time, and how many of these may be `def` tasks, in threads.
 CONCURRENCY = 1000
@@ -70,7 +71,7 @@ class Pool(BasePool):
         # All objects of the application stay alive. Scanning them in each collection would cost more than short jobs.
         gc.collect()
         gc.freeze()
-        process.give_back_memory()
+        process_hooks.give_back_memory()
         gc.set_threshold(_GARBAGE, 10, 10)
 
     def on_apply(  # pyright: ignore[reportIncompatibleMethodOverride] (Celery's pools return other types)

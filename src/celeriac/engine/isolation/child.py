@@ -17,7 +17,7 @@ from celeriac.core import codec
 from celeriac.core.context import Children, JobContext, JobSuspended
 from celeriac.core.records import Progress
 from celeriac.core.spec import Call, JobSpec
-from celeriac.engine import job_logs, process
+from celeriac.engine import job_logs, process_hooks
 from celeriac.engine.isolation import errors, wire
 from celeriac.engine.loop import job_loop
 from celeriac.engine.progress import ProgressReporter
@@ -146,7 +146,7 @@ def _loaded(setup: wire.Message) -> JobApp:
 
 def main(parent: int) -> None:
     """Run jobs until the worker, whose process id is `parent`, has ended."""
-    process.die_with(parent)
+    process_hooks.die_with(parent)
     for number in (signal.SIGINT, signal.SIGTERM):
         # Some supervisors signal each process of a service. Ignore it: the worker decides, and kills this process.
         signal.signal(number, lambda _number, _frame: None)

@@ -1,11 +1,13 @@
-"""A process that has imported the application and forks workers: `python -m celeriac.engine.forkserver -A APP …`.
+"""A process that has imported the application and forks workers.
+
+    python -m celeriac.engine.start.fork_server -A APP --control FD
 
 A forked worker takes jobs a tenth of a second later; one that has to import everything first, after a second or more.
-It talks with its parent (`launch/forkserver.py`), a message a packet, over a socket that only the two have:
+It talks with its parent (`launch/worker/fork_client.py`), a message a packet, over a socket that only the two have:
 
     ready                   it forks on demand
     unfit REASON            it cannot be forked, and ends
-    failed JSON             the application cannot be loaded (`startup.leave`), and it ends
+    failed JSON             the application cannot be loaded (`loading.leave`), and it ends
     ["worker", "-l", …]     from the parent: fork a worker with this command line; with it come descriptors, first the
                             worker's end of its report (`shard.py`), second what becomes its output, if it gets its own
     forked PID              the answer; or
@@ -34,8 +36,8 @@ from typing import Any
 import click
 
 from celeriac.core.errors import CeleriacError
-from celeriac.engine import command, startup
-from celeriac.engine.process import die_with
+from celeriac.engine.process_hooks import die_with
+from celeriac.engine.start import command, loading
 
 #: What a worker imports late, when it starts.
 _USED_LATER = (
@@ -65,9 +67,9 @@ def main(address: str, descriptor: int) -> None:
     control.set_inheritable(False)
     before = _open_for_both_ways()
     try:
-        app = startup.load_with_tasks(address)
+        app = loading.load_with_tasks(address)
     except CeleriacError as error:
-        startup.leave(error, control.detach())
+        loading.leave(error, control.detach())
     _import_all(app)
     if reason := _unfit(before):
         click.echo(f"shards are not forked from one process: the application {reason}", err=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from celeriac.launch.flower import FlowerOptions
+from celeriac.launch.programs.flower import FlowerOptions
 from celeriac.settings import Settings
 
 #: Serves the application that the settings name.
@@ -15,7 +15,7 @@ _PROTOCOL = "celeriac.server:TimedProtocol"
 
 Command = tuple[str, ...]
 
-_CELERY = (sys.executable, "-m", "celeriac.engine.command")
+_CELERY = (sys.executable, "-m", "celeriac.engine.start.command")
 
 _GRACE_FOR_REQUESTS = 3  # seconds; an open event stream would hold up the shutdown for ever
 
@@ -25,11 +25,11 @@ def api_command(settings: Settings, api: str | None = None, extra: Sequence[str]
     target = ("--factory", DEFAULT_API) if api is None else (api,)
     address = ("--host", settings.host.strip("[]"), "--port", str(settings.port))
     limits = ("--http", _PROTOCOL, "--timeout-graceful-shutdown", str(_GRACE_FOR_REQUESTS))
-    return (sys.executable, "-m", "celeriac.launch.serve", *target, *address, *limits, *extra)
+    return (sys.executable, "-m", "celeriac.launch.programs.serve", *target, *address, *limits, *extra)
 
 
 def shard_command(arguments: Sequence[str], *, report_to: int) -> Command:
-    """A shard with those arguments, which reports to its parent on the descriptor `report_to` (`engine/shard.py`)."""
+    """A shard with those arguments. It reports to its parent on the descriptor `report_to`."""
     return reporting((*_CELERY, *arguments), report_to)
 
 
@@ -54,8 +54,8 @@ def shard_arguments(settings: Settings, extra: Sequence[str] = (), *, cores: int
 
 
 def fork_server_command(settings: Settings, *, control: int) -> Command:
-    """The process that shards are forked from (`engine/forkserver.py`); it takes orders on the socket `control`."""
-    return (sys.executable, "-m", "celeriac.engine.forkserver", *_app(settings), "--control", str(control))
+    """The process that shards are forked from. It takes orders on the socket `control`."""
+    return (sys.executable, "-m", "celeriac.engine.start.fork_server", *_app(settings), "--control", str(control))
 
 
 def beat_command(settings: Settings, extra: Sequence[str] = ()) -> Command:

@@ -14,8 +14,8 @@ from celery import Celery
 from celeriac.application import load_app
 from celeriac.core.errors import ApplicationNotLoaded, StartRefused
 from celeriac.core.exits import ExitCode, exit_code, refusal_of
-from celeriac.engine import startup
-from celeriac.launch.output import LONGEST_LINE
+from celeriac.engine.start import loading
+from celeriac.launch.supervision.log_output import LONGEST_LINE
 
 GOOD = "from celery import Celery\napp = Celery('x')\napi = lambda scope: None\ntext = 'text'\n"
 #: What a module may do when it is imported, and what is then said of it.
@@ -29,7 +29,7 @@ RAISING = {
     "class Own(BaseException): pass\nraise Own('mine')": "Own: mine (broken.py, line 2)",
     "raise ExceptionGroup('many', [ValueError('one')])": "ExceptionGroup: many (1 sub-exception) (broken.py, line 1)",
 }
-LOADERS = (startup.load, startup.load_with_tasks, startup.load_asgi, load_app)
+LOADERS = (loading.load, loading.load_with_tasks, loading.load_asgi, load_app)
 
 Write = Callable[[str, str], str]
 
@@ -69,7 +69,7 @@ def test_the_traceback_has_the_users_lines_and_none_of_those_that_import(module:
     module("deep", "import broken")
     module("broken", "def fail():\n    raise ValueError('here')\n\nfail()\n")
     with pytest.raises(ApplicationNotLoaded) as caught:
-        startup.load("deep:app")
+        loading.load("deep:app")
     assert "(broken.py, line 2)" in str(caught.value)
     lines = [line for line in caught.value.traceback.splitlines() if line.startswith("  File")]
     assert ["deep.py" in lines[0], "broken.py" in lines[1], "broken.py" in lines[2]] == [True] * 3
@@ -95,7 +95,7 @@ def test_an_address_that_is_wrong_says_what_is_there(module: Write, address: str
     module("package.__init__", "")
     module("package.celery", "import missing_package")
     with pytest.raises(ApplicationNotLoaded) as caught:
-        startup.load(address)
+        loading.load(address)
     assert str(caught.value).startswith(f"CELERIAC_APP={address} (or --app): ")
     assert message in str(caught.value)
 
@@ -105,7 +105,7 @@ def test_celerys_ways_to_name_an_application_work(module: Write, address: str) -
     module("good", GOOD)
     module("package.__init__", "")
     module("package.celery", GOOD)
-    assert isinstance(startup.load(address), Celery)
+    assert isinstance(loading.load(address), Celery)
 
 
 def test_an_application_without_typed_jobs_is_no_application_of_ours(module: Write) -> None:
@@ -129,7 +129,7 @@ def test_an_api_that_is_wrong_says_so(module: Write, address: str, message: str)
     module("good", GOOD)
     module("web", "from fastapi import FastAPI\napi = FastAPI()\n")
     with pytest.raises(ApplicationNotLoaded) as caught:
-        startup.load_asgi(address)
+        loading.load_asgi(address)
     assert str(caught.value).startswith(f"--api {address}: ")
     assert message in str(caught.value)
 
@@ -138,14 +138,14 @@ def test_a_module_of_tasks_that_cannot_be_imported_counts_as_the_application(mod
     module("good", "from celery import Celery\napp = Celery('x', include=['tasks'])\n")
     module("tasks", "import missing_package")
     with pytest.raises(ApplicationNotLoaded, match=r"No module named 'missing_package' \(tasks.py, line 1\)"):
-        startup.load_with_tasks("good:app")
+        loading.load_with_tasks("good:app")
 
 
 @pytest.mark.parametrize("character", ["m", "\x1b", "\N{GRINNING FACE}"])
 def test_a_parent_is_told_on_one_bounded_line(character: str) -> None:
     read_end, write_end = os.pipe()
     with pytest.raises(SystemExit) as caught:
-        startup.leave(ApplicationNotLoaded(character * 100_000, character * 100_000), write_end)
+        loading.leave(ApplicationNotLoaded(character * 100_000, character * 100_000), write_end)
     os.close(write_end)
     with os.fdopen(read_end) as told:
         line = told.read()

@@ -1,4 +1,4 @@
-"""The process that shards are forked from, seen from their parent; what it is and says is in `engine/forkserver.py`.
+"""The parent's view of the fork server (`engine/start/fork_server.py`), from which shards are forked.
 
 A supervisor keeps it as one more child. On Linux only: elsewhere, what systems load into each process is not made for a
 fork.
@@ -19,9 +19,9 @@ from pathlib import Path
 
 from celeriac.core import exits
 from celeriac.core.errors import StartRefused
-from celeriac.launch import commands
-from celeriac.launch.probes import Probe
-from celeriac.launch.process import Running, spawn
+from celeriac.launch.programs import commands
+from celeriac.launch.supervision.child_process import Running, spawn
+from celeriac.launch.supervision.probes import Probe
 from celeriac.settings import Settings
 
 _LONGEST = 65_536  # bytes of a message
@@ -56,7 +56,7 @@ class Forked:
         self._code.set_result(code)
 
 
-class ForkServer(Probe):
+class ForkClient(Probe):
     """Forks processes of one application, over as many processes of its own as that takes.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""uvicorn, once the application is known to be there: `python -m celeriac.launch.serve TARGET [OPTION...]`.
+"""uvicorn, once the application is known to be there: `python -m celeriac.launch.programs.serve TARGET [OPTION...]`.
 
 TARGET and options are uvicorn's. What is wrong with the application is one line, and not uvicorn's traceback.
 """
@@ -13,8 +13,8 @@ from typing import Any
 import uvicorn
 
 from celeriac.core.errors import CeleriacError
-from celeriac.engine import startup
-from celeriac.launch.commands import DEFAULT_API
+from celeriac.engine.start import loading
+from celeriac.launch.programs.commands import DEFAULT_API
 from celeriac.settings import DEFAULT_APP, load_settings
 
 
@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> None:
     try:
         _load(uvicorn.main.make_context("uvicorn", list(arguments), resilient_parsing=True).params)
     except CeleriacError as error:
-        startup.leave(error, report_to)
+        loading.leave(error, report_to)
     if report_to is not None:
         os.close(report_to)
     uvicorn.main(arguments, prog_name="uvicorn")
@@ -44,7 +44,7 @@ def _load(options: dict[str, Any]) -> None:
     if target is None:
         return  # uvicorn says so
     if target != DEFAULT_API:
-        startup.load_asgi(target)
+        loading.load_asgi(target)
         return
     importlib.import_module(DEFAULT_API.partition(":")[0])  # which makes the built-in application
     from celeriac.application import load_app

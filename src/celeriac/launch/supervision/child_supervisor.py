@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from celeriac.core.errors import CeleriacError, StartFailed, StartRefused
-from celeriac.launch.output import LineReader
-from celeriac.launch.probes import Probe, wait_until_ready
-from celeriac.launch.process import Running
+from celeriac.launch.supervision.child_process import Running
+from celeriac.launch.supervision.log_output import LineReader
+from celeriac.launch.supervision.probes import Probe, wait_until_ready
 
 #: The exit code of a program that was given a wrong command line: it is the same the next time.
 _USAGE = 2
@@ -78,7 +78,7 @@ class _Ending:
     refusal: StartRefused | None = None
 
 
-class Keeper:
+class ChildSupervisor:
     """The life of one child, from `start` to `stop`, over as many processes as it takes."""
 
     def __init__(self, child: Child, policy: RestartPolicy, log: Callable[[str], None], say: Callable[[str], None]):
@@ -90,6 +90,10 @@ class Keeper:
         self._stopping = asyncio.Event()
         self._process: Running | None = None
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def name(self) -> str:
+        return self.child.name
 
     def start(self) -> None:
         """Begin to keep the child running; returns at once."""

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from functools import partial
 
 from celeriac.core.files import PRIVATE
-from celeriac.launch import commands, embedded
-from celeriac.launch.embedded import EmbeddedValkey
-from celeriac.launch.environment import as_environment
-from celeriac.launch.flower import flower_options
-from celeriac.launch.keeper import Child
-from celeriac.launch.leases import Leases
-from celeriac.launch.probes import HttpProbe, LogProbe, Probe
-from celeriac.launch.process import ChildProcess, spawn
-from celeriac.launch.reports import Report
-from celeriac.launch.shards import ShardOptions, shard_children
+from celeriac.launch.broker import embedded
+from celeriac.launch.broker.embedded import EmbeddedValkey
+from celeriac.launch.programs import commands
+from celeriac.launch.programs.environment import as_environment
+from celeriac.launch.programs.flower import flower_options
+from celeriac.launch.supervision.child_process import ChildProcess, spawn
+from celeriac.launch.supervision.child_supervisor import Child
+from celeriac.launch.supervision.probes import HttpProbe, LogProbe, Probe
+from celeriac.launch.supervision.report_pipe import Report
+from celeriac.launch.worker.child_leases import Leases
+from celeriac.launch.worker.shards import ShardOptions, shard_children
 from celeriac.settings import Settings
 
 

@@ -10,7 +10,7 @@ import pytest
 _PROGRAM = """
 import resource
 from pathlib import Path
-from celeriac.engine.process import give_back_memory
+from celeriac.engine.process_hooks import give_back_memory
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()

@@ -1,4 +1,4 @@
-"""Celery's own commands, started faster: `python -m celeriac.engine.command -A APP worker|beat|flower [OPTION...]`.
+"""Celery's own commands, started faster: `python -m celeriac.engine.start.command -A APP worker|beat|flower [OPTION…]`.
 
 `celery` imports every command and every plugin it has, an interactive shell and Flower among them, before it runs
 one: half a second to a second of each process's start. Here the named one is imported. Its options are Celery's.
@@ -14,8 +14,8 @@ from celery.bin.base import CLIContext
 from kombu.utils.imports import symbol_by_name
 
 from celeriac.core.errors import CeleriacError, CommandLineWrong
-from celeriac.engine import shard, startup
 from celeriac.engine.compat import takes_preload_options
+from celeriac.engine.start import loading, shard
 
 _COMMANDS = {
     "worker": "celery.bin.worker:worker",
@@ -37,9 +37,9 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except CeleriacError as error:
-            startup.leave(error, report_to)
+            loading.leave(error, report_to)
         except click.UsageError as error:
-            startup.leave(CommandLineWrong(error.format_message()), report_to)
+            loading.leave(CommandLineWrong(error.format_message()), report_to)
 
 
 @click.group(cls=_Commands)
@@ -49,7 +49,7 @@ class _Commands(click.Group):
 @click.pass_context
 def celery(context: click.Context, address: str, report_to: int | None, cores: int | None) -> None:
     """Run one of Celery's commands."""
-    app = startup.load_with_tasks(address)
+    app = loading.load_with_tasks(address)
     if report_to is not None and context.invoked_subcommand == "worker":
         shard.report(app, report_to)
     if cores is not None:

@@ -13,16 +13,17 @@ from functools import partial
 from typing import Any, TextIO
 
 from celeriac.core.cores import available_cores
-from celeriac.launch import commands, forkserver, worker_options
-from celeriac.launch.environment import as_environment
-from celeriac.launch.forkserver import ForkServer
-from celeriac.launch.keeper import Child
-from celeriac.launch.leases import Leases
-from celeriac.launch.output import SUPERVISOR, LogWriter
-from celeriac.launch.probes import Probe
-from celeriac.launch.process import Running, spawn
-from celeriac.launch.reports import Report
-from celeriac.launch.supervisor import Shutdown, Supervisor
+from celeriac.launch.programs import commands
+from celeriac.launch.programs.environment import as_environment
+from celeriac.launch.supervision.child_process import Running, spawn
+from celeriac.launch.supervision.child_supervisor import Child
+from celeriac.launch.supervision.log_output import SUPERVISOR, LogWriter
+from celeriac.launch.supervision.probes import Probe
+from celeriac.launch.supervision.report_pipe import Report
+from celeriac.launch.supervision.supervisor import Shutdown, Supervisor
+from celeriac.launch.worker import fork_client, worker_options
+from celeriac.launch.worker.child_leases import Leases
+from celeriac.launch.worker.fork_client import ForkClient
 from celeriac.settings import Settings
 
 _SHUTDOWN = Shutdown(
@@ -82,8 +83,8 @@ def shard_children(settings: Settings, options: ShardOptions, leases: Leases) ->
     if options.captured:
         variables["PYTHONUNBUFFERED"] = "1"
     kept: dict[str, Any] = {"captured": options.captured, "grace": options.grace}
-    can_fork = forkserver.is_possible() and not worker_options.patches_modules(options.extra)
-    server = ForkServer(settings, variables) if can_fork else None
+    can_fork = fork_client.is_possible() and not worker_options.patches_modules(options.extra)
+    server = ForkClient(settings, variables) if can_fork else None
     children: list[Child] = []
     if server is not None:
         probe, dispensable = (lambda: server), (lambda: server.is_unfit)
@@ -100,7 +101,7 @@ def shard_children(settings: Settings, options: ShardOptions, leases: Leases) ->
 
 
 class _Shard:
-    """One shard, over as many processes as it takes. What a process reports is described in `engine/shard.py`."""
+    """One shard, over as many processes as it takes. What a process reports is described in `engine/start/shard.py`."""
 
     def __init__(
         self,
@@ -108,7 +109,7 @@ class _Shard:
         options: ShardOptions,
         number: int,
         variables: Mapping[str, str],
-        server: ForkServer | None,
+        server: ForkClient | None,
         leases: Leases,
     ) -> None:
         extra = (*options.extra, *worker_options.hostname(options.extra, number, options.count))

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-_SHIM = Path(__file__).with_name("child.py")
+_SHIM = Path(__file__).with_name("exec_shim.py")
 _LINUX = sys.platform == "linux"
 
 

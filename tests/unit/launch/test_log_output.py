@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import pytest
 
-from celeriac.launch.output import LineReader, LogWriter
+from celeriac.launch.supervision.log_output import LineReader, LogWriter
 
 
 def test_names_stand_in_a_column() -> None:

@@ -27,8 +27,8 @@ from celeriac.core.files import open_to_others, ours_in, writable_for_others
 from celeriac.core.findings import Finding, Status, fail, ok, warn
 from celeriac.core.spec import Call
 from celeriac.discovery import guests, migrations, settings_classes
-from celeriac.launch.embedded import server_binary
-from celeriac.launch.probes import exchange, reachable_host
+from celeriac.launch.broker.embedded import server_binary
+from celeriac.launch.supervision.probes import exchange, reachable_host
 from celeriac.settings import DEFAULT_APP, Settings, load_settings, unknown_variables
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def check_application(settings: Settings) -> tuple[Any, str, list[Finding]]:
     """The application that the settings name, its broker's URL, and what is to be said of it: nothing of our own."""
     from celeriac import builtin
     from celeriac.application import Celeriac, load_broker
-    from celeriac.engine.startup import load
+    from celeriac.engine.start.loading import load
 
     if settings.app == DEFAULT_APP:  # without its job families, which are looked at by themselves
         ours = Celeriac("celeriac", settings=settings)

@@ -2,7 +2,7 @@ import signal
 
 import pytest
 
-from celeriac.launch.keeper import RestartPolicy, described
+from celeriac.launch.supervision.child_supervisor import RestartPolicy, described
 
 
 def test_delays_double_up_to_the_longest() -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from celeriac.launch.output import LineReader
-from celeriac.launch.process import ChildProcess, spawn
+from celeriac.launch.supervision.child_process import ChildProcess, spawn
+from celeriac.launch.supervision.log_output import LineReader
 from tests.support.processes import command_lines, is_alive
 from tests.support.waiting import eventually
 
@@ -21,7 +21,7 @@ MECHANISMS = ["watcher", "kernel"] if sys.platform == "linux" else ["watcher"]
 
 PARENT = """
 import asyncio, signal, sys
-from celeriac.launch.process import spawn
+from celeriac.launch.supervision.child_process import spawn
 
 async def main():
     child = await spawn(

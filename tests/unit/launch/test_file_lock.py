@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from celeriac.launch.lock import FileLock
+from celeriac.launch.resources.file_lock import FileLock
 from tests.support.waiting import eventually
 
 
@@ -29,7 +29,7 @@ def test_only_its_owner_may_read_it(tmp_path: Path) -> None:
 
 async def test_it_is_free_when_its_holder_is_killed(tmp_path: Path) -> None:
     program = (
-        "import sys, pathlib, signal; from celeriac.launch.lock import FileLock;"
+        "import sys, pathlib, signal; from celeriac.launch.resources.file_lock import FileLock;"
         "lock = FileLock(pathlib.Path(sys.argv[1])); print(lock.acquire(), flush=True); signal.pause()"
     )
     path = tmp_path / "lock"

@@ -15,14 +15,14 @@ from pydantic import SecretStr
 
 from celeriac.core.errors import ResourceBusy
 from celeriac.core.files import private_directory, write_private
-from celeriac.launch.children import StackOptions, broker_child, celeriac_children
-from celeriac.launch.embedded import EmbeddedValkey
-from celeriac.launch.leases import Leases
-from celeriac.launch.lock import FileLock
-from celeriac.launch.output import LogWriter
-from celeriac.launch.ports import claim
-from celeriac.launch.probes import reachable_host
-from celeriac.launch.supervisor import Supervisor
+from celeriac.launch.broker.embedded import EmbeddedValkey
+from celeriac.launch.resources.file_lock import FileLock
+from celeriac.launch.resources.ports import claim
+from celeriac.launch.stack.children import StackOptions, broker_child, celeriac_children
+from celeriac.launch.supervision.log_output import LogWriter
+from celeriac.launch.supervision.probes import reachable_host
+from celeriac.launch.supervision.supervisor import Supervisor
+from celeriac.launch.worker.child_leases import Leases
 from celeriac.settings import Settings
 
 

@@ -21,10 +21,10 @@ from typing import Any
 from celeriac.core.errors import ConfigurationError, ResourceBusy, StartFailed
 from celeriac.core.extras import advice
 from celeriac.core.files import PRIVATE, private_directory, touch_private, write_private
-from celeriac.launch.lock import FileLock
-from celeriac.launch.ports import free_port, is_free
-from celeriac.launch.probes import ValkeyProbe, wait_until_ready
-from celeriac.launch.process import ChildProcess, spawn
+from celeriac.launch.resources.file_lock import FileLock
+from celeriac.launch.resources.ports import free_port, is_free
+from celeriac.launch.supervision.child_process import ChildProcess, spawn
+from celeriac.launch.supervision.probes import ValkeyProbe, wait_until_ready
 
 HOST = "127.0.0.1"
 

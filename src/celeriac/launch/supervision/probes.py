@@ -7,7 +7,7 @@ import contextlib
 import re
 
 from celeriac.core.errors import StartRefused
-from celeriac.launch.reports import Report
+from celeriac.launch.supervision.report_pipe import Report
 
 _TIMEOUT = 2.0
 

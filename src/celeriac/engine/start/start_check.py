@@ -11,9 +11,10 @@ from kombu.utils.imports import symbol_by_name
 from kombu.utils.scheduling import cycle_by_name
 
 from celeriac.core.errors import CommandLineWrong, ConfigurationError
-from celeriac.engine import options, shard
+from celeriac.engine import options
 from celeriac.engine.adoption import CONSUMER
 from celeriac.engine.options import Option, Where
+from celeriac.engine.start import shard
 
 #: Types of values that messages show. Others may be long, or contain secrets.
 _SHOWN = (bool, int, float, tuple)

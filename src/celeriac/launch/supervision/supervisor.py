@@ -11,8 +11,8 @@ from functools import partial
 from itertools import groupby
 from operator import attrgetter
 
-from celeriac.launch.keeper import Child, Keeper, RestartPolicy
-from celeriac.launch.output import SUPERVISOR, LogWriter
+from celeriac.launch.supervision.child_supervisor import Child, ChildSupervisor, RestartPolicy
+from celeriac.launch.supervision.log_output import SUPERVISOR, LogWriter
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SAME_SIGNAL = 0.3  # seconds; `timeout` and terminals under some wrappers deliver one Ctrl-C twice
@@ -46,7 +46,10 @@ class Supervisor:
         self._last_signal = 0.0
         by_stage = attrgetter("stage")
         self._stages = [
-            [Keeper(child, policy or RestartPolicy(), partial(log.line, child.name), self.say) for child in stage]
+            [
+                ChildSupervisor(child, policy or RestartPolicy(), partial(log.line, child.name), self.say)
+                for child in stage
+            ]
             for _, stage in groupby(sorted(children, key=by_stage), by_stage)
         ]
 
@@ -56,26 +59,26 @@ class Supervisor:
         Raises:
             StartFailed: one of them ended again and again; the others run until `stop`.
         """
-        for keepers in self._stages:
-            for keeper in keepers:
-                keeper.start()
+        for stage in self._stages:
+            for child in stage:
+                child.start()
             try:
                 async with asyncio.TaskGroup() as group:
-                    waiting = {keeper: group.create_task(keeper.ready()) for keeper in keepers}
+                    waiting = {child: group.create_task(child.ready()) for child in stage}
                     await self._remind(waiting)
             except ExceptionGroup as failures:
                 raise failures.exceptions[0] from None
 
     async def stop(self) -> None:
         """Stop the children, the last stage first, those of a stage together."""
-        for keepers in reversed(self._stages):
-            await asyncio.gather(*(keeper.stop() for keeper in keepers))
+        for stage in reversed(self._stages):
+            await asyncio.gather(*(child.stop() for child in stage))
 
     def hurry(self, signum: signal.Signals) -> None:
         """End every child by `signum` at once; `stop` has less left to wait for."""
-        for keepers in self._stages:
-            for keeper in keepers:
-                keeper.hurry(signum)
+        for stage in self._stages:
+            for child in stage:
+                child.hurry(signum)
 
     async def run(self, on_ready: Callable[[], None]) -> None:
         """Run the children until SIGINT, SIGTERM or SIGHUP; for further ones see `Shutdown`.
@@ -117,10 +120,10 @@ class Supervisor:
         self._signals += 1
         self._last_signal = now
 
-    async def _remind(self, waiting: dict[Keeper, asyncio.Task[None]]) -> None:
+    async def _remind(self, waiting: dict[ChildSupervisor, asyncio.Task[None]]) -> None:
         """Say from time to time who is not ready, until all are, or one has failed."""
         while pending := [task for task in waiting.values() if not task.done()]:
             ended, _ = await asyncio.wait(pending, timeout=_REMIND, return_when=asyncio.FIRST_COMPLETED)
-            names = dict.fromkeys(keeper.child.name for keeper, task in waiting.items() if not task.done())
+            names = dict.fromkeys(child.name for child, task in waiting.items() if not task.done())
             if not ended:
                 self.say(f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} not ready yet")

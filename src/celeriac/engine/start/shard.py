@@ -1,11 +1,11 @@
-"""A worker process as a shard: one of several, under a parent that supervises them (`launch/shards.py`).
+"""A worker process as a shard: one of several, under a parent that supervises them (`launch/worker/shards.py`).
 
 It tells the parent, as lines on a pipe that only the two of them have:
 
     PID redis://…   its process, and the broker's URL, password included: the parent keeps this worker's lease there
     ready           it takes jobs
     retiring WHY    it takes no more, ends when what it runs has ended, and wants to be replaced (`recycling.py`)
-    failed JSON     it cannot start: exit code, message, and traceback or nothing (`startup.leave`)
+    failed JSON     it cannot start: exit code, message, and traceback or nothing (`loading.leave`)
 
 The parent cannot know the URL by itself: it does not import the application, whose settings win over ours.
 """

@@ -28,7 +28,7 @@ from celeriac.core.exits import as_line, exit_code
 from celeriac.settings import DEFAULT_APP, show
 
 #: Packages whose frames a user need not see when an import fails.
-_PACKAGES = (Path(__file__).parents[1], *(Path(str(module.__file__)).parent for module in (celery, kombu, importlib)))
+_PACKAGES = (Path(__file__).parents[2], *(Path(str(module.__file__)).parent for module in (celery, kombu, importlib)))
 _MACHINERY = ("<frozen ", *map(str, _PACKAGES))
 _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 

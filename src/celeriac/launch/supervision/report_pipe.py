@@ -1,4 +1,4 @@
-"""What a child tells its parent on a pipe that only the two of them have (`engine/shard.py`, `engine/startup.py`)."""
+"""The parent's end of the pipe on which a child reports."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from celeriac.core.errors import StartRefused
 from celeriac.core.exits import refusal_of
-from celeriac.launch.output import LineReader
+from celeriac.launch.supervision.log_output import LineReader
 
 
 def _ignore(_line: str) -> None:

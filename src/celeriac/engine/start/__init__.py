@@ -1,0 +1,1 @@
+"""How a worker process starts: its command line, the application it loads, the checks it makes."""

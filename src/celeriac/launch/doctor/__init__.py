@@ -1,0 +1,1 @@
+"""What `celeriac doctor` examines."""

@@ -1,0 +1,1 @@
+"""The programs of a stack: their command lines, environment and options."""

@@ -1,0 +1,1 @@
+"""What processes of one machine compete for: ports and data directories."""
