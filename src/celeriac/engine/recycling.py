@@ -19,6 +19,7 @@ from celery import signals
 from celery.concurrency.prefork import TaskPool as Prefork
 from celery.worker import state as worker_state
 
+from celeriac.core.parent_protocol import Retiring
 from celeriac.engine.start import shard
 
 log = logging.getLogger("celeriac.engine")
@@ -66,7 +67,7 @@ class Recycling:
             is_retiring, self._is_retiring = self._is_retiring, True
         if not is_retiring:
             log.info("this shard %s: it takes no more jobs, and is replaced", why)
-            shard.tell(f"retiring {why}")
+            shard.tell(Retiring(why))
             worker_state.should_stop = 0  # an exit code, which makes Celery stop as at SIGTERM
 
 

@@ -21,13 +21,14 @@ from tests.support.waiting import eventually
 
 #: Runs while the file is there; without it, it says on its report that it cannot.
 PROGRAM = """
-import json, os, pathlib, sys, time
+import os, pathlib, sys, time
 if pathlib.Path("application").exists():
     print("up", flush=True)
     while pathlib.Path("application").exists():
         time.sleep(0.01)
     sys.exit(1)
-os.write(int(sys.argv[2]), f"failed {json.dumps([6, 'it is broken', 'Traceback'])}\\n".encode())
+from celeriac.core.parent_protocol import Refused, encode
+os.write(int(sys.argv[2]), encode(Refused(6, "it is broken", "Traceback")))
 sys.exit(6)
 """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -12,8 +11,9 @@ import pytest
 from celery import Celery
 
 from celeriac.application import load_app
-from celeriac.core.errors import ApplicationNotLoaded, StartRefused
-from celeriac.core.exits import ExitCode, exit_code, refusal_of
+from celeriac.core.errors import ApplicationNotLoaded
+from celeriac.core.exits import ExitCode, exit_code
+from celeriac.core.parent_protocol import Refused, decode
 from celeriac.engine.start import loading
 from celeriac.launch.supervision.log_output import LONGEST_LINE
 
@@ -150,12 +150,7 @@ def test_a_parent_is_told_on_one_bounded_line(character: str) -> None:
     with os.fdopen(read_end) as told:
         line = told.read()
     assert (caught.value.code, line.count("\n"), len(line.encode()) < LONGEST_LINE) == (ExitCode.APPLICATION, 1, True)
-    refusal = refusal_of(line.rstrip())
-    assert isinstance(refusal, StartRefused)
-    assert exit_code(refusal) is ExitCode.APPLICATION
-    assert json.loads(line.partition(" ")[2])[2] == refusal.traceback
-
-
-@pytest.mark.parametrize("line", ["failed", "failed to connect", 'failed [1, "cut', "ready"])
-def test_what_only_looks_like_a_refusal_is_none(line: str) -> None:
-    assert refusal_of(line) is None
+    refusal = decode(line)
+    assert isinstance(refusal, Refused)
+    assert exit_code(refusal.as_error()) is ExitCode.APPLICATION
+    assert character in refusal.as_error().traceback

@@ -3,16 +3,7 @@
     python -m celeriac.engine.start.fork_server -A APP --control FD
 
 A forked worker takes jobs a tenth of a second later; one that has to import everything first, after a second or more.
-It talks with its parent (`launch/worker/fork_client.py`), a message a packet, over a socket that only the two have:
-
-    ready                   it forks on demand
-    unfit REASON            it cannot be forked, and ends
-    failed JSON             the application cannot be loaded (`loading.leave`), and it ends
-    ["worker", "-l", …]     from the parent: fork a worker with this command line; with it come descriptors, first the
-                            worker's end of its report (`shard.py`), second what becomes its output, if it gets its own
-    forked PID              the answer; or
-    refused REASON
-    ended PID CODE          a worker has ended: its exit code, or the negative number of the signal that killed it
+It talks with its parent over a socket that only the two of them have (`core/parent_protocol.py`).
 
 It runs no thread and no event loop, so that what is forked from it is whole. Signals to stop are for the workers, which
 get theirs from the parent: this one ends after SIGTERM when the last of them has.
@@ -24,7 +15,6 @@ import contextlib
 import fcntl
 import gc
 import importlib
-import json
 import os
 import select
 import signal
@@ -36,6 +26,18 @@ from typing import Any
 import click
 
 from celeriac.core.errors import CeleriacError
+from celeriac.core.parent_protocol import (
+    LONGEST_PACKET,
+    Ended,
+    Fork,
+    Forked,
+    Message,
+    NotForked,
+    Ready,
+    Unfit,
+    decode,
+    encode,
+)
 from celeriac.engine.process_hooks import die_with
 from celeriac.engine.start import command, loading
 
@@ -54,7 +56,6 @@ _USED_LATER = (
     "celeriac.engine.consumer",
     "encodings.idna",
 )
-_LONGEST = 256 * 1024  # bytes of a message
 _STOPPING = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM)
 
 
@@ -73,7 +74,7 @@ def main(address: str, descriptor: int) -> None:
     _import_all(app)
     if reason := _unfit(before):
         click.echo(f"shards are not forked from one process: the application {reason}", err=True)
-        control.send(f"unfit {reason}".encode())
+        control.send(encode(Unfit(reason)))
         return
     gc.collect()
     gc.freeze()  # a collection in a worker would write to all objects, whose memory could then no more be shared
@@ -127,18 +128,20 @@ class _ForkServer:
         for signum in _STOPPING:
             signal.signal(signum, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, self._finish)
-        self._tell("ready")
+        self._tell(Ready())
         while not self._finishing or self._workers:
             readable, _, _ = select.select([self._control, self._woken], [], [])
             if self._woken in readable:
                 self._woken.recv(1024)
                 self._reap()
             if self._control in readable:
-                order, descriptors, _, _ = socket.recv_fds(self._control, _LONGEST, 2)
-                if not order:  # the parent has gone
-                    return None
-                if self._fork(descriptors):
-                    return ["--report-to", str(descriptors[0]), *json.loads(order)]
+                order, descriptors, _, _ = socket.recv_fds(self._control, LONGEST_PACKET, 2)
+                match decode(order):
+                    case Fork(arguments):
+                        if self._fork(descriptors):
+                            return ["--report-to", str(descriptors[0]), *arguments]
+                    case _:  # the parent has gone
+                        return None
         return None
 
     def _fork(self, descriptors: list[int]) -> bool:
@@ -150,7 +153,7 @@ class _ForkServer:
         try:
             pid = os.fork()
         except OSError as error:
-            self._tell(f"refused {error.strerror}")
+            self._tell(NotForked(str(error.strerror)))
         else:
             if pid == 0:
                 self._become_worker(server, descriptors[1:])
@@ -166,7 +169,7 @@ class _ForkServer:
         with contextlib.suppress(OSError):  # it has ended already
             os.setpgid(pid, pid)  # here, too: the group is there when the parent hears of it
         self._workers.add(pid)
-        self._tell(f"forked {pid}")
+        self._tell(Forked(pid))
 
     def _become_worker(self, server: int, outputs: list[int]) -> None:
         """Restore the signal handlers, and lead a process group, as a program that a shell has started does."""
@@ -189,13 +192,13 @@ class _ForkServer:
                 pid, status = ended
                 if pid in self._workers:
                     self._workers.remove(pid)
-                    self._tell(f"ended {pid} {os.waitstatus_to_exitcode(status)}")
+                    self._tell(Ended(pid, os.waitstatus_to_exitcode(status)))
 
     def _finish(self, *_: Any) -> None:
         self._finishing = True
 
-    def _tell(self, message: str) -> None:
-        self._control.send(message.encode())
+    def _tell(self, message: Message) -> None:
+        self._control.send(encode(message))
 
 
 def _nothing(*_: Any) -> None:

@@ -24,7 +24,8 @@ from celery import Celery
 from celery.app.utils import find_app
 
 from celeriac.core.errors import ApplicationNotLoaded, CeleriacError, ConfigurationError
-from celeriac.core.exits import as_line, exit_code
+from celeriac.core.exits import exit_code
+from celeriac.core.parent_protocol import Refused, encode
 from celeriac.settings import DEFAULT_APP, show
 
 #: Packages whose frames a user need not see when an import fails.
@@ -92,7 +93,7 @@ def leave(error: CeleriacError, report_to: int | None = None) -> NoReturn:
         show(error)
     else:
         with contextlib.suppress(OSError):  # the parent has ended
-            os.write(report_to, as_line(error).encode())  # in one call, as a socket makes a packet of each
+            os.write(report_to, encode(Refused.because_of(error)))  # in one call, as a socket makes a packet of each
     sys.exit(exit_code(error))
 
 

@@ -1,41 +1,35 @@
 """A worker process as a shard: one of several, under a parent that supervises them (`launch/worker/shards.py`).
 
-It tells the parent, as lines on a pipe that only the two of them have:
-
-    PID redis://…   its process, and the broker's URL, password included: the parent keeps this worker's lease there
-    ready           it takes jobs
-    retiring WHY    it takes no more, ends when what it runs has ended, and wants to be replaced (`recycling.py`)
-    failed JSON     it cannot start: exit code, message, and traceback or nothing (`loading.leave`)
-
-The parent cannot know the URL by itself: it does not import the application, whose settings win over ours.
+It reports to the parent on a pipe that only the two of them have (`core/parent_protocol.py`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from typing import Any, TextIO
+from typing import Any
 
 from celery.concurrency import get_implementation
 from celery.concurrency.prefork import TaskPool as Prefork
 from celery.signals import celeryd_init, worker_ready
 
+from celeriac.core.parent_protocol import Message, Ready, Serving, encode
 from celeriac.engine.isolation import processes as isolated_jobs
 
-#: Where this process tells its parent, if it is a shard.
-_pipe: TextIO | None = None
+#: The descriptor on which this process tells its parent, if it is a shard.
+_pipe: int | None = None
 
 
 def report(app: Any, descriptor: int) -> None:
     """Tell process and broker now, and that the worker is ready when it is."""
     global _pipe
-    _pipe = os.fdopen(descriptor, "w", buffering=1)
-    tell(f"{os.getpid()} {_broker(app)}")
+    _pipe = descriptor
+    tell(Serving(os.getpid(), _broker(app)))
     worker_ready.connect(_tell_ready, weak=False, dispatch_uid="celeriac.shard.ready")
 
 
 def _tell_ready(**_: Any) -> None:
-    tell("ready")
+    tell(Ready())
 
 
 def is_supervised() -> bool:
@@ -43,11 +37,11 @@ def is_supervised() -> bool:
     return _pipe is not None
 
 
-def tell(line: str) -> None:
-    """Tell the parent."""
-    with contextlib.suppress(OSError, ValueError):  # it has gone
+def tell(message: Message) -> None:
+    """Tell the parent, if there is one."""
+    with contextlib.suppress(OSError):  # it has gone
         if _pipe is not None:
-            _pipe.write(f"{line}\n")
+            os.write(_pipe, encode(message))
 
 
 def limit_pool(cores: int) -> None:

@@ -15,8 +15,8 @@ from celeriac.launch.programs.flower import flower_options
 from celeriac.launch.supervision.child_process import ChildProcess, spawn
 from celeriac.launch.supervision.child_supervisor import Child
 from celeriac.launch.supervision.probes import HttpProbe, LogProbe, Probe
-from celeriac.launch.supervision.report_pipe import Report
-from celeriac.launch.worker.child_leases import Leases
+from celeriac.launch.supervision.report_pipe import ReportPipe
+from celeriac.launch.worker.child_leases import ChildLeases
 from celeriac.launch.worker.shards import ShardOptions, shard_children
 from celeriac.settings import Settings
 
@@ -42,7 +42,7 @@ def broker_child(broker: EmbeddedValkey) -> Child:
     )
 
 
-def celeriac_children(settings: Settings, options: StackOptions, leases: Leases) -> list[Child]:
+def celeriac_children(settings: Settings, options: StackOptions, leases: ChildLeases) -> list[Child]:
     """API, worker, beat and Flower, which find `settings` in their environment. The worker is one shard by default.
 
     Raises:
@@ -101,7 +101,7 @@ class _Program:
         return self._probe
 
     async def spawn(self, output: int | None) -> ChildProcess:
-        self._probe.report = report = Report()
+        self._probe.report = report = ReportPipe()
         descriptor = await report.open()
         try:
             command = commands.reporting(self._command, descriptor)

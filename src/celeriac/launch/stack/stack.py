@@ -22,7 +22,7 @@ from celeriac.launch.stack.children import StackOptions, broker_child, celeriac_
 from celeriac.launch.supervision.log_output import LogWriter
 from celeriac.launch.supervision.probes import reachable_host
 from celeriac.launch.supervision.supervisor import Supervisor
-from celeriac.launch.worker.child_leases import Leases
+from celeriac.launch.worker.child_leases import ChildLeases
 from celeriac.settings import Settings
 
 
@@ -53,7 +53,7 @@ async def run_stack(settings: Settings, options: StackOptions, stream: TextIO, *
             reserved.add(endpoint.port)
         settings = _with_ports(settings, options, reserved)
         children = [broker_child(broker)] if broker is not None else []
-        leases = Leases(settings)
+        leases = ChildLeases(settings)
         children += celeriac_children(settings, options, leases)
         supervisor = Supervisor(children, LogWriter(stream, [child.name for child in children]))
         addresses = _addresses(settings, options)

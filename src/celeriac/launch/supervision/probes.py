@@ -7,7 +7,7 @@ import contextlib
 import re
 
 from celeriac.core.errors import StartRefused
-from celeriac.launch.supervision.report_pipe import Report
+from celeriac.launch.supervision.report_pipe import ReportPipe
 
 _TIMEOUT = 2.0
 
@@ -26,7 +26,7 @@ class Probe:
         raise NotImplementedError
 
     #: What the child tells by itself.
-    report: Report | None = None
+    report: ReportPipe | None = None
 
     async def refusal(self) -> StartRefused | None:
         """Why the child has ended, if it has told; to be asked when it has."""

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from celeriac.core.errors import StartRefused
-from celeriac.core.exits import refusal_of
+from celeriac.core.parent_protocol import Message, Refused, decode
 from celeriac.launch.supervision.log_output import LineReader
 
 
-def _ignore(_line: str) -> None:
+def _ignore(_message: Message) -> None:
     pass
 
 
-class Report:
+class ReportPipe:
     """What one process tells: why it cannot start, and whatever else processes of its kind have to say."""
 
-    def __init__(self, on_line: Callable[[str], None] = _ignore) -> None:
-        self._on_line = on_line
+    def __init__(self, on_message: Callable[[Message], None] = _ignore) -> None:
+        self._on_message = on_message
         self._refusal: StartRefused | None = None
         self._pipe: LineReader | None = None
 
@@ -37,8 +37,10 @@ class Report:
         return self._refusal
 
     def _hear(self, line: str) -> None:
-        refusal = refusal_of(line)
-        if refusal is None:
-            self._on_line(line)
-        else:
-            self._refusal = refusal
+        match decode(line):
+            case None:
+                pass
+            case Refused() as refused:
+                self._refusal = refused.as_error()
+            case message:
+                self._on_message(message)

@@ -26,7 +26,7 @@ _LOOK_EVERY = 1.0
 _PARTS = 4
 
 
-class Leases:
+class ChildLeases:
     """Renews the leases of child processes, on whatever brokers they use."""
 
     def __init__(self, settings: Settings) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -17,14 +16,23 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from celeriac.core import exits
 from celeriac.core.errors import StartRefused
+from celeriac.core.parent_protocol import (
+    LONGEST_PACKET,
+    Ended,
+    Fork,
+    Forked,
+    NotForked,
+    Ready,
+    Refused,
+    Unfit,
+    decode,
+    encode,
+)
 from celeriac.launch.programs import commands
 from celeriac.launch.supervision.child_process import Running, spawn
 from celeriac.launch.supervision.probes import Probe
 from celeriac.settings import Settings
-
-_LONGEST = 65_536  # bytes of a message
 
 
 def is_possible() -> bool:
@@ -32,7 +40,7 @@ def is_possible() -> bool:
     return sys.platform == "linux" and Path("/proc/self/fd").exists()
 
 
-class Forked:
+class ForkedProcess:
     """A worker that the fork server has forked, and waits for."""
 
     def __init__(self, pid: int) -> None:
@@ -68,8 +76,8 @@ class ForkClient(Probe):
         self._variables = variables
         self._settled = asyncio.Event()
         self._control: socket.socket | None = None
-        self._orders: deque[asyncio.Future[Forked]] = deque()  # in which answers come
-        self._workers: dict[int, Forked] = {}
+        self._orders: deque[asyncio.Future[ForkedProcess]] = deque()  # in which answers come
+        self._workers: dict[int, ForkedProcess] = {}
         self._refusal: StartRefused | None = None
         self._gone = asyncio.Event()
         self.is_unfit = False
@@ -103,7 +111,7 @@ class ForkClient(Probe):
         """Wait until it is known whether it forks; it does unless it `is_unfit`."""
         await self._settled.wait()
 
-    async def fork(self, arguments: Sequence[str], report_to: int, output: int | None) -> Forked:
+    async def fork(self, arguments: Sequence[str], report_to: int, output: int | None) -> ForkedProcess:
         """Fork a worker.
 
         Args:
@@ -116,30 +124,30 @@ class ForkClient(Probe):
         """
         if self._control is None:
             raise BrokenPipeError("the process that forks it has ended")
-        content = json.dumps(list(arguments)).encode()
-        socket.send_fds(self._control, [content], [report_to, *([] if output is None else [output])])
-        answer: asyncio.Future[Forked] = asyncio.get_running_loop().create_future()
+        order = encode(Fork(arguments))
+        socket.send_fds(self._control, [order], [report_to, *([] if output is None else [output])])
+        answer: asyncio.Future[ForkedProcess] = asyncio.get_running_loop().create_future()
         self._orders.append(answer)
         return await answer
 
     def _hear(self, control: socket.socket) -> None:
         try:
-            kind, _, rest = control.recv(_LONGEST).decode().partition(" ")
+            packet = control.recv(LONGEST_PACKET)
         except OSError:
-            kind, rest = "", ""
-        match kind, rest.split():
-            case "forked", [pid]:
-                self._workers[int(pid)] = worker = Forked(int(pid))
+            packet = b""
+        match decode(packet):
+            case Forked(pid):
+                self._workers[pid] = worker = ForkedProcess(pid)
                 self._orders.popleft().set_result(worker)
-            case "refused", _:
-                self._orders.popleft().set_exception(OSError(rest))
-            case "ended", [pid, code]:
-                self._workers.pop(int(pid)).has_ended(int(code))
-            case "ready" | "unfit", _:
-                self.is_unfit = kind == "unfit"
+            case NotForked(reason):
+                self._orders.popleft().set_exception(OSError(reason))
+            case Ended(pid, code):
+                self._workers.pop(pid).has_ended(code)
+            case Ready() | Unfit() as state:
+                self.is_unfit = isinstance(state, Unfit)
                 self._settled.set()
-            case exits.FAILED, _:
-                self._refusal = exits.refusal_of(f"{kind} {rest}")
+            case Refused() as refused:
+                self._refusal = refused.as_error()
             case _:
                 self._lost(control)
 

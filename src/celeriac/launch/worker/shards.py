@@ -13,16 +13,17 @@ from functools import partial
 from typing import Any, TextIO
 
 from celeriac.core.cores import available_cores
+from celeriac.core.parent_protocol import Message, Ready, Retiring, Serving
 from celeriac.launch.programs import commands
 from celeriac.launch.programs.environment import as_environment
 from celeriac.launch.supervision.child_process import Running, spawn
 from celeriac.launch.supervision.child_supervisor import Child
 from celeriac.launch.supervision.log_output import SUPERVISOR, LogWriter
 from celeriac.launch.supervision.probes import Probe
-from celeriac.launch.supervision.report_pipe import Report
+from celeriac.launch.supervision.report_pipe import ReportPipe
 from celeriac.launch.supervision.supervisor import Shutdown, Supervisor
 from celeriac.launch.worker import fork_client, worker_options
-from celeriac.launch.worker.child_leases import Leases
+from celeriac.launch.worker.child_leases import ChildLeases
 from celeriac.launch.worker.fork_client import ForkClient
 from celeriac.settings import Settings
 
@@ -67,14 +68,14 @@ async def run_shards(settings: Settings, extra: Sequence[str], stream: TextIO) -
     worker_options.check(extra, count)
     log = LogWriter(stream, [])
     say = partial(log.line, SUPERVISOR)
-    leases = Leases(settings)
+    leases = ChildLeases(settings)
     options = ShardOptions(count=count, extra=extra, captured=False, grace=None)
     supervisor = Supervisor(shard_children(settings, options, leases), log, shutdown=_SHUTDOWN)
     async with leases.kept(say):
         await supervisor.run(lambda: say(f"{count} {'shard is' if count == 1 else 'shards are'} ready"))
 
 
-def shard_children(settings: Settings, options: ShardOptions, leases: Leases) -> list[Child]:
+def shard_children(settings: Settings, options: ShardOptions, leases: ChildLeases) -> list[Child]:
     """The shards as children of a supervisor, named `worker`, or `worker-1` and so on if there are several.
 
     One more child, `worker`, is the process they are forked from, where that is possible.
@@ -101,7 +102,7 @@ def shard_children(settings: Settings, options: ShardOptions, leases: Leases) ->
 
 
 class _Shard:
-    """One shard, over as many processes as it takes. What a process reports is described in `engine/start/shard.py`."""
+    """One shard, over as many processes as it takes."""
 
     def __init__(
         self,
@@ -110,7 +111,7 @@ class _Shard:
         number: int,
         variables: Mapping[str, str],
         server: ForkClient | None,
-        leases: Leases,
+        leases: ChildLeases,
     ) -> None:
         extra = (*options.extra, *worker_options.hostname(options.extra, number, options.count))
         cores = max(1, available_cores() // options.count)
@@ -129,7 +130,7 @@ class _Shard:
         return self._probe.retiring
 
     async def spawn(self, output: int | None) -> Running:
-        self._probe.report = report = Report(partial(_heard, self._leases, self._probe))
+        self._probe.report = report = ReportPipe(partial(_heard, self._leases, self._probe))
         descriptor = await report.open()
         try:
             if self._server is not None and not self._server.is_unfit:
@@ -150,12 +151,13 @@ class _ReportProbe(Probe):
         return self.reported
 
 
-def _heard(leases: Leases, probe: _ReportProbe, line: str) -> None:
-    """A process reports itself and its broker's URL, then that it is ready, or that it is about to end."""
-    kind, _, rest = line.partition(" ")
-    if kind == "ready":
-        probe.reported = True
-    elif kind == "retiring":
-        probe.retiring = rest
-    else:
-        leases.hold(int(kind), rest)
+def _heard(leases: ChildLeases, probe: _ReportProbe, message: Message) -> None:
+    match message:
+        case Serving(pid, broker_url):
+            leases.hold(pid, broker_url)
+        case Ready():
+            probe.reported = True
+        case Retiring(reason):
+            probe.retiring = reason
+        case _:
+            pass
