@@ -66,16 +66,22 @@ def worker(shared_worker: Worker, request: pytest.FixtureRequest) -> Worker:
     return shared_worker
 
 
-@pytest_asyncio.fixture
-async def jobs(worker: Worker, pool_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[ContractJobs]:
-    """The suite's jobs, seen from an enqueuer."""
+@pytest.fixture(scope="session")
+def enqueuer(pool_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContractJobs]:
+    """The suite's application in the test process, made once: describing all its jobs takes a tenth of a second."""
     settings = Settings(
         broker_url=SecretStr(pool_url), data_dir=tmp_path_factory.getbasetemp(), lease=LEASE, broker_timeout=PATIENT
     )
     made = contract_jobs.create(settings)
     yield made
-    await made.app.client.aclose()
     made.app.close()
+
+
+@pytest_asyncio.fixture
+async def jobs(worker: Worker, enqueuer: ContractJobs) -> AsyncGenerator[ContractJobs]:
+    """The suite's jobs, seen from an enqueuer."""
+    yield enqueuer
+    await enqueuer.app.client.aclose()
 
 
 def ways(*pools: str) -> list[Any]:

@@ -68,12 +68,18 @@ def worker(isolating_worker: Worker, request: pytest.FixtureRequest) -> Worker:
     return isolating_worker
 
 
-@pytest_asyncio.fixture
-async def jobs(worker: Worker, isolated_url: str, tmp_path: Path) -> AsyncGenerator[IsolatedJobs]:
-    made = isolated_jobs.create(Settings(broker_url=SecretStr(isolated_url), data_dir=tmp_path, lease=LEASE))
+@pytest.fixture(scope="module")
+def enqueuer(isolated_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[IsolatedJobs]:
+    settings = Settings(broker_url=SecretStr(isolated_url), data_dir=tmp_path_factory.getbasetemp(), lease=LEASE)
+    made = isolated_jobs.create(settings)
     yield made
-    await made.app.client.aclose()
     made.app.close()
+
+
+@pytest_asyncio.fixture
+async def jobs(worker: Worker, enqueuer: IsolatedJobs) -> AsyncGenerator[IsolatedJobs]:
+    yield enqueuer
+    await enqueuer.app.client.aclose()
 
 
 async def _pid_of(jobs: IsolatedJobs, job_id: str) -> int:

@@ -9,7 +9,9 @@ import os
 import re
 import runpy
 import signal
+import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from io import TextIOWrapper
@@ -22,6 +24,7 @@ _IMPORTS = [
     "aiosmtplib",
     "aiosqlite",
     "asyncpg",
+    "celeriac.cli",
     "celeriac.http.router",
     "celeriac.families.email.ledger",
     "celery.bin.beat",
@@ -47,14 +50,22 @@ class WarmProcess:
     """One process, with its output in a file.
 
     `program` is worker or beat (as `celeriac` starts them), api (uvicorn), module (as `python -m`) or python (a file).
+    What it prints to stderr goes to the same file, unless `errors` names another.
     """
 
     def __init__(
-        self, program: str, arguments: Sequence[str], *, cwd: Path, environment: Mapping[str, str], log: Path
+        self,
+        program: str,
+        arguments: Sequence[str],
+        *,
+        cwd: Path,
+        environment: Mapping[str, str],
+        log: Path,
+        errors: Path | None = None,
     ) -> None:
         self._log = log
         log.touch()
-        args = (program, [*arguments], str(cwd), dict(environment), str(log))
+        args = (program, [*arguments], str(cwd), dict(environment), str(log), str(errors or log))
         self._process: ForkServerProcess = _context.Process(target=_become, args=args)
         self._process.start()
 
@@ -97,13 +108,28 @@ class WarmProcess:
         self._process.join()
 
 
-def _become(program: str, arguments: list[str], cwd: str, environment: dict[str, str], log: str) -> None:
+def run_celeriac(
+    *arguments: str, cwd: Path, environment: Mapping[str, str], within: float = 60
+) -> subprocess.CompletedProcess[str]:
+    """Run the command `celeriac ARGUMENTS` to its end, as `subprocess.run` would."""
+    with tempfile.TemporaryDirectory() as directory:
+        output, errors = Path(directory, "stdout"), Path(directory, "stderr")
+        command = ["celeriac", *arguments]
+        process = WarmProcess("module", command, cwd=cwd, environment=environment, log=output, errors=errors)
+        try:
+            code = process.wait(within)
+            assert code is not None, f"{command} has not ended within {within:g} s:\n{errors.read_text()}"
+        finally:
+            process.end()
+        return subprocess.CompletedProcess(command, code, output.read_text(), errors.read_text())
+
+
+def _become(program: str, arguments: list[str], cwd: str, environment: dict[str, str], log: str, errors: str) -> None:
     """Runs in the new process."""
     if sys.platform == "linux":  # it does not outlive the tests, even if they are killed
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    output = os.open(log, os.O_WRONLY | os.O_APPEND)
-    for stream in (sys.stdout, sys.stderr):
-        os.dup2(output, stream.fileno())
+    for stream, file in ((sys.stdout, log), (sys.stderr, errors)):
+        os.dup2(os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT), stream.fileno())
         assert isinstance(stream, TextIOWrapper)
         stream.reconfigure(line_buffering=True)
     os.chdir(cwd)

@@ -75,13 +75,20 @@ async def own_broker(tmp_path: Path) -> AsyncGenerator[Broker]:
     shutil.rmtree(trace_directory(broker.url), ignore_errors=True)
 
 
-@pytest_asyncio.fixture
-async def jobs(settings: Settings) -> AsyncGenerator[ContractJobs]:
-    """The contract suite's jobs on this test process's own broker."""
+@pytest.fixture(scope="session")
+def enqueuer(valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContractJobs]:
+    """The contract suite's application, made once for all tests of the folder."""
+    settings = Settings(broker_url=SecretStr(valkey_url), data_dir=tmp_path_factory.getbasetemp(), lease=LEASE)
     made = contract_jobs.create(settings)
     yield made
-    await made.app.client.aclose()
     made.app.close()
+
+
+@pytest_asyncio.fixture
+async def jobs(broker_url: str, enqueuer: ContractJobs) -> AsyncGenerator[ContractJobs]:
+    """The contract suite's jobs on this test process's own broker, which is empty."""
+    yield enqueuer
+    await enqueuer.app.client.aclose()
 
 
 @pytest_asyncio.fixture

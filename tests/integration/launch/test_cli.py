@@ -7,7 +7,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Generator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from celeriac.launch.broker.embedded import embedded_valkey
 from celeriac.launch.resources.file_lock import FileLock
 from celeriac.launch.resources.ports import free_port
 from tests.support.running import running
+from tests.support.warm import run_celeriac
 
 CELERIAC = ["-m", "celeriac"]
 
@@ -30,14 +30,7 @@ def taken_port() -> Generator[int]:
 
 def _celeriac(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("CELERIAC_")}
-    return subprocess.run(
-        [sys.executable, *CELERIAC, *arguments],
-        cwd=cwd,
-        env={**clean, **variables},
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
+    return run_celeriac(*arguments, cwd=cwd, environment={**clean, **variables})
 
 
 def _assert_refused(done: subprocess.CompletedProcess[str], code: ExitCode, message: str) -> None:

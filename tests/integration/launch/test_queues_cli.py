@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import subprocess
-import sys
 import time
 from typing import Any
 
@@ -17,17 +15,13 @@ from celeriac.cli import ExitCode
 from celeriac.store import deliveries
 from celeriac.store.deliveries import Source
 from celeriac.store.script import run_blocking
+from tests.support.warm import run_celeriac
+from tests.support.workers import ROOT
 
 
 def _celeriac(broker_url: str, *arguments: str) -> str:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("CELERIAC_")}
-    done = subprocess.run(
-        [sys.executable, "-m", "celeriac", *arguments],
-        env={**clean, "CELERIAC_BROKER_URL": broker_url},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = run_celeriac(*arguments, cwd=ROOT, environment={**clean, "CELERIAC_BROKER_URL": broker_url})
     assert done.returncode == ExitCode.OK, done.stderr
     return done.stdout
 
