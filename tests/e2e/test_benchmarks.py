@@ -85,6 +85,7 @@ def test_a_benchmark_measures_every_system(name: str) -> None:
         assert row["min"] <= row["median"] <= row["max"], row
 
 
+@pytest.mark.slow
 def test_a_system_that_cannot_be_installed_fails_alone(tmp_path: Path) -> None:
     uv = tmp_path / "uv"
     uv.write_text("#!/bin/sh\necho 'no index here' >&2\nexit 2\n")

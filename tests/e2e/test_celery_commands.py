@@ -114,6 +114,7 @@ async def test_beat_runs_and_ends_with_0(tmp_path: Path, start: Start) -> None:
         assert await asyncio.to_thread(beat.terminate) == 0, beat.printed
 
 
+@pytest.mark.slow
 async def test_flower_wants_the_password_and_shows_what_has_run(tmp_path: Path, start: Start) -> None:
     port = free_port()
     address, ada = f"http://127.0.0.1:{port}", "Basic YWRhOmxvdmVsYWNl"

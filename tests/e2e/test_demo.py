@@ -13,6 +13,7 @@ from tests.support.running import running
 RECIPIENTS = 150  # two chunks, so that both of a worker's processes may send
 
 
+@pytest.mark.slow
 async def test_every_mail_of_the_demo_arrives_once() -> None:
     async with running(["-m", "demo", "--exit", "--json", "--recipients", str(RECIPIENTS)]) as demo:
         assert await demo.ended(within=170) == 0, "\n".join(demo.lines)

@@ -17,8 +17,8 @@ AT_THE_ROOT = [ROOT / f"{page}.md" for page in ("README", "CHANGELOG", "CONTRIBU
 PAGES = sorted([*AT_THE_ROOT, *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")])
 RUN = [page for page in PAGES if any(b.language in CODE and b.not_run is None for b in blocks(page))]
 
-#: The pages that newcomers begin with are run by default, all others with `--slow`.
-FIRST = [page for page in RUN if page.parent.name != "how-to" or page.stem in ("existing-fastapi", "retries")]
+#: The pages that newcomers begin with run by default, all others with `--slow`.
+FIRST = [page for page in RUN if page.stem in ("README", "first-job", "existing-fastapi")]
 
 #: Databases of the test process's Valkey that pages take turns with.
 DATABASES = range(9, 12)

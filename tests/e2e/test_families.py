@@ -14,6 +14,7 @@ import pytest
 
 from celeriac.cli import ExitCode
 from tests.support.running import running
+from tests.support.warm import run_celeriac
 from tests.support.workers import ROOT
 
 EXAMPLE = ROOT / "examples" / "greetings_family"
@@ -27,6 +28,8 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 def celeriac(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    if "PYTHONPATH" not in variables:
+        return run_celeriac(*arguments, cwd=cwd, environment=environment(**variables))
     command = [sys.executable, "-m", "celeriac", *arguments]
     return subprocess.run(command, cwd=cwd, env=environment(**variables), capture_output=True, text=True, timeout=60)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import httpx2
+import pytest
 
 from tests.e2e.conftest import Stack
 from tests.support.jobs_client import JobsClient
@@ -14,6 +15,7 @@ STACK_OPTIONS += ["--shards", "2", "--concurrency", "1"]
 STACK_VARIABLES = {"CELERIAC_LEASE": "2"}
 
 
+@pytest.mark.slow
 async def test_jobs_run_in_parallel_on_the_workers_processes(stack: Stack) -> None:
     async with httpx2.AsyncClient(base_url=stack.address("api"), timeout=20) as http:
         client = JobsClient(http)

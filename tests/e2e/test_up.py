@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
+import pytest
 
 from celeriac.cli import ExitCode
 from celeriac.launch.broker.embedded import embedded_valkey
@@ -154,6 +155,7 @@ async def test_nothing_is_left_when_it_is_killed(tmp_path: Path) -> None:
         await eventually(lambda: not [pid for pid in children if is_alive(pid)], "all are gone")
 
 
+@pytest.mark.slow
 async def test_a_broker_of_ones_own_takes_the_place_of_the_embedded_one_and_workers_may_be_several(
     tmp_path: Path,
 ) -> None:
@@ -169,6 +171,7 @@ async def test_a_broker_of_ones_own_takes_the_place_of_the_embedded_one_and_work
         assert not (tmp_path / "valkey").exists()
 
 
+@pytest.mark.slow
 async def test_off_loopback_flower_and_the_api_want_the_key(tmp_path: Path) -> None:
     secret = "0123456789abcdef"
     variables = {"CELERIAC_HOST": "0.0.0.0", "CELERIAC_API_KEYS": f"ci:{secret}"}
@@ -181,6 +184,7 @@ async def test_off_loopback_flower_and_the_api_want_the_key(tmp_path: Path) -> N
         assert not [line for line in (*stack.lines, *command_lines().values()) if secret in line]
 
 
+@pytest.mark.slow
 async def test_the_users_own_applications(tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(
         "from celeriac import Celeriac\n"

@@ -16,19 +16,18 @@ from celeriac.core.clock import now_ms
 from celeriac.engine.elsewhere import awaited
 from celeriac.store import keys
 from tests.conftest import StartWorker, on_database
+from tests.support.slow import quick_first
 from tests.support.waiting import wait_until
 from tests.support.workers import POOLS, Worker
 
 APPLICATION = "tests.support.elsewhere_app"
 #: Only the asyncio pool awaits coroutines.
 ASYNC_TOO = ("add", "add_async")
-POOL = pytest.mark.parametrize(
-    "pool", [pytest.param(pool, marks=[pytest.mark.slow] if pool != "asyncio" else []) for pool in POOLS]
-)
-KINDS = pytest.mark.parametrize("kind", ["plain", "class"])
+POOL = pytest.mark.parametrize("pool", quick_first(POOLS))
+KINDS = pytest.mark.parametrize("kind", quick_first(["plain", "class"]))
 
 
-@pytest.fixture(params=["file", "db", "redis", "another redis"])
+@pytest.fixture(params=quick_first(["redis", "file", "db", "another redis"], quick=2))
 def backend(request: pytest.FixtureRequest, tmp_path: Path, broker_url: str) -> str:
     (tmp_path / "results").mkdir()
     return {
@@ -63,7 +62,7 @@ def test_tasks_succeed_and_fail_with_any_result_backend_of_celerys(
 
 @KINDS
 @POOL
-@pytest.mark.parametrize("without", ["", "disabled://", "cache+memory://"], ids=["None", "disabled", "memory"])
+@pytest.mark.parametrize("without", quick_first(["disabled://", "", "cache+memory://"]))
 def test_tasks_run_once_where_no_other_process_sees_results(
     start: StartWorker, broker: redis.Redis, broker_url: str, without: str, pool: str, kind: str
 ) -> None:
@@ -103,7 +102,7 @@ def test_tasks_reply_through_the_broker_with_rpc(
 
 
 @KINDS
-@pytest.mark.parametrize("backend", ["redis", "disabled://", "cache+memory://"], ids=["redis", "disabled", "memory"])
+@pytest.mark.parametrize("backend", quick_first(["redis", "disabled://", "cache+memory://"]))
 def test_the_environments_result_backend_is_used_whatever_the_settings_say(
     start: StartWorker, broker: redis.Redis, broker_url: str, backend: str, kind: str
 ) -> None:

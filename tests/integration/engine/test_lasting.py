@@ -46,7 +46,9 @@ class Lane(NamedTuple):
         return f"{self.kind}-{self.command}"
 
 
-LANES = [Lane(kind, command) for kind in KINDS for command in ("celery", "celeriac")]
+LANES = [Lane("typed", "celeriac"), Lane("plain", "celery"), Lane("typed", "celery"), Lane("plain", "celeriac")]
+#: How many lanes a test looks at: each kind and each command by default, every pair with `--slow`.
+HOW_MANY = quick_first([2, 4])
 
 
 class Processes(NamedTuple):
@@ -156,20 +158,21 @@ async def lasting_stand(url: str, lease: float, start: StartWorker, directory: P
 
 
 @asynccontextmanager
-async def every_lane(stand: Stand) -> AsyncGenerator[dict[Lane, Processes]]:
+async def each_of(lanes: Sequence[Lane], stand: Stand) -> AsyncGenerator[dict[Lane, Processes]]:
     """A worker for each lane."""
     async with AsyncExitStack() as stack:
-        started = await asyncio.gather(*(stack.enter_async_context(stand.worker(lane)) for lane in LANES))
-        yield dict(zip(LANES, started, strict=True))
+        started = await asyncio.gather(*(stack.enter_async_context(stand.worker(lane)) for lane in lanes))
+        yield dict(zip(lanes, started, strict=True))
 
 
+@pytest.mark.parametrize("lanes", HOW_MANY)
 @pytest.mark.parametrize("times", quick_first(TIMES), ids=lambda times: f"{times[2]:g} s")
 async def test_a_job_longer_than_its_lease_runs_once_even_if_another_one_blocks_the_loop(
-    broker_url: str, start: StartWorker, tmp_path: Path, times: tuple[float, float, float]
+    broker_url: str, start: StartWorker, tmp_path: Path, times: tuple[float, float, float], lanes: int
 ) -> None:
     lease, blocked, lasts = times
     async with lasting_stand(broker_url, lease, start, tmp_path) as stand:
-        async with every_lane(stand) as workers:
+        async with each_of(LANES[:lanes], stand) as workers:
             long, busy = {}, {}
             for lane, worker in workers.items():
                 long[lane] = await stand.send(lane, "nap", lasts)
@@ -185,22 +188,23 @@ async def test_a_job_longer_than_its_lease_runs_once_even_if_another_one_blocks_
         assert not any("run out" in log or "brought back" in log for log in logs)
 
 
+@pytest.mark.parametrize("lanes", HOW_MANY)
 async def test_a_worker_that_was_frozen_past_its_lease_stops_what_runs_elsewhere_and_its_results_are_refused(
-    broker_url: str, broker: redis.Redis, start: StartWorker, tmp_path: Path
+    broker_url: str, broker: redis.Redis, start: StartWorker, tmp_path: Path, lanes: int
 ) -> None:
     """Frozen as a whole: a parent that goes on keeps the lease of its frozen worker."""
-    async with lasting_stand(broker_url, LEASE, start, tmp_path) as stand, every_lane(stand) as workers:
+    async with lasting_stand(broker_url, LEASE, start, tmp_path) as stand, each_of(LANES[:lanes], stand) as workers:
         gate, free = uuid4().hex, uuid4().hex
-        held = {lane: await stand.send(lane, "hold", gate) for lane in LANES}
+        held = {lane: await stand.send(lane, "hold", gate) for lane in workers}
         for lane, worker in workers.items():
             await stand.started(held[lane], worker.worker)
-        busy = {lane: await stand.send(lane, "block", free) for lane in LANES}
+        busy = {lane: await stand.send(lane, "block", free) for lane in workers}
         for lane, worker in workers.items():
             await stand.started(busy[lane], worker.worker)
         _signal(workers, signal.SIGSTOP)
         stand.trace.open(free)
         others = stand.competitors()
-        for lane in LANES:
+        for lane in workers:
             other = others[lane.kind].worker
             assert await stand.outcome(busy[lane]) == ("SUCCESS", other)
             await stand.started(held[lane], other)
@@ -210,7 +214,7 @@ async def test_a_worker_that_was_frozen_past_its_lease_stops_what_runs_elsewhere
             await worker.printed("was acknowledged too late")
             await stand.stopped(held[lane], worker.worker)
         stand.trace.open(gate)
-        for lane in LANES:
+        for lane in workers:
             late, other = workers[lane].worker, others[lane.kind].worker
             assert await stand.outcome(held[lane]) == ("SUCCESS", other)
             assert stand.trace.of(held[lane]) == [

@@ -51,6 +51,7 @@ def _statuses(findings: dict[str, Finding]) -> dict[str, Status]:
     return {name: finding.status for name, finding in findings.items()}
 
 
+@pytest.mark.slow
 async def test_a_running_stack_is_well(tmp_path: Path) -> None:
     options = ["--data-dir", str(tmp_path)]
     up = ["-m", "celeriac", "up", *options, "--port", "0", "--flower-port", "0", "--no-flower", "--no-beat"]

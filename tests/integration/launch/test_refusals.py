@@ -17,6 +17,7 @@ from celeriac.launch.supervision.log_output import LogWriter
 from celeriac.launch.supervision.probes import LogProbe
 from celeriac.launch.supervision.supervisor import Supervisor
 from tests.support.running import running
+from tests.support.slow import quick_first
 from tests.support.waiting import eventually
 
 #: Runs while the file is there; without it, it says on its report that it cannot.
@@ -72,22 +73,24 @@ async def test_what_breaks_later_is_a_line_for_each_start_and_comes_back(
         await supervisor.stop()
 
 
-@pytest.mark.parametrize(
-    ("command", "message"),
-    [
-        (["up", "--port", "0", "--flower-port", "0"], "ModuleNotFoundError: No module named 'missing_package'"),
-        (["worker", "--shards", "2"], "ModuleNotFoundError: No module named 'missing_package'"),
-        (["beat"], "ModuleNotFoundError: No module named 'missing_package'"),
-        (["api", "--port", "0"], "ModuleNotFoundError: No module named 'missing_package'"),
-        (["jobs", "list"], "ModuleNotFoundError: No module named 'missing_package'"),
-        (["dead", "list"], "ModuleNotFoundError: No module named 'missing_package'"),
-        (["up", "--api", "web:apy", "--app", "web:app", "--port", "0", "--flower-port", "0"], "'web' has no 'apy'"),
-    ],
-    ids=lambda value: "-".join(value) if isinstance(value, list) else "",
-)
+#: A command, and what its one line says.
+MISSING = "ModuleNotFoundError: No module named 'missing_package'"
+REFUSED: list[tuple[list[str], str]] = [
+    (["up", "--port", "0", "--flower-port", "0"], MISSING),
+    (["jobs", "list"], MISSING),
+    (["worker", "--shards", "2"], MISSING),
+    (["beat"], MISSING),
+    (["api", "--port", "0"], MISSING),
+    (["dead", "list"], MISSING),
+    (["up", "--api", "web:apy", "--app", "web:app", "--port", "0", "--flower-port", "0"], "'web' has no 'apy'"),
+]
+
+
+@pytest.mark.parametrize("refused", quick_first(REFUSED, quick=2), ids=lambda refused: "-".join(refused[0]))
 async def test_an_application_that_cannot_be_imported_ends_a_command_with_one_line(
-    tmp_path: Path, command: list[str], message: str
+    tmp_path: Path, refused: tuple[list[str], str]
 ) -> None:
+    command, message = refused
     (tmp_path / "broken.py").write_text("import missing_package\n")
     (tmp_path / "web.py").write_text("from celeriac import Celeriac\napp = Celeriac('web')\n")
     arguments = ["-m", "celeriac", "--traceback", *command]
@@ -100,8 +103,10 @@ async def test_an_application_that_cannot_be_imported_ends_a_command_with_one_li
     assert program.lines[-1] == errors[0]
 
 
-@pytest.mark.parametrize("made_of", ["Celery('shop', broker='redis://127.0.0.1:1'", "Celeriac('shop'"])
-@pytest.mark.parametrize("command", [["worker", "--shards", "2"], ["up", "--port", "0", "--no-flower"]], ids=" ".join)
+@pytest.mark.parametrize("made_of", quick_first(["Celery('shop', broker='redis://127.0.0.1:1'", "Celeriac('shop'"]))
+@pytest.mark.parametrize(
+    "command", quick_first([["worker", "--shards", "2"], ["up", "--port", "0", "--no-flower"]]), ids=" ".join
+)
 async def test_a_result_backend_that_cannot_be_used_ends_the_start_with_one_line(
     tmp_path: Path, command: list[str], made_of: str
 ) -> None:
