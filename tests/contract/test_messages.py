@@ -20,8 +20,8 @@ from redis.asyncio import Redis
 
 from celeriac import JobFailed, JobState, UnknownJob
 from celeriac.client.handle import JobHandle
-from celeriac.store.connection import connect
-from celeriac.store.dead_letters import DeadLetter, dead_letters, drop, replay
+from celeriac.store.messages.dead_letters import DeadLetter, dead_letters, drop, replay
+from celeriac.store.redis.connection import connect
 from tests.contract.conftest import TaskOf
 from tests.support.contract_jobs import ContractJobs
 from tests.support.forgeries import NAMED, NAMELESS, UNDECODABLE, Forgery

@@ -16,7 +16,7 @@ from celery.exceptions import ChordError
 from celery.result import AsyncResult
 from redis.asyncio import Redis
 
-from celeriac.store.connection import connect
+from celeriac.store.redis.connection import connect
 from tests.contract.conftest import TaskOf
 from tests.support.contract_jobs import ContractJobs, Trace
 from tests.support.forgeries import Forgery, Message, with_body, with_header

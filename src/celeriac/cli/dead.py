@@ -11,8 +11,8 @@ import typer
 from celeriac.cli.output import AsJson, Column, age, is_terminal, print_json, print_table, printable
 
 if TYPE_CHECKING:
-    from celeriac.store.connection import Client
-    from celeriac.store.dead_letters import DeadLetter
+    from celeriac.store.messages.dead_letters import DeadLetter
+    from celeriac.store.redis.connection import Client
 
 dead = typer.Typer(name="dead", help="List, replay and drop dead letters.", no_args_is_help=True)
 
@@ -67,7 +67,7 @@ def replay(
     as_json: AsJson = False,
 ) -> None:
     """Put dead letters back into their queues, to be run as if they had never been delivered."""
-    from celeriac.store import dead_letters
+    from celeriac.store.messages import dead_letters
 
     _act("replayed", dead_letters.replay, _chosen(ids, everything, task, queue), ids, app, as_json)
 
@@ -82,7 +82,7 @@ def drop(
     as_json: AsJson = False,
 ) -> None:
     """Delete dead letters."""
-    from celeriac.store import dead_letters
+    from celeriac.store.messages import dead_letters
 
     _act("dropped", dead_letters.drop, _chosen(ids, everything, task, queue), ids, app, as_json)
 
@@ -115,7 +115,7 @@ def _act(done: str, action: Action, matches: Matches, ids: list[str] | None, app
 
 
 async def _find(app: str | None, matches: Matches, limit: int) -> list[DeadLetter]:
-    from celeriac.store.connection import connect, naming
+    from celeriac.store.redis.connection import connect, naming
 
     url, timeout = _broker(app)
     client = connect(url, timeout=timeout)
@@ -130,7 +130,7 @@ async def _act_on_each(
     app: str | None, matches: Matches, action: Action, ids: list[str]
 ) -> list[tuple[DeadLetter, str | None]]:
     from celeriac.core.errors import WrongState
-    from celeriac.store.connection import connect, deadline, naming
+    from celeriac.store.redis.connection import connect, deadline, naming
 
     url, timeout = _broker(app)
     client = connect(url, timeout=timeout)
@@ -153,8 +153,8 @@ async def _act_on_each(
 
 
 async def _read(client: Client, matches: Matches, limit: int | None) -> list[DeadLetter]:
-    from celeriac.store.connection import deadline
-    from celeriac.store.dead_letters import dead_letters
+    from celeriac.store.messages.dead_letters import dead_letters
+    from celeriac.store.redis.connection import deadline
 
     found: list[DeadLetter] = []
     async with deadline(_READING):

@@ -127,7 +127,7 @@ def retry(job_id: JobId, app: App = None) -> None:
 def _run(app: str | None, action: Callable[[JobApp], Awaitable[T]]) -> T:
     from celeriac.application import load_app
     from celeriac.settings import load_settings
-    from celeriac.store.connection import naming
+    from celeriac.store.redis.connection import naming
 
     application = load_app(load_settings(app=app).app)
 

@@ -11,7 +11,7 @@ import typer
 from celeriac.cli.output import AsJson, Column, age, print_json, print_table
 
 if TYPE_CHECKING:
-    from celeriac.store.queues import QueueDepth
+    from celeriac.store.messages.queues import QueueDepth
 
 _READING = 60.0  # seconds
 
@@ -47,8 +47,8 @@ def _row(depth: QueueDepth) -> list[str]:
 async def _look(app: str | None) -> list[QueueDepth]:
     from celeriac.application import load_broker
     from celeriac.settings import load_settings
-    from celeriac.store.connection import connect, deadline, naming
-    from celeriac.store.queues import depths
+    from celeriac.store.messages.queues import depths
+    from celeriac.store.redis.connection import connect, deadline, naming
 
     settings = load_settings(app=app)
     broker = load_broker(settings)

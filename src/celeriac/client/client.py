@@ -11,7 +11,7 @@ from celeriac.client.connections import ConnectionsPerLoop
 from celeriac.client.enqueuer import Enqueuer
 from celeriac.client.options import NO_OPTIONS, EnqueueOptions
 from celeriac.client.waiting import POLL, Waiter
-from celeriac.core.envelope import Delivery
+from celeriac.core.envelope import MessageOptions
 from celeriac.core.errors import (
     BrokerUnavailable,
     UnknownJob,
@@ -23,11 +23,13 @@ from celeriac.core.records import JobEvent, JobRecord, Progress
 from celeriac.core.routing import Routing
 from celeriac.core.spec import Call, JobSpec
 from celeriac.core.states import JobState
-from celeriac.store import enqueueing, keys, payloads, reader, results
-from celeriac.store import jobs as store
-from celeriac.store.connection import deadline
-from celeriac.store.listener import Callback
-from celeriac.store.script import ScriptCall, run
+from celeriac.store import keys
+from celeriac.store.jobs import enqueueing, payloads, reader, results
+from celeriac.store.jobs import transitions as store
+from celeriac.store.redis.connection import deadline
+from celeriac.store.redis.listener import Callback
+from celeriac.store.redis.runner import run
+from celeriac.store.scripts.script import ScriptCall
 
 T = TypeVar("T")
 
@@ -82,9 +84,9 @@ class JobClient:
         """
         return await self._enqueuer.fan_out(parent, calls, root_id)
 
-    def list_key(self, delivery: Delivery) -> str:
+    def list_key(self, options: MessageOptions) -> str:
         """The list of its queue that a message goes to. For workers."""
-        return self._enqueuer.list_key(delivery)
+        return self._enqueuer.list_key(options)
 
     async def get(self, job_id: str) -> JobRecord:
         """The job's record.

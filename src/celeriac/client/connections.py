@@ -9,10 +9,10 @@ from functools import partial
 from weakref import WeakKeyDictionary
 
 from celeriac.client.outbox import Outbox
-from celeriac.store.connection import Client, connect, deadline
-from celeriac.store.enqueueing import NewJob, enqueue
-from celeriac.store.listener import Listener
-from celeriac.store.wire import Wire
+from celeriac.store.jobs.enqueueing import NewJob, enqueue
+from celeriac.store.redis.connection import Client, connect, deadline
+from celeriac.store.redis.listener import Listener
+from celeriac.store.redis.wire import Wire
 
 #: Ways to enqueue single jobs: more than one, so that a dead connection does not hold up all until its deadline.
 _WAYS = 4

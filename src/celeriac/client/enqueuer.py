@@ -11,14 +11,15 @@ from typing import Any
 from celeriac.client.connections import ConnectionsPerLoop
 from celeriac.client.options import NO_OPTIONS, EnqueueOptions
 from celeriac.client.outbox import BATCH_JOBS, batches
-from celeriac.core.envelope import Delivery, Envelope, EnvelopeWriter
+from celeriac.core.envelope import Envelope, EnvelopeWriter, MessageOptions
 from celeriac.core.errors import IdempotencyConflict, JobExists
 from celeriac.core.ids import is_valid_id, new_id, new_ids
 from celeriac.core.routing import Routing, to_celery
 from celeriac.core.spec import Call, JobSpec
-from celeriac.store.connection import deadline
-from celeriac.store.enqueueing import Accepted, FanOut, Idempotency, JobKind, NewJob, enqueue, fingerprint
-from celeriac.store.script import ScriptCall, run
+from celeriac.store.jobs.enqueueing import Accepted, FanOut, Idempotency, JobKind, NewJob, enqueue, fingerprint
+from celeriac.store.redis.connection import deadline
+from celeriac.store.redis.runner import run
+from celeriac.store.scripts.script import ScriptCall
 
 #: Children that one job may fan out to: they are accepted in one step, during which the server serves nobody else.
 MAX_CHILDREN = 10_000
@@ -86,9 +87,9 @@ class Enqueuer:
         accepted = await self._run(enqueue(list(jobs), fan_out=parent))
         return accepted.outcome == "accepted"
 
-    def list_key(self, delivery: Delivery) -> str:
+    def list_key(self, options: MessageOptions) -> str:
         """The list of its queue that a message goes to."""
-        return self._routing.list_key(delivery.queue, delivery.celery_priority)
+        return self._routing.list_key(options.queue, options.celery_priority)
 
     def new_job(self, call: Call[Any], options: EnqueueOptions) -> NewJob:
         """A job that is yet to be accepted.
@@ -133,7 +134,7 @@ class Enqueuer:
         root_id: str | None = None,
     ) -> Template:
         celery_priority = self._routing.default_priority if priority is None else to_celery(priority)
-        delivery = Delivery(
+        options = MessageOptions(
             queue=queue,
             parent_id=parent_id,
             root_id=root_id,
@@ -144,12 +145,12 @@ class Enqueuer:
         kind = JobKind(
             task=task,
             queue=queue,
-            list_key=self.list_key(delivery),
+            list_key=self.list_key(options),
             priority=priority,
             delay_until=due,
             parent_id=parent_id,
         )
-        return Template(kind, self._envelopes.envelope(task, delivery))
+        return Template(kind, self._envelopes.envelope(task, options))
 
     @cached_property
     def _routing(self) -> Routing:

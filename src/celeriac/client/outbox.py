@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 
 from celeriac.core.background import background
-from celeriac.store.connection import deadline
-from celeriac.store.enqueueing import NewJob
+from celeriac.store.jobs.enqueueing import NewJob
+from celeriac.store.redis.connection import deadline
 
 #: What one call of the script accepts at most, so that the server is soon there for others again.
 BATCH_JOBS = 250

@@ -11,8 +11,9 @@ from celeriac.core import codec
 from celeriac.core.errors import BrokerUnavailable, JobCancelled, JobFailed, ResultTimeout, UnknownJob, WrongState
 from celeriac.core.records import JobRecord
 from celeriac.core.states import JobState
-from celeriac.store import keys, results
-from celeriac.store.connection import deadline
+from celeriac.store import keys
+from celeriac.store.jobs import results
+from celeriac.store.redis.connection import deadline
 
 T = TypeVar("T")
 

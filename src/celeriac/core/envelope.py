@@ -39,7 +39,7 @@ NO_CANVAS = Canvas()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
+class MessageOptions:
     """How one message is delivered, apart from what it says.
 
     Attributes:
@@ -64,17 +64,17 @@ class Delivery:
 
 
 class Envelope:
-    """What the messages of one task and one delivery have in common, encoded once."""
+    """What the messages of one task and the same options have in common, encoded once."""
 
     __slots__ = ("_before_correlation", "_before_id", "_end", "_root")
 
-    def __init__(self, task: str, delivery: Delivery, origin: str) -> None:
-        headers, properties = orjson.dumps(_headers(task, delivery, origin)), orjson.dumps(_properties(delivery))
-        canvas = delivery.canvas
+    def __init__(self, task: str, options: MessageOptions, origin: str) -> None:
+        headers, properties = orjson.dumps(_headers(task, options, origin)), orjson.dumps(_properties(options))
+        canvas = options.canvas
         embed = {name: getattr(canvas, name) for name in ("callbacks", "errbacks", "chain", "chord")}
         start = b'{"content-encoding":"utf-8","content-type":"application/json","headers":'
         self._before_id = start + headers[:-1] + b',"id":'
-        self._root = orjson.dumps(delivery.root_id) if delivery.root_id else None
+        self._root = orjson.dumps(options.root_id) if options.root_id else None
         self._before_correlation = b'},"properties":' + properties[:-1] + b',"correlation_id":'
         self._end = _inside_quotes("," + codec.dumps(embed).decode() + "]") + b'"}'
 
@@ -105,28 +105,28 @@ class EnvelopeWriter:
     def origin(self) -> str:
         return f"gen{os.getpid()}@{socket.gethostname()}"
 
-    def envelope(self, task: str, delivery: Delivery) -> Envelope:
+    def envelope(self, task: str, options: MessageOptions) -> Envelope:
         """For many messages."""
-        return Envelope(task, delivery, self.origin)
+        return Envelope(task, options, self.origin)
 
-    def write(self, task: str, job_id: str, arguments: bytes, delivery: Delivery) -> bytes:
+    def write(self, task: str, job_id: str, arguments: bytes, options: MessageOptions) -> bytes:
         """One message. `arguments` is a JSON object: the task's keyword arguments."""
-        return self.envelope(task, delivery).write(job_id, new_id(), arguments)
+        return self.envelope(task, options).write(job_id, new_id(), arguments)
 
 
-def _headers(task: str, delivery: Delivery, origin: str) -> dict[str, Any]:
+def _headers(task: str, options: MessageOptions, origin: str) -> dict[str, Any]:
     """Without `id`, `root_id` and `kwargsrepr`."""
     return {
         "lang": "py",
         "task": task,
         "shadow": None,
-        "eta": delivery.eta.isoformat() if delivery.eta else None,
+        "eta": options.eta.isoformat() if options.eta else None,
         "expires": None,
-        "group": delivery.canvas.group,
-        "group_index": delivery.canvas.group_index,
-        "retries": delivery.retries,
-        "timelimit": [delivery.timeout, None],
-        "parent_id": delivery.parent_id,
+        "group": options.canvas.group,
+        "group_index": options.canvas.group_index,
+        "retries": options.retries,
+        "timelimit": [options.timeout, None],
+        "parent_id": options.parent_id,
         "argsrepr": "()",
         "origin": origin,
         "ignore_result": False,
@@ -136,13 +136,13 @@ def _headers(task: str, delivery: Delivery, origin: str) -> dict[str, Any]:
     }
 
 
-def _properties(delivery: Delivery) -> dict[str, Any]:
+def _properties(options: MessageOptions) -> dict[str, Any]:
     """Without `correlation_id` and `delivery_tag`."""
     return {
         "reply_to": "",
         "delivery_mode": 2,
-        "delivery_info": {"exchange": "", "routing_key": delivery.queue},
-        "priority": delivery.celery_priority,
+        "delivery_info": {"exchange": "", "routing_key": options.queue},
+        "priority": options.celery_priority,
     }
 
 

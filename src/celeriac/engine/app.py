@@ -35,7 +35,7 @@ from celeriac.engine.records import Records
 from celeriac.engine.schedules import beat_entry
 from celeriac.engine.task import JobTask, Task
 from celeriac.settings import Settings, load_settings
-from celeriac.store import enqueueing
+from celeriac.store.jobs import enqueueing
 
 P = ParamSpec("P")
 R = TypeVar("R")

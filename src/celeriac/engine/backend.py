@@ -28,9 +28,9 @@ from celeriac.engine.originals import original_of, remade
 from celeriac.engine.outcomes import Outcomes, Report, outcomes_of
 from celeriac.engine.tracebacks import format_error
 from celeriac.engine.unstored import NotStored
-from celeriac.store import chords, payloads
-from celeriac.store.connection import BlockingClient
-from celeriac.store.script import run_blocking
+from celeriac.store.jobs import chords, payloads
+from celeriac.store.redis.connection import BlockingClient
+from celeriac.store.redis.runner import run_blocking
 
 log = logging.getLogger("celeriac.engine")
 

@@ -11,7 +11,7 @@ from celeriac.core.background import background
 from celeriac.core.errors import BrokerUnavailable
 from celeriac.engine.attempts import ActiveAttempts, Attempt
 from celeriac.engine.loop import JobLoop
-from celeriac.store.reader import Standing
+from celeriac.store.jobs.reader import Standing
 
 log = logging.getLogger("celeriac.engine")
 

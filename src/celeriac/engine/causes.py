@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from kombu.utils.encoding import safe_repr
 
 from celeriac.core.errors import InvalidMessage
-from celeriac.store.jobs import Transition
+from celeriac.store.jobs.transitions import Transition
 
 #: The most characters of an error's text.
 _LONGEST = 1000

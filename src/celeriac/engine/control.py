@@ -13,8 +13,8 @@ from celery.worker import state as worker_state
 from kombu.transport import redis as kombu_redis
 from kombu.utils.functional import maybe_list
 
-from celeriac.store import revocations
-from celeriac.store.script import run_blocking
+from celeriac.store.messages import revocations
+from celeriac.store.redis.runner import run_blocking
 
 _REVOKING = frozenset({"revoke", "terminate"})
 

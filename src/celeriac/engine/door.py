@@ -25,7 +25,7 @@ from celeriac.engine.messages import Message, check
 from celeriac.engine.rate_limits import RateLimits
 from celeriac.engine.task import PERMIT_PATIENCE
 from celeriac.engine.transport import is_receipt
-from celeriac.store.beginnings import Beginning, begin
+from celeriac.store.jobs.beginnings import Beginning, begin
 
 log = logging.getLogger("celery.worker.consumer.consumer")
 

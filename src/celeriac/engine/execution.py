@@ -16,7 +16,7 @@ from kombu.utils.json import dumps
 from celeriac.client.client import JobClient
 from celeriac.core import codec
 from celeriac.core.context import JobContext, JobSuspended, report_to_nobody
-from celeriac.core.envelope import Canvas, Delivery, EnvelopeWriter
+from celeriac.core.envelope import Canvas, EnvelopeWriter, MessageOptions
 from celeriac.core.errors import BrokerUnavailable, JobInterrupted
 from celeriac.core.spec import Call
 from celeriac.engine import bridge
@@ -29,8 +29,8 @@ from celeriac.engine.loop import job_loop
 from celeriac.engine.markup import validated
 from celeriac.engine.progress import ProgressReporter
 from celeriac.engine.runs import AsyncRun, Run, ThreadRun
-from celeriac.store.connection import is_absence
-from celeriac.store.enqueueing import FanOut
+from celeriac.store.jobs.enqueueing import FanOut
+from celeriac.store.redis.connection import is_absence
 
 if TYPE_CHECKING:
     from celeriac.engine.task import JobTask
@@ -137,7 +137,7 @@ class Executor:
 
     def _context(self, task: JobTask, attempt: Attempt, arguments: bytes) -> JobContext:
         """Make the job's context. `arguments` go into the message that resumes the job after its children."""
-        resume = Delivery(
+        resume = MessageOptions(
             queue=attempt.queue,
             parent_id=attempt.parent_id,
             root_id=attempt.root_id,

@@ -34,7 +34,7 @@ from celeriac.core.spec import Call, JobSpec
 from celeriac.core.states import JobState
 from celeriac.engine.in_process_runner import InProcessRunner, VirtualClock
 from celeriac.engine.ran_job import RanJob, place
-from celeriac.store.enqueueing import fingerprint
+from celeriac.store.jobs.enqueueing import fingerprint
 
 if TYPE_CHECKING:
     from celeriac.engine.app import JobApp

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 from celeriac.engine.identity import has_ended, new_worker_name
-from celeriac.store.connection import BlockingClient
-from celeriac.store.holder import Holder
+from celeriac.store.messages.worker_hold import WorkerHold
+from celeriac.store.redis.connection import BlockingClient
 
 log = logging.getLogger("celeriac.engine")
 
@@ -55,7 +55,7 @@ class Lease:
     """Gives this process a name under which it holds messages, and keeps telling the broker that it lives."""
 
     def __init__(self, client: BlockingClient, seconds: float) -> None:
-        self.holder = Holder(client, new_worker_name(), lease=seconds)
+        self.hold = WorkerHold(client, new_worker_name(), lease=seconds)
         self._next_number = 1
         self._counting = threading.Lock()
         self._every = min(_LOOK_EVERY, seconds / _PARTS)
@@ -65,7 +65,7 @@ class Lease:
 
     @property
     def worker(self) -> str:
-        return self.holder.worker
+        return self.hold.worker
 
     def new_receipt(self) -> str:
         """Make the name for one message in this worker's hold."""
@@ -103,13 +103,13 @@ class Lease:
             pause.wait(self._every)
 
     def _renew(self) -> None:
-        if not self.holder.renew() and self._known:
+        if not self.hold.renew() and self._known:
             log.warning("the lease of this worker had run out; other workers run the jobs that it held")
             if self.on_lost is not None:
                 self.on_lost()
         self._known = True
 
     def _bring_back(self) -> None:
-        ended = [worker for worker in self.holder.workers() if has_ended(worker)]
-        for worker, count in self.holder.reclaim(ended).items():
+        ended = [worker for worker in self.hold.workers() if has_ended(worker)]
+        for worker, count in self.hold.reclaim(ended).items():
             log.warning("brought back %d messages that worker %s held when it vanished", count, worker)

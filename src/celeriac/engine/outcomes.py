@@ -15,11 +15,12 @@ from celeriac.core.records import Failure
 from celeriac.core.states import FROM_CELERY, JobState
 from celeriac.engine import bridge
 from celeriac.engine.aio import endings
-from celeriac.store import keys, results
-from celeriac.store.connection import BlockingClient
-from celeriac.store.deliveries import Result
-from celeriac.store.jobs import Transition, transition
-from celeriac.store.script import run_blocking
+from celeriac.store import keys
+from celeriac.store.jobs import results
+from celeriac.store.jobs.transitions import Transition, transition
+from celeriac.store.messages.deliveries import PlainResult
+from celeriac.store.redis.connection import BlockingClient
+from celeriac.store.redis.runner import run_blocking
 
 if TYPE_CHECKING:
     from celeriac.engine.app import JobApp
@@ -110,7 +111,7 @@ class Recorded:
         delivery = endings.to_be_written(report.task_id)
         if delivery is not None and _is_written_at_the_end(report, delivery):
             if report.task_id == delivery.task_id:
-                delivery.ending.kept = change
+                delivery.ending.end = change
             else:  # a later task of the same chain, which fails together with this one
                 delivery.before.append(transition(change))
             return True
@@ -134,7 +135,7 @@ class Fenced:
             and self._backend.is_on_broker
             and _is_written_at_the_end(report, delivery)
         ):
-            delivery.ending.kept = Result(self._key(report), report.outcome, self._life(report) * 1000)
+            delivery.ending.end = PlainResult(self._key(report), report.outcome, self._life(report) * 1000)
             return True
         return cast(bool, self._backend.ensure(self._store, (report,)))
 
@@ -156,7 +157,7 @@ class Fenced:
             if is_overtaken(backend.app, report.request):
                 return False
             receipt = ""
-        call = results.keep(self._key(report), report.outcome, life=self._life(report), receipt=receipt)
+        call = results.store_plain_result(self._key(report), report.outcome, life=self._life(report), receipt=receipt)
         client = cast(BlockingClient, backend.client)
         if backend.is_on_broker:
             return endings.run(lambda: client, call)

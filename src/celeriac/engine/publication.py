@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from celeriac.store.jobs import Publication
-from celeriac.store.script import ScriptCall
+from celeriac.store.jobs.transitions import Publication
+from celeriac.store.scripts.script import ScriptCall
 
 #: Makes the script call that stores a message.
 Storing = Callable[[Publication], ScriptCall[Any]]

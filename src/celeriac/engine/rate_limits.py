@@ -110,7 +110,7 @@ def recall(lease: Lease, names: set[str], queues: list[str]) -> None:
         for queue in queues:
             for name in names:
                 try:
-                    lease.holder.recall(queue, name)
+                    lease.hold.recall(queue, name)
                 except (RedisError, OSError) as error:
                     log.warning(
                         "tasks %s that wait on the broker keep the turns of their former rate limit (%s)",

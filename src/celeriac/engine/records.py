@@ -14,8 +14,9 @@ from redis.exceptions import RedisError
 from celeriac.core.errors import BrokerUnavailable
 from celeriac.engine import bridge
 from celeriac.engine.aio import endings
-from celeriac.store.connection import BlockingClient, connect_blocking, unavailable
-from celeriac.store.script import ScriptCall, run_blocking
+from celeriac.store.redis.connection import BlockingClient, connect_blocking, unavailable
+from celeriac.store.redis.runner import run_blocking
+from celeriac.store.scripts.script import ScriptCall
 
 log = logging.getLogger("celeriac.engine")
 

@@ -18,8 +18,8 @@ from celeriac.core.records import MESSAGE_LIMIT, TRACEBACK_LIMIT
 from celeriac.engine.causes import Cause, note
 from celeriac.engine.containment import aborted
 from celeriac.engine.unstored import NotStored, failed
-from celeriac.store.beginnings import LOST, LOST_RUNS
-from celeriac.store.jobs import transition
+from celeriac.store.jobs.beginnings import LOST, LOST_RUNS
+from celeriac.store.jobs.transitions import transition
 
 log = logging.getLogger("celeriac.engine")
 

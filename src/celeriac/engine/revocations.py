@@ -29,7 +29,7 @@ class Revocations(bootsteps.StartStopStep):
 
     def start(self, parent: Any) -> None:
         if (lease := lease_of(parent)) is not None:
-            merge_revoked(lease.holder.revoked())
+            merge_revoked(lease.hold.revoked())
 
 
 @cast(Any, control).control_command(name="revoke", variadic="task_id", signature="[id1 [id2 [... [idN]]]]")
@@ -51,7 +51,7 @@ def _remember(lease: Lease | None, task_ids: Collection[str]) -> None:
     if lease is None or not task_ids:
         return
     try:
-        lease.holder.remember_revoked(task_ids, most=worker_state.REVOKES_MAX)
+        lease.hold.remember_revoked(task_ids, most=worker_state.REVOKES_MAX)
     except (RedisError, OSError) as error:
         log.warning(
             "a revocation could not be stored (%s); workers that start later do not obey it", type(error).__name__

@@ -38,7 +38,7 @@ def _scheduled(state: Any, **_: Any) -> list[dict[str, Any]]:
     if lease is None or not queues:
         return found
     try:
-        waiting = lease.holder.scheduled(queues, count=_COUNT)
+        waiting = lease.hold.scheduled(queues, count=_COUNT)
     except (RedisError, OSError) as error:
         log.warning("the tasks that wait on the broker cannot be listed (%s)", type(error).__name__)
         return found

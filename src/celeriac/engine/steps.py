@@ -39,7 +39,7 @@ class Hold(bootsteps.StartStopStep):
         if isinstance(parent.pool, AsyncioPool):
             return  # its intake outlives connections, and knows what it holds
         if (lease := lease_of(parent)) is not None:
-            lease.holder.put_back_all_but(running_receipts())
+            lease.hold.put_back_all_but(running_receipts())
 
 
 class PoolCheck(bootsteps.StartStopStep):
@@ -59,7 +59,7 @@ def _release(**_: Any) -> None:
     atexit.unregister(_release)
     for lease in leases():
         try:
-            lease.holder.release()
+            lease.hold.release()
         except (RedisError, OSError) as error:
             log.warning(
                 "the messages that this worker holds go back to their queues only when its lease runs out (%s)",

@@ -21,9 +21,9 @@ from celeriac.engine.compat import ignores_result
 from celeriac.engine.publication import stored_by
 from celeriac.engine.tracebacks import format_error
 from celeriac.engine.transport import is_receipt
-from celeriac.store import jobs as store
-from celeriac.store.beginnings import LOST, Beginning, Permit, begin
-from celeriac.store.script import ScriptCall
+from celeriac.store.jobs import transitions as store
+from celeriac.store.jobs.beginnings import LOST, Beginning, Permit, begin
+from celeriac.store.scripts.script import ScriptCall
 
 if TYPE_CHECKING:
     from celeriac.engine.app import JobApp

@@ -3,7 +3,7 @@
 Kombu pops a message and records it in two steps, and loses it if the worker dies in between. It judges by age alone
 whether a record is abandoned. When a connection breaks, it gives back messages whose jobs still run.
 
-Here one script call takes a message (`store/deliveries.py`), and a lease per worker tells what is abandoned
+Here one script call takes a message (`store/messages/deliveries.py`), and a lease per worker tells what is abandoned
 (`engine/lease.py`). Delayed messages wait on the broker and not in a worker. The queues remain kombu's own lists, so
 that any Celery producer, worker or monitor can share them.
 """
@@ -35,10 +35,11 @@ from celeriac.engine.lease import Lease, lease_on
 from celeriac.engine.messages import Message
 from celeriac.engine.publication import storing_of, watched_for
 from celeriac.store import keys
-from celeriac.store.connection import BlockingClient
-from celeriac.store.deliveries import Source, Taken, put_later, take
-from celeriac.store.jobs import Publication
-from celeriac.store.script import ScriptCall, run_blocking
+from celeriac.store.jobs.transitions import Publication
+from celeriac.store.messages.deliveries import Source, Taken, put_later, take
+from celeriac.store.redis.connection import BlockingClient
+from celeriac.store.redis.runner import run_blocking
+from celeriac.store.scripts.script import ScriptCall
 
 if TYPE_CHECKING:
     from celeriac.settings import Settings
@@ -62,15 +63,15 @@ class QoS(kombu_redis.QoS):
 
     def ack(self, delivery_tag: str) -> None:
         take_note(delivery_tag)
-        if is_receipt(delivery_tag) and not self.channel.lease.holder.acknowledge(delivery_tag):
+        if is_receipt(delivery_tag) and not self.channel.lease.hold.acknowledge(delivery_tag):
             log.warning("message %s was acknowledged too late: another worker has it now", delivery_tag)
         virtual.QoS.ack(self, delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        cause, holder = take_note(delivery_tag), self.channel.lease.holder
+        cause, hold = take_note(delivery_tag), self.channel.lease.hold
         if requeue:
-            holder.put_back(delivery_tag, "last", lost=cause.lost)
-        elif holder.give_up(delivery_tag, cause.text, end=cause.end):
+            hold.put_back(delivery_tag, "last", lost=cause.lost)
+        elif hold.give_up(delivery_tag, cause.text, end=cause.end):
             log.error("message %s is a dead letter now (%s); see `celeriac dead`", delivery_tag, cause.text)
         virtual.QoS.ack(self, delivery_tag)
 
@@ -84,7 +85,7 @@ class QoS(kombu_redis.QoS):
         running = running_receipts()
         for receipt in reversed(delivered):
             if receipt not in running:
-                self.channel.lease.holder.put_back(receipt, "first")
+                self.channel.lease.hold.put_back(receipt, "first")
         delivered.clear()
 
     def restore_visible(self, *_: Any, **__: Any) -> None:
@@ -129,7 +130,7 @@ class Channel(kombu_redis.Channel):
     def basic_get(self, queue: str, no_ack: bool = False, **kwargs: Any) -> Any:
         message = super().basic_get(queue, no_ack=no_ack, **kwargs)
         if message is not None and no_ack:
-            self.lease.holder.acknowledge(str(message.delivery_tag))
+            self.lease.hold.acknowledge(str(message.delivery_tag))
         return message
 
     def close(self) -> None:
@@ -163,8 +164,8 @@ class Channel(kombu_redis.Channel):
         sources = [self.source(queue, held=queue not in self._unacknowledged) for queue in queues]
         if any(source.held for source in sources):
             self.lease.keep()
-        holder = self.lease.holder
-        return take(sources, worker=holder.worker, receipt=self._receipt, count=1, lease_ms=holder.lease_ms)
+        hold = self.lease.hold
+        return take(sources, worker=hold.worker, receipt=self._receipt, count=1, lease_ms=hold.lease_ms)
 
     def source(self, queue: str, *, held: bool = True) -> Source:
         """Describe a queue, with its list for each priority."""
@@ -197,7 +198,7 @@ class Channel(kombu_redis.Channel):
 
     def _hand_over(self, queue: str, arrival: Arrival) -> None:
         if self._closing:
-            self.lease.holder.put_back(self._receipt, "first")
+            self.lease.hold.put_back(self._receipt, "first")
             return
         receipt = self._receipt
         self._came_from[receipt] = queue
@@ -207,14 +208,14 @@ class Channel(kombu_redis.Channel):
             raise
         except Exception as error:  # if it went back, it would stop one worker after the other
             log.exception("a message from queue %r cannot be handled; see `celeriac dead`", queue)
-            self.lease.holder.give_up(receipt, Cause.of(error).text)
+            self.lease.hold.give_up(receipt, Cause.of(error).text)
             cast(QoS, self.qos).forget(receipt)
         finally:
             del self._came_from[receipt]
 
     def put_off(self, receipt: str, due_ms: int, *, limited: str = "") -> None:
         """Give back a message that the consumer handles now, until it is due."""
-        self.lease.holder.put_off(receipt, self._came_from[receipt], due_ms, limited=limited)
+        self.lease.hold.put_off(receipt, self._came_from[receipt], due_ms, limited=limited)
         cast(QoS, self.qos).forget(receipt)
 
     def _get(self, queue: str) -> Any:
@@ -232,7 +233,7 @@ class Channel(kombu_redis.Channel):
         arrival = read(message, self._receipt)
         if arrival.due_ms is None or arrival.due_ms <= now_ms:
             return arrival
-        self.lease.holder.put_off(self._receipt, queue, arrival.due_ms)
+        self.lease.hold.put_off(self._receipt, queue, arrival.due_ms)
         raise Empty
 
     def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:

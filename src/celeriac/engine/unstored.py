@@ -20,8 +20,8 @@ from celeriac.core.printable import message_of, one_line
 from celeriac.core.records import Failure
 from celeriac.core.states import JobState
 from celeriac.engine import bridge
-from celeriac.store import payloads
-from celeriac.store.jobs import Transition
+from celeriac.store.jobs import payloads
+from celeriac.store.jobs.transitions import Transition
 
 log = logging.getLogger("celeriac.engine")
 

@@ -23,7 +23,7 @@ from celeriac.http.auth import caller
 from celeriac.http.models import JobPage, JobView, ResultView, view
 from celeriac.http.problems import ProblemError, responses
 from celeriac.http.route import require_json
-from celeriac.store.connection import deadline
+from celeriac.store.redis.connection import deadline
 
 
 class NotDescribed:

@@ -21,8 +21,8 @@ from celery.exceptions import NotRegistered, Reject, TaskRevokedError
 
 from celeriac import Celeriac, ConfigurationError, celery_settings
 from celeriac.store import keys
-from celeriac.store.connection import connect
-from celeriac.store.dead_letters import DeadLetter, dead_letters, replay
+from celeriac.store.messages.dead_letters import DeadLetter, dead_letters, replay
+from celeriac.store.redis.connection import connect
 from tests.conftest import LEASE, StartWorker, on_database
 from tests.support.contract_jobs import Trace
 from tests.support.plain_app import create

@@ -15,12 +15,13 @@ from redis.exceptions import DataError
 from celeriac.core.states import JobState
 from celeriac.engine.aio.beginnings import Beginnings
 from celeriac.engine.aio.endings import Delivery, Endings
-from celeriac.store import deliveries, keys
-from celeriac.store.beginnings import Beginning, begin
-from celeriac.store.connection import connect
-from celeriac.store.deliveries import Result, Source
-from celeriac.store.jobs import Publication, Transition
-from celeriac.store.pipeline import Pipeline
+from celeriac.store import keys
+from celeriac.store.jobs.beginnings import Beginning, begin
+from celeriac.store.jobs.transitions import Publication, Transition
+from celeriac.store.messages import deliveries
+from celeriac.store.messages.deliveries import PlainResult, Source
+from celeriac.store.redis.connection import connect
+from celeriac.store.redis.pipeline import Pipeline
 
 
 @pytest_asyncio.fixture
@@ -58,7 +59,7 @@ async def test_a_job_whose_end_cannot_be_written_keeps_no_other_from_ending(
     held = [Delivery(f"w/{n}", "mail", each, pipeline, asking) for n, each in ((1, "a"), (2, job_id), (3, "b"))]
     for delivery in held:
         state = JobState.SUCCEEDED
-        delivery.ending.kept = Transition(job_id=delivery.task_id, state=state, task="send", retention_ms=60_000)
+        delivery.ending.end = Transition(job_id=delivery.task_id, state=state, task="send", retention_ms=60_000)
         endings.finish(delivery)
     async with asyncio.timeout(10):
         await endings.written()
@@ -83,12 +84,12 @@ async def test_a_job_whose_end_cannot_be_written_has_failed_for_all_who_wait_for
     delivery = Delivery("w/1", "mail", "a", pipeline, Beginnings(pipeline))
     unwritable: Any = ["no text"]
     if kept == "record":
-        delivery.ending.kept = Transition(
+        delivery.ending.end = Transition(
             job_id="a", state=JobState.SUCCEEDED, outcome=b"{}", task="send", retention_ms=60_000
         )
         delivery.ending.publications.append(Publication("mail", "mail", unwritable, None))
     else:
-        delivery.ending.kept = Result(keys.result("a"), unwritable, 60_000)
+        delivery.ending.end = PlainResult(keys.result("a"), unwritable, 60_000)
     endings.finish(delivery)
     async with asyncio.timeout(10):
         await endings.written()
@@ -124,7 +125,7 @@ async def test_a_message_whose_end_meets_a_key_of_another_type_is_a_dead_letter_
     endings = Endings(pipeline, "w", lambda _: None)
     for n in (1, 2, 3):
         delivery = Delivery(f"w/{n}", "mail", f"j{n}", pipeline, Beginnings(pipeline))
-        delivery.ending.kept = Transition(
+        delivery.ending.end = Transition(
             job_id=f"j{n}", state=JobState.SUCCEEDED, outcome=b"{}", task="send", retention_ms=60_000
         )
         delivery.ending.publications = next_ones if n == 2 else []

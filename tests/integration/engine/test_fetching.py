@@ -17,9 +17,9 @@ from celeriac.core.inbound import Arrival
 from celeriac.engine.aio.fetching import Fetcher
 from celeriac.engine.lease import Lease
 from celeriac.store import keys
-from celeriac.store.connection import connect, connect_blocking
-from celeriac.store.deliveries import Ending, Source, finish
-from celeriac.store.pipeline import Pipeline
+from celeriac.store.messages.deliveries import Ending, Source, finish
+from celeriac.store.redis.connection import connect, connect_blocking
+from celeriac.store.redis.pipeline import Pipeline
 from tests.support.broker import fragile_broker
 from tests.support.waiting import eventually
 
@@ -35,7 +35,7 @@ class LongLease(Lease):
     """Needs no thread that renews it, which would outlast the test."""
 
     def keep(self) -> None:
-        self.holder.renew()
+        self.hold.renew()
 
 
 @dataclass

@@ -13,8 +13,8 @@ from kombu import Exchange
 
 from celeriac import Celeriac, ConfigurationError, JobState, Settings, UnknownJob
 from celeriac.store import keys
-from celeriac.store.connection import connect
-from celeriac.store.dead_letters import dead_letters, replay
+from celeriac.store.messages.dead_letters import dead_letters, replay
+from celeriac.store.redis.connection import connect
 from tests.conftest import LEASE, StartWorker
 from tests.support import broadcast_jobs
 from tests.support.contract_jobs import ContractJobs
@@ -174,7 +174,7 @@ async def test_the_lease_is_ours_whatever_a_stock_application_says_of_visibility
     app.conf.broker_transport_options = given
     with app.connection_for_read() as connection:
         channel = connection.default_channel
-        assert channel.lease.holder.lease_ms == LEASE * 1000
+        assert channel.lease.hold.lease_ms == LEASE * 1000
         assert channel.socket_timeout is not None
         assert channel.queue_order_strategy == given.get("queue_order_strategy", "round_robin")
 

@@ -10,7 +10,7 @@ from celery.contrib.testing.worker import start_worker
 
 from celeriac import celery_settings
 from celeriac.engine import lease
-from celeriac.store.connection import connect_blocking
+from celeriac.store.redis.connection import connect_blocking
 
 NOWHERE = "redis://127.0.0.1:1/0"
 

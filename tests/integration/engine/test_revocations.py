@@ -19,8 +19,8 @@ from pydantic import SecretStr
 
 from celeriac import JobState, Settings
 from celeriac.store import keys
-from celeriac.store.revocations import LIFE_MS, remember
-from celeriac.store.script import run_blocking
+from celeriac.store.messages.revocations import LIFE_MS, remember
+from celeriac.store.redis.runner import run_blocking
 from tests.conftest import LEASE, StartWorker, worker_environment
 from tests.support import contract_jobs, plain_twins
 from tests.support.contract_jobs import ContractJobs, Trace

@@ -13,10 +13,11 @@ from typer.testing import CliRunner, Result
 
 from celeriac import BrokerUnavailable, ConfigurationError
 from celeriac.cli import ExitCode, cli
-from celeriac.store import deliveries, keys
-from celeriac.store.deliveries import Source
-from celeriac.store.holder import Holder
-from celeriac.store.script import run_blocking
+from celeriac.store import keys
+from celeriac.store.messages import deliveries
+from celeriac.store.messages.deliveries import Source
+from celeriac.store.messages.worker_hold import WorkerHold
+from celeriac.store.redis.runner import run_blocking
 
 PLAIN = """
 from celery import Celery
@@ -31,7 +32,7 @@ def message(number: int, task: str = "shop.send") -> bytes:
 def give_up(broker: redis.Redis, raw: bytes, queue: str = "mail", cause: str = "[bold]too late") -> None:
     broker.lpush(queue, raw)
     run_blocking(broker, deliveries.take([Source(queue, [queue])], worker="w", receipt="w/1", count=1, lease_ms=60_000))
-    assert Holder(broker, "w", lease=60).give_up("w/1", cause)
+    assert WorkerHold(broker, "w", lease=60).give_up("w/1", cause)
 
 
 class Celeriac:

@@ -9,8 +9,8 @@ import pytest
 import redis
 from celery.backends.redis import CHORD_PART_RETURN_LUA
 
-from celeriac.store.chords import ChordKeys, ChordPart, count
-from celeriac.store.script import run_blocking
+from celeriac.store.jobs.chords import ChordKeys, ChordPart, count
+from celeriac.store.redis.runner import run_blocking
 
 LIFE, GROUP_LIFE = 1000, 2000
 

@@ -12,12 +12,13 @@ import redis
 from redis.asyncio import Redis
 
 from celeriac import WrongState
-from celeriac.store import deliveries, keys
-from celeriac.store.connection import connect
-from celeriac.store.dead_letters import DeadLetter, dead_letters, drop, replay
-from celeriac.store.deliveries import Source
-from celeriac.store.holder import Holder
-from celeriac.store.script import run_blocking
+from celeriac.store import keys
+from celeriac.store.messages import deliveries
+from celeriac.store.messages.dead_letters import DeadLetter, dead_letters, drop, replay
+from celeriac.store.messages.deliveries import Source
+from celeriac.store.messages.worker_hold import WorkerHold
+from celeriac.store.redis.connection import connect
+from celeriac.store.redis.runner import run_blocking
 
 QUEUE = "mail"
 LOW = "mail\x06\x163"
@@ -38,7 +39,7 @@ def give_up(broker: redis.Redis, raw: bytes, list_key: str = QUEUE, cause: str =
     broker.lpush(list_key, raw)
     source = Source(QUEUE, [QUEUE, LOW])
     run_blocking(broker, deliveries.take([source], worker="w", receipt="w/1", count=1, lease_ms=60_000))
-    return Holder(broker, "w", lease=60).give_up("w/1", cause)
+    return WorkerHold(broker, "w", lease=60).give_up("w/1", cause)
 
 
 async def everything(client: Redis) -> list[DeadLetter]:
@@ -55,7 +56,7 @@ async def test_a_dead_letter_tells_what_it_was_and_why_it_was_given_up(broker: r
 
 
 def test_what_is_held_no_more_does_not_become_one(broker: redis.Redis) -> None:
-    assert not Holder(broker, "w", lease=60).give_up("w/1", "rejected")
+    assert not WorkerHold(broker, "w", lease=60).give_up("w/1", "rejected")
     assert broker.exists(keys.DEAD) == 0
 
 

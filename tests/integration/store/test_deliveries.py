@@ -9,11 +9,12 @@ import pytest
 import redis
 
 from celeriac.core.clock import now_ms
-from celeriac.core.envelope import Delivery, EnvelopeWriter
-from celeriac.store import deliveries, keys
-from celeriac.store.deliveries import Source, Taken
-from celeriac.store.holder import Holder
-from celeriac.store.script import run_blocking
+from celeriac.core.envelope import EnvelopeWriter, MessageOptions
+from celeriac.store import keys
+from celeriac.store.messages import deliveries, worker_leases
+from celeriac.store.messages.deliveries import Source, Taken
+from celeriac.store.messages.worker_hold import WorkerHold
+from celeriac.store.redis.runner import run_blocking
 from tests.support.waiting import wait_until
 
 #: A queue whose name has all that could confuse a parser: digits and a colon, line breaks, more than one byte a letter.
@@ -111,7 +112,7 @@ def test_a_delayed_message_comes_when_it_is_due_to_the_list_it_belongs_to(broker
     assert broker.zcard(keys.delayed(QUEUE)) == 1
 
 
-_OURS = EnvelopeWriter().write("noop", "this", b'{"id":"other","root_id":"other"}', Delivery(queue=QUEUE))
+_OURS = EnvelopeWriter().write("noop", "this", b'{"id":"other","root_id":"other"}', MessageOptions(queue=QUEUE))
 _CELERYS = b'{"headers": {"trace": {"id": "other"}, "id": "this", "task": "noop"}, "properties": {}}'
 
 
@@ -151,7 +152,7 @@ def test_a_message_is_given_back_as_the_first_or_the_last(broker: redis.Redis) -
 def test_a_message_is_given_back_together_with_what_came_of_it(broker: redis.Redis) -> None:
     broker.lpush(QUEUE, message(1), message(2))
     take(broker, "w/1")
-    result = deliveries.Result("result", b"failed", life_ms=0)
+    result = deliveries.PlainResult("result", b"failed", life_ms=0)
     call = deliveries.finish("w", [deliveries.Ending("w/1", result)], losses=1)
     assert run_blocking(broker, call) == {}
     assert run_blocking(broker, call) == {"w/1": ""}  # as a client does that lost the reply
@@ -175,7 +176,7 @@ def test_when_a_lease_has_run_out_all_that_was_held_comes_back_in_order(broker: 
     broker.lpush(QUEUE, *(message(n) for n in range(12)))
     for number in range(11):
         take(broker, f"gone/{number}", lease=100)
-    brought_back = wait_until(lambda: run_blocking(broker, deliveries.reclaim()), "the lease has run out")
+    brought_back = wait_until(lambda: run_blocking(broker, worker_leases.reclaim()), "the lease has run out")
     assert brought_back == {"gone": 11}
     assert [json.loads(m)["body"] for m in waiting(broker)] == [f"nümber {n}\n" for n in range(12)]
     assert broker.exists(keys.held("gone"), keys.LEASES) == 0
@@ -184,7 +185,7 @@ def test_when_a_lease_has_run_out_all_that_was_held_comes_back_in_order(broker: 
 def test_a_lease_that_ran_out_while_nobody_could_look_lasts_a_little_longer(broker: redis.Redis) -> None:
     broker.lpush(QUEUE, message(1))
     take(broker, "late/1", lease=1)
-    look = deliveries.reclaim(lease_ms=1000)
+    look = worker_leases.reclaim(lease_ms=1000)
     wait_until(lambda: (broker.zscore(keys.LEASES, "late") or 0) < now_ms(), "the lease has run out")  # type: ignore[operator]
     assert run_blocking(broker, look) == {}
     assert now_ms() < broker.zscore(keys.LEASES, "late") <= now_ms() + 500  # type: ignore[operator]
@@ -197,32 +198,32 @@ def test_a_lease_that_is_renewed_keeps_what_is_held(broker: redis.Redis) -> None
     take(broker, "w/1", lease=1000)
     end = time.monotonic() + 1.5
     while time.monotonic() < end:
-        assert run_blocking(broker, deliveries.renew("w", 1000))
-        assert run_blocking(broker, deliveries.reclaim()) == {}
+        assert run_blocking(broker, worker_leases.renew("w", 1000))
+        assert run_blocking(broker, worker_leases.reclaim()) == {}
     assert broker.hkeys(keys.held("w")) == [b"w/1"]
 
 
 def test_a_renewal_that_comes_too_late_says_so(broker: redis.Redis) -> None:
     broker.lpush(QUEUE, message(1))
     take(broker, "w/1", lease=1)
-    wait_until(lambda: run_blocking(broker, deliveries.reclaim()), "the lease has run out")
-    assert not run_blocking(broker, deliveries.renew("w", 1000))
-    assert run_blocking(broker, deliveries.renew("w", 1000))
+    wait_until(lambda: run_blocking(broker, worker_leases.reclaim()), "the lease has run out")
+    assert not run_blocking(broker, worker_leases.renew("w", 1000))
+    assert run_blocking(broker, worker_leases.renew("w", 1000))
 
 
 def test_what_a_worker_held_that_is_known_to_have_ended_comes_back_at_once(broker: redis.Redis) -> None:
     broker.lpush(QUEUE, message(1), message(2))
     take(broker, "gone/1")
     take(broker, "here/1")
-    assert run_blocking(broker, deliveries.reclaim(["gone", "never was"])) == {"gone": 1}
+    assert run_blocking(broker, worker_leases.reclaim(["gone", "never was"])) == {"gone": 1}
     assert broker.hkeys(keys.held("here")) == [b"here/1"]
 
 
 def test_a_late_acknowledgement_does_not_take_the_message_from_who_holds_it_now(broker: redis.Redis) -> None:
-    first, second = Holder(broker, "first", lease=60), Holder(broker, "second", lease=60)
+    first, second = WorkerHold(broker, "first", lease=60), WorkerHold(broker, "second", lease=60)
     broker.lpush(QUEUE, message(1))
     take(broker, "first/1")
-    run_blocking(broker, deliveries.reclaim(["first"]))
+    run_blocking(broker, worker_leases.reclaim(["first"]))
     take(broker, "second/1")
     assert not first.acknowledge("first/1")
     assert not first.put_back("first/1", "first")
@@ -232,7 +233,7 @@ def test_a_late_acknowledgement_does_not_take_the_message_from_who_holds_it_now(
 
 
 def test_after_a_reconnection_what_is_not_in_hand_is_given_back_in_order(broker: redis.Redis) -> None:
-    holder = Holder(broker, "w", lease=60)
+    holder = WorkerHold(broker, "w", lease=60)
     broker.lpush(QUEUE, *(message(n) for n in range(12)))
     for number in range(11):
         take(broker, f"w/{number}")
@@ -242,7 +243,7 @@ def test_after_a_reconnection_what_is_not_in_hand_is_given_back_in_order(broker:
 
 
 def test_a_worker_that_ends_gives_back_all_and_its_lease(broker: redis.Redis) -> None:
-    holder = Holder(broker, "w", lease=60)
+    holder = WorkerHold(broker, "w", lease=60)
     broker.lpush(QUEUE, message(1))
     take(broker, "w/1")
     assert holder.workers() == ["w"]
@@ -259,13 +260,13 @@ def test_a_message_remembers_with_how_many_workers_it_was_lost(broker: redis.Red
     broker.lpush(QUEUE, message(1))
     for worker in ("one", "two"):
         take(broker, f"{worker}/1")
-        run_blocking(broker, deliveries.reclaim([worker]))
+        run_blocking(broker, worker_leases.reclaim([worker]))
     assert losses(broker) == [2]
     take(broker, "three/1")
     assert run_blocking(broker, deliveries.put_back("three", "three/1", "last", lost=True))
     assert losses(broker) == [3]
     take(broker, "four/1")
-    Holder(broker, "four", lease=60).release()  # it ended in good order
+    WorkerHold(broker, "four", lease=60).release()  # it ended in good order
     assert losses(broker) == [3]
     assert json.loads(waiting(broker)[0])["body"] == "nümber 1\n"
 
@@ -274,11 +275,11 @@ def test_the_receipts_of_what_was_brought_back_are_void_for_a_time(broker: redis
     broker.lpush(QUEUE, message(1), message(2))
     take(broker, "gone/1")
     take(broker, "here/1")
-    run_blocking(broker, deliveries.reclaim(["gone"]))
+    run_blocking(broker, worker_leases.reclaim(["gone"]))
     assert broker.zrange(keys.VOID, 0, -1) == [b"gone/1"]
-    assert 0 < broker.pttl(keys.VOID) <= deliveries.VOID_LIFE_MS
-    broker.zadd(keys.VOID, {"long ago/1": now_ms() - deliveries.VOID_LIFE_MS - 1})
-    run_blocking(broker, deliveries.reclaim(["here"]))
+    assert 0 < broker.pttl(keys.VOID) <= worker_leases.VOID_LIFE_MS
+    broker.zadd(keys.VOID, {"long ago/1": now_ms() - worker_leases.VOID_LIFE_MS - 1})
+    run_blocking(broker, worker_leases.reclaim(["here"]))
     assert broker.zrange(keys.VOID, 0, -1) == [b"gone/1", b"here/1"]
 
 
@@ -289,7 +290,7 @@ def claim(broker: redis.Redis, receipt: str, until: int) -> Taken:
 
 
 def test_a_claim_is_met_once_while_its_worker_holds_nothing(broker: redis.Redis) -> None:
-    assert run_blocking(broker, deliveries.renew("w", 60_000)) is False
+    assert run_blocking(broker, worker_leases.renew("w", 60_000)) is False
     broker.lpush(QUEUE, message(1), message(2))
     until = now_ms() + 60_000
     assert claim(broker, "w/1", until).messages == [(QUEUE, message(1))]
@@ -302,7 +303,7 @@ def test_a_claim_is_met_once_while_its_worker_holds_nothing(broker: redis.Redis)
 @pytest.mark.parametrize("lease", [None, 1])
 def test_a_claim_of_a_worker_that_has_lost_its_lease_is_not_met(broker: redis.Redis, lease: int | None) -> None:
     if lease is not None:
-        run_blocking(broker, deliveries.renew("w", lease))
+        run_blocking(broker, worker_leases.renew("w", lease))
         wait_until(lambda: broker.zscore(keys.LEASES, "w") < _server_ms(broker), "a lease that has run out")
     broker.lpush(QUEUE, message(1))
     assert claim(broker, "w/1", now_ms() + 60_000).messages == []
@@ -310,7 +311,7 @@ def test_a_claim_of_a_worker_that_has_lost_its_lease_is_not_met(broker: redis.Re
 
 
 def test_a_claim_is_not_met_too_late_nor_renews_the_lease(broker: redis.Redis) -> None:
-    run_blocking(broker, deliveries.renew("w", 60_000))
+    run_blocking(broker, worker_leases.renew("w", 60_000))
     lease = broker.zscore(keys.LEASES, "w")
     broker.lpush(QUEUE, message(1))
     assert claim(broker, "w/1", _server_ms(broker) - 1).messages == []
@@ -332,11 +333,11 @@ def test_a_message_whose_queue_is_a_key_of_another_type_is_not_lost(broker: redi
     broker.set("broken", "text")
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
         run_blocking(broker, deliveries.put_back("w", "w/2", "last"))
-    assert run_blocking(broker, deliveries.reclaim(["w"])) == {"w": 1}
+    assert run_blocking(broker, worker_leases.reclaim(["w"])) == {"w": 1}
     assert [json.loads(each)["headers"]["id"] for each in waiting(broker, "mail")] == ["job-1"]
     assert broker.hkeys(keys.held("w")) == [b"w/2"]
     broker.delete("broken")
-    assert run_blocking(broker, deliveries.reclaim()) == {"w": 1}
+    assert run_blocking(broker, worker_leases.reclaim()) == {"w": 1}
     assert [json.loads(each)["headers"]["id"] for each in waiting(broker, "broken")] == ["job-2"]
     assert broker.exists(keys.held("w")) == 0
 

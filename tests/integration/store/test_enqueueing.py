@@ -10,8 +10,9 @@ import pytest
 import redis
 
 from celeriac.store import keys
-from celeriac.store.enqueueing import Accepted, FanOut, Idempotency, JobKind, NewJob, enqueue
-from celeriac.store.script import ScriptCall, run_blocking
+from celeriac.store.jobs.enqueueing import Accepted, FanOut, Idempotency, JobKind, NewJob, enqueue
+from celeriac.store.redis.runner import run_blocking
+from celeriac.store.scripts.script import ScriptCall
 
 MAIL = JobKind(task="t", queue="mail", list_key="mail")
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import redis
 
-from celeriac.store import deliveries, keys
-from celeriac.store.connection import connect
-from celeriac.store.leases import extend, workers
-from celeriac.store.script import run_blocking
+from celeriac.store import keys
+from celeriac.store.messages import worker_leases
+from celeriac.store.messages.worker_leases import extend, workers
+from celeriac.store.redis.connection import connect
+from celeriac.store.redis.runner import run_blocking
 
 
 def _until(broker: redis.Redis, worker: str) -> float | None:
@@ -16,7 +17,7 @@ def _until(broker: redis.Redis, worker: str) -> float | None:
 
 def test_leases_are_extended_together(broker: redis.Redis) -> None:
     for worker in ("one", "two", "other"):
-        run_blocking(broker, deliveries.renew(worker, 1_000))
+        run_blocking(broker, worker_leases.renew(worker, 1_000))
     before = _until(broker, "other")
     run_blocking(broker, extend(["one", "two"], 60_000))
     one, two, other = (_until(broker, worker) or 0 for worker in ("one", "two", "other"))
@@ -25,15 +26,15 @@ def test_leases_are_extended_together(broker: redis.Redis) -> None:
 
 
 def test_a_lease_that_was_given_up_is_not_begun_anew(broker: redis.Redis) -> None:
-    run_blocking(broker, deliveries.renew("late", 60_000))
-    run_blocking(broker, deliveries.reclaim(["late"]))
+    run_blocking(broker, worker_leases.renew("late", 60_000))
+    run_blocking(broker, worker_leases.reclaim(["late"]))
     run_blocking(broker, extend(["late"], 60_000))
     assert _until(broker, "late") is None
-    assert run_blocking(broker, deliveries.renew("late", 60_000)) is False  # so it learns of it
+    assert run_blocking(broker, worker_leases.renew("late", 60_000)) is False  # so it learns of it
 
 
 def test_a_longer_lease_is_not_shortened(broker: redis.Redis) -> None:
-    run_blocking(broker, deliveries.renew("patient", 600_000))
+    run_blocking(broker, worker_leases.renew("patient", 600_000))
     before = _until(broker, "patient")
     run_blocking(broker, extend(["patient"], 1_000))
     assert _until(broker, "patient") == before
@@ -41,7 +42,7 @@ def test_a_longer_lease_is_not_shortened(broker: redis.Redis) -> None:
 
 async def test_everyone_who_has_a_lease_is_known(broker: redis.Redis, broker_url: str) -> None:
     for worker in ("one", "two"):
-        run_blocking(broker, deliveries.renew(worker, 60_000))
+        run_blocking(broker, worker_leases.renew(worker, 60_000))
     client = connect(broker_url, timeout=2)
     assert sorted(await workers(client)) == ["one", "two"]
     await client.aclose()

@@ -13,12 +13,13 @@ import redis
 from redis.exceptions import DataError, ResponseError
 
 from celeriac.core.clock import now_ms
-from celeriac.store import deliveries, keys
-from celeriac.store.connection import connect
-from celeriac.store.deliveries import Ending, Result, Source, Taken
-from celeriac.store.jobs import Publication
-from celeriac.store.pipeline import Pipeline
-from celeriac.store.script import ScriptCall
+from celeriac.store import keys
+from celeriac.store.jobs.transitions import Publication
+from celeriac.store.messages import deliveries
+from celeriac.store.messages.deliveries import Ending, PlainResult, Source, Taken
+from celeriac.store.redis.connection import connect
+from celeriac.store.redis.pipeline import Pipeline
+from celeriac.store.scripts.script import ScriptCall
 from tests.support.broker import fragile_broker
 from tests.support.waiting import eventually
 
@@ -182,9 +183,11 @@ async def test_the_end_of_a_delivery_is_one_step(broker_url: str, broker: redis.
             await pipeline.run(take(0, 3))
             follow = [Publication("orders", "orders", b"next", None), Publication("orders", "orders", b"late", soon)]
             endings = [
-                Ending("w/0", Result("result-0", b"kept a while", 60_000), follow),
-                Ending("w/1", Result("result-1", b"kept for ever", 0)),
-                Ending("w/9", Result("result-9", b"too late", 0), [Publication("orders", "orders", b"never", None)]),
+                Ending("w/0", PlainResult("result-0", b"kept a while", 60_000), follow),
+                Ending("w/1", PlainResult("result-1", b"kept for ever", 0)),
+                Ending(
+                    "w/9", PlainResult("result-9", b"too late", 0), [Publication("orders", "orders", b"never", None)]
+                ),
                 Ending("w/2"),
             ]
             assert await pipeline.run(deliveries.finish("w", endings)) == {"w/9": ""}

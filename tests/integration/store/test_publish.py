@@ -5,9 +5,10 @@ from __future__ import annotations
 import redis
 
 from celeriac.core.states import JobState
-from celeriac.store import enqueueing, keys
-from celeriac.store.beginnings import Beginning, Permit, begin
-from celeriac.store.script import run_blocking
+from celeriac.store import keys
+from celeriac.store.jobs import enqueueing
+from celeriac.store.jobs.beginnings import Beginning, Permit, begin
+from celeriac.store.redis.runner import run_blocking
 
 _KIND = enqueueing.JobKind(task="shop.add", queue="celery", list_key="celery")
 _JOB = enqueueing.NewJob(_KIND, "a-job", message=b"", arguments=b'{"a":1}')

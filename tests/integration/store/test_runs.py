@@ -12,12 +12,14 @@ import redis
 from celeriac.core.clock import now_ms
 from celeriac.core.records import Failure, JobRecord, Progress, parse_record
 from celeriac.core.states import JobState
-from celeriac.store import beginnings, deliveries, enqueueing, jobs, keys
-from celeriac.store.beginnings import LOST_RUNS, Beginning, Permit
-from celeriac.store.deliveries import Ending, Source
-from celeriac.store.enqueueing import FanOut, JobKind, NewJob
-from celeriac.store.jobs import Publication, Transition
-from celeriac.store.script import run_blocking
+from celeriac.store import keys
+from celeriac.store.jobs import beginnings, enqueueing, transitions
+from celeriac.store.jobs.beginnings import LOST_RUNS, Beginning, Permit
+from celeriac.store.jobs.enqueueing import FanOut, JobKind, NewJob
+from celeriac.store.jobs.transitions import Publication, Transition
+from celeriac.store.messages import deliveries, worker_leases
+from celeriac.store.messages.deliveries import Ending, Source
+from celeriac.store.redis.runner import run_blocking
 
 RETENTION = 60_000
 ERROR = Failure("OrderRejected", "no hinges", "Traceback ...")
@@ -62,21 +64,21 @@ def beginning(job_id: str, receipt: str, *, attempt: int = 1, parent: str | None
 def report(broker: redis.Redis, job_id: str, state: JobState, run: int | None, parent: str | None = None) -> bool:
     outcome = json.dumps({"status": state}).encode()
     change = Transition(job_id=job_id, state=state, run=run, outcome=outcome, parent_id=parent, retention_ms=RETENTION)
-    return run_blocking(broker, jobs.transition(change))
+    return run_blocking(broker, transitions.transition(change))
 
 
 def retry(broker: redis.Redis, job_id: str, run: int | None, *, attempt: int = 1, due: int | None = None) -> str:
     publication = Publication("q", "q", new(job_id).message, due)
-    call = jobs.retry(publication, job_id, attempt=attempt, run=run, error=ERROR, outcome=b"{}")
+    call = transitions.retry(publication, job_id, attempt=attempt, run=run, error=ERROR, outcome=b"{}")
     return run_blocking(broker, call)
 
 
 def cancel(broker: redis.Redis, job_id: str, parent: str | None = None) -> str:
-    return run_blocking(broker, jobs.cancel(job_id, parent, outcome=b"{}", retention_ms=RETENTION))
+    return run_blocking(broker, transitions.cancel(job_id, parent, outcome=b"{}", retention_ms=RETENTION))
 
 
 def vanish(broker: redis.Redis, worker: str) -> None:
-    run_blocking(broker, deliveries.reclaim([worker]))
+    run_blocking(broker, worker_leases.reclaim([worker]))
 
 
 def record(broker: redis.Redis, job_id: str) -> JobRecord:
@@ -372,7 +374,7 @@ def test_a_job_that_tells_of_its_progress_is_known_for_as_long_as_it_runs(broker
     enqueue(broker, new("a"))
     begin(broker, "a", take(broker, "w"))
     broker.pexpire(keys.record("a"), 86_400_000)
-    assert run_blocking(broker, jobs.progress("a", Progress(1)))
+    assert run_blocking(broker, transitions.progress("a", Progress(1)))
     assert days_left(broker, "a") > 29
 
 
@@ -429,11 +431,11 @@ def test_a_child_that_is_run_again_by_hand_is_not_counted_again(broker: redis.Re
 
 def test_progress_is_taken_from_running_jobs_only(broker: redis.Redis) -> None:
     enqueue(broker, new("a"))
-    assert not run_blocking(broker, jobs.progress("a", Progress(1)))
+    assert not run_blocking(broker, transitions.progress("a", Progress(1)))
     run = begin(broker, "a", "").run
-    assert run_blocking(broker, jobs.progress("a", Progress(1, 2, "halfway")))
+    assert run_blocking(broker, transitions.progress("a", Progress(1, 2, "halfway")))
     report(broker, "a", JobState.SUCCEEDED, run)
-    assert not run_blocking(broker, jobs.progress("a", Progress(2)))
+    assert not run_blocking(broker, transitions.progress("a", Progress(2)))
     assert record(broker, "a").progress == Progress(1, 2, "halfway")
 
 

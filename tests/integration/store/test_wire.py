@@ -11,10 +11,11 @@ import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError, ResponseError
 
-from celeriac.store import deliveries, keys
-from celeriac.store.connection import Client, connect
-from celeriac.store.deliveries import Ending
-from celeriac.store.wire import Wire
+from celeriac.store import keys
+from celeriac.store.messages import deliveries, worker_leases
+from celeriac.store.messages.deliveries import Ending
+from celeriac.store.redis.connection import Client, connect
+from celeriac.store.redis.wire import Wire
 from tests.support.waiting import eventually
 
 
@@ -45,22 +46,22 @@ async def test_a_script_that_fails_is_an_error_and_the_connection_goes_on(broker
     async with wire_to(broker_url) as (wire, _):
         with pytest.raises(ResponseError, match="WRONGTYPE"):
             await wire.run(deliveries.finish("broken", [Ending("broken/1")]))
-        assert await wire.run(deliveries.renew("w", 1000)) is False
-        assert await wire.run(deliveries.renew("w", 1000)) is True
+        assert await wire.run(worker_leases.renew("w", 1000)) is False
+        assert await wire.run(worker_leases.renew("w", 1000)) is True
 
 
 async def test_a_script_that_the_server_has_forgotten_is_sent_again(broker_url: str, broker: redis.Redis) -> None:
     async with wire_to(broker_url) as (wire, _):
         for _ in range(3):
             broker.script_flush()
-            await wire.run(deliveries.renew("w", 1000))
+            await wire.run(worker_leases.renew("w", 1000))
     assert broker.zcard(keys.LEASES) == 1
 
 
 async def test_a_connection_that_was_cut_since_its_last_use_is_replaced(broker_url: str, broker: redis.Redis) -> None:
     async with wire_to(broker_url) as (wire, _):
         for known in (False, True, True):
-            assert await wire.run(deliveries.renew("w", 60_000)) is known
+            assert await wire.run(worker_leases.renew("w", 60_000)) is known
             broker.client_kill_filter(_type="normal", skipme=True)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from celeriac import BrokerUnavailable
 from celeriac.client.outbox import BATCH_BYTES, BATCH_JOBS, Outbox, batches
-from celeriac.store.enqueueing import JobKind, NewJob
+from celeriac.store.jobs.enqueueing import JobKind, NewJob
 
 WAYS = 4
 

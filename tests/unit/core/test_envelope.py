@@ -12,7 +12,7 @@ from celery.worker.request import Request
 from kombu.message import Message
 from kombu.transport import redis as kombu_redis
 
-from celeriac.core.envelope import Canvas, Delivery, EnvelopeWriter
+from celeriac.core.envelope import Canvas, EnvelopeWriter, MessageOptions
 from celeriac.core.ids import new_id
 
 ETA = datetime(2026, 11, 23, 4, 5, 6, 789, UTC)
@@ -36,7 +36,9 @@ def published(app: Celery, **options: Any) -> dict[str, Any]:
 
 def written(queue: str = "celery", **delivery: Any) -> dict[str, Any]:
     arguments = json.dumps(ARGUMENTS, ensure_ascii=False).encode()
-    return json.loads(EnvelopeWriter().write("shop.welcome", "job-1", arguments, Delivery(queue=queue, **delivery)))
+    return json.loads(
+        EnvelopeWriter().write("shop.welcome", "job-1", arguments, MessageOptions(queue=queue, **delivery))
+    )
 
 
 PARENT = {"parent_id": "parent-1", "root_id": "root-1"}
@@ -110,7 +112,7 @@ def test_a_job_of_its_own_is_the_root_of_its_tree() -> None:
 
 def test_what_monitors_show_of_long_arguments_is_cut_and_the_arguments_are_not() -> None:
     arguments = json.dumps({"text": "x" * 5000}).encode()
-    message = json.loads(EnvelopeWriter().write("shop.welcome", new_id(), arguments, Delivery(queue="celery")))
+    message = json.loads(EnvelopeWriter().write("shop.welcome", new_id(), arguments, MessageOptions(queue="celery")))
     assert json.loads(message["body"])[1] == {"text": "x" * 5000}
     assert len(message["headers"]["kwargsrepr"]) == 1024
     assert message["headers"]["kwargsrepr"].endswith("x...")
@@ -121,7 +123,7 @@ def test_a_job_that_is_written_twice_is_two_messages() -> None:
 
 
 def test_messages_of_one_envelope_differ_in_their_ids_and_arguments_alone() -> None:
-    envelope = EnvelopeWriter().envelope("shop.welcome", Delivery(queue="celery"))
+    envelope = EnvelopeWriter().envelope("shop.welcome", MessageOptions(queue="celery"))
     one, two = (
         json.loads(envelope.write(*given)) for given in (("a", "tag-a", b'{"n":1}'), ("b", "tag-b", b'{"n":2}'))
     )
@@ -137,7 +139,9 @@ def test_messages_of_one_envelope_differ_in_their_ids_and_arguments_alone() -> N
 @pytest.mark.parametrize("job_id", ['a"b', "a\\b", "Zoë ☃", "{}", "a\nb"])
 def test_ids_that_other_producers_chose_cannot_break_a_message(job_id: str) -> None:
     arguments = json.dumps({"text": job_id}).encode()
-    message = json.loads(EnvelopeWriter().write(job_id, job_id, arguments, Delivery(queue=job_id, root_id=job_id)))
+    message = json.loads(
+        EnvelopeWriter().write(job_id, job_id, arguments, MessageOptions(queue=job_id, root_id=job_id))
+    )
     headers = message["headers"]
     assert {headers["id"], headers["root_id"], headers["task"]} == {job_id}
     assert message["properties"]["delivery_info"]["routing_key"] == job_id
@@ -146,5 +150,5 @@ def test_ids_that_other_producers_chose_cannot_break_a_message(job_id: str) -> N
 
 def test_long_arguments_are_cut_between_characters() -> None:
     arguments = json.dumps({"text": "☃" * 2000}, ensure_ascii=False).encode()
-    message = json.loads(EnvelopeWriter().write("shop.welcome", "job-1", arguments, Delivery(queue="celery")))
+    message = json.loads(EnvelopeWriter().write("shop.welcome", "job-1", arguments, MessageOptions(queue="celery")))
     assert message["headers"]["kwargsrepr"].endswith("☃☃...")

@@ -12,7 +12,7 @@ from celeriac import Failure, JobEvent, JobRecord, JobState, Progress
 from celeriac.core.clock import to_datetime, to_ms
 from celeriac.core.records import parse_record
 from celeriac.core.states import FINISHED
-from celeriac.store.enqueueing import JobKind, NewJob, enqueue
+from celeriac.store.jobs.enqueueing import JobKind, NewJob, enqueue
 
 MOMENT = datetime(2026, 11, 22, 10, 20, 30, 456000, UTC)
 STAMP = b"1795342830456"

@@ -14,7 +14,7 @@ import pytest
 from celery import Celery
 
 from celeriac.core.checks import check_arguments, check_task, fill_in
-from celeriac.core.envelope import Canvas, Delivery, EnvelopeWriter
+from celeriac.core.envelope import Canvas, EnvelopeWriter, MessageOptions
 from celeriac.core.inbound import receive
 from celeriac.core.usual import has_usual_arguments, is_usual
 from celeriac.engine.messages import check_headers
@@ -42,7 +42,9 @@ def published_by_celery() -> dict[str, Any]:
 
 
 def typed(**delivery: Any) -> dict[str, Any]:
-    return json.loads(EnvelopeWriter().write("shop.ship", "a", b'{"order":1}', Delivery(queue="mail", **delivery)))
+    return json.loads(
+        EnvelopeWriter().write("shop.ship", "a", b'{"order":1}', MessageOptions(queue="mail", **delivery))
+    )
 
 
 def test_what_celery_publishes_is_usual() -> None:

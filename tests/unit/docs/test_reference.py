@@ -74,10 +74,13 @@ def test_the_page_on_architecture_knows_every_script_and_layer() -> None:
     page = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
     scripts = {path.name for path in (ROOT / "src" / "celeriac" / "store" / "scripts").glob("[!_]*.lua")}
     assert set(re.findall(r"`(\w+\.lua)`", page)) == scripts
-    contract = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]
-    layers = {name.strip().removeprefix("celeriac.") for layer in contract["layers"] for name in layer.split("|")}
-    packages = " ".join(row[0] for row in _rows(page))
-    assert set(re.findall(r"`(\w+)`", packages)) == layers - {"testing"}
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    whole, store = (contract["layers"] for contract in contracts if contract["type"] == "layers")
+    before, _, after = page.partition("### The store")
+    for text, layers in ((before, whole), (after, store)):
+        names = {name.strip().removeprefix("celeriac.") for layer in layers for name in layer.split("|")}
+        packages = " ".join(row[0] for row in _rows(text))
+        assert set(re.findall(r"`(\w+)`", packages)) == names - {"testing"}
 
 
 def test_dependencies_are_explained_with_their_place_and_licence() -> None:

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kombu.exceptions import ContentDisallowed
 
-from celeriac.core.envelope import Delivery, EnvelopeWriter
+from celeriac.core.envelope import EnvelopeWriter, MessageOptions
 from celeriac.core.errors import InvalidMessage
 from celeriac.core.inbound import read
 from celeriac.engine.causes import Cause
 from celeriac.engine.messages import Message, check
 from tests.support.forgeries import NAMED, NAMELESS, UNDECODABLE
 
-GOOD = EnvelopeWriter().write("send", "job-1", b'{"value":1}', Delivery(queue="mail"))
+GOOD = EnvelopeWriter().write("send", "job-1", b'{"value":1}', MessageOptions(queue="mail"))
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(["\udcff", "x" * 3000])
 anything = st.recursive(

@@ -23,7 +23,7 @@ from kombu.utils.json import dumps, loads
 
 from celeriac import celery_settings
 from celeriac.core import codec
-from celeriac.core.envelope import Delivery, EnvelopeWriter
+from celeriac.core.envelope import EnvelopeWriter, MessageOptions
 from celeriac.core.inbound import read
 from celeriac.engine.backend import ResultBackend
 from celeriac.engine.execution import _canvas_of  # pyright: ignore[reportPrivateUsage]
@@ -119,7 +119,7 @@ def test_a_canvas_is_written_with_all_that_celery_can_write() -> None:
     """A typed job that fans out is called again by a message of ours, with the links that it had."""
     args = [2**70, datetime(2026, 11, 22, tzinfo=UTC), Decimal("1.10"), float("nan"), "\udcff", b"\xff"]
     request = Context({"callbacks": [{"task": "next", "args": args}]})
-    written = EnvelopeWriter().write("job", "1", b"{}", Delivery(queue="q", canvas=_canvas_of(request)))
+    written = EnvelopeWriter().write("job", "1", b"{}", MessageOptions(queue="q", canvas=_canvas_of(request)))
     assert spelt(loads(codec.loads(written)["body"])[2]["callbacks"][0]["args"]) == spelt(args)
 
 

@@ -17,7 +17,7 @@ from redis.exceptions import ConnectionError as ReadError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from celeriac.core.errors import BrokerUnavailable
-from celeriac.store.connection import deadline, is_absence, redis_py_url, without_secrets
+from celeriac.store.redis.connection import deadline, is_absence, redis_py_url, without_secrets
 
 
 @pytest.mark.parametrize(

@@ -9,19 +9,19 @@ from importlib.resources import files
 import pytest
 
 from celeriac import store
-from celeriac.store.script import Script
+from celeriac.store.scripts.script import Script
 
 SOURCES = {
     path.name.removesuffix(".lua"): path.read_text()
-    for path in (files("celeriac.store") / "scripts").iterdir()
+    for path in files("celeriac.store.scripts").iterdir()
     if path.name.endswith(".lua")
 }
 LIBRARY = SOURCES.pop("_lib")
 
 
 def known_scripts() -> Iterator[Script]:
-    for module in pkgutil.iter_modules(store.__path__):
-        members = vars(importlib.import_module(f"celeriac.store.{module.name}"))
+    for module in pkgutil.walk_packages(store.__path__, "celeriac.store."):
+        members = vars(importlib.import_module(module.name))
         yield from (value for value in members.values() if isinstance(value, Script))
 
 

@@ -11,12 +11,12 @@ from redis.exceptions import NoScriptError, RedisError
 
 from celeriac.core.background import background
 from celeriac.store import keys
-from celeriac.store.connection import Client
-from celeriac.store.deliveries import Source, Taken
-from celeriac.store.listener import Listener
-from celeriac.store.pipeline import Pipeline
-from celeriac.store.script import ScriptCall
-from celeriac.store.wire import Wire
+from celeriac.store.messages.deliveries import Source, Taken
+from celeriac.store.redis.connection import Client
+from celeriac.store.redis.listener import Listener
+from celeriac.store.redis.pipeline import Pipeline
+from celeriac.store.redis.wire import Wire
+from celeriac.store.scripts.script import ScriptCall
 
 #: How long the server blocks one wait, and how much later the worker counts its reply as lost (s).
 HOLD = 5

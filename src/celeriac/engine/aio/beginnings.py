@@ -6,8 +6,8 @@ import asyncio
 
 from redis.exceptions import ResponseError
 
-from celeriac.store.beginnings import Beginning, Permit, begin
-from celeriac.store.pipeline import Pipeline
+from celeriac.store.jobs.beginnings import Beginning, Permit, begin
+from celeriac.store.redis.pipeline import Pipeline
 
 #: The most jobs in one script call, during which the server can do nothing else.
 _BATCH = 250

@@ -15,7 +15,7 @@ from celeriac.engine.aio.pool import Pool
 from celeriac.engine.loop import job_loop
 from celeriac.engine.revocations import Revocations
 from celeriac.engine.transport import Channel
-from celeriac.store.connection import connect
+from celeriac.store.redis.connection import connect
 
 #: How long connecting to the broker may take (s).
 _CONNECT_TIMEOUT = 2.5

@@ -18,13 +18,14 @@ from celeriac.core.records import Failure
 from celeriac.core.states import JobState
 from celeriac.engine import bridge
 from celeriac.engine.aio.beginnings import Beginnings
-from celeriac.store import payloads
-from celeriac.store.connection import BlockingClient
-from celeriac.store.dead_letters import give_up
-from celeriac.store.deliveries import Ending, Place, Result, finish, put_back, put_off
-from celeriac.store.jobs import Transition
-from celeriac.store.pipeline import Pipeline
-from celeriac.store.script import ScriptCall, run_blocking
+from celeriac.store.jobs import payloads
+from celeriac.store.jobs.transitions import Transition
+from celeriac.store.messages.dead_letters import give_up
+from celeriac.store.messages.deliveries import Ending, Place, PlainResult, finish, put_back, put_off
+from celeriac.store.redis.connection import BlockingClient
+from celeriac.store.redis.pipeline import Pipeline
+from celeriac.store.redis.runner import run_blocking
+from celeriac.store.scripts.script import ScriptCall
 
 log = logging.getLogger("celeriac.engine")
 
@@ -115,7 +116,7 @@ class Endings:
         for call in delivery.before:
             self._pipeline.submit(call)
         ending = delivery.ending
-        if ending.kept is None and not ending.publications:
+        if ending.end is None and not ending.publications:
             self._give(delivery, put_back(self._worker, delivery.receipt, place, lost=lost))
         else:
             self._give(delivery, finish(self._worker, [ending], losses=int(lost)))
@@ -194,12 +195,12 @@ class Endings:
             return await self._pipeline.run(give_up(self._worker, delivery.receipt, cause))
 
 
-def _failed(delivery: Delivery, cause: str) -> Transition | Result | None:
+def _failed(delivery: Delivery, cause: str) -> Transition | PlainResult | None:
     """The failure that replaces an outcome that cannot be written. None if there was no outcome."""
-    kept, error = delivery.ending.kept, Failure(OutcomeNotStored.__name__, cause)
-    if kept is None:
+    end, error = delivery.ending.end, Failure(OutcomeNotStored.__name__, cause)
+    if end is None:
         return None
     outcome = payloads.failed_outcome(delivery.task_id, error)
-    if isinstance(kept, Result):
-        return replace(kept, outcome=outcome)
-    return replace(kept, state=JobState.FAILED, error=error, outcome=outcome if kept.outcome else b"")
+    if isinstance(end, PlainResult):
+        return replace(end, outcome=outcome)
+    return replace(end, state=JobState.FAILED, error=error, outcome=outcome if end.outcome else b"")

@@ -14,10 +14,10 @@ from celeriac.core.clock import now_ms
 from celeriac.core.inbound import Arrival, read
 from celeriac.engine.aio.arrivals import HOLD, Arrivals, Claim
 from celeriac.engine.lease import Lease
-from celeriac.store.connection import Client
-from celeriac.store.deliveries import Source, Taken, put_back, put_off, take
-from celeriac.store.pipeline import Pipeline
-from celeriac.store.script import ScriptCall
+from celeriac.store.messages.deliveries import Source, Taken, put_back, put_off, take
+from celeriac.store.redis.connection import Client
+from celeriac.store.redis.pipeline import Pipeline
+from celeriac.store.scripts.script import ScriptCall
 
 log = logging.getLogger("celeriac.engine")
 
@@ -131,13 +131,13 @@ class Fetcher:
 
     def _call(self, sources: Sequence[Source], number: int, count: int, until: int | None = None) -> ScriptCall[Taken]:
         """Takes up to `count` messages under the receipts from `number` on; with `until`, as a claim does."""
-        holder = self._lease.holder
+        hold = self._lease.hold
         return take(
             sources,
-            worker=holder.worker,
+            worker=hold.worker,
             receipt=self._lease.receipt(number),
             count=count,
-            lease_ms=holder.lease_ms,
+            lease_ms=hold.lease_ms,
             claim_until=until,
         )
 

@@ -23,10 +23,11 @@ from celeriac.engine.causes import Cause, note, take_note
 from celeriac.engine.lease import Lease
 from celeriac.engine.messages import Message
 from celeriac.store import keys
-from celeriac.store.connection import Client
-from celeriac.store.dead_letters import give_up
-from celeriac.store.deliveries import Source, renew
-from celeriac.store.pipeline import Pipeline
+from celeriac.store.messages.dead_letters import give_up
+from celeriac.store.messages.deliveries import Source
+from celeriac.store.messages.worker_leases import renew
+from celeriac.store.redis.connection import Client
+from celeriac.store.redis.pipeline import Pipeline
 
 log = logging.getLogger("celeriac.engine")
 
@@ -62,7 +63,7 @@ class Intake:
         self._held: dict[str, Delivery] = {}
         self._client = client
         self._worker = lease.worker
-        self._lease_ms = lease.holder.lease_ms
+        self._lease_ms = lease.hold.lease_ms
         self._suspects = Suspects()
         self._beginning: asyncio.Task[None] | None = None
         lease.on_lost = lambda: self._on_loop(self._look_for_lost_soon)

@@ -120,7 +120,7 @@ def check_files(settings: Settings) -> list[Finding]:
 
 async def check_broker(settings: Settings, url: str) -> list[Finding]:
     """Whether the broker answers, keeps what it is given, and never evicts it."""
-    from celeriac.store.connection import connect, deadline, without_secrets
+    from celeriac.store.redis.connection import connect, deadline, without_secrets
 
     where = without_secrets(url)
     try:
@@ -143,7 +143,7 @@ async def check_broker(settings: Settings, url: str) -> list[Finding]:
 
 async def check_results(settings: Settings) -> list[Finding]:
     """Whether a server of their own that results are kept on answers; nothing if there is none."""
-    from celeriac.store.connection import connect, deadline, without_secrets
+    from celeriac.store.redis.connection import connect, deadline, without_secrets
 
     if settings.result_url is None:
         return []

@@ -16,10 +16,9 @@ from redis.exceptions import RedisError
 from celeriac.core.errors import BrokerUnavailable
 from celeriac.engine.identity import has_ended, pid_of
 from celeriac.settings import Settings, is_broker_url
-from celeriac.store.connection import Client, connect, deadline
-from celeriac.store.deliveries import reclaim
-from celeriac.store.leases import extend, workers
-from celeriac.store.script import run
+from celeriac.store.messages.worker_leases import extend, reclaim, workers
+from celeriac.store.redis.connection import Client, connect, deadline
+from celeriac.store.redis.runner import run
 
 #: Seconds between two renewals; for a short lease, a part of it.
 _LOOK_EVERY = 1.0

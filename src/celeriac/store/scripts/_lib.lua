@@ -67,7 +67,7 @@ local function store_result(result, meta, ttl)
 end
 
 -- The outcome of a task that has no record; `life` in ms, '0' for ever.
-local function keep_result(key, outcome, life)
+local function store_plain_result(key, outcome, life)
   if life == '0' then redis.call('SET', key, outcome) else redis.call('SET', key, outcome, 'PX', life) end
   redis.call('PUBLISH', key, outcome)
 end
@@ -89,7 +89,7 @@ local function settle_parent(record, parent, parent_id, outcome)
 end
 
 -- Jobs wait for this one: those that have fanned out to it, and to them. Their records live for `life` (ms) at least.
-local function keep_ancestors(record, records, life)
+local function prolong_ancestors(record, records, life)
   local parent = redis.call('HGET', record, 'parent')
   while parent do
     redis.call('PEXPIRE', records .. parent, life, 'GT')

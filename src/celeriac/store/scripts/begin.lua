@@ -84,7 +84,7 @@ local function begin(id, parent_id, task, queue, attempt, worker, receipt, life,
   -- Its life was set at the last change; to set it anew each time would cost as much as half of the rest.
   if not updated or now - updated > open_life / 30 then
     redis.call('PEXPIRE', record, open_life)
-    keep_ancestors(record, records, open_life)
+    prolong_ancestors(record, records, open_life)
   end
   emit(events, open_life, 'state', '{"state":"running","attempt":' .. attempt .. '}')
   return may_run()

@@ -83,7 +83,7 @@ local function finish(receipt, publications, kept, from, at)
     if known then
       done, reason = pcall(change, shared, known, unpack(ARGV, at, at + 11))
     else
-      done, reason = pcall(keep_result, unpack(ARGV, at, at + 2))
+      done, reason = pcall(store_plain_result, unpack(ARGV, at, at + 2))
     end
     if not done then refuse(receipt, text_of(reason)) end
   end

@@ -9,7 +9,7 @@
 --       | why the end could not be kept: it is a dead letter all the same
 
 local function keep_end()
-  if ARGV[3] == 'result' then return keep_result(ARGV[4], ARGV[5], ARGV[6]) end
+  if ARGV[3] == 'result' then return store_plain_result(ARGV[4], ARGV[5], ARGV[6]) end
   local shared, id = {ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8], KEYS[3]}, ARGV[9]
   if redis.call('HGET', ARGV[6] .. id, 'receipt') == ARGV[1] then move(shared, unpack(ARGV, 9)) end
 end

@@ -26,7 +26,7 @@ end
 redis.call('HSET', KEYS[1], 'state', 'retrying', 'updated', ARGV[1], 'floor', ARGV[3] + 1, 'error', ARGV[7])
 redis.call('HDEL', KEYS[1], 'receipt')
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
-keep_ancestors(KEYS[1], ARGV[10], ARGV[2])
+prolong_ancestors(KEYS[1], ARGV[10], ARGV[2])
 store_result(KEYS[3], ARGV[9], ARGV[2])
 emit(KEYS[2], ARGV[2], 'state', ARGV[8])
 return 'published'

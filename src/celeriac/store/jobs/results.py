@@ -12,18 +12,18 @@ from redis.asyncio import Redis
 
 from celeriac.core import codec
 from celeriac.store import keys
-from celeriac.store.connection import BlockingClient
-from celeriac.store.script import Script, ScriptCall
+from celeriac.store.redis.connection import BlockingClient
+from celeriac.store.scripts.script import Script, ScriptCall
 
-_KEEP = Script("keep_result", when_full=True)
+_STORE_PLAIN = Script("store_plain_result", when_full=True)
 
 
-def keep(key: str, outcome: bytes, *, life: int, receipt: str) -> ScriptCall[bool]:
+def store_plain_result(key: str, outcome: bytes, *, life: int, receipt: str) -> ScriptCall[bool]:
     """Store an outcome at Celery's `key` for `life` seconds (0: for ever), and tell those who wait for it.
 
     False if the message that was held under `receipt` (empty for none) has been given to another worker.
     """
-    return ScriptCall(_KEEP, [keys.VOID, key], [receipt, outcome, life], bool)
+    return ScriptCall(_STORE_PLAIN, [keys.VOID, key], [receipt, outcome, life], bool)
 
 
 def is_void(broker: BlockingClient, receipt: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from celeriac.store.script import Script, ScriptCall
+from celeriac.store.scripts.script import Script, ScriptCall
 
 _COUNT = Script("count_chord_part", when_full=True)
 

@@ -13,9 +13,10 @@ import orjson
 
 from celeriac.core.clock import now_ms, to_ms
 from celeriac.core.states import JobState, sources_of
-from celeriac.store import keys, payloads
-from celeriac.store.jobs import OPEN_LIFE_MS, joined, open_life_ms
-from celeriac.store.script import Script, ScriptCall
+from celeriac.store import keys
+from celeriac.store.jobs import payloads
+from celeriac.store.jobs.transitions import OPEN_LIFE_MS, joined, open_life_ms
+from celeriac.store.scripts.script import Script, ScriptCall
 
 IDEMPOTENCY_LIFE_MS = 86_400_000
 

@@ -1,4 +1,4 @@
-"""What is done to jobs that were accepted, as script calls. Accepting them: `store/enqueueing.py`."""
+"""What is done to jobs that were accepted, as script calls. Accepting them: `store/jobs/enqueueing.py`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import orjson
 from celeriac.core.clock import now_ms
 from celeriac.core.records import Failure, Progress
 from celeriac.core.states import FINISHED, JobState, sources_of
-from celeriac.store import keys, payloads
-from celeriac.store.script import Script, ScriptCall
+from celeriac.store import keys
+from celeriac.store.jobs import payloads
+from celeriac.store.scripts.script import Script, ScriptCall
 
 #: Life of the record of a job that has not ended, counted from its last change (and beyond its delay).
 OPEN_LIFE_MS = 30 * 86_400_000

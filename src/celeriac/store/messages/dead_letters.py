@@ -19,10 +19,12 @@ from celeriac.core.checks import name_of
 from celeriac.core.clock import to_datetime
 from celeriac.core.errors import WrongState
 from celeriac.core.states import JobState
-from celeriac.store import enqueueing, keys
-from celeriac.store.deliveries import Result
-from celeriac.store.jobs import Transition, shared_arguments
-from celeriac.store.script import Script, ScriptCall, run
+from celeriac.store import keys
+from celeriac.store.jobs import enqueueing
+from celeriac.store.jobs.transitions import Transition, shared_arguments
+from celeriac.store.messages.deliveries import PlainResult
+from celeriac.store.redis.runner import run
+from celeriac.store.scripts.script import Script, ScriptCall
 
 log = logging.getLogger("celeriac.store")
 
@@ -73,7 +75,7 @@ class DeadLetter:
         return repr(self.message[:_SHOWN])[2:-1] + more
 
 
-def give_up(worker: str, receipt: str, cause: str, *, end: Transition | Result | None = None) -> ScriptCall[bool]:
+def give_up(worker: str, receipt: str, cause: str, *, end: Transition | PlainResult | None = None) -> ScriptCall[bool]:
     """Make a dead letter of a message that `worker` holds; False if it held it no more.
 
     `end` is how its task ends, which is stored in the same step; a job that runs from another message is left alone.

@@ -15,7 +15,7 @@ from celeriac.core import codec
 from celeriac.core.clock import to_datetime
 from celeriac.core.routing import Routing
 from celeriac.store import keys
-from celeriac.store.leases import workers
+from celeriac.store.messages.worker_leases import workers
 
 #: kombu's sets of what an exchange is bound to, `<routing key><sep><pattern><sep><queue>`; and exchanges of its own.
 _BINDINGS = "_kombu.binding."

@@ -15,22 +15,17 @@ import orjson
 
 from celeriac.core.states import JobState
 from celeriac.store import keys
-from celeriac.store.jobs import OPEN_LIFE_MS, Publication, Transition, shared_arguments
-from celeriac.store.script import Script, ScriptCall
+from celeriac.store.jobs.transitions import OPEN_LIFE_MS, Publication, Transition, shared_arguments
+from celeriac.store.scripts.script import Script, ScriptCall
 
 _TAKE = Script("take", when_full=True)
 _FINISH = Script("finish", when_full=True)
 _PUT_BACK = Script("put_back", when_full=True)
-_RENEW = Script("renew", when_full=True)
-_RECLAIM = Script("reclaim", when_full=True)
 _PUT_LATER = Script("put_later")
 _RECALL = Script("recall", when_full=True)
 _QUEUED = orjson.dumps({"state": JobState.QUEUED.value})
 
 Place = Literal["first", "last"]
-
-#: For how long reports under a receipt whose message was brought back are refused.
-VOID_LIFE_MS = 7 * 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +93,7 @@ def take(
 
 
 @dataclass(slots=True)
-class Result:
+class PlainResult:
     """The outcome of a task without a record, in Celery's format; where it is stored, and for how long (0: ever)."""
 
     key: str
@@ -116,24 +111,24 @@ class Ending:
 
     Attributes:
         receipt: under which the worker holds it; empty if it holds it no more.
-        kept: how the outcome of its task is kept: with the record of its job, alone, or not at all.
+        end: how its task has ended, to be stored: in the record of its job, or as a plain result. None: nothing is.
         publications: the messages that follow from it.
     """
 
     receipt: str
-    kept: Transition | Result | None = None
+    end: Transition | PlainResult | None = None
     publications: list[Publication] = field(default_factory=list[Publication])
 
     def arguments(self) -> list[str | bytes | int]:
         """As `finish.lua` takes it."""
-        kept = self.kept
-        kind = "record" if isinstance(kept, Transition) else "" if kept is None else "result"
+        end = self.end
+        kind = "record" if isinstance(end, Transition) else "" if end is None else "result"
         args: list[str | bytes | int] = [self.receipt, len(self.publications), kind]
         for publication in self.publications:
             due = "" if publication.due_ms is None else publication.due_ms
             args += [publication.list_key, publication.message, keys.delayed(publication.queue), due]
-        if kept is not None:
-            args += kept.arguments()
+        if end is not None:
+            args += end.arguments()
         return args
 
 
@@ -186,26 +181,3 @@ def _mark(task: str) -> bytes:
 def put_later(queue: str, list_key: str, message: bytes, due_ms: int) -> ScriptCall[bool]:
     """Publish a message that goes to `list_key`, a list of `queue`, when it is due."""
     return ScriptCall(_PUT_LATER, [keys.delayed(queue)], [list_key, message, due_ms], bool)
-
-
-def renew(worker: str, lease_ms: int) -> ScriptCall[bool]:
-    """Renew a worker's lease; False if it had run out."""
-    return ScriptCall(_RENEW, [keys.LEASES], [worker, lease_ms], bool)
-
-
-def reclaim(ended: Sequence[str] = (), *, leaving: str = "", lease_ms: int = 0) -> ScriptCall[dict[str, int]]:
-    """Bring back what is held by workers whose lease has run out, or that are known to have `ended`.
-
-    `leaving` is a worker that ends in good order: of what it gives back no message counts as lost with its worker.
-    `lease_ms` is the lease of one that looks for vanished workers again and again: if nobody did so for half that time,
-    the server was away, and leases that have run out meanwhile last for as long again.
-
-    Replies how many messages came back, by worker.
-    """
-
-    def parse(reply: list[Any]) -> dict[str, int]:
-        pairs = iter(reply)
-        return {worker.decode(): count for worker, count in zip(pairs, pairs, strict=True)}
-
-    args = [keys.held(""), VOID_LIFE_MS, leaving, lease_ms, *([leaving] if leaving else []), *ended]
-    return ScriptCall(_RECLAIM, [keys.LEASES, keys.VOID, keys.LOOKED], args, parse)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, cast
 
-from celeriac.store import dead_letters, deliveries, keys, revocations, scheduled
-from celeriac.store.connection import BlockingClient
-from celeriac.store.jobs import Transition
-from celeriac.store.script import run_blocking
+from celeriac.store import keys
+from celeriac.store.jobs.transitions import Transition
+from celeriac.store.messages import dead_letters, deliveries, revocations, scheduled, worker_leases
+from celeriac.store.redis.connection import BlockingClient
+from celeriac.store.redis.runner import run_blocking
 
 
-class Holder:
+class WorkerHold:
     """Acts for the worker named `worker`. Its methods raise redis-py's errors, which Celery knows how to outlast."""
 
     def __init__(self, client: BlockingClient, worker: str, *, lease: float) -> None:
@@ -50,7 +51,7 @@ class Holder:
 
     def renew(self) -> bool:
         """Renew the lease; False if it had run out, and what was held was given to others."""
-        return run_blocking(self._client, deliveries.renew(self.worker, self.lease_ms))
+        return run_blocking(self._client, worker_leases.renew(self.worker, self.lease_ms))
 
     def workers(self) -> list[str]:
         """All workers that have a lease."""
@@ -58,7 +59,7 @@ class Holder:
 
     def reclaim(self, ended: Collection[str]) -> dict[str, int]:
         """Bring back what vanished workers held; replies how many messages, by worker."""
-        return run_blocking(self._client, deliveries.reclaim(sorted(ended), lease_ms=self.lease_ms))
+        return run_blocking(self._client, worker_leases.reclaim(sorted(ended), lease_ms=self.lease_ms))
 
     def remember_revoked(self, task_ids: Collection[str], *, most: int) -> None:
         """Remember that these tasks have been revoked; of all that are remembered, the newest `most` are kept."""
@@ -74,7 +75,7 @@ class Holder:
 
     def release(self) -> None:
         """Give back all that is held, and the lease: the worker ends."""
-        run_blocking(self._client, deliveries.reclaim(leaving=self.worker))
+        run_blocking(self._client, worker_leases.reclaim(leaving=self.worker))
 
     def _commands(self) -> Any:
         return cast(Any, self._client)  # redis-py's types are unions over every protocol and decoding option

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from celeriac.store import keys
-from celeriac.store.script import Script, ScriptCall
+from celeriac.store.scripts.script import Script, ScriptCall
 
 _REVOKE = Script("revoke", when_full=True)
 

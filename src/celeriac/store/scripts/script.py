@@ -13,13 +13,9 @@ from functools import cached_property
 from importlib.resources import files
 from typing import Any, Generic, TypeVar
 
-from redis import Redis
-from redis.asyncio import Redis as AsyncRedis
-from redis.exceptions import NoScriptError
-
 T = TypeVar("T")
 
-_FOLDER = files("celeriac.store") / "scripts"
+_FOLDER = files("celeriac.store.scripts")
 #: A function of the shared part, from its first line to its last.
 _FUNCTION = re.compile(r"^local function .*?^end\n", re.MULTILINE | re.DOTALL)
 _REMARK = re.compile(r"--.*")
@@ -68,23 +64,3 @@ class ScriptCall(Generic[T]):
     def command(self) -> tuple[str | bytes | int, ...]:
         """As it is sent to a server that has seen the script."""
         return ("EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args)
-
-
-async def run(client: AsyncRedis, call: ScriptCall[T]) -> T:
-    """Run `call`, sending the script's source only to a server that has not seen it."""
-    parameters: list[Any] = [*call.keys, *call.args]
-    try:
-        reply = await client.evalsha(call.script.sha, len(call.keys), *parameters)
-    except NoScriptError:
-        reply = await client.eval(call.script.source, len(call.keys), *parameters)
-    return call.parse(reply)
-
-
-def run_blocking(client: Redis, call: ScriptCall[T]) -> T:
-    """The same for code that has no event loop: Celery's result backend and publisher."""
-    parameters: list[Any] = [*call.keys, *call.args]
-    try:
-        reply: Any = client.evalsha(call.script.sha, len(call.keys), *parameters)
-    except NoScriptError:
-        reply = client.eval(call.script.source, len(call.keys), *parameters)
-    return call.parse(reply)

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError, NoScriptError, RedisError, ResponseError
 
-from celeriac.store.connection import Client, connection_of
-from celeriac.store.replies import Replies
-from celeriac.store.script import Script, ScriptCall
+from celeriac.store.redis.connection import Client, connection_of
+from celeriac.store.redis.replies import Replies
+from celeriac.store.scripts.script import Script, ScriptCall
 
 T = TypeVar("T")
 

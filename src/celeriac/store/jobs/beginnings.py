@@ -11,9 +11,10 @@ from redis.exceptions import ResponseError
 from celeriac.core.context import Children
 from celeriac.core.records import Failure
 from celeriac.core.states import JobState
-from celeriac.store import keys, payloads
-from celeriac.store.jobs import shared_arguments
-from celeriac.store.script import Script, ScriptCall
+from celeriac.store import keys
+from celeriac.store.jobs import payloads
+from celeriac.store.jobs.transitions import shared_arguments
+from celeriac.store.scripts.script import Script, ScriptCall
 
 #: How often the worker that runs a job may vanish before the job is given up: it may well be the cause.
 LOST_RUNS = 5

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from celeriac.core.background import background
-from celeriac.store.connection import connection_of
+from celeriac.store.redis.connection import connection_of
 
 log = logging.getLogger("celeriac.store")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from celeriac.store import keys
-from celeriac.store.script import Script, ScriptCall
+from celeriac.store.scripts.script import Script, ScriptCall
 
 _SCHEDULED = Script("scheduled", when_full=True)
 

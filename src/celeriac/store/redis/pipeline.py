@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 from redis.exceptions import RedisError
 
 from celeriac.core.background import background
-from celeriac.store.connection import Client, is_absence, unavailable
-from celeriac.store.script import ScriptCall
-from celeriac.store.wire import Wire
+from celeriac.store.redis.connection import Client, is_absence, unavailable
+from celeriac.store.redis.wire import Wire
+from celeriac.store.scripts.script import ScriptCall
 
 log = logging.getLogger("celeriac.store")
 

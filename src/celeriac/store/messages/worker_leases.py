@@ -1,0 +1,51 @@
+"""The leases of workers: what a worker holds is its own until its lease runs out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from celeriac.store import keys
+from celeriac.store.redis.connection import Client
+from celeriac.store.scripts.script import Script, ScriptCall
+
+_EXTEND = Script("extend", when_full=True)
+_RENEW = Script("renew", when_full=True)
+_RECLAIM = Script("reclaim", when_full=True)
+
+#: For how long reports under a receipt whose message was brought back are refused.
+VOID_LIFE_MS = 7 * 86_400_000
+
+
+async def workers(client: Client) -> list[str]:
+    """All workers that have a lease."""
+    names: list[bytes] = await cast(Any, client).zrange(keys.LEASES, 0, -1)
+    return [name.decode() for name in names]
+
+
+def extend(names: Sequence[str], lease_ms: int) -> ScriptCall[bool]:
+    """Renew the leases of these workers for them, as far as they have one."""
+    return ScriptCall(_EXTEND, [keys.LEASES], [lease_ms, *names], bool)
+
+
+def renew(worker: str, lease_ms: int) -> ScriptCall[bool]:
+    """Renew a worker's lease; False if it had run out."""
+    return ScriptCall(_RENEW, [keys.LEASES], [worker, lease_ms], bool)
+
+
+def reclaim(ended: Sequence[str] = (), *, leaving: str = "", lease_ms: int = 0) -> ScriptCall[dict[str, int]]:
+    """Bring back what is held by workers whose lease has run out, or that are known to have `ended`.
+
+    `leaving` is a worker that ends in good order: of what it gives back no message counts as lost with its worker.
+    `lease_ms` is the lease of one that looks for vanished workers again and again: if nobody did so for half that time,
+    the server was away, and leases that have run out meanwhile last for as long again.
+
+    Replies how many messages came back, by worker.
+    """
+
+    def parse(reply: list[Any]) -> dict[str, int]:
+        pairs = iter(reply)
+        return {worker.decode(): count for worker, count in zip(pairs, pairs, strict=True)}
+
+    args = [keys.held(""), VOID_LIFE_MS, leaving, lease_ms, *([leaving] if leaving else []), *ended]
+    return ScriptCall(_RECLAIM, [keys.LEASES, keys.VOID, keys.LOOKED], args, parse)
