@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from celeriac.core.errors import ApplicationNotLoaded, ConfigurationError
+from celeriac.core import extras
+from celeriac.core.errors import ApplicationNotLoaded, ConfigurationError, FamilyAbsent, NotInstalled
 from celeriac.core.routing import Routing
 from celeriac.core.spec import JobSpec
 from celeriac.engine.adoption import broker_url_of, routing_of
@@ -13,8 +15,14 @@ from celeriac.engine.app import JobApp
 from celeriac.engine.start.loading import load
 from celeriac.settings import DEFAULT_APP, Settings
 
-if TYPE_CHECKING:  # a worker has no use for it
+if TYPE_CHECKING:  # imported when it is used: a worker needs no FastAPI, and many need no database
     from fastapi import APIRouter
+
+    from celeriac.database.engine import Database
+    from celeriac.database.migrations import Migrations
+    from celeriac.family import FamilySettings, JobFamily
+
+F = TypeVar("F", bound="JobFamily")
 
 
 class Celeriac(JobApp):
@@ -33,6 +41,60 @@ class Celeriac(JobApp):
         from celeriac.http.router import create_router
 
         return create_router(self, **options)
+
+    @cached_property
+    def families(self) -> dict[str, JobFamily]:
+        """The job families that this application hosts, by name."""
+        return {}
+
+    @cached_property
+    def database(self) -> Database:
+        """The database of `CELERIAC_DATABASE_URL`, which all families share. It connects when it is first used."""
+        extras.require("database", "a job family with tables")
+        from celeriac.database.engine import Database
+
+        return Database(self.settings.database(), self._histories)
+
+    def _histories(self) -> list[Migrations]:
+        found = [family.migrations() for family in self.families.values()]
+        return [history for history in found if history is not None]
+
+    def include_family(self, kind: type[F], settings: FamilySettings | None = None) -> F:
+        """Host a job family: add its jobs, and make its routes and commands available.
+
+        email = app.include_family(EmailFamily)
+        api.include_router(email.router(), prefix="/email")
+
+        `settings` are the family's own; unset, they are read from the environment.
+
+        Raises:
+            NotInstalled: its extra is not installed.
+            ConfigurationError: it is switched off, or one of its settings is wrong.
+        """
+        from celeriac.family import Host
+
+        if kind.name in self.families:
+            raise ConfigurationError(f"the job family {kind.name!r} has been included in this application before")
+        if missing := kind.why_missing():
+            raise NotInstalled(missing)
+        if off := kind.why_off(self.settings):
+            raise ConfigurationError(off)
+        family = kind(Host(self, settings or kind.read_settings(), lambda: self.database))
+        self.families[kind.name] = family
+        return family
+
+    def family(self, kind: type[F]) -> F:
+        """The job family of that class which this application hosts.
+
+        Raises:
+            FamilyAbsent: it hosts none.
+        """
+        found = self.families.get(kind.name)
+        if not isinstance(found, kind):
+            raise FamilyAbsent(
+                f"this application does not have the job family {kind.name!r}: call app.include_family({kind.__name__})"
+            )
+        return found
 
 
 def load_app(path: str) -> JobApp:

@@ -13,10 +13,10 @@ from fastapi import APIRouter, Depends, FastAPI
 from starlette.exceptions import HTTPException
 
 import celeriac
-from celeriac.application import load_app
-from celeriac.discovery import guests
+from celeriac.application import Celeriac, load_app
+from celeriac.discovery import Guest, guests
 from celeriac.engine.app import JobApp
-from celeriac.family import FamilySettings, JobFamily
+from celeriac.family import FamilySettings
 from celeriac.http.absence import absent_router
 from celeriac.http.auth import LoopbackOnly, require_api_key
 from celeriac.http.health import add_health_routes
@@ -24,7 +24,7 @@ from celeriac.http.pages import Link, add_docs, add_home
 from celeriac.http.problems import answer_with_problem, responses
 from celeriac.http.router import create_router
 from celeriac.settings import DEFAULT_APP, Settings, load_settings
-from celeriac.worker import compose
+from celeriac.worker import create_app
 
 
 def create_api(settings: Settings | None = None, families: Mapping[str, FamilySettings] | None = None) -> FastAPI:
@@ -38,14 +38,13 @@ def create_api(settings: Settings | None = None, families: Mapping[str, FamilySe
     settings = settings or load_settings()
     settings.check_exposure()
     if settings.app == DEFAULT_APP:
-        built_in = compose(settings, families)
-        return _api_of(built_in.app, built_in.families)
+        return _api_of(create_app(settings, families), [guest for guest in guests(settings) if guest.absence])
     return _api_of(load_app(settings.app))
 
 
-def _api_of(app: JobApp, families: Sequence[JobFamily] | None = None) -> FastAPI:
+def _api_of(app: JobApp, absent: Sequence[Guest] = ()) -> FastAPI:
     api = FastAPI(title="Celeriac", version=celeriac.__version__, lifespan=app.lifespan, docs_url=None, redoc_url=None)
-    include(api, app, families)
+    include(api, app, absent)
     add_docs(api)
     add_home(api, _links(app.settings))
     return api
@@ -78,8 +77,8 @@ def _flower(settings: Settings) -> str | None:
     return address if isinstance(address, str) and address.startswith(("http://", "https://")) else None
 
 
-def include(api: FastAPI, app: JobApp, families: Sequence[JobFamily] | None = None) -> None:
-    """Put the API of `app`, and of the families given, into `api`.
+def include(api: FastAPI, app: JobApp, absent: Sequence[Guest] = ()) -> None:
+    """Put the API of `app` and of its job families into `api`; the paths of `absent` ones say why they are not there.
 
     It is behind API keys if there are any, else for this machine only.
     """
@@ -95,13 +94,10 @@ def include(api: FastAPI, app: JobApp, families: Sequence[JobFamily] | None = No
     add_health_routes(health, app)
     api.include_router(health)
     api.include_router(create_router(app, **guarded), prefix="/jobs")
-    if families is None:
-        return
-    for family in families:
+    for family in app.families.values() if isinstance(app, Celeriac) else ():
         if (router := family.router(**guarded)) is not None:
             api.include_router(router, prefix=f"/{family.name}")
     limit, dependencies = app.settings.max_upload_bytes, guarded.get("dependencies", ())
-    for guest in guests(app.settings):
-        if guest.absence:
-            router = absent_router(guest.absence, max_body_bytes=limit, dependencies=dependencies)
-            api.include_router(router, prefix=f"/{guest.name}")
+    for guest in absent:
+        router = absent_router(guest.absence, max_body_bytes=limit, dependencies=dependencies)
+        api.include_router(router, prefix=f"/{guest.name}")

@@ -10,15 +10,13 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
-from celeriac.core import extras
 from celeriac.core.errors import ConfigurationError
-from celeriac.family import FamilySettings, Host, JobFamily
+from celeriac.family import FamilySettings, JobFamily
 from celeriac.settings import Settings
 
 if TYPE_CHECKING:
-    from celeriac.database.engine import Database
+    from celeriac.application import Celeriac
     from celeriac.database.migrations import Migrations
-    from celeriac.engine.app import JobApp
 
 GROUP = "celeriac.families"
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -73,25 +71,15 @@ def guests(settings: Settings) -> list[Guest]:
     return [_guest(name, kind, settings) for name, kind in kinds.items()]
 
 
-def host_families(app: JobApp, settings: Settings, own: Mapping[str, FamilySettings] | None = None) -> list[JobFamily]:
-    """Add the jobs of all families that are there to `app`. `own` are settings that are not read from the environment.
+def host_families(app: Celeriac, own: Mapping[str, FamilySettings] | None = None) -> None:
+    """Include all families that are there in `app`. `own` are settings that are not read from the environment.
 
     Raises:
         ConfigurationError: a setting of a family is wrong, or its package is broken.
     """
     given = own or {}
-
-    @cache
-    def open_database() -> Database:
-        extras.require("database", "a job family with tables")
-        from celeriac.database.engine import Database
-
-        return Database(settings.database(), migrations(settings))
-
-    return [
-        kind(Host(app, settings, given.get(kind.name) or kind.read_settings(), open_database))
-        for kind in present(settings)
-    ]
+    for kind in present(app.settings):
+        app.include_family(kind, given.get(kind.name))
 
 
 def present(settings: Settings) -> list[type[JobFamily]]:
@@ -142,10 +130,8 @@ def _load(entry: EntryPoint) -> type[JobFamily]:
 
 
 def _guest(name: str, kind: type[JobFamily], settings: Settings) -> Guest:
-    if missing := extras.absent(kind.requires):
-        advice = extras.advice(kind.extra) if kind.extra else f"install {', '.join(missing)}"
-        return Guest(name, kind, Presence.MISSING, f"the job family {name!r} is not installed: {advice}")
-    if name in settings.families_off:
-        off = f"the job family {name!r} is switched off: take it out of CELERIAC_FAMILIES_OFF"
+    if missing := kind.why_missing():
+        return Guest(name, kind, Presence.MISSING, missing)
+    if off := kind.why_off(settings):
         return Guest(name, kind, Presence.OFF, off)
     return Guest(name, kind, Presence.ON)

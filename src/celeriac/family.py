@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from celeriac.core import extras
 from celeriac.settings import FamilySettings, Settings, read
 
 if TYPE_CHECKING:  # what a worker may have no use for
@@ -32,19 +33,22 @@ class Host:
 
     Attributes:
         app: the application that its jobs are added to.
-        settings: the application's.
-        own: the family's own, of its `settings_class`.
-        open_database: the database that all families share; made when the first of them asks for it.
+        own: the family's settings, of its `settings_class`.
+        open_database: returns the database that all families of the application share.
     """
 
     app: JobApp
-    settings: Settings
     own: Any
     open_database: Callable[[], Database]
 
     @property
+    def settings(self) -> Settings:
+        """The application's settings."""
+        return self.app.settings
+
+    @property
     def database(self) -> Database:
-        """The application's database, with the tables of the families. Connects when it is first used."""
+        """The database that all families of the application share. Its first use connects, and makes the tables."""
         return self.open_database()
 
 
@@ -72,6 +76,22 @@ class JobFamily(ABC):
         Raises:
             ConfigurationError: a setting is wrong.
         """
+
+    @classmethod
+    def why_missing(cls) -> str:
+        """What to install for it; empty if all that it needs is there. The modules are looked for, not imported."""
+        missing = extras.absent(cls.requires)
+        if not missing:
+            return ""
+        advice = extras.advice(cls.extra) if cls.extra else f"install {', '.join(missing)}"
+        return f"the job family {cls.name!r} is not installed: {advice}"
+
+    @classmethod
+    def why_off(cls, settings: Settings) -> str:
+        """What to do so that it is switched on; empty if it is."""
+        if cls.name not in settings.families_off:
+            return ""
+        return f"the job family {cls.name!r} is switched off: take it out of CELERIAC_FAMILIES_OFF"
 
     @classmethod
     def migrations(cls) -> Migrations | None:

@@ -2,41 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 from celeriac import builtin
 from celeriac.application import Celeriac
 from celeriac.discovery import host_families
-from celeriac.family import FamilySettings, JobFamily
+from celeriac.family import FamilySettings
 from celeriac.settings import Settings, load_settings
 
 
-@dataclass(frozen=True, slots=True)
-class BuiltIn:
-    """The built-in application and the job families that it hosts."""
-
-    app: Celeriac
-    families: Sequence[JobFamily]
-
-
-def compose(settings: Settings | None = None, families: Mapping[str, FamilySettings] | None = None) -> BuiltIn:
-    """Put the built-in application together. Connects to nothing yet.
+def create_app(settings: Settings | None = None, families: Mapping[str, FamilySettings] | None = None) -> Celeriac:
+    """Put the built-in application together, with all job families that are there. Connects to nothing yet.
 
     `families` has settings of job families, by their names; those of others are read from the environment.
 
     Raises:
         ConfigurationError: a setting is wrong.
     """
-    settings = settings or load_settings()
-    app = Celeriac("celeriac", settings=settings)
+    app = Celeriac("celeriac", settings=settings or load_settings())
     builtin.register(app)
-    return BuiltIn(app, host_families(app, settings, families))
-
-
-def create_app(settings: Settings | None = None) -> Celeriac:
-    """The built-in application alone. Raises as `compose` does."""
-    return compose(settings).app
+    host_families(app, families)
+    return app
 
 
 c_app = create_app()

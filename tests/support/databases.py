@@ -38,7 +38,7 @@ async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncGenerator[Database]:
-    database = Database(database_url, [EmailFamily.migrations()])
+    database = Database(database_url, lambda: [EmailFamily.migrations()])
     await database.ensure_schema()
     yield database
     await database.dispose()

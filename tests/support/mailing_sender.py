@@ -10,7 +10,7 @@ from tests.support.mailings import send
 
 
 async def main(database_url: str, mailing_id: str, smtp_url: str) -> None:
-    ledger = Ledger(Database(database_url, [EmailFamily.migrations()]), claim_seconds=2)
+    ledger = Ledger(Database(database_url, lambda: [EmailFamily.migrations()]), claim_seconds=2)
     await send(ledger, await ledger.mailing(mailing_id), smtp_url)
 
 

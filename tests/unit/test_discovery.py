@@ -66,7 +66,8 @@ def test_a_family_is_switched_off_by_name(monkeypatch: pytest.MonkeyPatch) -> No
         "the job family 'email' is switched off: take it out of CELERIAC_FAMILIES_OFF",
     )
     app = Celeriac("off", settings=settings)
-    assert host_families(app, settings) == []
+    host_families(app)
+    assert app.families == {}
     assert not any("email" in name for name in app.specs)
 
 
@@ -90,7 +91,7 @@ def test_an_absent_family_is_explained_where_somebody_asks_for_it(installed: Cal
     app = Celeriac("lean", settings=settings)
     builtin.register(app)
     api = FastAPI()
-    include(api, app, host_families(app, settings))
+    include(api, app, [guest for guest in guests(settings) if guest.absence])
     client = TestClient(api, base_url="http://127.0.0.1", client=("127.0.0.1", 1))
     for answer in (client.post("/email/mailings", json={}), client.get("/email"), client.get("/email/mailings/x")):
         assert answer.status_code == 404
@@ -105,7 +106,7 @@ def test_an_absent_family_is_explained_to_nobody_without_a_key(installed: Callab
     settings = Settings(api_keys=(SecretStr("ci:0123456789abcdef"),))
     app = Celeriac("guarded", settings=settings)
     api = FastAPI()
-    include(api, app, host_families(app, settings))
+    include(api, app, [guest for guest in guests(settings) if guest.absence])
     client = TestClient(api)
     assert client.get("/email/mailings/x").status_code == 401
     known = client.get("/email/mailings/x", headers={"Authorization": "Bearer 0123456789abcdef"})
@@ -120,7 +121,9 @@ def test_families_share_one_database(installed: Callable[..., None], tmp_path: P
     another = type("Another", (Keeping,), {"name": "another"})
     installed(another=another, other=Keeping)
     settings = Settings(data_dir=tmp_path)
-    one, two = host_families(Celeriac("shared", settings=settings), settings)
+    app = Celeriac("shared", settings=settings)
+    host_families(app)
+    one, two = app.families.values()
     assert one.database is two.database  # type: ignore[attr-defined]
 
 

@@ -49,7 +49,7 @@ def _open() -> tuple[Database, list[Migrations]]:
 
     settings = load_settings()
     histories = migrations(settings)
-    return Database(settings.database(), histories), histories
+    return Database(settings.database(), lambda: histories), histories
 
 
 def _show(rows: list[tuple[Migrations, str | None]], as_json: bool) -> None:

@@ -38,14 +38,14 @@ class Engine(Protocol):
 class Database:
     """A lazily connected database, safe to build before a fork and to share by everything in a process."""
 
-    def __init__(self, url: str, migrations: Sequence[Migrations] = ()) -> None:
-        """`migrations` are the histories of all tables that are used in it.
+    def __init__(self, url: str, migrations: Callable[[], Sequence[Migrations]] = tuple) -> None:
+        """`migrations` gives the histories of all tables that are used in it; it is asked at the first use.
 
         Raises:
             ConfigurationError: the URL is not understood, or its driver is not installed.
         """
         self._url = parse_database_url(url)
-        self._migrations = tuple(migrations)
+        self._migrations = migrations
         self._engine = _engine(self._url)
         self._is_migrated = False
 
@@ -99,7 +99,7 @@ class Database:
         return await self.look(self._behind)
 
     def _behind(self, connection: Connection) -> list[Migrations]:
-        return [history for history in self._migrations if history.is_behind(connection)]
+        return [history for history in self._migrations() if history.is_behind(connection)]
 
     async def dispose(self) -> None:
         """Close the connections of this process. The next use opens new ones."""

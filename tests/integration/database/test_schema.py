@@ -29,7 +29,7 @@ import asyncio, sys
 from celeriac.database.engine import Database
 from celeriac.families.email import EmailFamily
 
-asyncio.run(Database(sys.argv[1], [EmailFamily.migrations()]).ensure_schema())
+asyncio.run(Database(sys.argv[1], lambda: [EmailFamily.migrations()]).ensure_schema())
 print("alembic" in sys.modules)
 """
 
@@ -50,7 +50,7 @@ def test_the_newest_script_is_the_declared_head() -> None:
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 async def test_processes_that_start_at_once_migrate_once(database_url: str) -> None:
-    database = Database(database_url, [EMAIL])
+    database = Database(database_url, lambda: [EMAIL])
     children = [fork(database.ensure_schema) for _ in range(8)]
     statuses = await asyncio.gather(*(asyncio.to_thread(os.waitpid, child, 0) for child in children))
     assert [os.waitstatus_to_exitcode(status) for _, status in statuses] == [0] * 8
@@ -85,7 +85,7 @@ async def test_a_database_of_a_newer_version_is_refused(database: Database) -> N
 
 
 async def test_the_applications_own_alembic_table_is_left_alone(database_url: str) -> None:
-    database = Database(database_url, [EMAIL])
+    database = Database(database_url, lambda: [EMAIL])
     await database.write(lambda c: c.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32))")))
     await database.write(lambda c: c.execute(text("INSERT INTO alembic_version VALUES ('of-the-app')")))
     await database.ensure_schema()
@@ -95,7 +95,7 @@ async def test_the_applications_own_alembic_table_is_left_alone(database_url: st
 
 
 async def test_a_version_table_of_before_goes_on_under_its_new_name(database_url: str) -> None:
-    database = Database(database_url, [EMAIL])
+    database = Database(database_url, lambda: [EMAIL])
     await database.ensure_schema()
     await database.write(lambda c: c.execute(text(f"ALTER TABLE {EMAIL.table} RENAME TO {EMAIL.former_table}")))
     await database.dispose()
@@ -107,10 +107,10 @@ async def test_a_version_table_of_before_goes_on_under_its_new_name(database_url
 
 async def test_tables_of_a_family_that_is_gone_keep_no_other_from_being_made(database_url: str) -> None:
     other = Migrations("other", "tests.integration.database:other_family", head="0001")
-    first = Database(database_url, [other])
+    first = Database(database_url, lambda: [other])
     await first.ensure_schema()
     await first.dispose()
-    second = Database(database_url, [EMAIL])
+    second = Database(database_url, lambda: [EMAIL])
     await second.ensure_schema()
     assert await second.look(lambda c: inspect(c).has_table("celeriac_other_thing"))
     await second.dispose()

@@ -62,13 +62,13 @@ async def mailings(api: FastAPI) -> AsyncGenerator[MailingApi]:
 
 
 @pytest.fixture
-def start_mail_worker(settings: Settings, sink: MailSink, tmp_path: Path) -> Generator[Callable[[], Worker]]:
+def start_mail_worker(settings: Settings, sink: MailSink, tmp_path: Path) -> Generator[Callable[..., Worker]]:
     """Starts workers that send mail."""
     environment = {**as_environment(settings), "CELERIAC_SMTP_URL": sink.url, "CELERIAC_MAIL_FROM": "a@example.com"}
     with ExitStack() as started:
 
-        def start() -> Worker:
-            worker = start_worker("celeriac.worker:c_app", environment, tmp_path / "worker.log", pool="prefork")
+        def start(application: str = "celeriac.worker:c_app") -> Worker:
+            worker = start_worker(application, environment, tmp_path / "worker.log", pool="prefork")
             started.callback(worker.kill)  # at once: how it ends is tested elsewhere
             return worker
 

@@ -32,9 +32,9 @@ class EmailFamily(JobFamily):
         from celeriac.families.email.ledger import Ledger
         from celeriac.families.email.smtp_url import server_of
 
-        self._host = host
-        self._settings = cast(EmailSettings, host.own)
-        self.jobs = register(host.app, Ledger(host.database), lambda: server_of(self._settings.smtp_url))
+        self.host = host
+        self.settings = cast(EmailSettings, host.own)
+        self.jobs = register(host.app, Ledger(host.database), lambda: server_of(self.settings.smtp_url))
 
     @classmethod
     def migrations(cls) -> Migrations:
@@ -57,4 +57,4 @@ class EmailFamily(JobFamily):
     def router(self, **options: Any) -> APIRouter:
         from celeriac.families.email.api import create_email_router
 
-        return create_email_router(self._host, self.jobs, **options)
+        return create_email_router(self.host, self.jobs, **options)

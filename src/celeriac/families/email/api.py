@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, cast
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
+from starlette.routing import NoMatchFound
 
 from celeriac.core.errors import ConfigurationError, UnknownJob
 from celeriac.core.ids import is_valid_id
@@ -66,7 +68,8 @@ def _add_submit(router: APIRouter, host: Host, jobs: EmailJobs) -> None:
         key = f"{caller(request)}:{idempotency_key}" if idempotency_key is not None else None
         async with read_submission(request, sender=sender, max_json=host.settings.max_body_bytes) as submission:
             job_id = await submit(app.client, jobs, submission, idempotency_key=key)
-        response.headers["Location"] = location(request, app, job_id)
+        with suppress(NoMatchFound):  # an application may leave the job API out
+            response.headers["Location"] = location(request, app, job_id)
         return view(await app.client.get(job_id))
 
 

@@ -228,7 +228,7 @@ async def check_database(settings: Settings) -> Finding:
         url = parse_database_url(settings.database())
         if url.get_backend_name() == "sqlite" and not _exists(url.database):
             return ok("database", f"{url.database}, made when it is needed")
-        database = Database(settings.database(), migrations(settings))
+        database = Database(settings.database(), lambda: migrations(settings))
     except ConfigurationError as error:
         return fail("database", str(error), "correct CELERIAC_DATABASE_URL")
     try:
