@@ -1,7 +1,7 @@
 """Settings: the only reader of the environment, and the documentation of every variable.
 
-Composition roots (`worker.py`, `asgi.py`, the CLI) call `load_settings()` once and hand the object down; no
-other module reads `os.environ`.
+Composition roots (`worker.py`, `asgi.py`, the command line) call `load_settings()` once, and hand the object down. No
+other module touches `os.environ`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import ipaddress
 import json
 import os
 import sys
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -210,6 +211,38 @@ def unknown_variables(*others: type[FamilySettings]) -> dict[str, str]:
     known = [f"{_PREFIX}{name.upper()}" for kind in (Settings, *others) for name in kind.model_fields]
     set_here = sorted(name for name in os.environ if name.upper().startswith(_PREFIX) and name.upper() not in known)
     return {name: next(iter(get_close_matches(name.upper(), known, n=1)), "") for name in set_here}
+
+
+def as_environment(settings: Settings) -> dict[str, str]:
+    """The variables from which `load_settings` makes the same settings, in whatever directory.
+
+    They take settings to child processes: other users can read a command line, but not the environment.
+    """
+    complete = settings.model_copy(update={"data_dir": settings.data_dir.absolute()})
+    return {f"{_PREFIX}{name.upper()}": _as_text(value) for name, value in complete if value is not None}
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, tuple):
+        return ",".join(map(_as_text, value))  # pyright: ignore[reportUnknownArgumentType]
+    return str(value)
+
+
+def environment_with(variables: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a child process: this process's own, with `variables` on top."""
+    return {**os.environ, **variables}
+
+
+def export(**values: Any) -> None:
+    """Set variables of settings, for what this process loads later: an application that reads them on import."""
+    os.environ.update({f"{_PREFIX}{name.upper()}": _as_text(value) for name, value in values.items()})
+
+
+def wants_colour() -> bool:
+    """Whether the user wants colours on a terminal (https://no-color.org)."""
+    return not os.environ.get("NO_COLOR")
 
 
 def show(error: CeleriacError) -> None:

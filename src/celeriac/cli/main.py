@@ -104,7 +104,9 @@ def _options(
     ] = False,
 ) -> None:
     if traceback:
-        os.environ["CELERIAC_TRACEBACK"] = "true"
+        from celeriac.settings import export
+
+        export(traceback=True)
     if context.invoked_subcommand != "doctor":  # which has it among its findings
         _warn_of_unknown_variables()
 
@@ -167,9 +169,8 @@ def api(
     require("stack", "`celeriac api`")
     from celeriac.core.files import keep_private
     from celeriac.launch.programs import commands
-    from celeriac.launch.programs.environment import as_environment
     from celeriac.launch.resources import ports
-    from celeriac.settings import load_settings
+    from celeriac.settings import as_environment, load_settings
 
     settings = load_settings(app=app, host=host, port=port, data_dir=data_dir)
     settings.check_exposure()
@@ -205,8 +206,7 @@ def beat(context: typer.Context, app: App = None, data_dir: DataDir = None) -> N
     """Run beat alone. Further options go to `celery beat`."""
     from celeriac.core.files import PRIVATE, private_directory
     from celeriac.launch.programs import commands
-    from celeriac.launch.programs.environment import as_environment
-    from celeriac.settings import load_settings
+    from celeriac.settings import as_environment, load_settings
 
     settings = load_settings(app=app, data_dir=data_dir)
     private_directory(settings.data_dir)
@@ -221,10 +221,9 @@ def flower(
     """Run Flower alone. Further options go to `celery flower`."""
     require("stack", "`celeriac flower`")
     from celeriac.launch.programs import commands
-    from celeriac.launch.programs.environment import as_environment
     from celeriac.launch.programs.flower import flower_options
     from celeriac.launch.resources import ports
-    from celeriac.settings import load_settings
+    from celeriac.settings import as_environment, load_settings
 
     settings = load_settings(app=app, host=host, flower_port=flower_port, data_dir=data_dir)
     options = flower_options(settings)
@@ -242,9 +241,10 @@ def doctor(
     """Check settings, broker, database, job families, API and worker, and say what to do."""
     from celeriac.core.findings import Status
     from celeriac.launch.doctor.doctor import examine
+    from celeriac.settings import export
 
     if data_dir is not None:  # for an application of one's own, which reads it when it is imported
-        os.environ["CELERIAC_DATA_DIR"] = str(data_dir.absolute())
+        export(data_dir=data_dir.absolute())
     findings = asyncio.run(examine(data_dir, app))
     healthy = all(finding.status is not Status.FAIL for finding in findings)
     if as_json:
@@ -262,5 +262,7 @@ def doctor(
 
 def _become(command: Sequence[str], variables: Mapping[str, str]) -> NoReturn:
     """Replace this process by another, so that signals and exit code are that one's own."""
+    from celeriac.settings import environment_with
+
     sys.stdout.flush()
-    os.execve(command[0], tuple(command), {**os.environ, **variables})  # noqa: S606
+    os.execve(command[0], tuple(command), environment_with(variables))  # noqa: S606

@@ -5,7 +5,6 @@ A table fits a terminal, and is lines of tab-separated fields anywhere else.
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from celeriac.core import codec
+from celeriac.settings import wants_colour
 
 #: The option that each command for scripts has.
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -57,7 +57,7 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Non
         for row in ([column.name for column in columns], *cells):
             typer.echo("\t".join(row))
         return
-    for line in fitted(columns, cells, shutil.get_terminal_size().columns, coloured="NO_COLOR" not in os.environ):
+    for line in fitted(columns, cells, shutil.get_terminal_size().columns, coloured=wants_colour()):
         typer.echo(line)
 
 

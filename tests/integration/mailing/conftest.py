@@ -17,7 +17,7 @@ from celeriac import Settings
 from celeriac.asgi import create_api
 from celeriac.families.email import EmailSettings
 from celeriac.families.email.demo.sink import MailSink
-from celeriac.launch.programs.environment import as_environment
+from celeriac.settings import as_environment
 from tests.conftest import LEASE, on_database
 from tests.support.api_server import serving
 from tests.support.mailing_api import MailingApi

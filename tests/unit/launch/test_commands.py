@@ -8,9 +8,8 @@ import pytest
 from pydantic import SecretStr
 
 from celeriac.launch.programs import commands
-from celeriac.launch.programs.environment import as_environment
 from celeriac.launch.programs.flower import flower_options
-from celeriac.settings import Settings, load_settings
+from celeriac.settings import Settings, as_environment, load_settings
 
 SECRET = "0123456789abcdef"
 EVERYTHING: dict[str, Any] = {

@@ -102,8 +102,8 @@ class EmbeddedValkey:
 
     Args:
         data_dir: created for its owner only.
-        append_only: keep every write in the append-only file, synced each second. Without it, nothing outlives
-            the server: for tests.
+        append_only: keep every write in the append-only file (see `_configuration`). Without it, nothing outlives the
+            server: for tests.
         handover: seconds to wait for another server of the same directory to end.
 
     Raises:

@@ -5,8 +5,6 @@ TARGET and options are uvicorn's. What is wrong with the application is one line
 
 from __future__ import annotations
 
-import importlib
-import os
 import sys
 from typing import Any
 
@@ -15,7 +13,6 @@ import uvicorn
 from celeriac.core.errors import CeleriacError
 from celeriac.engine.start import loading
 from celeriac.launch.programs.commands import DEFAULT_API
-from celeriac.settings import DEFAULT_APP, load_settings
 
 
 def main(arguments: list[str]) -> None:
@@ -25,15 +22,17 @@ def main(arguments: list[str]) -> None:
         report_to, arguments = int(arguments[1]), arguments[2:]
     try:
         _load(uvicorn.main.make_context("uvicorn", list(arguments), resilient_parsing=True).params)
+        uvicorn.main(arguments, prog_name="uvicorn")
     except CeleriacError as error:
         loading.leave(error, report_to)
-    if report_to is not None:
-        os.close(report_to)
-    uvicorn.main(arguments, prog_name="uvicorn")
 
 
 def _load(options: dict[str, Any]) -> None:
-    """Import here, where errors are told, what uvicorn will look up, where and with what environment it will."""
+    """Import the target where errors are told, with the path and the variables that uvicorn will set.
+
+    uvicorn makes the built-in API itself, and what that raises is told as well. Processes that uvicorn starts for
+    `--workers` and `--reload` would show a traceback, so for these it is made once here.
+    """
     if options.get("app_dir"):
         sys.path.insert(0, options["app_dir"])
     if options.get("env_file"):
@@ -45,13 +44,10 @@ def _load(options: dict[str, Any]) -> None:
         return  # uvicorn says so
     if target != DEFAULT_API:
         loading.load_asgi(target)
-        return
-    importlib.import_module(DEFAULT_API.partition(":")[0])  # which makes the built-in application
-    from celeriac.application import load_app
+    elif options.get("reload") or (options.get("workers") or 1) > 1:
+        from celeriac.asgi import create_api
 
-    address = load_settings().app
-    if address != DEFAULT_APP:
-        load_app(address)
+        create_api()
 
 
 if __name__ == "__main__":

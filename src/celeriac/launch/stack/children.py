@@ -10,7 +10,6 @@ from celeriac.core.files import PRIVATE
 from celeriac.launch.broker import embedded
 from celeriac.launch.broker.embedded import EmbeddedValkey
 from celeriac.launch.programs import commands
-from celeriac.launch.programs.environment import as_environment
 from celeriac.launch.programs.flower import flower_options
 from celeriac.launch.supervision.child_process import ChildProcess, spawn
 from celeriac.launch.supervision.child_supervisor import Child
@@ -18,7 +17,7 @@ from celeriac.launch.supervision.probes import HttpProbe, LogProbe, Probe
 from celeriac.launch.supervision.report_pipe import ReportPipe
 from celeriac.launch.worker.child_leases import ChildLeases
 from celeriac.launch.worker.shards import ShardOptions, shard_children
-from celeriac.settings import Settings
+from celeriac.settings import Settings, as_environment
 
 
 @dataclass(frozen=True, kw_only=True)

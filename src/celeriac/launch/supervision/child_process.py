@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from celeriac.settings import environment_with
+
 _SHIM = Path(__file__).with_name("exec_shim.py")
 _LINUX = sys.platform == "linux"
 
@@ -115,7 +117,7 @@ async def spawn(
                 stdin=_filled_pipe(opened, stdin),
                 stdout=output,
                 stderr=output,
-                env={**os.environ, **(environment or {})},
+                env=environment_with(environment or {}),
                 pass_fds=passed,
                 process_group=0,
                 umask=umask,

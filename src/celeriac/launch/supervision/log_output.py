@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TextIO
 
+from celeriac.settings import wants_colour
+
 #: Name under which the supervisor itself speaks.
 SUPERVISOR = "celeriac"
 
@@ -23,7 +25,7 @@ class LogWriter:
         self._stream = stream
         everyone = (SUPERVISOR, *names)
         width = max(map(len, everyone))
-        coloured = stream.isatty() and "NO_COLOR" not in os.environ if colour is None else colour
+        coloured = stream.isatty() and wants_colour() if colour is None else colour
         self._prefixes = {
             name: _prefix(f"{name:<{width}} |", _COLOURS[i % len(_COLOURS)] if coloured else None)
             for i, name in enumerate(everyone)

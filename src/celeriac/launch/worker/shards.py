@@ -15,7 +15,6 @@ from typing import Any, TextIO
 from celeriac.core.cores import available_cores
 from celeriac.core.parent_protocol import Message, Ready, Retiring, Serving
 from celeriac.launch.programs import commands
-from celeriac.launch.programs.environment import as_environment
 from celeriac.launch.supervision.child_process import Running, spawn
 from celeriac.launch.supervision.child_supervisor import Child
 from celeriac.launch.supervision.log_output import SUPERVISOR, LogWriter
@@ -25,7 +24,7 @@ from celeriac.launch.supervision.supervisor import Shutdown, Supervisor
 from celeriac.launch.worker import fork_client, worker_options
 from celeriac.launch.worker.child_leases import ChildLeases
 from celeriac.launch.worker.fork_client import ForkClient
-from celeriac.settings import Settings
+from celeriac.settings import Settings, as_environment
 
 _SHUTDOWN = Shutdown(
     promise="stopping when the running jobs have ended; another signal gives them back to their queues",
