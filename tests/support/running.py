@@ -61,11 +61,15 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    arguments: Sequence[str], *, environment: Mapping[str, str] | None = None, cwd: Path = ROOT
+    arguments: Sequence[str],
+    *,
+    environment: Mapping[str, str] | None = None,
+    cwd: Path = ROOT,
+    python: str = sys.executable,
 ) -> AsyncGenerator[Running]:
     """Run `python ARGUMENTS` for the length of a `with` block; stderr is read as part of the output."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
+        python,
         *arguments,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

@@ -54,6 +54,7 @@ def test_the_workflow_runs_what_contributors_run() -> None:
     expected = {
         "check": ["./dev check"],
         "test": ["./dev test"],
+        "lowest": ["./dev lowest"],
         "slow": ["./dev test --slow"],
         "cover": ["./dev cover"],
     }
@@ -74,7 +75,7 @@ def test_the_tests_of_the_matrix_run_on_the_python_that_they_name() -> None:
     ]
 
 
-@pytest.mark.parametrize(("job", "version"), [("check", 0), ("slow", 0), ("cover", -1)])
+@pytest.mark.parametrize(("job", "version"), [("check", 0), ("lowest", 0), ("slow", 0), ("cover", -1)])
 def test_the_other_jobs_run_on_the_oldest_python_and_coverage_on_the_newest(job: str, version: int) -> None:
     steps = jobs()[job]["steps"]
     versions = [step["with"]["python-version"] for step in steps if "setup-python" in step.get("uses", "")]

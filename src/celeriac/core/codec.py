@@ -29,7 +29,7 @@ _FAIRLY_LONG, _LONG, _LONG_NEGATIVE = b"0" * 19, b"0" * 20, b"-" + b"0" * 19
 #: What is no type of JSON's is a TypeError, as it is for Python's own writer.
 _NO_GUESSING = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 #: Models and dataclasses have one of these.
-_MARKS_OF_FIELDS = ("__pydantic_fields__", "__dataclass_fields__")
+_MARKS_OF_FIELDS = ("__pydantic_fields_set__", "__dataclass_fields__")
 _FAULTS_SHOWN = 10
 #: Parts of pydantic's schemas that hold no float but in other parts; whatever is not among them may be one.
 _CLOSED = frozenset(
@@ -230,7 +230,12 @@ def _may_have_faults(encoded: bytes) -> bool:
 
 
 def _spelt_out(plain: Any) -> bytes:
-    return to_json(plain, inf_nan_mode="constants", serialize_unknown=True, bytes_mode="base64")
+    return to_json(plain, inf_nan_mode="constants", bytes_mode="base64", fallback=_parts)
+
+
+def _parts(unknown: Any) -> Any:
+    """The parts of a collection that pydantic takes for one value, such as a `deque` before 2.12."""
+    return list(cast("Collection[Any]", unknown)) if isinstance(unknown, Collection) else type(unknown).__name__
 
 
 def _printable(text: str) -> str:

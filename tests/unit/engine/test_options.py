@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import celery
 import pytest
 from celery.app.defaults import DEFAULTS
 from celery.bin.worker import worker as worker_command
@@ -17,6 +16,7 @@ from celeriac.engine.adoption import SAFE_SETTINGS, TRANSPORT_OPTIONS
 from celeriac.engine.defaults import celery_defaults
 from celeriac.engine.options import Fate, Where
 from celeriac.settings import Settings
+from tests.support.versions import CELERY
 
 OURS = {"lease"}
 #: Some are read where kombu has no list of them.
@@ -25,7 +25,7 @@ DOCUMENTED = re.findall(r"^\* ``(\w+)``", (kombu_redis.__doc__ or "").partition(
 
 def decided_on(table: Mapping[str, object], known: set[str]) -> set[str]:
     """The names of a table; of the newest Celery's alone those that the installed one knows, if that is older."""
-    return set(table) if celery.__version__ >= "5.7" else set(table) & known
+    return set(table) if CELERY >= (5, 7) else set(table) & known
 
 
 def test_every_option_of_the_command_line_is_decided_on() -> None:

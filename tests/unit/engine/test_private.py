@@ -11,15 +11,14 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
-import celery
-import kombu
 import pytest
 
 from celeriac import engine
 from celeriac.engine.private import USED, Private
+from tests.support.versions import CELERY, KOMBU
 
 FOREIGN = ("celery", "kombu", "billiard")
-INSTALLED = min(tuple(map(int, module.__version__.split(".")[:2])) for module in (celery, kombu))
+INSTALLED = min(CELERY, KOMBU)
 EXPECTED = [private for private in USED if private.since is None or private.since <= INSTALLED]
 LISTED = {private.name for private in USED}
 
