@@ -24,7 +24,7 @@ async def test_a_running_job_is_interrupted(jobs: ContractJobs, kind: str) -> No
     record = await handle.cancel()
     assert record.cancel_requested
     with pytest.raises(JobCancelled):
-        await handle.result(timeout=5)
+        await handle.result(timeout=60)
     assert jobs.trace.of(handle.id) == ["start", "cancelled" if kind == "async" else "JobInterrupted"]
     assert (await handle.status()).error is None
 
@@ -35,7 +35,7 @@ async def test_a_def_job_that_sleeps_is_woken_where_it_runs_in_a_main_thread(job
     await _started(jobs, handle.id)
     await handle.cancel()
     with pytest.raises(JobCancelled):
-        await handle.result(timeout=5)
+        await handle.result(timeout=60)
     assert jobs.trace.of(handle.id) == ["start", "JobInterrupted"]
 
 
@@ -43,9 +43,9 @@ async def test_a_scheduled_job_is_cancelled_at_once(jobs: ContractJobs) -> None:
     handle = await jobs.add.options(delay=0.3).enqueue(1)
     assert (await handle.cancel()).state is JobState.CANCELLED
     marker = await jobs.add.options(delay=0.4).enqueue(2)
-    assert await marker.result(timeout=10) == 3  # by now the cancelled one was due, and was not run
+    assert await marker.result(timeout=60) == 3  # by now the cancelled one was due, and was not run
     with pytest.raises(JobCancelled):
-        await handle.result(timeout=5)
+        await handle.result(timeout=60)
     assert (await handle.status()).attempt == 0
 
 
@@ -61,7 +61,7 @@ async def test_cancelling_twice_is_no_error_and_cancelling_an_end_is(jobs: Contr
     assert (await handle.cancel()).state is JobState.CANCELLED
     assert (await handle.cancel()).state is JobState.CANCELLED
     done = await jobs.add.enqueue(1)
-    await done.result(timeout=10)
+    await done.result(timeout=60)
     with pytest.raises(WrongState, match="has succeeded already"):
         await done.cancel()
 
@@ -70,13 +70,13 @@ async def test_cancelling_twice_is_no_error_and_cancelling_an_end_is(jobs: Contr
 async def test_a_job_that_takes_too_long_is_stopped(jobs: ContractJobs, kind: str) -> None:
     handle = await jobs.twin("late", kind).enqueue()
     with pytest.raises(JobFailed, match=r"JobTimedOut: exceeded its time limit of 0\.3 s"):
-        await handle.result(timeout=10)
+        await handle.result(timeout=60)
 
 
 async def test_a_timeout_is_a_failure_that_may_be_retried(jobs: ContractJobs) -> None:
     handle = await jobs.late_retried.enqueue()
     with pytest.raises(JobFailed, match="JobTimedOut"):
-        await handle.result(timeout=10)
+        await handle.result(timeout=60)
     assert jobs.trace.of(handle.id) == ["start", "start"]
 
 
@@ -87,14 +87,14 @@ async def test_after_a_cancellation_the_worker_goes_on(jobs: ContractJobs, kind:
         await _started(jobs, handle.id)
         await handle.cancel()
         with pytest.raises(JobCancelled):
-            await handle.result(timeout=5)
-        assert await (await jobs.twin("add", kind).enqueue(1, 1)).result(timeout=10) == 2
+            await handle.result(timeout=60)
+        assert await (await jobs.twin("add", kind).enqueue(1, 1)).result(timeout=60) == 2
 
 
 async def test_revoking_with_celerys_remote_control_cancels(jobs: ContractJobs) -> None:
     result = jobs.double.apply_async((21,), countdown=1)
     jobs.app.control.revoke(result.id)
-    record = await jobs.app.client.wait(result.id, timeout=10)
+    record = await jobs.app.client.wait(result.id, timeout=60)
     assert record.state is JobState.CANCELLED
     with pytest.raises(JobCancelled):
         await jobs.app.client.result(result.id)

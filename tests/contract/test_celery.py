@@ -51,14 +51,14 @@ async def test_a_published_task_is_known_from_the_start(jobs: ContractJobs) -> N
     assert (record.state, record.task, record.attempt) == (JobState.RUNNING, "plain.hold", 1)
     assert result.state == "STARTED"
     jobs.trace.open(gate)
-    assert await jobs.app.client.result(result.id, timeout=10) == gate
+    assert await jobs.app.client.result(result.id, timeout=60) == gate
     assert (await jobs.app.client.get(result.id)).state is JobState.SUCCEEDED
 
 
 async def test_a_task_whose_result_nobody_wants_is_recorded_all_the_same(jobs: ContractJobs) -> None:
     done, failed = jobs.silent.delay(fail=False), jobs.silent.delay(fail=True)
-    assert (await jobs.app.client.wait(done.id, timeout=10)).state is JobState.SUCCEEDED
-    record = await jobs.app.client.wait(failed.id, timeout=10)
+    assert (await jobs.app.client.wait(done.id, timeout=60)).state is JobState.SUCCEEDED
+    record = await jobs.app.client.wait(failed.id, timeout=60)
     assert record.error is not None
     assert (record.state, record.error.message) == (JobState.FAILED, "silently")
     assert failed.state == "PENDING"  # as Celery's clients see what has no result
@@ -78,7 +78,7 @@ async def test_what_ran_out_of_time_is_tried_again_if_it_is_not_acknowledged_the
     with pytest.raises(TimeLimitExceeded, match=r"1\.0"):
         await get(result)
     jobs.trace.open(gate)
-    assert await jobs.app.client.result(result.id, timeout=20) == gate
+    assert await jobs.app.client.result(result.id, timeout=60) == gate
     events = [event.data async for event in jobs.app.client.events(result.id)]
     states = [data["state"] for data in events if "state" in data]
     assert states[:4] == ["queued", "running", "retrying", "running"]
@@ -158,7 +158,7 @@ async def test_a_chain_goes_on_after_a_fan_out(jobs: ContractJobs) -> None:
 
 async def test_a_group_of_typed_jobs_and_plain_tasks(jobs: ContractJobs) -> None:
     result = group(jobs.add.task.s(i, i) if i % 2 else jobs.double.s(i) for i in range(6))()
-    assert await asyncio.to_thread(result.get, timeout=20) == [2 * i for i in range(6)]
+    assert await asyncio.to_thread(result.get, timeout=60) == [2 * i for i in range(6)]
 
 
 @KINDS
@@ -208,8 +208,8 @@ async def test_two_messages_of_one_id_run_one_job(jobs: ContractJobs) -> None:
     await eventually(lambda: jobs.trace.of(job_id))
     marker = await jobs.add.enqueue(1)  # behind the second message
     jobs.trace.open(gate)
-    assert await marker.result(timeout=10) == 2
-    assert await jobs.app.client.result(job_id, timeout=10) == gate
+    assert await marker.result(timeout=60) == 2
+    assert await jobs.app.client.result(job_id, timeout=60) == gate
     assert jobs.trace.of(job_id) == ["start", "end"]
 
 

@@ -16,7 +16,7 @@ from tests.support.odd_errors import FORGED, HUGE, TOLD, UNBEARABLE
 from tests.support.waiting import eventually, wait_until
 from tests.support.workers import Worker
 
-WAIT = 20
+WAIT = 60
 KINDS = pytest.mark.parametrize("kind", ["async", "def"])
 SPELT_OUT = FORGED.replace("\n", r"\n").replace("\x1b", r"\x1b")
 

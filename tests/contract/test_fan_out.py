@@ -13,7 +13,7 @@ from tests.support.waiting import eventually
 
 async def test_the_parent_goes_on_when_all_children_have_ended(jobs: ContractJobs) -> None:
     handle = await jobs.parent.enqueue(children=7)
-    assert await handle.result(timeout=20) == {"total": 7, "succeeded": 7, "failed": 0}
+    assert await handle.result(timeout=60) == {"total": 7, "succeeded": 7, "failed": 0}
     trace = jobs.trace.of(handle.id)
     assert sorted(trace[1:8]) == [f"child {i}" for i in range(7)]
     assert trace == ["start", *trace[1:8], "start", "resumed"]
@@ -24,19 +24,19 @@ async def test_the_parent_goes_on_when_all_children_have_ended(jobs: ContractJob
 
 async def test_a_child_that_fails_counts_as_failed(jobs: ContractJobs) -> None:
     handle = await jobs.parent.enqueue(children=4, failing=1)
-    assert await handle.result(timeout=20) == {"total": 4, "succeeded": 3, "failed": 1}
+    assert await handle.result(timeout=60) == {"total": 4, "succeeded": 3, "failed": 1}
 
 
 async def test_no_children_are_no_wait(jobs: ContractJobs) -> None:
     handle = await jobs.parent.enqueue(children=0)
-    assert await handle.result(timeout=20) == {"total": 0, "succeeded": 0, "failed": 0}
+    assert await handle.result(timeout=60) == {"total": 0, "succeeded": 0, "failed": 0}
     assert jobs.trace.of(handle.id) == ["start", "resumed"]
 
 
 async def test_parents_hold_no_worker_while_they_wait(jobs: ContractJobs) -> None:
     handles = await jobs.parent.enqueue_many([{"children": 2} for _ in range(6)])  # more than the worker has slots
     for handle in handles:
-        assert (await handle.result(timeout=30))["succeeded"] == 2
+        assert (await handle.result(timeout=60))["succeeded"] == 2
 
 
 async def test_a_waiting_parent_is_running_and_shows_its_children(jobs: ContractJobs) -> None:
@@ -48,7 +48,7 @@ async def test_a_waiting_parent_is_running_and_shows_its_children(jobs: Contract
     assert record.children is not None
     assert record.children["open"] == 3
     jobs.trace.open(gate)
-    await handle.result(timeout=20)
+    await handle.result(timeout=60)
 
 
 async def test_cancelling_a_waiting_parent_cancels_its_children(jobs: ContractJobs) -> None:
@@ -56,7 +56,7 @@ async def test_cancelling_a_waiting_parent_cancels_its_children(jobs: ContractJo
     await eventually(lambda: any(word.startswith("child") for word in jobs.trace.of(handle.id)))
     await handle.cancel()
     with pytest.raises(JobCancelled):
-        await handle.result(timeout=5)
+        await handle.result(timeout=60)
 
     async def all_cancelled() -> bool:
         records, _ = await jobs.app.client.page(matches=lambda record: record.parent_id == handle.id)
@@ -68,7 +68,7 @@ async def test_cancelling_a_waiting_parent_cancels_its_children(jobs: ContractJo
 
 async def test_a_parent_that_fails_after_its_children_does_not_run_them_again(jobs: ContractJobs) -> None:
     handle = await jobs.parent_flaky.enqueue(children=3)
-    assert await handle.result(timeout=20) == 3
+    assert await handle.result(timeout=60) == 3
     trace = jobs.trace.of(handle.id)
     assert sorted(word for word in trace if word.startswith("child")) == ["child 0", "child 1", "child 2"]
     assert trace[-2:] == ["resumed 1", "resumed 2"]
@@ -84,12 +84,12 @@ async def test_children_know_their_parent_and_report_its_progress(jobs: Contract
 
 async def test_a_failed_child_that_is_run_again_by_hand_leaves_the_parent_alone(jobs: ContractJobs) -> None:
     handle = await jobs.parent.enqueue(children=2, failing=1)
-    before = await handle.result(timeout=20)
+    before = await handle.result(timeout=60)
     records, _ = await jobs.app.client.page(
         matches=lambda record: record.parent_id == handle.id and record.state is JobState.FAILED
     )
     await jobs.app.client.retry(records[0].id)
-    assert (await jobs.app.client.wait(records[0].id, timeout=10)).state is JobState.FAILED
+    assert (await jobs.app.client.wait(records[0].id, timeout=60)).state is JobState.FAILED
     assert await handle.result() == before
     assert jobs.trace.of(handle.id).count("resumed") == 1
 
@@ -108,7 +108,7 @@ async def test_a_failing_parent_run_again_by_hand_fans_out_anew(jobs: ContractJo
     await eventually(children)
     await handle.cancel()
     with pytest.raises((JobCancelled, JobFailed)):
-        await handle.result(timeout=10)
+        await handle.result(timeout=60)
 
 
 async def _ended(jobs: ContractJobs, job_id: str) -> bool:

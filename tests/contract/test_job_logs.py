@@ -31,7 +31,7 @@ def test_a_line_logged_in_a_task_of_plain_celery_names_it(task: TaskOf, plain_wo
 
 async def test_celerys_own_lines_name_a_job_once(jobs: ContractJobs, worker: Worker) -> None:
     handle = await jobs.speak.enqueue(value="x")
-    await handle.result(timeout=20)
+    await handle.result(timeout=60)
     succeeded = f"Task speak[{handle.id}] succeeded"
     await eventually(lambda: succeeded in worker.log)
     (line,) = [line for line in worker.log.splitlines() if succeeded in line]

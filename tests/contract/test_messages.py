@@ -81,18 +81,18 @@ async def enqueued_nowhere(jobs: ContractJobs, client: Redis) -> tuple[JobHandle
 async def test_data_that_looks_like_markup_reaches_a_typed_job_and_comes_back_as_it_was(
     jobs: ContractJobs, value: Any
 ) -> None:
-    assert await (await jobs.remember.enqueue(value)).result(timeout=20) == value
+    assert await (await jobs.remember.enqueue(value)).result(timeout=60) == value
 
 
 @pytest.mark.parametrize("kind", ["async", "def"])
 async def test_such_data_survives_a_retry_and_the_wait_for_children(jobs: ContractJobs, kind: str) -> None:
-    assert await (await jobs.twin("carried", kind).enqueue(LIKE_MARKUP)).result(timeout=20) == LIKE_MARKUP
+    assert await (await jobs.twin("carried", kind).enqueue(LIKE_MARKUP)).result(timeout=60) == LIKE_MARKUP
 
 
 async def test_such_data_survives_celerys_publisher_and_what_only_celery_does(jobs: ContractJobs) -> None:
     for options in ({}, {"expires": 600}, {"stamped_headers": ["a"], "a": "b"}, {"compression": "gzip"}):
         result = jobs.remember.task.apply_async(kwargs={"value": LIKE_MARKUP[:1]}, **options)
-        assert await jobs.app.client.result(result.id, timeout=20) == LIKE_MARKUP[:1]
+        assert await jobs.app.client.result(result.id, timeout=60) == LIKE_MARKUP[:1]
 
 
 @pytest.mark.parametrize("kind", ["async", "def"])
@@ -100,7 +100,7 @@ async def test_such_data_is_what_a_typed_job_has_returned_to_celerys_readers(job
     remember = jobs.twin("remember", kind).task
 
     async def get(result: Any) -> Any:
-        return await asyncio.to_thread(result.get, timeout=20)
+        return await asyncio.to_thread(result.get, timeout=60)
 
     each = [remember.si(value) for value in LIKE_MARKUP]
     assert [await get(remember.delay(value)) for value in LIKE_MARKUP] == LIKE_MARKUP
@@ -118,12 +118,12 @@ async def test_what_celery_marks_for_a_typed_job_arrives_as_its_type(jobs: Contr
     due = datetime(2026, 11, 28, 10, tzinfo=UTC)
     invoice = {"lines": [{"article": "a"}], "due": due}
     result = jobs.remind.task.delay(invoice=invoice)
-    known = await jobs.app.client.result(result.id, timeout=20)
+    known = await jobs.app.client.result(result.id, timeout=60)
     assert datetime.fromisoformat(known["due"]) == due + timedelta(days=1)
     with Celery("stock", broker=jobs.app.broker_address, set_as_current=False) as stock:
         sent = stock.send_task("remind", kwargs={"invoice": invoice})
     await eventually(lambda: known_to(jobs, sent.id))
-    known = await jobs.app.client.result(sent.id, timeout=20)
+    known = await jobs.app.client.result(sent.id, timeout=60)
     assert datetime.fromisoformat(known["due"]) == due + timedelta(days=1)
     assert await jobs.app.client.result(jobs.remember.task.delay(due).id, timeout=20) == "2026-11-28T10:00:00Z"
 
@@ -147,12 +147,12 @@ async def test_every_forged_message_of_a_job_is_kept_with_its_cause_and_ends_the
     good = await jobs.add.enqueue(1)
     for name, (handle, message) in forged.items():
         with pytest.raises(JobFailed, match=r"InvalidMessage|NotRegistered|ContentDisallowed"):
-            await handle.result(timeout=20)
+            await handle.result(timeout=60)
         letter = await kept(client, message)
         assert letter.cause, name
         assert letter.job_id == handle.id, name
         assert await drop(client, letter)
-    assert await good.result(timeout=20) == 2
+    assert await good.result(timeout=60) == 2
 
 
 async def test_every_forged_message_of_a_task_of_celerys_is_kept_with_its_cause_and_ends_the_job(
@@ -167,7 +167,7 @@ async def test_every_forged_message_of_a_task_of_celerys_is_kept_with_its_cause_
     assert await asyncio.to_thread(jobs.echo.delay(1).get, timeout=20) == 1
     for name, (result, message) in forged.items():
         with pytest.raises(JobFailed, match=r"InvalidMessage|NotRegistered|ContentDisallowed"):
-            await jobs.app.client.result(result.id, timeout=20)
+            await jobs.app.client.result(result.id, timeout=60)
         letter = await kept(client, message)
         assert (bool(letter.cause), letter.job_id) == (True, result.id), name
         assert result.state == "FAILURE", name
@@ -182,10 +182,10 @@ async def test_a_task_of_celerys_whose_message_was_refused_runs_when_it_is_repla
     forged = NAMED["retries text"](message)
     await put(client, forged)
     with pytest.raises(JobFailed, match=r"headers\.retries"):
-        await jobs.app.client.result(result.id, timeout=20)
+        await jobs.app.client.result(result.id, timeout=60)
     letter = await kept(client, forged)
     assert await replay(client, dataclasses.replace(letter, message=json.dumps(message).encode()))
-    assert await jobs.app.client.result(result.id, timeout=20) == 1
+    assert await jobs.app.client.result(result.id, timeout=60) == 1
 
 
 async def test_a_forged_message_does_not_end_a_task_of_celerys_that_runs(
@@ -203,7 +203,7 @@ async def test_a_forged_message_does_not_end_a_task_of_celerys_that_runs(
         await kept(client, forged)
     assert (await jobs.app.client.get(result.id)).state is JobState.RUNNING
     jobs.trace.open(gate)
-    assert await jobs.app.client.result(result.id, timeout=20) == gate
+    assert await jobs.app.client.result(result.id, timeout=60) == gate
     assert await drop(client, await kept(client, forged))
 
 
@@ -212,7 +212,7 @@ async def test_every_message_that_names_no_job_is_kept_with_its_cause(jobs: Cont
     forged = {name: forge(message) for name, forge in NAMELESS.items()}
     for one in forged.values():
         await put(client, one)
-    assert await (await jobs.add.enqueue(1)).result(timeout=20) == 2
+    assert await (await jobs.add.enqueue(1)).result(timeout=60) == 2
     for name, one in forged.items():
         letter = await kept(client, one)
         assert letter.cause, name
@@ -227,7 +227,7 @@ async def test_a_job_whose_message_was_refused_runs_when_it_is_replayed(jobs: Co
     forged = NAMED["retries text"](message)
     await put(client, forged)
     with pytest.raises(JobFailed, match=r"headers\.retries must be a number of retries; it is 'x'"):
-        await handle.result(timeout=20)
+        await handle.result(timeout=60)
     letter = await kept(client, forged)
     assert await replay(client, letter)
     again = await kept(client, forged)  # it is no better than before
@@ -235,7 +235,7 @@ async def test_a_job_whose_message_was_refused_runs_when_it_is_replayed(jobs: Co
         **{**{name: getattr(again, name) for name in again.__slots__}, "message": json.dumps(message).encode()}
     )
     assert await replay(client, mended)
-    assert await handle.result(timeout=20) == 1
+    assert await handle.result(timeout=60) == 1
 
 
 async def test_a_forged_message_does_not_end_a_job_that_runs(jobs: ContractJobs, client: Redis, pool: str) -> None:
@@ -249,7 +249,7 @@ async def test_a_forged_message_does_not_end_a_job_that_runs(jobs: ContractJobs,
         await kept(client, forged)
     assert (await handle.status()).state is JobState.RUNNING
     jobs.trace.open(gate)
-    assert await handle.result(timeout=20) == gate
+    assert await handle.result(timeout=60) == gate
     assert await drop(client, await kept(client, forged))
 
 
@@ -261,7 +261,7 @@ async def test_what_a_plain_task_cannot_decode_is_kept_with_its_cause_and_fails(
     forged = UNDECODABLE[name](await taken_out(plain_client))
     await put(plain_client, forged)
     with pytest.raises(Exception, match="the body cannot be decoded"):
-        await asyncio.to_thread(result.get, timeout=20)
+        await asyncio.to_thread(result.get, timeout=60)
     letter = await kept(plain_client, forged)
     assert letter.job_id == result.id
     assert "the body cannot be decoded" in letter.cause
@@ -278,12 +278,12 @@ async def test_every_forged_message_of_a_plain_task_is_kept_with_its_cause_and_f
         sent[name] = result, forge(await taken_out(plain_client))
         await put(plain_client, sent[name][1])
     good = task("echo").delay(2)
-    assert await asyncio.to_thread(good.get, timeout=20) == 2
+    assert await asyncio.to_thread(good.get, timeout=60) == 2
     for name, (result, message) in sent.items():
         letter = await kept(plain_client, message)
         assert letter.cause, name
         if name in NAMED:
-            await asyncio.to_thread(result.get, timeout=20, propagate=False)
+            await asyncio.to_thread(result.get, timeout=60, propagate=False)
             assert result.state == "FAILURE", name
         assert await drop(plain_client, letter)
 
@@ -306,7 +306,7 @@ def test_a_worker_goes_on_whatever_is_in_its_queue(
     good: dict[str, Any] = json.loads(plain_broker.rpop(NOWHERE))  # type: ignore[arg-type]
     sent = [change if isinstance(change, bytes) else changed(good, *change) for change in changes]
     plain_broker.lpush("celery", *sent)
-    assert task("echo").delay(2).get(timeout=20) == 2
+    assert task("echo").delay(2).get(timeout=60) == 2
     wait_until(
         lambda: not plain_broker.llen("celery") and not plain_broker.keys("celeriac:held:*"), "all are dealt with"
     )

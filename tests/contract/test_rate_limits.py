@@ -16,7 +16,7 @@ from tests.contract.conftest import TaskOf, ways
 from tests.support.contract_jobs import ContractJobs, Trace
 from tests.support.waiting import wait_until
 
-WAIT = 30
+WAIT = 60
 POOLS = ways("asyncio", "solo", "prefork", "threads")
 EVERY_WAY = pytest.mark.parametrize("way", POOLS, indirect=True, scope="session")
 

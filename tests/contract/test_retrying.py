@@ -21,7 +21,7 @@ KINDS = pytest.mark.parametrize("kind", ["async", "def"])
 @KINDS
 async def test_a_failed_attempt_is_followed_by_another(jobs: ContractJobs, kind: str) -> None:
     handle = await jobs.twin("flaky", kind).enqueue(failures=2)
-    assert await handle.result(timeout=10) == "last"
+    assert await handle.result(timeout=60) == "last"
     assert jobs.trace.of(handle.id) == ["attempt 1 of 3", "attempt 2 of 3", "attempt 3 of 3"]
     record = await handle.status()
     assert (record.attempt, record.error, record.delay_until) == (3, None, None)
@@ -30,7 +30,7 @@ async def test_a_failed_attempt_is_followed_by_another(jobs: ContractJobs, kind:
 async def test_the_last_failure_is_the_jobs(jobs: ContractJobs) -> None:
     handle = await jobs.flaky.enqueue(failures=9)
     with pytest.raises(JobFailed, match="ConnectionError: failure 3"):
-        await handle.result(timeout=10)
+        await handle.result(timeout=60)
     assert (await handle.status()).attempt == 3
 
 
@@ -50,7 +50,7 @@ async def test_a_retry_is_recorded_with_its_delay_and_its_cause(jobs: ContractJo
 
 async def test_a_job_chooses_its_own_delay(jobs: ContractJobs) -> None:
     handle = await jobs.postponed.enqueue(seconds=0.2)  # its policy would wait 100 s, and retries no error by itself
-    assert await handle.result(timeout=10) == 2
+    assert await handle.result(timeout=60) == 2
 
 
 @pytest.mark.parametrize(("error", "attempts"), [("reset", 2), ("refused", 1), ("value", 1)])
@@ -59,7 +59,7 @@ async def test_the_policy_says_which_errors_are_worth_another_attempt(
 ) -> None:
     handle = await jobs.choosy.enqueue(error)
     with pytest.raises(JobFailed):
-        await handle.result(timeout=10)
+        await handle.result(timeout=60)
     assert len(jobs.trace.of(handle.id)) == attempts
 
 
@@ -84,10 +84,10 @@ async def test_the_events_tell_of_every_attempt(jobs: ContractJobs) -> None:
 
 async def test_a_failed_job_is_run_again_by_hand_with_attempts_counted_anew(jobs: ContractJobs) -> None:
     handle = await jobs.flaky.enqueue(failures=3)
-    await jobs.app.client.wait(handle.id, timeout=10)
+    await jobs.app.client.wait(handle.id, timeout=60)
     retried = await jobs.app.client.retry(handle.id)
     assert (retried.state.finished, retried.error, retried.finished_at) == (False, None, None)
-    record = await jobs.app.client.wait(handle.id, timeout=10)
+    record = await jobs.app.client.wait(handle.id, timeout=60)
     assert (record.state, record.attempt) == (JobState.FAILED, 3)
     assert jobs.trace.of(handle.id) == [f"attempt {n} of 3" for n in (1, 2, 3, 1, 2, 3)]
 
@@ -96,12 +96,12 @@ async def test_a_cancelled_job_is_run_again_by_hand(jobs: ContractJobs) -> None:
     handle = await jobs.add.options(delay=60).enqueue(20, 22)
     await handle.cancel()
     await jobs.app.client.retry(handle.id)
-    assert await handle.result(timeout=10) == 42
+    assert await handle.result(timeout=60) == 42
 
 
 async def test_only_what_has_ended_without_success_can_be_run_again(jobs: ContractJobs) -> None:
     done = await jobs.add.enqueue(1)
-    await done.result(timeout=10)
+    await done.result(timeout=60)
     with pytest.raises(WrongState, match="succeeded; only a failed, dead or cancelled job can be retried"):
         await jobs.app.client.retry(done.id)
     waiting = await jobs.add.options(delay=60).enqueue(1)
@@ -112,21 +112,21 @@ async def test_only_what_has_ended_without_success_can_be_run_again(jobs: Contra
 
 async def test_a_plain_task_cannot_be_run_again_by_hand(jobs: ContractJobs) -> None:
     result = jobs.fail_plainly.delay("as it is")
-    await jobs.app.client.wait(result.id, timeout=10)
+    await jobs.app.client.wait(result.id, timeout=60)
     with pytest.raises(UnknownTask, match=r"plain\.fail"):
         await jobs.app.client.retry(result.id)
 
 
 async def test_a_plain_task_retries_as_celery_has_it(jobs: ContractJobs) -> None:
     result = jobs.flaky_plainly.delay(2)
-    record = await jobs.app.client.wait(result.id, timeout=10)
+    record = await jobs.app.client.wait(result.id, timeout=60)
     assert (record.state, record.attempt) == (JobState.SUCCEEDED, 3)
     assert await jobs.app.client.outcome(result.id) == 2
 
 
 async def test_a_plain_task_that_has_used_up_its_retries_has_failed(jobs: ContractJobs) -> None:
     result = jobs.flaky_plainly.delay(9)
-    record = await jobs.app.client.wait(result.id, timeout=10)
+    record = await jobs.app.client.wait(result.id, timeout=60)
     assert (record.state, record.attempt) == (JobState.FAILED, 4)
     assert record.error is not None
     assert (record.error.type, record.error.message) == ("ConnectionError", "plainly")
@@ -152,7 +152,7 @@ async def test_a_task_that_has_retried_hands_its_job_on_to_another(
     jobs: ContractJobs, kind: str, how: str, outcome: object
 ) -> None:
     result = jobs.twin("hand_on", kind).delay(how)
-    record = await jobs.app.client.wait(result.id, timeout=10)
+    record = await jobs.app.client.wait(result.id, timeout=60)
     assert (record.state, record.error, record.attempt) == (JobState.SUCCEEDED, None, 1)
     assert await jobs.app.client.outcome(result.id) == outcome
     assert jobs.trace.of(result.id) == ["attempt 1", "attempt 2"]
@@ -161,7 +161,7 @@ async def test_a_task_that_has_retried_hands_its_job_on_to_another(
 @FORMS
 async def test_a_task_that_is_ignored_has_succeeded(jobs: ContractJobs, kind: str) -> None:
     result = jobs.twin("leave_by_plainly", kind).delay("ignored")
-    record = await jobs.app.client.wait(result.id, timeout=10)
+    record = await jobs.app.client.wait(result.id, timeout=60)
     assert (record.state, record.error, result.state) == (JobState.SUCCEEDED, None, "PENDING")
 
 
@@ -169,9 +169,9 @@ async def test_a_task_that_is_ignored_has_succeeded(jobs: ContractJobs, kind: st
 async def test_a_task_that_is_ignored_keeps_what_it_has_stored_itself(jobs: ContractJobs, kind: str) -> None:
     task = jobs.twin("leave_by_plainly", kind)
     partial, failed = task.delay("PARTIAL"), task.delay("FAILURE")
-    assert (await jobs.app.client.wait(partial.id, timeout=10)).state is JobState.SUCCEEDED
+    assert (await jobs.app.client.wait(partial.id, timeout=60)).state is JobState.SUCCEEDED
     assert (partial.state, partial.info) == ("PARTIAL", 1)
-    record = await jobs.app.client.wait(failed.id, timeout=10)
+    record = await jobs.app.client.wait(failed.id, timeout=60)
     assert record.error is not None
     assert (record.state, record.error.message, failed.state) == (JobState.FAILED, "told early", "FAILURE")
 
@@ -181,7 +181,7 @@ async def test_a_typed_job_that_is_ignored_succeeds_with_nothing_at_its_first_at
     jobs: ContractJobs, kind: str
 ) -> None:
     handle = await jobs.twin("leave_by", kind).enqueue("ignored")
-    assert await handle.result(timeout=10) is None
+    assert await handle.result(timeout=60) is None
     record = await handle.status()
     assert (record.state, record.attempt) == (JobState.SUCCEEDED, 1)
 
@@ -189,7 +189,7 @@ async def test_a_typed_job_that_is_ignored_succeeds_with_nothing_at_its_first_at
 @FORMS
 async def test_a_retry_that_was_not_published_is_a_failure(jobs: ContractJobs, kind: str) -> None:
     result = jobs.twin("leave_by_plainly", kind).delay("retry")
-    record = await jobs.app.client.wait(result.id, timeout=10)
+    record = await jobs.app.client.wait(result.id, timeout=60)
     assert record.error is not None
     assert (record.state, record.error.type, result.state) == (JobState.FAILED, "JobAborted", "FAILURE")
     assert record.error.message.endswith("call self.retry()")
@@ -198,7 +198,7 @@ async def test_a_retry_that_was_not_published_is_a_failure(jobs: ContractJobs, k
 @KINDS
 async def test_a_typed_job_that_raises_a_retry_is_tried_again_by_its_policy(jobs: ContractJobs, kind: str) -> None:
     handle = await jobs.twin("leave_by", kind).enqueue("retry")
-    record = await jobs.app.client.wait(handle.id, timeout=10)
+    record = await jobs.app.client.wait(handle.id, timeout=60)
     assert record.error is not None
     assert (record.state, record.attempt, record.error.type) == (JobState.FAILED, 3, "JobAborted")
 
@@ -207,7 +207,7 @@ async def test_a_typed_job_that_raises_a_retry_is_tried_again_by_its_policy(jobs
 async def test_an_outcome_that_a_task_stores_itself_is_seen_while_it_runs(jobs: ContractJobs, kind: str) -> None:
     gate = uuid4().hex
     result = jobs.twin("tell_early_plainly", kind).delay(gate)
-    assert await asyncio.to_thread(result.get, timeout=10) == 5
+    assert await asyncio.to_thread(result.get, timeout=60) == 5
     assert (await jobs.app.client.get(result.id)).state is JobState.SUCCEEDED
     jobs.trace.open(gate)
 
@@ -242,7 +242,7 @@ async def test_a_parent_outlives_the_longest_delay_of_its_children_and_goes_on(j
     delayed = await eventually(child, "the child waits")
     assert _days_left(jobs, keys.record(parent.id)) >= 89
     await jobs.app.client.cancel(delayed.id)
-    assert await parent.result(timeout=10) == "resumed"
+    assert await parent.result(timeout=60) == "resumed"
 
 
 async def test_a_record_outlives_the_longest_delay_before_its_job(jobs: ContractJobs) -> None:

@@ -15,7 +15,7 @@ from tests.contract.conftest import TaskOf
 from tests.support.contract_jobs import Trace
 from tests.support.waiting import wait_until
 
-WAIT = 15
+WAIT = 60
 
 VALUES: list[Any] = [
     None,

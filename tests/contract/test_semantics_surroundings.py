@@ -15,7 +15,7 @@ from tests.support.contract_jobs import Trace
 from tests.support.waiting import wait_until
 from tests.support.workers import Worker
 
-WAIT = 15
+WAIT = 60
 MANY = 50
 
 

@@ -17,7 +17,7 @@ from tests.support.contract_jobs import ContractJobs, Trace
 from tests.support.values import BEYOND_JSON, EXACT, spelt
 from tests.support.waiting import wait_until
 
-WAIT = 15
+WAIT = 60
 KINDS = pytest.mark.parametrize("kind", ["async", "def"])
 CELERYS: list[Any] = EXACT + BEYOND_JSON
 

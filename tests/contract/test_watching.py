@@ -43,7 +43,7 @@ async def test_two_readers_see_the_same_live(jobs: ContractJobs) -> None:
                 break
         seen.append(names)
     jobs.trace.open(gate)
-    await handle.result(timeout=10)
+    await handle.result(timeout=60)
     assert seen == [["state", "state", "progress"]] * 2
 
 
@@ -60,7 +60,7 @@ async def test_progress_is_in_the_record(jobs: ContractJobs) -> None:
     assert record.progress is not None
     assert (record.progress.total, record.progress.message, record.state) == (3, "step 3", JobState.RUNNING)
     jobs.trace.open(gate)
-    await handle.result(timeout=10)
+    await handle.result(timeout=60)
 
 
 async def test_waiting_ends_when_its_time_is_up_and_the_job_goes_on(jobs: ContractJobs) -> None:
@@ -69,4 +69,4 @@ async def test_waiting_ends_when_its_time_is_up_and_the_job_goes_on(jobs: Contra
     with pytest.raises(ResultTimeout, match="it goes on"):
         await handle.result(timeout=0.3)
     jobs.trace.open(gate)
-    assert await handle.result(timeout=10) == gate
+    assert await handle.result(timeout=60) == gate

@@ -14,7 +14,7 @@ from tests.contract.conftest import ways
 from tests.support.contract_jobs import ContractJobs
 from tests.support.wrapped_tasks import Order
 
-WAIT = 15
+WAIT = 60
 ASYNCIO = pytest.mark.parametrize("pool", ["asyncio"], indirect=True)
 Get = Callable[..., Any]
 

@@ -54,7 +54,7 @@ class Command:
             assert self._process.poll() is None, f"it ended:\n{self.printed}"
             return text in self.printed
 
-        wait_until(said, f"{text!r} is printed", within=30)
+        wait_until(said, f"{text!r} is printed", within=60)
 
     def terminate(self) -> int:
         """SIGTERM; the exit code."""
@@ -103,7 +103,7 @@ async def test_the_worker_is_ready_runs_async_and_sync_jobs_and_ends_with_0(tmp_
         await asyncio.to_thread(worker.wait_for, "ready.")
         for task in ("celeriac.echo", "celeriac.echo_blocking"):
             job_id = await asyncio.to_thread(lambda name=task: app.send_task(name, kwargs={"value": name}).id)
-            assert await JobHandle[str](app.client, app.specs[task], job_id).result(timeout=20) == task
+            assert await JobHandle[str](app.client, app.specs[task], job_id).result(timeout=60) == task
         assert await asyncio.to_thread(worker.terminate) == 0, worker.printed
 
 
@@ -134,7 +134,7 @@ async def test_flower_wants_the_password_and_shows_what_has_run(tmp_path: Path, 
             return {job_id: task["state"] for job_id, task in tasks.items()}
 
         expected = {done: "SUCCESS", failed: "FAILURE"}
-        await asyncio.to_thread(lambda: wait_until(lambda: states() == expected, "Flower shows both", within=30))
+        await asyncio.to_thread(lambda: wait_until(lambda: states() == expected, "Flower shows both", within=60))
         late = await asyncio.to_thread(lambda: app.send_task("celeriac.echo", countdown=600).id)
 
         def scheduled() -> list[str]:
@@ -143,7 +143,7 @@ async def test_flower_wants_the_password_and_shows_what_has_run(tmp_path: Path, 
             known = [worker for page in pages for worker in json.loads(page).values()]
             return [entry["request"]["id"] for worker in known for entry in worker.get("scheduled", [])]
 
-        await asyncio.to_thread(lambda: wait_until(lambda: scheduled() == [late], "Flower shows what waits", within=30))
+        await asyncio.to_thread(lambda: wait_until(lambda: scheduled() == [late], "Flower shows what waits", within=60))
         assert await asyncio.to_thread(worker.terminate) == 0, worker.printed
         await asyncio.to_thread(flower.terminate)
 

@@ -78,7 +78,7 @@ async def test_a_stack_from_its_start_to_its_end(tmp_path: Path) -> None:
         await _assert_that_every_killed_process_comes_back(tmp_path, stack)
         children = _processes(stack)
         stack.signal(signal.SIGTERM)
-        assert await stack.ended(within=30) == ExitCode.OK
+        assert await stack.ended(within=60) == ExitCode.OK
     _assert_that_nobody_else_can_read(tmp_path)
     assert {line.split()[0] for line in stack.lines} == {"celeriac", *NAMES}
     assert len(children) == len(NAMES)

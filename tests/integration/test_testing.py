@@ -53,10 +53,10 @@ async def test_in_the_tests_own_loop(celeriac_jobs):
 @pytest.mark.parametrize("turn", range(2))
 async def test_in_a_real_worker(celeriac_app, celeriac_worker, turn):
     handle = await pid.enqueue()
-    assert await handle.result(timeout=30) != os.getpid()
+    assert await handle.result(timeout=60) != os.getpid()
     assert (await handle.status()).state == "succeeded"
     assert handle.id in celeriac_worker.log
-    assert celerys.delay(1).get(timeout=30) == 2
+    assert celerys.delay(1).get(timeout=60) == 2
     await celeriac_app.client.aclose()
 
 async def test_in_the_tests_own_loop_again(celeriac_jobs):

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.support.waiting import wait_until
+from tests.support.waiting import DEADLINE, wait_until
 from tests.support.warm import WarmProcess
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +34,7 @@ class Worker:
         """All that it has printed so far."""
         return self.process.output
 
-    def wait_for_log(self, pattern: str, *, within: float = 20.0) -> str:
+    def wait_for_log(self, pattern: str, *, within: float = DEADLINE) -> str:
         """The text that `pattern` matches in the log, as soon as it is there."""
 
         def look() -> str | None:
@@ -52,14 +52,14 @@ class Worker:
     def signal(self, signum: int) -> None:
         self.process.send_signal(signum)
 
-    def wait_end(self, *, within: float = 20.0) -> int | None:
+    def wait_end(self, *, within: float = DEADLINE) -> int | None:
         """Its exit code, as soon as it has ended by itself; kill it if it has not in time."""
         try:
             return self.process.wait(within)
         finally:
             self.kill()
 
-    def stop(self, *, within: float = 20.0) -> int | None:
+    def stop(self, *, within: float = DEADLINE) -> int | None:
         """Ask it to end as an operator would (SIGTERM), and return its exit code; kill it if it does not."""
         self.signal(signal.SIGTERM)
         return self.wait_end(within=within)

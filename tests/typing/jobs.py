@@ -42,7 +42,7 @@ async def without_arguments() -> None: ...
 async def right() -> None:
     handle = await bare.enqueue(7, greeting="hi")
     assert_type(handle, JobHandle[Receipt])
-    assert_type(await handle.result(timeout=10), Receipt)
+    assert_type(await handle.result(timeout=60), Receipt)
     assert_type(await (await with_context.enqueue(user_id=7)).result(), Receipt)
     assert_type(await (await in_a_thread.enqueue(7)).result(), str)
     assert_type(await (await in_a_thread_with_context.enqueue(7)).result(), list[str])

@@ -39,7 +39,7 @@ async def test_a_worker_that_ends_is_a_failure_that_shows_its_log(fleet: Fleet) 
     failure = pytest.raises(RunFailed, match=r"(?s)tried: a worker has ended, after 0 records.*no such broker")
     with new_records() as records, failure:
         async with fleet.workers(system, "noop", BROKER, records, processes=1) as workers:
-            await workers.wait_for(1, within=20)
+            await workers.wait_for(1, within=60)
 
 
 async def test_too_few_jobs_in_time_are_a_failure(fleet: Fleet) -> None:
@@ -54,7 +54,7 @@ async def test_the_block_ends_all_processes_and_their_children(fleet: Fleet) -> 
     program = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'])"
     with new_records() as records:
         async with fleet.workers(_system(program), "noop", BROKER, records, processes=2) as workers:
-            await workers.wait_until(lambda: len(workers.pids()) == 4, "children", within=20)
+            await workers.wait_until(lambda: len(workers.pids()) == 4, "children", within=60)
             pids = workers.pids()
             assert workers.roots() < pids
     wait_until(lambda: not any(map(is_alive, pids)), "the end of all processes")
@@ -79,7 +79,7 @@ async def test_a_queue_is_the_same_in_each_fresh_server(fleet: Fleet, tmp_path_f
                 fresh_server(dump) as server,
                 fleet.workers(floor, "noop", server.url, records, processes=2) as workers,
             ):
-                await workers.wait_for(700, within=20)
+                await workers.wait_for(700, within=60)
             records.check(700)
 
 

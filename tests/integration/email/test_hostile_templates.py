@@ -128,12 +128,12 @@ def warm() -> None:
 def test_it_ends_soon_and_with_an_error(name: str) -> None:
     variables = {"x": "a" * 100, "big": "x" * 10_000, "tags": "<!-->" * 2000}
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises((TemplateInvalid, TimeoutError)):
         run_with_deadline(
             lambda: MailTemplates(subject="s", text=BOMBS[name], html=BOMBS[name]).render(variables), DEADLINE
         )
-    assert time.monotonic() - started < DEADLINE + 1
+    assert time.process_time() - started < DEADLINE + 1
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < 300_000, f"used {grown} KiB"
 

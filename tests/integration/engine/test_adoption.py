@@ -95,29 +95,29 @@ async def uses_everything(app: Celery, trace: Trace) -> None:
     await uses_all_but_delays(app, trace)
     late = app.tasks["orders.add"].apply_async((5,), countdown=0.5)
     assert not late.ready()
-    assert late.get(timeout=20) == 6
+    assert late.get(timeout=60) == 6
 
 
 async def uses_all_but_delays(app: Celery, trace: Trace) -> None:
     task, key = app.tasks, uuid4().hex
     add, note = task["orders.add"], task["orders.note"]
-    assert add.delay(1, b=2).get(timeout=20) == 3
-    assert task["orders.flaky"].delay(2).get(timeout=20) == 2
-    assert task["orders.wobbly"].delay(1).get(timeout=20) == 1
+    assert add.delay(1, b=2).get(timeout=60) == 3
+    assert task["orders.flaky"].delay(2).get(timeout=60) == 2
+    assert task["orders.wobbly"].delay(1).get(timeout=60) == 1
     described = task["orders.describe"].delay(7)
-    assert described.get(timeout=20)["id"] == described.id
+    assert described.get(timeout=60)["id"] == described.id
     assert described.name == "orders.describe"  # result_extended
-    assert chain(add.s(1), add.s(2), add.s(3)).delay().get(timeout=20) == 7
-    assert group(add.s(number) for number in range(5)).delay().get(timeout=20) == [1, 2, 3, 4, 5]
-    assert chord([add.s(number) for number in range(5)], task["orders.total"].s())().get(timeout=20) == 15
+    assert chain(add.s(1), add.s(2), add.s(3)).delay().get(timeout=60) == 7
+    assert group(add.s(number) for number in range(5)).delay().get(timeout=60) == [1, 2, 3, 4, 5]
+    assert chord([add.s(number) for number in range(5)], task["orders.total"].s())().get(timeout=60) == 15
     failed = task["orders.fail"].apply_async(("broken",), link_error=task["orders.complain"].s(key=key))
     with pytest.raises(ValueError, match="broken"):
-        failed.get(timeout=20)
+        failed.get(timeout=60)
     add.apply_async((1,), link=note.s(key=key))
     await eventually(lambda: sorted(trace.of(key)) == ["complaint ValueError", "note 2"], "both links")
     task["orders.silent"].delay(key + "-silent")
     await eventually(lambda: trace.of(key + "-silent") == ["silent"], "the task without a result")
-    assert [add.apply_async((1,), priority=priority).get(timeout=20) for priority in (0, 5, 9)] == [2, 2, 2]
+    assert [add.apply_async((1,), priority=priority).get(timeout=60) for priority in (0, 5, 9)] == [2, 2, 2]
     await eventually(lambda: trace.of(described.id) == ["start", "success"], "the base class's account")
     await eventually(lambda: trace.of(failed.id) == ["start", "failure ValueError"], "the base class's account")
 
@@ -151,7 +151,7 @@ async def test_a_producer_on_celeriac_and_stock_workers(
     late = celeriac.tasks["orders.add"].apply_async((5,), countdown=0.1)
     assert broker.zcard(keys.delayed("orders")) == 1  # which stock workers know nothing of
     fleet("celeriac")
-    assert late.get(timeout=20) == 6
+    assert late.get(timeout=60) == 6
 
 
 async def test_workers_and_producers_of_both_kinds_share_the_queues(
@@ -162,7 +162,7 @@ async def test_workers_and_producers_of_both_kinds_share_the_queues(
     sent = [app.tasks["orders.hold"].delay(gate) for app in (stock, celeriac) for _ in range(4)]
     await eventually(lambda: sum("start" in trace.of(result.id) for result in sent) >= 4, "both kinds are busy")
     trace.open(gate)
-    assert [result.get(timeout=20) for result in sent] == [gate] * 8
+    assert [result.get(timeout=60) for result in sent] == [gate] * 8
     assert all("orders.hold" in worker.log and " succeeded in " in worker.log for worker in workers)
     for app in (stock, celeriac):
         await uses_everything(app, trace)
@@ -179,7 +179,7 @@ async def test_workers_of_both_kinds_run_parts_of_one_chord(
         gate, key = uuid4().hex, uuid4().hex
         trace.open(gate)
         parts = [app.tasks["orders.hostname"].s(gate).set(queue=queue) for queue in ("orders", "quiet") * 3]
-        assert chord(parts, app.tasks["orders.note"].s(key=key))().get(timeout=20)
+        assert chord(parts, app.tasks["orders.note"].s(key=key))().get(timeout=60)
         [note] = trace.of(key)
         hosts = [worker.name for worker in workers] * 3
         assert re.findall("|".join(map(re.escape, set(hosts))), note) == hosts
@@ -192,8 +192,8 @@ async def test_a_part_of_a_chord_that_is_run_twice_counts_once(
     result = chord([add.s(1), add.s(10), add.s(100)], celeriac.tasks["orders.note"].s(key=key))()
     broker.rpush("orders", *broker.lrange("orders", 1, 2))  # the first two parts again, before all others
     worker = fleet("celeriac", "asyncio")
-    result.get(timeout=20)
-    assert add.delay(1).get(timeout=20) == 2  # a second body would have run before
+    result.get(timeout=60)
+    assert add.delay(1).get(timeout=60) == 2  # a second body would have run before
     assert trace.of(key) == ["note [2, 11, 101]"]
     assert len(re.findall(r"orders\.add\[.*succeeded", worker.log)) == 6
 
@@ -210,7 +210,7 @@ async def test_a_killed_workers_tasks_run_elsewhere(
     fleet("stock")  # takes what is in the queue, and nothing of what the victim held before that is brought back
     fleet("celeriac")
     trace.open(gate)
-    assert [result.get(timeout=20) for result in sent] == [gate] * 4
+    assert [result.get(timeout=60) for result in sent] == [gate] * 4
 
 
 @pytest.mark.slow
@@ -238,7 +238,7 @@ async def test_a_task_longer_than_several_leases_runs_once(celeriac: Celery, fle
     long_enough = time.monotonic() + 2.5 * LEASE
     await eventually(lambda: time.monotonic() > long_enough)
     trace.open(gate)
-    assert result.get(timeout=20) == gate
+    assert result.get(timeout=60) == gate
     await eventually(lambda: trace.of(result.id) == ["start", "end", "success"], "its account")
 
 
@@ -256,7 +256,7 @@ async def test_a_frozen_workers_late_result_is_refused(
         second = fleet("celeriac", pool, results=elsewhere)
         await eventually(lambda: trace.of(result.id) == ["start", "start"], "the lease has run out")
         trace.open(gate)
-        assert result.get(timeout=20).startswith(second.name)
+        assert result.get(timeout=60).startswith(second.name)
         first.signal(signal.SIGCONT)
         assert (
             first.stop() == 0
@@ -295,13 +295,13 @@ async def test_a_task_that_ends_its_process_again_and_again_is_a_dead_letter(
     complain = celeriac.tasks["orders.complain"].s(key=key)
     poison = celeriac.tasks["orders.crash"].apply_async((gate,), link_error=complain)
     with pytest.raises(WorkerLostError, match="vanished 5 times"):
-        poison.get(timeout=30)
+        poison.get(timeout=60)
     assert trace.of(poison.id) == ["start"] * 5
     await eventually(lambda: trace.of(key) == ["complaint WorkerLostError"], "its errback")
     [letter] = await eventually(lambda: letters(plain_url), "it is a dead letter")
     assert (letter.job_id, letter.task, letter.queue, letter.losses) == (poison.id, "orders.crash", "orders", 5)
     assert letter.cause == "its worker vanished 5 times while it ran the job"
-    assert celeriac.tasks["orders.add"].delay(1).get(timeout=20) == 2
+    assert celeriac.tasks["orders.add"].delay(1).get(timeout=60) == 2
     assert worker.process.poll() is None
     trace.open(gate)
     await replay_all(plain_url)
@@ -319,7 +319,7 @@ async def test_a_task_that_ends_its_worker_again_and_again_is_a_dead_letter(
         assert trace.of(poison.id) == ["start"] * number
     fleet("celeriac", pool)
     with pytest.raises(WorkerLostError, match="vanished 5 times"):
-        poison.get(timeout=20)
+        poison.get(timeout=60)
     assert [letter.losses for letter in await letters(plain_url)] == [5]
     assert trace.of(poison.id) == ["start"] * 5
 
@@ -332,7 +332,7 @@ async def test_a_rejected_task_is_a_dead_letter(
     fleet("celeriac", pool)
     refused = celeriac.tasks["orders.refuse"].delay(gate)
     with pytest.raises(Reject):
-        refused.get(timeout=20)
+        refused.get(timeout=60)
     [letter] = await eventually(lambda: letters(plain_url), "it is a dead letter")
     assert (letter.job_id, letter.cause, letter.losses) == (refused.id, "not today", 0)
     trace.open(gate)
@@ -346,7 +346,7 @@ async def test_a_task_that_no_worker_knows_is_kept_until_one_does(
     fleet("celeriac")
     result = celeriac.send_task("orders.tomorrow")
     with pytest.raises(NotRegistered):
-        result.get(timeout=20)
+        result.get(timeout=60)
     [letter] = await eventually(lambda: letters(plain_url), "it is a dead letter")
     assert (letter.task, letter.cause) == ("orders.tomorrow", "no task of that name is registered")
 
@@ -365,8 +365,8 @@ async def test_remote_control_revokes_what_waits_and_what_runs(
     celeriac.control.revoke(running.id, terminate=True)
     for result in (running, waiting):
         with pytest.raises(TaskRevokedError):
-            result.get(timeout=20)
-    assert celeriac.tasks["orders.add"].delay(1).get(timeout=20) == 2
+            result.get(timeout=60)
+    assert celeriac.tasks["orders.add"].delay(1).get(timeout=60) == 2
     assert worker.process.poll() is None
     await eventually(lambda: broker.keys("celeriac:held:*") == [])
 

@@ -51,12 +51,12 @@ def test_tasks_succeed_and_fail_with_any_result_backend_of_celerys(
     environment = {"ELSEWHERE_URL": broker_url, "ELSEWHERE_BACKEND": backend, "ELSEWHERE_CLASS": kind}
     worker = start("unused", pool="asyncio", application=APPLICATION, environment=environment)
     for name in ("elsewhere.add", "elsewhere.add_async"):
-        assert producer.send_task(name, (1, 2)).get(timeout=20) == 3
+        assert producer.send_task(name, (1, 2)).get(timeout=60) == 3
     with pytest.raises(ValueError, match="no stock"):
-        producer.send_task("elsewhere.fail").get(timeout=20)
+        producer.send_task("elsewhere.fail").get(timeout=60)
     header = [producer.signature("elsewhere.add", (number, 1)) for number in range(3)]
     if kind == "plain" and "redis" in backend:
-        assert chord(header, producer.signature("elsewhere.total"))().get(timeout=20) == 6
+        assert chord(header, producer.signature("elsewhere.total"))().get(timeout=60) == 6
     assert "AttributeError" not in worker.log
 
 
@@ -83,7 +83,7 @@ async def test_typed_jobs_have_results_whatever_the_result_backend_is(
         async def typed(a: int, b: int) -> int:
             raise NotImplementedError
 
-        assert await (await typed.enqueue(a=1, b=2)).result(timeout=20) == 3
+        assert await (await typed.enqueue(a=1, b=2)).result(timeout=60) == 3
         await app.client.aclose()
 
 
@@ -95,9 +95,9 @@ def test_tasks_reply_through_the_broker_with_rpc(
     worker = start("unused", pool="asyncio", application=APPLICATION, environment=environment)
     with closing(Celery("producer", broker=broker_url, backend="rpc://", set_as_current=False)) as producer:
         for name in ("elsewhere.add", "elsewhere.add_async"):
-            assert producer.send_task(name, (1, 2)).get(timeout=20) == 3
+            assert producer.send_task(name, (1, 2)).get(timeout=60) == 3
         with pytest.raises(ValueError, match="no stock"):
-            producer.send_task("elsewhere.fail").get(timeout=20)
+            producer.send_task("elsewhere.fail").get(timeout=60)
     _assert_that_tasks_end_right(worker, broker, broker_url)
 
 
@@ -116,7 +116,7 @@ def test_the_environments_result_backend_is_used_whatever_the_settings_say(
     worker = start("unused", pool="asyncio", application=APPLICATION, environment=environment)
     if backend == "redis":
         with closing(Celery("producer", broker=broker_url, backend=url, set_as_current=False)) as producer:
-            assert producer.send_task("elsewhere.add", (1, 2)).get(timeout=20) == 3
+            assert producer.send_task("elsewhere.add", (1, 2)).get(timeout=60) == 3
     _assert_that_tasks_end_right(worker, broker, broker_url)
 
 

@@ -43,5 +43,5 @@ def test_a_killed_workers_task_runs_again_with_an_application_configured_from_a_
     start_one()
     wait_until(lambda: trace.of(result.id) == ["start", "start"], "it runs again")
     trace.open(gate)
-    assert result.get(timeout=20) == gate
-    assert producer.send_task("configured.typed", kwargs={"gate": gate}).get(timeout=20) == gate
+    assert result.get(timeout=60) == gate
+    assert producer.send_task("configured.typed", kwargs={"gate": gate}).get(timeout=60) == gate

@@ -36,10 +36,10 @@ async def test_a_stock_producers_job_is_run_and_recorded(
     start(module, pool="threads")
     result = stock.send_task("add", args=(40,), kwargs={"b": 2})
     await eventually(lambda: known(jobs, result.id))
-    record = await jobs.app.client.wait(result.id, timeout=10)
+    record = await jobs.app.client.wait(result.id, timeout=60)
     assert (record.state, record.task, record.queue, record.attempt) == (JobState.SUCCEEDED, "add", "celery", 1)
     assert await jobs.app.client.outcome(result.id) == 42
-    assert result.get(timeout=10) == 42
+    assert result.get(timeout=60) == 42
     page, _ = await jobs.app.client.page()
     assert [job.id for job in page] == [result.id]
 
@@ -52,7 +52,7 @@ async def test_a_stock_producers_job_with_a_time_to_wait_for_is_held_by_no_worke
     result = stock.send_task("add", args=(1,), countdown=1)
     await eventually(lambda: broker.zcard("celeriac:delayed:celery") == 1)
     assert broker.keys("celeriac:held:*") == []
-    assert result.get(timeout=10) == 2
+    assert result.get(timeout=60) == 2
     record = await jobs.app.client.get(result.id)
     assert record.started_at is not None
     assert 1 <= (record.started_at - before).total_seconds() < 2
@@ -77,7 +77,7 @@ async def test_several_queues_are_served(jobs: ContractJobs, start: StartWorker,
     start(module, pool="solo", options=["--queues=one,two,three"])
     for queue in ("one", "two", "three"):
         handle = await jobs.add.options(queue=queue).enqueue(1)
-        assert await handle.result(timeout=10) == 2
+        assert await handle.result(timeout=60) == 2
         assert (await handle.status()).queue == queue
 
 
@@ -87,7 +87,7 @@ async def test_what_cannot_be_read_is_a_dead_letter_and_stops_no_worker(
 ) -> None:
     broker.lpush("celery", garbage)
     worker = start(module, pool="threads")
-    assert await (await jobs.add.enqueue(1)).result(timeout=10) == 2
+    assert await (await jobs.add.enqueue(1)).result(timeout=60) == 2
     [(_, letter)] = broker.xrange(keys.DEAD)  # type: ignore[misc]
     assert letter[b"message"] == garbage.encode()
     assert letter[b"cause"]
@@ -100,7 +100,7 @@ async def test_a_task_that_no_worker_knows_has_failed_and_is_kept(
     worker = start(module, pool="threads")
     result = stock.send_task("unheard.of", args=(1,))
     await eventually(lambda: known(jobs, result.id))
-    record = await jobs.app.client.wait(result.id, timeout=10)
+    record = await jobs.app.client.wait(result.id, timeout=60)
     assert (record.state, record.task) == (JobState.FAILED, "unheard.of")
     assert record.error is not None
     assert record.error.type == "NotRegistered"
@@ -110,7 +110,7 @@ async def test_a_task_that_no_worker_knows_has_failed_and_is_kept(
     assert (letter.job_id, letter.cause) == (result.id, "no task of that name is registered")
     assert await replay(client, letter)  # as one would once a worker knows it
     await eventually(lambda: broker.xlen(keys.DEAD) == 1, "no worker does")
-    assert (await jobs.app.client.wait(result.id, timeout=10)).state is JobState.FAILED
+    assert (await jobs.app.client.wait(result.id, timeout=60)).state is JobState.FAILED
     await client.aclose()
 
 
@@ -136,7 +136,7 @@ async def test_what_is_no_task_stops_no_worker(
     }  # fmt: skip
     broker.lpush("celery", json.dumps(message))
     worker = start(module, pool="threads")
-    assert await (await jobs.add.enqueue(1)).result(timeout=10) == 2
+    assert await (await jobs.add.enqueue(1)).result(timeout=60) == 2
     assert worker.process.poll() is None
 
 
@@ -155,7 +155,7 @@ async def test_a_broadcast_is_run_by_every_worker(start: StartWorker, settings: 
     everyone = Exchange("everyone", type="fanout")
     jobs.app.tasks["reload"].apply_async((key,), exchange=everyone, routing_key="celery", declare=[everyone])
     await eventually(lambda: jobs.trace.of(key) == ["reloaded"] * 2)
-    assert await (await jobs.add.enqueue(1)).result(timeout=10) == 2
+    assert await (await jobs.add.enqueue(1)).result(timeout=60) == 2
     assert not any("too late" in worker.log for worker in workers)
     await jobs.app.client.aclose()
     jobs.app.close()

@@ -54,7 +54,7 @@ async def test_a_worker_that_is_asked_to_end_waits_for_isolated_jobs(
     assert (await handle.status()).state is JobState.RUNNING
     jobs.trace.open(gate)
     assert worker.wait_end() == 0
-    assert await handle.result(timeout=1) == gate
+    assert await handle.result(timeout=60) == gate
     await eventually(lambda: not is_alive(pid), "the job's process has ended with its worker")
 
 
@@ -69,7 +69,7 @@ async def test_nothing_outlives_a_killed_worker(jobs: IsolatedJobs, start: Start
     start(MODULE, pool=pool, concurrency=1)
     await eventually(lambda: len(jobs.trace.of(handle.id)) > 1, "the job runs again")
     jobs.trace.open(gate)
-    assert await handle.result(timeout=20) == gate
+    assert await handle.result(timeout=60) == gate
     assert len(jobs.trace.of(handle.id)) == 3  # begun twice, ended once
 
 
@@ -87,7 +87,7 @@ async def test_a_worker_that_is_told_to_end_at_once_gives_isolated_jobs_back(
     start(MODULE, pool=pool)
     await eventually(lambda: len(jobs.trace.of(handle.id)) > 1, "the job runs again")
     jobs.trace.open(gate)
-    assert await handle.result(timeout=20) == gate
+    assert await handle.result(timeout=60) == gate
 
 
 @pytest.mark.slow
@@ -98,12 +98,12 @@ async def test_what_finds_no_process_is_left_to_other_workers(jobs: IsolatedJobs
     for handle in busy:
         await process_of(jobs, handle.id)
     waiting = await jobs.pid.enqueue_many([{}] * 5)
-    assert await (await jobs.tick.enqueue()).result(timeout=10)  # what needs no process is not held up
+    assert await (await jobs.tick.enqueue()).result(timeout=60)  # what needs no process is not held up
     second = start(MODULE, pool="asyncio", concurrency=100)
-    assert {(await handle.result(timeout=20))[1] for handle in waiting} == {second.pid}
+    assert {(await handle.result(timeout=60))[1] for handle in waiting} == {second.pid}
     jobs.trace.open(gate)
     for handle in busy:
-        await handle.result(timeout=20)
+        await handle.result(timeout=60)
 
 
 async def test_jobs_of_a_program_cannot_be_isolated(app: Celeriac, broker_url: str, tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ async def test_jobs_of_a_program_cannot_be_isolated(app: Celeriac, broker_url: s
     try:
         worker.wait_for(r"ready\.")
         job_id = app.send_task("program.double", kwargs={"number": 1}).id
-        record = await app.client.wait(job_id, timeout=20)
+        record = await app.client.wait(job_id, timeout=60)
     finally:
         worker.end()
     assert record.error is not None

@@ -21,7 +21,7 @@ from tests.support.slow import quick_first
 from tests.support.waiting import wait_until
 from tests.support.workers import POOLS, Worker
 
-WAIT = 20
+WAIT = 60
 KINDS = pytest.mark.parametrize("kind", quick_first(["plain", "class"]))
 Serve = Callable[..., Worker]
 

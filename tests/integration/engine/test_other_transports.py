@@ -35,4 +35,4 @@ def test_tasks_run_with_a_broker_in_memory() -> None:
         return 2 * number
 
     with start_worker(app, pool="solo", perform_ping_check=False, shutdown_timeout=30):
-        assert double.delay(21).get(timeout=30) == 42
+        assert double.delay(21).get(timeout=60) == 42

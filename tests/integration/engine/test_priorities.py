@@ -150,7 +150,7 @@ async def test_a_delayed_job_goes_to_its_list_when_it_is_due(
     assert entry.startswith(b"9:celery\x06\x169{")
     handle = await jobs.add.options(priority=0, delay=0.2).enqueue(1)
     start(module, pool="threads")
-    assert await handle.result(timeout=10) == 2
+    assert await handle.result(timeout=60) == 2
 
 
 @pytest.mark.usefixtures("no_key_leaks")
@@ -174,7 +174,7 @@ async def test_a_job_that_is_run_again_by_hand_has_its_priority(
 ) -> None:
     worker = start(module, pool="threads")
     handle = await jobs.fail.options(priority=4).enqueue("no hinges")
-    assert (await jobs.app.client.wait(handle.id, timeout=10)).state is JobState.FAILED
+    assert (await jobs.app.client.wait(handle.id, timeout=60)).state is JobState.FAILED
     assert worker.stop() == 0
     await jobs.app.client.retry(handle.id)
     assert lengths(broker) == {"3": 1}
@@ -189,4 +189,4 @@ async def test_a_job_that_waited_for_its_children_goes_on_with_its_priority(
     resume_queue = await eventually(lambda: broker.hget(f"celeriac:job:{handle.id}", "resume_queue"))
     assert resume_queue == b"celery\x06\x166"
     jobs.trace.open("children")
-    assert (await handle.result(timeout=10))["succeeded"] == 2
+    assert (await handle.result(timeout=60))["succeeded"] == 2

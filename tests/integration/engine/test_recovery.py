@@ -46,18 +46,16 @@ async def starts(jobs: ContractJobs, job_id: str, times: int) -> None:
 async def test_a_killed_pool_processs_job_runs_again_at_once(
     jobs: ContractJobs, start: StartWorker, module: str, kind: str
 ) -> None:
-    worker = start(module, pool="prefork", concurrency=1)
+    worker = start(module, pool="prefork", concurrency=1, settings={"lease": 600})  # which does not run out meanwhile
     gate = uuid4().hex
     handle = await jobs.twin("hold", kind).enqueue(gate)
     await starts(jobs, handle.id, 1)
     before = worker.children()
     for pid in before:
         os.kill(pid, signal.SIGKILL)
-    killed = time.monotonic()
     await starts(jobs, handle.id, 2)
-    assert time.monotonic() - killed < 2 * LEASE  # the worker saw it: no lease had to run out
     jobs.trace.open(gate)
-    assert await handle.result(timeout=10) == gate
+    assert await handle.result(timeout=60) == gate
     assert jobs.trace.of(handle.id) == ["start", "start", "end"]
 
 
@@ -79,7 +77,7 @@ async def test_a_killed_workers_jobs_run_again_elsewhere(
     start_each_pool()
     jobs.trace.open(gate)
     for handle in chain.from_iterable(handles.values()):
-        assert await handle.result(timeout=20) == gate
+        assert await handle.result(timeout=60) == gate
         assert jobs.trace.of(handle.id).count("end") == 1  # what was killed did not end it as well
 
 
@@ -94,7 +92,7 @@ async def test_a_worker_on_the_same_machine_takes_over_before_the_lease_runs_out
     next(worker for worker in workers if holder.startswith(worker.name)).kill()
     await starts(jobs, handle.id, 2)
     jobs.trace.open(gate)
-    assert await handle.result(timeout=10) == gate
+    assert await handle.result(timeout=60) == gate
 
 
 @pytest.mark.slow
@@ -111,7 +109,7 @@ async def test_a_job_longer_than_several_leases_runs_once(
     await eventually(lambda: time.monotonic() > long_enough)
     jobs.trace.open(gate)
     for handle in handles:
-        assert await handle.result(timeout=10) == gate
+        assert await handle.result(timeout=60) == gate
         assert jobs.trace.of(handle.id) == ["start", "end"]
     assert not any("run out" in worker.log or "brought back" in worker.log for worker in workers)
 
@@ -129,7 +127,7 @@ async def test_a_frozen_workers_late_report_is_refused(jobs: ContractJobs, start
     await eventually(lambda: "cancelled" in jobs.trace.of(handle.id), "the superseded run is stopped")
     assert (await handle.status()).state is JobState.RUNNING
     jobs.trace.open(gate)
-    assert await handle.result(timeout=10) == gate
+    assert await handle.result(timeout=60) == gate
     assert (await handle.status()).worker == f"{second.name}@{os.uname().nodename}"
     assert jobs.trace.of(handle.id) == ["start", "start", "cancelled", "end"]
     first.wait_for_log("had run out")
@@ -142,7 +140,7 @@ async def test_a_job_that_ends_its_worker_again_and_again_is_given_up(
     gate = uuid4().hex
     jobs.trace.open(gate)
     handle = await jobs.crash.enqueue(gate)
-    record = await jobs.app.client.wait(handle.id, timeout=30)
+    record = await jobs.app.client.wait(handle.id, timeout=60)
     assert record.state is JobState.DEAD
     assert record.error is not None
     assert (record.error.type, record.error.message) == (
@@ -151,7 +149,7 @@ async def test_a_job_that_ends_its_worker_again_and_again_is_given_up(
     )
     assert jobs.trace.of(handle.id) == ["start"] * 5
     assert jobs.app.AsyncResult(handle.id).state == "FAILURE"
-    assert await (await jobs.add.enqueue(1)).result(timeout=10) == 2
+    assert await (await jobs.add.enqueue(1)).result(timeout=60) == 2
     retried = await jobs.app.client.retry(handle.id)  # it can be replayed
     assert not retried.state.finished
     await handle.cancel()
@@ -172,9 +170,9 @@ async def test_a_job_that_ends_its_worker_again_and_again_takes_no_other_along(
         if number == 3:
             jobs.trace.open(gate)
     start(module, pool="asyncio", concurrency=100)
-    assert (await jobs.app.client.wait(poison.id, timeout=20)).state is JobState.DEAD
+    assert (await jobs.app.client.wait(poison.id, timeout=60)).state is JobState.DEAD
     for neighbour in neighbours:
-        assert await neighbour.result(timeout=20) == gate
+        assert await neighbour.result(timeout=60) == gate
 
 
 async def test_a_warm_shutdown_ends_what_runs_and_gives_back_the_rest(
@@ -192,7 +190,7 @@ async def test_a_warm_shutdown_ends_what_runs_and_gives_back_the_rest(
     await eventually(lambda: time.monotonic() > late_enough)
     jobs.trace.open(gate)
     for pool in POOLS:
-        assert await handles[pool][0].result(timeout=10) == gate
+        assert await handles[pool][0].result(timeout=60) == gate
     assert [worker.wait_end() for worker in first] == [0] * len(POOLS)
     start_each_pool()
     for handle in chain.from_iterable(handles.values()):
@@ -214,7 +212,7 @@ async def test_a_cold_shutdown_gives_back_what_runs(
     start(module, pool="threads")
     jobs.trace.open(gate)
     for handle in handles:
-        assert await handle.result(timeout=20) == gate
+        assert await handle.result(timeout=60) == gate
 
 
 @pytest.mark.slow

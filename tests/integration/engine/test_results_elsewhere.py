@@ -52,7 +52,7 @@ def worker(start: StartWorker, module: str, result_url: str) -> None:
 @pytest.mark.usefixtures("worker")
 async def test_results_are_there_and_the_rest_is_on_the_broker(jobs: ContractJobs, broker: redis.Redis) -> None:
     handle = await jobs.add.enqueue(40, b=2)
-    assert await handle.result(timeout=10) == 42
+    assert await handle.result(timeout=60) == 42
     assert await asyncio.to_thread(jobs.app.AsyncResult(handle.id).get, timeout=10) == 42
     failed = await jobs.fail.enqueue("no")
     with pytest.raises(OrderRejected, match="no"):
@@ -78,12 +78,12 @@ async def test_a_job_that_is_run_again_has_no_result_of_before(jobs: ContractJob
     handle = await jobs.add.options(delay=60).enqueue(1)
     await handle.cancel()
     with pytest.raises(JobCancelled):
-        await handle.result(timeout=5)
+        await handle.result(timeout=60)
     assert jobs.app.AsyncResult(handle.id).state == "REVOKED"
     await jobs.app.client.retry(handle.id)
     assert await asyncio.to_thread(jobs.app.AsyncResult(handle.id).get, timeout=10) == 2
     # The result is stored first, and the end recorded after it: they are on two servers.
-    assert await handle.result(timeout=10) == 2
+    assert await handle.result(timeout=60) == 2
     assert (await handle.status()).state is JobState.SUCCEEDED
 
 

@@ -69,7 +69,7 @@ async def test_a_revoked_task_is_not_run_by_workers_that_were_not_there(
     first.kill()
     second = start_one()
     trace.open(gate)
-    assert kept.get(timeout=20) == key
+    assert kept.get(timeout=60) == key
     for result in revoked:
         second.wait_for_log(rf"Discarding revoked task: def\.note\[{result.id}\]")
         assert result.state == "REVOKED"
@@ -100,7 +100,7 @@ async def test_what_is_revoked_while_no_worker_is_up_is_not_run_by_one_that_star
         kept = plain.tasks["def.note"].delay("kept", key)
         environment = {"TWINS_URL": broker_url, "PLAIN_URL": broker_url}
         start("", pool=pool, concurrency=1, application="tests.support.plain_twins", environment=environment)
-        assert await asyncio.to_thread(kept.get, timeout=20) == key
+        assert await asyncio.to_thread(kept.get, timeout=60) == key
         for way, result in results.items():
             await eventually(lambda result=result: result.state == "REVOKED", way)
         assert trace.of(key) == ["note kept"]
@@ -121,9 +121,9 @@ async def test_what_an_application_of_ours_revokes_while_no_worker_is_up_is_canc
     enqueued = await jobs.hold.enqueue(key)
     await enqueued.cancel()
     start("tests.support.contract_jobs", pool=pool)
-    assert await (await jobs.add.enqueue(1, 2)).result(timeout=20) == 3
+    assert await (await jobs.add.enqueue(1, 2)).result(timeout=60) == 3
     for result in [*plain.values(), *typed.values(), jobs.app.AsyncResult(enqueued.id)]:
-        record = await jobs.app.client.wait(result.id, timeout=10)
+        record = await jobs.app.client.wait(result.id, timeout=60)
         assert (record.state, record.attempt) == (JobState.CANCELLED, 0)
         assert result.state == "REVOKED"
         assert trace.of(result.id) == []

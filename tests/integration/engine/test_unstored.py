@@ -91,7 +91,7 @@ def test_an_outcome_is_stored_once_its_backend_is_back(
         result = producer.send_task("elsewhere.outlive", (str(directory),))
         worker.wait_for_log("cannot be stored yet")
         directory.mkdir()
-        wait_until(result.ready, "its outcome is stored", within=30)
+        wait_until(result.ready, "its outcome is stored", within=60)
     assert letters(broker) == {}
     wait_until(lambda: not broker.keys("celeriac:held:*"), "it is acknowledged")
 

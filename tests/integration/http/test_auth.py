@@ -133,7 +133,7 @@ async def test_a_process_with_keys_never_prints_them(broker_url: str, tmp_path: 
     variables = {"CELERIAC_BROKER_URL": broker_url, "CELERIAC_API_KEYS": f"ops:{SECRET}"}
     arguments = ["api", "--port", "0", "--data-dir", str(tmp_path), "--log-level", "trace"]
     async with running(["-m", "celeriac", *arguments], environment=variables, cwd=tmp_path) as process:
-        url = (await process.printed(r"Uvicorn running on (http://[\d.:]+)", within=30))[1]
+        url = (await process.printed(r"Uvicorn running on (http://[\d.:]+)", within=60))[1]
         async with httpx2.AsyncClient(base_url=url) as http:
 
             async def ask(**headers: Any) -> int:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,16 @@ from celeriac import Settings
 from tests.support import http_jobs
 from tests.support.api_server import api_of, serving
 from tests.support.broker import Broker, fragile_broker, unable_to_save
+from tests.support.clock import FairClock, fair_clock
 from tests.support.jobs_client import JobsClient, problem
+from tests.support.waiting import eventually
 
-#: Seconds within which an absent broker is reported; and what a busy machine may add to what is measured here.
+#: Seconds within which an absent broker is reported, of a clock that stands while other processes have the machine.
 PROMISED = 2.0
-MARGIN = 1.0
+#: Seconds for which a client waits for an answer of the broker, and more than it takes to see that it is absent.
+ONE_WAIT = 1.5
+#: More requests at a time than the API has connections to the broker.
+CROWD = 50
 
 ROUTES = [
     ("POST", "/add"),
@@ -50,30 +54,38 @@ async def client(broker: Broker, tmp_path: Path) -> AsyncGenerator[JobsClient]:
     jobs.app.close()
 
 
-async def timed(answer: Any) -> tuple[httpx2.Response, float]:
-    started = time.monotonic()
-    return await answer, time.monotonic() - started
+@pytest.fixture
+def clock() -> Iterator[FairClock]:
+    with fair_clock() as clock:
+        yield clock
 
 
-async def assert_unavailable(client: JobsClient, job_id: str) -> None:
+async def timed(answer: Any, clock: FairClock) -> tuple[httpx2.Response, float]:
+    started = clock()
+    return await answer, clock() - started
+
+
+async def assert_unavailable(client: JobsClient, job_id: str, clock: FairClock) -> None:
     """Every route says so, in time."""
     calls = [
         client.http.request(method, f"/jobs{path.format(id=job_id)}", json={"a": 1} if method == "POST" else None)
         for method, path in ROUTES
     ]
-    for answer, seconds in await asyncio.gather(*map(timed, calls)):
+    for answer, seconds in await asyncio.gather(*(timed(call, clock) for call in calls)):
         problem(answer, 503, "broker-unavailable")
         assert answer.headers["retry-after"] == "1"
         assert seconds < PROMISED, answer.request.url
-    answer, seconds = await timed(client.http.get("/health/ready"))
+    answer, seconds = await timed(client.http.get("/health/ready"), clock)
     problem(answer, 503, "broker-unavailable")
     assert seconds < PROMISED
 
 
-async def test_a_killed_broker_is_reported_and_its_return_is_seen_at_once(client: JobsClient, broker: Broker) -> None:
+async def test_a_killed_broker_is_reported_and_its_return_is_seen_at_once(
+    client: JobsClient, broker: Broker, clock: FairClock
+) -> None:
     view = await client.submit("add", {"a": 1})
     await broker.kill()
-    await assert_unavailable(client, view["id"])
+    await assert_unavailable(client, view["id"], clock)
     assert (await client.http.get("/health/live")).json() == {"status": "ok"}
     await broker.start()
     assert (await client.post("/add", json={"a": 2})).status_code == 202, "the first request"
@@ -89,39 +101,42 @@ async def test_a_restart_between_two_requests_is_not_noticed(client: JobsClient,
     assert {answer.status_code for answer in answers} == {202}
 
 
-async def test_a_frozen_broker_holds_nobody_up(client: JobsClient, broker: Broker) -> None:
+async def test_a_frozen_broker_holds_nobody_up(client: JobsClient, broker: Broker, clock: FairClock) -> None:
     view = await client.submit("add", {"a": 1})
     broker.freeze()
-    unavailable = asyncio.create_task(assert_unavailable(client, view["id"]))
+    unavailable = asyncio.create_task(assert_unavailable(client, view["id"], clock))
     looks = []
     while not unavailable.done():
-        answer, seconds = await timed(client.http.get("/health/live"))
+        answer, seconds = await timed(client.http.get("/health/live"), clock)
         assert answer.status_code == 200
         looks.append(seconds)
         await asyncio.wait([unavailable], timeout=0.05)
     await unavailable
-    assert len(looks) > 5
-    assert sorted(looks)[len(looks) // 2] < 0.1, "answered meanwhile"
-    assert max(looks) < MARGIN
+    assert len(looks) > 1
+    assert max(looks) < ONE_WAIT / 2, "the API waited for the broker"
     broker.thaw()
     assert (await client.post("/add", json={"a": 2})).status_code == 202, "the first request"
 
 
-async def crowd(client: JobsClient, status: int, arguments: dict[str, Any]) -> float:
-    """A hundred requests at once, each answered with `status`; the seconds that the slowest took."""
-    answers = await asyncio.gather(*(timed(client.post("/add", json=arguments)) for _ in range(100)))
-    assert {answer.status_code for answer, _ in answers} == {status}
-    return max(seconds for _, seconds in answers)
-
-
-async def test_a_crowd_at_a_frozen_broker_is_answered_in_time(client: JobsClient, broker: Broker) -> None:
+async def test_a_crowd_at_a_frozen_broker_is_answered_in_time(
+    client: JobsClient, broker: Broker, clock: FairClock
+) -> None:
     """More requests than the pool has connections: nobody waits in line first, and then for the broker too."""
-    await crowd(client, 202, {"a": 1})
-    scheduling = await crowd(client, 422, {"a": "no number"})
+
+    async def crowd() -> set[int]:
+        answers = await asyncio.gather(*(client.post("/add", json={"a": 1}) for _ in range(CROWD)))
+        return {answer.status_code for answer in answers}
+
+    async def is_served() -> bool:
+        return await crowd() == {202}
+
+    await eventually(is_served, "all connections are made")  # a busy machine may need more than the time of a request
     broker.freeze()
-    assert await crowd(client, 503, {"a": 1}) < PROMISED + scheduling + MARGIN
+    began = clock()
+    assert await crowd() == {503}
+    assert clock() - began < 2 * ONE_WAIT
     broker.thaw()
-    await crowd(client, 202, {"a": 1})
+    await eventually(is_served, "all are served again")
 
 
 async def test_what_was_not_confirmed_can_be_sent_again_under_its_key(client: JobsClient, broker: Broker) -> None:

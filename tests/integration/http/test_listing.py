@@ -93,7 +93,7 @@ async def test_each_filter_selects(client: JobsClient, jobs: ContractJobs) -> No
 @pytest.mark.usefixtures("worker_of_this_database")
 async def test_the_children_of_a_job_are_listed(client: JobsClient, jobs: ContractJobs) -> None:
     parent = await jobs.parent.enqueue(children=3)
-    await parent.result(timeout=20)
+    await parent.result(timeout=60)
     children = [job async for found in pages(client, parent=parent.id) for job in found]
     assert [job["parent_id"] for job in children] == [parent.id] * 3
     view = await client.job(parent.id)

@@ -63,7 +63,7 @@ async def test_a_result_of_a_plain_task_is_answered_exactly_or_refused_with_its_
     shown = jobs.echo.delay({"file": "\udcff.txt", "n": 2**70, "none": None})
     assert await result_of(client, shown.id) == {"file": "\udcff.txt", "n": 2**70, "none": None}
     unspeakable = jobs.echo.delay({"items": [None, {"amount": float("nan")}]})
-    await asyncio.to_thread(unspeakable.get, timeout=10)
+    await asyncio.to_thread(unspeakable.get, timeout=60)
     body = problem(await client.get(f"/{unspeakable.id}/result"), 422, "result-not-json")
     assert body["errors"][0]["loc"] == ["result", "items", 1, "amount"]
     assert "nan, a number that JSON does not have" in body["detail"]

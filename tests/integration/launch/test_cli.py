@@ -145,6 +145,6 @@ async def test_flower_started_by_celery_listens_on_loopback_only(tmp_path: Path)
     async with embedded_valkey(tmp_path, append_only=False) as url:
         command = ["-m", "celery", "-A", "src.celery_tasks.c_app", "flower", f"--port={port}"]
         async with running(command, environment={"CELERIAC_BROKER_URL": url}) as flower:
-            await flower.printed(rf"Visit me at http://127\.0\.0\.1:{port}", within=30)
+            await flower.printed(rf"Visit me at http://127\.0\.0\.1:{port}", within=60)
             with socket.create_connection(("127.0.0.1", port)), pytest.raises(ConnectionRefusedError):
                 socket.create_connection(("127.0.0.2", port))

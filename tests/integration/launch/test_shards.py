@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import signal
-import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -33,7 +32,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="lo
 
 MODULE = "tests.support.shard_jobs"
 READY = r"celeriac \| (\d+) shards? (is|are) ready"
-STARTS = 40.0  # seconds; on a machine that has other work to do as well
+STARTS = 60.0  # seconds; on a machine that has other work to do as well
 NOT_SOON = 600  # seconds of a lease that does not run out in a test
 
 Start = Callable[..., AbstractAsyncContextManager[Running]]
@@ -94,46 +93,32 @@ async def _started(jobs: ShardJobs, job_id: str, times: int = 1) -> int:
 
 
 @pytest.mark.parametrize("pool", quick_first(POOLS))
-async def test_a_killed_shards_job_runs_again_at_once(
-    jobs: ShardJobs, start: Start, pool: str, record_property: Callable[[str, object], None]
-) -> None:
+async def test_a_killed_shards_job_runs_again_at_once(jobs: ShardJobs, start: Start, pool: str) -> None:
     gate = uuid4().hex
     async with start(*_pool(pool), "--concurrency=1") as worker:
         handle = await jobs.hold.enqueue(gate)
         first = await _started(jobs, handle.id)
         os.kill(_shard_of(worker, first), signal.SIGKILL)
-        killed = time.monotonic()
-        assert await _started(jobs, handle.id, 2) != first
-        seconds = time.monotonic() - killed
+        assert await _started(jobs, handle.id, 2) != first, "though its lease has not run out"
         jobs.trace.open(gate)
         assert await handle.result(timeout=STARTS) != first
         await worker.printed(r"celeriac \| worker-\d was killed by SIGKILL; starting it again in 0\.05 s")
         await worker.printed(r"celeriac \| brought back 1 messages that worker ")
-    record_property("seconds to the second start", round(seconds, 3))
-    print(f"{pool}: ran again after {seconds:.3f} s")
-    assert seconds < 5.0  # some 0.03 s, on a machine that has nothing else to do
     assert jobs.trace.of(handle.id).count("end") == 1
 
 
-async def test_the_only_shards_job_runs_again_in_one_that_is_forked_at_once(
-    jobs: ShardJobs, start: Start, record_property: Callable[[str, object], None]
-) -> None:
+async def test_the_only_shards_job_runs_again_in_one_that_is_forked_at_once(jobs: ShardJobs, start: Start) -> None:
     gate = uuid4().hex
     async with start(shards=1) as worker:
         servers = _children_of(worker.process.pid)
         handle = await jobs.hold.enqueue(gate)
         first = await _started(jobs, handle.id)
         os.kill(first, signal.SIGKILL)
-        killed = time.monotonic()
         second = await _started(jobs, handle.id, 2)
-        seconds = time.monotonic() - killed
         assert _shards(worker) == [second]
         assert _children_of(worker.process.pid) == servers
         jobs.trace.open(gate)
         assert await handle.result(timeout=STARTS) == second != first
-    record_property("seconds to the second start", round(seconds, 3))
-    print(f"ran again after {seconds:.3f} s")
-    assert seconds < 5.0  # some 0.12 s, on a machine that has nothing else to do
 
 
 @pytest.mark.slow
@@ -181,7 +166,7 @@ async def test_a_signal_to_all_processes_lets_running_jobs_end(jobs: ShardJobs, 
         await worker.printed(r"Warm shutdown")
         jobs.trace.open(gate)
         assert await worker.ended(within=STARTS) == 0
-    assert await handle.result(timeout=5) == first
+    assert await handle.result(timeout=STARTS) == first
     assert jobs.starts(handle.id) == [first]
 
 
@@ -254,7 +239,7 @@ async def test_a_signal_lets_running_jobs_end(
         await eventually(lambda: _lease_of(broker, busy) > until, "the other keeps its lease")
         jobs.trace.open(gate)
         assert await worker.ended() == 0
-    assert await handle.result(timeout=5) == running_in
+    assert await handle.result(timeout=STARTS) == running_in
     assert jobs.starts(handle.id) == [running_in]
     assert not [pid for pid in (*shards, running_in) if is_alive(pid)]
     assert broker.zcard(keys.LEASES) == 0

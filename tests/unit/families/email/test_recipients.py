@@ -158,9 +158,9 @@ def test_random_bytes_are_refused_and_never_crash(seed: int) -> None:
 def test_a_hundred_thousand_rows_take_seconds_and_little_memory() -> None:
     people = (f"user{n}@mail{n % 500}.example.com,Name {n},Straße {n}\n" for n in range(100_000))
     stream = io.BytesIO(("email,name,street\n" + "".join(people)).encode())
-    started = time.monotonic()
+    started = time.process_time()
     assert sum(1 for _ in CsvRecipients(stream).read(())) == 100_000
-    assert time.monotonic() - started < 10  # 0.6 s on an idle machine
+    assert time.process_time() - started < 10  # 0.6 s on an idle machine
     stream.seek(0)
     tracemalloc.start()
     try:
