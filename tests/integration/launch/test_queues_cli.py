@@ -12,9 +12,9 @@ import redis
 
 from celeriac import Celeriac
 from celeriac.cli import ExitCode
-from celeriac.store import deliveries
+from celeriac.store.messages import deliveries
 from celeriac.store.messages.deliveries import Source
-from celeriac.store.scripts.script import run_blocking
+from celeriac.store.redis.runner import run_blocking
 from tests.support.warm import run_celeriac
 from tests.support.workers import ROOT
 
