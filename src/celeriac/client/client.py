@@ -68,6 +68,15 @@ class JobClient:
         """
         return await self._enqueuer.enqueue(call, options)
 
+    async def submit(self, call: Call[Any], options: EnqueueOptions = NO_OPTIONS) -> JobRecord:
+        """Accept one job and return its record, or that of the job which the idempotency key stands for.
+
+        Raises:
+            UnknownJob: the idempotency key stands for a job whose record has expired.
+            IdempotencyConflict, JobExists, BrokerUnavailable: as `enqueue`.
+        """
+        return await self._enqueuer.submit(call, options)
+
     async def enqueue_many(self, calls: Sequence[Call[Any]], options: EnqueueOptions = NO_OPTIONS) -> list[str]:
         """Accept many jobs, one round trip per 250, and return their ids in order.
 
@@ -167,19 +176,19 @@ class JobClient:
             UnknownJob: no such job.
             WrongState: it has ended already (cancelling a cancelled job is no error).
         """
-        record = await self.get(job_id)
+        if not is_valid_id(job_id):
+            raise UnknownJob(job_id)
         outcome, connections = payloads.cancelled_outcome(job_id), self._connections.current()
         stored_with_it = outcome if connections.share_a_server else b""
-        call = store.cancel(job_id, record.parent_id, outcome=stored_with_it, retention_ms=self._retention_ms())
-        reply = await self._run(call)
-        if reply == "cancelled" and not connections.share_a_server:
+        steered = await self._run(store.cancel(job_id, outcome=stored_with_it, retention_ms=self._retention_ms()))
+        if steered.verdict == "cancelled" and not connections.share_a_server:
             async with deadline(self._timeout):
                 await results.put_outcome(connections.results, job_id, outcome, self._retention_ms())
-        if reply == "unknown":
+        if steered.record is None:
             raise UnknownJob(job_id)
-        if reply not in ("requested", "cancelled"):
-            raise WrongState(f"job {job_id} has {reply} already and cannot be cancelled")
-        return await self.get(job_id)
+        if steered.verdict not in ("requested", "cancelled"):
+            raise WrongState(f"job {job_id} has {steered.verdict} already and cannot be cancelled")
+        return steered.record
 
     async def forget(self, job_id: str) -> None:
         """Take a job out of the list, and let what is left of it go within an hour. For jobs of our own."""
@@ -205,12 +214,13 @@ class JobClient:
         if record.state.finished and record.state is not JobState.SUCCEEDED and not connections.share_a_server:
             async with deadline(self._timeout):
                 await results.drop_outcome(connections.results, job_id)
-        reply = await self._run(enqueueing.requeue(job))
-        if reply == "unknown":
+        steered = await self._run(enqueueing.requeue(job))
+        if steered.record is None:
             raise UnknownJob(job_id)
-        if reply != "queued":
-            raise WrongState(f"job {job_id} is {reply}; only a failed, dead or cancelled job can be retried")
-        return await self.get(job_id)
+        if steered.verdict != "queued":
+            state = steered.verdict
+            raise WrongState(f"job {job_id} is {state}; only a failed, dead or cancelled job can be retried")
+        return steered.record
 
     async def report_progress(self, job_id: str, progress: Progress) -> None:
         """Record how far a running job is. For workers."""

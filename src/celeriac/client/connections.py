@@ -9,7 +9,7 @@ from functools import partial
 from weakref import WeakKeyDictionary
 
 from celeriac.client.outbox import Outbox
-from celeriac.store.jobs.enqueueing import NewJob, enqueue
+from celeriac.store.jobs.enqueueing import Accepted, NewJob, enqueue
 from celeriac.store.redis.connection import Client, connect, deadline
 from celeriac.store.redis.listener import Listener
 from celeriac.store.redis.wire import Wire
@@ -74,6 +74,6 @@ class ConnectionsPerLoop:
         outbox = Outbox([partial(self._send, Wire(broker)) for _ in range(_WAYS)], self._timeout)
         return Connections(broker, results, Listener(broker), outbox)
 
-    async def _send(self, way: Wire, jobs: Sequence[NewJob]) -> None:
+    async def _send(self, way: Wire, jobs: Sequence[NewJob]) -> Accepted:
         async with deadline(self._timeout):
-            await way.run(enqueue(jobs))
+            return await way.run(enqueue(jobs))

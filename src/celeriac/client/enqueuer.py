@@ -12,11 +12,21 @@ from celeriac.client.connections import ConnectionsPerLoop
 from celeriac.client.options import NO_OPTIONS, EnqueueOptions
 from celeriac.client.outbox import BATCH_JOBS, batches
 from celeriac.core.envelope import Envelope, EnvelopeWriter, MessageOptions
-from celeriac.core.errors import IdempotencyConflict, JobExists
+from celeriac.core.errors import IdempotencyConflict, JobExists, UnknownJob
 from celeriac.core.ids import is_valid_id, new_id, new_ids
+from celeriac.core.records import JobRecord
 from celeriac.core.routing import Routing, to_celery
 from celeriac.core.spec import Call, JobSpec
-from celeriac.store.jobs.enqueueing import Accepted, FanOut, Idempotency, JobKind, NewJob, enqueue, fingerprint
+from celeriac.store.jobs.enqueueing import (
+    Accepted,
+    FanOut,
+    Idempotency,
+    JobKind,
+    NewJob,
+    enqueue,
+    fingerprint,
+    new_record,
+)
 from celeriac.store.redis.connection import deadline
 from celeriac.store.redis.runner import run
 from celeriac.store.scripts.script import ScriptCall
@@ -52,22 +62,35 @@ class Enqueuer:
     async def enqueue(self, call: Call[Any], options: EnqueueOptions) -> str:
         """Accept one job and return its id. Raises as `JobClient.enqueue` says."""
         job = self.new_job(call, options)
+        accepted = await self._accept(job, call, options)
+        return accepted.detail if accepted.verdict == "repeated" else job.id
+
+    async def submit(self, call: Call[Any], options: EnqueueOptions) -> JobRecord:
+        """Accept one job and return its record. Raises as `JobClient.submit` says."""
+        job = self.new_job(call, options)
+        accepted = await self._accept(job, call, options)
+        if accepted.verdict != "repeated":
+            return new_record(job, accepted.at_ms)
+        if accepted.record is None:
+            raise UnknownJob(accepted.detail)
+        return accepted.record
+
+    async def _accept(self, job: NewJob, call: Call[Any], options: EnqueueOptions) -> Accepted:
         if options.idempotency_key is None and options.job_id is None:
-            await self._connections.current().outbox.put(job)
-            return job.id
+            return await self._connections.current().outbox.put(job)
         idempotency = None
         if options.idempotency_key is not None:
             request = options.fingerprint or fingerprint(call.spec.name, call.arguments)
             idempotency = Idempotency(options.idempotency_key, request)
         accepted = await self._run(enqueue([job], idempotency=idempotency))
-        if accepted.outcome == "conflict":
+        if accepted.verdict == "conflict":
             raise IdempotencyConflict(
                 f"the idempotency key was used before, with another request, for job {accepted.detail}; "
                 "use a new key for a new request"
             )
-        if accepted.outcome == "exists":
+        if accepted.verdict == "exists":
             raise JobExists(job.id)
-        return accepted.detail if accepted.outcome == "repeated" else job.id
+        return accepted
 
     async def enqueue_many(self, calls: Sequence[Call[Any]], options: EnqueueOptions) -> list[str]:
         """Accept many jobs, and return their ids in order. Raises as `JobClient.enqueue_many` says."""
@@ -85,7 +108,7 @@ class Enqueuer:
             raise ValueError(f"{len(calls)} children: fan out to {MAX_CHILDREN} at most, and give each more to do")
         jobs = self._new_jobs(calls, NO_OPTIONS, parent_id=parent.parent_id, root_id=root_id)
         accepted = await self._run(enqueue(list(jobs), fan_out=parent))
-        return accepted.outcome == "accepted"
+        return accepted.verdict == "accepted"
 
     def list_key(self, options: MessageOptions) -> str:
         """The list of its queue that a message goes to."""

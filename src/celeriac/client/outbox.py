@@ -6,15 +6,15 @@ import asyncio
 from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 
 from celeriac.core.background import background
-from celeriac.store.jobs.enqueueing import NewJob
+from celeriac.store.jobs.enqueueing import Accepted, NewJob
 from celeriac.store.redis.connection import deadline
 
 #: What one call of the script accepts at most, so that the server is soon there for others again.
 BATCH_JOBS = 250
 BATCH_BYTES = 1_000_000
 #: Has jobs of one queue accepted, all or none, within a deadline of its own.
-Send = Callable[[Sequence[NewJob]], Awaitable[object]]
-Waiting = tuple[NewJob, asyncio.Future[None]]
+Send = Callable[[Sequence[NewJob]], Awaitable[Accepted]]
+Waiting = tuple[NewJob, asyncio.Future[Accepted]]
 
 
 def batches(jobs: Iterable[NewJob]) -> Generator[list[NewJob]]:
@@ -47,7 +47,7 @@ class Outbox:
         # By queue: what is wrong with one queue is an error for all jobs that are sent together.
         self._waiting: dict[str, list[Waiting]] = {}
 
-    async def put(self, job: NewJob) -> None:
+    async def put(self, job: NewJob) -> Accepted:
         """Return when the broker has accepted `job`. A caller that gives up while it waits takes it out.
 
         Raises:
@@ -56,14 +56,14 @@ class Outbox:
         if self._free:
             send = self._free.pop()
             try:
-                await send([job])
+                return await send([job])
             finally:
                 self._give_back(send)
-        else:
-            accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.setdefault(job.kind.queue, []).append((job, accepted))
-            async with deadline(self._timeout):
-                await accepted
+        accepted: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(job.kind.queue, []).append((job, accepted))
+        async with deadline(self._timeout):
+            await accepted
+        return accepted.result()
 
     async def aclose(self) -> None:
         """Return when nothing is under way any more that nobody waits for."""
@@ -88,17 +88,17 @@ class Outbox:
     async def _send_together(self, send: Send, waiting: Sequence[Waiting]) -> None:
         """A task of its own, since a caller may be cancelled while the others still wait."""
         try:
-            await send([job for job, _ in waiting])
+            reply = await send([job for job, _ in waiting])
         except Exception as error:
             for accepted in _open(waiting):
                 accepted.set_exception(error)
         else:
             for accepted in _open(waiting):
-                accepted.set_result(None)
+                accepted.set_result(reply)
         finally:
             self._give_back(send)
 
 
-def _open(waiting: Sequence[Waiting]) -> list[asyncio.Future[None]]:
+def _open(waiting: Sequence[Waiting]) -> list[asyncio.Future[Accepted]]:
     """Without those that were given up meanwhile."""
     return [accepted for _, accepted in waiting if not accepted.done()]

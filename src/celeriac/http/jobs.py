@@ -90,9 +90,8 @@ def _add_submit(router: APIRouter, app: JobApp, spec: JobSpec) -> None:
         call = Call[Any](spec, spec.encode_validated(arguments))
         key = f"{caller(request)}:{idempotency_key}" if idempotency_key is not None else None
         async with in_time(app):
-            job_id = await app.client.enqueue(call, EnqueueOptions(idempotency_key=key))
-            record = await app.client.get(job_id)
-        response.headers["Location"] = location(request, app, job_id)
+            record = await app.client.submit(call, EnqueueOptions(idempotency_key=key))
+        response.headers["Location"] = location(request, app, record.id)
         return view(record)
 
     optional = all(name.default is not name.empty for name in spec.signature.parameters.values())

@@ -31,7 +31,7 @@ def new(job_id: str, **fields: Any) -> NewJob:
 
 
 def enqueue(broker: redis.Redis, *given: NewJob) -> None:
-    assert run_blocking(broker, enqueueing.enqueue(given)).outcome == "accepted"
+    assert run_blocking(broker, enqueueing.enqueue(given)).verdict == "accepted"
 
 
 def take(broker: redis.Redis, worker: str, number: int = 1) -> str:
@@ -73,8 +73,8 @@ def retry(broker: redis.Redis, job_id: str, run: int | None, *, attempt: int = 1
     return run_blocking(broker, call)
 
 
-def cancel(broker: redis.Redis, job_id: str, parent: str | None = None) -> str:
-    return run_blocking(broker, transitions.cancel(job_id, parent, outcome=b"{}", retention_ms=RETENTION))
+def cancel(broker: redis.Redis, job_id: str) -> str:
+    return run_blocking(broker, transitions.cancel(job_id, outcome=b"{}", retention_ms=RETENTION)).verdict
 
 
 def vanish(broker: redis.Redis, worker: str) -> None:
@@ -233,7 +233,7 @@ def test_the_report_of_a_run_that_was_cancelled_and_retried_by_hand_is_refused(b
     run = begin(broker, "a", take(broker, "w", 1)).run
     cancel(broker, "a")
     assert report(broker, "a", JobState.CANCELLED, None)  # by Celery's revoke, say, while the job still runs
-    assert run_blocking(broker, enqueueing.requeue(new("a"))) == "queued"
+    assert run_blocking(broker, enqueueing.requeue(new("a"))).verdict == "queued"
     assert not report(broker, "a", JobState.SUCCEEDED, run)
     assert record(broker, "a").state is JobState.QUEUED
     again = begin(broker, "a", take(broker, "v"))  # the run of before is told to stop by the worker that has it
@@ -267,7 +267,7 @@ def test_a_job_that_takes_worker_after_worker_along_is_given_up_with_its_cause(b
     assert seen.state is JobState.DEAD
     assert seen.error == Failure("WorkerLost", "its worker vanished 5 times while it ran the job")
     assert json.loads(broker.get(keys.result("a")) or b"")["status"] == "FAILURE"
-    assert run_blocking(broker, enqueueing.requeue(new("a"))) == "queued"
+    assert run_blocking(broker, enqueueing.requeue(new("a"))).verdict == "queued"
     assert begin(broker, "a", take(broker, "w", 2)).verdict == "run"  # counted anew
 
 
@@ -293,7 +293,7 @@ class Family:
     def fan_out(self, run: int | None = None) -> str:
         resume = json.dumps({"resume": True}).encode()
         fan_out = FanOut("parent", self.run if run is None else run, "q", resume)
-        return run_blocking(self.broker, enqueueing.enqueue(self.children, fan_out=fan_out)).outcome
+        return run_blocking(self.broker, enqueueing.enqueue(self.children, fan_out=fan_out)).verdict
 
     def end(self, number: int, state: JobState = JobState.SUCCEEDED) -> bool:
         run = begin(self.broker, f"child-{number}", "", parent="parent").run
@@ -346,7 +346,7 @@ def days_left(broker: redis.Redis, job_id: str) -> float:
 def fan_out(broker: redis.Redis, parent: str, child: str, receipt: str) -> None:
     run = begin(broker, parent, receipt).run
     call = enqueueing.enqueue([new(child, parent_id=parent)], fan_out=FanOut(parent, run, "q", b"resume"))
-    assert run_blocking(broker, call).outcome == "accepted"
+    assert run_blocking(broker, call).verdict == "accepted"
 
 
 def test_all_who_wait_for_a_job_outlive_the_delay_of_its_next_attempt(broker: redis.Redis) -> None:
@@ -385,7 +385,7 @@ def test_a_superseded_run_of_the_parent_cannot_fan_out(broker: redis.Redis) -> N
     begin(broker, "parent", take(broker, "w"))
     fan_out = FanOut("parent", run, "q", b"resume")
     children = [new("child", parent_id="parent")]
-    assert run_blocking(broker, enqueueing.enqueue(children, fan_out=fan_out)).outcome == "refused"
+    assert run_blocking(broker, enqueueing.enqueue(children, fan_out=fan_out)).verdict == "refused"
     assert broker.exists(keys.record("child")) == 0
 
 

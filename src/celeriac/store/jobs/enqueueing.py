@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 import orjson
 
 from celeriac.core.clock import now_ms, to_ms
+from celeriac.core.records import JobRecord, parse_record
 from celeriac.core.states import JobState, sources_of
 from celeriac.store import keys
 from celeriac.store.jobs import payloads
-from celeriac.store.jobs.transitions import OPEN_LIFE_MS, joined, open_life_ms
+from celeriac.store.jobs.transitions import OPEN_LIFE_MS, Steered, joined, open_life_ms, record_in
 from celeriac.store.scripts.script import Script, ScriptCall
 
 IDEMPOTENCY_LIFE_MS = 86_400_000
@@ -93,10 +94,19 @@ class FanOut:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The reply to an enqueue: `outcome` as `enqueue.lua` lists them, and the id or state that goes with it."""
+    """The reply to an enqueue.
 
-    outcome: str
+    Attributes:
+        verdict: one of those that `enqueue.lua` lists.
+        detail: the id or state that goes with it.
+        at_ms: when the call was made; accepted jobs count as created then.
+        record: the record of the job of before, where the request is a repetition.
+    """
+
+    verdict: str
     detail: str
+    at_ms: int
+    record: JobRecord | None = None
 
 
 def fingerprint(task: str, arguments: bytes) -> str:
@@ -117,13 +127,26 @@ def enqueue(
     for kind in kinds.values():
         script_keys += (kind.list_key, keys.delayed(kind.queue))
     resume = fan_out.resume if fan_out else b""
-    args: list[str | bytes | int] = [now_ms(), *_ALWAYS, _request(idempotency, fan_out), resume, len(kinds)]
+    now = now_ms()
+    args: list[str | bytes | int] = [now, *_ALWAYS, _request(idempotency, fan_out), resume, len(kinds)]
     for kind in kinds.values():
         args += kind.description
     numbers = {of: number for number, of in enumerate(kinds, start=1)}
     for job in jobs:
         args += (numbers[id(job.kind)], job.id, job.arguments, job.message)
-    return ScriptCall(_ENQUEUE, script_keys, args, lambda reply: Accepted(reply[0].decode(), reply[1].decode()))
+
+    def parse(reply: list[bytes]) -> Accepted:
+        verdict, detail = reply[0].decode(), reply[1].decode()
+        return Accepted(verdict, detail, now, record_in(detail, reply[2:]) if verdict == "repeated" else None)
+
+    return ScriptCall(_ENQUEUE, script_keys, args, parse)
+
+
+def new_record(job: NewJob, created_ms: int) -> JobRecord:
+    """The record of a job that was accepted a moment ago, as `enqueue.lua` has written it."""
+    written = [*job.kind.fields, "created", str(created_ms), "updated", str(created_ms)]
+    fields = {name.encode(): value.encode() for name, value in zip(written[::2], written[1::2], strict=True)}
+    return parse_record(job.id, {**fields, b"arguments": job.arguments})
 
 
 def _request(idempotency: Idempotency | None, fan_out: FanOut | None) -> bytes:
@@ -148,9 +171,9 @@ def publish(job: NewJob) -> ScriptCall[bool]:
     return ScriptCall(_PUBLISH, [keys.record(job.id), keys.JOB_INDEX, keys.events(job.id)], args, bool)
 
 
-def requeue(job: NewJob) -> ScriptCall[str]:
-    """Put a job that ended without success back into its queue; replies `unknown`, `queued` or its state."""
+def requeue(job: NewJob) -> ScriptCall[Steered]:
+    """Put a job that ended without success back into its queue; the verdict is `unknown`, `queued` or its state."""
     sources = joined(s for s in sources_of(JobState.QUEUED, manual=True) if s.finished)
     args = [now_ms(), OPEN_LIFE_MS, sources, payloads.state_event(JobState.QUEUED), job.message]
     script_keys = [keys.record(job.id), keys.events(job.id), keys.result(job.id), job.kind.list_key]
-    return ScriptCall(_REQUEUE, script_keys, args, bytes.decode)
+    return ScriptCall(_REQUEUE, script_keys, args, lambda reply: Steered.parse(job.id, reply))

@@ -9,7 +9,7 @@ from functools import cache
 import orjson
 
 from celeriac.core.clock import now_ms
-from celeriac.core.records import Failure, Progress
+from celeriac.core.records import Failure, JobRecord, Progress, parse_record
 from celeriac.core.states import FINISHED, JobState, sources_of
 from celeriac.store import keys
 from celeriac.store.jobs import payloads
@@ -104,8 +104,27 @@ def _event_of(state: JobState) -> bytes:
     return payloads.state_event(state)
 
 
-def cancel(job_id: str, parent_id: str | None, *, outcome: bytes, retention_ms: int) -> ScriptCall[str]:
-    """Cancel a job; replies `unknown`, `cancelled`, `requested`, or the state of a job that has ended.
+@dataclass(frozen=True, slots=True)
+class Steered:
+    """What came of an order to a job: `verdict` as the script lists them, and the record as it is now, if any."""
+
+    verdict: str
+    record: JobRecord | None
+
+    @classmethod
+    def parse(cls, job_id: str, reply: list[bytes]) -> Steered:
+        """Read the reply of `cancel.lua` and `requeue.lua`."""
+        return cls(reply[0].decode(), record_in(job_id, reply[1:]))
+
+
+def record_in(job_id: str, reply: list[bytes]) -> JobRecord | None:
+    """The record that a script replies as field, value, ...; None if there is none."""
+    fields = dict(zip(reply[::2], reply[1::2], strict=True))
+    return parse_record(job_id, fields) if b"state" in fields else None
+
+
+def cancel(job_id: str, *, outcome: bytes, retention_ms: int) -> ScriptCall[Steered]:
+    """Cancel a job; the verdict is `unknown`, `cancelled`, `requested`, or the state of a job that has ended.
 
     `outcome` is stored for Celery's clients; empty where results are kept elsewhere.
     """
@@ -113,14 +132,15 @@ def cancel(job_id: str, parent_id: str | None, *, outcome: bytes, retention_ms: 
         now_ms(),
         retention_ms,
         job_id,
-        parent_id or "",
+        keys.record(""),
         payloads.state_event(JobState.CANCELLED),
         outcome,
         payloads.state_event(JobState.RUNNING, cancel_requested=True),
         keys.CANCEL_CHANNEL,
         joined(FINISHED),
     ]
-    return ScriptCall(_CANCEL, _job_keys(job_id, parent_id), args, bytes.decode)
+    script_keys = [keys.record(job_id), keys.events(job_id), keys.result(job_id)]
+    return ScriptCall(_CANCEL, script_keys, args, lambda reply: Steered.parse(job_id, reply))
 
 
 def retry(
@@ -143,10 +163,6 @@ def progress(job_id: str, value: Progress) -> ScriptCall[bool]:
     """Record how far a running job is."""
     shown = orjson.dumps({"done": value.done, "total": value.total, "message": value.message})
     return ScriptCall(_PROGRESS, [keys.record(job_id), keys.events(job_id)], [now_ms(), OPEN_LIFE_MS, shown], bool)
-
-
-def _job_keys(job_id: str, parent_id: str | None) -> list[str]:
-    return [keys.record(job_id), keys.events(job_id), keys.result(job_id), keys.record(parent_id or job_id)]
 
 
 def joined(states: Iterable[JobState]) -> str:

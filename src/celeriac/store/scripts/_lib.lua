@@ -166,3 +166,8 @@ local function for_each_job(from, width, each)
   end
   return replies
 end
+
+-- A reply: what was done, and the whole record as it is now (field, value, ...).
+local function with_record(verdict, record)
+  return {verdict, unpack(redis.call('HGETALL', record))}
+end

@@ -13,7 +13,8 @@
 -- ARGV[8] number of kinds
 -- ARGV[9...] per kind: when it is due (ms) or '', number of what follows, fields of a record but for its times and
 --         arguments (name, value, ...); then per job: number of its kind from 1, id, arguments, message
--- Returns {'accepted', ''} | {'repeated', job id} | {'conflict', job id} | {'refused', state of the parent}
+-- Returns {'accepted', ''} | {'conflict', job id} | {'refused', state of the parent}
+--       | {'repeated', job id, field of that job's record, value, ...}
 --       | {'exists', job id}  the id was given to another job
 
 local now, life, records, events = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -41,7 +42,8 @@ if idempotency then
   local known = redis.call('GET', KEYS[2])
   if known then
     local fingerprint, id = string.match(known, '^(%x+):(.+)$')
-    return {fingerprint == idempotency.fingerprint and 'repeated' or 'conflict', id}
+    if fingerprint ~= idempotency.fingerprint then return {'conflict', id} end
+    return {'repeated', id, unpack(redis.call('HGETALL', records .. id))}
   end
 end
 if count == 1 then
