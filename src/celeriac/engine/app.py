@@ -185,7 +185,7 @@ class JobApp(ConfiguredApp):
         cron: str | None = None,
         queue: str | None = None,
     ) -> None:
-        """Have beat enqueue `call` at an interval or by a cron expression (UTC unless `timezone` is set).
+        """Make beat enqueue `call` at an interval or by a cron expression (UTC unless `timezone` is set).
 
             app.schedule("nightly", clean_up.call(days=30), cron="15 3 * * *")
 

@@ -52,7 +52,7 @@ def as_exception(error: BaseException) -> Exception:
     return failure
 
 
-def shun(error: BaseException) -> None:
+def raise_if_harmful(error: BaseException) -> None:
     """Try all that Celery, log formatters and handlers do with an exception, and replace one that would harm them.
 
     Raises:
@@ -69,7 +69,7 @@ def shun(error: BaseException) -> None:
 
 
 def end_of_run(task: Any, request: Any, error: Exception) -> Exception:
-    """Have the task record the end of a run that raised `Ignore` or `Retry`, for which Celery's tracers record none.
+    """Let the task record the end of a run that raised `Ignore` or `Retry`, for which Celery's tracers record none.
 
     Returns:
         What the run ends with: `error`, or a failure that replaces it.
@@ -136,7 +136,7 @@ def _contain(task: Any, name: str) -> None:
         try:
             return function(*args, **kwargs)
         except Exception as error:
-            shun(error)
+            raise_if_harmful(error)
             if (ending := end_of_run(task, task.request, error)) is not error:
                 raise ending from error
             raise

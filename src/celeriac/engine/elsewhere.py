@@ -56,7 +56,7 @@ class CopyingBackend(ResultBackend):
         self._copy(task_id, error, celery_states.REVOKED if cancelled else celery_states.FAILURE)
 
     def _copy(self, task_id: str, *args: Any, **options: Any) -> None:
-        store = partial(_alone, self._lock, self.elsewhere.store_result, task_id, *args, **options)
+        store = partial(_with_lock, self._lock, self.elsewhere.store_result, task_id, *args, **options)
         insist(partial(bridge.blocking, store), task_id)
 
 
@@ -82,7 +82,7 @@ class AwaitedBackend(Backend):
         return self._wait_for(partial(super().on_chord_part_return, request, state, result, **kwargs))
 
     def _wait_for(self, function: Callable[[], T]) -> T:
-        return bridge.blocking(partial(_alone, self.celeriac_lock, function))
+        return bridge.blocking(partial(_with_lock, self.celeriac_lock, function))
 
 
 def awaited(backend: Any) -> Any:
@@ -106,7 +106,7 @@ def _is_refused(app: Any, request: Any) -> bool:
     return is_refused
 
 
-def _alone(lock: Any, function: Callable[..., T], *args: Any, **options: Any) -> T:
+def _with_lock(lock: Any, function: Callable[..., T], *args: Any, **options: Any) -> T:
     """Call `function` under the lock, because few of these backends may be used by several threads."""
     with lock:
         return function(*args, **options)

@@ -85,11 +85,11 @@ class Executor:
         run = self._make_run(task, attempt, arguments, awaited=True)
         try:
             with self._attempts.going_on(attempt, run):
-                returned = await run.main()
+                returned = await run.complete_on_loop()
             if iscoroutine(returned):
                 run = self._run_of_returned(task, attempt, returned, awaited=True)
                 with self._attempts.going_on(attempt, run):
-                    returned = await run.main()
+                    returned = await run.complete_on_loop()
         finally:
             await self._progress.flushed()  # before the end is recorded: an ended job reports no progress
         return task.spec.dump_result(returned)

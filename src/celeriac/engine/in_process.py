@@ -221,7 +221,7 @@ class InProcessJobs(JobClient):
         """Run the job to its end, and skip its delay."""
         if job.record.delay_until is not None:
             self._clock.skip_to(job.record.delay_until)
-        await self._runner.to_its_end(job)
+        await self._runner.run_to_end(job)
 
     def _propagate(self, job: RanJob) -> None:
         """Raise the job's error, if this client propagates errors."""

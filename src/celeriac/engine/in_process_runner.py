@@ -69,7 +69,7 @@ class InProcessRunner:
         self._accept = accept
         self._find = find
 
-    async def to_its_end(self, job: RanJob) -> None:
+    async def run_to_end(self, job: RanJob) -> None:
         """Run the job until it is finished. `job.error` has the error of its last attempt."""
         job.error = None
         try:
@@ -151,7 +151,7 @@ class InProcessRunner:
 
     async def _on_loop(self, job: RanJob, coroutine: Coroutine[Any, Any, Any]) -> Any:
         run = AsyncRun(coroutine, job.call.spec.options.timeout, _CallersLoop(), awaited=True)
-        return await self._run(job, run, run.main())
+        return await self._run(job, run, run.complete_on_loop())
 
     async def _in_thread(self, job: RanJob, function: Callable[[], Any]) -> Any:
         run = ThreadRun(function, job.call.spec.options.timeout)
@@ -171,7 +171,7 @@ class InProcessRunner:
         children = [self._accept(call, job.record.id) for call in calls]
         job.children += children
         for child in children:
-            await self.to_its_end(child)
+            await self.run_to_end(child)
         states = [child.record.state for child in children]
         succeeded, cancelled = states.count(JobState.SUCCEEDED), states.count(JobState.CANCELLED)
         failed = len(states) - succeeded - cancelled

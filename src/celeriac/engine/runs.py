@@ -17,7 +17,7 @@ from celeriac.core.errors import JobInterrupted, JobTimedOut
 from celeriac.core.interrupt import Interruptible
 from celeriac.engine import bridge
 from celeriac.engine.aio import execution
-from celeriac.engine.containment import aborted, restore_recursion_limit, shun, take_back_cancellations
+from celeriac.engine.containment import aborted, raise_if_harmful, restore_recursion_limit, take_back_cancellations
 from celeriac.engine.loop import JobLoop
 
 
@@ -47,8 +47,8 @@ class Run(Protocol):
 class AsyncRun:
     """An `async def` job: an asyncio task on the event loop of the process.
 
-    The asyncio worker awaits `main` itself. In other pools the run starts at once, and Celery's thread waits for it
-    in `complete`.
+    The asyncio worker awaits `complete_on_loop` itself. In other pools the run starts at once, and Celery's thread
+    waits for it in `complete`.
     """
 
     def __init__(
@@ -59,12 +59,12 @@ class AsyncRun:
         self._loop = loop
         self._task: asyncio.Task[Any] | None = None
         self._cancelled = False
-        self._is_awaited = awaited or bridge.can_wait()  # set before `submit`, which may run `main` at once
-        self._future: Future[Any] | None = None if self._is_awaited else loop.submit(self.main())
+        self._is_awaited = awaited or bridge.can_wait()  # set before `submit`, which may run `complete_on_loop` at once
+        self._future: Future[Any] | None = None if self._is_awaited else loop.submit(self.complete_on_loop())
 
     def complete(self) -> Any:
         try:
-            return bridge.wait(self.main()) if self._future is None else self._future.result()
+            return bridge.wait(self.complete_on_loop()) if self._future is None else self._future.result()
         except BaseException:  # the job's own, or one sent to this thread: Celery's time limit, a cold shutdown
             self.cancel()
             raise
@@ -77,7 +77,7 @@ class AsyncRun:
         if self._task is not None:
             self._task.cancel()
 
-    async def main(self) -> Any:
+    async def complete_on_loop(self) -> Any:
         """Run on the event loop. A caller that is on the loop, and passed `awaited`, awaits this directly."""
         self._task = asyncio.current_task()
         try:
@@ -92,7 +92,7 @@ class AsyncRun:
                 raise  # the worker, or Celery, ends the task
             raise aborted(error) from error
         except (Exception, JobInterrupted, JobSuspended) as error:
-            shun(error)
+            raise_if_harmful(error)
             raise
         except BaseException as error:
             raise aborted(error) from error
@@ -136,28 +136,28 @@ class ThreadRun:
             timer.daemon = True
             timer.start()
         try:
-            return self._translated()
+            return self._run_and_translate()
         finally:
             if timer is not None:
                 timer.cancel()
 
-    async def main(self) -> Any:
+    async def complete_on_loop(self) -> Any:
         """Do what `complete` does in a thread of the asyncio worker, for a caller on its event loop."""
         loop = asyncio.get_running_loop()
         timer = None if self._timeout is None else loop.call_later(self._timeout, self._interrupt, TimeUp)
         try:
-            return await execution.await_in_thread(self._translated)
+            return await execution.await_in_thread(self._run_and_translate)
         finally:
             if timer is not None:
                 timer.cancel()
 
-    def _translated(self) -> Any:
+    def _run_and_translate(self) -> Any:
         try:
-            return self._work.run(self._unless_cancelled)
+            return self._work.run(self._call_unless_cancelled)
         except TimeUp:
             raise JobTimedOut(f"exceeded its time limit of {self._timeout:g} s") from None
         except (Exception, JobInterrupted, JobSuspended) as error:
-            shun(error)
+            raise_if_harmful(error)
             raise
         except BaseException as error:
             if isinstance(error, WorkerShutdown | WorkerTerminate) or terminate_handler_fired():
@@ -170,7 +170,7 @@ class ThreadRun:
         self._cancelled = True
         self._interrupt(JobInterrupted)
 
-    def _unless_cancelled(self) -> Any:
+    def _call_unless_cancelled(self) -> Any:
         if self._cancelled:
             raise JobInterrupted("cancelled before it began")
         return self._function()

@@ -145,7 +145,7 @@ async def test_who_may_not_leave_waits_for_ever() -> None:
 async def test_what_was_turned_away_comes_back_one_after_the_other() -> None:
     slots = Slots(asyncio.get_running_loop(), 1)
     before = now_ms()
-    due = [slots.comeback() for _ in range(100)]
+    due = [slots.comeback_ms() for _ in range(100)]
     assert 250 <= due[0] - before < 750
     assert {after - before for before, after in pairwise(due)} <= set(range(10, 50))
 

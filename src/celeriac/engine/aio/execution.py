@@ -27,7 +27,13 @@ from celeriac.engine.aio.own_thread import OwnThread
 from celeriac.engine.aio.slots import NoSlot, Slots
 from celeriac.engine.aio.threads import Threads
 from celeriac.engine.aio.wrappers import awaiting, awaiting_each
-from celeriac.engine.containment import LEAST_RECURSION, aborted, as_exception, shun, take_back_cancellations
+from celeriac.engine.containment import (
+    LEAST_RECURSION,
+    aborted,
+    as_exception,
+    raise_if_harmful,
+    take_back_cancellations,
+)
 from celeriac.engine.tracebacks import format_error
 
 log = logging.getLogger("celeriac.engine")
@@ -84,7 +90,7 @@ class Execution:
         self._terminated = False
 
     def start(self) -> asyncio.Task[None]:
-        """Begin. The returned asyncio task ends after the outcome is reported, and never fails."""
+        """Begin. The returned asyncio task ends after the outcome is reported. It never fails, but may be cancelled."""
         self._task = background(self._run())
         return self._task
 
@@ -113,7 +119,7 @@ class Execution:
                 self._has_slot = True
             self._callbacks.accepted(os.getpid(), time.monotonic())
             outcome = await self._trace(self)
-            if outcome[0]:
+            if outcome[0]:  # Celery's own code reports a failure, and may wait for the broker
                 await self.aside(self._callbacks.done, outcome)
             else:
                 self._callbacks.done(outcome)
@@ -125,7 +131,7 @@ class Execution:
         except BaseException as error:
             if not self._is_stopping or not isinstance(error, asyncio.CancelledError):
                 await self._fail_outside_tracer(error)
-            elif not self._terminated:
+            elif not self._terminated:  # abandoned: this asyncio task ends as cancelled, and reports nothing
                 raise
         finally:
             self._task = None  # breaks a reference cycle (task, context, self), so that no collector has to find it
@@ -137,7 +143,7 @@ class Execution:
     async def _fail_outside_tracer(self, error: BaseException) -> None:
         """Fail the task after an error that got past the tracer, so that it does not hold its message for ever."""
         try:
-            shun(error)
+            raise_if_harmful(error)
             failure = as_exception(error)
         except JobAborted as stand_in:
             failure = stand_in
@@ -146,7 +152,7 @@ class Execution:
         try:
             await self.aside(self._callbacks.failed, ErrorInfo(failure))
         except BaseException as unrecorded:
-            if self.is_asked_for(unrecorded):
+            if self.is_stop(unrecorded):
                 raise
             log.error("the failure of a task cannot be recorded: %s", format_error(unrecorded))
 
@@ -165,12 +171,12 @@ class Execution:
         """
         try:
             returned = function() if is_async else await self._call_in_thread(function)
-            return await self._await(returned) if inspect.iscoroutine(returned) else returned
+            return await self._await_within_limits(returned) if inspect.iscoroutine(returned) else returned
         except Exception as error:
-            shun(error)
+            raise_if_harmful(error)
             raise
         except BaseException as error:
-            if isinstance(error, JobInterrupted | JobSuspended) or self.is_asked_for(error):
+            if isinstance(error, JobInterrupted | JobSuspended) or self.is_stop(error):
                 raise
             raise aborted(error) from error
         finally:
@@ -185,7 +191,7 @@ class Execution:
         """Whether the task was told to stop."""
         return self._is_stopping
 
-    def is_asked_for(self, error: BaseException) -> bool:
+    def is_stop(self, error: BaseException) -> bool:
         """Whether a time limit or the worker raised `error` to end the task, and not the task itself."""
         if isinstance(error, asyncio.CancelledError):
             return self._is_stopping
@@ -219,7 +225,7 @@ class Execution:
             return await asyncio.to_thread(function, *args)
         return await self._own_thread.run(functools.partial(function, *args))
 
-    async def _await(self, coroutine: Any) -> Any:
+    async def _await_within_limits(self, coroutine: Any) -> Any:
         if not self._soft_limit and not self._hard_limit:
             return await coroutine
         return await Limited(coroutine, self._soft_limit, self._hard_limit, self._on_soft_limit)

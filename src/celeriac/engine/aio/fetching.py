@@ -130,7 +130,7 @@ class Fetcher:
         )
 
     def _call(self, sources: Sequence[Source], number: int, count: int, until: int | None = None) -> ScriptCall[Taken]:
-        """Takes up to `count` messages under the receipts from `number` on; with `until`, as a claim does."""
+        """Make a call that takes up to `count` messages under the receipts from `number` on. With `until`, a claim."""
         hold = self._lease.hold
         return take(
             sources,

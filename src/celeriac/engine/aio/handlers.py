@@ -18,9 +18,9 @@ log = logging.getLogger("celeriac.engine")
 _HOOKS = ("before_start", "on_success", "on_failure", "on_retry", "after_return")
 #: How long a handler may block the event loop before a warning, and the time between two equal warnings (s).
 _LONG = 0.1
-_SAY_EVERY = 60.0
+_WARN_EVERY = 60.0
 
-_said: dict[str, float] = {}
+_last_warned: dict[str, float] = {}
 
 
 def has_hooks(task: Any) -> bool:
@@ -28,7 +28,7 @@ def has_hooks(task: Any) -> bool:
     return any(owner_of(task, name) is not Task and not _is_ours(task, name) for name in _HOOKS)
 
 
-def is_anybody_told() -> bool:
+def has_receivers() -> bool:
     """Whether any signal that is sent around a task has a receiver."""
     return bool(  # written out without a loop, because it runs before each `def` task
         signals.task_prerun.receivers
@@ -76,8 +76,8 @@ def hook_of(task: Any, name: str) -> Iterator[str]:
 
 def _warn(names: str, seconds: float) -> None:
     now = time.monotonic()
-    if names and now - _said.get(names, -_SAY_EVERY) >= _SAY_EVERY:
-        _said[names] = now
+    if names and now - _last_warned.get(names, -_WARN_EVERY) >= _WARN_EVERY:
+        _last_warned[names] = now
         log.warning(
             "%s blocked the event loop for %.1f s, and all jobs of this worker with it: hooks and signal handlers of "
             "an `async def` task run there; make the handler faster, or the task a plain `def`",

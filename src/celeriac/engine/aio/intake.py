@@ -149,7 +149,7 @@ class Intake:
         elif self._suspects.admits(receipt):
             self._beginning = background(self._hand_over_alone(delivery, arrival), name="celeriac-suspect")
         else:
-            self._endings.put_off(delivery, self._suspects.comeback())
+            self._endings.put_off(delivery, self._suspects.comeback_ms())
 
     async def _hand_over_alone(self, delivery: Delivery, arrival: Arrival) -> None:
         """Hand a suspect over, after the server has taken back the other suspects that came with it.

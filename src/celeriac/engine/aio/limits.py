@@ -74,13 +74,13 @@ class Limited:
             try:
                 sent = yield waits_for
             except asyncio.CancelledError as error:
-                step = self._throw(self._meant(error))
+                step = self._throw(self._exception_for(error))
             except BaseException as error:
                 step = self._throw(error)
             else:
                 step = self._send(sent)
 
-    def _meant(self, error: asyncio.CancelledError) -> BaseException:
+    def _exception_for(self, error: asyncio.CancelledError) -> BaseException:
         """The exception that a cancellation stands for. If the soft limit caused it, take the cancellation back."""
         if self._passed is not SoftTimeLimitExceeded or self._task is None:
             return error

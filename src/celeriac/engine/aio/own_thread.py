@@ -24,18 +24,18 @@ class OwnThread:
         self._loop = loop
         self._work: SimpleQueue[_Work | None] = SimpleQueue()
         self._context = copy_context()
-        self._undone = 0
+        self._pending = 0
         threads.run(self._serve)
 
     @property
     def is_busy(self) -> bool:
         """Whether a call is running or waiting."""
-        return self._undone > 0
+        return self._pending > 0
 
     def run(self, function: Callable[[], Any]) -> asyncio.Future[Any]:
         """Call `function` in the thread, after all earlier calls."""
         future = self._loop.create_future()
-        self._undone += 1
+        self._pending += 1
         self._work.put((function, future))
         return future
 
@@ -51,7 +51,7 @@ class OwnThread:
             del work, function, future, outcome
 
     def _settle(self, future: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
-        self._undone -= 1
+        self._pending -= 1
         if future.done():
             return
         if error is None:

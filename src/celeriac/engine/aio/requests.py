@@ -97,7 +97,7 @@ class LightRequest(Request):
         self.acknowledged = True
         channel, receipt = self._message.channel, self._message.delivery_tag
         if slots.gives_way:
-            channel.put_off(receipt, slots.comeback())
+            channel.put_off(receipt, slots.comeback_ms())
         else:
             channel.postpone(receipt)
 

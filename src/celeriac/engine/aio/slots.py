@@ -89,7 +89,7 @@ class Slots:
                 return
         self.free += 1
 
-    def comeback(self) -> int:
+    def comeback_ms(self) -> int:
         """When a task that was turned away should come back, in ms since the epoch.
 
         The times are spread such that twice as many tasks come back as were served lately.

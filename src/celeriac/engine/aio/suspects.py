@@ -35,7 +35,7 @@ class Suspects:
         self._running = receipt
         return True
 
-    def comeback(self) -> int:
+    def comeback_ms(self) -> int:
         """When a suspect that was not admitted should come back, in ms since the epoch."""
         self._last_comeback = max(now_ms() + _PAUSE, self._last_comeback + _EACH)
         return self._last_comeback

@@ -69,15 +69,15 @@ class Tracer:
     async def trace(self, request: dict[str, Any], execution: Execution) -> Outcome:
         """Run the task to its end, and store its outcome."""
         task, context = self.task, _context(request)
-        run = _Run(context.id, context.args, context.kwargs, context, time.monotonic())
-        if self._is_def and (self._has_hooks or handlers.is_anybody_told()):
+        run = _TaskRun(context.id, context.args, context.kwargs, context, time.monotonic())
+        if self._is_def and (self._has_hooks or handlers.has_receivers()):
             await execution.open_thread()
         self._tasks.enter(task)
         self._requests.enter(context)
         try:
             try:
                 if signals.task_prerun.receivers:
-                    await self._tell(execution, signals.task_prerun, task=task, **run.named)
+                    await self._send_signal(execution, signals.task_prerun, task=task, **run.named)
                 self._loader.on_task_init(run.id, task)
                 if task.track_started and not ignores_result(task, context):
                     await bridge.call(self._mark_as_started, run)
@@ -88,7 +88,7 @@ class Tracer:
                 await self._store(run)
                 run.state = celery_states.SUCCESS
             except BaseException as error:
-                if execution.is_asked_for(error):
+                if execution.is_stop(error):
                     raise
                 await execution.settle()
                 return await execution.aside(self._fail, run, _without_first_frame(error))
@@ -96,7 +96,7 @@ class Tracer:
         finally:
             await self._leave(execution, run)
 
-    async def _leave(self, execution: Execution, run: _Run) -> None:
+    async def _leave(self, execution: Execution, run: _TaskRun) -> None:
         try:
             if self._after_return is not None and run.state in _OVER:
                 await execution.aside(self._call_hook, self._after_return, run.state, run.value, *run.call, None)
@@ -106,13 +106,13 @@ class Tracer:
                 if thread is not None and thread.is_busy:  # a function that cannot be stopped: signal when it ends
                     thread.run(functools.partial(signals.task_postrun.send, sender=self.task, **facts))
                 else:
-                    await self._tell(execution, signals.task_postrun, **facts)
+                    await self._send_signal(execution, signals.task_postrun, **facts)
         finally:
             self._requests.leave()
             self._tasks.leave()
             self._loader.on_process_cleanup()
 
-    async def _tell(self, execution: Execution, signal: Any, **facts: Any) -> None:
+    async def _send_signal(self, execution: Execution, signal: Any, **facts: Any) -> None:
         """Send a signal: in the task's thread if it has one, else on the event loop."""
         if execution.thread is not None:
             await execution.aside(functools.partial(signal.send, sender=self.task, **facts))
@@ -123,16 +123,16 @@ class Tracer:
         finally:
             warn_if_long(time.monotonic() - started, receivers_of(signal))
 
-    def _mark_as_started(self, run: _Run) -> None:
+    def _mark_as_started(self, run: _TaskRun) -> None:
         meta = {"pid": os.getpid(), "hostname": run.context.hostname}
         self._backend.store_result(run.id, meta, celery_states.STARTED, request=run.context)
 
-    async def _begin(self, execution: Execution, run: _Run) -> None:
+    async def _begin(self, execution: Execution, run: _TaskRun) -> None:
         delivery = endings.current.get()
         if self._begins and delivery is not None:
             await self.task.begin(run.context, delivery.beginnings.ask)
         elif self._before_start is not None:
-            await execution.aside(self._watched, self._before_start, *run.call)
+            await execution.aside(self._call_timed, self._before_start, *run.call)
 
     async def _perform(self, execution: Execution, context: Any) -> Any:
         if self._is_awaited:
@@ -154,7 +154,7 @@ class Tracer:
             return await execution.call(lambda: returned, is_async=True) if is_call_async else returned
         return await execution.call(function, is_async=self._is_async)
 
-    def _publish_next(self, run: _Run) -> None:
+    def _publish_next(self, run: _TaskRun) -> None:
         """Publish the task's links and the next step of its chain. The acknowledgement's script writes them."""
         app, context = self.task.app, run.context
         inherits = app.conf.task_inherit_parent_priority
@@ -174,7 +174,7 @@ class Tracer:
             step: Any = maybe_signature(context.chain[-1], app=app)
             step.apply_async((run.value,), chain=context.chain[:-1], **options)
 
-    async def _store(self, run: _Run) -> None:
+    async def _store(self, run: _TaskRun) -> None:
         backend, context = self._backend, run.context
         wanted = not ignores_result(self.task, context)
         if context.delivery_info["redelivered"] or not backend.is_quick:
@@ -184,12 +184,12 @@ class Tracer:
         else:
             backend.mark_as_done_soon(run.id, run.value, context, wanted)
 
-    async def _succeed(self, execution: Execution, run: _Run) -> Outcome:
+    async def _succeed(self, execution: Execution, run: _TaskRun) -> Outcome:
         runtime, shown = time.monotonic() - run.started, self._show(run.value)
         if self._on_success is not None:
             await execution.aside(self._call_hook, self._on_success, run.value, *run.call)
         if signals.task_success.receivers:
-            await self._tell(execution, signals.task_success, result=run.value, runtime=runtime)
+            await self._send_signal(execution, signals.task_success, result=run.value, runtime=runtime)
         if log.isEnabledFor(logging.INFO):
             facts = {
                 "id": run.id,
@@ -202,7 +202,7 @@ class Tracer:
             celery_trace.info(celery_trace.LOG_SUCCESS, facts)
         return (0, shown, runtime)
 
-    def _fail(self, run: _Run, error: BaseException) -> Outcome:
+    def _fail(self, run: _TaskRun, error: BaseException) -> Outcome:
         """Turn what the task raised into its outcome. Celery's handlers expect an exception in `sys.exc_info`."""
         try:
             raise end_of_run(self.task, run.context, as_exception(error))
@@ -222,13 +222,13 @@ class Tracer:
         run.value = error
         return (1, failure, time.monotonic() - run.started)
 
-    def _handle(self, info: Any, run: _Run, hook: str, signal: Any, **options: Any) -> Any:
+    def _handle(self, info: Any, run: _TaskRun, hook: str, signal: Any, **options: Any) -> Any:
         if not bridge.can_wait():
             return info.handle_error_state(self.task, run.context, **options)
         names = itertools.chain(hook_of(self.task, hook), receivers_of(signal))
         return on_the_loop(names, info.handle_error_state, self.task, run.context, **options)
 
-    def _watched(self, hook: Callable[..., Any], *args: Any) -> None:
+    def _call_timed(self, hook: Callable[..., Any], *args: Any) -> None:
         if bridge.can_wait():
             on_the_loop(hook_of(self.task, hook.__name__), hook, *args)
         else:
@@ -237,7 +237,7 @@ class Tracer:
     def _call_hook(self, hook: Callable[..., Any], *args: Any) -> None:
         """Call a hook after the outcome is stored. An error in it is logged, and changes nothing."""
         try:
-            self._watched(hook, *args)
+            self._call_timed(hook, *args)
         except (Reject, MemoryError):
             raise
         except BaseException:
@@ -254,7 +254,7 @@ _SHORT = (type(None), bool, int, float)
 
 
 @dataclass(slots=True)
-class _Run:
+class _TaskRun:
     """One run of a task, with the facts that hooks and signals receive."""
 
     id: str
