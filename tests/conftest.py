@@ -157,6 +157,7 @@ def install_guest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[C
         install_family(folder, name, source)
         invalidate_caches()
         discovery.found.cache_clear()
+        discovery.warn.cache_clear()
 
     yield install
     monkeypatch.undo()

@@ -48,6 +48,11 @@ class Celeriac(JobApp):
         return {}
 
     @cached_property
+    def absent_families(self) -> dict[str, str]:
+        """Of the families that the built-in application does not host: why that is, by name."""
+        return {}
+
+    @cached_property
     def database(self) -> Database:
         """The database of `CELERIAC_DATABASE_URL`, which all families share. It connects when it is first used."""
         extras.require("database", "a job family with tables")
@@ -71,14 +76,14 @@ class Celeriac(JobApp):
             NotInstalled: its extra is not installed.
             ConfigurationError: it is switched off, or one of its settings is wrong.
         """
-        from celeriac.family import Host
+        from celeriac.family import Host, switched_off
 
         if kind.name in self.families:
             raise ConfigurationError(f"the job family {kind.name!r} has been included in this application before")
         if missing := kind.why_missing():
             raise NotInstalled(missing)
-        if off := kind.why_off(self.settings):
-            raise ConfigurationError(off)
+        if kind.name in self.settings.families_off:
+            raise ConfigurationError(switched_off(kind.name))
         family = kind(Host(self, settings or kind.read_settings(), lambda: self.database))
         self.families[kind.name] = family
         return family

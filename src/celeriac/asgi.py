@@ -6,7 +6,7 @@ uvicorn --factory celeriac.asgi:create_api
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 import celeriac
 from celeriac.application import Celeriac, load_app
-from celeriac.discovery import Guest, guests
+from celeriac.discovery import broken, warn
 from celeriac.engine.app import JobApp
 from celeriac.family import FamilySettings
 from celeriac.http.absence import absent_router
@@ -38,13 +38,13 @@ def create_api(settings: Settings | None = None, families: Mapping[str, FamilySe
     settings = settings or load_settings()
     settings.check_exposure()
     if settings.app == DEFAULT_APP:
-        return _api_of(create_app(settings, families), [guest for guest in guests(settings) if guest.absence])
+        return _api_of(create_app(settings, families))
     return _api_of(load_app(settings.app))
 
 
-def _api_of(app: JobApp, absent: Sequence[Guest] = ()) -> FastAPI:
+def _api_of(app: JobApp) -> FastAPI:
     api = FastAPI(title="Celeriac", version=celeriac.__version__, lifespan=app.lifespan, docs_url=None, redoc_url=None)
-    include(api, app, absent)
+    include(api, app)
     add_docs(api)
     add_home(api, _links(app.settings))
     return api
@@ -77,8 +77,8 @@ def _flower(settings: Settings) -> str | None:
     return address if isinstance(address, str) and address.startswith(("http://", "https://")) else None
 
 
-def include(api: FastAPI, app: JobApp, absent: Sequence[Guest] = ()) -> None:
-    """Put the API of `app` and of its job families into `api`; the paths of `absent` ones say why they are not there.
+def include(api: FastAPI, app: JobApp) -> None:
+    """Put the API of `app` and of its job families into `api`; the paths of absent ones say why they are not there.
 
     It is behind API keys if there are any, else for this machine only.
     """
@@ -94,10 +94,22 @@ def include(api: FastAPI, app: JobApp, absent: Sequence[Guest] = ()) -> None:
     add_health_routes(health, app)
     api.include_router(health)
     api.include_router(create_router(app, **guarded), prefix="/jobs")
-    for family in app.families.values() if isinstance(app, Celeriac) else ():
-        if (router := family.router(**guarded)) is not None:
-            api.include_router(router, prefix=f"/{family.name}")
+    if isinstance(app, Celeriac):
+        _include_families(api, app, guarded)
+
+
+def _include_families(api: FastAPI, app: Celeriac, guarded: dict[str, Any]) -> None:
+    absent = dict(app.absent_families)
+    for name, family in app.families.items():
+        try:
+            router = family.router(**guarded)
+        except Exception as error:
+            absent[name] = broken(name, "router()", error)
+            warn(absent[name])
+            continue
+        if router is not None:
+            api.include_router(router, prefix=f"/{name}")
     limit, dependencies = app.settings.max_upload_bytes, guarded.get("dependencies", ())
-    for guest in absent:
-        router = absent_router(guest.absence, max_body_bytes=limit, dependencies=dependencies)
-        api.include_router(router, prefix=f"/{guest.name}")
+    for name, absence in absent.items():
+        router = absent_router(absence, max_body_bytes=limit, dependencies=dependencies)
+        api.include_router(router, prefix=f"/{name}")

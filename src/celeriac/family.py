@@ -87,13 +87,6 @@ class JobFamily(ABC):
         return f"the job family {cls.name!r} is not installed: {advice}"
 
     @classmethod
-    def why_off(cls, settings: Settings) -> str:
-        """What to do so that it is switched on; empty if it is."""
-        if cls.name not in settings.families_off:
-            return ""
-        return f"the job family {cls.name!r} is switched off: take it out of CELERIAC_FAMILIES_OFF"
-
-    @classmethod
     def migrations(cls) -> Migrations | None:
         """The history of its tables; None if it has none."""
         return None
@@ -113,8 +106,11 @@ class JobFamily(ABC):
         return None
 
     @classmethod
-    async def check(cls) -> Sequence[Finding]:
-        """What `celeriac doctor` says of what it needs outside, a server say. Never raises for what it may find."""
+    async def check(cls, own: Any) -> Sequence[Finding]:
+        """What `celeriac doctor` and `/health/ready` say of what it needs outside, a server say.
+
+        `own` are its settings. It gives up after a few seconds, and never raises for what it may find.
+        """
         return ()
 
     @classmethod
@@ -125,3 +121,8 @@ class JobFamily(ABC):
     def router(self, **options: Any) -> APIRouter | None:
         """Its routes, to be included under `/NAME`; None if it has none. `options` are `fastapi.APIRouter`'s."""
         return None
+
+
+def switched_off(name: str) -> str:
+    """Say what to do so that the family is switched on."""
+    return f"the job family {name!r} is switched off: take it out of CELERIAC_FAMILIES_OFF"

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from celeriac import builtin, discovery
 from celeriac.application import Celeriac
-from celeriac.asgi import include
+from celeriac.asgi import create_api, include
 from celeriac.core.errors import ConfigurationError
 from celeriac.discovery import Presence, found, guests, host_families
 from celeriac.families.email import EmailFamily
@@ -37,6 +37,23 @@ class Other(JobFamily):
 
     def __init__(self, host: Host) -> None:
         pass
+
+
+FAXES = """
+from celeriac.family import JobFamily
+
+
+class Family(JobFamily):
+    name = "faxes"
+    summary = "Sends faxes"
+
+    def __init__(self, host):
+        {init}
+
+    def router(self, **options):
+        {router}
+        return None
+"""
 
 
 @pytest.fixture
@@ -90,8 +107,9 @@ def test_an_absent_family_is_explained_where_somebody_asks_for_it(installed: Cal
     settings = Settings()
     app = Celeriac("lean", settings=settings)
     builtin.register(app)
+    host_families(app)
     api = FastAPI()
-    include(api, app, [guest for guest in guests(settings) if guest.absence])
+    include(api, app)
     client = TestClient(api, base_url="http://127.0.0.1", client=("127.0.0.1", 1))
     for answer in (client.post("/email/mailings", json={}), client.get("/email"), client.get("/email/mailings/x")):
         assert answer.status_code == 404
@@ -105,8 +123,9 @@ def test_an_absent_family_is_explained_to_nobody_without_a_key(installed: Callab
     installed(email=NeedsMore)
     settings = Settings(api_keys=(SecretStr("ci:0123456789abcdef"),))
     app = Celeriac("guarded", settings=settings)
+    host_families(app)
     api = FastAPI()
-    include(api, app, [guest for guest in guests(settings) if guest.absence])
+    include(api, app)
     client = TestClient(api)
     assert client.get("/email/mailings/x").status_code == 401
     known = client.get("/email/mailings/x", headers={"Authorization": "Bearer 0123456789abcdef"})
@@ -131,6 +150,8 @@ def test_families_share_one_database(installed: Callable[..., None], tmp_path: P
     ("kinds", "message"),
     [
         ({"other": object()}, "is no class that inherits from celeriac.family.JobFamily"),
+        ({"other": type("Unfinished", (JobFamily,), {"name": "other", "summary": ""})}, "does not define __init__"),
+        ({"other": type("Nameless", (JobFamily,), {"summary": ""})}, "has no name"),
         ({"another": Other}, "has the name 'other': let it be that of its entry point"),
         ({"jobs": type("Taken", (Other,), {"name": "jobs"})}, "has the name 'jobs'"),
         ({"worker": type("Taken", (Other,), {"name": "worker"})}, "has the name 'worker'"),
@@ -138,17 +159,53 @@ def test_families_share_one_database(installed: Callable[..., None], tmp_path: P
         ({"Other": type("Loud", (Other,), {"name": "Other"})}, "has the name 'Other'"),
     ],
 )
-def test_a_broken_family_stops_the_start(installed: Callable[..., None], kinds: dict[str, Any], message: str) -> None:
-    installed(**kinds)
-    with pytest.raises(ConfigurationError, match=re.escape(message)):
-        guests(Settings())
+def test_a_broken_family_is_listed_with_what_is_wrong_and_keeps_no_other_away(
+    installed: Callable[..., None], kinds: dict[str, Any], message: str
+) -> None:
+    installed(**kinds, email=EmailFamily)
+    listed = {guest.name: guest for guest in guests(Settings())}
+    (name,) = kinds
+    assert (listed[name].presence, listed["email"].presence) == (Presence.BROKEN, Presence.ON)
+    assert message in listed[name].absence
 
 
-def test_a_family_that_cannot_be_imported_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = EntryPoint("broken", "no_such_package:Family", discovery.GROUP)
-    monkeypatch.setattr(discovery, "entry_points", lambda group: [broken])
-    with pytest.raises(ConfigurationError, match=r"'broken' \(no_such_package:Family\) cannot be imported: ModuleNot"):
-        found.__wrapped__()
+def test_of_two_families_with_one_name_neither_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(discovery, "entry_points", lambda group: [EntryPoint("email", "a:B", group)] * 2)
+    assert found.__wrapped__() == {"email": "the job family 'email' is broken: two packages have one of that name"}
+
+
+def test_a_broken_family_can_be_switched_off(install_guest: Callable[[str, str], None]) -> None:
+    install_guest("faxes", "raise ImportError('no modem')")
+    listed = {guest.name: guest.presence for guest in guests(Settings(families_off=("faxes",)))}
+    assert listed == {"email": Presence.ON, "faxes": Presence.OFF}
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("raise ImportError('no modem')", "cannot be imported: ImportError: no modem"),
+        ("import sys; sys.exit('no modem')", "cannot be imported: SystemExit: no modem"),
+        (FAXES.format(init="raise OSError('no modem')", router=""), "__init__() raised OSError: no modem"),
+        (FAXES.format(init="pass", router="raise OSError('no modem')"), "router() raised OSError: no modem"),
+    ],
+    ids=["import", "exit", "init", "router"],
+)
+def test_the_api_serves_what_is_there_and_says_what_is_wrong_with_a_broken_family(
+    install_guest: Callable[[str, str], None],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    source: str,
+    told: str,
+) -> None:
+    install_guest("faxes", source)
+    api = create_api(Settings(data_dir=tmp_path))
+    client = TestClient(api, base_url="http://127.0.0.1", client=("127.0.0.1", 1))
+    answer = client.post("/faxes/anything")
+    assert (answer.status_code, answer.json()["type"]) == (404, "urn:celeriac:problem:family-absent")
+    assert told in answer.json()["detail"]
+    assert "/email/mailings" in api.openapi()["paths"]
+    said_where_it_fails = "cannot be imported" not in told  # `celeriac` itself warns of the others, once for all parts
+    assert capsys.readouterr().err.count("the job family 'faxes'") == said_where_it_fails
 
 
 def test_the_house_does_not_know_its_guests() -> None:

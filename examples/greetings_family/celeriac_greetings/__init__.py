@@ -66,5 +66,5 @@ class GreetingsFamily(JobFamily):
         return commands
 
     @classmethod
-    async def check(cls) -> Sequence[Finding]:
+    async def check(cls, own: Any) -> Sequence[Finding]:
         return [ok("greetings", "nothing is needed")]

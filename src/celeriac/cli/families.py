@@ -8,21 +8,21 @@ import typer
 from typer.core import TyperGroup
 
 from celeriac.cli.output import AsJson, Column, print_json, print_table
-from celeriac.core.errors import CommandLineWrong, NotInstalled
+from celeriac.core.errors import CeleriacError, CommandLineWrong, ConfigurationError, NotInstalled
 
 if TYPE_CHECKING:
     from celeriac.discovery import Guest
 
-_COLOURS = {"on": "green", "off": "yellow", "missing": "yellow"}
+_COLOURS = {"on": "green", "off": "yellow", "missing": "yellow", "broken": "red"}
 
 
 def families(as_json: AsJson = False) -> None:
-    """List job families: what is there, what is switched off, and what to install for others."""
+    """List job families: which are there, and why others are switched off, not installed or broken."""
     found = _guests()
     if as_json:
         print_json(
             [
-                {"family": guest.name, "state": guest.presence, "summary": guest.kind.summary, "advice": guest.absence}
+                {"family": guest.name, "state": guest.presence, "summary": guest.summary, "advice": guest.absence}
                 for guest in found
             ]
         )
@@ -33,7 +33,7 @@ def families(as_json: AsJson = False) -> None:
         Column(name="summary", shortest=20),
         Column(name="advice"),
     ]
-    print_table(columns, [[guest.name, guest.presence, guest.kind.summary, guest.absence] for guest in found])
+    print_table(columns, [[guest.name, guest.presence, guest.summary, guest.absence] for guest in found])
 
 
 class WithFamilies(TyperGroup):
@@ -47,25 +47,41 @@ class WithFamilies(TyperGroup):
         return command if command is not None else self._groups().get(cmd_name) or _absent(cmd_name)
 
     def _groups(self) -> dict[str, Any]:
-        return {
-            guest.name: typer.main.get_command(commands)
-            for guest in _guests()
-            if not guest.absence and (commands := guest.kind.commands()) is not None
-        }
+        groups = {guest.name: _group(guest) for guest in _guests_or_none() if not guest.absence}
+        return {name: group for name, group in groups.items() if group is not None}
+
+
+def _group(guest: Guest) -> Any:
+    """The commands that a family brings; None if it brings none. Those of a broken one say what is wrong."""
+    from celeriac.discovery import broken, warn
+
+    assert guest.kind is not None
+    try:
+        commands = guest.kind.commands()
+        return None if commands is None else typer.main.get_command(commands)
+    except Exception as error:
+        absence = broken(guest.name, "commands()", error)
+        warn(absence)
+        return _saying(guest.name, CommandLineWrong(absence))
 
 
 def _absent(name: str) -> Any:
     """A command that says why the family of that name is not there; None if there is no such family."""
-    guest = next((guest for guest in _guests() if guest.name == name and guest.absence), None)
+    guest = next((guest for guest in _guests_or_none() if guest.name == name and guest.absence), None)
     if guest is None:
         return None
+    kind = NotInstalled if guest.presence == "missing" else CommandLineWrong
+    return _saying(name, kind(guest.absence))
 
+
+def _saying(name: str, error: CeleriacError) -> Any:
+    """A command that takes anything, and ends with this error."""
     explaining = typer.Typer(add_completion=False)
     takes_all: dict[str, Any] = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
-    @explaining.command(name, context_settings=takes_all)
+    @explaining.command(name, context_settings=takes_all, hidden=True)
     def explain() -> None:
-        raise NotInstalled(guest.absence) if guest.presence == "missing" else CommandLineWrong(guest.absence)
+        raise error
 
     return typer.main.get_command(explaining)
 
@@ -75,3 +91,11 @@ def _guests() -> list[Guest]:
     from celeriac.settings import load_settings
 
     return guests(load_settings())
+
+
+def _guests_or_none() -> list[Guest]:
+    """The same; none if a setting is wrong, which the command itself says."""
+    try:
+        return _guests()
+    except ConfigurationError:
+        return []

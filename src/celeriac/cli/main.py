@@ -6,6 +6,7 @@ What a command needs is imported when it runs, so that `--help` answers at once.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -27,7 +28,7 @@ from celeriac.cli.families import WithFamilies, families
 from celeriac.cli.jobs import jobs
 from celeriac.cli.output import AsJson
 from celeriac.cli.queues import queues
-from celeriac.core.errors import CeleriacError
+from celeriac.core.errors import CeleriacError, ConfigurationError
 from celeriac.core.exits import ExitCode, exit_code
 from celeriac.core.extras import require
 
@@ -109,6 +110,15 @@ def _options(
         export(traceback=True)
     if context.invoked_subcommand != "doctor":  # which has it among its findings
         _warn_of_unknown_variables()
+        _warn_of_broken_families()
+
+
+def _warn_of_broken_families() -> None:
+    from celeriac.discovery import warn_of_broken
+    from celeriac.settings import load_settings
+
+    with contextlib.suppress(ConfigurationError):  # which the command itself says
+        warn_of_broken(load_settings())
 
 
 def _warn_of_unknown_variables() -> None:

@@ -43,10 +43,10 @@ class EmailFamily(JobFamily):
         return Migrations(cls.name, "celeriac.families.email:migrations", head="0002", former_table="celeriac_schema")
 
     @classmethod
-    async def check(cls) -> Sequence[Finding]:
+    async def check(cls, own: Any) -> Sequence[Finding]:
         from celeriac.families.email.checks import check_server
 
-        return [await check_server()]
+        return [await check_server(own)]
 
     @classmethod
     def demo(cls) -> type[Demo]:

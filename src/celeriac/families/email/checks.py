@@ -10,15 +10,14 @@ from celeriac.families.email.errors import MailServerUnavailable
 from celeriac.families.email.settings import EmailSettings
 from celeriac.families.email.smtp import SmtpSession
 from celeriac.families.email.smtp_url import parse_smtp_url
-from celeriac.settings import read
 
 _PATIENCE = 5.0  # seconds for the server to greet
 
 
-async def check_server() -> Finding:
+async def check_server(own: EmailSettings) -> Finding:
     """Whether the mail server greets us, and takes our login."""
     try:
-        url = read(EmailSettings).smtp_url
+        url = own.smtp_url
         if url is None:
             return warn("mail", "no mail server is set", "set CELERIAC_SMTP_URL if you want to send mail")
         server = parse_smtp_url(url.get_secret_value())

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import platform
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -26,8 +25,9 @@ from celeriac.core.extras import MODULES, absent
 from celeriac.core.files import open_to_others, ours_in, writable_for_others
 from celeriac.core.findings import Finding, Status, fail, ok, warn
 from celeriac.core.spec import Call
-from celeriac.discovery import guests, migrations, settings_classes
+from celeriac.discovery import migrations, settings_classes
 from celeriac.launch.broker.embedded import server_binary
+from celeriac.launch.doctor.families import check_families
 from celeriac.launch.supervision.probes import exchange, reachable_host
 from celeriac.settings import DEFAULT_APP, Settings, load_settings, unknown_variables
 
@@ -67,13 +67,9 @@ async def examine(data_dir: Path | None = None, app: str | None = None) -> list[
 
 def check_variables() -> list[Finding]:
     """Variables of the environment that look like settings and are none."""
-    try:
-        known = settings_classes()
-    except ConfigurationError:  # which has a finding of its own
-        known = []
     return [
         warn("variable", f"{name} is set, and no setting has that name", f"did you mean {nearest}?" if nearest else "")
-        for name, nearest in unknown_variables(*known).items()
+        for name, nearest in unknown_variables(*settings_classes()).items()
     ]
 
 
@@ -203,18 +199,6 @@ def _eviction(facts: dict[str, Any]) -> Finding:
     return warn(
         "eviction", f"{policy}: when memory runs short, jobs are dropped", "set `maxmemory-policy noeviction` there"
     )
-
-
-async def check_families(settings: Settings) -> list[Finding]:
-    """Which job families are there, and whether what they need outside is."""
-    try:
-        found = guests(settings)
-    except ConfigurationError as error:
-        return [fail("families", str(error), "correct CELERIAC_FAMILIES_OFF, or reinstall that package")]
-    here = [guest for guest in found if not guest.absence]
-    told = ok("families", ", ".join(guest.name for guest in here) or "none")
-    absent = [ok("families", guest.absence) for guest in found if guest.absence]
-    return [told, *absent, *chain.from_iterable(await asyncio.gather(*(guest.kind.check() for guest in here)))]
 
 
 async def check_database(settings: Settings) -> Finding:

@@ -1,0 +1,29 @@
+"""What `celeriac doctor` says of job families: which are there, and whether what they need outside is."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import chain
+
+from celeriac.core.errors import ConfigurationError
+from celeriac.core.findings import Finding, fail, ok, warn
+from celeriac.discovery import Guest, Presence, check, guests, present
+from celeriac.settings import Settings
+
+
+async def check_families(settings: Settings) -> list[Finding]:
+    """Look at all families of this installation."""
+    try:
+        found = guests(settings)
+    except ConfigurationError as error:
+        return [fail("families", str(error), "correct CELERIAC_FAMILIES_OFF")]
+    here = present(settings)
+    told = ok("families", ", ".join(kind.name for kind in here) or "none")
+    absent = [_absence(guest) for guest in found if guest.absence]
+    return [told, *absent, *chain.from_iterable(await asyncio.gather(*map(check, here)))]
+
+
+def _absence(guest: Guest) -> Finding:
+    if guest.presence is not Presence.BROKEN:
+        return ok("families", guest.absence)
+    return warn("families", guest.absence, "reinstall or upgrade its package, or name it in CELERIAC_FAMILIES_OFF")
