@@ -79,7 +79,9 @@ def test_a_family_that_is_switched_off_has_no_commands_and_says_so(tmp_path: Pat
 
 def test_the_tables_of_families_are_made_beforehand(tmp_path: Path) -> None:
     before = json.loads(celeriac("db", "current", "--json", cwd=tmp_path).stdout)
+    assert list(tmp_path.iterdir()) == [], "to look makes no file"
     after = json.loads(celeriac("db", "upgrade", "--json", cwd=tmp_path).stdout)
-    assert [(row["family"], row["revision"]) for row in before] == [("email", None)]
-    assert [(row["family"], row["revision"]) for row in after] == [("email", after[0]["newest"])]
+    assert [(row["family"], row["revision"], row["state"]) for row in before] == [("email", None, "behind")]
+    newest = after[0]["newest"]
+    assert [(row["family"], row["revision"], row["state"]) for row in after] == [("email", newest, "up to date")]
     assert json.loads(celeriac("db", "current", "--json", cwd=tmp_path).stdout) == after

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
@@ -12,49 +12,55 @@ from celeriac.core.extras import require
 
 if TYPE_CHECKING:
     from celeriac.database.engine import Database
-    from celeriac.database.migrations import Migrations
+
+
+class _Row(NamedTuple):
+    family: str
+    revision: str | None
+    newest: str
+    state: str
+
 
 db = typer.Typer(name="db", help="The tables of the job families.", no_args_is_help=True)
 
 
 @db.command()
 def current(as_json: AsJson = False) -> None:
-    """Show the revision of each family's tables, and the newest one. Migrates nothing."""
-    rows = asyncio.run(_revisions(upgrade=False))
-    _show(rows, as_json)
+    """Show the revision of each family's tables, and the newest one. Makes and migrates nothing."""
+    _show(asyncio.run(_rows(upgrade=False)), as_json)
 
 
 @db.command()
 def upgrade(as_json: AsJson = False) -> None:
     """Bring the tables of all families up to date. What uses them does so by itself; this does it beforehand."""
-    rows = asyncio.run(_revisions(upgrade=True))
-    _show(rows, as_json)
+    _show(asyncio.run(_rows(upgrade=True)), as_json)
 
 
-async def _revisions(*, upgrade: bool) -> list[tuple[Migrations, str | None]]:
-    database, histories = _open()
+async def _rows(*, upgrade: bool) -> list[_Row]:
+    database = _open()
     try:
         if upgrade:
             await database.ensure_schema()
-        return await database.look(lambda connection: [(one, one.current(connection)) for one in histories])
+        states = await database.states()
+        revisions = await database.look(lambda connection: [one.current(connection) for one, _ in states])
+        return [_Row(one.family, found, one.head, state) for (one, state), found in zip(states, revisions, strict=True)]
     finally:
         await database.dispose()
 
 
-def _open() -> tuple[Database, list[Migrations]]:
+def _open() -> Database:
     require("database", "`celeriac db`")
     from celeriac.database.engine import Database
     from celeriac.discovery import migrations
     from celeriac.settings import load_settings
 
     settings = load_settings()
-    histories = migrations(settings)
-    return Database(settings.database(), lambda: histories), histories
+    return Database(settings.database(), lambda: migrations(settings))
 
 
-def _show(rows: list[tuple[Migrations, str | None]], as_json: bool) -> None:
+def _show(rows: list[_Row], as_json: bool) -> None:
     if as_json:
-        print_json([{"family": one.family, "revision": revision, "newest": one.head} for one, revision in rows])
+        print_json([row._asdict() for row in rows])
         return
-    columns = [Column(name=name) for name in ("family", "revision", "newest")]
-    print_table(columns, [[one.family, revision or "none", one.head] for one, revision in rows])
+    columns = [Column(name=name) for name in _Row._fields]
+    print_table(columns, [[cell or "none" for cell in row] for row in rows])

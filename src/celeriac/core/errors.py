@@ -5,6 +5,7 @@ CeleriacError
 │   ├── ResourceBusy            a port or the data directory is in use by another process
 │   ├── CommandLineWrong        an option of the command line cannot be used as it was given
 │   ├── NotInstalled            an extra is not installed; the message names it
+│   ├── SchemaTooNew            a newer version of a job family has migrated the database
 │   └── ApplicationNotLoaded    the application cannot be imported, or is not one
 ├── StartFailed                 a process of the stack ended again and again before it was ready
 │   └── StartRefused            a process of the stack ended at once, and said why
@@ -61,6 +62,10 @@ class CommandLineWrong(ConfigurationError):
 
 class NotInstalled(ConfigurationError):
     """An extra of the distribution is not installed. The message says what needs it, and how to install it."""
+
+
+class SchemaTooNew(ConfigurationError):
+    """A newer version of a job family has migrated the database. The message names the revision that is not known."""
 
 
 class ApplicationNotLoaded(ConfigurationError):

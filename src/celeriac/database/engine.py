@@ -17,7 +17,7 @@ from typing import Protocol, TypeVar
 
 from sqlalchemy.engine import URL, Connection
 
-from celeriac.database.migrations import Migrations
+from celeriac.database.migrations import Migrations, State
 from celeriac.database.url import parse_database_url, shown
 
 T = TypeVar("T")
@@ -28,6 +28,10 @@ class Engine(Protocol):
 
     async def run(self, function: Callable[[Connection], T], *, write: bool) -> T:
         """Call `function` with a connection, as one transaction."""
+        ...
+
+    async def look(self, function: Callable[[Connection], T]) -> T:
+        """Call `function` with a connection that only queries, and make nothing."""
         ...
 
     async def dispose(self) -> None:
@@ -76,8 +80,8 @@ class Database:
         return await self._engine.run(function, write=True)
 
     async def look(self, function: Callable[[Connection], T]) -> T:
-        """Like `read`, of a database as it is: no table is made. An SQLite file is, if there is none."""
-        return await self._engine.run(function, write=False)
+        """Like `read`, of a database as it is: no table is made. Without an SQLite file, it looks at an empty one."""
+        return await self._engine.look(function)
 
     async def ensure_schema(self) -> None:
         """Bring the schema up to date, by any number of processes at the same time. One query if it already is.
@@ -85,21 +89,19 @@ class Database:
         The first use of the database does so by itself.
 
         Raises:
-            ConfigurationError: a newer version of a job family has migrated this database.
-            DatabaseUnavailable: no connection could be had.
+            SchemaTooNew: a newer version of a job family has migrated this database.
+            DatabaseUnavailable: no connection could be had, it broke, or the disk is full.
         """
         if self._is_migrated:
             return
-        for history in await self.behind():
-            await self._engine.run(history.upgrade, write=True)
+        for history, state in await self.states():
+            if state is not State.UP_TO_DATE:
+                await self._engine.run(history.upgrade, write=True)
         self._is_migrated = True
 
-    async def behind(self) -> list[Migrations]:
-        """The histories of which scripts have not been run there yet."""
-        return await self.look(self._behind)
-
-    def _behind(self, connection: Connection) -> list[Migrations]:
-        return [history for history in self._migrations() if history.is_behind(connection)]
+    async def states(self) -> list[tuple[Migrations, State]]:
+        """How the tables of each family stand to its scripts. Nothing is changed."""
+        return await self.look(lambda connection: [(one, one.state(connection)) for one in self._migrations()])
 
     async def dispose(self) -> None:
         """Close the connections of this process. The next use opens new ones."""

@@ -17,6 +17,9 @@ from celeriac.database.url import shown
 
 T = TypeVar("T")
 
+#: Classes and codes of SQLSTATE: no disk space or memory left, the server shuts down, it takes no writes.
+_TROUBLE = ("53", "57P", "25006")
+
 
 class PostgresEngine:
     """Runs transactions on a Postgres server.
@@ -33,7 +36,7 @@ class PostgresEngine:
         """Call `function` in a transaction.
 
         Raises:
-            DatabaseUnavailable: the server cannot be reached, refuses us, or the connection broke.
+            DatabaseUnavailable: the server cannot be reached, refuses us or has no room, or the connection broke.
         """
         try:
             async with self._engine().begin() as connection:
@@ -41,9 +44,13 @@ class PostgresEngine:
         except OSError as error:
             raise DatabaseUnavailable(shown(self._url), str(error)) from error
         except DBAPIError as error:
-            if error.connection_invalidated:
+            if error.connection_invalidated or _is_trouble(error):
                 raise DatabaseUnavailable(shown(self._url), str(error.orig)) from error
             raise
+
+    async def look(self, function: Callable[[Connection], T]) -> T:
+        """The same; a query makes nothing."""
+        return await self.run(function, write=False)
 
     async def dispose(self) -> None:
         """Close the connections of this process and event loop."""
@@ -58,6 +65,11 @@ class PostgresEngine:
                 self._url, json_serializer=_to_json, json_deserializer=codec.loads
             )
         return self._engines[_here()]
+
+
+def _is_trouble(error: DBAPIError) -> bool:
+    """Whether the server itself is in trouble, by its SQLSTATE."""
+    return str(getattr(error.orig, "sqlstate", None) or "").startswith(_TROUBLE)
 
 
 def _here() -> tuple[int, asyncio.AbstractEventLoop]:

@@ -7,7 +7,7 @@ import contextlib
 import os
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import URL, Connection, Engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError
 
 from celeriac.core import codec
 from celeriac.core.errors import DatabaseUnavailable
@@ -25,6 +25,14 @@ from celeriac.database.url import shown
 T = TypeVar("T")
 
 _THREADS = 8
+#: What SQLite reports when the file cannot be used, whatever the statement: it is locked, read-only, damaged, or no
+#: database, or the disk is full or fails.
+_TROUBLE = frozenset(
+    {
+        *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR),
+        *(sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOTADB),
+    }
+)
 # A transaction here takes milliseconds; waiting so long for the write lock means trouble.
 _BUSY_SECONDS = 10
 
@@ -48,12 +56,23 @@ class SqliteEngine:
         """Call `function` in a thread.
 
         Raises:
-            DatabaseUnavailable: the file cannot be opened, or stayed locked.
+            DatabaseUnavailable: the file cannot be opened, read or written, or stayed locked.
         """
         process = self._process()
         transaction = self._write if write else self._read
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(process.threads, transaction, process.engine, function)
+
+    async def look(self, function: Callable[[Connection], T]) -> T:
+        """Call `function` in a thread; without a file, with an empty database that is gone afterwards.
+
+        Raises:
+            DatabaseUnavailable: the file cannot be read, or stayed locked.
+        """
+        file = _file(self._url)
+        if file is None or file.exists():
+            return await self.run(function, write=False)
+        return await asyncio.to_thread(_with_empty_database, function)
 
     async def dispose(self) -> None:
         """Close this process's connections and end its threads."""
@@ -69,29 +88,49 @@ class SqliteEngine:
         return self._processes[os.getpid()]
 
     def _read(self, engine: Engine, function: Callable[[Connection], T]) -> T:
-        with self._connect(engine) as connection:
+        with self._translated(), engine.connect() as connection:
             return function(connection)
 
     def _write(self, engine: Engine, function: Callable[[Connection], T]) -> T:
-        with self._connect(engine) as connection, connection.begin():
+        with self._translated(), engine.connect() as connection, connection.begin():
             # The write lock comes first: a transaction that reads and then writes cannot wait for it (SQLite
             # refuses at once, whatever the timeout).
-            self._translated(lambda: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
             return function(connection)
 
-    def _connect(self, engine: Engine) -> Connection:
-        return self._translated(engine.connect)
-
-    def _translated(self, function: Callable[[], T]) -> T:
+    @contextlib.contextmanager
+    def _translated(self) -> Generator[None]:
         try:
-            return function()
-        except (OperationalError, sqlite3.OperationalError) as error:  # the latter from `_configure`
-            raise DatabaseUnavailable(shown(self._url), str(getattr(error, "orig", error))) from error
+            yield
+        except (DatabaseError, sqlite3.DatabaseError) as error:  # the latter from `_configure`
+            cause = getattr(error, "orig", error)
+            if not _is_trouble(cause):
+                raise
+            raise DatabaseUnavailable(shown(self._url), str(cause)) from error
+
+
+def _is_trouble(error: object) -> bool:
+    """Whether the file is in trouble, and not the statement wrong."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in _TROUBLE
+
+
+def _with_empty_database(function: Callable[[Connection], T]) -> T:
+    engine = create_engine("sqlite://")
+    try:
+        with engine.connect() as connection:
+            return function(connection)
+    finally:
+        engine.dispose()
+
+
+def _file(url: URL) -> Path | None:
+    """The file of the database; None if only SQLite knows, which reads the name as a URI."""
+    return Path(url.database) if url.database and not url.database.startswith("file:") else None
 
 
 def _open(url: URL) -> _Process:
-    if url.database and not url.database.startswith("file:"):  # which SQLite reads as a URI
-        file = Path(url.database)
+    if (file := _file(url)) is not None:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.suppress(OSError):  # SQLite says it better
             touch_private(file)  # recipients are in it; SQLite gives its log the same mode

@@ -21,6 +21,7 @@ from celeriac.core.errors import (
     IdempotencyConflict,
     InvalidArguments,
     JobExists,
+    SchemaTooNew,
     SubmissionInvalid,
     UnknownJob,
     UnknownTask,
@@ -39,6 +40,7 @@ _STATUS: dict[type[CeleriacError], int] = {
     WrongState: 409,
     BrokerUnavailable: 503,
     DatabaseUnavailable: 503,
+    SchemaTooNew: 503,
 }
 
 #: A hostile body can have a fault in every byte; so many of them are shown, each cut to this length.

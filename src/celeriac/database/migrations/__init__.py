@@ -7,13 +7,28 @@ connection that the caller has begun; it takes a while to import, so that is lef
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, inspect, text
 
-from celeriac.core.errors import ConfigurationError
+from celeriac.core.errors import SchemaTooNew
+
+if TYPE_CHECKING:  # it takes a while to import, and most processes find nothing to migrate
+    from alembic.config import Config
 
 # Any number will do, as long as it stays the same: all processes that migrate take this Postgres lock first.
 _LOCK_KEY = 0x63656C6572
+
+
+class State(StrEnum):
+    """How the tables of a family stand to its scripts."""
+
+    UP_TO_DATE = "up to date"
+    BEHIND = "behind"
+    """There are scripts to run."""
+    NEWER = "newer"
+    """A newer version of the family has migrated them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,38 +60,53 @@ class Migrations:
                 return connection.execute(text(f"SELECT version_num FROM {table}")).scalar()  # noqa: S608 (our own)
         return None
 
-    def is_behind(self, connection: Connection) -> bool:
-        """Whether there is something to migrate."""
-        return self.current(connection) != self.head or not inspect(connection).has_table(self.table)
+    def state(self, connection: Connection) -> State:
+        """How the database's tables stand to the scripts. Alembic is not imported if they are up to date."""
+        current = self.current(connection)
+        if current == self.head:
+            return State.UP_TO_DATE if inspect(connection).has_table(self.table) else State.BEHIND
+        return State.BEHIND if current is None or current in self._revisions() else State.NEWER
 
     def upgrade(self, connection: Connection) -> None:
         """Run the scripts that are missing, inside the transaction that `connection` is in.
 
         Processes that do so at the same time wait for each other: on SQLite for the write lock that the
-        transaction began with, on Postgres for an advisory lock. All but the first then find nothing to do.
+        transaction began with, on Postgres for an advisory lock. All but the first then find nothing to do. A process
+        that is killed meanwhile leaves the database as it was.
 
         Raises:
-            ConfigurationError: the database is at a revision that this version does not know.
+            SchemaTooNew: the database is at a revision that this version does not know.
         """
         from alembic import command
-        from alembic.config import Config
-        from alembic.util import CommandError
 
         if connection.dialect.name == "postgresql":
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK_KEY})"))
+        if self.state(connection) is State.NEWER:
+            raise SchemaTooNew(
+                f"the tables of the job family {self.family!r} are at revision {self.current(connection)!r}, and the "
+                f"installed version knows none after {self.head!r}: install the version that has migrated them, or a "
+                "newer one"
+            )
         self._rename_table(connection)
+        config = self._config()
+        config.attributes.update(connection=connection, version_table=self.table)
+        command.upgrade(config, "head")
+
+    def _revisions(self) -> set[str]:
+        """All revisions that there are scripts for."""
+        from alembic.script import ScriptDirectory
+
+        scripts = ScriptDirectory.from_config(self._config())
+        return {script.revision for script in scripts.walk_revisions()}
+
+    def _config(self) -> Config:
+        from alembic.config import Config
+
         config = Config()
         config.set_main_option("path_separator", "newline")
         config.set_main_option("script_location", "celeriac.database:migrations")
         config.set_main_option("version_locations", self.location)
-        config.attributes.update(connection=connection, version_table=self.table)
-        try:
-            command.upgrade(config, "head")
-        except CommandError:
-            raise ConfigurationError(
-                f"the tables of {self.family} are at revision {self.current(connection)!r}, which this version of "
-                f"Celeriac does not know (it knows up to {self.head!r}); run the version that migrated them, or a newer"
-            ) from None
+        return config
 
     def _rename_table(self, connection: Connection) -> None:
         known = inspect(connection)

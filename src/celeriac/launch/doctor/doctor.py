@@ -27,7 +27,7 @@ from celeriac.core.findings import Finding, Status, fail, ok, warn
 from celeriac.core.spec import Call
 from celeriac.discovery import migrations, settings_classes
 from celeriac.launch.broker.embedded import server_binary
-from celeriac.launch.doctor.families import check_families
+from celeriac.launch.doctor.guests import check_families
 from celeriac.launch.supervision.probes import exchange, reachable_host
 from celeriac.settings import DEFAULT_APP, Settings, load_settings, unknown_variables
 
@@ -206,6 +206,7 @@ async def check_database(settings: Settings) -> Finding:
     if absent(MODULES["database"]):
         return ok("database", "none: job families with tables need the extra celeriac[database]")
     from celeriac.database.engine import Database
+    from celeriac.database.migrations import State
     from celeriac.database.url import parse_database_url
 
     try:
@@ -217,12 +218,15 @@ async def check_database(settings: Settings) -> Finding:
         return fail("database", str(error), "correct CELERIAC_DATABASE_URL")
     try:
         async with asyncio.timeout(_PATIENCE):
-            behind = await database.behind()
+            states = await database.states()
     except (DatabaseUnavailable, TimeoutError) as error:
         return fail("database", str(error) or f"no answer within {_PATIENCE:g} s", "see CELERIAC_DATABASE_URL")
     finally:
         await database.dispose()
-    names = ", ".join(history.family for history in behind)
+    if newer := [history.family for history, state in states if state is State.NEWER]:
+        told = f"{database!r}, migrated by a newer version of {', '.join(newer)}"
+        return fail("database", told, "install that version, or a newer one")
+    names = ", ".join(history.family for history, state in states if state is State.BEHIND)
     state = f"to be brought up to date for {names}, when it is used" if names else "up to date"
     return ok("database", f"{database!r}, {state}")
 
