@@ -13,7 +13,8 @@ AT_LEAST_ONCE = "at least once"
 #: The systems that tables compare the others with.
 BASES = ("floor", "celery prefork")
 
-ALL = frozenset({"drain", "io", "enqueue_peers", "latency", "memory", "recovery"})
+ALL = frozenset({"drain", "io", "enqueue_peers", "latency", "memory", "recovery", "start"})
+START = frozenset({"start"})
 DRAIN = frozenset({"drain"})
 CANVAS = frozenset({"canvas"})
 DELAYED = frozenset({"delayed"})

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from benchmarks.support.system import ALL, CANVAS, DELAYED, DRAIN, FINISHED, IN_FLIGHT, NONE, Argv, System
+from benchmarks.support.system import ALL, CANVAS, DELAYED, DRAIN, FINISHED, IN_FLIGHT, NONE, START, Argv, System
 
 
 def every_system(pool: str) -> list[System]:
@@ -70,6 +70,14 @@ def _celery() -> list[System]:
     )
     return [
         stock,
+        replace(
+            stock,
+            name="stock celery prefork",
+            environment="celery",
+            settings="as prefork, in an environment without Flower, whose commands Celery imports",
+            recovery=None,
+            questions=START,
+        ),
         replace(
             stock,
             name="celery solo",
@@ -231,7 +239,7 @@ def _celeriac(pool: str) -> list[System]:
         workers=_pool("celeriac_jobs", pool),
         recovery=None,
         supervised=False,
-        questions=frozenset({"memory", "latency", "recovery"}),
+        questions=frozenset({"memory", "latency", "recovery", "start"}),
     )
     return [typed, *variants, adopted, alone]
 

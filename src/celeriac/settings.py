@@ -237,7 +237,12 @@ def environment_with(variables: Mapping[str, str]) -> dict[str, str]:
 
 def export(**values: Any) -> None:
     """Set variables of settings, for what this process loads later: an application that reads them on import."""
-    os.environ.update({f"{_PREFIX}{name.upper()}": _as_text(value) for name, value in values.items()})
+    set_variables({f"{_PREFIX}{name.upper()}": _as_text(value) for name, value in values.items()})
+
+
+def set_variables(variables: Mapping[str, str]) -> None:
+    """Set variables of this process's environment."""
+    os.environ.update(variables)
 
 
 def wants_colour() -> bool:

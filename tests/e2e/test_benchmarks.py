@@ -46,6 +46,7 @@ ROWS = {
     "in_flight": _names("in_flight"),
     "latency": _names("latency"),
     "memory": _names("memory"),
+    "start": _names("start"),
     "delayed": _names("delayed"),
     "finished": [
         *_names("finished"),

@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import os
 import socket
+import sys
 import threading
 from typing import Any
 
@@ -55,6 +56,11 @@ class ShardJobs:
             return number
 
         self.note = app.job(name="note")(note)
+
+        async def packages() -> list[str]:
+            return sorted({name.partition(".")[0] for name in sys.modules})
+
+        self.packages = app.job(name="packages")(packages)
 
         async def where() -> int:
             return os.getpid()

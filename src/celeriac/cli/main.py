@@ -208,7 +208,7 @@ def worker(
 
     settings = load_settings(app=app, data_dir=data_dir, worker_shards=shards, worker_concurrency=concurrency)
     keep_private(settings.data_dir)
-    asyncio.run(run_shards(settings, context.args, sys.stderr))
+    run_shards(settings, context.args, sys.stderr)
 
 
 @cli.command(context_settings=PASSES_ON)

@@ -107,6 +107,14 @@ async def test_a_killed_shards_job_runs_again_at_once(jobs: ShardJobs, start: St
     assert jobs.trace.of(handle.id).count("end") == 1
 
 
+async def test_a_shard_imports_nothing_of_the_api_the_database_or_a_terminal(jobs: ShardJobs, start: Start) -> None:
+    async with start(shards=1):
+        imported = set(await (await jobs.packages.enqueue()).result(timeout=STARTS))
+    api = {"fastapi", "starlette", "uvicorn", "tornado", "flower"}
+    families = {"sqlalchemy", "alembic", "jinja2", "aiosmtplib", "email_validator"}
+    assert imported & (api | families | {"rich", "prompt_toolkit", "click_repl"}) == set()
+
+
 async def test_the_only_shards_job_runs_again_in_one_that_is_forked_at_once(jobs: ShardJobs, start: Start) -> None:
     gate = uuid4().hex
     async with start(shards=1) as worker:

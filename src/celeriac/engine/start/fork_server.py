@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import gc
 import importlib
 import os
 import select
@@ -38,7 +37,8 @@ from celeriac.core.parent_protocol import (
     decode,
     encode,
 )
-from celeriac.engine.process_hooks import die_with
+from celeriac.core.sharing import freeze
+from celeriac.engine.process_hooks import die_with, give_back_memory
 from celeriac.engine.start import command, loading
 
 #: What a worker imports late, when it starts.
@@ -66,29 +66,38 @@ def main(address: str, descriptor: int) -> None:
     """Fork workers of the application until the parent wants no more."""
     control = socket.socket(fileno=descriptor)
     control.set_inheritable(False)
+    run(address, control)
+
+
+def run(address: str, control: socket.socket) -> None:
+    """Fork workers of the application at `address`, as the parent on the other end of `control` orders.
+
+    Returns when the parent wants no more. In each forked worker, it runs the worker's command line, and exits.
+    """
     before = _open_for_both_ways()
     try:
         app = loading.load_with_tasks(address)
     except CeleriacError as error:
         loading.leave(error, control.detach())
-    _import_all(app)
+    _preload()
+    app.loader.import_default_modules()
+    app.finalize()
     if reason := _unfit(before):
         click.echo(f"shards are not forked from one process: the application {reason}", err=True)
         control.send(encode(Unfit(reason)))
         return
-    gc.collect()
-    gc.freeze()  # a collection in a worker would write to all objects, whose memory could then no more be shared
+    give_back_memory()
+    freeze()
     arguments = _ForkServer(control).serve()
     if arguments is not None:  # in a worker
         sys.argv = [str(command.__file__), *arguments]
         command.main()
 
 
-def _import_all(app: Any) -> None:
+def _preload() -> None:
+    """Import the modules that every worker uses, whatever its application."""
     for name in _USED_LATER:
         importlib.import_module(name)
-    app.loader.import_default_modules()
-    app.finalize()
 
 
 def _unfit(before: set[int]) -> str | None:

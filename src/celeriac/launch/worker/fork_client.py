@@ -14,7 +14,9 @@ import socket
 import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from celeriac.core.errors import StartRefused
 from celeriac.core.parent_protocol import (
@@ -29,10 +31,11 @@ from celeriac.core.parent_protocol import (
     decode,
     encode,
 )
+from celeriac.core.sharing import freeze
 from celeriac.launch.programs import commands
 from celeriac.launch.supervision.child_process import Running, spawn
 from celeriac.launch.supervision.probes import Probe
-from celeriac.settings import Settings
+from celeriac.settings import Settings, set_variables
 
 
 def is_possible() -> bool:
@@ -64,6 +67,71 @@ class ForkedProcess:
         self._code.set_result(code)
 
 
+@dataclass(frozen=True, slots=True)
+class ForkedAhead:
+    """A fork server that this process has forked before its event loop ran."""
+
+    pid: int
+    control: socket.socket
+
+    def watched(self) -> ForkedProcess:
+        """The process, whose end the running event loop notices."""
+        loop, process = asyncio.get_running_loop(), ForkedProcess(self.pid)
+        descriptor = os.pidfd_open(self.pid)
+
+        def reap() -> None:
+            loop.remove_reader(descriptor)
+            os.close(descriptor)
+            process.has_ended(os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]))
+
+        loop.add_reader(descriptor, reap)
+        return process
+
+
+def fork_ahead(settings: Settings, variables: Mapping[str, str]) -> ForkedAhead | None:
+    """Fork the first fork server from this process: it need not import again what both use, and shares that memory.
+
+    Celery and the application are imported in the fork alone. To be called before there is an event loop or a thread.
+    Returns None where a forked child cannot be watched.
+    """
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):  # an old kernel, or a sandbox
+        return None
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    freeze()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    parent = os.getpid()
+    pid = os.fork()
+    with contextlib.suppress(OSError):  # on both sides: the group is there as soon as either needs it
+        os.setpgid(pid, pid)
+    if pid == 0:
+        ours.close()
+        _read_nothing()
+        set_variables(variables)
+        _serve(settings.app, theirs, parent)
+    theirs.close()
+    ours.setblocking(False)
+    return ForkedAhead(pid, ours)
+
+
+def _serve(address: str, control: socket.socket, parent: int) -> NoReturn:
+    from celeriac.engine.process_hooks import die_with
+    from celeriac.engine.start import fork_server
+
+    die_with(parent)
+    fork_server.run(address, control)
+    sys.exit()
+
+
+def _read_nothing() -> None:
+    """Have standard input at its end, as every child has it."""
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+
+
 class ForkClient(Probe):
     """Forks processes of one application, over as many processes of its own as that takes.
 
@@ -71,8 +139,9 @@ class ForkClient(Probe):
         is_unfit: the application cannot be forked, and has ended the process.
     """
 
-    def __init__(self, settings: Settings, variables: Mapping[str, str]) -> None:
+    def __init__(self, settings: Settings, variables: Mapping[str, str], ahead: ForkedAhead | None = None) -> None:
         self._settings = settings
+        self._ahead = ahead
         self._variables = variables
         self._settled = asyncio.Event()
         self._control: socket.socket | None = None
@@ -83,7 +152,11 @@ class ForkClient(Probe):
         self.is_unfit = False
 
     async def spawn(self, output: int | None) -> Running:
-        """Start the process."""
+        """Start the process, or take the one that was forked ahead."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            self._listen(ahead.control)
+            return ahead.watched()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         with theirs:
@@ -94,11 +167,14 @@ class ForkClient(Probe):
             except BaseException:
                 ours.close()
                 raise
-        self._control = ours
+        self._listen(ours)
+        return process
+
+    def _listen(self, control: socket.socket) -> None:
+        self._control = control
         self._refusal = None
         self._gone.clear()
-        asyncio.get_running_loop().add_reader(ours, self._hear, ours)
-        return process
+        asyncio.get_running_loop().add_reader(control, self._hear, control)
 
     async def ready(self) -> bool:
         return self._settled.is_set()

@@ -6,6 +6,7 @@ ended again. Where that is possible, shards are forked from a process that has i
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from celeriac.launch.supervision.report_pipe import ReportPipe
 from celeriac.launch.supervision.supervisor import Shutdown, Supervisor
 from celeriac.launch.worker import fork_client, worker_options
 from celeriac.launch.worker.child_leases import ChildLeases
-from celeriac.launch.worker.fork_client import ForkClient
+from celeriac.launch.worker.fork_client import ForkClient, ForkedAhead, fork_ahead
 from celeriac.settings import Settings, as_environment
 
 _SHUTDOWN = Shutdown(
@@ -49,7 +50,7 @@ class ShardOptions:
     """Seconds that they have for finishing their jobs; None for as long as it takes."""
 
 
-async def run_shards(settings: Settings, extra: Sequence[str], stream: TextIO) -> None:
+def run_shards(settings: Settings, extra: Sequence[str], stream: TextIO) -> None:
     """Run a worker's shards until a signal asks them to stop, and they have finished their jobs.
 
     A second SIGINT or SIGTERM has them give their jobs back, a third kills them.
@@ -65,26 +66,33 @@ async def run_shards(settings: Settings, extra: Sequence[str], stream: TextIO) -
     """
     count = settings.worker_shards or (1 if worker_options.is_prefork(extra) else available_cores())
     worker_options.check(extra, count)
+    options = ShardOptions(count=count, extra=extra, captured=False, grace=None)
+    ahead = fork_ahead(settings, as_environment(settings)) if _can_fork(options) else None
+    asyncio.run(_supervise(settings, options, ahead, stream))
+
+
+async def _supervise(settings: Settings, options: ShardOptions, ahead: ForkedAhead | None, stream: TextIO) -> None:
     log = LogWriter(stream, [])
     say = partial(log.line, SUPERVISOR)
     leases = ChildLeases(settings)
-    options = ShardOptions(count=count, extra=extra, captured=False, grace=None)
-    supervisor = Supervisor(shard_children(settings, options, leases), log, shutdown=_SHUTDOWN)
+    supervisor = Supervisor(shard_children(settings, options, leases, ahead), log, shutdown=_SHUTDOWN)
     async with leases.kept(say):
-        await supervisor.run(lambda: say(f"{count} {'shard is' if count == 1 else 'shards are'} ready"))
+        many = f"{options.count} {'shard is' if options.count == 1 else 'shards are'}"
+        await supervisor.run(lambda: say(f"{many} ready"))
 
 
-def shard_children(settings: Settings, options: ShardOptions, leases: ChildLeases) -> list[Child]:
+def shard_children(
+    settings: Settings, options: ShardOptions, leases: ChildLeases, ahead: ForkedAhead | None = None
+) -> list[Child]:
     """The shards as children of a supervisor, named `worker`, or `worker-1` and so on if there are several.
 
-    One more child, `worker`, is the process they are forked from, where that is possible.
+    One more child, `worker`, is the fork server, where forking is possible: `ahead`, if it runs already.
     """
     variables = as_environment(settings)
     if options.captured:
         variables["PYTHONUNBUFFERED"] = "1"
     kept: dict[str, Any] = {"captured": options.captured, "grace": options.grace}
-    can_fork = fork_client.is_possible() and not worker_options.patches_modules(options.extra)
-    server = ForkClient(settings, variables) if can_fork else None
+    server = ForkClient(settings, variables, ahead) if _can_fork(options) else None
     children: list[Child] = []
     if server is not None:
         probe, dispensable = (lambda: server), (lambda: server.is_unfit)
@@ -98,6 +106,10 @@ def shard_children(settings: Settings, options: ShardOptions, leases: ChildLease
             Child(name=name, spawn=shard.spawn, probe=shard.probe, on_end=leases.end, retired=retired, **kept)
         )
     return children
+
+
+def _can_fork(options: ShardOptions) -> bool:
+    return fork_client.is_possible() and not worker_options.patches_modules(options.extra)
 
 
 class _Shard:
