@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
-from celeriac.cli.output import AsJson, Column, print_json, print_table
 from celeriac.core.extras import require
+from celeriac.terminal import AsJson, Column, print_json, print_table
 
 if TYPE_CHECKING:
     from celeriac.database.engine import Database

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from celeriac.cli.output import AsJson, Column, age, is_terminal, print_json, print_table, printable
+from celeriac.terminal import App, AsJson, Column, age, is_terminal, print_json, print_table, printable
 
 if TYPE_CHECKING:
     from celeriac.store.messages.dead_letters import DeadLetter
@@ -16,15 +16,6 @@ if TYPE_CHECKING:
 
 dead = typer.Typer(name="dead", help="List, replay and drop dead letters.", no_args_is_help=True)
 
-App = Annotated[
-    str | None,
-    typer.Option(
-        "--app",
-        "-A",
-        metavar="MODULE:ATTRIBUTE",
-        help="The application whose broker it is; else CELERIAC_BROKER_URL's.",
-    ),
-]
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids of dead letters, or of their jobs.")]
 All = Annotated[bool, typer.Option("--all", help="All of them.")]
 Task = Annotated[str | None, typer.Option(help="Only those of this task.")]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperGroup
 
-from celeriac.cli.output import AsJson, Column, print_json, print_table
 from celeriac.core.errors import CeleriacError, CommandLineWrong, ConfigurationError, NotInstalled
+from celeriac.terminal import AsJson, Column, print_json, print_table
 
 if TYPE_CHECKING:
     from celeriac.discovery import Guest

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
 
-from celeriac.cli.output import AsJson, Column, age, is_terminal, print_json, print_table
 from celeriac.core import codec
 from celeriac.core.errors import InvalidArguments, UnknownTask
 from celeriac.core.printable import one_line, without_controls
+from celeriac.terminal import App, AsJson, Column, age, is_terminal, print_json, print_table, run
 
 if TYPE_CHECKING:
     from celeriac.core.records import JobRecord
     from celeriac.engine.app import JobApp
 
-T = TypeVar("T")
-
 jobs = typer.Typer(name="jobs", help="List, show, enqueue, cancel and retry jobs.", no_args_is_help=True)
 
-App = Annotated[
-    str | None,
-    typer.Option("--app", "-A", metavar="MODULE:ATTRIBUTE", help="Your application; else CELERIAC_APP, or ours."),
-]
 JobId = Annotated[str, typer.Argument(help="The job's id.")]
 
 _COLOURS = {"succeeded": "green", "failed": "red", "dead": "red", "cancelled": "yellow", "running": "cyan"}
@@ -61,7 +54,7 @@ def list_jobs(
                 break
         return found[:limit]
 
-    records = _run(app, newest)
+    records = run(app, newest)
     if as_json:
         print_json([_as_dict(record) for record in records])
     elif not records:
@@ -73,7 +66,7 @@ def list_jobs(
 @jobs.command()
 def show(job_id: JobId, app: App = None, as_json: AsJson = False) -> None:
     """Show what is known of one job, its arguments and traceback too."""
-    record = _run(app, lambda application: application.client.get(job_id))
+    record = run(app, lambda application: application.client.get(job_id))
     if as_json:
         print_json(_as_dict(record))
         return
@@ -88,7 +81,7 @@ def result(
     app: App = None,
 ) -> None:
     """Wait for a job's result and print it as JSON."""
-    print_json(_run(app, lambda application: application.client.result(job_id, timeout)))
+    print_json(run(app, lambda application: application.client.result(job_id, timeout)))
 
 
 @jobs.command()
@@ -107,38 +100,21 @@ def enqueue(
             raise UnknownTask(task)
         return await application.client.enqueue(Call[Any](spec, spec.encode((), _parse_object(task, arguments))))
 
-    typer.echo(_run(app, send))
+    typer.echo(run(app, send))
 
 
 @jobs.command()
 def cancel(job_id: JobId, app: App = None) -> None:
     """Cancel a job: at once if no worker runs it, else its worker is asked to."""
-    record = _run(app, lambda application: application.client.cancel(job_id))
+    record = run(app, lambda application: application.client.cancel(job_id))
     typer.echo("cancelled" if record.state.finished else "its worker was asked to stop it")
 
 
 @jobs.command()
 def retry(job_id: JobId, app: App = None) -> None:
     """Run a failed, dead or cancelled job again."""
-    _run(app, lambda application: application.client.retry(job_id))
+    run(app, lambda application: application.client.retry(job_id))
     typer.echo("queued")
-
-
-def _run(app: str | None, action: Callable[[JobApp], Awaitable[T]]) -> T:
-    from celeriac.application import load_app
-    from celeriac.settings import load_settings
-    from celeriac.store.redis.connection import naming
-
-    application = load_app(load_settings(app=app).app)
-
-    async def act() -> T:
-        try:
-            with naming(application.broker_address):
-                return await action(application)
-        finally:
-            await application.client.aclose()
-
-    return asyncio.run(act())
 
 
 def _parse_object(task: str, text: str) -> dict[str, Any]:

@@ -26,11 +26,11 @@ from celeriac.cli.database import db
 from celeriac.cli.dead import dead
 from celeriac.cli.families import WithFamilies, families
 from celeriac.cli.jobs import jobs
-from celeriac.cli.output import AsJson
 from celeriac.cli.queues import queues
 from celeriac.core.errors import CeleriacError, ConfigurationError
 from celeriac.core.exits import ExitCode, exit_code
 from celeriac.core.extras import require
+from celeriac.terminal import App, AsJson
 
 EXIT_CODES = (
     "Exit codes: 0 all went well; 1 it did not work; 2 the command line is wrong; 3 a setting is wrong; "
@@ -57,10 +57,6 @@ Host = Annotated[str | None, typer.Option(help="Address to listen on. Off loopba
 Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Port of the API; 0 for a free one.")]
 FlowerPort = Annotated[int | None, typer.Option(min=0, max=65535, help="Port of Flower; 0 for a free one.")]
 DataDir = Annotated[Path | None, typer.Option(help="Directory of the embedded broker and the SQLite database.")]
-App = Annotated[
-    str | None,
-    typer.Option("--app", "-A", metavar="MODULE:ATTRIBUTE", help="Your application; else CELERIAC_APP, or ours."),
-]
 Api = Annotated[str | None, typer.Option("--api", metavar="MODULE:ATTRIBUTE", help="Your own ASGI application.")]
 Shards = Annotated[
     int | None, typer.Option(min=1, max=1000, help="Processes of the worker; else CELERIAC_WORKER_SHARDS.")

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from celeriac.cli.output import AsJson, Column, age, print_json, print_table
+from celeriac.terminal import App, AsJson, Column, age, print_json, print_table
 
 if TYPE_CHECKING:
     from celeriac.store.messages.queues import QueueDepth
@@ -17,12 +15,7 @@ _READING = 60.0  # seconds
 
 
 def queues(
-    app: Annotated[
-        str | None,
-        typer.Option(
-            "--app", "-A", metavar="MODULE:ATTRIBUTE", help="The application whose broker it is; else CELERIAC_APP's."
-        ),
-    ] = None,
+    app: App = None,
     as_json: AsJson = False,
 ) -> None:
     """List queues: how many jobs are ready, delayed, and held by workers, and for how long the oldest has waited.

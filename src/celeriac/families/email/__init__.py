@@ -11,6 +11,7 @@ from celeriac.family import FamilySettings, Host, JobFamily
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
+    from typer import Typer
 
     from celeriac.database.migrations import Migrations
     from celeriac.demo import Demo
@@ -41,6 +42,12 @@ class EmailFamily(JobFamily):
         from celeriac.database.migrations import Migrations
 
         return Migrations(cls.name, "celeriac.families.email:migrations", head="0002", former_table="celeriac_schema")
+
+    @classmethod
+    def commands(cls) -> Typer:
+        from celeriac.families.email.cli import email
+
+        return email
 
     @classmethod
     async def check(cls, own: Any) -> Sequence[Finding]:

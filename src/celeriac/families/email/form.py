@@ -149,8 +149,18 @@ async def _from_form(fields: dict[str, Any], sender: str) -> Submission:
     upload = fields.pop("recipients", None)
     if not isinstance(upload, UploadFile):
         raise _missing_file()
+    return await csv_submission(fields, upload.file, sender)
+
+
+async def csv_submission(fields: dict[str, Any], file: BinaryIO, sender: str) -> Submission:
+    """A mailing to the recipients in a CSV file, which stays open until it is submitted.
+
+    `fields` are those of `MailingText`; `sender` is that of a mailing that names none.
+
+    Raises:
+        RequestValidationError, RecipientsInvalid: name what to change.
+    """
     mailing = _validated(MailingText, fields)
-    file = upload.file
     digest = hashlib.sha256(mailing.model_dump_json().encode())
     digest.update(await asyncio.to_thread(_digest_of, file))
     recipients = await asyncio.to_thread(CsvRecipients, file)

@@ -92,6 +92,13 @@ class Ledger:
             raise UnknownJob(mailing_id)
         return Mailing(**row)
 
+    async def newest(self, limit: int) -> list[Mailing]:
+        """The last mailings, the newest first."""
+        columns = [mailing_table.c[name] for name in Mailing.__slots__]
+        query = select(*columns).where(mailing_table.c.ready).order_by(mailing_table.c.created_at.desc()).limit(limit)
+        rows = await self._database.read(lambda connection: connection.execute(query).mappings().all())
+        return [Mailing(**row) for row in rows]
+
     async def open_ranges(self, mailing_id: str, size: int) -> list[tuple[int, int]]:
         """Ranges of at most `size` positions, first and last, that together hold all open recipients."""
         parameters = {"mailing": mailing_id, "size": size}

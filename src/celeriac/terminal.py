@@ -1,21 +1,36 @@
-"""What commands print: JSON for scripts, and tables.
+"""What the commands of the house and of job families share: their options, and what they print.
 
-A table fits a terminal, and is lines of tab-separated fields anywhere else.
+They print JSON for scripts, or tables. A table fits a terminal, and is lines of tab-separated fields anywhere else.
 """
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from celeriac.core import codec
+from celeriac.core.errors import FamilyAbsent
 from celeriac.settings import wants_colour
+
+if TYPE_CHECKING:
+    from celeriac.engine.app import JobApp
+    from celeriac.family import JobFamily
+
+T = TypeVar("T")
+F = TypeVar("F", bound="JobFamily")
+
+#: The option that each command on an application has.
+App = Annotated[
+    str | None,
+    typer.Option("--app", "-A", metavar="MODULE:ATTRIBUTE", help="Your application; else CELERIAC_APP, or ours."),
+]
 
 #: The option that each command for scripts has.
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -43,6 +58,48 @@ class Column:
     dispensable: int = 0
     right: bool = False
     colour: Callable[[str], str | None] = lambda _cell: None
+
+
+def run(app: str | None, action: Callable[[JobApp], Awaitable[T]]) -> T:
+    """Load the application that `--app` or the settings name, do `action` with it, and close its connections.
+
+    Raises:
+        ApplicationNotLoaded: there is none.
+        ConfigurationError: a setting is wrong.
+    """
+    from celeriac.application import Celeriac, load_app
+    from celeriac.settings import load_settings
+    from celeriac.store.redis.connection import naming
+
+    application = load_app(load_settings(app=app).app)
+
+    async def act() -> T:
+        try:
+            with naming(application.broker_address):
+                return await action(application)
+        finally:
+            await application.client.aclose()
+            if isinstance(application, Celeriac) and "database" in vars(application):
+                await application.database.dispose()
+
+    return asyncio.run(act())
+
+
+def run_in_family(app: str | None, kind: type[F], action: Callable[[JobApp, F], Awaitable[T]]) -> T:
+    """The same with a job family that the application hosts.
+
+    Raises:
+        FamilyAbsent: it does not.
+    """
+
+    async def act(application: JobApp) -> T:
+        from celeriac.application import Celeriac
+
+        if not isinstance(application, Celeriac):
+            raise FamilyAbsent(f"a {type(application).__name__} hosts no job families: a Celeriac does")
+        return await action(application, application.family(kind))
+
+    return run(app, act)
 
 
 def print_json(value: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from celeriac.cli.output import Column, fitted, print_table
+from celeriac.terminal import Column, fitted, print_table
 
 JOB = "0f8fad5b-d9cb-469f-a165-70867728950e"
 COLUMNS = [

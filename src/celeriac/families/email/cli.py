@@ -1,0 +1,214 @@
+"""`celeriac email`: mailings from a terminal, sent and read without the API."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from celeriac.core.errors import CommandLineWrong, UnknownJob
+from celeriac.families.email import EmailFamily
+from celeriac.families.email.model import Mailing, RecipientOutcome, Status
+from celeriac.terminal import App, AsJson, Column, print_json, print_table, run_in_family
+
+if TYPE_CHECKING:
+    from celeriac.engine.app import JobApp
+
+T = TypeVar("T")
+
+email = typer.Typer(name="email", help="Send mailings, and see what became of each recipient.", no_args_is_help=True)
+
+MailingId = Annotated[str, typer.Argument(help="The mailing's id, which is that of its job.")]
+
+_COLUMNS = ("row", "email", "status", "attempts", "code", "error")
+_COLOURS = {"sent": "green", "failed": "red"}
+
+
+class _Shown(StrEnum):
+    """Which recipients `recipients` shows."""
+
+    FAILED = "failed"
+    SENT = "sent"
+    PENDING = "pending"
+    SENDING = "sending"
+    ALL = "all"
+
+
+@email.command()
+def send(
+    recipients: Annotated[
+        Path,
+        typer.Argument(
+            exists=True, dir_okay=False, readable=True, help="CSV with a header; the column `email` is needed."
+        ),
+    ],
+    subject: Annotated[str, typer.Option(help="A Jinja template; the CSV's columns are its variables.")],
+    text: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="File with the plain text.")] = None,
+    html: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="File with the HTML.")] = None,
+    sender: Annotated[str | None, typer.Option(help="`address` or `Name <address>`; else CELERIAC_MAIL_FROM.")] = None,
+    unsubscribe: Annotated[str | None, typer.Option(help="The List-Unsubscribe header (RFC 2369).")] = None,
+    key: Annotated[str | None, typer.Option(help="Idempotency key: with it, nothing is sent twice.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until it has ended, and print how.")] = False,
+    app: App = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send a mailing to the recipients of a CSV file, and print its id. Everything is checked before the first mail."""
+    fields = {
+        "subject": subject,
+        "text": text and _content(text, "--text"),
+        "html": html and _content(html, "--html"),
+        "sender": sender,
+        "list_unsubscribe": unsubscribe,
+    }
+    given = {name: value for name, value in fields.items() if value is not None}
+
+    async def act(application: JobApp, family: EmailFamily) -> dict[str, Any]:
+        from fastapi.exceptions import RequestValidationError
+
+        from celeriac.families.email.form import csv_submission
+        from celeriac.families.email.submission import submit
+
+        family.jobs.server()  # which says what is missing, before anything is stored
+        with recipients.open("rb") as file:
+            try:
+                submission = await csv_submission(given, file, family.settings.mail_from)
+            except RequestValidationError as error:
+                told = "; ".join(f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors())
+                raise CommandLineWrong(told) from None
+            job_id = await submit(
+                application.client, family.jobs, submission, idempotency_key=f"cli:{key}" if key else None
+            )
+        if not wait:
+            return {"id": job_id}
+        typer.echo(job_id, err=True)
+        return {"id": job_id, **await application.client.result(job_id)}
+
+    _show(_run(app, act), as_json, only="id")
+
+
+@email.command("list")
+def list_mailings(
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, the newest first.")] = 20,
+    app: App = None,
+    as_json: AsJson = False,
+) -> None:
+    """List mailings, the newest first, with how far each is."""
+
+    async def act(application: JobApp, family: EmailFamily) -> list[dict[str, Any]]:
+        return [await _described(application, family, mailing) for mailing in await family.jobs.ledger.newest(limit)]
+
+    found = _run(app, act)
+    if as_json:
+        print_json(found)
+    elif not found:
+        typer.echo("no mailings")
+    else:
+        numbers = ("recipients", "sent", "failed", "open")
+        columns = [
+            Column(name="id"),
+            Column(name="state"),
+            *(Column(name=name, right=True) for name in numbers),
+            Column(name="subject", shortest=12),
+        ]
+        print_table(columns, [[str(row[column.name] or "") for column in columns] for row in found])
+
+
+@email.command()
+def show(mailing_id: MailingId, app: App = None, as_json: AsJson = False) -> None:
+    """Show one mailing: how many recipients have got it, have failed, and are open."""
+
+    async def act(application: JobApp, family: EmailFamily) -> dict[str, Any]:
+        return await _described(application, family, await family.jobs.ledger.mailing(mailing_id))
+
+    _show(_run(app, act), as_json)
+
+
+@email.command()
+def cancel(mailing_id: MailingId, app: App = None, as_json: AsJson = False) -> None:
+    """Stop a mailing after the mails that are on their way. `celeriac jobs retry` goes on with the rest."""
+
+    async def act(application: JobApp, family: EmailFamily) -> dict[str, Any]:
+        await family.jobs.ledger.mailing(mailing_id)
+        record = await application.client.cancel(mailing_id)
+        return {"id": mailing_id, "state": record.state if record.state.finished else "stopping"}
+
+    _show(_run(app, act), as_json)
+
+
+@email.command()
+def recipients(
+    mailing_id: MailingId,
+    status: Annotated[_Shown, typer.Option(help="Only recipients with this status.")] = _Shown.FAILED,
+    app: App = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the recipients of a mailing who have failed, or those of another status, with the mail server's reply."""
+
+    async def act(_: JobApp, family: EmailFamily) -> list[dict[str, Any]]:
+        ledger = family.jobs.ledger
+        await ledger.mailing(mailing_id)
+        wanted = set(Status) if status is _Shown.ALL else {Status(status.value)}
+        return [_outcome(line) async for line in ledger.outcomes(mailing_id) if line.status in wanted]
+
+    found = _run(app, act)
+    if as_json:
+        print_json(found)
+    elif not found:
+        typer.echo("no such recipients")
+    else:
+        columns = [
+            *(Column(name="row", right=True), Column(name="email"), Column(name="status", colour=_COLOURS.get)),
+            *(Column(name="attempts", right=True), Column(name="code"), Column(name="error", shortest=20)),
+        ]
+        print_table(columns, [["" if cell is None else str(cell) for cell in row.values()] for row in found])
+
+
+def _run(app: str | None, action: Callable[[JobApp, EmailFamily], Awaitable[T]]) -> T:
+    return run_in_family(app, EmailFamily, action)
+
+
+def _content(file: Path, option: str) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise CommandLineWrong(f"{option} {file}: is not UTF-8") from None
+
+
+async def _described(application: JobApp, family: EmailFamily, mailing: Mailing) -> dict[str, Any]:
+    counts = await family.jobs.ledger.counts(mailing.id)
+    state = None
+    with suppress(UnknownJob):  # the ledger keeps mailings for longer than Redis keeps jobs
+        state = (await application.client.get(mailing.id)).state
+    return {
+        "id": mailing.id,
+        "state": state,
+        "sender": mailing.sender,
+        "subject": mailing.subject,
+        "recipients": counts.total,
+        "sent": counts.sent,
+        "failed": counts.failed,
+        "open": counts.total - counts.finished,
+        "stopped": mailing.stopped,
+    }
+
+
+def _outcome(line: RecipientOutcome) -> dict[str, Any]:
+    cells = (line.position, line.address, line.status, line.attempts, line.code, line.error)
+    return dict(zip(_COLUMNS, cells, strict=True))
+
+
+def _show(facts: dict[str, Any], as_json: bool, *, only: str | None = None) -> None:
+    """Print what is known; where that is `only` one thing, as it is."""
+    if as_json:
+        print_json(facts)
+    elif only is not None and set(facts) == {only}:
+        typer.echo(facts[only])
+    else:
+        print_table(
+            [Column(name="what"), Column(name="value")],
+            [[name, str(value)] for name, value in facts.items() if value is not None],
+        )

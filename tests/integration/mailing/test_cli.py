@@ -1,0 +1,137 @@
+"""`celeriac email`: mailings from a terminal, through a real worker, in the built-in and in a user's application."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from celeriac import Settings
+from celeriac.cli import ExitCode, main
+from celeriac.families.email.demo.sink import MailSink
+from celeriac.settings import as_environment
+from tests.support.mailing_api import table
+from tests.support.waiting import eventually
+from tests.support.workers import Worker
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+APP = "tests.support.shop_with_mail:app"
+
+
+class Terminal:
+    """Runs `celeriac email ARGUMENTS` on the shop's application, in this process."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self._monkeypatch = monkeypatch
+        self._capsys = capsys
+
+    async def run(self, *arguments: str) -> tuple[int, str, str]:
+        """Exit code, stdout and stderr."""
+        self._monkeypatch.setattr("sys.argv", ["celeriac", "email", *arguments, "--app", APP])
+        code = await asyncio.to_thread(self._run)
+        printed = self._capsys.readouterr()
+        return code, printed.out, printed.err
+
+    async def json(self, *arguments: str) -> Any:
+        code, printed, errors = await self.run(*arguments, "--json")
+        assert code == 0, errors
+        return json.loads(printed)
+
+    def _run(self) -> int:
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0)
+
+
+@pytest.fixture
+def environment(settings: Settings, sink: MailSink) -> dict[str, str]:
+    return {**as_environment(settings), "CELERIAC_SMTP_URL": sink.url, "CELERIAC_MAIL_FROM": "a@example.com"}
+
+
+@pytest.fixture
+def terminal(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Terminal:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delitem(sys.modules, "tests.support.shop_with_mail", raising=False)  # it reads them when imported
+    return Terminal(monkeypatch, capsys)
+
+
+@pytest.fixture
+def letter(tmp_path: Path) -> tuple[str, ...]:
+    """Arguments of `send`: three recipients, a subject and a text."""
+    (tmp_path / "customers.csv").write_text(table(3))
+    (tmp_path / "letter.txt").write_text("Dear {{ name }},\nyour order {{ order }}.\n")
+    return (str(tmp_path / "customers.csv"), "--subject", "Order {{ order }}", "--text", str(tmp_path / "letter.txt"))
+
+
+async def test_a_mailing_is_sent_and_read_from_a_terminal(
+    terminal: Terminal,
+    letter: tuple[str, ...],
+    environment: dict[str, str],
+    sink: MailSink,
+    start_mail_worker: Callable[[str], Worker],
+) -> None:
+    start_mail_worker(APP)
+    sink.answer("user2@example.com", 550, "no such user")
+    sent = await terminal.json("send", *letter, "--wait", "--key", "monday")
+    mailing = sent.pop("id")
+    assert sent == {"recipients": 3, "sent": 2, "failed": 1}
+    assert (await terminal.json("send", *letter, "--key", "monday")) == {"id": mailing}, "the same mailing"
+    assert sink.mails_per_recipient() == {"user1@example.com": 1, "user3@example.com": 1}
+    shown = await terminal.json("show", mailing)
+    assert shown == {
+        **{"id": mailing, "state": "succeeded", "sender": "a@example.com", "subject": "Order {{ order }}"},
+        **{"recipients": 3, "sent": 2, "failed": 1, "open": 0, "stopped": None},
+    }
+    assert await terminal.json("list") == [shown]
+    (failed,) = await terminal.json("recipients", mailing)
+    assert (failed["row"], failed["email"], failed["code"]) == (3, "user2@example.com", 550)
+    assert "no such user" in failed["error"]
+    assert len(await terminal.json("recipients", mailing, "--status", "all")) == 3
+    _, printed, _ = await terminal.run("recipients", mailing, "--status", "sent")
+    assert [line.split("\t")[1] for line in printed.splitlines()] == ["email", "user1@example.com", "user3@example.com"]
+    command = [sys.executable, "-m", "celeriac", "email", "list", "--json"]
+    built_in_app = {**os.environ, **environment, "CELERIAC_APP": "celeriac.worker:c_app"}
+    built_in = await asyncio.to_thread(
+        subprocess.run,
+        command,
+        env=built_in_app,
+        capture_output=True,
+    )
+    assert json.loads(built_in.stdout) == [shown], built_in.stderr
+
+
+async def test_a_mailing_is_cancelled_from_a_terminal(terminal: Terminal, letter: tuple[str, ...]) -> None:
+    mailing = (await terminal.json("send", *letter))["id"]
+    assert await terminal.json("cancel", mailing) == {"id": mailing, "state": "cancelled"}
+    shown = await eventually(lambda: terminal.json("show", mailing))
+    assert (shown["state"], shown["open"]) == ("cancelled", 3)
+
+
+async def test_what_cannot_be_sent_is_one_line_and_an_exit_code(
+    terminal: Terminal, letter: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, *rest = letter
+    (tmp_path / "bad.csv").write_text("email,name,order\nada@,Ada,1\n")
+    code, _, errors = await terminal.run("send", str(tmp_path / "bad.csv"), *rest)
+    assert (code, errors.count("\n")) == (ExitCode.FAILURE, 1)
+    assert "row 2, column email" in errors
+    code, _, errors = await terminal.run("send", file, *rest, "--sender", "nobody")
+    assert code == ExitCode.USAGE and "sender" in errors
+    code, _, errors = await terminal.run("show", "0000")
+    assert (code, errors) == (ExitCode.FAILURE, "celeriac: error: no job with id '0000' is known\n")
+    assert await terminal.json("list") == []
+    monkeypatch.delenv("CELERIAC_SMTP_URL")
+    monkeypatch.delitem(sys.modules, "tests.support.shop_with_mail")
+    code, _, errors = await terminal.run("send", *letter)
+    assert code == ExitCode.CONFIGURATION and "CELERIAC_SMTP_URL" in errors
