@@ -48,6 +48,11 @@ class Celeriac(JobApp):
         return {}
 
     @cached_property
+    def family_settings(self) -> dict[str, FamilySettings]:
+        """The settings of each of them, by its name."""
+        return {}
+
+    @cached_property
     def absent_families(self) -> dict[str, str]:
         """Of the families that the built-in application does not host: why that is, by name."""
         return {}
@@ -84,8 +89,9 @@ class Celeriac(JobApp):
             raise NotInstalled(missing)
         if kind.name in self.settings.families_off:
             raise ConfigurationError(switched_off(kind.name))
-        family = kind(Host(self, settings or kind.read_settings(), lambda: self.database))
-        self.families[kind.name] = family
+        own = settings or kind.read_settings()
+        family = kind(Host(self, own, lambda: self.database))
+        self.families[kind.name], self.family_settings[kind.name] = family, own
         return family
 
     def family(self, kind: type[F]) -> F:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
@@ -14,12 +15,12 @@ from starlette.exceptions import HTTPException
 
 import celeriac
 from celeriac.application import Celeriac, load_app
-from celeriac.discovery import broken, warn
+from celeriac.discovery import broken, check, warn
 from celeriac.engine.app import JobApp
 from celeriac.family import FamilySettings
 from celeriac.http.absence import absent_router
 from celeriac.http.auth import LoopbackOnly, require_api_key
-from celeriac.http.health import add_health_routes
+from celeriac.http.health import Check, add_health_routes
 from celeriac.http.pages import Link, add_docs, add_home
 from celeriac.http.problems import answer_with_problem, responses
 from celeriac.http.router import create_router
@@ -91,11 +92,19 @@ def include(api: FastAPI, app: JobApp) -> None:
     else:
         api.add_middleware(LoopbackOnly)
     health = APIRouter(tags=["health"])
-    add_health_routes(health, app)
+    add_health_routes(health, app, _checks(app))
     api.include_router(health)
     api.include_router(create_router(app, **guarded), prefix="/jobs")
     if isinstance(app, Celeriac):
         _include_families(api, app, guarded)
+
+
+def _checks(app: JobApp) -> dict[str, Check]:
+    """What the families of `app` look at, by their names."""
+    if not isinstance(app, Celeriac):
+        return {}
+    own = app.family_settings
+    return {name: partial(check, type(family), own[name]) for name, family in app.families.items()}
 
 
 def _include_families(api: FastAPI, app: Celeriac, guarded: dict[str, Any]) -> None:
