@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from celeriac.core.collector import paused
 from celeriac.core.errors import NotInstalled
 from celeriac.core.exits import exit_code
 from celeriac.core.extras import require
@@ -16,7 +17,8 @@ def main() -> None:
     except NotInstalled as error:
         sys.stderr.write(f"celeriac: error: {error} (a worker needs nothing more: celery -A MODULE worker)\n")
         sys.exit(exit_code(error))
-    from celeriac.cli import main
+    with paused():
+        from celeriac.cli import main
 
     main()
 

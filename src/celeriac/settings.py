@@ -13,11 +13,10 @@ import sys
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from celeriac.core.errors import CeleriacError, ConfigurationError
 
@@ -33,12 +32,17 @@ DEFAULT_APP = "celeriac.worker:c_app"
 DEFAULT_BROKER_URL = "redis://127.0.0.1:6379/0"
 
 
-class FamilySettings(BaseSettings):
-    """What can be configured of a job family, as `CELERIAC_<NAME>` in the environment: inherit from it."""
+class FamilySettings(BaseModel):
+    """What can be configured of a job family, as `CELERIAC_<NAME>` in the environment: inherit from it.
 
-    model_config = SettingsConfigDict(
-        env_prefix=_PREFIX, extra="ignore", frozen=True, env_ignore_empty=True, hide_input_in_errors=True
-    )
+    What is given to the constructor wins. Names of variables are read in any case. An empty variable counts as unset. A
+    field of another type than text and numbers needs a validator that takes text (`mode="before"`).
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True, validate_default=True, hide_input_in_errors=True)
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**{**_read_environment(type(self)), **given})
 
 
 class Settings(FamilySettings):
@@ -52,7 +56,7 @@ class Settings(FamilySettings):
     """Where results are kept. Unset: the broker, which stores a result and acknowledges in one step."""
     database_url: SecretStr | None = None
     """SQLAlchemy URL, `postgresql+asyncpg://…`. Unset: an SQLite file in `data_dir`."""
-    families_off: Annotated[tuple[str, ...], NoDecode] = ()
+    families_off: tuple[str, ...] = ()
     """Job families that are switched off, separated by commas. `celeriac families` lists them."""
     data_dir: Path = Path(".celeriac")
     """Directory of everything that is kept locally: the embedded Valkey's files and the SQLite database."""
@@ -64,7 +68,7 @@ class Settings(FamilySettings):
     """Port of Flower; 0 picks a free one."""
     flower_auth: SecretStr | None = None
     """`user:password` for Flower. Unset, and off loopback: each API key's name and secret."""
-    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    api_keys: tuple[SecretStr, ...] = ()
     """Accepted API keys, `name:secret` separated by commas; sent as `Authorization: Bearer secret`."""
     worker_shards: int | None = Field(default=None, ge=1, le=1000)
     """Processes (shards) of a worker. Unset: one for each core in `celeriac worker`; one in `celeriac up`, and with
@@ -201,6 +205,13 @@ def read(kind: type[S], **overrides: Any) -> S:
         return kind(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
         raise ConfigurationError("; ".join(_fault(kind, e) for e in error.errors())) from None
+
+
+def _read_environment(kind: type[FamilySettings]) -> dict[str, str]:
+    """The variables that are set for the fields of `kind`, by field."""
+    found = {name.upper(): value for name, value in os.environ.items() if value}
+    names = {field: f"{_PREFIX}{field.upper()}" for field in kind.model_fields}
+    return {field: found[name] for field, name in names.items() if name in found}
 
 
 def unknown_variables(*others: type[FamilySettings]) -> dict[str, str]:

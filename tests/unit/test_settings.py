@@ -167,3 +167,9 @@ def test_settings_that_are_wrong_together_are_told_without_their_values(monkeypa
     monkeypatch.setenv("CELERIAC_PASSWORD", SECRET)
     with pytest.raises(ConfigurationError, match=r"^settings: password and user do not fit$"):
         read(Own)
+
+
+def test_a_variable_is_read_in_any_case_and_an_empty_one_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("celeriac_port", "8123")
+    monkeypatch.setenv("CELERIAC_LEASE", "")
+    assert (load_settings().port, load_settings().lease) == (8123, Settings.model_fields["lease"].default)

@@ -198,9 +198,12 @@ def worker(
     What dies comes back. Ctrl-C or SIGTERM lets running jobs end, a second one gives them back, a third kills. Further
     options go to `celery worker`.
     """
-    from celeriac.core.files import keep_private
-    from celeriac.launch.worker.shards import run_shards
-    from celeriac.settings import load_settings
+    from celeriac.core.collector import paused
+
+    with paused():
+        from celeriac.core.files import keep_private
+        from celeriac.launch.worker.shards import run_shards
+        from celeriac.settings import load_settings
 
     settings = load_settings(app=app, data_dir=data_dir, worker_shards=shards, worker_concurrency=concurrency)
     keep_private(settings.data_dir)

@@ -24,6 +24,7 @@ from typing import Any
 
 import click
 
+from celeriac.core.collector import freeze, paused
 from celeriac.core.errors import CeleriacError
 from celeriac.core.parent_protocol import (
     LONGEST_PACKET,
@@ -37,7 +38,6 @@ from celeriac.core.parent_protocol import (
     decode,
     encode,
 )
-from celeriac.core.sharing import freeze
 from celeriac.engine.process_hooks import die_with, give_back_memory
 from celeriac.engine.start import command, loading
 
@@ -75,13 +75,14 @@ def run(address: str, control: socket.socket) -> None:
     Returns when the parent wants no more. In each forked worker, it runs the worker's command line, and exits.
     """
     before = _open_for_both_ways()
-    try:
-        app = loading.load_with_tasks(address)
-    except CeleriacError as error:
-        loading.leave(error, control.detach())
-    _preload()
-    app.loader.import_default_modules()
-    app.finalize()
+    with paused():
+        try:
+            app = loading.load_with_tasks(address)
+        except CeleriacError as error:
+            loading.leave(error, control.detach())
+        _preload()
+        app.loader.import_default_modules()
+        app.finalize()
     if reason := _unfit(before):
         click.echo(f"shards are not forked from one process: the application {reason}", err=True)
         control.send(encode(Unfit(reason)))

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from celeriac.core.collector import freeze, paused
 from celeriac.core.errors import StartRefused
 from celeriac.core.parent_protocol import (
     LONGEST_PACKET,
@@ -31,7 +32,6 @@ from celeriac.core.parent_protocol import (
     decode,
     encode,
 )
-from celeriac.core.sharing import freeze
 from celeriac.launch.programs import commands
 from celeriac.launch.supervision.child_process import Running, spawn
 from celeriac.launch.supervision.probes import Probe
@@ -117,8 +117,9 @@ def fork_ahead(settings: Settings, variables: Mapping[str, str]) -> ForkedAhead 
 
 
 def _serve(address: str, control: socket.socket, parent: int) -> NoReturn:
-    from celeriac.engine.process_hooks import die_with
-    from celeriac.engine.start import fork_server
+    with paused():
+        from celeriac.engine.process_hooks import die_with
+        from celeriac.engine.start import fork_server
 
     die_with(parent)
     fork_server.run(address, control)
