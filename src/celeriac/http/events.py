@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header
+from fastapi import APIRouter, Depends, Header, Response
 from pydantic import StringConstraints
 
 from celeriac.core.errors import BrokerUnavailable, UnknownJob
@@ -44,9 +44,11 @@ def add_event_route(router: APIRouter, app: JobApp) -> None:
     @router.get(
         "/{job_id}/events",
         status_code=200,
-        response_class=EventStream,
+        # Not EventStream: FastAPI would give its stream the schema of a string, which no event matches.
+        response_class=Response,
         summary="A job's events, live",
         responses={
+            200: {"description": "The events", "content": {EventStream.media_type: {}}},
             204: {"description": "The job has ended, and all its events came before"},
             **responses(404, 422, 503),
         },

@@ -5,11 +5,14 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from celeriac.database.engine import Database
 from celeriac.families.email.demo.sink import MailSink
 from celeriac.families.email.ledger import Ledger
 from celeriac.families.email.model import Counts, Status
 from tests.support.mailings import outcomes, send, stored_mailing
+from tests.support.slow import quick_first
 from tests.support.waiting import eventually
 from tests.support.warm import WarmProcess
 from tests.support.workers import ROOT
@@ -17,6 +20,7 @@ from tests.support.workers import ROOT
 RECIPIENTS = 400
 
 
+@pytest.mark.parametrize("database_url", quick_first(["postgres", "sqlite"]), indirect=True)
 async def test_a_sender_killed_in_the_middle_costs_no_mail_and_repeats_none_that_is_recorded(
     database: Database, database_url: str, sink: MailSink, tmp_path: Path
 ) -> None:
@@ -44,6 +48,7 @@ async def test_a_sender_killed_in_the_middle_costs_no_mail_and_repeats_none_that
     assert await ledger.counts(mailing.id) == Counts(sent=RECIPIENTS)
 
 
+@pytest.mark.parametrize("database_url", quick_first(["postgres", "sqlite"]), indirect=True)
 async def test_processes_that_send_the_same_mailing_share_it_without_a_duplicate(
     database: Database, database_url: str, sink: MailSink, tmp_path: Path
 ) -> None:

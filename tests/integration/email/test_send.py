@@ -16,9 +16,11 @@ from celeriac.families.email.send import send_chunk
 from celeriac.families.email.smtp import SmtpSession
 from celeriac.families.email.smtp_url import parse_smtp_url
 from tests.support.mailings import EVERY_POSITION, new_mailing, outcomes, send, stored_mailing
+from tests.support.slow import quick_first
 from tests.support.smtp_script import smtp_script
 
 
+@pytest.mark.parametrize("database_url", quick_first(["sqlite", "postgres"]), indirect=True)
 async def test_a_thousand_recipients_get_one_mail_each(ledger: Ledger, sink: MailSink) -> None:
     mailing = await stored_mailing(ledger, 1000)
     ranges = await ledger.open_ranges(mailing.id, 250)
@@ -145,6 +147,7 @@ async def test_without_a_mail_server_the_last_run_ends_the_mailing_and_fails_no_
     assert {outcome.status for outcome in (await outcomes(ledger, mailing)).values()} == {Status.PENDING}
 
 
+@pytest.mark.parametrize("database_url", quick_first(["sqlite", "postgres"]), indirect=True)
 @pytest.mark.parametrize("final", [False, True])
 @pytest.mark.parametrize("stage", ["greeting", "EHLO", "AUTH", "MAIL", "RCPT", "DATA", "end"])
 @pytest.mark.parametrize("code", [454, 530])

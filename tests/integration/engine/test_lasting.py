@@ -188,6 +188,7 @@ async def test_a_job_longer_than_its_lease_runs_once_even_if_another_one_blocks_
         assert not any("run out" in log or "brought back" in log for log in logs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lanes", HOW_MANY)
 async def test_a_worker_that_was_frozen_past_its_lease_stops_what_runs_elsewhere_and_its_results_are_refused(
     broker_url: str, broker: redis.Redis, start: StartWorker, tmp_path: Path, lanes: int

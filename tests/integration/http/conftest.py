@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from celeriac import Settings
 from tests.conftest import LEASE, WORKERS, on_database, worker_environment
 from tests.support import http_jobs
-from tests.support.api_server import ApiServer, api_of, serving
+from tests.support.api_server import NO_TLS, ApiServer, api_of, serving
 from tests.support.contract_jobs import ContractJobs
 from tests.support.jobs_client import JobsClient
 from tests.support.workers import Worker, start_worker
@@ -67,7 +67,7 @@ def jobs(http_jobs_app: ContractJobs) -> ContractJobs:
 
 @pytest_asyncio.fixture
 async def client(api: ApiServer) -> AsyncGenerator[JobsClient]:
-    async with httpx2.AsyncClient(base_url=api.url, timeout=10) as http:
+    async with httpx2.AsyncClient(verify=NO_TLS, base_url=api.url, timeout=60) as http:
         yield JobsClient(http)
 
 

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from celeriac import ConfigurationError, Settings
 from celeriac.asgi import create_api
 from tests.support import http_jobs
-from tests.support.api_server import ApiServer, api_of, serving
+from tests.support.api_server import NO_TLS, ApiServer, api_of, serving
 from tests.support.jobs_client import JobsClient, problem
 from tests.support.running import running
 from tests.support.waiting import eventually
@@ -40,7 +40,7 @@ async def locked(settings: Settings) -> AsyncGenerator[httpx2.AsyncClient]:
     keys = (SecretStr(f"ops:{SECRET}"), SecretStr(f"büro:{OTHER_SECRET}"))
     jobs = http_jobs.create(settings.model_copy(update={"api_keys": keys}))
     with serving(api_of(jobs.app)) as server:
-        async with httpx2.AsyncClient(base_url=server.url) as client:
+        async with httpx2.AsyncClient(verify=NO_TLS, timeout=60, base_url=server.url) as client:
             yield client
     jobs.app.close()
 
@@ -134,7 +134,7 @@ async def test_a_process_with_keys_never_prints_them(broker_url: str, tmp_path: 
     arguments = ["api", "--port", "0", "--data-dir", str(tmp_path), "--log-level", "trace"]
     async with running(["-m", "celeriac", *arguments], environment=variables, cwd=tmp_path) as process:
         url = (await process.printed(r"Uvicorn running on (http://[\d.:]+)", within=60))[1]
-        async with httpx2.AsyncClient(base_url=url) as http:
+        async with httpx2.AsyncClient(verify=NO_TLS, timeout=60, base_url=url) as http:
 
             async def ask(**headers: Any) -> int:
                 return (await http.get("/jobs", headers=headers)).status_code

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from celeriac import Settings
 from tests.support import http_jobs
-from tests.support.api_server import api_of, serving
+from tests.support.api_server import NO_TLS, api_of, serving
 from tests.support.broker import Broker, fragile_broker, unable_to_save
 from tests.support.clock import FairClock, fair_clock
 from tests.support.jobs_client import JobsClient, problem
@@ -49,7 +49,7 @@ async def client(broker: Broker, tmp_path: Path) -> AsyncGenerator[JobsClient]:
     jobs = http_jobs.create(Settings(broker_url=SecretStr(broker.url), data_dir=tmp_path))
     limits = httpx2.Limits(max_connections=200)
     with serving(api_of(jobs.app)) as server:
-        async with httpx2.AsyncClient(base_url=server.url, timeout=30, limits=limits) as http:
+        async with httpx2.AsyncClient(verify=NO_TLS, base_url=server.url, timeout=60, limits=limits) as http:
             yield JobsClient(http)
     jobs.app.close()
 

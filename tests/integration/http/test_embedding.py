@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse, RedirectResponse
 
 from celeriac import Celeriac, Settings
 from tests.support import http_jobs
-from tests.support.api_server import serving
+from tests.support.api_server import NO_TLS, serving
 from tests.support.contract_jobs import ContractJobs
 from tests.support.jobs_client import JobsClient, problem
 
@@ -67,7 +67,9 @@ def jobs(settings: Settings) -> Iterator[ContractJobs]:
 @asynccontextmanager
 async def asking(api: FastAPI, **options: Any) -> AsyncGenerator[httpx2.AsyncClient]:
     with serving(api, **options) as server:
-        async with httpx2.AsyncClient(base_url=server.url, headers={"X-User": "ada"}) as http:
+        async with httpx2.AsyncClient(
+            verify=NO_TLS, timeout=60, base_url=server.url, headers={"X-User": "ada"}
+        ) as http:
             yield http
 
 

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from celeriac import Settings
 from celeriac.http import sse
 from tests.support import http_jobs
-from tests.support.api_server import ApiServer, api_of, serving
+from tests.support.api_server import NO_TLS, ApiServer, api_of, serving
 from tests.support.broker import fragile_broker
 from tests.support.contract_jobs import ContractJobs
 from tests.support.jobs_client import JobsClient, problem
@@ -153,7 +153,7 @@ async def test_a_client_that_leaves_leaves_nothing_behind(
     view = await client.submit("hold", {"gate": gate})
     channel = f"celeriac:events:{view['id']}"
     tasks = len(api.tasks())
-    async with httpx2.AsyncClient(base_url=api.url) as leaving:
+    async with httpx2.AsyncClient(verify=NO_TLS, timeout=60, base_url=api.url) as leaving:
         streams = [JobsClient(leaving).events(view["id"]) for _ in range(10)]
         await asyncio.gather(*(read(stream, {"state": "running"}) for stream in streams))
         assert store.pubsub_numsub(channel) == [(channel.encode(), 1)], "one subscription serves them all"
@@ -197,7 +197,7 @@ async def test_a_stream_goes_on_over_a_restart_of_the_broker(tmp_path: Path) -> 
     async with fragile_broker(tmp_path) as broker:
         jobs = http_jobs.create(Settings(broker_url=SecretStr(broker.url), data_dir=tmp_path))
         with serving(api_of(jobs.app)) as server:
-            async with httpx2.AsyncClient(base_url=server.url, timeout=20) as http:
+            async with httpx2.AsyncClient(verify=NO_TLS, base_url=server.url, timeout=60) as http:
                 client = JobsClient(http)
                 view = await client.submit("add", {"a": 1})
                 other = await client.submit("add", {"a": 1})

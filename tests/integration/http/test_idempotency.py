@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from celeriac import Settings
 from tests.support import http_jobs
-from tests.support.api_server import api_of, serving
+from tests.support.api_server import NO_TLS, api_of, serving
 from tests.support.jobs_client import JobsClient, problem
 
 pytestmark = pytest.mark.usefixtures("worker")
@@ -69,7 +69,7 @@ async def test_keys_of_different_callers_are_different_keys(settings: Settings, 
     api_keys = tuple(SecretStr(f"{name}:{secret}") for name, secret in secrets.items())
     jobs = http_jobs.create(settings.model_copy(update={"api_keys": api_keys}))
     with serving(api_of(jobs.app)) as server:
-        async with httpx2.AsyncClient(base_url=server.url) as http:
+        async with httpx2.AsyncClient(verify=NO_TLS, timeout=60, base_url=server.url) as http:
             client = JobsClient(http)
             ids = {
                 name: [

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from celeriac import Settings
 from tests.support import http_jobs
-from tests.support.api_server import ApiServer, api_of, serving
+from tests.support.api_server import NO_TLS, ApiServer, api_of, serving
 from tests.support.contract_jobs import ContractJobs
 from tests.support.jobs_client import JobsClient
 
@@ -40,7 +40,7 @@ async def jobs(own_jobs: ContractJobs, broker_url: str) -> AsyncGenerator[Contra
 
 @pytest.fixture
 async def client(jobs: ContractJobs, own_api: ApiServer) -> AsyncGenerator[JobsClient]:
-    async with httpx2.AsyncClient(base_url=own_api.url, timeout=10) as http:
+    async with httpx2.AsyncClient(verify=NO_TLS, base_url=own_api.url, timeout=60) as http:
         yield JobsClient(http)
 
 

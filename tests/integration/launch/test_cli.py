@@ -130,6 +130,7 @@ async def test_a_worker_alone_takes_celerys_options(tmp_path: Path) -> None:
             assert await worker.ended() == 0
 
 
+@pytest.mark.slow
 async def test_beat_alone_keeps_its_schedule_in_the_data_directory(tmp_path: Path) -> None:
     async with (
         embedded_valkey(tmp_path, append_only=False),

@@ -162,6 +162,7 @@ async def test_what_shards_are_forked_from_comes_back_and_so_do_they(jobs: Shard
         await eventually(lambda: len(_shards(worker)) == 2, "two shards", within=STARTS)
 
 
+@pytest.mark.slow
 async def test_a_signal_to_all_processes_lets_running_jobs_end(jobs: ShardJobs, start: Start) -> None:
     """As systemd sends it."""
     gate = uuid4().hex
@@ -317,6 +318,7 @@ async def test_no_process_outlives_a_killed_parent_and_its_jobs_come_back(
     assert not survivors & set(processes)
 
 
+@pytest.mark.slow
 async def test_a_shard_that_ends_again_and_again_is_started_ever_later(start: Start) -> None:
     async with start(shards=1) as worker:
         for delay in ("0.05", "0.1", "0.2", "0.4"):
@@ -409,6 +411,7 @@ async def test_a_shard_that_has_run_its_number_of_tasks_is_replaced_and_each_job
         await eventually(lambda: _shards(worker) and _shards(worker)[0] not in list(counts)[:2], "it is another one")
 
 
+@pytest.mark.slow
 async def test_a_shard_that_retires_finishes_what_it_runs_and_takes_no_more(jobs: ShardJobs, start: Start) -> None:
     gate = uuid4().hex
     async with start("--concurrency=8", "--max-tasks-per-child=3", shards=1) as worker:
@@ -426,6 +429,7 @@ async def test_a_shard_that_retires_finishes_what_it_runs_and_takes_no_more(jobs
         assert jobs.starts(waits.id) != [first]
 
 
+@pytest.mark.slow
 async def test_a_shard_that_has_grown_too_large_is_replaced(jobs: ShardJobs, start: Start) -> None:
     async with start("--max-memory-per-child=1024", shards=1) as worker:
         pids = [await (await jobs.where.enqueue()).result(timeout=STARTS) for _ in range(3)]

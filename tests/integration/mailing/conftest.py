@@ -19,7 +19,7 @@ from celeriac.families.email import EmailSettings
 from celeriac.families.email.demo.sink import MailSink
 from celeriac.settings import as_environment
 from tests.conftest import LEASE, on_database
-from tests.support.api_server import serving
+from tests.support.api_server import NO_TLS, serving
 from tests.support.mailing_api import MailingApi
 from tests.support.workers import Worker, start_worker
 
@@ -57,7 +57,7 @@ def api(settings: Settings, email_settings: EmailSettings) -> FastAPI:
 @pytest_asyncio.fixture(loop_scope="session")
 async def mailings(api: FastAPI) -> AsyncGenerator[MailingApi]:
     with serving(api) as server:
-        async with httpx2.AsyncClient(base_url=server.url, timeout=60) as client:
+        async with httpx2.AsyncClient(verify=NO_TLS, base_url=server.url, timeout=60) as client:
             yield MailingApi(client)
 
 

@@ -11,7 +11,7 @@ from celeriac import Settings
 from celeriac.families.email import EmailSettings
 from celeriac.families.email.demo.sink import MailSink
 from tests.support import shop_with_mail
-from tests.support.api_server import serving
+from tests.support.api_server import NO_TLS, serving
 from tests.support.jobs_client import JobsClient
 from tests.support.mailing_api import TEXTS, addresses, table
 from tests.support.workers import Worker
@@ -25,7 +25,7 @@ async def test_a_users_own_application_sends_mailings(
     start_mail_worker("tests.support.shop_with_mail:app")
     app, api = shop_with_mail.create(settings, email_settings)
     with serving(api) as server:
-        async with httpx2.AsyncClient(base_url=server.url, timeout=60) as client:
+        async with httpx2.AsyncClient(verify=NO_TLS, base_url=server.url, timeout=60) as client:
             files = {"recipients": ("recipients.csv", table(3), "text/csv")}
             answer = await client.post("/internal/letters/mailings", data=TEXTS, files=files)
             job_id = answer.json()["id"]

@@ -14,7 +14,7 @@ from celeriac import Settings
 from celeriac.asgi import create_api
 from celeriac.families.email import EmailSettings
 from celeriac.families.email.demo.sink import MailSink
-from tests.support.api_server import serving
+from tests.support.api_server import NO_TLS, serving
 from tests.support.clock import fair_clock
 from tests.support.mailing_api import TEXTS, MailingApi, table
 
@@ -92,7 +92,7 @@ async def test_the_same_request_under_a_key_is_one_mailing(mailings: MailingApi,
 
 async def test_without_a_mail_server_nothing_is_accepted(settings: Settings) -> None:
     with serving(create_api(settings, {"email": EmailSettings(smtp_url=None)})) as server:
-        async with httpx2.AsyncClient(base_url=server.url) as client:
+        async with httpx2.AsyncClient(verify=NO_TLS, timeout=60, base_url=server.url) as client:
             response = await MailingApi(client).post(GOOD)
     assert response.status_code == 503
     assert "CELERIAC_SMTP_URL" in response.json()["detail"]
