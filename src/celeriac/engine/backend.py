@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from celery import states as celery_states
 from celery.app.task import Context
-from celery.backends.base import EXCEPTION_ABLE_CODECS
+from celery.backends.base import EXCEPTION_ABLE_CODECS, decompress_payload
 from celery.backends.redis import RedisBackend
 
 from celeriac.core import codec
@@ -21,7 +21,6 @@ from celeriac.core.records import MESSAGE_LIMIT, Failure
 from celeriac.engine import bridge
 from celeriac.engine.adoption import broker_url_of
 from celeriac.engine.aio import endings
-from celeriac.engine.compat import chord_lives, decompressed
 from celeriac.engine.containment import as_exception
 from celeriac.engine.error_arguments import kept_arguments
 from celeriac.engine.originals import original_of, remade
@@ -189,12 +188,11 @@ class ResultBackend(RedisBackend):
             "+inf" if place is None else str(place),
             self._chord_zset,
         )
-        life, group_life = chord_lives(self)
         counting = chords.count(
             chords.ChordKeys(*(key(suffix).decode() for suffix in (".j", ".t", ".s", ".d", "", ".c"))),
             part,
-            life=life,
-            group_life=group_life,
+            life=int(self.chord_expires or 0),
+            group_life=int(self._chord_result_expires),
         )
         client = cast(BlockingClient, self.client)
         if self.is_on_broker:
@@ -260,7 +258,7 @@ class ResultBackend(RedisBackend):
 
     def decode(self, payload: Any) -> Any:
         """Decode an outcome as Celery does. The result of a typed job is plain data, even if it looks like a mark."""
-        payload = decompressed(payload)
+        payload = decompress_payload(payload)
         if isinstance(payload, bytes) and (_DATA_MARK in payload or payload.startswith(b"[2")):
             decoded = codec.loads(payload)
             if decoded.get(_IS_DATA) if isinstance(decoded, dict) else decoded[0] == _DATA_PART:

@@ -41,8 +41,8 @@ class ConfiguredApp(Celery):
 
     @cached_property
     def failure_retention_ms(self) -> int:
-        """The same for a failed job (ms): Celery's `result_failure_expires` (Celery 5.7), if it is set."""
-        return life_ms(self.conf.get("result_failure_expires")) or self.retention_ms
+        """The same for a failed job (ms): Celery's `result_failure_expires`, if it is set."""
+        return life_ms(self.conf.result_failure_expires) or self.retention_ms
 
     @property
     def broker_address(self) -> str:

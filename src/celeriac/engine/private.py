@@ -1,7 +1,7 @@
 """Lists every private name of Celery, kombu, billiard and `logging` that Celeriac uses.
 
 A test compares the list with the engine's source and with the installed packages. So an upgrade that moves a name fails
-there. CI runs the test with the oldest supported versions too. `compat.py` has what differs between versions.
+there. `celery` and `kombu` are pinned to one minor version.
 """
 
 from __future__ import annotations
@@ -25,19 +25,15 @@ def entries_of(stack: Any) -> dict[Any, dict[str, list[Any]]]:
 
 
 class Private(NamedTuple):
-    """One private name, its owner (`module` or `module:Class`), and why Celeriac uses it.
-
-    `since` is the minor version that brought it; None if every supported one has it.
-    """
+    """One private name, its owner (`module` or `module:Class`), and why Celeriac uses it."""
 
     owner: str
     name: str
     why: str
-    since: tuple[int, int] | None = None
 
 
-def _each(owner: str, why: str, *names: str, since: tuple[int, int] | None = None) -> list[Private]:
-    return [Private(owner, name, why, since) for name in names]
+def _each(owner: str, why: str, *names: str) -> list[Private]:
+    return [Private(owner, name, why) for name in names]
 
 
 _CHANNEL = "kombu.transport.redis:Channel"
@@ -55,6 +51,7 @@ USED: tuple[Private, ...] = (
     *_each("celery.app.amqp:AMQP", "the same", "_producer_pool"),
     *_each("celery.backends.base:Backend", "outcomes in Celery's format", "_get_result_meta"),
     *_each("celery.backends.base:BaseKeyValueStoreBackend", "stores outcomes our way", "_store_result"),
+    *_each("celery.backends.base:BaseKeyValueStoreBackend", "how long chords are kept", "_chord_result_expires"),
     *_each("celery.backends.redis:RedisBackend", "whether chords keep the order of their parts", "_chord_zset"),
     *_each("celery.backends.redis:RedisBackend", "reads the URL of the result store", "_params_from_url"),
     *_each("celery.concurrency.base:BasePool", "what `inspect stats` shows of the pool", "_get_info"),
@@ -110,7 +107,7 @@ USED: tuple[Private, ...] = (
     *_each("kombu.transport.virtual.base:Channel", "the list that a message goes to", "_get_message_priority"),
     *_each(_CHANNEL, "takes by script where kombu pops", "_brpop_read", "_brpop_start", "_get"),
     *_each(_CHANNEL, "a reply is under way", "_in_poll", "_closing"),
-    *_each(_CHANNEL, "and for how long", "_brpop_sent_at", since=(5, 7)),
+    *_each(_CHANNEL, "and for how long", "_brpop_sent_at"),
     *_each(_CHANNEL, "publishes delayed messages, and purges them", "_put", "_purge"),
     *_each(_CHANNEL, "queues in turn, and their list of each priority", "_queue_cycle", "_q_for_pri"),
     *_each(_CHANNEL, "commands beside those that wait for messages", "_create_client", "_get_pool"),

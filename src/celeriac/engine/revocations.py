@@ -16,7 +16,6 @@ from celery.worker import control
 from celery.worker import state as worker_state
 from redis.exceptions import RedisError
 
-from celeriac.engine.compat import merge_revoked
 from celeriac.engine.lease import Lease, lease_of
 
 log = logging.getLogger("celeriac.engine")
@@ -29,7 +28,7 @@ class Revocations(bootsteps.StartStopStep):
 
     def start(self, parent: Any) -> None:
         if (lease := lease_of(parent)) is not None:
-            merge_revoked(lease.hold.revoked())
+            worker_state.merge_revoked(lease.hold.revoked())
 
 
 @cast(Any, control).control_command(name="revoke", variadic="task_id", signature="[id1 [id2 [... [idN]]]]")

@@ -10,14 +10,13 @@ from typing import Any, cast
 from billiard.einfo import ExceptionInfo
 from celery import current_app
 from celery.app import trace as celery_trace
-from celery.app.task import Context
+from celery.app.task import Context, get_actual_ignore_result
 from celery.exceptions import Reject
 from celery.signals import worker_process_init
 
 from celeriac.engine import private
 from celeriac.engine.aio import stacks
 from celeriac.engine.aio.failures import ErrorInfo
-from celeriac.engine.compat import ignores_result
 from celeriac.engine.containment import as_exception, contain, ends_the_process
 from celeriac.engine.elsewhere import awaited
 from celeriac.engine.unstored import NotStored
@@ -118,7 +117,7 @@ def _failed(task: Any, context: Any, failure: Exception) -> Any:
 
 def _unstored(task: Any, context: Any, failure: Exception) -> NotStored | None:
     """Store the failure without any callbacks. Return why that is impossible, or None if it was stored."""
-    store_result = not ignores_result(task, context) or task.store_errors_even_if_ignored
+    store_result = not get_actual_ignore_result(task, context) or task.store_errors_even_if_ignored
     try:
         task.backend.mark_as_failure(
             context.id, failure, request=context, store_result=store_result, call_errbacks=False

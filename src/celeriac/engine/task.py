@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery import Task as CeleryTask
 from celery import states as celery_states
+from celery.app.task import get_actual_ignore_result
 from celery.exceptions import Ignore, Reject
 from celery.exceptions import Retry as CeleryRetry
 from redis.exceptions import ResponseError
@@ -17,7 +18,6 @@ from celeriac.core.records import Failure
 from celeriac.core.spec import JobSpec
 from celeriac.core.states import JobState
 from celeriac.engine import bridge
-from celeriac.engine.compat import ignores_result
 from celeriac.engine.publication import stored_by
 from celeriac.engine.tracebacks import format_error
 from celeriac.engine.transport import is_receipt
@@ -144,7 +144,7 @@ class Task(CeleryTask):  # pyright: ignore[reportMissingTypeArgument]
             # With early acknowledgement the worker does not hold the message any more.
             receipt=_receipt(request) if self.acks_late else "",
             retention_ms=self.app.retention_ms,
-            wants_outcome=not self.app.results_are_separate and not ignores_result(self, request),
+            wants_outcome=not self.app.results_are_separate and not get_actual_ignore_result(self, request),
         )
 
     def _obey(self, permit: Permit | ResponseError, request: Any) -> None:
@@ -153,7 +153,7 @@ class Task(CeleryTask):  # pyright: ignore[reportMissingTypeArgument]
         if permit.verdict == "run":
             request.celeriac_run, request.celeriac_children = permit.run, permit.children
             return
-        if permit.verdict in ("cancelled", "dead") and not ignores_result(self, request):
+        if permit.verdict in ("cancelled", "dead") and not get_actual_ignore_result(self, request):
             cancelled = permit.verdict == "cancelled"
             self.backend.tell_end(request.id, cancelled=cancelled, cause="cancelled" if cancelled else LOST.message)
         if permit.verdict == "cancelled":
@@ -185,7 +185,7 @@ class JobTask(Task):
         return await self.app.executor.perform(self, request)
 
     def _mark_as_ignored(self, request: Any) -> None:
-        is_wanted = not ignores_result(self, request)
+        is_wanted = not get_actual_ignore_result(self, request)
         self.backend.mark_as_done(request.id, None, request=request, store_result=is_wanted)
 
 

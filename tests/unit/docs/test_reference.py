@@ -7,6 +7,7 @@ import inspect
 import re
 import tomllib
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,19 @@ def test_extras_are_explained_and_checked_for_what_they_bring() -> None:
     places = _places()
     for extra, modules in MODULES.items():
         assert set(modules) == {name for name, place in places.items() if place == extra}
+
+
+def test_the_table_of_versions_has_each_bound_and_what_the_lock_pins() -> None:
+    project, lock = _project(), tomllib.loads((ROOT / "uv.lock").read_text())["package"]
+    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    bounds = dict(re.findall(r"^([\w-]+)(?:\[\w+\])?>=([\d.]+)", "\n".join(chain(*groups)), re.MULTILINE))
+    pinned = {package["name"]: package["version"] for package in lock if package["name"] in bounds}
+    _, _, table = (REFERENCE / "versions.md").read_text().partition("## Tested versions")
+    told = {name: row[1:3] for row in _rows(table) for name in row[0].split(", ") if name != "Python"}
+    assert told.keys() == bounds.keys()
+    for name, (oldest, newest) in told.items():
+        assert f"{oldest.split()[0]}.".startswith(f"{bounds[name]}."), name
+        assert newest.split()[0] == pinned[name], name
 
 
 def test_the_base_is_lean() -> None:

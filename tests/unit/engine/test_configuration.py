@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from celery import Celery
 from celery.app.defaults import SETTING_KEYS
-from celery.app.utils import Settings as CelerySettings
 from pydantic import SecretStr
 
 from celeriac import Celeriac, Settings
@@ -18,7 +17,6 @@ from celeriac.engine.backend import ResultBackend
 from celeriac.engine.defaults import celery_defaults
 from tests.support import celery_configs
 from tests.support.celery_configs import INSTANCE, OLD, PREFIXED, SETTINGS, Own
-from tests.support.versions import CELERY
 
 ABSENT = "redis://127.0.0.1:1/0"
 MODULE = celery_configs.__name__
@@ -50,6 +48,7 @@ LATER: dict[str, Callable[[Celery], object]] = {
     "a module's name": lambda app: app.config_from_object(MODULE),
     "a name in a module": lambda app: app.config_from_object(f"{MODULE}:Own"),
     "at once": lambda app: app.config_from_object(Own, force=True),
+    "silently": lambda app: app.config_from_object("there_is_no_such_module", silent=True),
     "a prefix": lambda app: app.config_from_object(PREFIXED, namespace="SHOP"),
     "old names": lambda app: app.config_from_object(OLD),
     "a variable": lambda app: app.config_from_envvar("SHOP_CONFIG"),
@@ -58,9 +57,6 @@ LATER: dict[str, Callable[[Celery], object]] = {
     "defaults": lambda app: app.add_defaults({"task_default_queue": "own", "task_acks_late": False}),
     "lazy defaults": lambda app: app.add_defaults(lambda: {"task_default_queue": "own", "task_acks_late": False}),
 }
-
-if CELERY >= (5, 7):  # older ones forget that they were to be silent
-    LATER["silently"] = lambda app: app.config_from_object("there_is_no_such_module", silent=True)
 
 
 def look(app: Celery) -> None:
@@ -106,11 +102,8 @@ def app(settings: Settings) -> Iterator[Celeriac]:
 def expected(stock: Celery, settings: Settings) -> dict[str, Any]:
     """What its user has set for an application of stock Celery, else our default, else Celery's."""
     ours = celery_defaults(settings)
-    conf: Any = stock.conf
-    conf.get("timezone")  # has Celery read its configuration
-    chosen = CelerySettings({}, conf.maps[:-1], conf._keys, conf.prefix)  # as `value_set_for` does from 5.7 on
     return {
-        name: ours[name] if name in ours and name not in chosen else stock.conf.get(name)
+        name: ours[name] if name in ours and not stock.conf.value_set_for(name) else stock.conf.get(name)
         for name in SETTING_KEYS
         if name != "beat_schedule"
     }

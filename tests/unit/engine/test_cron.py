@@ -12,7 +12,6 @@ from celery import Celery
 from celery.schedules import crontab, schedule
 
 from celeriac.engine.cron import Cron
-from tests.support.versions import CELERY
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 #: A zone, how much its clock changes, and when it does in 2026 (UTC): forward, and back.
@@ -131,9 +130,7 @@ def test_what_was_due_while_beat_was_down_is_due_once() -> None:
 
 
 def test_an_interval_is_real_time() -> None:
-    # Before 5.7, Celery makes one of them last an hour longer when clocks are set back.
-    spring, autumn = "2026-03-29 01:00", "2026-10-25 01:00"
-    for at in (spring, autumn) if CELERY >= (5, 7) else (spring,):
+    for at in ("2026-03-29 01:00", "2026-10-25 01:00"):
         start = utc(at) - 3 * HOUR
         found = Clock("Europe/Berlin", start).runs(schedule(20 * MINUTE), until=start + 6 * HOUR)
         assert {after - before for before, after in pairwise(found)} == {20 * MINUTE}

@@ -125,8 +125,7 @@ def test_handlers_of_ones_own_are_left_alone(root: logging.Logger) -> None:
 
 
 def test_lines_of_jobs_and_other_lines_have_a_format_each(root: logging.Logger) -> None:
-    handler = _handler(root, ColorFormatter(job_logs._FORMAT, use_color=False))
-    handler.formatter.datefmt = "now"  # type: ignore[union-attr]
+    handler = _handler(root, ColorFormatter(job_logs._FORMAT, use_color=False, datefmt="now"))
     job_logs.install()
     assert type(handler.formatter) is JobFormatter
     logging.getLogger("shop").warning("up")

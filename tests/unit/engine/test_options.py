@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -16,16 +15,10 @@ from celeriac.engine.adoption import SAFE_SETTINGS, TRANSPORT_OPTIONS
 from celeriac.engine.defaults import celery_defaults
 from celeriac.engine.options import Fate, Where
 from celeriac.settings import Settings
-from tests.support.versions import CELERY
 
 OURS = {"lease"}
 #: Some are read where kombu has no list of them.
 DOCUMENTED = re.findall(r"^\* ``(\w+)``", (kombu_redis.__doc__ or "").partition("Queue Arguments")[0], re.MULTILINE)
-
-
-def decided_on(table: Mapping[str, object], known: set[str]) -> set[str]:
-    """The names of a table; of the newest Celery's alone those that the installed one knows, if that is older."""
-    return set(table) if CELERY >= (5, 7) else set(table) & known
 
 
 def test_every_option_of_the_command_line_is_decided_on() -> None:
@@ -34,16 +27,16 @@ def test_every_option_of_the_command_line_is_decided_on() -> None:
         decided = {name.removeprefix("--") for name in option.opts} & set(options.COMMAND_LINE)
         assert len(decided) == 1, option.opts
         known |= decided
-    assert known == decided_on(options.COMMAND_LINE, known)
+    assert known == set(options.COMMAND_LINE)
 
 
 def test_every_setting_is_decided_on() -> None:
-    assert set(DEFAULTS) == decided_on(options.SETTINGS, set(DEFAULTS))
+    assert set(options.SETTINGS) == set(DEFAULTS)
 
 
 def test_every_option_of_the_transport_is_decided_on() -> None:
     known = set(kombu_redis.Channel.from_transport_options) | set(DOCUMENTED)
-    assert known == decided_on(options.TRANSPORT, known) - OURS
+    assert set(options.TRANSPORT) - OURS == known
 
 
 @pytest.mark.parametrize("table", [options.COMMAND_LINE, options.SETTINGS, options.TRANSPORT])
@@ -59,8 +52,8 @@ def test_no_default_is_refused(tmp_path: Path) -> None:
         refusal = option.refusal
         if refusal is None:
             continue
-        value = ours.get(name)
-        refused = value != DEFAULTS.get(name) if refusal.values is None else refusal.values(value)
+        value = ours[name]
+        refused = value != DEFAULTS[name] if refusal.values is None else refusal.values(value)
         assert not refused, name
     assert not any(option.refusal for name, option in options.TRANSPORT.items() if name in TRANSPORT_OPTIONS)
     assert {option.refusal.where for option in options.SETTINGS.values() if option.refusal} <= set(Where)

@@ -15,11 +15,8 @@ import pytest
 
 from celeriac import engine
 from celeriac.engine.private import USED, Private
-from tests.support.versions import CELERY, KOMBU
 
 FOREIGN = ("celery", "kombu", "billiard")
-INSTALLED = min(CELERY, KOMBU)
-EXPECTED = [private for private in USED if private.since is None or private.since <= INSTALLED]
 LISTED = {private.name for private in USED}
 
 
@@ -74,7 +71,7 @@ def owner_of(private: Private) -> Any:
     return getattr(owner, name) if name else owner
 
 
-@pytest.mark.parametrize("private", EXPECTED, ids=lambda private: f"{private.owner}.{private.name}")
+@pytest.mark.parametrize("private", USED, ids=lambda private: f"{private.owner}.{private.name}")
 def test_what_is_listed_is_there(private: Private) -> None:
     assert private.name in names_of(owner_of(private)), f"{private.owner} has no {private.name} any more: {private.why}"
 
@@ -150,6 +147,4 @@ def test_what_is_used_is_listed_and_what_is_listed_is_used() -> None:
     places = {*used_in_classes(), *used_elsewhere()}
     assert sorted((place, name) for place, name in places if name not in LISTED) == []
     used = {name for _, name in places}
-    assert (
-        sorted({private.name for private in EXPECTED} - used - {"_local", "_task_stack"}) == []
-    )  # which the list's own module hands on
+    assert sorted(LISTED - used - {"_local", "_task_stack"}) == []  # which the list's own module hands on

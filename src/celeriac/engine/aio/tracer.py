@@ -15,7 +15,7 @@ from typing import Any
 from celery import Task, signals
 from celery import states as celery_states
 from celery.app import trace as celery_trace
-from celery.app.task import Context
+from celery.app.task import Context, get_actual_ignore_result
 from celery.canvas import group, maybe_signature
 from celery.exceptions import Ignore, Reject, Retry
 from celery.utils.saferepr import saferepr
@@ -28,7 +28,6 @@ from celeriac.engine.aio.failures import ErrorInfo, TraceInfo
 from celeriac.engine.aio.following import producer_of
 from celeriac.engine.aio.handlers import hook_of, on_the_loop, owner_of, receivers_of, warn_if_long
 from celeriac.engine.aio.stacks import Stack
-from celeriac.engine.compat import ignores_result
 from celeriac.engine.containment import as_exception, end_of_run
 
 log = logging.getLogger("celery.app.trace")
@@ -79,7 +78,7 @@ class Tracer:
                 if signals.task_prerun.receivers:
                     await self._send_signal(execution, signals.task_prerun, task=task, **run.named)
                 self._loader.on_task_init(run.id, task)
-                if task.track_started and not ignores_result(task, context):
+                if task.track_started and not get_actual_ignore_result(task, context):
                     await bridge.call(self._mark_as_started, run)
                 await self._begin(execution, run)
                 run.value = await self._perform(execution, context)
@@ -176,7 +175,7 @@ class Tracer:
 
     async def _store(self, run: _TaskRun) -> None:
         backend, context = self._backend, run.context
-        wanted = not ignores_result(self.task, context)
+        wanted = not get_actual_ignore_result(self.task, context)
         if context.delivery_info["redelivered"] or not backend.is_quick:
             await bridge.call(backend.mark_as_done, run.id, run.value, context, wanted)
         elif context.chord:

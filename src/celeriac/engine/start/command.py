@@ -10,11 +10,10 @@ from typing import Any
 
 import click
 from celery import maybe_patch_concurrency
-from celery.bin.base import CLIContext
+from celery.bin.base import CLIContext, consume_preload_options
 from kombu.utils.imports import symbol_by_name
 
 from celeriac.core.errors import CeleriacError, CommandLineWrong
-from celeriac.engine.compat import takes_preload_options
 from celeriac.engine.start import loading, shard
 
 _COMMANDS = {
@@ -60,7 +59,7 @@ def celery(context: click.Context, address: str, report_to: int | None, cores: i
     command.params.extend(app.user_options.get(name, ()))
     if preload := app.user_options.get("preload"):
         command.params.extend(preload)
-        command.callback = takes_preload_options(command.callback)
+        command.callback = consume_preload_options(command.callback)
 
 
 def _command(name: str) -> Any:

@@ -48,8 +48,8 @@ def check(app: Any, controller: Any, *, is_asyncio: bool) -> None:
         places |= {Where.ASYNCIO} if shard.is_supervised() else {Where.ASYNCIO, Where.ALONE}
     if getattr(app, "keeps_job_records", False):
         places.add(Where.CLASS)
-    conf = app.conf  # older versions of Celery do not know all of these settings
-    for name, value, reason in _dropped(options.SETTINGS, conf.get, places, DEFAULTS):
+    conf = app.conf
+    for name, value, reason in _dropped(options.SETTINGS, lambda name: conf[name], places, DEFAULTS):
         raise SettingRefused(f"{_shown(name, value)} cannot be used: {reason}")
     for name, value, reason in _dropped(options.COMMAND_LINE, lambda name: _given(controller, name), places, {}):
         raise OptionRefused(f"--{_shown(name, value)} cannot be used: {reason}")

@@ -11,7 +11,6 @@ from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
 import hiredis
-import redis
 from redis import Redis
 from redis.asyncio import BlockingConnectionPool, Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio import Redis as AsyncRedis
@@ -57,8 +56,6 @@ _CODES: dict[type, str] = {
 }
 #: Errors that mean that there is no server, or none that answers as one.
 _ABSENT = (OSError, RedisConnectionError, RedisTimeoutError, InvalidResponse)
-#: redis-py before 5.3 asks for the name of a command that a connection is taken for, and does nothing with it.
-_COMMAND = ("EVALSHA",) if cast(Any, redis).VERSION < (5, 3) else ()
 
 
 class _Packing:
@@ -110,7 +107,7 @@ def connect(url: str, *, timeout: float, max_connections: int = 32) -> Client:
 
 async def connection_of(client: Client) -> Any:
     """A connection out of the client's pool, for one user, who releases it."""
-    return await cast(Any, client).connection_pool.get_connection(*_COMMAND)
+    return await cast(Any, client).connection_pool.get_connection()
 
 
 def connect_blocking(url: str, *, timeout: float) -> BlockingClient:
@@ -218,5 +215,5 @@ def _reason(error: Exception) -> str:
 
 def _code(error: ResponseError) -> str:
     """The first word of the server's reply, which redis-py cuts off where it has a class for it."""
-    told: str | None = getattr(error, "status_code", None)  # from redis-py 6 on
+    told: str | None = getattr(error, "status_code", None)  # which redis-py 6 does not have
     return told or _CODES.get(type(error)) or str(error).partition(" ")[0]
