@@ -79,6 +79,12 @@ EXPRESSIONS: list[tuple[str, str | bytes, list[tuple[str, str, str]]]] = [
     ("findall", r"^local function .*?^end\n", []),
     ("sub", r"--.*", [("", "-", ""), ("", "--\n", "")]),
     ("search", r"\b{name}\b", []),
+    ("sub", r"\bWIDTH\.(\w+)", []),
+    (
+        "findall",
+        r"local (?:function \w+\(([\w\s,]+)\)|([\w\s,]+?)\s*=\s*unpack\(ARGV[^\n]*\)) -- fields: (\w+)(?: from (\w+))?",
+        [],
+    ),
     # The mail server of the demonstration.
     (
         "search",

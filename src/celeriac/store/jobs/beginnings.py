@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.exceptions import ResponseError
 
@@ -13,8 +13,8 @@ from celeriac.core.records import Failure
 from celeriac.core.states import JobState
 from celeriac.store import keys
 from celeriac.store.jobs import payloads
-from celeriac.store.jobs.transitions import shared_arguments
-from celeriac.store.scripts.script import Script, ScriptCall
+from celeriac.store.jobs.transitions import shared
+from celeriac.store.scripts.script import Argument, Script, ScriptCall
 
 #: How often the worker that runs a job may vanish before the job is given up: it may well be the cause.
 LOST_RUNS = 5
@@ -22,8 +22,37 @@ LOST = Failure("WorkerLost", f"its worker vanished {LOST_RUNS} times while it ra
 _LOST_ERROR = payloads.failure(LOST)
 _LOST_EVENT = payloads.state_event(JobState.DEAD, error=LOST)
 _CANCELLED_EVENT = payloads.state_event(JobState.CANCELLED)
+_HELD = keys.held("")
 
-_BEGIN = Script("begin", when_full=True)
+
+class _Args(NamedTuple):
+    now: int
+    open_life: int
+    records: str
+    events_of: str
+    results: str
+    held: str
+    cancelled_event: bytes
+    dead_event: bytes
+    dead_error: bytes
+    cancelled_outcome: bytes
+    dead_outcome: bytes
+    most_lost: int
+
+
+class _Job(NamedTuple):
+    id: str
+    parent_id: str
+    task: str
+    queue: str
+    attempt: int
+    worker: str
+    receipt: str
+    life: int
+    wanted: str
+
+
+_BEGIN = Script("begin", _Args, {"job": _Job}, when_full=True)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,12 +99,35 @@ def begin(beginnings: Sequence[Beginning]) -> ScriptCall[list[Permit | ResponseE
 
     Replies for each, in order, a permit, or what went wrong with it. Safe to send again if the reply was lost.
     """
-    args = shared_arguments()
-    args += [keys.held(""), _CANCELLED_EVENT, _LOST_EVENT, _LOST_ERROR]
-    args += [payloads.cancelled_outcome_of_many(), payloads.lost_outcome_of_many(LOST.message), LOST_RUNS]
+    now, open_life, records, events, results = shared()
+    args: list[Argument] = [
+        *_Args(
+            now=now,
+            open_life=open_life,
+            records=records,
+            events_of=events,
+            results=results,
+            held=_HELD,
+            cancelled_event=_CANCELLED_EVENT,
+            dead_event=_LOST_EVENT,
+            dead_error=_LOST_ERROR,
+            cancelled_outcome=payloads.cancelled_outcome_of_many(),
+            dead_outcome=payloads.lost_outcome_of_many(LOST.message),
+            most_lost=LOST_RUNS,
+        )
+    ]
     for job in beginnings:
-        args += [job.job_id, job.parent_id or "", job.task, job.queue, job.attempt, job.worker, job.receipt]
-        args += [job.retention_ms, "1" if job.wants_outcome else "0"]
+        args += _Job(
+            id=job.job_id,
+            parent_id=job.parent_id or "",
+            task=job.task,
+            queue=job.queue,
+            attempt=job.attempt,
+            worker=job.worker,
+            receipt=job.receipt,
+            life=job.retention_ms,
+            wanted="1" if job.wants_outcome else "0",
+        )
     return ScriptCall(_BEGIN, [keys.JOB_INDEX], args, lambda replies: [_permit(reply) for reply in replies])
 
 

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from celeriac.store.scripts.script import Script, ScriptCall
 
-_COUNT = Script("count_chord_part", when_full=True)
+
+class _Count(NamedTuple):
+    id: str
+    outcome: bytes | str
+    place: str
+    is_ordered: int
+    life: int
+    group_life: int
+
+
+_COUNT = Script("count_chord_part", _Count, when_full=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,5 +66,12 @@ def count(chord: ChordKeys, part: ChordPart, *, life: int, group_life: int) -> S
         group_life: the same for the group of its parts.
     """
     script_keys = [chord.outcomes, chord.difference, chord.size, chord.counted, chord.group, chord.claim]
-    args = [part.task_id, part.outcome, part.place, int(part.is_ordered), life, group_life]
+    args = _Count(
+        id=part.task_id,
+        outcome=part.outcome,
+        place=part.place,
+        is_ordered=int(part.is_ordered),
+        life=life,
+        group_life=group_life,
+    )
     return ScriptCall(_COUNT, script_keys, args, bool)

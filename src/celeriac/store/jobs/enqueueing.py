@@ -17,16 +17,56 @@ from celeriac.core.states import JobState, sources_of
 from celeriac.store import keys
 from celeriac.store.jobs import payloads
 from celeriac.store.jobs.transitions import OPEN_LIFE_MS, Steered, joined, open_life_ms, record_in
-from celeriac.store.scripts.script import Script, ScriptCall
+from celeriac.store.scripts.script import Argument, Script, ScriptCall
 
 IDEMPOTENCY_LIFE_MS = 86_400_000
 
-_ENQUEUE = Script("enqueue")
-_REQUEUE = Script("requeue")
-_PUBLISH = Script("publish")
 _SCHEDULED = payloads.state_event(JobState.SCHEDULED).decode()
-#: What every call of `enqueue.lua` says after the time.
-_ALWAYS = (OPEN_LIFE_MS, keys.record(""), keys.events(""), _SCHEDULED)
+_RECORDS, _EVENTS = keys.record(""), keys.events("")
+
+
+class _Enqueue(NamedTuple):
+    now: int
+    life: int
+    records: str
+    events: str
+    scheduled_event: str
+    request: bytes
+    resume: bytes
+    kind_count: int
+
+
+class _Kind(NamedTuple):
+    due: int | str
+    field_count: int
+
+
+class _Job(NamedTuple):
+    number: int
+    id: str
+    arguments: bytes
+    message: bytes
+
+
+class _Requeue(NamedTuple):
+    now: int
+    life: int
+    sources: str
+    event: bytes
+    message: bytes
+
+
+class _Publish(NamedTuple):
+    now: int
+    life: int
+    id: str
+    event: str
+    index_life: int
+
+
+_ENQUEUE = Script("enqueue", _Enqueue, {"kind": _Kind, "job": _Job})
+_REQUEUE = Script("requeue", _Requeue)
+_PUBLISH = Script("publish", _Publish)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +102,7 @@ class JobKind:
     def description(self) -> tuple[str | int, ...]:
         """As `enqueue.lua` takes it."""
         due = to_ms(self.delay_until) if self.delay_until else ""
-        return (due, len(self.fields), *self.fields)
+        return (*_Kind(due=due, field_count=len(self.fields)), *self.fields)
 
 
 class NewJob(NamedTuple):
@@ -128,12 +168,23 @@ def enqueue(
         script_keys += (kind.list_key, keys.delayed(kind.queue))
     resume = fan_out.resume if fan_out else b""
     now = now_ms()
-    args: list[str | bytes | int] = [now, *_ALWAYS, _request(idempotency, fan_out), resume, len(kinds)]
+    args: list[Argument] = [
+        *_Enqueue(
+            now=now,
+            life=OPEN_LIFE_MS,
+            records=_RECORDS,
+            events=_EVENTS,
+            scheduled_event=_SCHEDULED,
+            request=_request(idempotency, fan_out),
+            resume=resume,
+            kind_count=len(kinds),
+        )
+    ]
     for kind in kinds.values():
         args += kind.description
     numbers = {of: number for number, of in enumerate(kinds, start=1)}
     for job in jobs:
-        args += (numbers[id(job.kind)], job.id, job.arguments, job.message)
+        args += _Job(number=numbers[id(job.kind)], id=job.id, arguments=job.arguments, message=job.message)
 
     def parse(reply: list[bytes]) -> Accepted:
         verdict, detail = reply[0].decode(), reply[1].decode()
@@ -164,7 +215,7 @@ def publish(job: NewJob) -> ScriptCall[bool]:
     now, kind = now_ms(), job.kind
     event = _SCHEDULED if kind.delay_until else ""
     life = open_life_ms(now, to_ms(kind.delay_until) if kind.delay_until else None)
-    args: list[str | bytes | int] = [now, life, job.id, event, OPEN_LIFE_MS]
+    args: list[Argument] = [*_Publish(now=now, life=life, id=job.id, event=event, index_life=OPEN_LIFE_MS)]
     args += (*kind.fields, "created", now, "updated", now)
     if job.arguments:
         args += ("arguments", job.arguments)
@@ -174,6 +225,7 @@ def publish(job: NewJob) -> ScriptCall[bool]:
 def requeue(job: NewJob) -> ScriptCall[Steered]:
     """Put a job that ended without success back into its queue; the verdict is `unknown`, `queued` or its state."""
     sources = joined(s for s in sources_of(JobState.QUEUED, manual=True) if s.finished)
-    args = [now_ms(), OPEN_LIFE_MS, sources, payloads.state_event(JobState.QUEUED), job.message]
+    event = payloads.state_event(JobState.QUEUED)
+    args = _Requeue(now=now_ms(), life=OPEN_LIFE_MS, sources=sources, event=event, message=job.message)
     script_keys = [keys.record(job.id), keys.events(job.id), keys.result(job.id), job.kind.list_key]
     return ScriptCall(_REQUEUE, script_keys, args, lambda reply: Steered.parse(job.id, reply))

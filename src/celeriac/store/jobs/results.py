@@ -6,7 +6,7 @@ are the outcome of is recorded, or right after. Tasks without a record have thei
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
@@ -15,7 +15,14 @@ from celeriac.store import keys
 from celeriac.store.redis.connection import BlockingClient
 from celeriac.store.scripts.script import Script, ScriptCall
 
-_STORE_PLAIN = Script("store_plain_result", when_full=True)
+
+class _StorePlain(NamedTuple):
+    receipt: str
+    outcome: bytes
+    life: int
+
+
+_STORE_PLAIN = Script("store_plain_result", _StorePlain, when_full=True)
 
 
 def store_plain_result(key: str, outcome: bytes, *, life: int, receipt: str) -> ScriptCall[bool]:
@@ -23,7 +30,7 @@ def store_plain_result(key: str, outcome: bytes, *, life: int, receipt: str) -> 
 
     False if the message that was held under `receipt` (empty for none) has been given to another worker.
     """
-    return ScriptCall(_STORE_PLAIN, [keys.VOID, key], [receipt, outcome, life], bool)
+    return ScriptCall(_STORE_PLAIN, [keys.VOID, key], _StorePlain(receipt=receipt, outcome=outcome, life=life), bool)
 
 
 def is_void(broker: BlockingClient, receipt: str) -> bool:

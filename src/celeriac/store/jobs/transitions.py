@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import orjson
 
@@ -17,10 +18,71 @@ from celeriac.store.scripts.script import Script, ScriptCall
 
 #: Life of the record of a job that has not ended, counted from its last change (and beyond its delay).
 OPEN_LIFE_MS = 30 * 86_400_000
-_TRANSITION = Script("transition", when_full=True)
-_CANCEL = Script("cancel")
-_RETRY = Script("retry", when_full=True)
-_PROGRESS = Script("progress")
+_RECORDS, _EVENTS, _RESULTS = keys.record(""), keys.events(""), keys.result("")
+
+
+class Shared(NamedTuple):
+    """What scripts that deal with many jobs are told first: the time, the life of open records, where things are."""
+
+    now: int
+    open_life: int
+    records: str
+    events: str
+    results: str
+
+
+class TransitionRow(NamedTuple):
+    """A transition, as `change` in `_lib.lua` reads it."""
+
+    id: str
+    parent_id: str
+    state: str
+    sources: str
+    run: int | str
+    attempt: int | str
+    task: str
+    event: bytes
+    outcome: bytes
+    failure: bytes
+    life: int
+    is_end: str
+
+
+class _Cancel(NamedTuple):
+    now: int
+    life: int
+    id: str
+    records: str
+    cancelled_event: bytes
+    outcome: bytes
+    request_event: bytes
+    channel: str
+    ends: str
+
+
+class _Retry(NamedTuple):
+    now: int
+    life: int
+    attempt: int
+    reported_run: int | str
+    message: bytes
+    due: int | str
+    failure: bytes
+    event: bytes
+    outcome: bytes
+    records: str
+
+
+class _Progress(NamedTuple):
+    now: int
+    life: int
+    progress: bytes
+
+
+_TRANSITION = Script("transition", Shared, {"transition": TransitionRow}, when_full=True)
+_CANCEL = Script("cancel", _Cancel)
+_RETRY = Script("retry", _Retry, when_full=True)
+_PROGRESS = Script("progress", _Progress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,34 +121,34 @@ class Transition:
     error: Failure | None = None
     retention_ms: int
 
-    def arguments(self) -> list[str | bytes | int]:
-        """As `transition.lua` and `finish.lua` take it."""
+    def row(self) -> TransitionRow:
+        """As scripts read it."""
         state, error = self.state, self.error
-        return [
-            self.job_id,
-            self.parent_id or "",
-            state.value,
-            _sources(state),
-            "" if self.run is None else self.run,
-            "" if self.attempt is None else self.attempt,
-            self.task,
-            _event_of(state) if error is None else payloads.state_event(state, error=error),
-            self.outcome,
-            b"" if error is None else payloads.failure(error),
-            self.retention_ms if state.finished else OPEN_LIFE_MS,
-            "1" if state.finished else "0",
-        ]
+        return TransitionRow(
+            id=self.job_id,
+            parent_id=self.parent_id or "",
+            state=state.value,
+            sources=_sources(state),
+            run="" if self.run is None else self.run,
+            attempt="" if self.attempt is None else self.attempt,
+            task=self.task,
+            event=_event_of(state) if error is None else payloads.state_event(state, error=error),
+            outcome=self.outcome,
+            failure=b"" if error is None else payloads.failure(error),
+            life=self.retention_ms if state.finished else OPEN_LIFE_MS,
+            is_end="1" if state.finished else "0",
+        )
 
 
 def transition(change: Transition) -> ScriptCall[bool]:
     """Move a job to another state; False if the state it is in does not allow that, or another run of it counts."""
-    args = [*shared_arguments(), *change.arguments()]
+    args = [*shared(), *change.row()]
     return ScriptCall(_TRANSITION, [keys.JOB_INDEX], args, lambda reply: reply == b"moved")
 
 
-def shared_arguments() -> list[str | bytes | int]:
-    """What scripts that deal with many jobs are told first: the time, the life of open records, where things are."""
-    return [now_ms(), OPEN_LIFE_MS, keys.record(""), keys.events(""), keys.result("")]
+def shared() -> Shared:
+    """What is shared by all jobs of a call that is made now."""
+    return Shared(now=now_ms(), open_life=OPEN_LIFE_MS, records=_RECORDS, events=_EVENTS, results=_RESULTS)
 
 
 def open_life_ms(now: int, due_ms: int | None) -> int:
@@ -128,17 +190,17 @@ def cancel(job_id: str, *, outcome: bytes, retention_ms: int) -> ScriptCall[Stee
 
     `outcome` is stored for Celery's clients; empty where results are kept elsewhere.
     """
-    args: list[str | bytes | int] = [
-        now_ms(),
-        retention_ms,
-        job_id,
-        keys.record(""),
-        payloads.state_event(JobState.CANCELLED),
-        outcome,
-        payloads.state_event(JobState.RUNNING, cancel_requested=True),
-        keys.CANCEL_CHANNEL,
-        joined(FINISHED),
-    ]
+    args = _Cancel(
+        now=now_ms(),
+        life=retention_ms,
+        id=job_id,
+        records=_RECORDS,
+        cancelled_event=payloads.state_event(JobState.CANCELLED),
+        outcome=outcome,
+        request_event=payloads.state_event(JobState.RUNNING, cancel_requested=True),
+        channel=keys.CANCEL_CHANNEL,
+        ends=joined(FINISHED),
+    )
     script_keys = [keys.record(job_id), keys.events(job_id), keys.result(job_id)]
     return ScriptCall(_CANCEL, script_keys, args, lambda reply: Steered.parse(job_id, reply))
 
@@ -151,9 +213,18 @@ def retry(
     Replies `published`, or why it was not: see `retry.lua`.
     """
     now, due = now_ms(), publication.due_ms
-    event = payloads.state_event(JobState.RETRYING, error=error, attempt=attempt, delay_until=due)
-    args = [now, open_life_ms(now, due), attempt, "" if run is None else run]
-    args += [publication.message, "" if due is None else due, payloads.failure(error), event, outcome, keys.record("")]
+    args = _Retry(
+        now=now,
+        life=open_life_ms(now, due),
+        attempt=attempt,
+        reported_run="" if run is None else run,
+        message=publication.message,
+        due="" if due is None else due,
+        failure=payloads.failure(error),
+        event=payloads.state_event(JobState.RETRYING, error=error, attempt=attempt, delay_until=due),
+        outcome=outcome,
+        records=_RECORDS,
+    )
     queue_keys = [publication.list_key, keys.delayed(publication.queue)]
     script_keys = [keys.record(job_id), keys.events(job_id), keys.result(job_id), *queue_keys]
     return ScriptCall(_RETRY, script_keys, args, bytes.decode)
@@ -162,7 +233,8 @@ def retry(
 def progress(job_id: str, value: Progress) -> ScriptCall[bool]:
     """Record how far a running job is."""
     shown = orjson.dumps({"done": value.done, "total": value.total, "message": value.message})
-    return ScriptCall(_PROGRESS, [keys.record(job_id), keys.events(job_id)], [now_ms(), OPEN_LIFE_MS, shown], bool)
+    args = _Progress(now=now_ms(), life=OPEN_LIFE_MS, progress=shown)
+    return ScriptCall(_PROGRESS, [keys.record(job_id), keys.events(job_id)], args, bool)
 
 
 def joined(states: Iterable[JobState]) -> str:

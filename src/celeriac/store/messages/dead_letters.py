@@ -10,7 +10,7 @@ import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
@@ -21,16 +21,37 @@ from celeriac.core.errors import WrongState
 from celeriac.core.states import JobState
 from celeriac.store import keys
 from celeriac.store.jobs import enqueueing
-from celeriac.store.jobs.transitions import Transition, shared_arguments
-from celeriac.store.messages.deliveries import PlainResult
+from celeriac.store.jobs.transitions import Shared, Transition, TransitionRow, shared
+from celeriac.store.messages.deliveries import PlainResult, PlainResultRow
 from celeriac.store.redis.runner import run
-from celeriac.store.scripts.script import Script, ScriptCall
+from celeriac.store.scripts.script import Argument, Script, ScriptCall
 
 log = logging.getLogger("celeriac.store")
 
-_GIVE_UP = Script("give_up", when_full=True)
-_REPLAY = Script("replay", when_full=True)
-_ADOPT = Script("adopt_unreadable", when_full=True)
+
+class _GiveUp(NamedTuple):
+    receipt: str
+    cause: str
+    kind: str
+
+
+class _Replay(NamedTuple):
+    letter: str
+    message: bytes
+
+
+class _Adopt(NamedTuple):
+    cause: str
+
+
+_GIVE_UP = Script(
+    "give_up",
+    _GiveUp,
+    {"shared": Shared, "transition": TransitionRow, "plain_result": PlainResultRow},
+    when_full=True,
+)
+_REPLAY = Script("replay", _Replay, when_full=True)
+_ADOPT = Script("adopt_unreadable", _Adopt, when_full=True)
 
 #: What kombu puts between a queue's name and a priority in the names of its lists.
 _SEPARATOR = "\x06\x16"
@@ -80,11 +101,13 @@ def give_up(worker: str, receipt: str, cause: str, *, end: Transition | PlainRes
 
     `end` is how its task ends, which is stored in the same step; a job that runs from another message is left alone.
     """
-    args: list[str | bytes | int] = [receipt, cause, ""]
+    args: list[Argument]
     if isinstance(end, Transition):
-        args[2:] = ["record", *shared_arguments(), *end.arguments()]
+        args = [*_GiveUp(receipt, cause, "record"), *shared(), *end.row()]
     elif end is not None:
-        args[2:] = ["result", *end.arguments()]
+        args = [*_GiveUp(receipt, cause, "result"), *end.row()]
+    else:
+        args = [*_GiveUp(receipt, cause, "")]
 
     def parse(reply: int | bytes) -> bool:
         if isinstance(reply, bytes):
@@ -96,7 +119,7 @@ def give_up(worker: str, receipt: str, cause: str, *, end: Transition | PlainRes
 
 async def dead_letters(client: Redis) -> AsyncGenerator[DeadLetter]:
     """All that are there, the newest first; also what an earlier version kept apart."""
-    await run(client, ScriptCall(_ADOPT, [keys.UNREADABLE, keys.DEAD], ["could not be read"], bool))
+    await run(client, ScriptCall(_ADOPT, [keys.UNREADABLE, keys.DEAD], _Adopt("could not be read"), bool))
     end = "+"
     while True:
         entries: list[Any] = await _commands(client).xrevrange(keys.DEAD, max=end, count=_STEP)
@@ -126,7 +149,7 @@ async def replay(client: Redis, letter: DeadLetter) -> bool:
         await run(client, enqueueing.requeue(job))
         return await drop(client, letter)
     script_keys = [keys.DEAD, letter.list_key, keys.result(letter.job_id)]
-    return await run(client, ScriptCall(_REPLAY, script_keys, [letter.id, letter.message], bool))
+    return await run(client, ScriptCall(_REPLAY, script_keys, _Replay(letter.id, letter.message), bool))
 
 
 async def drop(client: Redis, letter: DeadLetter) -> bool:

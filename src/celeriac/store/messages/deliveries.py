@@ -9,21 +9,92 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import orjson
 
 from celeriac.core.states import JobState
 from celeriac.store import keys
-from celeriac.store.jobs.transitions import OPEN_LIFE_MS, Publication, Transition, shared_arguments
-from celeriac.store.scripts.script import Script, ScriptCall
+from celeriac.store.jobs.transitions import OPEN_LIFE_MS, Publication, Transition, TransitionRow, shared
+from celeriac.store.scripts.script import Argument, Script, ScriptCall
 
-_TAKE = Script("take", when_full=True)
-_FINISH = Script("finish", when_full=True)
-_PUT_BACK = Script("put_back", when_full=True)
-_PUT_LATER = Script("put_later")
-_RECALL = Script("recall", when_full=True)
 _QUEUED = orjson.dumps({"state": JobState.QUEUED.value})
+_RECORDS, _EVENTS = keys.record(""), keys.events("")
+
+
+class _Take(NamedTuple):
+    worker: str
+    lease_ms: int
+    receipt: str
+    most: int
+    lists: int
+    records: str
+    events: str
+    queued_event: bytes
+    life: int
+    claim_until: int | str
+
+
+class _Finish(NamedTuple):
+    now: int
+    open_life: int
+    records: str
+    events: str
+    results: str
+    losses: int | str
+
+
+class _Ending(NamedTuple):
+    receipt: str
+    publications: int
+    kind: str
+
+
+class _Publication(NamedTuple):
+    list: str
+    message: bytes
+    delayed: str
+    due: int | str
+
+
+class PlainResultRow(NamedTuple):
+    """A plain result, as `store_plain_result` in `_lib.lua` reads it."""
+
+    key: str
+    outcome: bytes
+    life: int
+
+
+class _PutBack(NamedTuple):
+    receipt: str
+    place: str
+    due: int | str = ""
+    losses: int = 0
+    mark: bytes = b""
+
+
+class _PutLater(NamedTuple):
+    list: str
+    message: bytes
+    due: int
+
+
+class _Recall(NamedTuple):
+    mark: bytes
+    first_call: bytes
+    after: bytes
+
+
+_TAKE = Script("take", _Take, when_full=True)
+_FINISH = Script(
+    "finish",
+    _Finish,
+    {"ending": _Ending, "publication": _Publication, "transition": TransitionRow, "plain_result": PlainResultRow},
+    when_full=True,
+)
+_PUT_BACK = Script("put_back", _PutBack, when_full=True)
+_PUT_LATER = Script("put_later", _PutLater)
+_RECALL = Script("recall", _Recall, when_full=True)
 
 Place = Literal["first", "last"]
 
@@ -78,9 +149,20 @@ def take(
     script_keys = [keys.LEASES, keys.held(worker)]
     for source in sources:
         script_keys += [keys.delayed(source.queue), *source.lists]
-    args: list[str | bytes | int] = [worker, lease_ms, receipt, count, len(sources[0].lists)]
-    args += [keys.record(""), keys.events(""), _QUEUED, OPEN_LIFE_MS]
-    args.append("" if claim_until is None else claim_until)
+    args: list[Argument] = [
+        *_Take(
+            worker=worker,
+            lease_ms=lease_ms,
+            receipt=receipt,
+            most=count,
+            lists=len(sources[0].lists),
+            records=_RECORDS,
+            events=_EVENTS,
+            queued_event=_QUEUED,
+            life=OPEN_LIFE_MS,
+            claim_until="" if claim_until is None else claim_until,
+        )
+    ]
     args += ["1" if source.held else "0" for source in sources]
 
     def parse(reply: list[Any]) -> Taken:
@@ -100,9 +182,9 @@ class PlainResult:
     outcome: bytes
     life_ms: int
 
-    def arguments(self) -> list[str | bytes | int]:
-        """As `finish.lua` and `give_up.lua` take it."""
-        return [self.key, self.outcome, self.life_ms]
+    def row(self) -> PlainResultRow:
+        """As scripts read it."""
+        return PlainResultRow(key=self.key, outcome=self.outcome, life=self.life_ms)
 
 
 @dataclass(slots=True)
@@ -119,16 +201,17 @@ class Ending:
     end: Transition | PlainResult | None = None
     publications: list[Publication] = field(default_factory=list[Publication])
 
-    def arguments(self) -> list[str | bytes | int]:
-        """As `finish.lua` takes it."""
+    def arguments(self) -> list[Argument]:
+        """As `finish.lua` reads it."""
         end = self.end
         kind = "record" if isinstance(end, Transition) else "" if end is None else "result"
-        args: list[str | bytes | int] = [self.receipt, len(self.publications), kind]
+        args: list[Argument] = [*_Ending(receipt=self.receipt, publications=len(self.publications), kind=kind)]
         for publication in self.publications:
             due = "" if publication.due_ms is None else publication.due_ms
-            args += [publication.list_key, publication.message, keys.delayed(publication.queue), due]
+            delayed = keys.delayed(publication.queue)
+            args += _Publication(list=publication.list_key, message=publication.message, delayed=delayed, due=due)
         if end is not None:
-            args += end.arguments()
+            args += end.row()
         return args
 
 
@@ -140,7 +223,7 @@ def finish(worker: str, endings: Sequence[Ending], *, losses: int | None = None)
     With an empty reason, the worker held the message no more: nothing is published or stored, for it was given to
     another worker, whose run counts. Else with the error that kept its outcome from being stored.
     """
-    args = [*shared_arguments(), "" if losses is None else losses]
+    args: list[Argument] = [*_Finish(*shared(), losses="" if losses is None else losses)]
     for ending in endings:
         args += ending.arguments()
 
@@ -156,13 +239,14 @@ def put_back(worker: str, receipt: str, place: Place, *, lost: bool = False) -> 
 
     `lost` says that the process which ran it vanished, as a message that is given back as the last remembers.
     """
-    return ScriptCall(_PUT_BACK, [keys.held(worker), ""], [receipt, place, "", int(lost)], bool)
+    return ScriptCall(_PUT_BACK, [keys.held(worker), ""], _PutBack(receipt, place, losses=int(lost)), bool)
 
 
 def put_off(worker: str, receipt: str, queue: str, due_ms: int, *, limited: str = "") -> ScriptCall[bool]:
     """Give a message back, to be taken again when it is due; `limited` names a task that is over its rate limit."""
     mark = _mark(limited) if limited else b""
-    return ScriptCall(_PUT_BACK, [keys.held(worker), keys.delayed(queue)], [receipt, "later", due_ms, mark], bool)
+    args = _PutBack(receipt, "later", due=due_ms, mark=mark)
+    return ScriptCall(_PUT_BACK, [keys.held(worker), keys.delayed(queue)], args, bool)
 
 
 def recall(queue: str, task: str, part: tuple[bytes, bytes] = (b"", b"")) -> ScriptCall[tuple[bytes, bytes]]:
@@ -171,7 +255,7 @@ def recall(queue: str, task: str, part: tuple[bytes, bytes] = (b"", b"")) -> Scr
     def parse(reply: list[bytes]) -> tuple[bytes, bytes]:
         return (reply[0], reply[1]) if reply[1] else (b"", b"")
 
-    return ScriptCall(_RECALL, [keys.delayed(queue)], [_mark(task), *part], parse)
+    return ScriptCall(_RECALL, [keys.delayed(queue)], _Recall(_mark(task), *part), parse)
 
 
 def _mark(task: str) -> bytes:
@@ -180,4 +264,4 @@ def _mark(task: str) -> bytes:
 
 def put_later(queue: str, list_key: str, message: bytes, due_ms: int) -> ScriptCall[bool]:
     """Publish a message that goes to `list_key`, a list of `queue`, when it is due."""
-    return ScriptCall(_PUT_LATER, [keys.delayed(queue)], [list_key, message, due_ms], bool)
+    return ScriptCall(_PUT_LATER, [keys.delayed(queue)], _PutLater(list_key, message, due_ms), bool)

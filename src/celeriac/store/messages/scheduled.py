@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from celeriac.store import keys
 from celeriac.store.scripts.script import Script, ScriptCall
 
-_SCHEDULED = Script("scheduled", when_full=True)
+
+class _Look(NamedTuple):
+    most: int
+    longest: int
+
+
+_SCHEDULED = Script("scheduled", _Look, when_full=True)
 
 #: Bytes of a message at most: of a longer one the body is left out.
 _LONGEST = 16_384
@@ -20,4 +27,4 @@ def look(queues: Sequence[str], *, count: int) -> ScriptCall[list[tuple[int, byt
         found = [(int(float(due)), message) for due, message in zip(reply[::2], reply[1::2], strict=True)]
         return sorted(found, key=lambda entry: entry[0])[:count]
 
-    return ScriptCall(_SCHEDULED, [keys.delayed(queue) for queue in queues], [count, _LONGEST], parse)
+    return ScriptCall(_SCHEDULED, [keys.delayed(queue) for queue in queues], _Look(count, _LONGEST), parse)

@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from celeriac.store import keys
 from celeriac.store.redis.connection import Client
 from celeriac.store.scripts.script import Script, ScriptCall
 
-_EXTEND = Script("extend", when_full=True)
-_RENEW = Script("renew", when_full=True)
-_RECLAIM = Script("reclaim", when_full=True)
+
+class _Extend(NamedTuple):
+    lease: int
+
+
+class _Renew(NamedTuple):
+    worker: str
+    lease: int
+
+
+class _Reclaim(NamedTuple):
+    holds: str
+    void_life: int
+    leaving: str
+    lease: int
+
+
+_EXTEND = Script("extend", _Extend, when_full=True)
+_RENEW = Script("renew", _Renew, when_full=True)
+_RECLAIM = Script("reclaim", _Reclaim, when_full=True)
 
 #: For how long reports under a receipt whose message was brought back are refused.
 VOID_LIFE_MS = 7 * 86_400_000
@@ -25,12 +42,12 @@ async def workers(client: Client) -> list[str]:
 
 def extend(names: Sequence[str], lease_ms: int) -> ScriptCall[bool]:
     """Renew the leases of these workers for them, as far as they have one."""
-    return ScriptCall(_EXTEND, [keys.LEASES], [lease_ms, *names], bool)
+    return ScriptCall(_EXTEND, [keys.LEASES], [*_Extend(lease_ms), *names], bool)
 
 
 def renew(worker: str, lease_ms: int) -> ScriptCall[bool]:
     """Renew a worker's lease; False if it had run out."""
-    return ScriptCall(_RENEW, [keys.LEASES], [worker, lease_ms], bool)
+    return ScriptCall(_RENEW, [keys.LEASES], _Renew(worker, lease_ms), bool)
 
 
 def reclaim(ended: Sequence[str] = (), *, leaving: str = "", lease_ms: int = 0) -> ScriptCall[dict[str, int]]:
@@ -47,5 +64,6 @@ def reclaim(ended: Sequence[str] = (), *, leaving: str = "", lease_ms: int = 0) 
         pairs = iter(reply)
         return {worker.decode(): count for worker, count in zip(pairs, pairs, strict=True)}
 
-    args = [keys.held(""), VOID_LIFE_MS, leaving, lease_ms, *([leaving] if leaving else []), *ended]
+    gone = [leaving, *ended] if leaving else ended
+    args = [*_Reclaim(holds=keys.held(""), void_life=VOID_LIFE_MS, leaving=leaving, lease=lease_ms), *gone]
     return ScriptCall(_RECLAIM, [keys.LEASES, keys.VOID, keys.LOOKED], args, parse)

@@ -67,7 +67,7 @@ local function store_result(result, meta, ttl)
 end
 
 -- The outcome of a task that has no record; `life` in ms, '0' for ever.
-local function store_plain_result(key, outcome, life)
+local function store_plain_result(key, outcome, life) -- fields: plain_result
   if life == '0' then redis.call('SET', key, outcome) else redis.call('SET', key, outcome, 'PX', life) end
   redis.call('PUBLISH', key, outcome)
 end
@@ -124,7 +124,8 @@ end
 -- Moves a job to another state, with its outcome, if the state it is in allows that; replies 'moved', or the state it is
 -- in. Needs `shared`: now (ms), life of an open record (ms), prefixes of records, events and results, and the index.
 -- `known`: state and run as its record has them.
-local function change(shared, known, id, parent_id, state, sources, run, attempt, task, event, outcome, failure, life, is_end)
+local function change(shared, known,
+  id, parent_id, state, sources, run, attempt, task, event, outcome, failure, life, is_end) -- fields: transition from id
   local now, open_life, records, events, results, index = unpack(shared)
   local record = records .. id
   if known[1] and not contains(sources, known[1]) then return known[1] end

@@ -1,12 +1,12 @@
 -- A worker is about to run jobs: says of each whether it may, and records that it does.
 --
 -- KEYS[1] index
--- ARGV[1] now (ms)  ARGV[2] life of an open record (ms)
--- ARGV[3] prefix of records  ARGV[4] of events  ARGV[5] of results  ARGV[6] of what workers hold
--- ARGV[7] event data for cancelled  ARGV[8] for one given up  ARGV[9] error of one given up
--- ARGV[10] Celery's outcome for cancelled, up to the id  ARGV[11] for one given up
--- ARGV[12] lost runs after which it is given up
--- ARGV[13...] per job: id, parent id or '', task, queue, attempt from 1, worker, for people, receipt under which the
+-- ARGV  now (ms)  open_life: life of an open record (ms)
+-- records: prefix of records  events_of: of events  results: of results  held: of what workers hold
+-- cancelled_event: event data for cancelled  dead_event: for one given up  dead_error: error of one given up
+-- cancelled_outcome: Celery's outcome for cancelled, up to the id  dead_outcome: for one given up
+-- most_lost: lost runs after which it is given up
+-- then per job: id, parent id or '', task, queue, attempt from 1, worker, for people, receipt under which the
 --   worker holds the message or '' if it does not, life of a finished record (ms), '1' if an outcome is wanted
 -- Returns per job an error,
 --      or {'run', number of the run, children, succeeded, failed, cancelled} (children -1 where it has not fanned out)
@@ -15,16 +15,18 @@
 --       | {'cancelled'}  it was cancelled before it began
 --       | {'dead'}       it has ended its worker too often, and is given up
 
-local now, open_life, records, events_of, results, held = unpack(ARGV, 1, 6)
-local event_of = {cancelled = ARGV[7], dead = ARGV[8]}
-local outcome_of = {cancelled = ARGV[10], dead = ARGV[11]}
+local now, open_life, records, events_of, results, held, cancelled_event, dead_event, dead_error,
+  cancelled_outcome, dead_outcome, most_lost = unpack(ARGV, 1, WIDTH.args) -- fields: args
+
+local event_of = {cancelled = cancelled_event, dead = dead_event}
+local outcome_of = {cancelled = cancelled_outcome, dead = dead_outcome}
 
 local function is_held(receipt)
   local worker = string.match(receipt, '^(.*)/%d+$')
   return worker and redis.call('HEXISTS', held .. worker, receipt) == 1
 end
 
-local function begin(id, parent_id, task, queue, attempt, worker, receipt, life, wanted)
+local function begin(id, parent_id, task, queue, attempt, worker, receipt, life, wanted) -- fields: job
   local record, events = records .. id, events_of .. id
   local parent = parent_id ~= '' and records .. parent_id
 
@@ -67,8 +69,8 @@ local function begin(id, parent_id, task, queue, attempt, worker, receipt, life,
       return may_run()
     end
     -- It was running, and that run has neither ended nor is it going on.
-    if redis.call('HINCRBY', record, 'lost', 1) >= tonumber(ARGV[12]) then
-      redis.call('HSET', record, 'error', ARGV[9])
+    if redis.call('HINCRBY', record, 'lost', 1) >= tonumber(most_lost) then
+      redis.call('HSET', record, 'error', dead_error)
       return finish('dead')
     end
   end
@@ -90,4 +92,4 @@ local function begin(id, parent_id, task, queue, attempt, worker, receipt, life,
   return may_run()
 end
 
-return for_each_job(13, 9, begin)
+return for_each_job(WIDTH.args + 1, WIDTH.job, begin)

@@ -3,13 +3,12 @@
 --
 -- KEYS[1] outcomes of the parts  KEYS[2] what the chord's size differs by  KEYS[3] its size  KEYS[4] parts that are counted
 -- KEYS[5] the saved group  KEYS[6] claim of the callback, or 'done'
--- ARGV[1] id of the part's task  ARGV[2] its outcome  ARGV[3] its place among the parts
--- ARGV[4] '1' if outcomes are kept in the order of places  ARGV[5] life of the chord (s)  ARGV[6] life of the saved group
---   (s); 0 for ever
+-- ARGV  id of the part's task  outcome  place among the parts  is_ordered: '1' if outcomes are in the order of places
+-- life of the chord (s)  group_life: life of the saved group (s); 0 for ever
 -- Returns 1 if all parts are counted, and the callback has not been called, else 0
 
 local outcomes, difference, size, counted, group, claim = unpack(KEYS)
-local id, outcome, place, is_ordered, life, group_life = unpack(ARGV)
+local id, outcome, place, is_ordered, life, group_life = unpack(ARGV) -- fields: args
 if redis.call('GET', claim) == 'done' then return 0 end
 
 local part = id .. ':' .. place

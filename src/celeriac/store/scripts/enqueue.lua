@@ -4,39 +4,43 @@
 -- KEYS[2] idempotency  string `<fingerprint>:<job id>`, or the index where no key was given
 -- KEYS[3] parent       record of the job that fans out, or the index where none does
 -- then per kind of job: queue list, delayed messages of the queue
--- ARGV[1] now (ms)  ARGV[2] life (of an entry of the index, and of a record beyond its delay, ms)
--- ARGV[3] prefix of records  ARGV[4] prefix of events
--- ARGV[5] event data for scheduled (that a job is queued goes without saying)
--- ARGV[6] '', or what is asked for besides, as JSON: idempotency: {fingerprint, life (ms)},
+-- ARGV  now (ms)  life (of an entry of the index, and of a record beyond its delay, ms)
+-- records: prefix of records  events: prefix of events
+-- scheduled_event: event data for scheduled (that a job is queued goes without saying)
+-- request: '', or what is asked for besides, as JSON: idempotency: {fingerprint, life (ms)},
 --         fan_out: {run (of the parent), resume_queue (the list that the next goes to)}
--- ARGV[7] the message that runs the parent again, or ''
--- ARGV[8] number of kinds
--- ARGV[9...] per kind: when it is due (ms) or '', number of what follows, fields of a record but for its times and
+-- resume: the message that runs the parent again, or ''
+-- kind_count: number of kinds
+-- then per kind: when it is due (ms) or '', number of what follows, fields of a record but for its times and
 --         arguments (name, value, ...); then per job: number of its kind from 1, id, arguments, message
 -- Returns {'accepted', ''} | {'conflict', job id} | {'refused', state of the parent}
 --       | {'repeated', job id, field of that job's record, value, ...}
 --       | {'exists', job id}  the id was given to another job
 
-local now, life, records, events = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local now, life, records, events, scheduled_event, request, resume, kind_count
+  = unpack(ARGV, 1, WIDTH.args) -- fields: args
+
 local idempotency, fan_out
-if ARGV[6] ~= '' then
-  local asked = cjson.decode(ARGV[6])
+if request ~= '' then
+  local asked = cjson.decode(request)
   idempotency, fan_out = asked.idempotency, asked.fan_out
 end
 
-local kinds, first = {}, 9
-for number = 1, tonumber(ARGV[8]) do
-  local due, last = tonumber(ARGV[first]), first + 1 + ARGV[first + 1]
+local kinds, first = {}, WIDTH.args + 1
+for number = 1, tonumber(kind_count) do
+  local due, field_count = unpack(ARGV, first, first + WIDTH.kind - 1) -- fields: kind
+  local last = first + WIDTH.kind - 1 + field_count
+  due = tonumber(due)
   kinds[number] = {
     list = KEYS[2 + 2 * number],
     delayed = KEYS[3 + 2 * number],
     due = due,
     life = life + math.max(0, (due or 0) - now),
-    record = {'HSET', 'key', 'arguments', 'value', 'created', now, 'updated', now, unpack(ARGV, first + 2, last)},
+    record = {'HSET', 'key', 'arguments', 'value', 'created', now, 'updated', now, unpack(ARGV, first + WIDTH.kind, last)},
   }
   first = last + 1
 end
-local count = (#ARGV - first + 1) / 4
+local count = (#ARGV - first + 1) / WIDTH.job
 
 if idempotency then
   local known = redis.call('GET', KEYS[2])
@@ -47,10 +51,11 @@ if idempotency then
   end
 end
 if count == 1 then
-  local created, arguments = unpack(redis.call('HMGET', records .. ARGV[first + 1], 'created', 'arguments'))
+  local number, id, arguments, message = unpack(ARGV, first, first + WIDTH.job - 1) -- fields: job
+  local created, known = unpack(redis.call('HMGET', records .. id, 'created', 'arguments'))
   -- Asked a second time because the first reply was lost, the record is there, and of the same call.
-  if created and created == now and arguments == ARGV[first + 2] then return {'accepted', ''} end
-  if created then return {'exists', ARGV[first + 1]} end
+  if created and created == now and known == arguments then return {'accepted', ''} end
+  if created then return {'exists', id} end
 end
 if fan_out then
   local state, run, cancel = unpack(redis.call('HMGET', KEYS[3], 'state', 'run', 'cancel'))
@@ -58,23 +63,24 @@ if fan_out then
   -- Delivered a second time after it had fanned out: the children are there already.
   if redis.call('HEXISTS', KEYS[3], 'children') == 1 then return {'accepted', ''} end
   redis.call('HSET', KEYS[3], 'children', count, 'open', count,
-    'resume', ARGV[7], 'resume_queue', fan_out.resume_queue)
+    'resume', resume, 'resume_queue', fan_out.resume_queue)
   redis.call('HDEL', KEYS[3], 'receipt') -- its run ends here, in good order
   redis.call('PEXPIRE', KEYS[3], life, 'GT')
 end
 
 local index, messages = {}, {}
-for at = first, #ARGV, 4 do
-  local kind, id, message = kinds[tonumber(ARGV[at])], ARGV[at + 1], ARGV[at + 3]
+for at = first, #ARGV, WIDTH.job do
+  local number, id, arguments, message = unpack(ARGV, at, at + WIDTH.job - 1) -- fields: job
+  local kind = kinds[tonumber(number)]
   local record = records .. id
   if count == 1 or redis.call('EXISTS', record) == 0 then
-    kind.record[2], kind.record[4] = record, ARGV[at + 2]
+    kind.record[2], kind.record[4] = record, arguments
     redis.call(unpack(kind.record))
     redis.call('PEXPIRE', record, kind.life)
     index[#index + 1], index[#index + 2] = now, id
     if kind.due then
       delay(kind.delayed, kind.due, join_entry(kind.list, message))
-      emit(events .. id, kind.life, 'state', ARGV[5])
+      emit(events .. id, kind.life, 'state', scheduled_event)
     else
       local list = messages[kind.list] or {}
       messages[kind.list], list[#list + 1] = list, message

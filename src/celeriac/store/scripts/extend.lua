@@ -2,9 +2,11 @@
 -- may do that, who has to learn of it.
 --
 -- KEYS[1] leases
--- ARGV[1] lease (ms)  ARGV[2...] workers
+-- ARGV  lease (ms)  then workers
 -- Returns 1
 
-local until_ms = server_time() + ARGV[1]
-for i = 2, #ARGV do redis.call('ZADD', KEYS[1], 'XX', 'GT', until_ms, ARGV[i]) end
+local lease = unpack(ARGV, 1, WIDTH.args) -- fields: args
+
+local until_ms = server_time() + lease
+for i = WIDTH.args + 1, #ARGV do redis.call('ZADD', KEYS[1], 'XX', 'GT', until_ms, ARGV[i]) end
 return 1

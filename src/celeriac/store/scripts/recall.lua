@@ -2,12 +2,14 @@
 -- put off; a part at each call.
 --
 -- KEYS[1] delayed messages of the queue
--- ARGV[1] mark of such a message (`limited` in _lib.lua)  ARGV[2] time of the first call (ms), '' in that one
--- ARGV[3] behind which time the part begins (ms), '' at first
+-- ARGV  mark of such a message (`limited` in _lib.lua)  first_call: time of the first call (ms), '' in that one
+-- after: behind which time the part begins (ms), '' at first
 -- Returns {time of the first call, behind which time the next part begins}; the latter is '' after the last part
 
-local base = ARGV[2] == '' and server_time() or tonumber(ARGV[2])
-local mark, found = ARGV[1], false
+local mark, first_call, after = unpack(ARGV) -- fields: args
+
+local base = first_call == '' and server_time() or tonumber(first_call)
+local found = false
 
 local function bring_back(entries)
   for i = 1, #entries, 2 do
@@ -22,7 +24,7 @@ local function bring_back(entries)
   end
 end
 
-local start = ARGV[3] == '' and string.format('%d', base) or ARGV[3]
+local start = after == '' and string.format('%d', base) or after
 local part = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. start, '+inf', 'WITHSCORES', 'LIMIT', 0, 500)
 local last = part[#part]
 bring_back(part)

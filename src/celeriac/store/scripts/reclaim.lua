@@ -1,17 +1,19 @@
 -- Brings back what workers hold that are known to have ended, or whose lease has run out.
 --
 -- KEYS[1] leases  KEYS[2] void receipts  KEYS[3] when somebody last looked for leases that have run out (ms)
--- ARGV[1] prefix of what workers hold  ARGV[2] life of a void receipt (ms)
--- ARGV[3] a worker that ends in good order, and gives back what it holds, or ''
--- ARGV[4] lease of who looks (ms); 0 if nobody looks again and again
--- ARGV[5...] workers that have ended
+-- ARGV  holds: prefix of what workers hold  void_life: life of a void receipt (ms)
+-- leaving: a worker that ends in good order, and gives back what it holds, or ''
+-- lease of who looks (ms); 0 if nobody looks again and again
+-- then workers that have ended
 -- Returns worker, number of messages, ... of those that held any
+
+local holds, void_life, leaving, lease = unpack(ARGV, 1, WIDTH.args) -- fields: args
 
 local now = server_time()
 
 -- Nobody could look for a while: the server was away, or refused to write, and those that live could not renew their
 -- leases. They get the time for it.
-local lease = tonumber(ARGV[4])
+lease = tonumber(lease)
 if lease > 0 then
   local looked = tonumber(redis.call('GET', KEYS[3]) or 0)
   redis.call('SET', KEYS[3], now, 'PX', lease)
@@ -23,11 +25,11 @@ if lease > 0 then
 end
 
 local gone = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)
-for i = 5, #ARGV do gone[#gone + 1] = ARGV[i] end
+for i = WIDTH.args + 1, #ARGV do gone[#gone + 1] = ARGV[i] end
 
 local reply = {}
 for _, worker in ipairs(gone) do
-  local held = redis.call('HGETALL', ARGV[1] .. worker)
+  local held = redis.call('HGETALL', holds .. worker)
   local entries = {}
   for i = 1, #held, 2 do
     entries[#entries + 1] = {tonumber(string.match(held[i], '%d+$')) or 0, held[i + 1], held[i]}
@@ -37,9 +39,9 @@ for _, worker in ipairs(gone) do
   local count = 0
   for _, numbered in ipairs(entries) do
     local list, message = split_entry(numbered[2])
-    local pushed = redis.pcall('RPUSH', list, redelivered(message, worker == ARGV[3] and 0 or 1))
+    local pushed = redis.pcall('RPUSH', list, redelivered(message, worker == leaving and 0 or 1))
     if type(pushed) == 'number' then -- else the queue is a key of another type: it is tried again with the next look
-      redis.call('HDEL', ARGV[1] .. worker, numbered[3])
+      redis.call('HDEL', holds .. worker, numbered[3])
       redis.call('ZADD', KEYS[2], now, numbered[3])
       count = count + 1
     end
@@ -51,7 +53,7 @@ for _, worker in ipairs(gone) do
   end
 end
 if #reply > 0 then
-  redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - ARGV[2])
-  redis.call('PEXPIRE', KEYS[2], ARGV[2])
+  redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - void_life)
+  redis.call('PEXPIRE', KEYS[2], void_life)
 end
 return reply

@@ -1,21 +1,23 @@
 -- Puts a job that has ended without success back into its queue, as if it were new. Its id stays.
 --
 -- KEYS[1] record  KEYS[2] events  KEYS[3] result  KEYS[4] queue list
--- ARGV[1] now (ms)  ARGV[2] life of an open record (ms)  ARGV[3] states it may come from, joined by commas
--- ARGV[4] event data  ARGV[5] message
+-- ARGV  now (ms)  life of an open record (ms)  sources: states it may come from, joined by commas
+-- event data  message
 -- Returns {'unknown'} | {'queued' or the state that does not allow it, field of the record, value, ...}
+
+local now, life, sources, event, message = unpack(ARGV) -- fields: args
 
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state then return {'unknown'} end
-if not contains(ARGV[3], state) then return with_record(state, KEYS[1]) end
-redis.call('LPUSH', KEYS[4], ARGV[5]) -- first: nothing is changed if the queue is a key of another type
+if not contains(sources, state) then return with_record(state, KEYS[1]) end
+redis.call('LPUSH', KEYS[4], message) -- first: nothing is changed if the queue is a key of another type
 -- Without `parent` it is no longer counted as a child: the parent may have gone on without it.
 -- A run of before that still reports is refused.
 redis.call('HINCRBY', KEYS[1], 'run', 1)
 redis.call('HDEL', KEYS[1], 'finished', 'floor', 'receipt', 'lost', 'started', 'error', 'progress', 'cancel', 'worker', 'attempt', 'delay_until',
   'parent', 'children', 'open', 'resume', 'resume_queue', 'children_succeeded', 'children_failed', 'children_cancelled')
-redis.call('HSET', KEYS[1], 'state', 'queued', 'updated', ARGV[1])
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
+redis.call('HSET', KEYS[1], 'state', 'queued', 'updated', now)
+redis.call('PEXPIRE', KEYS[1], life)
 redis.call('DEL', KEYS[3])
-emit(KEYS[2], ARGV[2], 'state', ARGV[4])
+emit(KEYS[2], life, 'state', event)
 return with_record('queued', KEYS[1])

@@ -1,8 +1,10 @@
 -- Looks at the next delayed messages of some queues; changes nothing.
 --
 -- KEYS[1] and so on, per queue: delayed messages
--- ARGV[1] how many per queue at most  ARGV[2] bytes of a message at most: of a longer one the body is left out
+-- ARGV  most: how many per queue at most  longest: bytes of a message at most: of a longer one the body is left out
 -- Returns {when it is due (ms), message, ...}; one that is too long even so is left out
+
+local most, longest = unpack(ARGV) -- fields: args
 
 -- The message without its body, as far as that can be found without reading it: base64 (kombu), or what comes last (ours).
 local function without_body(message)
@@ -13,9 +15,9 @@ local function without_body(message)
   return at and string.sub(message, 1, at - 1) .. '}' or message
 end
 
-local longest, found = tonumber(ARGV[2]), {}
+local longest, found = tonumber(longest), {}
 for _, delayed in ipairs(KEYS) do
-  for rank = 0, tonumber(ARGV[1]) - 1 do -- one at a time: many large ones would be too much at once
+  for rank = 0, tonumber(most) - 1 do -- one at a time: many large ones would be too much at once
     local next = redis.call('ZRANGE', delayed, rank, rank, 'WITHSCORES')
     if not next[1] then break end
     local _, message = split_entry(next[1])

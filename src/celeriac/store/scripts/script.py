@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
+from itertools import zip_longest
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -21,25 +22,68 @@ _FUNCTION = re.compile(r"^local function .*?^end\n", re.MULTILINE | re.DOTALL)
 _REMARK = re.compile(r"--.*")
 
 
-@dataclass(frozen=True)
+#: What can be an argument of a script.
+Argument = str | bytes | int
+#: Where Lua names the fields of a table: `local a, b = unpack(ARGV) -- fields: NAME`, or as parameters of a function,
+#: from one of them on: `local function f(x, a, b) -- fields: NAME from a`.
+_DECLARED = re.compile(
+    r"local (?:function \w+\(([\w\s,]+)\)|([\w\s,]+?)\s*=\s*unpack\(ARGV[^\n]*\)) -- fields: (\w+)(?: from (\w+))?"
+)
+_WIDTH = re.compile(r"\bWIDTH\.(\w+)")
+
+
+@dataclass(frozen=True, eq=False)
 class Script:
     """One Lua script of `store/scripts/`, with what it uses of the shared part in front of it.
 
     `when_full`: it runs on a server that has reached its `maxmemory` too. So do those that workers run: else nothing
     would ever be taken out of a full server. Needs Redis 7 or Valkey.
+
+    `args` and `rows` are named tuples: the fields of the arguments that each call has, and of those that it has several
+    times. Lua names the same fields, and says `WIDTH.NAME` for how many there are. Both are compared when the script
+    is loaded, so that a field which only one side knows shifts no argument.
     """
 
     name: str
+    args: type[tuple[Argument, ...]]
+    rows: Mapping[str, type[tuple[Argument, ...]]] = field(default_factory=dict[str, type[tuple[Argument, ...]]])
     when_full: bool = False
 
     @cached_property
     def source(self) -> str:
         flags = "#!lua flags=allow-oom\n" if self.when_full else ""
-        return flags + _with_functions((_FOLDER / f"{self.name}.lua").read_text())
+        return flags + self.with_widths(_with_functions((_FOLDER / f"{self.name}.lua").read_text()))
 
     @cached_property
     def sha(self) -> str:
         return hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+    def with_widths(self, text: str) -> str:
+        """The Lua code `text` with the number of fields for each `WIDTH.NAME`.
+
+        Raises:
+            TypeError: `text` and this script do not have the same tables with the same fields.
+        """
+        tables: dict[str, tuple[str, ...]] = {
+            name: vars(table)["_fields"] for name, table in {"args": self.args, **self.rows}.items()
+        }
+        found: set[str] = set()
+        for parameters, variables, name, start in _DECLARED.findall(text):
+            names = [word.strip() for word in (parameters or variables).split(",")]
+            names = names[names.index(start) :] if start else names
+            self._compare(name, names, tables.get(name, ()))
+            found.add(name)
+        for name in tables.keys() - found:
+            self._compare(name, [], tables[name])
+        return _WIDTH.sub(lambda match: str(len(tables[match[1]])), text)
+
+    def _compare(self, table: str, lua: Sequence[str], python: Sequence[str]) -> None:
+        for in_lua, in_python in zip_longest(lua, python):
+            if in_lua != in_python:
+                raise TypeError(
+                    f"{self.name}.lua: the fields of {table!r} differ from Python's: "
+                    f"{in_lua or 'none'} in Lua where Python has {in_python or 'none'}"
+                )
 
 
 def _with_functions(text: str) -> str:
@@ -57,10 +101,10 @@ class ScriptCall(Generic[T]):
 
     script: Script
     keys: Sequence[str]
-    args: Sequence[str | bytes | int]
+    args: Sequence[Argument]
     parse: Callable[[Any], T]
 
     @property
-    def command(self) -> tuple[str | bytes | int, ...]:
+    def command(self) -> tuple[Argument, ...]:
         """As it is sent to a server that has seen the script."""
         return ("EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args)

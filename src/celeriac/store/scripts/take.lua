@@ -2,14 +2,17 @@
 --
 -- KEYS[1] leases  KEYS[2] what the worker holds
 -- then per queue: delayed messages, and its list of each priority, highest first
--- ARGV[1] worker  ARGV[2] lease (ms)  ARGV[3] receipt of the first message: `<worker>/<number>`; the next ones follow it
--- ARGV[4] how many at most  ARGV[5] lists per queue
--- ARGV[6] prefix of records  ARGV[7] prefix of events  ARGV[8] event data for queued  ARGV[9] life of a record (ms)
--- ARGV[10] '', or until when (ms) a claim is met: a call made in advance, for a worker that then holds nothing
--- ARGV[11...] per queue: '1' if its messages are held, '0' if they count as acknowledged
+-- ARGV  worker  lease_ms: lease (ms)  receipt of the first message: `<worker>/<number>`; the next ones follow it
+-- most: how many at most  lists per queue
+-- records: prefix of records  events: prefix of events  queued_event: event data for queued  life of a record (ms)
+-- claim_until: '', or until when (ms) a claim is met: a call made in advance, for a worker that then holds nothing
+-- then per queue: '1' if its messages are held, '0' if they count as acknowledged
 -- Returns {now (ms), ms until it is worth while to ask again or -1 (a delayed message is due then), number of the queue from 0, message, ...}
 
-local lists = tonumber(ARGV[5])
+local worker, lease_ms, receipt, most, lists, records, events, queued_event, life,
+  claim_until = unpack(ARGV, 1, WIDTH.args) -- fields: args
+
+lists = tonumber(lists)
 local queues = (#KEYS - 2) / (lists + 1)
 local now = server_time()
 
@@ -36,12 +39,12 @@ local function promote(delayed)
     else -- its queue is a key of another type: it waits on, and holds up no other
       redis.call('ZADD', delayed, now + 60000, entry)
     end
-    local record = id and ARGV[6] .. id
+    local record = id and records .. id
     local state = record and redis.call('HGET', record, 'state')
     if state == 'scheduled' or state == 'retrying' then
       redis.call('HSET', record, 'state', 'queued', 'updated', now)
       redis.call('HDEL', record, 'delay_until')
-      emit(ARGV[7] .. id, ARGV[9], 'state', ARGV[8])
+      emit(events .. id, life, 'state', queued_event)
     end
   end
 end
@@ -52,11 +55,11 @@ local function number_of_queue(list)
   end
 end
 
-local prefix, first = string.match(ARGV[3], '^(.*/)(%d+)$')
-local wanted = tonumber(ARGV[4])
+local prefix, first = string.match(receipt, '^(.*/)(%d+)$')
+local wanted = tonumber(most)
 
 -- Asked a second time, because the first reply was lost: what was taken then.
-if redis.call('HEXISTS', KEYS[2], ARGV[3]) == 1 then
+if redis.call('HEXISTS', KEYS[2], receipt) == 1 then
   local reply = {now, 0}
   for i = 0, wanted - 1 do
     local entry = redis.call('HGET', KEYS[2], prefix .. string.format('%d', first + i))
@@ -69,9 +72,9 @@ if redis.call('HEXISTS', KEYS[2], ARGV[3]) == 1 then
 end
 
 -- A worker that has been given up, or has something to do, takes nothing that it has claimed in advance.
-local is_claim = ARGV[10] ~= ''
-local lease = is_claim and tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or 0)
-if is_claim and (lease <= now or now > tonumber(ARGV[10]) or redis.call('HLEN', KEYS[2]) > 0) then return {now, 0} end
+local is_claim = claim_until ~= ''
+local lease = is_claim and tonumber(redis.call('ZSCORE', KEYS[1], worker) or 0)
+if is_claim and (lease <= now or now > tonumber(claim_until) or redis.call('HLEN', KEYS[2]) > 0) then return {now, 0} end
 
 local next_due = -1
 for queue = 0, queues - 1 do
@@ -92,7 +95,7 @@ for priority = 1, lists do
     -- One that is a key of another type is empty: an error would lose what was taken before.
     local popped = taken < wanted and redis.pcall('RPOP', list, wanted - taken)
     for _, message in ipairs(popped and not popped.err and popped or {}) do
-      if ARGV[11 + queue] == '1' then
+      if ARGV[WIDTH.args + 1 + queue] == '1' then
         holding[#holding + 1] = prefix .. string.format('%d', first + taken)
         holding[#holding + 1] = join_entry(list, message)
       end
@@ -107,6 +110,6 @@ if #holding > 0 then
     redis.call('HSET', KEYS[2], unpack(holding, i, math.min(i + 1999, #holding)))
   end
   -- That a claim is met does not say that its worker lives.
-  if not is_claim then redis.call('ZADD', KEYS[1], 'GT', now + ARGV[2], ARGV[1]) end
+  if not is_claim then redis.call('ZADD', KEYS[1], 'GT', now + lease_ms, worker) end
 end
 return reply
