@@ -37,7 +37,7 @@ def request_timeout() -> float:
 
 
 class _Awaits(Enum):
-    """What the server waits for its client to send."""
+    """The part of a request that the client has still to send."""
 
     HEAD = auto()
     BODY = auto()

@@ -1,4 +1,4 @@
-"""Free and taken TCP ports of this machine."""
+"""Finds free TCP ports of this machine."""
 
 from __future__ import annotations
 

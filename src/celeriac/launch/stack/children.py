@@ -1,4 +1,4 @@
-"""The processes of a stack: how each is started, and how it is seen to be ready."""
+"""The processes of a stack: the command and the probe of each."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class StackOptions:
 
 
 def broker_child(broker: EmbeddedValkey) -> Child:
-    """The embedded broker: up before all others, and the last to go."""
+    """The embedded broker: it starts before all others, and stops last."""
     return Child(
         name="broker",
         spawn=broker.spawn,
@@ -84,7 +84,7 @@ def reporting_child(
 
 
 class _Program:
-    """One program, over as many processes as it takes."""
+    """One program, in one process after another."""
 
     def __init__(
         self, command: commands.Command, variables: Mapping[str, str], probe: Callable[[], Probe], umask: int

@@ -1,4 +1,4 @@
-"""The stack of `celeriac up`: what is checked before it starts, and what is told when it is ready."""
+"""Runs the stack of `celeriac up`: checks the data directory and the ports, and announces the addresses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One child process: started in its own process group, and gone when its parent is."""
+"""Child processes in groups of their own, which end when their parent ends."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LINUX = sys.platform == "linux"
 
 
 class Running(Protocol):
-    """A process that was started, whoever is its parent."""
+    """A started process, whether this process or the fork server is its parent."""
 
     @property
     def pid(self) -> int:
@@ -39,7 +39,7 @@ class Running(Protocol):
 
 
 class ChildProcess:
-    """A started process. Nobody else may wait for it."""
+    """A process that this process has started. Only this object may wait for it."""
 
     def __init__(self, process: asyncio.subprocess.Process, watch_fd: int | None) -> None:
         self._process = process

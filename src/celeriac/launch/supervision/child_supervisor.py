@@ -1,4 +1,4 @@
-"""Keeps one child running: starts it, sees it become ready, starts it again when it dies."""
+"""Keeps one child running: starts it, waits until it is ready, and restarts it when it dies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from celeriac.launch.supervision.child_process import Running
 from celeriac.launch.supervision.log_output import LineReader
 from celeriac.launch.supervision.probes import Probe, wait_until_ready
 
-#: The exit code of a program that was given a wrong command line: it is the same the next time.
+#: The exit code for a wrong command line. A restart would end in the same way.
 _USAGE = 2
 
 
@@ -24,43 +24,43 @@ async def _nothing() -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Child:
-    """What to keep running, under which name."""
+    """A program to keep running, and its name in the log."""
 
     name: str
     spawn: Callable[[int | None], Awaitable[Running]]
-    """Starts the program once; gets the file descriptor for its output, None if it is to use this process's."""
+    """Starts the program once. Its argument is the file descriptor for the output; None means this process's own."""
     probe: Callable[[], Probe]
     """A new probe for each start."""
     after: Callable[[], Awaitable[object]] = _nothing
-    """What each start has to wait for."""
+    """Awaited before each start."""
     on_ready: Callable[[int], None] = lambda _pid: None
     """Called with the pid each time the child has become ready."""
     on_end: Callable[[int], None] = lambda _pid: None
     """Called with the pid each time the child has ended, and what it left behind was killed."""
     dispensable: Callable[[], bool] = lambda: False
-    """Asked when the child has ended: whether it does not have to be started again."""
+    """Asked when the child has ended: True if it need not be restarted."""
     retired: Callable[[], str] = lambda: ""
-    """Asked when the child has ended by itself: why it had planned to, if it had; then another is started at once."""
+    """Asked when the child has ended with code 0: the reason if it retired by plan. Another is then started at once."""
     is_noise: Callable[[str], bool] = lambda _line: False
-    """Whether a line that it prints is of no use where it is printed, and left out."""
+    """Whether to leave a printed line out of the log."""
     captured: bool = True
-    """Whether its output is read here, line by line."""
+    """Whether this process reads its output line by line."""
     stage: int = 1
     """Children of a stage start when those of the stage before are ready, and stop before them."""
     grace: float | None = 10.0
-    """Seconds between SIGTERM and SIGKILL; None gives it all the time it takes."""
+    """Seconds between SIGTERM and SIGKILL; None waits without end."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RestartPolicy:
-    """When to start a child again that has died."""
+    """How long to wait before a dead child is restarted, and when to give up."""
 
     first: float = 0.05
-    """Seconds before the first restart; doubled with each one that follows."""
+    """Seconds before the first restart. Each further delay is twice as long."""
     longest: float = 10.0
-    """Seconds between two starts at most."""
+    """Longest delay in seconds."""
     stable: float = 10.0
-    """Seconds a child has to live for its next restart to count as the first."""
+    """Seconds after which a living child counts as stable: its next restart has the first delay."""
     failures: int = 3
     """Ends in succession before a child that has never been ready is given up; a wrong command line is at once."""
 
@@ -71,7 +71,7 @@ class RestartPolicy:
 
 @dataclass(frozen=True)
 class _Ending:
-    """How a process ended, and what it gave as its reason. Without a code it was not even started."""
+    """How a process ended, and the reason it reported. Without a code, it could not be started."""
 
     words: str
     code: int | None = None
@@ -79,7 +79,7 @@ class _Ending:
 
 
 class ChildSupervisor:
-    """The life of one child, from `start` to `stop`, over as many processes as it takes."""
+    """Keeps one child running from `start` to `stop`, in one process after another."""
 
     def __init__(self, child: Child, policy: RestartPolicy, log: Callable[[str], None], say: Callable[[str], None]):
         self.child = child

@@ -1,4 +1,4 @@
-"""How the supervisor sees that a child is ready for work."""
+"""Probes: how the supervisor finds out that a child is ready."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TIMEOUT = 2.0
 
 
 class Probe:
-    """A question put to one run of a child again and again until the answer is yes."""
+    """Asks one run of a child repeatedly whether it is ready."""
 
     #: Seconds between two attempts.
     interval = 0.05
@@ -97,7 +97,7 @@ def reachable_host(host: str) -> str:
 
 
 async def wait_until_ready(probe: Probe) -> None:
-    """Return when the probe says yes; for ever if it never does."""
+    """Return when the probe says yes. Waits without end if it never does."""
     while True:
         if await probe.ready():
             return

@@ -14,7 +14,7 @@ def _ignore(_message: Message) -> None:
 
 
 class ReportPipe:
-    """What one process tells: why it cannot start, and whatever else processes of its kind have to say."""
+    """Reads the report of one process: why it cannot start, and any other message."""
 
     def __init__(self, on_message: Callable[[Message], None] = _ignore) -> None:
         self._on_message = on_message
@@ -22,7 +22,7 @@ class ReportPipe:
         self._pipe: LineReader | None = None
 
     async def open(self) -> int:
-        """The descriptor for the process; to be closed here, by `close`, when it has it."""
+        """Make the pipe, and return the descriptor for the process. Call `close` once the process has it."""
         self._pipe = await LineReader.open(self._hear)
         return self._pipe.write_end
 
@@ -31,7 +31,7 @@ class ReportPipe:
             self._pipe.close_write_end()
 
     async def refusal(self) -> StartRefused | None:
-        """Why the process has ended, if it has told; to be asked when it has."""
+        """The reason that the process reported, or None. Ask when the process has ended."""
         if self._pipe is not None:
             await self._pipe.drain()
         return self._refusal

@@ -21,17 +21,17 @@ _REMIND = 10.0  # seconds between two reminders of a child that is not yet ready
 
 @dataclass(frozen=True, kw_only=True)
 class Shutdown:
-    """What the first signal to stop promises, and what each further one does to children that have not ended."""
+    """What is said at the first stop signal, and what further signals do to children that still run."""
 
     promise: str = "stopping; Ctrl-C kills"
     hurry: tuple[tuple[signal.Signals, str], ...] = ((signal.SIGKILL, "killing what is left"),)
-    """Signal for the children, and what is said of it; the last is repeated."""
+    """For each further signal: the signal that the children get, and what is said. The last pair repeats."""
     on: tuple[signal.Signals, ...] = (signal.SIGINT,)
-    """The signals that count as a further one."""
+    """Which signals count as further ones."""
 
 
 class Supervisor:
-    """Keeps children running from `start` to `stop`. When this process vanishes, so do they."""
+    """Keeps children running from `start` to `stop`. They end when this process ends, even by SIGKILL."""
 
     def __init__(
         self,
@@ -75,15 +75,15 @@ class Supervisor:
             await asyncio.gather(*(child.stop() for child in stage))
 
     def hurry(self, signum: signal.Signals) -> None:
-        """End every child by `signum` at once; `stop` has less left to wait for."""
+        """Send every child `signum` at once, so that `stop` waits less."""
         for stage in self._stages:
             for child in stage:
                 child.hurry(signum)
 
     async def run(self, on_ready: Callable[[], None]) -> None:
-        """Run the children until SIGINT, SIGTERM or SIGHUP; for further ones see `Shutdown`.
+        """Run the children until SIGINT, SIGTERM or SIGHUP. `Shutdown` says what further signals do.
 
-        The signals do no harm until the loop is closed: what is left to do after this is not cut off.
+        The handlers stay until the loop is closed, so a late signal does not cut off the cleanup after this.
 
         Raises:
             StartFailed: one of the children ended again and again; all have been stopped.
@@ -121,7 +121,7 @@ class Supervisor:
         self._last_signal = now
 
     async def _remind(self, waiting: dict[ChildSupervisor, asyncio.Task[None]]) -> None:
-        """Say from time to time who is not ready, until all are, or one has failed."""
+        """Name the children that are not ready every `_REMIND` seconds, until all are ready or one has failed."""
         while pending := [task for task in waiting.values() if not task.done()]:
             ended, _ = await asyncio.wait(pending, timeout=_REMIND, return_when=asyncio.FIRST_COMPLETED)
             names = dict.fromkeys(child.name for child, task in waiting.items() if not task.done())

@@ -63,7 +63,7 @@ class ForkedProcess:
             os.killpg(self.pid, signal.SIGKILL)
 
     def has_ended(self, code: int) -> None:
-        """To be called once."""
+        """Set the exit code. Call it once."""
         self._code.set_result(code)
 
 
@@ -134,7 +134,7 @@ def _read_nothing() -> None:
 
 
 class ForkClient(Probe):
-    """Forks processes of one application, over as many processes of its own as that takes.
+    """Has a fork server fork processes of one application, and starts the server again when it has ended.
 
     Attributes:
         is_unfit: the application cannot be forked, and has ended the process.
@@ -185,7 +185,7 @@ class ForkClient(Probe):
         return self._refusal
 
     async def settled(self) -> None:
-        """Wait until it is known whether it forks; it does unless it `is_unfit`."""
+        """Wait until the server forks, or `is_unfit`."""
         await self._settled.wait()
 
     async def fork(self, arguments: Sequence[str], report_to: int, output: int | None) -> ForkedProcess:
@@ -229,7 +229,7 @@ class ForkClient(Probe):
                 self._lost(control)
 
     def _lost(self, control: socket.socket) -> None:
-        """The process has ended, and its workers are killed with it."""
+        """The server has ended, and the kernel kills its workers with it."""
         asyncio.get_running_loop().remove_reader(control)
         control.close()
         self._control = None

@@ -1,7 +1,7 @@
 """`celeriac worker`: a parent with shards, the processes that run jobs.
 
-The parent runs none itself, and does not import the application. It holds the shards' leases, and starts what has
-ended again. Where that is possible, shards are forked from a process that has imported the application.
+The parent runs no jobs, and does not import the application. It renews the leases of shards, and restarts those that
+have ended. On Linux, shards are forked from the fork server, which has imported the application.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class ShardOptions:
     captured: bool = True
     """Whether their output is read by the parent, or goes where the parent's goes."""
     grace: float | None = 10.0
-    """Seconds that they have for finishing their jobs; None for as long as it takes."""
+    """Seconds that they have to finish their jobs; None for no limit."""
 
 
 def run_shards(settings: Settings, extra: Sequence[str], stream: TextIO) -> None:
