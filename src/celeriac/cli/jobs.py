@@ -89,6 +89,7 @@ def enqueue(
     task: Annotated[str, typer.Argument(help="The task's name.")],
     arguments: Annotated[str, typer.Argument(help="A JSON object.")] = "{}",
     app: App = None,
+    as_json: AsJson = False,
 ) -> None:
     """Enqueue a job and print its id."""
 
@@ -100,21 +101,31 @@ def enqueue(
             raise UnknownTask(task)
         return await application.client.enqueue(Call[Any](spec, spec.encode((), _parse_object(task, arguments))))
 
-    typer.echo(run(app, send))
+    job_id = run(app, send)
+    if as_json:
+        print_json({"id": job_id})
+    else:
+        typer.echo(job_id)
 
 
 @jobs.command()
-def cancel(job_id: JobId, app: App = None) -> None:
+def cancel(job_id: JobId, app: App = None, as_json: AsJson = False) -> None:
     """Cancel a job: at once if no worker runs it, else its worker is asked to."""
     record = run(app, lambda application: application.client.cancel(job_id))
-    typer.echo("cancelled" if record.state.finished else "its worker was asked to stop it")
+    _say("cancelled" if record.state.finished else "its worker was asked to stop it", record, as_json)
 
 
 @jobs.command()
-def retry(job_id: JobId, app: App = None) -> None:
+def retry(job_id: JobId, app: App = None, as_json: AsJson = False) -> None:
     """Run a failed, dead or cancelled job again."""
-    run(app, lambda application: application.client.retry(job_id))
-    typer.echo("queued")
+    _say("queued", run(app, lambda application: application.client.retry(job_id)), as_json)
+
+
+def _say(done: str, record: JobRecord, as_json: bool) -> None:
+    if as_json:
+        print_json(_as_dict(record))
+    else:
+        typer.echo(done)
 
 
 def _parse_object(task: str, text: str) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import sys
 import time
@@ -30,7 +29,7 @@ from celeriac.cli.queues import queues
 from celeriac.core.errors import CeleriacError, ConfigurationError
 from celeriac.core.exits import ExitCode, exit_code
 from celeriac.core.extras import require
-from celeriac.terminal import App, AsJson
+from celeriac.terminal import App, AsJson, print_json
 
 EXIT_CODES = (
     "Exit codes: 0 all went well; 1 it did not work; 2 the command line is wrong; 3 a setting is wrong; "
@@ -257,7 +256,7 @@ def doctor(
     findings = asyncio.run(examine(data_dir, app))
     healthy = all(finding.status is not Status.FAIL for finding in findings)
     if as_json:
-        typer.echo(json.dumps({"ok": healthy, "findings": [finding.as_dict() for finding in findings]}))
+        print_json({"ok": healthy, "findings": [finding.as_dict() for finding in findings]})
     else:
         colours = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "red"}
         for finding in findings:
