@@ -164,8 +164,9 @@ def test_the_signals_and_hooks_of_what_is_ignored(task: TaskOf, trace: Trace) ->
 
 
 def test_the_signal_of_what_is_revoked(task: TaskOf, trace: Trace, plain: Celery) -> None:
-    result = task("watched").apply_async(("success",), countdown=0.3)
-    plain.control.revoke(result.id)
+    job_id = str(uuid4())
+    plain.control.revoke(job_id, reply=True, limit=1, timeout=WAIT)  # the worker knows before the job arrives
+    result = task("watched").apply_async(("success",), task_id=job_id)
     with pytest.raises(TaskRevokedError):
         result.get(timeout=WAIT)
     told = told_of(trace, result.id, "task_revoked")
