@@ -10,6 +10,8 @@ PREFIX = "celeriac:"
 JOB_INDEX = PREFIX + "jobs"
 #: Channel on which workers hear the id of a job that is to be cancelled.
 CANCEL_CHANNEL = PREFIX + "cancel"
+#: Channel of a listener that listens to nothing else: nobody publishes on it.
+IDLE_CHANNEL = PREFIX + "idle"
 #: List of messages that no worker of an earlier version could read; they are dead letters now.
 UNREADABLE = PREFIX + "unreadable"
 #: Stream of dead letters: messages that were given up, until someone replays or drops them.

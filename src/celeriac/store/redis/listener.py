@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from celeriac.core.background import background
+from celeriac.store import keys
 from celeriac.store.redis.connection import connection_of
 
 log = logging.getLogger("celeriac.store")
@@ -23,7 +24,6 @@ Callback = Callable[[bytes | None], None]
 _CONNECT = 5.0
 _RECONNECT_DELAY = 0.2
 _CANCEL_AGAIN = 0.1
-_IDLE_CHANNEL = "celeriac:idle"
 
 
 class Listener:
@@ -95,7 +95,7 @@ class Listener:
             try:
                 async with asyncio.timeout(_CONNECT):
                     connection = await connection_of(self._client)
-                    channels = set(self._callbacks) or {_IDLE_CHANNEL}
+                    channels = set(self._callbacks) or {keys.IDLE_CHANNEL}
                     await _send(connection, "SUBSCRIBE", *channels)
                 self._connection = connection
                 if late := set(self._callbacks) - channels:  # came while the connection was being made
