@@ -92,7 +92,7 @@ async def test_after_a_cancellation_the_worker_goes_on(jobs: ContractJobs, kind:
 
 
 async def test_revoking_with_celerys_remote_control_cancels(jobs: ContractJobs) -> None:
-    result = jobs.double.apply_async((21,), countdown=1)
+    result = jobs.double.apply_async((21,), countdown=60)
     jobs.app.control.revoke(result.id)
     record = await jobs.app.client.wait(result.id, timeout=60)
     assert record.state is JobState.CANCELLED
