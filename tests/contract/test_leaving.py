@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -183,8 +184,10 @@ def test_what_ends_a_process_of_the_pool_counts_as_a_lost_worker(
 def test_a_plain_task_that_cancels_itself_ends(task: TaskOf, way: Way) -> None:
     if way[1] == "def":
         return  # it has no task of asyncio's
+    started = time.monotonic()
     assert task("cancel_itself").delay(wait=False).get(timeout=60) == "returned"
     waiting = task("cancel_itself").delay(wait=True)
     with pytest.raises(Exception, match="CancelledError"):
         waiting.get(timeout=60)
     assert waiting.state == "FAILURE"
+    assert time.monotonic() - started < 10

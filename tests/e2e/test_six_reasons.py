@@ -29,6 +29,7 @@ STACK_OPTIONS = ["-A", "tests.support.six_reasons:app", "--api", "tests.support.
 STACK_VARIABLES = {"CELERIAC_LEASE": "2", "CELERIAC_FLOWER_AUTH": ":".join(FLOWER_USER)}
 
 PROMISED = 2.0  # seconds within which the API says that the broker is away
+MARGIN = 1.0
 
 
 @pytest.fixture
@@ -187,7 +188,7 @@ async def assert_that_it_says_so(client: JobsClient, job_id: str) -> None:
         with fair_clock() as clock:
             body = {"seconds": 0} if method == "POST" else None
             answer = await client.http.request(method, f"/jobs{path}", json=body)
-            assert clock() < 2 * PROMISED
+            assert clock() < PROMISED + MARGIN
         problem(answer, 503, "broker-unavailable")
         assert answer.headers["retry-after"] == "1"
     problem(await client.http.get("/health/ready"), 503, "broker-unavailable")

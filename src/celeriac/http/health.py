@@ -70,5 +70,9 @@ class _Watch:
         await asyncio.gather(*(self._look_at(name, check) for name, check in self._checks.items()))
 
     async def _look_at(self, name: str, check: Check) -> None:
-        found = {finding.status for finding in await check()}
+        try:
+            async with asyncio.timeout(_FRESH):
+                found = {finding.status for finding in await check()}
+        except TimeoutError:  # a check should give up sooner; without an end, the answer would stay as it was
+            found = {Status.FAIL}
         self._known[name] = max(found, key=_GRAVITY.index, default=Status.OK)

@@ -24,8 +24,10 @@ from tests.support.waiting import eventually
 PROMISED = 2.0
 #: Seconds for which a client waits for an answer of the broker, and more than it takes to see that it is absent.
 ONE_WAIT = 1.5
+#: Seconds for what else the machine does meanwhile.
+MARGIN = 1.0
 #: More requests at a time than the API has connections to the broker.
-CROWD = 50
+CROWD = 100
 
 ROUTES = [
     ("POST", "/add"),
@@ -112,7 +114,8 @@ async def test_a_frozen_broker_holds_nobody_up(client: JobsClient, broker: Broke
         looks.append(seconds)
         await asyncio.wait([unavailable], timeout=0.05)
     await unavailable
-    assert len(looks) > 1
+    assert len(looks) > 5
+    assert sorted(looks)[len(looks) // 2] < 0.1, "answered meanwhile"
     assert max(looks) < ONE_WAIT / 2, "the API waited for the broker"
     broker.thaw()
     assert (await client.post("/add", json={"a": 2})).status_code == 202, "the first request"
@@ -123,18 +126,21 @@ async def test_a_crowd_at_a_frozen_broker_is_answered_in_time(
 ) -> None:
     """More requests than the pool has connections: nobody waits in line first, and then for the broker too."""
 
-    async def crowd() -> set[int]:
-        answers = await asyncio.gather(*(client.post("/add", json={"a": 1}) for _ in range(CROWD)))
-        return {answer.status_code for answer in answers}
+    async def crowd(arguments: dict[str, Any]) -> tuple[set[int], float]:
+        began = clock()
+        answers = await asyncio.gather(*(client.post("/add", json=arguments) for _ in range(CROWD)))
+        return {answer.status_code for answer in answers}, clock() - began
 
     async def is_served() -> bool:
-        return await crowd() == {202}
+        return (await crowd({"a": 1}))[0] == {202}
 
     await eventually(is_served, "all connections are made")  # a busy machine may need more than the time of a request
+    refused, scheduling = await crowd({"a": "no number"})
+    assert refused == {422}
     broker.freeze()
-    began = clock()
-    assert await crowd() == {503}
-    assert clock() - began < 2 * ONE_WAIT
+    unavailable, seconds = await crowd({"a": 1})
+    assert unavailable == {503}
+    assert seconds < PROMISED + scheduling + MARGIN
     broker.thaw()
     await eventually(is_served, "all are served again")
 
