@@ -67,10 +67,10 @@ def _add_submit(router: APIRouter, host: Host, jobs: EmailJobs) -> None:
         _require_mail_server(jobs)
         key = f"{caller(request)}:{idempotency_key}" if idempotency_key is not None else None
         async with read_submission(request, sender=sender, max_json=host.settings.max_body_bytes) as submission:
-            job_id = await submit(app.client, jobs, submission, idempotency_key=key)
+            job = await submit(app.client, jobs, submission, idempotency_key=key)
         with suppress(NoMatchFound):  # an application may leave the job API out
-            response.headers["Location"] = location(request, app, job_id)
-        return view(await app.client.get(job_id))
+            response.headers["Location"] = location(request, app, job.id)
+        return view(job)
 
 
 def _add_reading(router: APIRouter, jobs: EmailJobs) -> None:

@@ -79,13 +79,12 @@ def send(
             except RequestValidationError as error:
                 told = "; ".join(f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors())
                 raise CommandLineWrong(told) from None
-            job_id = await submit(
-                application.client, family.jobs, submission, idempotency_key=f"cli:{key}" if key else None
-            )
+            idempotency_key = f"cli:{key}" if key else None
+            job = await submit(application.client, family.jobs, submission, idempotency_key=idempotency_key)
         if not wait:
-            return {"id": job_id}
-        typer.echo(job_id, err=True)
-        return {"id": job_id, **await application.client.result(job_id)}
+            return {"id": job.id}
+        typer.echo(job.id, err=True)
+        return {"id": job.id, **await application.client.result(job.id)}
 
     _show(_run(app, act), as_json, only="id")
 

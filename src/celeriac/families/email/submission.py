@@ -9,9 +9,10 @@ from typing import TypeVar
 
 from celeriac.client.client import JobClient
 from celeriac.client.options import EnqueueOptions
-from celeriac.core.errors import IdempotencyConflict
+from celeriac.core.errors import IdempotencyConflict, UnknownJob
 from celeriac.core.ids import new_id
 from celeriac.core.interrupt import run_with_deadline
+from celeriac.core.records import JobRecord
 from celeriac.families.email.errors import TemplateInvalid
 from celeriac.families.email.jobs import EmailJobs
 from celeriac.families.email.model import Mailing, Recipient
@@ -37,12 +38,15 @@ class Submission:
     fingerprint: str
 
 
-async def submit(client: JobClient, jobs: EmailJobs, submission: Submission, *, idempotency_key: str | None) -> str:
-    """Check and store a mailing, enqueue its job, and return the job's id, which is the mailing's too.
+async def submit(
+    client: JobClient, jobs: EmailJobs, submission: Submission, *, idempotency_key: str | None
+) -> JobRecord:
+    """Check and store a mailing, enqueue its job, and return the job's record. Its id is that of the mailing.
 
     Raises:
         TemplateInvalid, RecipientsInvalid: name what to change.
         IdempotencyConflict: the key was used before, for another mailing.
+        UnknownJob: the key stands for a mailing whose job has expired.
         DatabaseUnavailable: nothing was accepted.
         BrokerUnavailable: whether it was accepted is not known; the same request with the same key tells.
     """
@@ -57,13 +61,13 @@ async def submit(client: JobClient, jobs: EmailJobs, submission: Submission, *, 
     await jobs.ledger.create(mailing, _checked_recipients(mailing, submission.recipients))
     options = EnqueueOptions(job_id=mailing.id, idempotency_key=idempotency_key, fingerprint=submission.fingerprint)
     try:
-        job_id = await client.enqueue(jobs.mailing.call(mailing.id), options)
-    except IdempotencyConflict:
+        job = await client.submit(jobs.mailing.call(mailing.id), options)
+    except (IdempotencyConflict, UnknownJob):
         await jobs.ledger.discard(mailing.id)
         raise
-    if job_id != mailing.id:  # the same request came before, and its mailing is under way
+    if job.id != mailing.id:  # the same request came before, and its mailing is under way
         await jobs.ledger.discard(mailing.id)
-    return job_id
+    return job
 
 
 def _checked_recipients(mailing: Mailing, recipients: Recipients) -> Iterator[Recipient]:
