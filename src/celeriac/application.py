@@ -92,6 +92,8 @@ class Celeriac(JobApp):
         own = settings or kind.read_settings()
         family = kind(Host(self, own, lambda: self.database))
         self.families[kind.name], self.family_settings[kind.name] = family, own
+        if "database" in vars(self):  # it may have been used before
+            self.database.check_schema_again()
         return family
 
     def family(self, kind: type[F]) -> F:

@@ -27,7 +27,7 @@ from celeriac.client.client import JobClient
 from celeriac.core import errors
 from celeriac.core.exits import ExitCode
 from celeriac.core.states import CELERY_STATES, TRANSITIONS
-from celeriac.discovery import settings_classes
+from celeriac.discovery import present, settings_classes
 from celeriac.engine import options
 from celeriac.engine.app import JobApp
 from celeriac.engine.options import Fate, Option, Where
@@ -136,6 +136,9 @@ def commands() -> str:
             parts.append("\n".join(["| Option | |", "|---|---|", *rows, ""]))
 
     add(typer.main.get_command(cli), "celeriac")
+    for kind in present(Settings()):
+        if kind.__module__.startswith("celeriac.") and (group := kind.commands()) is not None:
+            add(typer.main.get_command(group), f"celeriac {kind.name}")
     return "\n".join(parts).rstrip()
 
 

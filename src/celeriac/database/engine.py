@@ -99,6 +99,10 @@ class Database:
                 await self._engine.run(history.upgrade, write=True)
         self._is_migrated = True
 
+    def check_schema_again(self) -> None:
+        """Let the next use look for missing tables once more: there is a history that was not known before."""
+        self._is_migrated = False
+
     async def states(self) -> list[tuple[Migrations, State]]:
         """How the tables of each family stand to its scripts. Nothing is changed."""
         return await self.look(lambda connection: [(one, one.state(connection)) for one in self._migrations()])

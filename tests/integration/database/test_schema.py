@@ -12,9 +12,11 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from pydantic import SecretStr
 from sqlalchemy import Connection, inspect, text
 
 import celeriac.families.email.tables  # noqa: F401 (its tables register with the metadata)
+from celeriac import Celeriac, Settings
 from celeriac.core.errors import SchemaTooNew
 from celeriac.database.engine import Database
 from celeriac.database.migrations import Migrations, State
@@ -22,6 +24,7 @@ from celeriac.database.tables import metadata
 from celeriac.families.email import EmailFamily
 
 EMAIL = EmailFamily.migrations()
+NOWHERE = "redis://127.0.0.1:1"
 
 # Prints whether Alembic was needed.
 ENSURE_SCHEMA = """
@@ -116,3 +119,12 @@ async def test_tables_of_a_family_that_is_gone_keep_no_other_from_being_made(dat
     await second.ensure_schema()
     assert await second.look(lambda c: inspect(c).has_table("celeriac_other_thing"))
     await second.dispose()
+
+
+async def test_a_family_that_comes_after_the_first_use_gets_its_tables(database_url: str) -> None:
+    app = Celeriac("late", settings=Settings(broker_url=SecretStr(NOWHERE), database_url=SecretStr(database_url)))
+    await app.database.read(lambda connection: connection.execute(text("SELECT 1")))
+    app.include_family(EmailFamily)
+    assert await app.database.read(EMAIL.current) == EMAIL.head
+    await app.database.dispose()
+    app.close()

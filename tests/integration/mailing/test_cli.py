@@ -100,6 +100,9 @@ async def test_a_mailing_is_sent_and_read_from_a_terminal(
     assert len(await terminal.json("recipients", mailing, "--status", "all")) == 3
     _, printed, _ = await terminal.run("recipients", mailing, "--status", "sent")
     assert [line.split("\t")[1] for line in printed.splitlines()] == ["email", "user1@example.com", "user3@example.com"]
+    _, printed, told = await terminal.run("recipients", mailing, "--status", "sent", "--limit", "1")
+    assert [line.split("\t")[1] for line in printed.splitlines()] == ["email", "user1@example.com"]
+    assert told == "only the first 1 are shown: --limit shows more\n"
     command = [sys.executable, "-m", "celeriac", "email", "list", "--json"]
     built_in_app = {**os.environ, **environment, "CELERIAC_APP": "celeriac.worker:c_app"}
     built_in = await asyncio.to_thread(

@@ -14,6 +14,7 @@ from celeriac.core.errors import ConfigurationError, UnknownJob
 from celeriac.core.ids import is_valid_id
 from celeriac.families.email.form import openapi_body, read_submission
 from celeriac.families.email.jobs import EmailJobs
+from celeriac.families.email.model import progress
 from celeriac.families.email.outcome_csv import outcome_csv
 from celeriac.families.email.settings import EmailSettings
 from celeriac.families.email.submission import submit
@@ -80,16 +81,7 @@ def _add_reading(router: APIRouter, jobs: EmailJobs) -> None:
     async def show_mailing(job_id: JobId) -> Any:
         mailing = await jobs.ledger.mailing(_checked(job_id))
         counts = await jobs.ledger.counts(job_id)
-        return MailingView(
-            id=job_id,
-            sender=mailing.sender,
-            subject=mailing.subject,
-            recipients=counts.total,
-            sent=counts.sent,
-            failed=counts.failed,
-            open=counts.total - counts.finished,
-            stopped=mailing.stopped,
-        )
+        return MailingView(**progress(mailing, counts))
 
     @router.get(
         "/mailings/{job_id}/recipients.csv",

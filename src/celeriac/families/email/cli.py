@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -12,7 +12,7 @@ import typer
 
 from celeriac.core.errors import CommandLineWrong, UnknownJob
 from celeriac.families.email import EmailFamily
-from celeriac.families.email.model import Mailing, RecipientOutcome, Status
+from celeriac.families.email.model import Counts, Mailing, RecipientOutcome, Status, progress
 from celeriac.terminal import App, AsJson, Column, print_json, print_table, run_in_family
 
 if TYPE_CHECKING:
@@ -98,7 +98,9 @@ def list_mailings(
     """List mailings, the newest first, with how far each is."""
 
     async def act(application: JobApp, family: EmailFamily) -> list[dict[str, Any]]:
-        return [await _described(application, family, mailing) for mailing in await family.jobs.ledger.newest(limit)]
+        mailings = await family.jobs.ledger.newest(limit)
+        counts = await family.jobs.ledger.counts_of([mailing.id for mailing in mailings])
+        return [await _described(application, mailing, counts[mailing.id]) for mailing in mailings]
 
     found = _run(app, act)
     if as_json:
@@ -121,7 +123,8 @@ def show(mailing_id: MailingId, app: App = None, as_json: AsJson = False) -> Non
     """Show one mailing: how many recipients have got it, have failed, and are open."""
 
     async def act(application: JobApp, family: EmailFamily) -> dict[str, Any]:
-        return await _described(application, family, await family.jobs.ledger.mailing(mailing_id))
+        mailing = await family.jobs.ledger.mailing(mailing_id)
+        return await _described(application, mailing, await family.jobs.ledger.counts(mailing_id))
 
     _show(_run(app, act), as_json)
 
@@ -142,6 +145,7 @@ def cancel(mailing_id: MailingId, app: App = None, as_json: AsJson = False) -> N
 def recipients(
     mailing_id: MailingId,
     status: Annotated[_Shown, typer.Option(help="Only recipients with this status.")] = _Shown.FAILED,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many, in the order of the file.")] = 1000,
     app: App = None,
     as_json: AsJson = False,
 ) -> None:
@@ -150,8 +154,15 @@ def recipients(
     async def act(_: JobApp, family: EmailFamily) -> list[dict[str, Any]]:
         ledger = family.jobs.ledger
         await ledger.mailing(mailing_id)
-        wanted = set(Status) if status is _Shown.ALL else {Status(status.value)}
-        return [_outcome(line) async for line in ledger.outcomes(mailing_id) if line.status in wanted]
+        wanted = None if status is _Shown.ALL else Status(status.value)
+        found: list[dict[str, Any]] = []
+        async with aclosing(ledger.outcomes(mailing_id, wanted)) as outcomes:
+            async for outcome in outcomes:
+                if len(found) == limit:
+                    typer.echo(f"only the first {limit:,} are shown: --limit shows more", err=True)
+                    break
+                found.append(_outcome(outcome))
+        return found
 
     found = _run(app, act)
     if as_json:
@@ -177,22 +188,11 @@ def _content(file: Path, option: str) -> str:
         raise CommandLineWrong(f"{option} {file}: is not UTF-8") from None
 
 
-async def _described(application: JobApp, family: EmailFamily, mailing: Mailing) -> dict[str, Any]:
-    counts = await family.jobs.ledger.counts(mailing.id)
+async def _described(application: JobApp, mailing: Mailing, counts: Counts) -> dict[str, Any]:
     state = None
     with suppress(UnknownJob):  # the ledger keeps mailings for longer than Redis keeps jobs
         state = (await application.client.get(mailing.id)).state
-    return {
-        "id": mailing.id,
-        "state": state,
-        "sender": mailing.sender,
-        "subject": mailing.subject,
-        "recipients": counts.total,
-        "sent": counts.sent,
-        "failed": counts.failed,
-        "open": counts.total - counts.finished,
-        "stopped": mailing.stopped,
-    }
+    return {"id": mailing.id, "state": state, **progress(mailing, counts)}
 
 
 def _outcome(line: RecipientOutcome) -> dict[str, Any]:

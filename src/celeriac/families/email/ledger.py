@@ -23,7 +23,7 @@ recipient is in an unknown state at any time.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import islice
 from typing import Any
@@ -154,13 +154,20 @@ class Ledger:
 
     async def counts(self, mailing_id: str) -> Counts:
         """How far the mailing is. All zero if there is none with this id."""
-        rows = await self._database.read(lambda c: c.execute(sql.COUNTS, {"mailing": mailing_id}).all())
-        return Counts(**{row[0]: row[1] for row in rows})
+        return (await self.counts_of([mailing_id]))[mailing_id]
 
-    async def outcomes(self, mailing_id: str) -> AsyncGenerator[RecipientOutcome]:
-        """Every recipient with its present state, by position. Reads in pages, so any number of them is fine."""
+    async def counts_of(self, mailing_ids: Sequence[str]) -> dict[str, Counts]:
+        """The same of several mailings, by their ids, in one query."""
+        rows = await self._database.read(lambda c: c.execute(sql.COUNTS, {"mailings": list(mailing_ids)}).all())
+        found: dict[str, dict[str, int]] = {mailing_id: {} for mailing_id in mailing_ids}
+        for mailing_id, status, count in rows:
+            found[mailing_id][status] = count
+        return {mailing_id: Counts(**counts) for mailing_id, counts in found.items()}
+
+    async def outcomes(self, mailing_id: str, status: Status | None = None) -> AsyncGenerator[RecipientOutcome]:
+        """Every recipient, or those with this status, by position. Reads in pages: any number of them is fine."""
         after = -1
-        while page := await self._page(mailing_id, after):
+        while page := await self._page(mailing_id, after, status):
             for outcome in page:
                 yield outcome
             after = page[-1].position
@@ -168,9 +175,12 @@ class Ledger:
     def _claim_parameters(self, mailing_id: str, position: int, claim: str) -> dict[str, Any]:
         return {"mailing": mailing_id, "at": position, "by": claim, "lifetime": int(self.claim_seconds * 1000)}
 
-    async def _page(self, mailing_id: str, after: int) -> list[RecipientOutcome]:
-        parameters = {"mailing": mailing_id, "after": after, "size": _BATCH}
-        rows = await self._database.read(lambda connection: connection.execute(sql.OUTCOMES, parameters).all())
+    async def _page(self, mailing_id: str, after: int, status: Status | None) -> list[RecipientOutcome]:
+        parameters: dict[str, Any] = {"mailing": mailing_id, "after": after, "size": _BATCH}
+        statement = sql.OUTCOMES
+        if status is not None:
+            statement, parameters["status"] = sql.OUTCOMES_WITH_STATUS, status
+        rows = await self._database.read(lambda connection: connection.execute(statement, parameters).all())
         return [RecipientOutcome(row[0], row[1], Status(row[2]), row[3], row[4], row[5], row[6]) for row in rows]
 
     async def _store(self, mailing_id: str, recipients: Iterator[Recipient]) -> int:

@@ -131,3 +131,17 @@ class Counts:
     def finished(self) -> int:
         """Recipients whose outcome is final."""
         return self.sent + self.failed
+
+
+def progress(mailing: Mailing, counts: Counts) -> dict[str, Any]:
+    """A mailing and how far it is, as its API and its commands show it."""
+    return {
+        "id": mailing.id,
+        "sender": mailing.sender,
+        "subject": mailing.subject,
+        "recipients": counts.total,
+        "sent": counts.sent,
+        "failed": counts.failed,
+        "open": counts.total - counts.finished,
+        "stopped": mailing.stopped,
+    }

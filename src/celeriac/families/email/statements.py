@@ -87,9 +87,11 @@ OPEN_RANGES: Select[int] = (
     .order_by("number")
 )
 
-#: Parameters: mailing.
-COUNTS: Select[str, int] = (
-    select(_r.status, func.count()).where(_r.mailing_id == bindparam("mailing")).group_by(_r.status)
+#: Parameters: mailings (their ids).
+COUNTS: Select[str, str, int] = (
+    select(_r.mailing_id, _r.status, func.count())
+    .where(_r.mailing_id.in_(bindparam("mailings", expanding=True)))
+    .group_by(_r.mailing_id, _r.status)
 )
 
 #: Parameters: mailing, after (a position), size.
@@ -98,4 +100,9 @@ OUTCOMES: Select[int, str, str, int, int | None, str | None, str | None] = (
     .where(_r.mailing_id == bindparam("mailing"), _r.position > bindparam("after"))
     .order_by(_r.position)
     .limit(bindparam("size"))
+)
+
+#: The same, of one status. Parameters: status besides.
+OUTCOMES_WITH_STATUS: Select[int, str, str, int, int | None, str | None, str | None] = OUTCOMES.where(
+    _r.status == bindparam("status")
 )
