@@ -25,6 +25,7 @@ from celeriac.http.pages import Link, add_docs, add_home
 from celeriac.http.problems import answer_with_problem, responses
 from celeriac.http.router import create_router
 from celeriac.settings import DEFAULT_APP, Settings, load_settings
+from celeriac.store.declared import check_scripts
 from celeriac.worker import create_app
 
 
@@ -35,7 +36,9 @@ def create_api(settings: Settings | None = None, families: Mapping[str, FamilySe
 
     Raises:
         ConfigurationError: a setting is wrong, or the API would be open to other machines without keys.
+        InstallationBroken: the package's own files do not belong together.
     """
+    check_scripts()
     settings = settings or load_settings()
     settings.check_exposure()
     if settings.app == DEFAULT_APP:

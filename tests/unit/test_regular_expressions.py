@@ -78,8 +78,8 @@ EXPRESSIONS: list[tuple[str, str | bytes, list[tuple[str, str, str]]]] = [
     # Over text of our own: the Lua scripts, and the name of a module.
     ("findall", r"^local function .*?^end\n", []),
     ("sub", r"--.*", [("", "-", ""), ("", "--\n", "")]),
-    ("search", r"\b{name}\b", []),
-    ("sub", r"\bWIDTH\.(\w+)", []),
+    ("findall", r"\w+", [("", "a", "")]),
+    ("sub", r"WIDTH\.(\w+)", []),
     (
         "findall",
         r"local (?:function \w+\(([\w\s,]+)\)|([\w\s,]+?)\s*=\s*unpack\(ARGV[^\n]*\)) -- fields: (\w+)(?: from (\w+))?",

@@ -7,6 +7,7 @@ CeleriacError
 │   ├── NotInstalled            an extra is not installed; the message names it
 │   ├── SchemaTooNew            a newer version of a job family has migrated the database
 │   └── ApplicationNotLoaded    the application cannot be imported, or is not one
+├── InstallationBroken          files of the package come from different versions; the start stops
 ├── StartFailed                 a process of the stack ended again and again before it was ready
 │   └── StartRefused            a process of the stack ended at once, and said why
 ├── InvalidJobDefinition        a function cannot be a job; raised where it is decorated
@@ -77,6 +78,10 @@ class ApplicationNotLoaded(ConfigurationError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (*self.args, self.traceback)
+
+
+class InstallationBroken(CeleriacError):
+    """Files of the installed package do not belong together. The message names the file, and what differs."""
 
 
 class StartFailed(CeleriacError):

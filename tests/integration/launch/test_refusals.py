@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import sys
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from celeriac.launch.supervision.supervisor import Supervisor
 from tests.support.running import running
 from tests.support.slow import quick_first
 from tests.support.waiting import eventually
+from tests.support.workers import ROOT
 
 #: Runs while the file is there; without it, it says on its report that it cannot.
 PROGRAM = """
@@ -118,4 +120,26 @@ async def test_a_result_backend_that_cannot_be_used_ends_the_start_with_one_line
     (line,) = [line for line in program.lines if "result_backend" in line]
     assert "'nonsense' cannot be used: ModuleNotFoundError" in line
     assert "hidden" not in "\n".join(program.lines)
+    assert "Traceback" not in "\n".join(program.lines)
+
+
+@pytest.mark.parametrize(
+    "command",
+    quick_first(
+        [["worker", "--shards", "2"], ["beat"], ["api", "--port", "0"], ["up", "--port", "0", "--no-flower"]], quick=2
+    ),
+    ids=" ".join,
+)
+async def test_a_script_with_a_field_that_python_does_not_have_ends_the_start_with_one_line(
+    tmp_path: Path, command: list[str]
+) -> None:
+    copy = tmp_path / "celeriac"
+    shutil.copytree(ROOT / "src" / "celeriac", copy, ignore=shutil.ignore_patterns("__pycache__"))
+    script = copy / "store" / "scripts" / "renew.lua"
+    script.write_text(script.read_text().replace("local worker,", "local worker, rank,"))
+    environment = {"CELERIAC_BROKER_URL": "redis://127.0.0.1:1", "PYTHONPATH": str(tmp_path)}
+    async with running(["-m", "celeriac", *command], cwd=tmp_path, environment=environment) as program:
+        assert await program.ended(within=120) == ExitCode.FAILURE
+    (line,) = [line for line in program.lines if "renew.lua" in line]
+    assert line.startswith("celeriac: error: renew.lua: the fields of 'args' differ from Python's: rank in Lua where ")
     assert "Traceback" not in "\n".join(program.lines)

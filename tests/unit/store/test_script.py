@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from celeriac import store
+from celeriac.core.errors import InstallationBroken
+from celeriac.store.declared import check_scripts, scripts
 from celeriac.store.scripts.script import Script
 
 SOURCES = {
@@ -35,6 +37,12 @@ def header(name: str) -> str:
 
 def test_every_script_file_is_called_by_someone_and_every_call_has_its_file() -> None:
     assert SCRIPTS.keys() == SOURCES.keys()
+
+
+def test_every_script_is_checked_when_a_process_starts() -> None:
+    assert {script.name for script in scripts()} == SOURCES.keys()
+    check_scripts()
+    assert all("sha" in vars(script) for script in scripts())  # read, and shared by forks
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -109,15 +117,19 @@ class _More(NamedTuple):
     ],
 )
 def test_a_field_that_only_one_side_has_fails_when_the_script_is_loaded(lua: str, python: Any, said: str) -> None:
-    with pytest.raises(TypeError, match=f"tell.lua: the fields of 'args' differ from Python's: {said}"):
+    with pytest.raises(InstallationBroken, match=f"tell.lua: the fields of 'args' differ from Python's: {said}"):
         Script("tell", python).with_widths(lua)
 
 
 def test_a_table_that_only_one_side_has_fails_when_the_script_is_loaded() -> None:
     args = "local cause = unpack(ARGV) -- fields: args\n"
-    with pytest.raises(TypeError, match="fields of 'part' differ from Python's: none in Lua where Python has cause"):
+    with pytest.raises(
+        InstallationBroken, match="fields of 'part' differ from Python's: none in Lua where Python has cause"
+    ):
         Script("tell", _Known, {"part": _Known}).with_widths(args)
-    with pytest.raises(TypeError, match="fields of 'part' differ from Python's: id in Lua where Python has none"):
+    with pytest.raises(
+        InstallationBroken, match="fields of 'part' differ from Python's: id in Lua where Python has none"
+    ):
         Script("tell", _Known).with_widths(args + "local function f(x,\n  id) -- fields: part from id\n")
 
 

@@ -27,6 +27,7 @@ from celeriac.core.errors import ApplicationNotLoaded, CeleriacError, Configurat
 from celeriac.core.exits import exit_code
 from celeriac.core.parent_protocol import Refused, encode
 from celeriac.settings import DEFAULT_APP, show
+from celeriac.store.declared import check_scripts
 
 #: Packages whose frames a user need not see when an import fails.
 _PACKAGES = (Path(__file__).parents[2], *(Path(str(module.__file__)).parent for module in (celery, kombu, importlib)))
@@ -59,8 +60,10 @@ def load_with_tasks(address: str) -> Any:
 
     Raises:
         ConfigurationError: its result backend cannot be used.
+        InstallationBroken: the package's own files do not belong together.
     """
     app = load(address)
+    check_scripts()
     with _imported(f"CELERIAC_APP={address} (or --app)"):
         app.loader.import_default_modules()
         app.finalize()
@@ -73,7 +76,9 @@ def load_asgi(address: str) -> Callable[..., Any]:
 
     Raises:
         ApplicationNotLoaded: there is none at `address`, or its module cannot be imported.
+        InstallationBroken: the package's own files do not belong together.
     """
+    check_scripts()
     option = f"--api {address}"
     if ":" not in address:
         raise ApplicationNotLoaded(f"{option}: give it as module:attribute")

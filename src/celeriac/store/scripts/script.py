@@ -9,18 +9,20 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from importlib.resources import files
+from functools import cache, cached_property
 from itertools import zip_longest
-from typing import Any, Generic, TypeVar
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from celeriac.core.errors import InstallationBroken
 
 T = TypeVar("T")
 
-_FOLDER = files("celeriac.store.scripts")
+_FOLDER = Path(__file__).parent
 #: A function of the shared part, from its first line to its last.
 _FUNCTION = re.compile(r"^local function .*?^end\n", re.MULTILINE | re.DOTALL)
 _REMARK = re.compile(r"--.*")
-
+_WORD = re.compile(r"\w+")
 
 #: What can be an argument of a script.
 Argument = str | bytes | int
@@ -29,7 +31,7 @@ Argument = str | bytes | int
 _DECLARED = re.compile(
     r"local (?:function \w+\(([\w\s,]+)\)|([\w\s,]+?)\s*=\s*unpack\(ARGV[^\n]*\)) -- fields: (\w+)(?: from (\w+))?"
 )
-_WIDTH = re.compile(r"\bWIDTH\.(\w+)")
+_WIDTH = re.compile(r"WIDTH\.(\w+)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +42,8 @@ class Script:
     would ever be taken out of a full server. Needs Redis 7 or Valkey.
 
     `args` and `rows` are named tuples: the fields of the arguments that each call has, and of those that it has several
-    times. Lua names the same fields, and says `WIDTH.NAME` for how many there are. Both are compared when the script
-    is loaded, so that a field which only one side knows shifts no argument.
+    times. Lua names the same fields, and says `WIDTH.NAME` for how many there are. Both are compared when a process
+    starts (`store/declared.py`), so that a field which only one side knows shifts no argument.
     """
 
     name: str
@@ -51,6 +53,11 @@ class Script:
 
     @cached_property
     def source(self) -> str:
+        """What is sent to the server.
+
+        Raises:
+            InstallationBroken: Lua and Python do not have the same tables with the same fields.
+        """
         flags = "#!lua flags=allow-oom\n" if self.when_full else ""
         return flags + self.with_widths(_with_functions((_FOLDER / f"{self.name}.lua").read_text()))
 
@@ -62,7 +69,7 @@ class Script:
         """The Lua code `text` with the number of fields for each `WIDTH.NAME`.
 
         Raises:
-            TypeError: `text` and this script do not have the same tables with the same fields.
+            InstallationBroken: `text` and this script do not have the same tables with the same fields.
         """
         tables: dict[str, tuple[str, ...]] = {
             name: vars(table)["_fields"] for name, table in {"args": self.args, **self.rows}.items()
@@ -80,19 +87,42 @@ class Script:
     def _compare(self, table: str, lua: Sequence[str], python: Sequence[str]) -> None:
         for in_lua, in_python in zip_longest(lua, python):
             if in_lua != in_python:
-                raise TypeError(
+                raise InstallationBroken(
                     f"{self.name}.lua: the fields of {table!r} differ from Python's: "
-                    f"{in_lua or 'none'} in Lua where Python has {in_python or 'none'}"
+                    f"{in_lua or 'none'} in Lua where Python has {in_python or 'none'}; install celeriac anew"
                 )
+
+
+class _Function(NamedTuple):
+    """A function of the shared part, with the words that occur in it."""
+
+    name: str
+    code: str
+    words: set[str]
+
+
+@cache
+def _shared_functions() -> list[_Function]:
+    """Those of `_lib.lua`, from the last to the first: each uses only functions that stand before it."""
+    found = _FUNCTION.findall((_FOLDER / "_lib.lua").read_text())
+    return [
+        _Function(code.removeprefix("local function ").partition("(")[0], code, _words(code))
+        for code in reversed(found)
+    ]
+
+
+def _words(text: str) -> set[str]:
+    return set(_WORD.findall(_REMARK.sub("", text)))
 
 
 def _with_functions(text: str) -> str:
     """`text`, and before it the shared functions that it uses: a server makes all that are there at each call."""
-    for function in reversed(_FUNCTION.findall((_FOLDER / "_lib.lua").read_text())):
-        name = function.removeprefix("local function ").partition("(")[0]
-        if re.search(rf"\b{name}\b", _REMARK.sub("", text)):
-            text = f"{function}\n{text}"
-    return text
+    words, parts = _words(text), [text]
+    for name, code, its_words in _shared_functions():
+        if name in words:
+            words |= its_words
+            parts.append(code)
+    return "\n".join(reversed(parts))
 
 
 @dataclass(frozen=True, slots=True)
