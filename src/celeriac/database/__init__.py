@@ -1,1 +1,1 @@
-"""SQL storage: one engine per process, one schema, its migrations. Nothing here knows what the tables mean."""
+"""SQL storage: connections, transactions and migrations. Nothing here knows the meaning of the tables."""

@@ -1,7 +1,7 @@
 """The database server's clock, in SQL.
 
-What several machines compare (the expiry of a claim, say) is measured by one clock, the server's: a clock
-that is wrong on one worker must not make it see another's claim as expired.
+Several machines compare times such as the expiry of a claim, so one clock measures them all: the server's. A worker
+with a wrong clock must not see another's claim as expired.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 
 class now_ms(FunctionElement[int]):
-    """Milliseconds since the epoch, as the database server sees them when the statement runs."""
+    """Milliseconds since the epoch, by the database server's clock when the statement runs."""
 
     type = BigInteger()
     inherit_cache = True

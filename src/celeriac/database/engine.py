@@ -1,13 +1,13 @@
 """The connection to the database: SQLite in one file by default, Postgres in production.
 
-Work is handed over as a function of a SQLAlchemy `Connection`, which runs as one transaction:
+Callers pass a function of a SQLAlchemy `Connection`, which runs as one transaction:
 
     count = await database.read(lambda connection: connection.execute(query).scalar_one())
     await database.write(lambda connection: connection.execute(statement))
 
-That keeps transactions short, since a function cannot wait for anything but the database, and makes SQLite fast
-without blocking the event loop: a transaction is one hop to a thread. (An async SQLite driver makes such a hop for
-every cursor, statement and commit, a dozen in all.)
+A function can wait only for the database, so transactions stay short. With SQLite, each transaction is one hop to a
+thread, which is fast and does not block the event loop. (An async SQLite driver makes such a hop for every cursor,
+statement and commit, a dozen in all.)
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ T = TypeVar("T")
 
 
 class Engine(Protocol):
-    """What `Database` needs of each of its two kinds."""
+    """The interface of the engines for SQLite and Postgres."""
 
     async def run(self, function: Callable[[Connection], T], *, write: bool) -> T:
         """Call `function` with a connection, as one transaction."""
         ...
 
     async def look(self, function: Callable[[Connection], T]) -> T:
-        """Call `function` with a connection that only queries, and make nothing."""
+        """Call `function` with a connection that only queries. Create neither a file nor a table."""
         ...
 
     async def dispose(self) -> None:
@@ -40,13 +40,13 @@ class Engine(Protocol):
 
 
 class Database:
-    """A lazily connected database, safe to build before a fork and to share by everything in a process."""
+    """A database that connects at its first use. Build it before a fork, and share it within a process."""
 
     def __init__(self, url: str, migrations: Callable[[], Sequence[Migrations]] = tuple) -> None:
-        """`migrations` gives the histories of all tables that are used in it; it is asked at the first use.
+        """`migrations` returns the histories of all its tables. The first use of the database calls it.
 
         Raises:
-            ConfigurationError: the URL is not understood, or its driver is not installed.
+            ConfigurationError: the URL is wrong, or its driver is not installed.
         """
         self._url = parse_database_url(url)
         self._migrations = migrations
@@ -57,40 +57,40 @@ class Database:
         return f"Database({shown(self._url)!r})"
 
     async def read(self, function: Callable[[Connection], T]) -> T:
-        """Call `function` with a connection and return its result. It must only query.
+        """Call `function` with a connection, and return its result. It must only query.
 
         With SQLite `function` runs in a thread, with Postgres in the thread of the event loop. So it must block on
         nothing but the connection, and must not touch data that other code changes.
 
         Raises:
-            DatabaseUnavailable: no connection could be had, or it broke.
+            DatabaseUnavailable: connecting failed, or the connection broke.
         """
         await self.ensure_schema()
         return await self._engine.run(function, write=False)
 
     async def write(self, function: Callable[[Connection], T]) -> T:
-        """Like `read`, in a transaction that is committed when `function` returns and rolled back if it raises.
+        """Like `read`, but commit the transaction when `function` returns, and roll it back if it raises.
 
-        Where this is cancelled, the transaction may still be committed.
+        A cancelled call may still commit its transaction.
 
         Raises:
-            DatabaseUnavailable: no connection could be had, it broke, or SQLite stayed locked for 10 seconds.
+            DatabaseUnavailable: connecting failed, the connection broke, or SQLite stayed locked for 10 seconds.
         """
         await self.ensure_schema()
         return await self._engine.run(function, write=True)
 
     async def look(self, function: Callable[[Connection], T]) -> T:
-        """Like `read`, of a database as it is: no table is made. Without an SQLite file, it looks at an empty one."""
+        """Like `read`, but create no tables. If the SQLite file does not exist, query an empty database."""
         return await self._engine.look(function)
 
     async def ensure_schema(self) -> None:
-        """Bring the schema up to date, by any number of processes at the same time. One query if it already is.
+        """Bring the schema up to date. Any number of processes may do so at once. One query if it already is.
 
         The first use of the database does so by itself.
 
         Raises:
             SchemaTooNew: a newer version of a job family has migrated this database.
-            DatabaseUnavailable: no connection could be had, it broke, or the disk is full.
+            DatabaseUnavailable: connecting failed, the connection broke, or the disk is full.
         """
         if self._is_migrated:
             return
@@ -100,11 +100,11 @@ class Database:
         self._is_migrated = True
 
     def check_schema_again(self) -> None:
-        """Let the next use look for missing tables once more: there is a history that was not known before."""
+        """Have the next use look for missing tables again. Call this when a family adds a history."""
         self._is_migrated = False
 
     async def states(self) -> list[tuple[Migrations, State]]:
-        """How the tables of each family stand to its scripts. Nothing is changed."""
+        """Return for each family whether its tables are up to date. Change nothing."""
         return await self.look(lambda connection: [(one, one.state(connection)) for one in self._migrations()])
 
     async def dispose(self) -> None:
@@ -114,7 +114,7 @@ class Database:
 
 
 def _engine(url: URL) -> Engine:
-    """The engine for `url`. Only its own modules are imported: those of Postgres take a third of a second."""
+    """Make the engine for `url`. Import only its own modules: those of Postgres take a third of a second."""
     if url.get_backend_name() == "sqlite":
         from celeriac.database.sqlite import SqliteEngine
 

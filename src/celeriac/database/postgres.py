@@ -1,4 +1,4 @@
-"""Postgres, through asyncpg."""
+"""The engine for Postgres, through asyncpg."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from celeriac.database.url import shown
 
 T = TypeVar("T")
 
-#: Classes and codes of SQLSTATE: no disk space or memory left, the server shuts down, it takes no writes.
+#: Classes and codes of SQLSTATE for: no disk space or memory, the server shuts down, the server accepts no writes.
 _TROUBLE = ("53", "57P", "25006")
 
 
 class PostgresEngine:
-    """Runs transactions on a Postgres server.
+    """An engine that runs transactions on a Postgres server.
 
-    Each process and event loop has an engine of its own: connections belong to the loop they were opened on,
-    and must not be used by a parent and its forked child.
+    Each process and event loop has its own SQLAlchemy engine. Connections belong to the loop that opened them, and a
+    parent and its forked child must not share them.
     """
 
     def __init__(self, url: URL) -> None:
@@ -36,7 +36,7 @@ class PostgresEngine:
         """Call `function` in a transaction.
 
         Raises:
-            DatabaseUnavailable: the server cannot be reached, refuses us or has no room, or the connection broke.
+            DatabaseUnavailable: the server cannot be reached, refuses us or is full, or the connection broke.
         """
         try:
             async with self._engine().begin() as connection:
@@ -49,7 +49,7 @@ class PostgresEngine:
             raise
 
     async def look(self, function: Callable[[Connection], T]) -> T:
-        """The same; a query makes nothing."""
+        """Call `function` in a transaction. Queries create nothing."""
         return await self.run(function, write=False)
 
     async def dispose(self) -> None:
@@ -59,7 +59,7 @@ class PostgresEngine:
             await engine.dispose()
 
     def _engine(self) -> AsyncEngine:
-        # Engines of a parent process are kept: dropping them would close connections that are not ours.
+        # Keep the engines of a parent process: dropping them would close its connections.
         if _here() not in self._engines:
             self._engines[_here()] = create_async_engine(
                 self._url, json_serializer=_to_json, json_deserializer=codec.loads
@@ -68,7 +68,7 @@ class PostgresEngine:
 
 
 def _is_trouble(error: DBAPIError) -> bool:
-    """Whether the server itself is in trouble, by its SQLSTATE."""
+    """Return whether the SQLSTATE says that the server itself is in trouble."""
     return str(getattr(error.orig, "sqlstate", None) or "").startswith(_TROUBLE)
 
 

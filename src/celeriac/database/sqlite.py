@@ -1,4 +1,4 @@
-"""SQLite: a file that the processes of one machine share, each through a few threads."""
+"""The engine for SQLite. The processes of one machine share a file, and each uses a few threads for it."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ from celeriac.database.url import shown
 T = TypeVar("T")
 
 _THREADS = 8
-#: What SQLite reports when the file cannot be used, whatever the statement: it is locked, read-only, damaged, or no
-#: database, or the disk is full or fails.
+#: SQLite's error codes for a file that no statement can use: it is locked, read-only, damaged or not a database, or the
+#: disk is full or fails.
 _TROUBLE = frozenset(
     {
         *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR),
         *(sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOTADB),
     }
 )
-# A transaction here takes milliseconds; waiting so long for the write lock means trouble.
+# A transaction takes milliseconds. A write lock that is not free after so long means trouble.
 _BUSY_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class _Process:
-    """What one process has open. A forked child must use neither its parent's connections nor its threads."""
+    """The open connections and threads of one process. A forked child must not use its parent's."""
 
     engine: Engine
     threads: ThreadPoolExecutor
 
 
 class SqliteEngine:
-    """Runs transactions on an SQLite file, one thread hop each."""
+    """An engine that runs transactions on an SQLite file, with one hop to a thread for each."""
 
     def __init__(self, url: URL) -> None:
         self._url = url
@@ -64,7 +64,7 @@ class SqliteEngine:
         return await loop.run_in_executor(process.threads, transaction, process.engine, function)
 
     async def look(self, function: Callable[[Connection], T]) -> T:
-        """Call `function` in a thread; without a file, with an empty database that is gone afterwards.
+        """Call `function` in a thread. Without a file, give it an empty database for the moment.
 
         Raises:
             DatabaseUnavailable: the file cannot be read, or stayed locked.
@@ -82,7 +82,7 @@ class SqliteEngine:
             process.engine.dispose()
 
     def _process(self) -> _Process:
-        # Entries of parent processes are kept: dropping them would close connections that are not ours.
+        # Keep the entries of parent processes: dropping them would close their connections.
         if os.getpid() not in self._processes:
             self._processes[os.getpid()] = _open(self._url)
         return self._processes[os.getpid()]
@@ -93,8 +93,8 @@ class SqliteEngine:
 
     def _write(self, engine: Engine, function: Callable[[Connection], T]) -> T:
         with self._translated(), engine.connect() as connection, connection.begin():
-            # The write lock comes first: a transaction that reads and then writes cannot wait for it (SQLite
-            # refuses at once, whatever the timeout).
+            # Take the write lock first. A transaction that reads and then writes cannot wait for it: SQLite refuses
+            # at once, whatever the timeout.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             return function(connection)
 
@@ -102,7 +102,7 @@ class SqliteEngine:
     def _translated(self) -> Generator[None]:
         try:
             yield
-        except (DatabaseError, sqlite3.DatabaseError) as error:  # the latter from `_configure`
+        except (DatabaseError, sqlite3.DatabaseError) as error:  # sqlite3's comes from `_configure`
             cause = getattr(error, "orig", error)
             if not _is_trouble(cause):
                 raise
@@ -110,7 +110,7 @@ class SqliteEngine:
 
 
 def _is_trouble(error: object) -> bool:
-    """Whether the file is in trouble, and not the statement wrong."""
+    """Return whether the file is in trouble, rather than the statement wrong."""
     code = getattr(error, "sqlite_errorcode", None)
     return code is not None and code & 0xFF in _TROUBLE
 
@@ -125,15 +125,15 @@ def _with_empty_database(function: Callable[[Connection], T]) -> T:
 
 
 def _file(url: URL) -> Path | None:
-    """The file of the database; None if only SQLite knows, which reads the name as a URI."""
+    """Return the database's file, or None for a URI, which only SQLite can read."""
     return Path(url.database) if url.database and not url.database.startswith("file:") else None
 
 
 def _open(url: URL) -> _Process:
     if (file := _file(url)) is not None:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with contextlib.suppress(OSError):  # SQLite says it better
-            touch_private(file)  # recipients are in it; SQLite gives its log the same mode
+        with contextlib.suppress(OSError):  # SQLite's own error says more
+            touch_private(file)  # it may hold personal data; SQLite gives its log the same mode
     engine = create_engine(url, json_serializer=_to_json, json_deserializer=codec.loads, pool_size=_THREADS)
     event.listen(engine, "connect", _configure)
     return _Process(engine, ThreadPoolExecutor(_THREADS, thread_name_prefix="celeriac-sqlite"))
@@ -144,7 +144,7 @@ def _to_json(value: Any) -> str:
 
 
 def _configure(dbapi_connection: Any, record: object) -> None:
-    dbapi_connection.isolation_level = None  # the driver begins no transactions of its own: `_write` does
+    dbapi_connection.isolation_level = None  # `_write` begins transactions, not the driver
     dbapi_connection.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000}")
     _use_wal(dbapi_connection)
     dbapi_connection.execute("PRAGMA synchronous = NORMAL")  # in WAL: a commit survives the process, not a power cut
@@ -152,9 +152,9 @@ def _configure(dbapi_connection: Any, record: object) -> None:
 
 
 def _use_wal(dbapi_connection: Any) -> None:
-    """Switch to write-ahead logging, in which readers do not block the writer, nor it them.
+    """Switch to write-ahead logging, in which readers and the writer do not block each other.
 
-    Where several processes do so at once, SQLite refuses without waiting for its lock.
+    If several processes switch at once, SQLite refuses without waiting for its lock.
     """
     deadline = time.monotonic() + _BUSY_SECONDS
     while True:

@@ -1,7 +1,7 @@
 """The metadata that every table of Celeriac registers with.
 
-Tables live with the code that owns them; names start with `celeriac_`, since the database is often the
-application's own. Constraint names follow one convention, so that migrations can name what they change.
+Tables live with the code that owns them. Their names start with `celeriac_`, because the application may use the same
+database. Constraint names follow one convention, so that migrations can name what they change.
 """
 
 from sqlalchemy import MetaData

@@ -1,4 +1,4 @@
-"""Reading a database URL: what is accepted, which driver it means, and how it is shown."""
+"""Reads a database URL, chooses its driver, and shows the URL without its password."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from celeriac.core.errors import ConfigurationError
 
 _EXPECTED = "expected sqlite:///path/to/file.db or postgresql://user:password@host/database"
 
-#: Accepted drivernames, and the driver each one means.
+#: Accepted drivernames, and their drivers.
 _DRIVERS = {
     "sqlite": "sqlite+pysqlite",
     "sqlite+aiosqlite": "sqlite+pysqlite",
@@ -22,14 +22,14 @@ _DRIVERS = {
 
 
 def parse_database_url(text: str) -> URL:
-    """The SQLAlchemy URL that `text` means, with its driver.
+    """Return the SQLAlchemy URL for `text`, with its driver.
 
     Raises:
-        ConfigurationError: names what is wrong with the URL. Its password is never part of the message.
+        ConfigurationError: the message says what is wrong with the URL, and never contains its password.
     """
     try:
         url = make_url(text)
-    except (ArgumentError, ValueError):  # ValueError: a port that is no number
+    except (ArgumentError, ValueError):  # ValueError: the port is not a number
         raise ConfigurationError(f"the database URL cannot be read; {_EXPECTED}") from None
     driver = _DRIVERS.get(url.drivername)
     if driver is None:
@@ -47,5 +47,5 @@ def parse_database_url(text: str) -> URL:
 
 
 def shown(url: URL) -> str:
-    """The URL as it may be logged: the password masked."""
+    """Return the URL for a log, with its password masked."""
     return url.render_as_string(hide_password=True)

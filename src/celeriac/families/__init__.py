@@ -1,1 +1,1 @@
-"""Job families: guests of the application, each one folder with all that is its own (`celeriac.family`)."""
+"""Job families that come with Celeriac. Each is one folder with its jobs, settings, routes, commands and tables."""

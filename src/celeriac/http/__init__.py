@@ -1,1 +1,1 @@
-"""The HTTP API: jobs as resources, problems as RFC 9457 describes them."""
+"""The HTTP API. Jobs are resources, and errors are problems by RFC 9457."""

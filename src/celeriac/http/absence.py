@@ -1,4 +1,4 @@
-"""Routes that say why nothing is there."""
+"""Routes of an API that is switched off, which say why."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
 
 def absent_router(detail: str, *, max_body_bytes: int, dependencies: Sequence[Any] = ()) -> APIRouter:
-    """Answers each path below its prefix with 404 and `detail`, behind `dependencies`. OpenAPI does not show that."""
+    """Make a router that answers each path with 404 and `detail`, after `dependencies`. OpenAPI does not show it."""
     router = APIRouter(route_class=bounded_route(max_body_bytes), dependencies=dependencies, include_in_schema=False)
 
     async def absent() -> None:

@@ -1,4 +1,4 @@
-"""Who calls: API keys, and a fence around an API that needs none."""
+"""Checks API keys, and protects an API without keys from other machines and foreign pages."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ bearer = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="An API 
 
 
 def require_api_key(keys: Mapping[str, str]) -> Callable[..., Awaitable[None]]:
-    """A dependency that lets in callers who give one of `keys` (name → secret)."""
+    """Make a dependency that admits only callers with one of `keys` (name → secret)."""
 
     async def check(
         request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)]
     ) -> None:
-        # Headers are read as Latin-1: this gives back the bytes that were sent.
+        # Starlette decodes headers as Latin-1, so this restores the sent bytes.
         given = credentials.credentials.encode("latin-1") if credentials else b""
-        # Every secret is compared, and in constant time, so that the time taken tells nothing.
+        # Compare with every secret, in constant time, so that the time reveals nothing.
         names = [name for name, secret in keys.items() if hmac.compare_digest(secret.encode(), given)]
         if not names:
             raise ProblemError(
@@ -43,16 +43,16 @@ def require_api_key(keys: Mapping[str, str]) -> Callable[..., Awaitable[None]]:
 
 
 def caller(request: Request) -> str:
-    """Name of the API key that was given; empty where none is needed."""
+    """Return the name of the caller's API key. It is empty for an API without keys."""
     return getattr(request.state, "celeriac_caller", "")
 
 
 class LoopbackOnly:
-    """ASGI middleware for an API without keys: it answers this machine's programs, and no page of a foreign site.
+    """ASGI middleware for an API without keys. It serves this machine's programs, but no page of a foreign site.
 
-    A web page can have its visitor's browser send requests to 127.0.0.1. Browsers name the page's origin in all that
-    may change something (CSRF); and a name of the page's own that resolves to 127.0.0.1, which would make the page and
-    this API one origin, shows in the Host header (DNS rebinding).
+    A web page can make its visitor's browser send requests to 127.0.0.1. The browser names the page's origin in each
+    request that may change something, so the middleware refuses foreign ones (CSRF). A page can also let its own host
+    name resolve to 127.0.0.1, and so share an origin with this API (DNS rebinding). The Host header shows that name.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -70,7 +70,7 @@ class LoopbackOnly:
 
 def _check_local(request: Request) -> None:
     if request.client is not None and not is_loopback(request.client.host):
-        raise ProblemError(403, "not-local", f"without API keys, only this machine may ask; {_REMEDY}")
+        raise ProblemError(403, "not-local", f"without API keys, only this machine may send requests; {_REMEDY}")
     host = request.headers.get("host")
     if host is not None and not is_loopback(_name(host)):
         raise ProblemError(
@@ -78,7 +78,7 @@ def _check_local(request: Request) -> None:
         )
     origin = request.headers.get("origin")
     if request.method not in _READING and origin is not None and origin.partition("://")[2] != host:
-        raise ProblemError(403, "foreign-origin", f"changes may not be asked for by pages of {origin[:200]}")
+        raise ProblemError(403, "foreign-origin", f"pages of {origin[:200]} may not request changes")
 
 
 def _name(host: str) -> str:

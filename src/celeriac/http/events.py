@@ -1,4 +1,4 @@
-"""A job's events as they happen: server-sent events that resume where a client left off."""
+"""Streams a job's events as server-sent events. A client that reconnects resumes where it left off."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from celeriac.http.problems import responses
 from celeriac.http.route import NothingMore
 from celeriac.http.sse import EventStream
 
-#: The id of an entry of a Redis stream: milliseconds and a count, both of 64 bits; here of the digits that surely fit.
+#: The id of an entry in a Redis stream: milliseconds and a count. Both have 64 bits, and so many digits always fit.
 EventId = Annotated[str, StringConstraints(max_length=37, pattern="^([0-9]{1,18}-[0-9]{1,18})?$")]
 
 LastEventId = Annotated[
     EventId | None,
     NO_NULL,
-    Header(description="Where to resume; browsers send it by themselves when they reconnect"),
+    Header(description="Resume after this event; browsers send it by themselves when they reconnect"),
 ]
 
 _FROM_THE_FIRST = "0-0"
@@ -33,33 +33,33 @@ def add_event_route(router: APIRouter, app: JobApp) -> None:
     """Add `GET /{job_id}/events` to `router`."""
 
     async def resume_after(job_id: JobId, last_event_id: LastEventId = None) -> str:
-        """Where the stream is to begin. Refuses, before it begins, what it could not refuse once it has."""
+        """Return the event after which the stream begins. Raise errors now: a response that has begun cannot."""
         after = last_event_id or _FROM_THE_FIRST
         async with in_time(app):
             record = await app.client.get(job_id)
             if record.state.finished and after != _FROM_THE_FIRST and not await app.client.has_events(job_id, after):
-                raise NothingMore  # a browser reconnects to a stream that ended, unless it is told 204
+                raise NothingMore  # a browser reconnects to a stream that ended, until it gets 204
         return after
 
     @router.get(
         "/{job_id}/events",
         status_code=200,
-        # Not EventStream: FastAPI would give its stream the schema of a string, which no event matches.
+        # Not EventStream: FastAPI would describe the stream as a string, which no event matches.
         response_class=Response,
-        summary="A job's events, live",
+        summary="Stream a job's events",
         responses={
             200: {"description": "The events", "content": {EventStream.media_type: {}}},
-            204: {"description": "The job has ended, and all its events came before"},
+            204: {"description": "The job has ended, and the client has all its events"},
             **responses(404, 422, 503),
         },
     )
     async def events(job_id: JobId, after: str = Depends(resume_after)) -> EventStream:
-        """`state` and `progress` events from the first one that is kept until the job ends."""
+        """Send `state` and `progress` events, from the first that is still stored until the job ends."""
         return EventStream(_until_cut_off(app.client.events(job_id, after)))
 
 
 async def _until_cut_off(events: AsyncGenerator[JobEvent | None]) -> AsyncGenerator[JobEvent | None]:
-    """End with the broker: the answer has begun, and cannot say more. Clients come back."""
+    """End the stream if the broker is lost. A response that has begun cannot report that, and clients reconnect."""
     async with aclosing(events):
         with suppress(BrokerUnavailable, UnknownJob):
             async for event in events:

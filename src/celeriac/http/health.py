@@ -1,4 +1,4 @@
-"""Whether the API is alive, and whether it can do its work."""
+"""Health routes: whether the API is alive, and whether it can serve jobs."""
 
 from __future__ import annotations
 
@@ -16,29 +16,30 @@ from celeriac.core.findings import Finding, Status
 from celeriac.engine.app import JobApp
 from celeriac.http.problems import problem, responses
 
-#: Looks at what a job family needs outside.
+#: Checks the external services that a job family needs.
 Check = Callable[[], Awaitable[Sequence[Finding]]]
 
-#: Seconds for which an answer is kept: a load balancer asks often, and each look costs a connection.
+#: Seconds between two checks. A load balancer asks often, and each check costs a connection.
 _FRESH = 10.0
-#: Seconds that the first request waits for the first answer. Load balancers give up after a second or so.
+#: Seconds that the first request waits for the first check. Load balancers give up after a second or so.
 _PATIENCE = 0.5
 _GRAVITY = (Status.OK, Status.WARN, Status.FAIL)
 
 
 def add_health_routes(router: APIRouter, app: JobApp, checks: Mapping[str, Check] | None = None) -> None:
-    """Add `/health/live` and `/health/ready` to `router`. `checks` are those of job families, by name."""
+    """Add `/health/live` and `/health/ready` to `router`. `checks` has the checks of job families by name."""
     families = _Watch(checks or {})
 
     @router.get("/health/live", summary="The process answers")
     async def live() -> dict[str, str]:
         return {"status": "ok"}
 
-    @router.get("/health/ready", summary="The broker answers too", responses=responses(503))
+    @router.get("/health/ready", summary="The process and the broker answer", responses=responses(503))
     async def ready() -> JSONResponse:
-        """A family that lacks what it needs outside makes the status `degraded`, and no 503: jobs are still taken.
+        """Report whether the API can accept jobs.
 
-        `celeriac doctor` says more; this page has no key.
+        A job family whose external service fails makes the status `degraded`, not 503: the API still accepts jobs.
+        This page needs no key, so it says little. `celeriac doctor` says more.
         """
         try:
             await app.client.ping()
@@ -50,7 +51,7 @@ def add_health_routes(router: APIRouter, app: JobApp, checks: Mapping[str, Check
 
 
 class _Watch:
-    """How grave the gravest finding of each family was, when last looked at; `unknown` before that."""
+    """The gravest level that each family's last check found; `unknown` before the first."""
 
     def __init__(self, checks: Mapping[str, Check]) -> None:
         self._checks = checks
@@ -59,7 +60,7 @@ class _Watch:
         self._next = 0.0
 
     async def look(self) -> dict[str, str]:
-        """What is known. A look that is due goes on in the background; the first one is waited for, a little."""
+        """Return the last results. A check that is due runs in the background. Wait a little for the first one."""
         if self._checks and (self._looking is None or self._looking.done()) and time.monotonic() >= self._next:
             self._next = time.monotonic() + _FRESH
             self._looking = background(self._look_at_all())
@@ -73,6 +74,6 @@ class _Watch:
         try:
             async with asyncio.timeout(_FRESH):
                 found = {finding.status for finding in await check()}
-        except TimeoutError:  # a check should give up sooner; without an end, the answer would stay as it was
+        except TimeoutError:  # a check should give up sooner; without this limit, an old result would stay
             found = {Status.FAIL}
         self._known[name] = max(found, key=_GRAVITY.index, default=Status.OK)

@@ -1,4 +1,4 @@
-"""The job resource: submit, list, look, result, cancel, retry."""
+"""The HTTP routes of jobs: submit, list, show, result, cancel, retry."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from celeriac.store.redis.connection import deadline
 
 
 class NotDescribed:
-    """Leaves null out of the description of a parameter that may be left out: a query and a header cannot say it."""
+    """A marker that removes null from an optional parameter's schema. A query or header cannot contain null."""
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, describe: GetJsonSchemaHandler) -> JsonSchemaValue:
         described = describe(schema)
@@ -51,7 +51,7 @@ IdempotencyKey = Annotated[
 
 #: The time of a job in milliseconds, and its id.
 Cursor = Annotated[str, StringConstraints(max_length=150, pattern="^[0-9]{1,16}_[A-Za-z0-9_.:-]{1,128}$")]
-#: What a task may be called in a path.
+#: The task names that a path can contain.
 _TASK = re.compile(r"[A-Za-z0-9_.\-]{1,200}\Z")
 
 
@@ -62,27 +62,27 @@ def add_job_routes(router: APIRouter, app: JobApp) -> None:
             _add_submit(router, app, spec)
     _add_reading(router, app)
     _add_steering(router, app)
-    _add_submit_of_unknown(router)  # the last, so that a job's resource is what other methods are told about
+    _add_submit_of_unknown(router)  # last, so that 405 names the methods of a job's resource
 
 
 def in_time(app: JobApp) -> AbstractAsyncContextManager[None]:
-    """One deadline for all that a request asks of the broker. Raises `BrokerUnavailable` when it has passed."""
+    """Set one deadline for all broker calls of a request. Raise `BrokerUnavailable` when it has passed."""
     return deadline(app.settings.broker_timeout)
 
 
 def location(request: Request, app: JobApp, job_id: str) -> str:
-    """The path of a job of `app`, wherever its router was included, and wherever that application was mounted."""
+    """Return the path of a job of `app`, under the prefixes where its router and application are mounted."""
     path = request.app.url_path_for(_route_name(app), job_id=job_id)
     return quote(request.scope.get("root_path", "").rstrip("/") + path, safe="/:@!$&'()*+,;=%-._~")
 
 
 def _route_name(app: JobApp) -> str:
-    """Names `GET /{job_id}` apart from other applications' in the same API."""
+    """Name `GET /{job_id}` so that several applications in one API do not clash."""
     return f"job of {app.main}"  # pyright: ignore[reportUnknownMemberType] (Celery carries no types)
 
 
 def _add_submit(router: APIRouter, app: JobApp, spec: JobSpec) -> None:
-    """One route for each job, so that OpenAPI shows each job's own arguments."""
+    """Add one route for each job, so that OpenAPI shows the job's own arguments."""
 
     async def submit(
         request: Request, response: Response, arguments: Any, idempotency_key: IdempotencyKey = None
@@ -125,7 +125,7 @@ def _add_reading(router: APIRouter, app: JobApp) -> None:
         queue: Annotated[str | None, NO_NULL, Query(max_length=200)] = None,
         parent: Annotated[str | None, NO_NULL, Query(max_length=128, description="Children of this job")] = None,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
-        cursor: Annotated[Cursor | None, NO_NULL, Query(description="`next` of the page before")] = None,
+        cursor: Annotated[Cursor | None, NO_NULL, Query(description="`next` of the previous page")] = None,
     ) -> Any:
         def matches(record: JobRecord) -> bool:
             return (
@@ -159,7 +159,7 @@ def _add_reading(router: APIRouter, app: JobApp) -> None:
             raise ProblemError(409, "job-failed", str(error)) from None
         except JobCancelled as error:
             raise ProblemError(409, "job-cancelled", str(error)) from None
-        # By itself: FastAPI would write NaN as null, and fails on lone surrogates, which JSON can escape.
+        # Encode it here: FastAPI would write NaN as null, and fail on lone surrogates, which JSON can escape.
         encoded = codec.dumps({"id": job_id, "result": returned})
         if faults := codec.number_faults(returned, encoded):
             told = [{"loc": ["result", *path], "msg": reason, "type": "json"} for path, reason in faults]
@@ -173,9 +173,9 @@ def _add_steering(router: APIRouter, app: JobApp) -> None:
         "/{job_id}/cancel",
         response_model=JobView,
         summary="Cancel a job",
-        response_description="It is cancelled",
+        response_description="The job is cancelled",
         responses={
-            202: {"model": JobView, "description": "Its worker has been asked to stop it"},
+            202: {"model": JobView, "description": "The job's worker has been asked to stop it"},
             **responses(404, 409, 422, 503),
         },
     )
@@ -193,7 +193,7 @@ def _add_steering(router: APIRouter, app: JobApp) -> None:
         responses=responses(404, 409, 422, 503),
     )
     async def retry(job_id: JobId, request: Request, response: Response) -> Any:
-        """The same id and arguments; attempts are counted anew."""
+        """Run the job again with the same id and arguments. Attempts count from 1 again."""
         async with in_time(app):
             record = await app.client.retry(job_id)
         response.headers["Location"] = location(request, app, job_id)

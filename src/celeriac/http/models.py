@@ -1,4 +1,4 @@
-"""What the job API shows."""
+"""The models that the job API returns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from celeriac.core.states import JobState
 
 
 class ProgressView(BaseModel):
-    """How far a job is; `total` is null while unknown."""
+    """The progress of a job. `total` is null while unknown."""
 
     done: float
     total: float | None
@@ -20,14 +20,14 @@ class ProgressView(BaseModel):
 
 
 class ErrorView(BaseModel):
-    """Why a job did not succeed."""
+    """The error of a job that did not succeed."""
 
     type: str
     message: str
 
 
 class ChildrenView(BaseModel):
-    """How many children a job has fanned out to, and how they have ended."""
+    """The number of a job's children, and of their outcomes."""
 
     total: int
     open: int
@@ -57,10 +57,10 @@ class JobView(BaseModel):
 
 
 class JobPage(BaseModel):
-    """Jobs, newest first. A page may be short although more follow: only a null `next` is the end."""
+    """Jobs, newest first. A short page is not always the last: only a null `next` is the end."""
 
     jobs: list[JobView]
-    next: str | None = Field(description="Give it as `cursor` to get the next page")
+    next: str | None = Field(description="Send it as `cursor` to get the next page")
 
 
 class ResultView(BaseModel):
@@ -71,7 +71,7 @@ class ResultView(BaseModel):
 
 
 def view(record: JobRecord) -> JobView:
-    """What the API shows of a record. Tracebacks and arguments stay inside: they are the operator's, not the user's."""
+    """Return the part of a record that the API shows. Only operators see tracebacks and arguments."""
     progress, error = record.progress, record.error
     return JobView(
         id=record.id,

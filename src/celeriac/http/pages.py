@@ -1,4 +1,4 @@
-"""Pages for people: the API's documentation and a page of links. They bring their files along, and so work offline.
+"""Pages for people: the API's documentation, and a page of links. Their files are included, so they work offline.
 
 Swagger UI is in `static/swagger-ui`, unchanged, with its licence (Apache-2.0).
 """
@@ -18,7 +18,7 @@ from celeriac.core.errors import ConfigurationError
 
 _FILES = Path(__file__).parent / "static"
 
-#: Nothing from another host, and nothing that is written into the page; Swagger UI sets styles on its elements.
+#: Allows no content of other hosts, and no inline scripts. Swagger UI sets styles on its elements.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -60,7 +60,7 @@ _LINK = '<li><a href="{href}"><strong>{title}</strong><span>{about}</span></a></
 
 
 class Link(NamedTuple):
-    """Where a link leads, a path below the API's own or a URL; its title for people, and what is there."""
+    """A link on the home page: a path below the API's own or a URL, its title, and a description."""
 
     href: str
     title: str
@@ -68,17 +68,17 @@ class Link(NamedTuple):
 
 
 def add_docs(api: FastAPI, path: str = "/docs") -> None:
-    """Serve Swagger UI for `api` at `path`, from this package's own files. FastAPI's own page loads them from a CDN.
+    """Serve Swagger UI for `api` at `path`, from files of this package. FastAPI's own page loads them from a CDN.
 
     Raises:
-        ConfigurationError: FastAPI serves its own page there, or no description for a page to show.
+        ConfigurationError: FastAPI serves its own page there, or serves no OpenAPI document.
     """
     if path in (api.docs_url, api.redoc_url):
         raise ConfigurationError(
             f"FastAPI serves a page of its own at {path}; make it with FastAPI(docs_url=None, redoc_url=None)"
         )
     if api.openapi_url is None:
-        raise ConfigurationError(f"the page at {path} needs a description to show; give FastAPI an openapi_url")
+        raise ConfigurationError(f"the page at {path} needs an OpenAPI document; give FastAPI an openapi_url")
     files = f"{path}/files"
 
     async def docs(request: Request) -> Response:
@@ -91,11 +91,11 @@ def add_docs(api: FastAPI, path: str = "/docs") -> None:
 
 
 def add_home(api: FastAPI, links: Callable[[], Mapping[str, Link]], *, docs: str = "/docs") -> None:
-    """Serve a page of links at `/`; to programs, the links as JSON.
+    """Serve a page of links at `/`. Programs get the links as JSON.
 
     Args:
-        links: gives the links by name. It is called for each request.
-        docs: where `add_docs` serves its page.
+        links: returns the links by name. Each request calls it.
+        docs: the path at which `add_docs` serves its page.
     """
 
     async def home(request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""Problem details: every error of the API as RFC 9457 describes it."""
+"""Turns every error of the API into a problem by RFC 9457."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _STATUS: dict[type[CeleriacError], int] = {
     SchemaTooNew: 503,
 }
 
-#: A hostile body can have a fault in every byte; so many of them are shown, each cut to this length.
+#: The number of faults in an answer, and the length of each. A hostile body can have a fault in every byte.
 _FAULTS_SHOWN = 20
 _LONGEST_TEXT = 500
 
@@ -55,14 +55,14 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str
-    errors: list[dict[str, Any]] | None = Field(default=None, description="One entry per fault of the input")
+    errors: list[dict[str, Any]] | None = Field(default=None, description="One entry for each fault of the input")
 
 
 _SCHEMA = Problem.model_json_schema()
 
 
 class ProblemError(Exception):
-    """Raise inside an endpoint to answer with a problem of its own."""
+    """A problem that an endpoint raises to answer with it."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class ProblemError(Exception):
 
 
 class ProblemResponse(JSONResponse):
-    """A problem on its way out, in ASCII: a stranger's text may hold characters that UTF-8 cannot (lone surrogates)."""
+    """The response for a problem. It is ASCII: quoted input may contain lone surrogates, which UTF-8 cannot encode."""
 
     media_type = MEDIA_TYPE
 
@@ -101,7 +101,7 @@ def problem(
     errors: Sequence[Mapping[str, Any]] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> ProblemResponse:
-    """A problem as a response. `kind` is the last part of its type."""
+    """Make the response for a problem. `kind` is the last part of its type."""
     body: dict[str, Any] = {
         "type": f"urn:celeriac:problem:{kind}",
         "title": _phrase(status),
@@ -114,9 +114,9 @@ def problem(
 
 
 def as_problem(error: Exception) -> ProblemResponse | None:
-    """The response that `error` stands for; None for a fault of the server's, and for what is no error in HTTP."""
+    """Return the response for `error`. None: it is a fault of the server, or no HTTP error."""
     if isinstance(error.__cause__, (ProblemError, RequestValidationError)):
-        error = error.__cause__  # FastAPI wraps what goes wrong while it reads a body
+        error = error.__cause__  # FastAPI wraps errors of reading a body
     if isinstance(error, ProblemError):
         return error.response()
     if isinstance(error, InvalidArguments):
@@ -135,18 +135,18 @@ def as_problem(error: Exception) -> ProblemResponse | None:
 
 
 async def answer_with_problem(_: Request, error: Exception) -> Response:
-    """Exception handler for a whole application: what no route of ours answers, a wrong path or a fault say."""
-    return as_problem(error) or problem(500, "internal", "an error on the server's side; it has been logged")
+    """Handle exceptions of a whole application that none of our routes answered: a wrong path, or a fault."""
+    return as_problem(error) or problem(500, "internal", "an error occurred in the server, which has logged it")
 
 
 def method_not_allowed(method: str, allowed: Sequence[str]) -> ProblemResponse:
-    """The problem of a path that knows other methods."""
+    """Make the problem for a path that allows only other methods."""
     detail = f"{method[:20]} is not possible here; {', '.join(allowed)} is"
     return problem(405, "method-not-allowed", detail, headers={"Allow": ", ".join(allowed)})
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What to tell OpenAPI about the problems an endpoint may answer with."""
+    """Describe the problems that an endpoint may answer with, for OpenAPI."""
     content = {MEDIA_TYPE: {"schema": _SCHEMA}}
     return {status: {"description": _phrase(status), "content": content} for status in statuses}
 

@@ -1,4 +1,4 @@
-"""The route class of our routers: bounded bodies, strict JSON, and problems instead of bare errors, in whatever app."""
+"""The route class of our routers: bounded bodies, strict JSON, and problems instead of bare errors."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class InvalidJson(ProblemError):
 
 
 class NothingMore(Exception):
-    """Answers 204: what was asked for has ended, and asking again is of no use."""
+    """Nothing will follow. The answer is 204, so that the client does not ask again."""
 
 
 def bounded_route(max_body_bytes: int) -> type[APIRoute]:
-    """A route class that refuses bodies beyond `max_body_bytes`, announced or not, before they are in memory.
+    """Make a route class that refuses bodies above `max_body_bytes` before they fill memory.
 
-    Errors that stand for no problem are raised on, to be handled and logged as the application handles its own.
+    It raises errors that have no problem again, so that the application handles and logs them as its own.
     """
 
     class BoundedRoute(APIRoute):
@@ -49,7 +49,7 @@ def bounded_route(max_body_bytes: int) -> type[APIRoute]:
                 try:
                     check_announced_length(request, max_body_bytes)
                     return await handle(StrictRequest(request.scope, bounded(request.receive, max_body_bytes)))
-                except (NothingMore, ClientDisconnect):  # nobody reads the answer to one who has left
+                except (NothingMore, ClientDisconnect):  # nobody reads the answer to a client that has left
                     return Response(status_code=204)
                 except Exception as error:
                     response = as_problem(error)
@@ -70,14 +70,14 @@ def bounded_route(max_body_bytes: int) -> type[APIRoute]:
 
 
 class StrictRequest(Request):
-    """A request whose JSON is read by the book: Python's reader lets pass, or fails on, what other readers refuse."""
+    """A request that reads JSON strictly. Python's reader accepts texts that others refuse, and fails on some."""
 
     async def json(self) -> Any:
-        """The body as JSON.
+        """Read the body as JSON.
 
         Raises:
-            InvalidJson: it is not UTF-8, not JSON, holds a number that JSON has not, or is nested too deeply.
-            RequestValidationError: a text in it is no Unicode; no model and no job sees such a text.
+            InvalidJson: it is not UTF-8 or not JSON, has a number that JSON lacks, or is nested too deeply.
+            RequestValidationError: a text in it is not valid Unicode. So no model or job sees such a text.
         """
         try:
             text = (await self.body()).decode()
@@ -88,18 +88,18 @@ class StrictRequest(Request):
             raise InvalidJson("nested too deeply") from None
         except ValueError as error:
             raise InvalidJson(str(error)) from None
-        if "\\u" in text and (path := not_unicode_at(value)) is not None:  # only an escape can stand for one
+        if "\\u" in text and (path := not_unicode_at(value)) is not None:  # only an escape can mean a surrogate
             raise not_unicode("body", *path)
         return value
 
 
 def not_unicode(*loc: str | int) -> RequestValidationError:
-    """The error for a text at `loc` that is no Unicode."""
+    """Make the error for a text at `loc` that is not valid Unicode."""
     return RequestValidationError([{"loc": loc, "msg": FAULT, "type": "string_unicode"}])
 
 
 def require_json(request: Request) -> None:
-    """Refuse a body that is not announced as JSON, rather than take it for something else.
+    """Refuse a body whose Content-Type is not JSON.
 
     Raises:
         ProblemError: 415.
@@ -112,14 +112,14 @@ def require_json(request: Request) -> None:
 
 
 def check_announced_length(request: Request, limit: int) -> None:
-    """Refuse by `Content-Length` alone."""
+    """Refuse a body whose `Content-Length` exceeds `limit`, without reading it."""
     announced = request.headers.get("content-length", "0")
     if not announced.isdecimal() or len(announced) > 15 or int(announced) > limit:
         raise BodyTooLarge(limit)
 
 
 def bounded(receive: Receive, limit: int) -> Receive:
-    """Count what arrives, for bodies whose length was not announced, or not truly."""
+    """Count the bytes that arrive, for bodies with a missing or false `Content-Length`."""
     received = 0
 
     async def counted() -> Message:

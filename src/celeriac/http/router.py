@@ -1,4 +1,4 @@
-"""Assembles the job API."""
+"""Assembles the routes of the job API."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from celeriac.http.route import bounded_route
 
 
 def create_router(app: JobApp, **options: Any) -> APIRouter:
-    """The job API of `app`, to include under a prefix such as `/jobs`. `options` are `fastapi.APIRouter`'s.
+    """Make the job API of `app`, to include under a prefix such as `/jobs`. `options` go to `fastapi.APIRouter`.
 
-    Jobs that are defined later than this call are not in it.
+    Define all jobs before this call: it adds no routes for later ones.
     """
     options.setdefault("tags", ["jobs"])
     options.setdefault("generate_unique_id_function", _operation_id)
@@ -28,5 +28,5 @@ def create_router(app: JobApp, **options: Any) -> APIRouter:
 
 
 def _operation_id(route: APIRoute) -> str:
-    """FastAPI's own, but that it keeps the marks in which the names of two jobs may differ."""
+    """Make an operation id as FastAPI does, but keep `.` and `-`: the names of two jobs may differ only in them."""
     return re.sub(r"[^\w.\-]", "_", f"{route.name}{route.path_format}_{min(route.methods or {''})}").lower()

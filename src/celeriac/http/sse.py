@@ -1,4 +1,4 @@
-"""Server-sent events, as bytes of an answer. FastAPI has its own from 0.135 on; older ones are supported.
+"""Encodes server-sent events. FastAPI can do so from 0.135 on, but Celeriac supports older versions.
 
 Format: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
@@ -15,21 +15,21 @@ from starlette.types import Receive, Scope, Send
 
 from celeriac.core.records import JobEvent
 
-#: Seconds of silence after which a comment is sent, so that proxies keep the connection; the specification's advice.
+#: Seconds of silence before a comment is sent, so that proxies keep the connection. The specification advises it.
 KEEP_ALIVE = 15.0
 
 _PING = b": ping\n\n"
 
 
 class EventStream(StreamingResponse):
-    """Sends the events of a generator, which is closed with the answer, and comments while there are none."""
+    """A response that sends a generator's events, and comments while there are none. It closes the generator."""
 
     media_type = "text/event-stream"
 
     def __init__(self, events: AsyncGenerator[JobEvent | None]) -> None:
-        """`events` yields None from time to time while there is nothing to tell."""
+        """`events` yields None from time to time while there are no events."""
         self._events = events
-        # nginx holds back what it may cache or buffer.
+        # nginx delays responses that it may cache or buffer.
         super().__init__(_encoded(events), headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -50,5 +50,5 @@ async def _encoded(events: AsyncGenerator[JobEvent | None]) -> AsyncGenerator[by
 
 
 def encode(event: JobEvent) -> bytes:
-    """One event. Neither JSON nor the names and ids of ours have line breaks, which would end a field."""
+    """Encode one event. No part needs escapes: a line break would end a field, and JSON, names and ids have none."""
     return b"event: %s\ndata: %s\nid: %s\n\n" % (event.name.encode(), orjson.dumps(event.data), event.id.encode())

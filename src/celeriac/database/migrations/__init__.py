@@ -1,7 +1,7 @@
-"""The histories of the tables: one for each job family, with a version table of its own.
+"""Migrates the tables. Each job family has its own history and version table.
 
-So a family that is switched off, or gone, keeps no other from being brought up to date. Alembic runs the scripts, on a
-connection that the caller has begun; it takes a while to import, so that is left until there is something to migrate.
+So a family that is switched off or removed does not stop the others from migrating. Alembic runs the scripts on a
+connection in which the caller has begun a transaction. Alembic loads slowly, so it is imported only to migrate.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from sqlalchemy import Connection, inspect, text
 
 from celeriac.core.errors import SchemaTooNew
 
-if TYPE_CHECKING:  # it takes a while to import, and most processes find nothing to migrate
+if TYPE_CHECKING:  # it loads slowly, and most processes find nothing to migrate
     from alembic.config import Config
 
-# Any number will do, as long as it stays the same: all processes that migrate take this Postgres lock first.
+# All processes that migrate take this Postgres lock first. The number is arbitrary, but must never change.
 _LOCK_KEY = 0x63656C6572
 
 
 class State(StrEnum):
-    """How the tables of a family stand to its scripts."""
+    """The state of a family's tables, compared with its scripts."""
 
     UP_TO_DATE = "up to date"
     BEHIND = "behind"
@@ -36,10 +36,10 @@ class Migrations:
     """The history of a family's tables.
 
     Attributes:
-        family: its name.
-        location: where its scripts are, as `package:folder`.
-        head: the newest of them.
-        former_table: what its version table was called before; empty if it never had another name.
+        family: the family's name.
+        location: the folder of its scripts, as `package:folder`.
+        head: the newest script.
+        former_table: the former name of its version table; empty if it had none.
     """
 
     family: str
@@ -49,11 +49,11 @@ class Migrations:
 
     @property
     def table(self) -> str:
-        """The version table. Celeriac's own, since the database may have an `alembic_version` of the application's."""
+        """The version table. It is not `alembic_version`, which may belong to the application."""
         return f"celeriac_schema_{self.family}"
 
     def current(self, connection: Connection) -> str | None:
-        """The revision that the database is at, or None if it has none of the family's tables yet."""
+        """Return the revision of the database, or None if it has none of the family's tables yet."""
         known = inspect(connection)
         for table in filter(None, (self.table, self.former_table)):
             if known.has_table(table):
@@ -61,21 +61,21 @@ class Migrations:
         return None
 
     def state(self, connection: Connection) -> State:
-        """How the database's tables stand to the scripts. Alembic is not imported if they are up to date."""
+        """Compare the database's tables with the scripts. If they are up to date, Alembic is not imported."""
         current = self.current(connection)
         if current == self.head:
             return State.UP_TO_DATE if inspect(connection).has_table(self.table) else State.BEHIND
         return State.BEHIND if current is None or current in self._revisions() else State.NEWER
 
     def upgrade(self, connection: Connection) -> None:
-        """Run the scripts that are missing, inside the transaction that `connection` is in.
+        """Run the missing scripts, inside the current transaction of `connection`.
 
-        Processes that do so at the same time wait for each other: on SQLite for the write lock that the
-        transaction began with, on Postgres for an advisory lock. All but the first then find nothing to do. A process
-        that is killed meanwhile leaves the database as it was.
+        Processes that migrate at the same time wait for each other: on SQLite for the write lock with which the
+        transaction began, on Postgres for an advisory lock. All but the first then find nothing to do. A process that
+        is killed leaves the database unchanged.
 
         Raises:
-            SchemaTooNew: the database is at a revision that this version does not know.
+            SchemaTooNew: this version does not know the database's revision.
         """
         from alembic import command
 
@@ -84,8 +84,8 @@ class Migrations:
         if self.state(connection) is State.NEWER:
             raise SchemaTooNew(
                 f"the tables of the job family {self.family!r} are at revision {self.current(connection)!r}, and the "
-                f"installed version knows none after {self.head!r}: install the version that has migrated them, or a "
-                "newer one"
+                f"installed version knows none after {self.head!r}: install the version that migrated them, or a newer "
+                "one"
             )
         self._rename_table(connection)
         config = self._config()
@@ -93,7 +93,7 @@ class Migrations:
         command.upgrade(config, "head")
 
     def _revisions(self) -> set[str]:
-        """All revisions that there are scripts for."""
+        """Return the revisions of all scripts."""
         from alembic.script import ScriptDirectory
 
         scripts = ScriptDirectory.from_config(self._config())

@@ -1,4 +1,4 @@
-"""Run by Alembic: migrates on the connection, and in the transaction, that `Migrations.upgrade` was given."""
+"""Runs the migrations for Alembic, on the connection and in the transaction of `Migrations.upgrade`."""
 
 from alembic import context
 

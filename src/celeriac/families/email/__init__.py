@@ -20,7 +20,7 @@ __all__ = ["EmailFamily", "EmailSettings"]
 
 
 class EmailFamily(JobFamily):
-    """Bulk mail as the house knows it. What it needs is imported when it is used."""
+    """The bulk mail family, as entry points name it. It imports the packages of its extra only when they are used."""
 
     name = "email"
     summary = "Bulk mail from templates, with an outcome for each recipient"

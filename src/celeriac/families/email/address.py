@@ -1,4 +1,4 @@
-"""Mail addresses: checked, normalised, and in the form that goes over the wire."""
+"""Checks mail addresses, normalises them, and turns them into the form that SMTP sends."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TOO_LONG = f"The email address is longer than {MAX_OCTETS} characters."
 _ROLES = frozenset(CASE_INSENSITIVE_MAILBOX_NAMES)
 _ATEXT = r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+"
 _PLAIN = re.compile(rf"({_ATEXT}(?:\.{_ATEXT})*)@([A-Za-z0-9.\-]+)")
-# Names that never leave a private network. Whether they mean something is for the mail server to say.
+# Names that never leave a private network. Only the mail server knows whether they exist.
 _PRIVATE = re.compile(r"(?:.+\.)?(?:localhost|local|test)", re.IGNORECASE)
 _PUBLIC_SUFFIX = ".example.com"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -33,11 +33,10 @@ class Sender:
 
 
 def parse_address(text: str) -> str:
-    """The normal form of a bare address: Unicode in NFC, the domain in lower case and not in Punycode.
+    """Return the normal form of a bare address: Unicode in NFC, the domain in lower case and not in Punycode.
 
-    Nothing is looked up in the DNS. The whole check by email-validator takes 50 µs, three quarters of it for the
-    domain; domains recur in any list, so their part is remembered, and a plain ASCII local part needs no more
-    than one regular expression.
+    It asks no DNS. email-validator takes 50 µs for an address, three quarters of it for the domain. Lists repeat
+    their domains, so a cache keeps those. One regular expression checks a plain ASCII local part.
 
     Raises:
         ValueError: says what is wrong with the address.
@@ -67,16 +66,16 @@ def _domain(domain: str) -> str:
 
 
 def identity(address: str) -> str:
-    """What two addresses of the same mailbox have in common.
+    """Return a key that is equal for all spellings of one mailbox's address.
 
-    By RFC 5321 the local part distinguishes upper and lower case. No mail provider does, so treating them as
-    different would send the same person two mails.
+    By RFC 5321 upper and lower case differ in the local part. No mail provider tells them apart, so the same
+    person would get two mails.
     """
     return address.casefold()
 
 
 def wire_form(address: str) -> tuple[str, bool]:
-    """A normalised address as it goes into the SMTP envelope, and whether that needs SMTPUTF8 (RFC 6531).
+    """Return a normalised address as the SMTP envelope needs it, and whether that requires SMTPUTF8 (RFC 6531).
 
     An internationalised domain has an ASCII form (Punycode); a local part has none.
     """
@@ -90,8 +89,8 @@ def parse_sender(text: str) -> Sender:
     """Read `address` or `Name <address>`.
 
     Raises:
-        ValueError: the text is too long or has control characters (a line break could add headers), or the address
-            is not valid, or it cannot be written in ASCII: every server a mail passes would have to support SMTPUTF8.
+        ValueError: the text is too long or has control characters (a line break could add headers); or the address
+            is not valid, or not ASCII, for which every server on the way would have to support SMTPUTF8.
     """
     if len(text) > MAX_SENDER:
         raise ValueError(f"The sender is longer than {MAX_SENDER} characters.")
@@ -105,7 +104,7 @@ def parse_sender(text: str) -> Sender:
 
 
 def _split_mailbox(text: str) -> tuple[str, str]:
-    """The display name and the address in `Name <address>`; the name is empty where there are no angle brackets."""
+    """Split `Name <address>` into name and address. The name is empty without angle brackets."""
     name, bracket, address = text.rpartition("<")
     if not bracket or not address.endswith(">"):
         return "", text

@@ -1,4 +1,4 @@
-"""The mailing resource: submit one, look at it, export what became of each recipient."""
+"""The HTTP routes of mailings: submit one, show it, export the outcome of each recipient."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from celeriac.http.route import bounded_route
 
 
 class MailingView(BaseModel):
-    """A mailing and how far it is. Its job, at `/jobs/{id}`, says whether it is under way."""
+    """A mailing and its progress. The state of its job is at `/jobs/{id}`."""
 
     id: str
     sender: str
@@ -36,11 +36,11 @@ class MailingView(BaseModel):
     sent: int
     failed: int
     open: int = Field(description="Recipients without a final outcome")
-    stopped: str | None = Field(description="Why it was stopped with recipients open; a retry of its job goes on")
+    stopped: str | None = Field(description="Why it stopped before its end; a retry of its job continues")
 
 
 def create_email_router(host: Host, jobs: EmailJobs, **options: Any) -> APIRouter:
-    """The mailing API, to include under a prefix such as `/email`. `options` are `fastapi.APIRouter`'s."""
+    """Make the mailing API, to include under a prefix such as `/email`. `options` go to `fastapi.APIRouter`."""
     options.setdefault("tags", ["email"])
     router = APIRouter(route_class=bounded_route(host.settings.max_upload_bytes), **options)
     _add_submit(router, host, jobs)
@@ -60,10 +60,10 @@ def _add_submit(router: APIRouter, host: Host, jobs: EmailJobs) -> None:
         responses=responses(400, 409, 413, 415, 422, 503),
     )
     async def submit_mailing(request: Request, response: Response, idempotency_key: IdempotencyKey = None) -> Any:
-        """Send one mail to each recipient, written from Jinja templates.
+        """Send one mail to each recipient, rendered from Jinja templates.
 
-        Everything is checked first; a fault in a template, a row or an address is answered with 422, and nothing is
-        sent. The answer is the mailing's job, to be followed at `/jobs/{id}/events`.
+        A fault in any template, row or address is answered with 422, before any mail is sent. The response is the
+        mailing's job. Follow it at `/jobs/{id}/events`.
         """
         _require_mail_server(jobs)
         key = f"{caller(request)}:{idempotency_key}" if idempotency_key is not None else None
@@ -85,7 +85,7 @@ def _add_reading(router: APIRouter, jobs: EmailJobs) -> None:
 
     @router.get(
         "/mailings/{job_id}/recipients.csv",
-        summary="What became of each recipient",
+        summary="The outcome of each recipient",
         response_class=StreamingResponse,
         responses={200: {"content": {"text/csv": {}}}, **responses(404, 422, 503)},
     )

@@ -1,4 +1,4 @@
-"""What `celeriac doctor` says of the mail server."""
+"""The check of the mail server in `celeriac doctor`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PATIENCE = 5.0  # seconds for the server to greet
 
 
 async def check_server(own: EmailSettings) -> Finding:
-    """Whether the mail server greets us, and takes our login."""
+    """Report whether the mail server greets us, and accepts our login."""
     try:
         url = own.smtp_url
         if url is None:

@@ -1,4 +1,4 @@
-"""`celeriac email`: mailings from a terminal, sent and read without the API."""
+"""`celeriac email`: sends and shows mailings without the API."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-email = typer.Typer(name="email", help="Send mailings, and see what became of each recipient.", no_args_is_help=True)
+email = typer.Typer(name="email", help="Send mailings, and show the outcome of each recipient.", no_args_is_help=True)
 
-MailingId = Annotated[str, typer.Argument(help="The mailing's id, which is that of its job.")]
+MailingId = Annotated[str, typer.Argument(help="The mailing's id, which is also its job's id.")]
 
 _COLUMNS = ("row", "email", "status", "attempts", "code", "error")
 _COLOURS = {"sent": "green", "failed": "red"}
 
 
 class _Shown(StrEnum):
-    """Which recipients `recipients` shows."""
+    """The status of the recipients that the command `recipients` shows."""
 
     FAILED = "failed"
     SENT = "sent"
@@ -42,9 +42,7 @@ class _Shown(StrEnum):
 def send(
     recipients: Annotated[
         Path,
-        typer.Argument(
-            exists=True, dir_okay=False, readable=True, help="CSV with a header; the column `email` is needed."
-        ),
+        typer.Argument(exists=True, dir_okay=False, readable=True, help="CSV file with a header and a column `email`."),
     ],
     subject: Annotated[str, typer.Option(help="A Jinja template; the CSV's columns are its variables.")],
     text: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="File with the plain text.")] = None,
@@ -52,11 +50,11 @@ def send(
     sender: Annotated[str | None, typer.Option(help="`address` or `Name <address>`; else CELERIAC_MAIL_FROM.")] = None,
     unsubscribe: Annotated[str | None, typer.Option(help="The List-Unsubscribe header (RFC 2369).")] = None,
     key: Annotated[str | None, typer.Option(help="Idempotency key: with it, nothing is sent twice.")] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until it has ended, and print how.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for its end, and print the outcome.")] = False,
     app: App = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send a mailing to the recipients of a CSV file, and print its id. Everything is checked before the first mail."""
+    """Send a mailing to the recipients in a CSV file, and print its id. A fault in the input prevents all mails."""
     fields = {
         "subject": subject,
         "text": text and _content(text, "--text"),
@@ -72,7 +70,7 @@ def send(
         from celeriac.families.email.form import csv_submission
         from celeriac.families.email.submission import submit
 
-        family.jobs.server()  # which says what is missing, before anything is stored
+        family.jobs.server()  # raises if a setting is missing, before anything is stored
         with recipients.open("rb") as file:
             try:
                 submission = await csv_submission(given, file, family.settings.mail_from)
@@ -95,7 +93,7 @@ def list_mailings(
     app: App = None,
     as_json: AsJson = False,
 ) -> None:
-    """List mailings, the newest first, with how far each is."""
+    """List mailings and their progress, the newest first."""
 
     async def act(application: JobApp, family: EmailFamily) -> list[dict[str, Any]]:
         mailings = await family.jobs.ledger.newest(limit)
@@ -120,7 +118,7 @@ def list_mailings(
 
 @email.command()
 def show(mailing_id: MailingId, app: App = None, as_json: AsJson = False) -> None:
-    """Show one mailing: how many recipients have got it, have failed, and are open."""
+    """Show how many recipients of a mailing were sent to, have failed, and are open."""
 
     async def act(application: JobApp, family: EmailFamily) -> dict[str, Any]:
         mailing = await family.jobs.ledger.mailing(mailing_id)
@@ -131,7 +129,7 @@ def show(mailing_id: MailingId, app: App = None, as_json: AsJson = False) -> Non
 
 @email.command()
 def cancel(mailing_id: MailingId, app: App = None, as_json: AsJson = False) -> None:
-    """Stop a mailing after the mails that are on their way. `celeriac jobs retry` goes on with the rest."""
+    """Stop a mailing. Mails being sent are finished. `celeriac jobs retry` sends the rest."""
 
     async def act(application: JobApp, family: EmailFamily) -> dict[str, Any]:
         await family.jobs.ledger.mailing(mailing_id)
@@ -149,7 +147,7 @@ def recipients(
     app: App = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the recipients of a mailing who have failed, or those of another status, with the mail server's reply."""
+    """List the failed recipients of a mailing, or those of another status, with the mail server's replies."""
 
     async def act(_: JobApp, family: EmailFamily) -> list[dict[str, Any]]:
         ledger = family.jobs.ledger
@@ -201,7 +199,7 @@ def _outcome(line: RecipientOutcome) -> dict[str, Any]:
 
 
 def _show(facts: dict[str, Any], as_json: bool, *, only: str | None = None) -> None:
-    """Print what is known; where that is `only` one thing, as it is."""
+    """Print facts as a table or JSON. If `only` names the single fact, print just its value."""
     if as_json:
         print_json(facts)
     elif only is not None and set(facts) == {only}:

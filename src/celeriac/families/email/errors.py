@@ -22,7 +22,7 @@ from celeriac.core.errors import CeleriacError, SubmissionInvalid
 
 
 class MailServerUnavailable(CeleriacError):
-    """The mail server cannot be reached, or takes no mail from us. `code` is its SMTP reply, if it gave one."""
+    """The mail server cannot be reached, or accepts no mail from us. `code` is its SMTP reply code, if it replied."""
 
     def __init__(self, server: str, reason: str, code: int | None = None) -> None:
         self.server = server
@@ -37,8 +37,8 @@ class MailServerUnavailable(CeleriacError):
 class RecipientsInvalid(SubmissionInvalid):
     """The recipients of a mailing have faults.
 
-    `faults` has one dict per fault with `row` (as a spreadsheet numbers it, or None if the fault is the whole
-    file's), `column` (or None) and `message`. `more` says that the search stopped before the end.
+    `faults` has one dict for each fault: `row` (numbered as in a spreadsheet; None if the whole file is faulty),
+    `column` (or None) and `message`. `more` says that the search stopped before the end of the list.
     """
 
     def __init__(self, faults: Sequence[dict[str, Any]], *, more: bool = False) -> None:
@@ -56,7 +56,7 @@ def _line(fault: dict[str, Any]) -> str:
 
 
 class TemplateInvalid(SubmissionInvalid):
-    """A template cannot be used. `template` says which, `line` where (None: not in one line), `fault` why."""
+    """A template cannot be used. `template` names it, `line` is the line (None: no single one), `fault` says why."""
 
     def __init__(self, template: str, line: int | None, fault: str) -> None:
         self.template = template
@@ -71,12 +71,12 @@ class TemplateInvalid(SubmissionInvalid):
 
 
 class RecipientsDeferred(CeleriacError):
-    """Some recipients of a chunk were refused for the time being; the chunk's next attempt takes them up."""
+    """The mail server refused some recipients of a chunk for the time being. The chunk's next attempt tries them."""
 
 
 class MailingStopped(CeleriacError):
-    """The mail server refuses the sender. What is still open of the mailing is not tried until its job is retried."""
+    """The mail server refuses the sender. The remaining recipients wait until the mailing's job is retried."""
 
 
 class MailingIncomplete(CeleriacError):
-    """Chunks ended early, and recipients are still open; a retry of the mailing's job takes them up."""
+    """Some chunks ended early, and recipients are still open. A retry of the mailing's job sends to them."""

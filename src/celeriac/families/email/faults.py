@@ -1,4 +1,4 @@
-"""Collecting what is wrong with a list of recipients, so that one upload tells most of it."""
+"""Collects the faults of a list of recipients, so that one upload reports most of them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 from celeriac.families.email.address import identity, parse_address
 from celeriac.families.email.errors import RecipientsInvalid
 
-#: After so many faults the rest is not looked at.
+#: The search ends after so many faults.
 MAX_FAULTS = 20
 _LISTED = 20
 _SHOWN = 80
 
-# NUL, which databases refuse, and halves of surrogate pairs: in a CSV the bytes that are not UTF-8.
+# NUL, which databases refuse, and halves of surrogate pairs, which stand for bytes of a CSV that are not UTF-8.
 _UNUSABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def invalid(row: int | None, column: str | None, message: str) -> RecipientsInvalid:
-    """The error for one fault after which nothing else can be said."""
+    """Make the error for one fault that ends the search."""
     return RecipientsInvalid([{"row": row, "column": column, "message": message}])
 
 
@@ -37,7 +37,7 @@ class Faults:
         """Note a fault.
 
         Raises:
-            RecipientsInvalid: that was the last one to be looked for.
+            RecipientsInvalid: this fault reaches the limit.
         """
         self._faults.append({"row": row, "column": column, "message": message})
         if len(self._faults) >= MAX_FAULTS:
@@ -53,17 +53,14 @@ class Faults:
 
 
 class Addresses:
-    """Checks addresses one after another, and that none comes twice.
-
-    Remembers every address: some 200 bytes for each.
-    """
+    """A checker of addresses, which also finds duplicates. It remembers every address in some 200 bytes each."""
 
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
         self._rows: dict[str, int] = {}
 
     def check(self, row: int, text: str) -> str | None:
-        """The normal form of the address, or None if it has a fault (which is noted)."""
+        """Return the normal form of the address. For a faulty one, note the fault and return None."""
         try:
             address = parse_address(text.strip())
         except ValueError as error:
@@ -82,31 +79,31 @@ def is_usable(text: str) -> bool:
 
 
 def why_unusable(text: str) -> str:
-    """What to do about a text that is not."""
+    """Say what to do about a text that is not usable."""
     if "\x00" in text:
         return "contains a NUL byte; remove it"
     return "is not UTF-8; save the file as UTF-8 (in Excel: CSV UTF-8)"
 
 
 def shortened(text: str) -> str:
-    """The text as it may be quoted in a message: printable, and not too long."""
+    """Return the text for a message: quoted, printable, and not too long."""
     return (
         repr(text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}...").encode("ascii", "backslashreplace").decode()
     )
 
 
 def listed(names: Iterable[str]) -> str:
-    """The names as they may be quoted in a message, the first twenty of them."""
+    """Return the first twenty names for a message, quoted."""
     first = list(islice(names, _LISTED + 1))
     shown = ", ".join(map(quoted, first[:_LISTED]))
     return f"{shown}, ..." if len(first) > _LISTED else shown
 
 
 def quoted(name: str) -> str:
-    """The name as it may be quoted in a message."""
+    """Return the name for a message, quoted."""
     return name if name.isidentifier() and len(name) <= _SHOWN else shortened(name)
 
 
 def too_long(length: int, limit: int) -> str:
-    """What to do about a value of so many characters."""
+    """Say how long a value is, and how long it may be."""
     return f"has {length:,} characters; at most {limit:,} are allowed"

@@ -1,4 +1,4 @@
-"""The filters of mail templates: Jinja's, less those that can blow up a small input, plus careful versions."""
+"""The filters of mail templates. Bounded versions replace Jinja's filters that can blow up a small input."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from jinja2.filters import make_attrgetter
 
 _JINJA = cast(Mapping[str, Callable[..., Any]], JINJA_FILTERS)
 
-#: The longest text, and the longest list, that a filter makes.
+#: The greatest length of a text or list that a filter makes.
 MAX_TEXT = 1_000_000
 MAX_ITEMS = 100_000
 
-# How many times longer a text can get when it is escaped for HTML.
+# Escaping for HTML makes a text at most so many times longer.
 _ESCAPED = len("&#34;")
 
-# `%` conversions with a width and a precision of at most two digits. A width begins with no zero, which would be a
-# flag: what can be read in two ways makes a search that takes twice as long with each conversion.
+# `%` conversions with a width and a precision of at most two digits. A width never begins with zero, which is a flag:
+# a pattern that matches it both ways doubles the time of a search with each conversion.
 _FORMAT = re.compile(r"(?:[^%]++|%%|%[-+ 0]{0,3}(?:[1-9]\d?)?(?:\.\d{0,2})?[dfs])*+")
 
 _UNCHANGED = (
@@ -34,7 +34,7 @@ _UNCHANGED = (
 
 @pass_eval_context
 def do_join(eval_ctx: Any, values: Iterable[Any], d: str = "", attribute: str | int | None = None) -> str:
-    """The values as one text, with `d` between them."""
+    """Join the values to one text, with `d` between them."""
     if attribute is not None:
         values = map(make_attrgetter(eval_ctx.environment, attribute), values)
     parts, length = list[Any](), 0
@@ -48,7 +48,7 @@ def do_join(eval_ctx: Any, values: Iterable[Any], d: str = "", attribute: str | 
 
 @pass_eval_context
 def do_replace(eval_ctx: Any, s: Any, old: Any, new: Any, count: int | None = None) -> Any:
-    """The text with `old` replaced by `new`."""
+    """Replace `old` by `new` in the text."""
     times = str(s).count(str(old)) if count is None else max(0, count)
     if (len(str(s)) + times * len(str(new))) * _ESCAPED > MAX_TEXT:
         raise FilterArgumentError("replace makes a text that is too long")
@@ -56,14 +56,14 @@ def do_replace(eval_ctx: Any, s: Any, old: Any, new: Any, count: int | None = No
 
 
 def do_round(value: float, precision: int = 0, method: str = "common") -> float:
-    """The number, rounded."""
+    """Round the number."""
     if precision not in range(-10, 11):
         raise FilterArgumentError("round takes a precision from -10 to 10")
     return _JINJA["round"](value, precision, method)
 
 
 def do_format(value: str, *args: Any) -> str:
-    """`{{ "%.2f"|format(price) }}`: the conversions %d, %f and %s."""
+    """Format values with the conversions %d, %f and %s: `{{ "%.2f"|format(price) }}`."""
     if not _FORMAT.fullmatch(str(value)):
         raise FilterArgumentError("format takes %d, %f and %s, with a width and a precision of at most two digits")
     return str(value) % tuple(scalar(arg) for arg in args)
@@ -71,7 +71,7 @@ def do_format(value: str, *args: Any) -> str:
 
 @pass_environment
 def do_sum(environment: Any, values: Iterable[Any], attribute: str | int | None = None) -> float:
-    """The sum of numbers."""
+    """Add up numbers."""
     if attribute is not None:
         values = map(make_attrgetter(environment, attribute), values)
     numbers = list(values)
@@ -81,7 +81,7 @@ def do_sum(environment: Any, values: Iterable[Any], attribute: str | int | None 
 
 
 def do_list(values: Iterable[Any]) -> list[Any]:
-    """The values as a list."""
+    """Make a list of the values."""
     items = list(islice(values, MAX_ITEMS + 1))
     if len(items) > MAX_ITEMS:
         raise FilterArgumentError("the list is too long")
@@ -89,15 +89,15 @@ def do_list(values: Iterable[Any]) -> list[Any]:
 
 
 def do_string(value: Any) -> str:
-    """The value as a text."""
+    """Return the value as a text."""
     return value if isinstance(value, str) else str(scalar(value))
 
 
 def scalar(value: Any) -> Any:
-    """The value, if it can be used as a text: null is an empty one.
+    """Return the value if it has a text of bounded length. Null becomes an empty text.
 
     Raises:
-        FilterArgumentError: it is made of other values, so that its text could be of any length.
+        FilterArgumentError: the value contains others, so its text could have any length.
     """
     if value is None:
         return ""

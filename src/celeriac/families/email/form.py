@@ -1,4 +1,4 @@
-"""Reading a submitted mailing: a form with a CSV file, or JSON."""
+"""Reads a submitted mailing: a form with a CSV file, or JSON."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _has(field: str) -> dict[str, Any]:
 
 
 class MailingText(BaseModel):
-    """What all recipients of a mailing have in common."""
+    """The part of a mailing that all its recipients share."""
 
     model_config = ConfigDict(
         extra="forbid", title="Mailing", json_schema_extra={"anyOf": [_has("text"), _has("html")]}
@@ -42,7 +42,9 @@ class MailingText(BaseModel):
         default=None, max_length=MAX_SOURCE, description="A Jinja template of the HTML; values are escaped"
     )
     sender: str | None = Field(
-        default=None, max_length=MAX_SENDER, description="`address` or `Name <address>`; by default the server's"
+        default=None,
+        max_length=MAX_SENDER,
+        description="`address` or `Name <address>`; the default is CELERIAC_MAIL_FROM",
     )
     list_unsubscribe: str | None = Field(
         default=None, max_length=MAX_UNFOLDED, description="The List-Unsubscribe header (RFC 2369)"
@@ -66,7 +68,7 @@ class MailingJson(MailingText):
 
 
 def openapi_body() -> dict[str, Any]:
-    """The request body for OpenAPI: one operation, two media types."""
+    """Describe the request body for OpenAPI, which has two media types."""
     form = MailingText.model_json_schema()
     for name, field in form["properties"].items():  # a form cannot say null
         if "anyOf" in field:
@@ -90,9 +92,9 @@ M = TypeVar("M", bound=MailingText)
 
 @asynccontextmanager
 async def read_submission(request: Request, *, sender: str, max_json: int) -> AsyncGenerator[Submission]:
-    """The submission in `request`; its file stays open while inside.
+    """Read the submission in `request`. Its file stays open inside the `async with` block.
 
-    `sender` is that of a mailing that names none; `max_json` bounds a body of JSON, in bytes.
+    `sender` is the default sender. `max_json` is the longest JSON body, in bytes.
 
     Raises:
         RequestValidationError, ProblemError, RecipientsInvalid: name what to change.
@@ -109,7 +111,7 @@ async def read_submission(request: Request, *, sender: str, max_json: int) -> As
 
 
 class _Utf8Form(MultiPartParser):
-    """A form whose texts are UTF-8. Starlette's decodes them as their sender says, and what fails as Latin-1."""
+    """A parser of forms in UTF-8. Starlette's obeys the sender's charset, and decodes faulty bytes as Latin-1."""
 
     def on_part_end(self) -> None:
         part = self._current_part
@@ -139,7 +141,7 @@ async def _form(request: Request) -> AsyncGenerator[FormData]:
 
 async def _from_json(request: Request, sender: str, max_json: int) -> Submission:
     body = await request.body()
-    if len(body) > max_json:  # larger lists come as CSV, which is read in a thread and in pieces
+    if len(body) > max_json:  # send larger lists as CSV, which a thread reads in pieces
         raise BodyTooLarge(max_json)
     mailing = _validated(MailingJson, await request.json())
     return _submission(mailing, JsonRecipients(mailing.recipients), hashlib.sha256(body).hexdigest(), sender)
@@ -153,9 +155,9 @@ async def _from_form(fields: dict[str, Any], sender: str) -> Submission:
 
 
 async def csv_submission(fields: dict[str, Any], file: BinaryIO, sender: str) -> Submission:
-    """A mailing to the recipients in a CSV file, which stays open until it is submitted.
+    """Make a mailing to the recipients in a CSV file. Keep the file open until the mailing is submitted.
 
-    `fields` are those of `MailingText`; `sender` is that of a mailing that names none.
+    `fields` are the fields of `MailingText`. `sender` is the default sender.
 
     Raises:
         RequestValidationError, RecipientsInvalid: name what to change.

@@ -1,4 +1,4 @@
-"""The jobs of a mailing: one parent, which fans out to chunks of recipients, each sent over one connection."""
+"""The jobs of a mailing: a parent, and its children, which each send to a chunk of recipients over one connection."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from celeriac.families.email.smtp_url import SmtpServer
 CHUNK = 100
 
 
-#: Refusals for the time being are tried for about two hours: greylisting and full mailboxes pass within that.
+#: Temporary refusals are retried for about two hours. Greylisting and full mailboxes usually end within that.
 _RETRY = Retry(attempts=10, backoff=5.0, factor=2.5, max_delay=1800.0, never=(MailingStopped,))
 
 
 @dataclass(frozen=True, slots=True)
 class MailingOutcome:
-    """How a mailing ended: recipients by outcome."""
+    """The numbers of recipients by outcome, when a mailing has ended."""
 
     recipients: int
     sent: int
@@ -34,7 +34,7 @@ class MailingOutcome:
 
 @dataclass(frozen=True, slots=True)
 class EmailJobs:
-    """The family as the composition roots hold it. `server` may raise ConfigurationError."""
+    """The email jobs with their ledger and mail server. `server` may raise ConfigurationError."""
 
     ledger: Ledger
     mailing: Job[[str], MailingOutcome]
@@ -42,7 +42,7 @@ class EmailJobs:
 
 
 def register(app: JobApp, ledger: Ledger, server: Callable[[], SmtpServer]) -> EmailJobs:
-    """Add the email jobs to `app`. `server` is asked for the mail server when mail is about to be sent."""
+    """Add the email jobs to `app`. They call `server` for the mail server when they are about to send."""
 
     @app.job(name="celeriac.email.chunk", retry=_RETRY, exposed=False)
     async def chunk(job: JobContext, mailing_id: str, first: int, last: int) -> ChunkOutcome:
@@ -69,7 +69,7 @@ def register(app: JobApp, ledger: Ledger, server: Callable[[], SmtpServer]) -> E
     @app.job(name="celeriac.email.mailing", exposed=False)
     async def mailing(job: JobContext, mailing_id: str) -> MailingOutcome:
         """Send a mailing to all of its recipients that have no outcome yet."""
-        if job.children is None:  # not yet: this is the beginning, and maybe that of a retry
+        if job.children is None:  # none enqueued yet: a first start, or the start of a retry
             await ledger.stop(mailing_id, None)
         ranges = await ledger.open_ranges(mailing_id, CHUNK)
         await job.fan_out(chunk.call(mailing_id, first, last) for first, last in ranges)

@@ -1,23 +1,22 @@
-"""The ledger: what became of each recipient of a mailing, written down as it happens.
+"""The ledger records the outcome of each recipient of a mailing as it happens.
 
-How a recipient is kept from getting a mail twice
--------------------------------------------------
-A sender *claims* a recipient (`pending` becomes `sending`) in a committed transaction before it says anything
-to the mail server, and commits the outcome before it goes on to the next. So of each sender at most one
-recipient is in an unknown state at any time.
+How the ledger prevents that a recipient gets a mail twice
+----------------------------------------------------------
+A sender *claims* a recipient (`pending` becomes `sending`) in a committed transaction before it contacts the mail
+server. It commits the outcome before it claims the next. So each sender leaves at most one recipient in an unknown
+state.
 
-- Two senders on the same recipients (delivery of jobs is at least once): the claim is a compare-and-set, one
-  of them gets the recipient, the other passes over it.
-- A sender that dies: its claim expires after `Ledger.claim_seconds`, and whoever works on the range next
-  takes over. A living sender renews its claim for as long as the mail server keeps it waiting. Expiry is measured
-  by the database's clock.
-- *The window*: between the server's 250 after DATA and the commit of `sent`, a crash loses the knowledge that
-  the mail went out. That one recipient per connection stays `sending`, and is sent to again when the claim has
-  expired: at least once, not at most once. The second mail carries the same Message-ID, by which receiving
-  systems recognise it. SMTP has no way to close this window (RFC 1047).
-- A recipient recorded as `sent` is never claimed again. With SQLite a commit survives the death of the process;
-  after a power cut the last commits may be missing (`synchronous = NORMAL`), and those recipients count as not
-  sent. With Postgres a commit survives both.
+- Two senders work on the same recipients, since jobs are delivered at least once. The claim is a compare-and-set:
+  one sender gets the recipient, the other skips it.
+- A sender dies. Its claim expires after `Ledger.claim_seconds`, by the database's clock. The next sender of the range
+  takes over. A living sender renews its claim for as long as the mail server keeps it waiting.
+- *The window*: a sender crashes between the server's 250 after DATA and the commit of `sent`. Nobody knows then that
+  the mail went out. This one recipient of each connection stays `sending`, and is sent to again when the claim has
+  expired: at least once, not at most once. The second mail has the same Message-ID, so receiving systems can
+  recognise it. SMTP has no way to close this window (RFC 1047).
+- No sender claims a recipient that is recorded as `sent`. With SQLite a commit survives the death of the process.
+  After a power cut the last commits may be missing (`synchronous = NORMAL`), and those recipients count as not sent.
+  With Postgres a commit survives both.
 """
 
 from __future__ import annotations
@@ -57,20 +56,19 @@ class Ledger:
     """The ledger of all mailings in one database. Every method may raise `DatabaseUnavailable`."""
 
     def __init__(self, database: Database, *, claim_seconds: float = 10.0) -> None:
-        """`claim_seconds` is how long a claim holds unless it is renewed: longer than a sender may ever stall."""
+        """`claim_seconds` is the life of a claim that is not renewed. It must exceed the longest stall of a sender."""
         self._database = database
         self.claim_seconds = claim_seconds
 
     async def create(self, mailing: Mailing, recipients: Iterable[Recipient]) -> int:
-        """Store a mailing with its recipients; returns how many. Nothing is to be seen of it if this fails.
+        """Store a mailing with its recipients, and return their number. After a failure no reader sees any of it.
 
-        `recipients` is read in a thread and in batches, so it may be a generator that parses a large file.
-        Batches are transactions of their own, so that senders do not wait for a long upload; the mailing
-        appears to readers with the last one.
+        A thread reads `recipients` in batches, so a generator may parse a large file. Each batch is a transaction,
+        so that senders do not wait for a long upload. Readers see the mailing with the last batch.
 
         Raises:
             IdempotencyConflict: there is a mailing with this id.
-            Exception: whatever `recipients` raises.
+            Exception: any that `recipients` raises.
         """
         await self._database.write(lambda connection: _announce(connection, mailing))
         try:
@@ -80,7 +78,7 @@ class Ledger:
             raise
 
     async def mailing(self, mailing_id: str) -> Mailing:
-        """The mailing with this id.
+        """Return the mailing with this id.
 
         Raises:
             UnknownJob: there is none.
@@ -93,20 +91,20 @@ class Ledger:
         return Mailing(**row)
 
     async def newest(self, limit: int) -> list[Mailing]:
-        """The last mailings, the newest first."""
+        """Return the last `limit` mailings, the newest first."""
         columns = [mailing_table.c[name] for name in Mailing.__slots__]
         query = select(*columns).where(mailing_table.c.ready).order_by(mailing_table.c.created_at.desc()).limit(limit)
         rows = await self._database.read(lambda connection: connection.execute(query).mappings().all())
         return [Mailing(**row) for row in rows]
 
     async def open_ranges(self, mailing_id: str, size: int) -> list[tuple[int, int]]:
-        """Ranges of at most `size` positions, first and last, that together hold all open recipients."""
+        """Return ranges (first and last position) of at most `size` that together hold all open recipients."""
         parameters = {"mailing": mailing_id, "size": size}
         numbers = await self._database.read(lambda c: c.execute(sql.OPEN_RANGES, parameters).scalars().all())
         return [(n * size, n * size + size - 1) for n in numbers]
 
     async def open_recipients(self, mailing_id: str, first: int, last: int) -> list[OpenRecipient]:
-        """The recipients at positions `first` to `last`, both included, that have no final outcome."""
+        """Return the recipients without a final outcome at positions `first` to `last`, both included."""
         parameters = {"mailing": mailing_id, "first": first, "last": last}
         rows = await self._database.read(lambda c: c.execute(sql.OPEN_RECIPIENTS, parameters).all())
         return [OpenRecipient(*row) for row in rows]
@@ -123,12 +121,12 @@ class Ledger:
 
         Args:
             claim: a name of 32 characters at most that no other sender uses.
-            done: a position and its outcome. `Sent` is recorded whatever happened to the claim meanwhile;
-                any other outcome only if the claim still holds.
-            following: a position to claim and the Message-ID about to be used for it.
+            done: a position and its outcome. `Sent` is recorded even if the claim was lost, any other outcome only
+                if the claim still holds.
+            following: a position to claim, and the Message-ID that its mail will have.
 
         Returns:
-            Whether `following` is now claimed: False if it has a final outcome, or another sender holds it.
+            Whether `following` is now claimed. False: it has a final outcome, or another sender holds it.
         """
 
         def transaction(connection: Connection) -> bool:
@@ -143,21 +141,21 @@ class Ledger:
         return await self._database.write(transaction)
 
     async def renew(self, mailing_id: str, position: int, claim: str) -> None:
-        """Extend a claim, if nobody else has taken it, to `claim_seconds` from now."""
+        """Extend a claim to `claim_seconds` from now, unless another sender has taken it."""
         parameters = self._claim_parameters(mailing_id, position, claim)
         await self._database.write(lambda connection: connection.execute(sql.RENEW, parameters))
 
     async def stop(self, mailing_id: str, reason: str | None) -> None:
-        """Write down why the mailing is not gone on with; None: it is gone on with."""
+        """Record why the mailing stopped. None clears the reason, as a retry continues it."""
         statement = update(mailing_table).where(mailing_table.c.id == mailing_id).values(stopped=reason)
         await self._database.write(lambda connection: connection.execute(statement))
 
     async def counts(self, mailing_id: str) -> Counts:
-        """How far the mailing is. All zero if there is none with this id."""
+        """Count the mailing's recipients by status. An unknown id gives zeros."""
         return (await self.counts_of([mailing_id]))[mailing_id]
 
     async def counts_of(self, mailing_ids: Sequence[str]) -> dict[str, Counts]:
-        """The same of several mailings, by their ids, in one query."""
+        """Count the recipients of several mailings in one query, and return them by mailing id."""
         rows = await self._database.read(lambda c: c.execute(sql.COUNTS, {"mailings": list(mailing_ids)}).all())
         found: dict[str, dict[str, int]] = {mailing_id: {} for mailing_id in mailing_ids}
         for mailing_id, status, count in rows:
@@ -165,7 +163,7 @@ class Ledger:
         return {mailing_id: Counts(**counts) for mailing_id, counts in found.items()}
 
     async def outcomes(self, mailing_id: str, status: Status | None = None) -> AsyncGenerator[RecipientOutcome]:
-        """Every recipient, or those with this status, by position. Reads in pages: any number of them is fine."""
+        """Yield all recipients, or those with this status, by position. Pages bound the memory."""
         after = -1
         while page := await self._page(mailing_id, after, status):
             for outcome in page:
@@ -193,7 +191,7 @@ class Ledger:
         return stored
 
     async def discard(self, mailing_id: str) -> None:
-        """Forget a mailing and its recipients. Nothing happens if there is none with this id."""
+        """Delete a mailing and its recipients, if it exists."""
         statement = delete(mailing_table).where(mailing_table.c.id == mailing_id)
         await self._database.write(lambda connection: connection.execute(statement))
 

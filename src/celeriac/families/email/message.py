@@ -1,7 +1,7 @@
-"""From texts to the bytes of a message, in a tenth of a millisecond (`EmailMessage` takes some four).
+"""Builds the bytes of a message in a tenth of a millisecond (`EmailMessage` takes some four).
 
-What is the same for a whole mailing is encoded once. Bodies are quoted-printable (RFC 2045, 6.7), so a message
-is pure ASCII with lines of at most 76 characters, which any server takes, whatever its extensions.
+It encodes only once what all messages of a mailing share. Bodies are quoted-printable (RFC 2045, 6.7): pure ASCII, in
+lines of at most 76 characters. Servers accept that without any extension.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from email.utils import format_datetime
 
 from celeriac.families.email.address import Sender
 
-#: Longest header value that is sent as one line, in characters; a line may have 998 octets (RFC 5322, 2.1.1).
+#: Longest header value that is sent in one line, in characters. A line may have 998 octets (RFC 5322, 2.1.1).
 MAX_UNFOLDED = 900
 
 # Quoted-printable never contains "=_", so this cannot occur in a part (RFC 2045, 6.7).
@@ -29,14 +29,14 @@ _LINE_BREAK = re.compile(r"[\r\n]")
 
 
 def message_id(mailing_id: str, position: int, domain: str) -> str:
-    """The Message-ID of a mailing's mail to one recipient: the same each time it is sent (RFC 5322, 3.6.4)."""
+    """Make the Message-ID of a mail to one recipient. Each time it is sent it has the same (RFC 5322, 3.6.4)."""
     if not _DOT_ATOM.fullmatch(mailing_id):
         mailing_id = hashlib.sha256(mailing_id.encode()).hexdigest()[:32]
     return f"<{position}.{mailing_id}@{domain}>"
 
 
 class MessageBuilder:
-    """Builds the messages of one mailing."""
+    """A builder of the messages of one mailing."""
 
     def __init__(self, sender: Sender, list_unsubscribe: str | None = None) -> None:
         """
@@ -52,7 +52,7 @@ class MessageBuilder:
     def build(
         self, *, to: str, subject: str, text: str | None, html: str | None, message_id: str, date: datetime
     ) -> bytes:
-        """One message, with CRLF line ends, not yet dot-stuffed.
+        """Build one message, with CRLF line ends, not yet dot-stuffed.
 
         Args:
             to: the address in its wire form; if it is not ASCII, the message needs SMTPUTF8.
@@ -72,10 +72,10 @@ class MessageBuilder:
 
 
 def encode_header(value: str, used: int) -> bytes:
-    """An unstructured header value (RFC 5322, 2.2.1), folded; other than printable ASCII as RFC 2047 words.
+    """Fold an unstructured header value (RFC 5322, 2.2.1). Write all but printable ASCII as RFC 2047 words.
 
     Args:
-        used: how many characters of the first line the header's name takes.
+        used: the characters that the header's name takes in the first line.
 
     Raises:
         ValueError: the value contains a line break.
@@ -90,7 +90,7 @@ def encode_header(value: str, used: int) -> bytes:
 
 
 def _fold(value: str, used: int) -> bytes | None:
-    """The value with line breaks before words, or None where that cannot be undone exactly."""
+    """Put line breaks before words. Return None if a reader could not undo that exactly."""
     words = value.split(" ")
     if "" in words or max(map(len, words)) >= _LINE:
         return None
@@ -116,7 +116,7 @@ def _encoded_words(value: str) -> list[bytes]:
 
 
 def _mailbox(sender: Sender) -> bytes:
-    """A mailbox as in RFC 5322, 3.4: the display name as a phrase, a quoted string or encoded words."""
+    """Write a mailbox as in RFC 5322, 3.4. Its display name is a phrase, a quoted string or encoded words."""
     name, address = _one_line(sender.name), _one_line(sender.address).encode("ascii")
     if not name:
         return address

@@ -1,4 +1,4 @@
-"""What a mailing is made of, and what can become of one of its recipients. Plain data, no I/O."""
+"""The data of a mailing, and the outcomes that a recipient can have. No I/O."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Mailing:
         subject: a Jinja template that renders to one line.
         html: a Jinja template, values escaped; None if the mail has only a plain text.
         text: a Jinja template, values as they are; None if the mail has only HTML.
-        list_unsubscribe: the List-Unsubscribe header (RFC 2369) as it is to be sent, or None.
-        stopped: why it was stopped before its end, with recipients still open; None if it was not.
+        list_unsubscribe: the List-Unsubscribe header to send (RFC 2369), or None.
+        stopped: why the mailing stopped while recipients were open; None if it did not.
     """
 
     id: str
@@ -36,7 +36,7 @@ class Mailing:
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """Who gets the mail. `row` is the row in the file (or the place in the list, from 1) it was read from."""
+    """A recipient of the mail. `row` is its row in the file, or its place in the list (from 1)."""
 
     row: int
     address: str
@@ -44,16 +44,16 @@ class Recipient:
 
 
 class Status(StrEnum):
-    """Where a recipient is in the ledger."""
+    """The status of a recipient in the ledger."""
 
     PENDING = "pending"
     """Not sent yet, or refused for the time being."""
     SENDING = "sending"
-    """A sender has it in hand. Left behind by one that died: then whether the mail went out is not known."""
+    """A sender is sending the mail now. If that sender died, nobody knows whether the mail went out."""
     SENT = "sent"
-    """The mail server has taken responsibility for it (RFC 5321, 4.2.5). Never sent again."""
+    """The mail server has taken responsibility for the mail (RFC 5321, 4.2.5). It is never sent again."""
     FAILED = "failed"
-    """Given up; `code` and `error` say why."""
+    """Celeriac gave up; `code` and `error` say why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class PermanentFailure:
-    """Trying again would end the same way (RFC 5321, 4.2.1: 5yz). `code` is None if the server was not asked."""
+    """A refusal that another try would not change (RFC 5321, 4.2.1: 5yz). `code` is None if no server was asked."""
 
     code: int | None
     text: str
@@ -73,7 +73,7 @@ class PermanentFailure:
 
 @dataclass(frozen=True, slots=True)
 class TransientFailure:
-    """Trying again later may succeed: a 4yz reply, or (`code` None) a connection that broke."""
+    """A failure that may pass: a 4yz reply, or (`code` None) a connection that broke."""
 
     code: int | None
     text: str
@@ -87,9 +87,9 @@ class OpenRecipient:
     """A recipient that has no final outcome yet.
 
     Attributes:
-        attempts: how often sending was begun.
-        message_id: the Message-ID used before, if it was; what may have gone out is repeated only under that.
-        held_ms: for how much longer a claim on it holds, in milliseconds by the database's clock; 0: it is free.
+        attempts: how often a sender began to send.
+        message_id: the Message-ID of an earlier attempt, or None. Later attempts must use the same.
+        held_ms: milliseconds until the claim on it expires, by the database's clock; 0: it is free.
     """
 
     position: int
@@ -102,7 +102,7 @@ class OpenRecipient:
 
 @dataclass(frozen=True, slots=True)
 class RecipientOutcome:
-    """One line of the ledger, as it is exported."""
+    """One line of the ledger in an export."""
 
     position: int
     address: str
@@ -115,7 +115,7 @@ class RecipientOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """How many recipients of a mailing have which status."""
+    """The numbers of recipients of a mailing by status."""
 
     pending: int = 0
     sending: int = 0
@@ -134,7 +134,7 @@ class Counts:
 
 
 def progress(mailing: Mailing, counts: Counts) -> dict[str, Any]:
-    """A mailing and how far it is, as its API and its commands show it."""
+    """Return the facts and counts of a mailing that its API and its commands show."""
     return {
         "id": mailing.id,
         "sender": mailing.sender,

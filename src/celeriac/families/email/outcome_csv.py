@@ -1,4 +1,4 @@
-"""The outcome of a mailing per recipient, as CSV."""
+"""Exports the outcome of each recipient of a mailing as CSV."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _ROWS_PER_PIECE = 500
 
 
 async def outcome_csv(outcomes: AsyncIterable[RecipientOutcome]) -> AsyncGenerator[bytes]:
-    """The CSV in pieces, UTF-8 with a header row and CRLF line ends (RFC 4180).
+    """Yield the CSV in pieces, in UTF-8 with a header row and CRLF line ends (RFC 4180).
 
-    Addresses and server replies are strangers' text, and spreadsheets compute a cell that begins with `=`: such
-    cells get an apostrophe in front.
+    Strangers write addresses and server replies, and spreadsheets compute a cell that begins with `=`. So such a
+    cell gets an apostrophe in front.
     """
     piece = io.StringIO()
     writer = csv.writer(piece)

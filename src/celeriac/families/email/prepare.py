@@ -1,4 +1,4 @@
-"""From open recipients to messages ready to send: templates rendered and MIME assembled, in bounds of time."""
+"""Makes messages for open recipients within bounded time: renders the templates, and assembles the MIME."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from celeriac.families.email.message import MessageBuilder, message_id
 from celeriac.families.email.model import Mailing, OpenRecipient, PermanentFailure, TransientFailure
 from celeriac.families.email.templates import MailTemplates
 
-#: For all recipients of a chunk together. A mail takes some 0.2 ms; most of this is for a machine that is stalled.
+#: For all recipients of a chunk together. A mail takes some 0.2 ms. Most of this time is for a machine that stalls.
 RENDER_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A message ready to send to one recipient, or why there is none. `to` is in its wire form."""
+    """A message for one recipient, or the reason why there is none. `to` is the address in its wire form."""
 
     recipient: OpenRecipient
     to: str
@@ -31,10 +31,10 @@ class Prepared:
 
 
 class Preparer:
-    """Prepares the messages of one mailing for some of its recipients."""
+    """A maker of one mailing's messages for some of its recipients."""
 
     def __init__(self, mailing: Mailing, *, seconds: float = RENDER_SECONDS) -> None:
-        """`seconds` is what all calls of `prepare` may take together."""
+        """`seconds` bounds the time of all calls of `prepare` together."""
         self._mailing = mailing
         self._seconds_left = seconds
         self._sender = parse_sender(mailing.sender)
@@ -48,13 +48,13 @@ class Preparer:
         return self._sender.address
 
     async def prepare(self, recipients: Sequence[OpenRecipient]) -> list[Prepared]:
-        """One message per recipient, in a thread, so that the event loop goes on.
+        """Make one message for each recipient, in a thread, so that the event loop continues.
 
-        A recipient whose data a template cannot deal with gets a `PermanentFailure`; those that were not reached
-        in time a `TransientFailure`, since the machine may just have been busy.
+        A recipient whose data does not fit a template gets a `PermanentFailure`. Those that were not reached in
+        time get a `TransientFailure`, since the machine may just have been busy.
 
         Raises:
-            TemplateInvalid: a template cannot be compiled (which was checked when the mailing was accepted).
+            TemplateInvalid: a template cannot be compiled, though the submission checked that.
         """
         prepared = list[Prepared]()
         started = time.monotonic()

@@ -1,6 +1,6 @@
-"""Recipients as they are submitted: a CSV file, or a list from JSON. Hostile input, read with bounded memory.
+"""Reads submitted recipients from a CSV file or a JSON list. The input may be hostile, so memory is bounded.
 
-Nothing here is async: reading a large file is work for the CPU, to be done in a thread.
+Nothing here is async. Reading a large file keeps a CPU busy, so call it in a thread.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _NOT_IN_A_NAME = re.compile(r"\W+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How much is accepted. `field` is the length of one value in characters, `name` that of a column's name."""
+    """The limits of a submission. `field` and `name` bound a value and a column's name, in characters."""
 
     rows: int = 1_000_000
     columns: int = 100
@@ -41,16 +41,16 @@ class Limits:
 
 
 class Recipients(Protocol):
-    """Submitted recipients. `columns` are the variables that all of them have, or None if each has its own."""
+    """Submitted recipients. `columns` are the variables that all of them have, or None if they differ."""
 
     @property
     def columns(self) -> Collection[str] | None: ...
 
     def read(self, required: Collection[str]) -> Iterator[Recipient]:
-        """The recipients, in order; each has the `required` variables.
+        """Yield the recipients in order. Each has the `required` variables.
 
         Raises:
-            RecipientsInvalid: at the end or after 20 faults; each names its row, its column and what to change.
+            RecipientsInvalid: at the end, or after 20 faults. Each names its row, its column and what to change.
         """
         ...
 
@@ -58,16 +58,16 @@ class Recipients(Protocol):
 class CsvRecipients:
     """Recipients from a CSV file: UTF-8, separated by comma, semicolon or tab, with a header row.
 
-    One column is called `email`, in any case. The others become template variables: characters that cannot be in
-    a variable's name become `_`, so `First name` is `First_name`. Empty rows are passed over. Rows are numbered as
-    a spreadsheet shows them, the header being 1.
+    One column is called `email`, in upper or lower case. The others become template variables. Characters that a
+    variable's name cannot have become `_`: `First name` is `First_name`. Empty rows are skipped. Rows are numbered
+    as in a spreadsheet: the header is row 1.
     """
 
     def __init__(self, stream: BinaryIO, limits: Limits = Limits()) -> None:
-        """Reads the header.
+        """Read the header.
 
         Raises:
-            RecipientsInvalid: the file is no CSV, or its header cannot be used.
+            RecipientsInvalid: the file is not CSV, or its header cannot be used.
         """
         self._limits = limits
         self._lines = text_lines(stream)
@@ -89,7 +89,7 @@ class CsvRecipients:
         return self._names
 
     def read(self, required: Collection[str]) -> Iterator[Recipient]:
-        """The recipients; see `Recipients`. What is required has been compared with `columns` before."""
+        """Yield the recipients (see `Recipients`). Callers have compared `required` with `columns` before."""
         faults = Faults()
         addresses = Addresses(faults)
         count = 0
@@ -118,7 +118,7 @@ class CsvRecipients:
                 yield row, next(self._rows)
             except StopIteration:
                 return
-            except csv.Error as error:  # where the next row begins cannot be known after this
+            except csv.Error as error:  # nobody knows where the next row begins
                 faults.add(row, None, _explained(error))
                 return
 
@@ -149,11 +149,11 @@ class JsonRecipients:
 
     @property
     def columns(self) -> None:
-        """Each recipient has its own variables."""
+        """None: each recipient has its own variables."""
         return None
 
     def read(self, required: Collection[str]) -> Iterator[Recipient]:
-        """The recipients; see `Recipients`. Rows count from 1."""
+        """Yield the recipients (see `Recipients`). Rows count from 1."""
         faults = Faults()
         addresses = Addresses(faults)
         if not self._items:
@@ -194,14 +194,14 @@ class JsonRecipients:
 
 
 def _fault_in_name(name: str, limits: Limits) -> str | None:
-    """Why a name cannot be that of a variable, or None."""
+    """Say why a variable cannot have this name. None: it can."""
     if len(name) > limits.name:
         return f"is a name that {too_long(len(name), limits.name)}"
     return None if is_usable(name) else "is a name that contains NUL, or half of a surrogate pair"
 
 
 def _fault_in(value: Any, limits: Limits, depth: int) -> str | None:
-    """Why a JSON value cannot be used as a variable, or None."""
+    """Say why a variable cannot have this JSON value. None: it can."""
     match value:
         case str():
             if len(value) > limits.field:
@@ -224,7 +224,7 @@ def _fault_in(value: Any, limits: Limits, depth: int) -> str | None:
 
 
 def _variables(names: list[str], limits: Limits) -> list[str]:
-    """The variables that the header's names stand for."""
+    """Turn the header's names into names of variables."""
     if len(names) > limits.columns:
         raise invalid(1, None, f"has {len(names):,} columns; at most {limits.columns:,} are allowed")
     variables = dict[str, str]()

@@ -1,16 +1,15 @@
 """A Jinja environment for templates that strangers write.
 
-Jinja's own sandbox keeps a template away from Python's internals. It does not keep it from using up all memory or
-CPU: `'a' * 10**10`, `'%1000000000d' % 1`, a macro that calls itself. So what a template may contain is a list here,
-of what mail needs (values, conditions, loops over the data, filters), and what it may use up is a budget:
+Jinja's own sandbox keeps a template away from Python's internals. It does not bound memory or CPU time:
+`'a' * 10**10`, `'%1000000000d' % 1`, a macro that calls itself. So this environment allows only what mail needs
+(values, conditions, loops over the data, filters), and gives each rendering a budget:
 
 - No function or method calls, macros, blocks, includes or imports; no globals. List literals hold constants only.
 - Attributes and items are looked up in the recipient's data, never on Python objects.
 - Operators take numbers, of at most 256 bits; `+` also takes two strings. No `**`. `%` does not format.
-- Every text or list that an operation makes is charged to a budget, as is every pass of a loop and every
-  character of output.
+- The budget pays for every text or list that an operation makes, every pass of a loop, and every character of output.
 
-What is left can be slow only in Python code, which `run_with_deadline` can stop.
+After that, only Python code can be slow, and `run_with_deadline` can stop that.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from jinja2.visitor import NodeTransformer
 from celeriac.families.email.filters import FILTERS, scalar
 from celeriac.families.email.model import MAX_NAME
 
-#: What the rendering of one template may use up.
+#: The limits of rendering one template.
 MAX_OUTPUT = 1_000_000
 """Characters of output."""
 MAX_WORK = 4_000_000
@@ -39,7 +38,7 @@ MAX_WORK = 4_000_000
 MAX_PASSES = 20_000
 """Passes of all loops together."""
 MAX_TOKENS = 20_000
-"""Tokens of one template; `{{ name }}` has six. Python compiles in one piece, and every thread waits for it."""
+"""Tokens of one template; `{{ name }}` has six. Python compiles a template without a pause, and all threads wait."""
 
 _MAX_BITS = 256
 
@@ -61,14 +60,14 @@ _LOOP_ATTRIBUTES = frozenset({"index", "index0", "revindex", "revindex0", "first
 
 
 class Budget:
-    """What the rendering of one template has left."""
+    """The budget that remains for rendering one template."""
 
     def __init__(self) -> None:
         self._work = MAX_WORK
         self._passes = MAX_PASSES
 
     def charge(self, made: int) -> None:
-        """Pay for so many characters or items, before they are made where that can be known.
+        """Pay for so many characters or items. Pay before they are made, if their number is known.
 
         Raises:
             SecurityError: too little is left.
@@ -88,14 +87,14 @@ class Budget:
             raise SecurityError(f"the loops run more than {MAX_PASSES:,} times")
 
 
-# While templates are compiled there is none: then a filter raises LookupError, and Jinja, which would compute
-# constant expressions in advance, leaves them for later.
+# There is no budget while Jinja compiles a template. It would compute constant expressions then, but a filter raises
+# LookupError without a budget, so Jinja leaves them for the rendering.
 _budget: ContextVar[Budget] = ContextVar("budget")
 
 
 @contextmanager
 def fresh_budget() -> Generator[None]:
-    """What is rendered inside the block shares one budget."""
+    """Give all rendering inside the block one budget."""
     token = _budget.set(Budget())
     try:
         yield
@@ -104,7 +103,7 @@ def fresh_budget() -> Generator[None]:
 
 
 class MailEnvironment(ImmutableSandboxedEnvironment):
-    """Jinja with nothing but what the module's docstring lists."""
+    """A Jinja environment that allows what the module's docstring lists, and nothing else."""
 
     intercepted_binops = frozenset({"+", "-", "*", "/", "//", "%"})
 
@@ -121,7 +120,7 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
         """Parse `source` and make it safe.
 
         Raises:
-            jinja2.TemplateSyntaxError: it is no template, or uses something that is not available.
+            jinja2.TemplateSyntaxError: it is not a template, or uses something that is not available.
         """
         for number, (line, *_) in enumerate(self.lex(source)):
             if number == MAX_TOKENS:
@@ -134,22 +133,22 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
         return _Charging().visit(tree)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        """`obj.attribute`: an item of the data, or what a loop knows of itself."""
+        """Evaluate `obj.attribute`: an item of the data, or an attribute of `loop`."""
         if isinstance(obj, LoopContext) and attribute in _LOOP_ATTRIBUTES:
             return getattr(obj, attribute)
         return self.getitem(obj, attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
-        """`obj[argument]`: an item of the data."""
+        """Evaluate `obj[argument]`: an item of the data."""
         if isinstance(obj, (dict, list, tuple, str)):
             try:
-                return obj[argument]  # type: ignore[index]  # whether it fits is what is tried here
+                return obj[argument]  # type: ignore[index]  # it may not fit: that raises
             except (TypeError, LookupError):
                 pass
         return self.undefined(obj=obj, name=argument)
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        """Arithmetic on numbers of bounded size, and `+` on texts."""
+        """Compute with numbers of bounded size. `+` also joins texts."""
         if operator == "+" and isinstance(left, str) and isinstance(right, str):
             _budget.get().charge(len(left) + len(right))
         elif not (_is_number(left) and _is_number(right)):
@@ -162,7 +161,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _fault(node: nodes.Node) -> str | None:
-    """Why this node may not be in a template, or None."""
+    """Say why this node is not allowed in a template. None: it is allowed."""
     if not isinstance(node, _ALLOWED):
         kind = type(node)
         return _INSTEAD.get(kind) or f"{{% {kind.__name__.lower()} %}} is not available in mail templates"
@@ -187,7 +186,7 @@ def _is_plain_item(node: nodes.Node) -> bool:
 
 
 class _Charging(NodeTransformer):
-    """Routes what Jinja would compile to bare Python through filters that keep to the budget."""
+    """A transformer that replaces operations without a budget by filters that have one."""
 
     def visit_For(self, node: nodes.For) -> nodes.Node:
         node.iter = _filter("_each", node.iter)
@@ -221,7 +220,7 @@ def _slice(value: Any, start: Any, stop: Any, step: Any) -> Any:
 
 
 def _charged(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The filter, its result charged to the budget."""
+    """Wrap a filter so that the budget pays for its result."""
 
     @wraps(function)  # with the mark by which Jinja knows what to pass first
     def filtered(*args: Any, **kwargs: Any) -> Any:
@@ -235,7 +234,7 @@ def _charged(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _numeric(test: Callable[..., bool]) -> Callable[..., bool]:
-    """The test, for numbers only: on a text, `is odd` would format it with `%`."""
+    """Wrap a test so that it takes only numbers. On a text, `is odd` would format it with `%`."""
 
     @wraps(test)
     def tested(*values: Any) -> bool:

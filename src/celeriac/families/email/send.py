@@ -1,4 +1,4 @@
-"""Sending to a range of a mailing's recipients over one connection. How no one gets a mail twice: see `ledger`."""
+"""Sends to a range of a mailing's recipients over one connection. `ledger` says why nobody gets a mail twice."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ OnProgress = Callable[[], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkOutcome:
-    """What one run over a range has done.
+    """The result of one run over a range.
 
     Attributes:
         sent: recipients the mail server accepted the mail for.
         failed: recipients given up.
-        deferred: recipients of the range that are still open: run again later.
-        reason: the last reason why one was deferred, or None.
-        hopeless: whether another run would end as this one: the server refuses the sender for good.
+        deferred: recipients of the range that are still open. Run it again later.
+        reason: the last reason why a recipient was deferred, or None.
+        hopeless: whether another run would end the same way, because the server refuses the sender for good.
     """
 
     sent: int
@@ -56,14 +56,14 @@ async def send_chunk(
 ) -> ChunkOutcome:
     """Send to the open recipients at positions `first` to `last`, both included.
 
-    Safe to run again after any kind of end, and by several workers at once. Where another sender has recipients
-    of the range in hand, this waits until they are finished or its claim on them has expired.
+    It is safe to run this again after any end, and in several workers at once. If another sender holds claims in
+    the range, this waits until those recipients are finished or the claims have expired.
 
-    What the mail server says of the sender, or that it cannot be reached, ends the run and leaves the rest open.
+    The run ends early, and leaves the rest open, if the mail server refuses the sender or cannot be reached.
 
     Args:
-        final: there will be no other run: who is refused for the time being is recorded as failed.
-        on_progress: called now and then after outcomes were recorded.
+        final: there will be no other run, so temporary refusals are recorded as failures.
+        on_progress: called now and then, after outcomes were recorded.
 
     Raises:
         DatabaseUnavailable: the outcome of the last mail may be lost (the window).
@@ -101,9 +101,7 @@ class _Chunk:
         try:
             await self._send_all()
         finally:
-            await asyncio.shield(
-                background(self._record())
-            )  # what is known is recorded, even by a run that is cancelled
+            await asyncio.shield(background(self._record()))  # a cancelled run records its last outcome too
         if self._on_progress is not None:
             await self._on_progress()
         deferred = len(await self._open())
@@ -125,7 +123,7 @@ class _Chunk:
                     return
                 await self._record()
                 soonest = min(recipient.held_ms for recipient in todo) / 1000
-                await asyncio.sleep(min(soonest, _LOOK_AGAIN_SECONDS))  # a living sender is soon done with it
+                await asyncio.sleep(min(soonest, _LOOK_AGAIN_SECONDS))  # a living sender finishes before its claim ends
 
     async def _send_some(self, recipients: Sequence[OpenRecipient]) -> None:
         if self._stopped:
@@ -140,7 +138,7 @@ class _Chunk:
             await self._report()
 
     async def _ready_for(self, prepared: Prepared) -> bool:
-        """Whether there is a connection, if the message needs one. Asked before the claim: it may take long."""
+        """Connect if the message needs it, and say whether that worked. Call it before the claim: it may take long."""
         if self._stopped:
             return False
         try:
@@ -151,7 +149,7 @@ class _Chunk:
         return not self._stopped
 
     async def _claimed(self, prepared: Prepared) -> bool:
-        """Record the last outcome and claim this recipient; False if another sender was faster."""
+        """Record the last outcome, and claim this recipient. Return False if another sender was faster."""
         claimed = await self._ledger.advance(
             self._mailing_id,
             self._claim,
@@ -186,7 +184,7 @@ class _Chunk:
                 await self._ledger.renew(self._mailing_id, prepared.recipient.position, self._claim)
             return sending.result()
         except asyncio.CancelledError:
-            # The mail is on its way; to know how that ends is worth a moment, and leaves nobody in the window.
+            # The mail is on its way. Wait for the reply, so that this recipient is not left in the window.
             await asyncio.wait({sending}, timeout=_PARTING_SECONDS)
             if sending.done() and not sending.cancelled() and sending.exception() is None:
                 self._done = (prepared.recipient.position, self._settled(prepared, sending.result()))
@@ -197,7 +195,7 @@ class _Chunk:
                 await asyncio.wait({sending})
 
     def _settled(self, prepared: Prepared, outcome: Outcome) -> Outcome:
-        """The outcome as it is to be recorded: on the last run nothing stays open that was the recipient's own."""
+        """Return the outcome to record. On the final run, a temporary refusal of the recipient is a failure."""
         if self._final and not self._stopped and isinstance(outcome, TransientFailure):
             attempts = prepared.recipient.attempts + 1
             return PermanentFailure(outcome.code, f"gave up after {attempts} attempts: {outcome.text}")
@@ -232,9 +230,9 @@ class _Chunk:
 
 
 def _is_policy(outcome: Outcome) -> bool:
-    """A refusal by policy (RFC 3463, X.7.Z): of the recipient, or of the sender by a server that says so late.
+    """Return whether the server refused by policy (RFC 3463, X.7.Z): the recipient, or late the sender.
 
-    Postfix, for one, answers RCPT with what it has against the sender ("Relay access denied").
+    Postfix answers RCPT when it refuses the sender, for example ("Relay access denied").
     """
     return isinstance(outcome, PermanentFailure) and outcome.text.startswith("5.7.")
 

@@ -1,4 +1,4 @@
-"""What can be configured of bulk mail."""
+"""The settings of bulk mail."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from celeriac.family import FamilySettings
 
 
 class EmailSettings(FamilySettings):
-    """Bulk mail: the server that takes it, and who sends it."""
+    """The settings of bulk mail: the mail server, and the default sender."""
 
     smtp_url: SecretStr | None = None
     """Mail server, `smtp://user:password@host:587?starttls=true` or `smtps://…`. Needed by the email jobs."""

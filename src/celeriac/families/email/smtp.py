@@ -1,10 +1,11 @@
-"""One SMTP connection, many messages, and what the server said to each (RFC 5321).
+"""Sends many messages over one SMTP connection, and turns the server's replies into outcomes (RFC 5321).
 
-A reply to RCPT or DATA concerns the recipient, and the outcome follows its first digit (4.2.1): 2yz sent, 4yz
-transient, 5yz permanent. What is said before them, at the connection, EHLO, AUTH or MAIL, concerns the sender, as do
-a few replies that say so themselves: then `MailServerUnavailable` is raised, and nothing is known of the recipient.
-A connection that breaks is transient. If it breaks after the message was transferred and before the reply
-arrived, the server may have accepted it: that is *the window* the ledger describes.
+A reply to RCPT or DATA concerns the recipient. Its first digit decides the outcome (4.2.1): 2yz sent, 4yz transient,
+5yz permanent. A reply at the connection, EHLO, AUTH or MAIL concerns the sender, and so do a few codes at RCPT or DATA.
+Then `MailServerUnavailable` is raised, and nothing is known of the recipient.
+
+A connection that breaks is transient. If it breaks between the message and the reply, the server may have accepted the
+message: that is *the window* which the ledger describes.
 """
 
 from __future__ import annotations
@@ -23,19 +24,19 @@ from celeriac.families.email.errors import MailServerUnavailable
 from celeriac.families.email.model import Outcome, PermanentFailure, Sent, TransientFailure
 from celeriac.families.email.smtp_url import SmtpServer
 
-# RFC 5321, 4.5.3.2.6. Giving up earlier on a server that scans slowly is how mails are sent twice.
+# RFC 5321, 4.5.3.2.6. A sender that gives up earlier on a server that scans slowly sends mails twice.
 _DATA_TIMEOUT = 600.0
 _MAX_TEXT = 500
 _CLOSING = 421
 _LOGIN_NEEDED = 530
 
-#: Enhanced status codes (RFC 3463, RFC 7372, IANA's registry) by which a reply to RCPT or DATA concerns the sender: its
+#: Enhanced status codes (RFC 3463, RFC 7372, IANA's registry) that make a reply to RCPT or DATA concern the sender: its
 #: address (1.7, 1.8), its login (7.8 to 7.11), or what it may send (DKIM, SPF, DMARC, null MX, floods: 7.20 to 7.29).
 _SENDERS_FAULT = re.compile(r"[45]\.(?:1\.[78]|7\.(?:[89]|1[01]|2[0-9]))(?![0-9])")
 
 
 class _Refused(Exception):
-    """The server answered a command with other than success."""
+    """The server answered a command with an error code."""
 
     def __init__(self, code: int, text: str) -> None:
         self.code = code
@@ -64,15 +65,15 @@ class SmtpSession:
 
     @property
     def is_connected(self) -> bool:
-        """Whether there is an open connection, as far as is known."""
+        """Whether the connection is open, as far as this side knows."""
         return self._client is not None and self._client.is_connected
 
     async def connect(self) -> None:
         """Make sure that there is a connection, ready for a message.
 
         Raises:
-            MailServerUnavailable: the server cannot be reached, does not offer the TLS that is asked for, has a
-                certificate that cannot be verified, or refuses the login.
+            MailServerUnavailable: the server cannot be reached, does not offer the required TLS, has a certificate
+                that cannot be verified, or refuses the login.
         """
         if self.is_connected:
             return
@@ -105,7 +106,7 @@ class SmtpSession:
             utf8: whether the recipient's address needs SMTPUTF8 (RFC 6531).
 
         Raises:
-            MailServerUnavailable: as `connect`, or the server refuses the sender; the recipient was not refused.
+            MailServerUnavailable: as `connect`, or the server refuses the sender. The recipient is not refused.
         """
         try:
             await self.connect()
@@ -126,13 +127,13 @@ class SmtpSession:
             self._drop()
             return TransientFailure(None, _clean(_message(error)))
         except MailServerUnavailable:
-            raise  # said between two messages: the connection is as good as before
+            raise  # between two messages: the connection can be used further
         except BaseException:
-            self._drop()  # in the middle of a command, whose reply would be taken for the next one's
+            self._drop()  # amid a command: the next command would read its reply
             raise
 
     async def close(self) -> None:
-        """Take leave of the server, if it is still there."""
+        """Send QUIT if the server is still there, and close the connection."""
         client, self._client = self._client, None
         if client is not None and client.is_connected:
             try:
@@ -141,7 +142,7 @@ class SmtpSession:
                 client.close()
 
     async def _begin(self, sender: str, utf8: bool) -> None:
-        """MAIL FROM; on a new connection if the server has closed the old one, as many do after some messages.
+        """Send MAIL FROM. Open a new connection if the server has closed the old one, as many do after some messages.
 
         Raises:
             MailServerUnavailable: the server refuses the sender.
@@ -168,7 +169,7 @@ class SmtpSession:
         return response
 
     async def _refused(self, code: int, text: str) -> Outcome:
-        """The outcome a reply stands for. Leaves the connection ready for the next message, or closed."""
+        """Return the outcome that a reply means. Leave the connection ready for the next message, or closed."""
         if not self.is_connected or code == _CLOSING or code // 100 not in (4, 5):
             self._drop()
         else:
@@ -195,7 +196,7 @@ class SmtpSession:
 
 @functools.cache
 def _own_name() -> str:
-    """What we say in EHLO (RFC 5321, 4.1.1.1). Asks the DNS, which can take seconds: hence once."""
+    """Return our name for EHLO (RFC 5321, 4.1.1.1). It asks the DNS only once, because that can take seconds."""
     name = socket.getfqdn()
     return name if re.fullmatch(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", name) else "[127.0.0.1]"
 
@@ -207,6 +208,6 @@ def _message(error: Exception) -> str:
 
 
 def _clean(text: str) -> str:
-    """A server's words as one printable line."""
+    """Turn a server's words into one printable line."""
     line = " ".join(text.encode(errors="replace").decode().split())
     return "".join(character if character.isprintable() else "?" for character in line)[:_MAX_TEXT]

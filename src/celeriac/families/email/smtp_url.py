@@ -1,4 +1,4 @@
-"""Reading `CELERIAC_SMTP_URL`: which mail server, and how to talk to it."""
+"""Reads `CELERIAC_SMTP_URL`: the address of the mail server, and the options of the connection."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ class SmtpServer:
 
     Attributes:
         tls: whether the connection begins with TLS (`smtps://`, usually port 465).
-        starttls: True: the connection is upgraded, or not used; False: it is not upgraded; None: it is
-            upgraded if the server offers that.
+        starttls: True: upgrade the connection, or fail. False: do not upgrade. None: upgrade if the server offers it.
         verify: whether the server's certificate is checked.
         timeout: seconds to wait for the connection, and for the reply to a command.
     """
@@ -40,10 +39,10 @@ class SmtpServer:
 
 
 def server_of(url: SecretStr | None) -> SmtpServer:
-    """The mail server to send with.
+    """Return the mail server that `url` names.
 
     Raises:
-        ConfigurationError: none is set, or its URL is wrong.
+        ConfigurationError: no URL is set, or it is wrong.
     """
     if url is None:
         raise ConfigurationError("mail cannot be sent: CELERIAC_SMTP_URL is not set; give it as smtp://host:port")
@@ -56,7 +55,7 @@ def parse_smtp_url(url: str) -> SmtpServer:
     Without `starttls`, a password is sent to another machine only through TLS.
 
     Raises:
-        ConfigurationError: says what is wrong. The password is never part of the message.
+        ConfigurationError: the message says what is wrong, and never contains the password.
     """
     parts = urlsplit(url)
     if parts.scheme not in ("smtp", "smtps"):

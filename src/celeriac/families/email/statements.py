@@ -1,4 +1,4 @@
-"""The ledger's SQL. Statements that run once per mail are built once; values come as bound parameters."""
+"""The SQL of the ledger. Statements that run for each mail are built once, with bound parameters."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _record = update(recipient_table).values(
 #: Parameters: mailing, at, by, outcome (a status), reply (an SMTP code), reason. Needs the claim to hold.
 RECORD: Update = _record.where(_here, _r.claim == bindparam("by"))
 
-#: The same for a mail that was sent: that is a fact, whoever holds the claim by now.
+#: As above, for a mail that was sent. That stays true if another sender holds the claim by now.
 RECORD_SENT: Update = _record.where(_here, or_(_r.claim == bindparam("by"), _r.status != Status.SENT))
 
 _remaining_ms = _r.claim_expires_at - now_ms()
@@ -102,7 +102,7 @@ OUTCOMES: Select[int, str, str, int, int | None, str | None, str | None] = (
     .limit(bindparam("size"))
 )
 
-#: The same, of one status. Parameters: status besides.
+#: As above, for one status. Parameters: also status.
 OUTCOMES_WITH_STATUS: Select[int, str, str, int, int | None, str | None, str | None] = OUTCOMES.where(
     _r.status == bindparam("status")
 )

@@ -1,4 +1,4 @@
-"""Accepting a mailing: all of it is checked and stored, or nothing of it is sent."""
+"""Accepts a mailing. It checks and stores all of the mailing before any mail is sent."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from celeriac.families.email.templates import MailTemplates
 
 T = TypeVar("T")
 
-#: Seconds that compiling the templates, or rendering one mail, may take. Usual are some milliseconds.
+#: Longest time in seconds to compile the templates, or to render one mail. Either usually takes some milliseconds.
 _TEMPLATE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """What was submitted. `fingerprint` (hexadecimal) tells one submission from another under an idempotency key."""
+    """A submitted mailing. Under one idempotency key, `fingerprint` (hexadecimal) tells submissions apart."""
 
     sender: str
     subject: str
@@ -46,9 +46,9 @@ async def submit(
     Raises:
         TemplateInvalid, RecipientsInvalid: name what to change.
         IdempotencyConflict: the key was used before, for another mailing.
-        UnknownJob: the key stands for a mailing whose job has expired.
+        UnknownJob: the key belongs to a mailing whose job has expired.
         DatabaseUnavailable: nothing was accepted.
-        BrokerUnavailable: whether it was accepted is not known; the same request with the same key tells.
+        BrokerUnavailable: it may or may not be accepted. Send the same request with the same key to find out.
     """
     mailing = Mailing(
         id=new_id(),
@@ -65,13 +65,13 @@ async def submit(
     except (IdempotencyConflict, UnknownJob):
         await jobs.ledger.discard(mailing.id)
         raise
-    if job.id != mailing.id:  # the same request came before, and its mailing is under way
+    if job.id != mailing.id:  # an earlier request was the same, and its mailing exists
         await jobs.ledger.discard(mailing.id)
     return job
 
 
 def _checked_recipients(mailing: Mailing, recipients: Recipients) -> Iterator[Recipient]:
-    """The recipients, after the templates have been found to fit them. Runs in the ledger's thread, not in the loop."""
+    """Yield the recipients after checking that the templates fit them. It runs in the ledger's thread."""
     templates = _bounded(partial(MailTemplates, subject=mailing.subject, text=mailing.text, html=mailing.html))
     if recipients.columns is not None:
         templates.check_columns(recipients.columns)

@@ -16,9 +16,8 @@ from sqlalchemy import (
 
 from celeriac.database.tables import metadata
 
-#: One mailing. `id` is the id of its job. `ready` turns true when all recipients are stored; until then the
-#: mailing does not exist for any reader. `stopped` says why it was stopped before its end. Times are
-#: milliseconds since the epoch.
+#: One mailing. `id` is the id of its job. `ready` becomes true when all recipients are stored: until then no reader
+#: sees the mailing. `stopped` says why it stopped before its end. Times are milliseconds since the epoch.
 mailing_table = Table(
     "celeriac_email_mailing",
     metadata,
@@ -33,8 +32,8 @@ mailing_table = Table(
     Column("created_at", BigInteger, nullable=False),
 )
 
-#: One recipient of a mailing and what became of it. `position` is the row number in the file (or list) that was
-#: uploaded. `claim` names the sender that has the recipient in hand until `claim_expires_at`.
+#: One recipient of a mailing and its outcome. `position` is the row number in the uploaded file or list. `claim`
+#: names the sender that holds the recipient until `claim_expires_at`.
 recipient_table = Table(
     "celeriac_email_recipient",
     metadata,

@@ -1,7 +1,7 @@
-"""The templates of a mailing: checked before anything is sent, then rendered once per recipient.
+"""The templates of a mailing: checked before any mail is sent, then rendered for each recipient.
 
-Templates come from outside, so what they may do and use up is limited (see `sandbox`). Compiling and rendering
-are still to be called through `run_with_deadline`, which stops what is merely slow.
+Strangers write templates, so `sandbox` limits what they may do and use. Still compile and render through
+`run_with_deadline`, which stops templates that are merely slow.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class MailTemplates:
     def __init__(self, *, subject: str, text: str | None, html: str | None) -> None:
         """
         Raises:
-            TemplateInvalid: names the template, the line and what is wrong with it.
+            TemplateInvalid: the message names the template, the line and the fault.
         """
         if text is None and html is None:
             raise TemplateInvalid(
@@ -53,23 +53,23 @@ class MailTemplates:
 
     @property
     def required(self) -> frozenset[str]:
-        """The variables that every recipient must have: used, and not guarded by `is defined` or `default`."""
+        """The variables that every recipient must have: those used without `is defined` or `default`."""
         return frozenset(name for source in self._sources() for name in source.required)
 
     def check_columns(self, columns: Collection[str]) -> None:
-        """Compare the variables that are used with those that there are.
+        """Check that each required variable is among `columns`.
 
         Raises:
-            TemplateInvalid: names the first variable that is not among `columns`, and the columns.
+            TemplateInvalid: the message names the first variable that is not, and the columns.
         """
         for source in self._sources():
             source.check_columns(columns)
 
     def render(self, variables: Mapping[str, Any]) -> Rendered:
-        """The mail of the recipient with these variables.
+        """Render the mail of the recipient with these variables.
 
         Raises:
-            TemplateInvalid: names the template, the line and what went wrong there.
+            TemplateInvalid: the message names the template, the line and the fault.
         """
         subject = " ".join(_CONTROL.sub(" ", self._subject.render(variables)).split())
         if len(subject) > _MAX_SUBJECT:
@@ -100,7 +100,7 @@ class _Source:
             raise TemplateInvalid(name, error.lineno, error.message or "is not a Jinja template") from None
         except (RecursionError, MemoryError):
             raise TemplateInvalid(name, None, "is nested too deeply") from None
-        except (SyntaxError, ValueError, OverflowError) as error:  # what Jinja passes on to Python unchecked
+        except (SyntaxError, ValueError, OverflowError) as error:  # Jinja passes some faults on to Python unchecked
             raise TemplateInvalid(name, None, f"cannot be compiled: {error}") from None
         self._lines = dict[str, int]()  # where each variable is used first
         for node in tree.find_all(nodes.Name):
@@ -125,12 +125,12 @@ class _Source:
                     length += len(piece)
                     if length > MAX_OUTPUT:
                         raise OverflowError(f"renders to more than {MAX_OUTPUT:,} characters")
-        except Exception as error:  # whatever an operation on a stranger's data raises
+        except Exception as error:  # an operation on a stranger's data may raise anything
             raise TemplateInvalid(self.name, self._line_of(error), str(error) or type(error).__name__) from None
         return "".join(pieces)
 
     def _line_of(self, error: Exception) -> int | None:
-        """The line of the template in which the error arose: the innermost frame of its code."""
+        """Find the template's line that raised the error, in the innermost frame of its code."""
         line, traceback = None, error.__traceback__
         while traceback is not None:
             if traceback.tb_frame.f_globals.get("__jinja_template__") is self._template:
@@ -140,7 +140,7 @@ class _Source:
 
 
 def _guarded(tree: nodes.Template) -> set[str]:
-    """The variables whose absence the template asks about or provides for."""
+    """Return the variables that may be absent: those tested by `is defined`, or with a `default`."""
     tests = (node for node in tree.find_all(nodes.Test) if node.name in ("defined", "undefined"))
     defaults = (node for node in tree.find_all(nodes.Filter) if node.name in ("default", "d"))
     return {node.node.name for node in (*tests, *defaults) if isinstance(node.node, nodes.Name)}

@@ -1,4 +1,4 @@
-"""The lines of an uploaded text file, whatever it turns out to be."""
+"""Reads the lines of an uploaded file, and refuses files that are not text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from celeriac.families.email.faults import invalid
 
 _MAX_LINE = 1_000_000
 
-#: How files begin that are often taken for CSV, and what they are.
+#: The first bytes of files that people often upload as CSV, and what these files are.
 _NOT_CSV = {
     b"PK\x03\x04": "an Excel or OpenDocument file; save it as CSV UTF-8",
     b"\xd0\xcf\x11\xe0": "an old Excel file; save it as CSV UTF-8",
@@ -21,7 +21,7 @@ _NOT_CSV = {
 
 
 def text_lines(stream: BinaryIO) -> Iterator[str]:
-    """The lines of the file. Bytes that are not UTF-8 become lone surrogates, and are found where they are.
+    """Yield the lines of the file. Bytes that are not UTF-8 become lone surrogates, so that they are found in place.
 
     Raises:
         RecipientsInvalid: the file is not text, or a line is too long.
@@ -42,7 +42,7 @@ def text_lines(stream: BinaryIO) -> Iterator[str]:
 
 
 class _Rest(io.RawIOBase):
-    """A stream with some bytes put back in front; closing it leaves the stream open."""
+    """A stream with some bytes put back in front. Closing it leaves the original open."""
 
     def __init__(self, beginning: bytes, stream: BinaryIO) -> None:
         self._beginning = beginning

@@ -1,4 +1,4 @@
-"""Demo of bulk mail: a CSV goes through the HTTP API into a real SMTP server, which counts what it gets."""
+"""Demo of bulk mail: uploads a CSV file to the HTTP API, and counts the mails that a real SMTP server receives."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HTML = "<p>Dear <b>{{ name }}</b>,</p><p>your order {{ order }} is on its way.<
 
 
 class EmailDemo(Demo):
-    """Sends one mailing, and compares its recipients with those that the mail server saw."""
+    """A demo that sends one mailing, and compares its recipients with those that the mail server saw."""
 
     @classmethod
     def add_options(cls, parser: ArgumentParser) -> None:
@@ -70,7 +70,7 @@ class EmailDemo(Demo):
 
 
 def _table(count: int) -> tuple[list[str], str]:
-    """So many addresses, and the CSV with them."""
+    """Make `count` addresses, and the CSV file that contains them."""
     addresses = [f"customer{number}@celeriac.example" for number in range(1, count + 1)]
     table = io.StringIO()
     writer = csv.writer(table)

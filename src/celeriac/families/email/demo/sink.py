@@ -1,7 +1,7 @@
-"""A mail server on this machine that delivers to nobody and counts everything, for the demo and the tests.
+"""A local mail server for the demo and the tests. It counts mails, and delivers none.
 
-A real SMTP server (aiosmtpd): what it counts has gone through a socket. It can be told to refuse chosen
-recipients, to break connections, and to pause.
+It is a real SMTP server (aiosmtpd), so each mail has come through a socket. Callers can make it refuse chosen
+recipients, break connections, and pause.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MESSAGE_ID = re.compile(rb"^Message-ID:\s*(\S+)", re.IGNORECASE | re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One mail to one recipient that the sink has taken responsibility for."""
+    """One mail to one recipient, which the sink has accepted."""
 
     sender: str
     recipient: str
@@ -36,7 +36,7 @@ class Delivery:
 
 @dataclass(slots=True)
 class _Rule:
-    """What to do instead of accepting, and how many times more (None: always)."""
+    """An answer to give instead of accepting, and how many times more (None: always)."""
 
     answer: str | None
     times: int | None
@@ -44,9 +44,9 @@ class _Rule:
 
 
 class MailSink:
-    """Start it (or use `async with`), send mail to `url`, look at `deliveries`.
+    """A mail server that counts. Start it (or use `async with`), send mail to `url`, then read `deliveries`.
 
-    All methods belong to the event loop it runs in.
+    Call all methods on the event loop in which it runs.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class MailSink:
             credentials: user and password that a client must log in with (over TLS, if there is any).
             tls: offered through STARTTLS.
             smtputf8: whether internationalised addresses are accepted (RFC 6531).
-            keep_content: whether deliveries keep the message; without it they take little memory.
+            keep_content: whether deliveries keep the message, which costs memory.
         """
         self.deliveries: list[Delivery] = []
         self.connections = 0
@@ -102,45 +102,45 @@ class MailSink:
 
     @property
     def url(self) -> str:
-        """Its address, as `CELERIAC_SMTP_URL` takes it; without credentials."""
+        """The server's URL for `CELERIAC_SMTP_URL`, without credentials."""
         return f"smtp://127.0.0.1:{self.port}"
 
     def mails_per_recipient(self) -> Counter[str]:
-        """How many mails each recipient got."""
+        """Count the mails of each recipient."""
         return Counter(delivery.recipient for delivery in self.deliveries)
 
     def mails_per_message_id(self) -> Counter[str]:
-        """How often each Message-ID arrived."""
+        """Count the arrivals of each Message-ID."""
         return Counter(delivery.message_id for delivery in self.deliveries)
 
     @property
     def duplicates(self) -> int:
-        """How many mails were one too many for their recipient."""
+        """The number of mails beyond the first of each recipient."""
         return sum(count - 1 for count in self.mails_per_recipient().values())
 
     def answer(
         self, recipient: str, code: int, text: str = "told to", *, at: Stage = "RCPT", times: int | None = None
     ) -> None:
-        """Answer `code` for this recipient (or ANYONE), this many times; then, or with None never, accept."""
+        """Answer `code` for this recipient (or ANYONE) so many times, then accept. With `times=None` never accept."""
         self._rules[recipient, at] = _Rule(f"{code} {text}", times)
 
     def disconnect(self, recipient: str, *, at: Stage = "RCPT", times: int | None = 1, accept: bool = False) -> None:
-        """Break the connection instead of answering; with `accept` (at DATA) after the mail was delivered."""
+        """Break the connection instead of answering. With `accept` (at DATA), deliver the mail first."""
         self._rules[recipient, at] = _Rule(None, times, after_accepting=accept)
 
     def pause(self) -> None:
-        """From now on keep every client waiting for the answer to its DATA; what waits is not delivered yet."""
+        """Keep every client waiting for the answer to its DATA from now on. Mails that wait are not delivered yet."""
         self._running.clear()
 
     def resume(self) -> None:
-        """Go on after `pause`."""
+        """End a `pause`."""
         self._running.set()
 
     async def wait_for(self, count: int, within: float = 30) -> None:
         """Wait until `count` mails have been delivered in all.
 
         Raises:
-            TimeoutError: that did not happen within so many seconds.
+            TimeoutError: fewer were delivered within so many seconds.
         """
         async with asyncio.timeout(within), self._delivered:
             await self._delivered.wait_for(lambda: len(self.deliveries) >= count)
