@@ -26,6 +26,7 @@ from celeriac.core.states import JobState
 from celeriac.store import keys
 from celeriac.store.jobs import enqueueing, payloads, reader, results
 from celeriac.store.jobs import transitions as store
+from celeriac.store.redis import server
 from celeriac.store.redis.connection import deadline
 from celeriac.store.redis.listener import Callback
 from celeriac.store.redis.runner import run
@@ -238,7 +239,7 @@ class JobClient:
     async def ping(self) -> None:
         """Raise `BrokerUnavailable` unless the broker answers in time."""
         async with deadline(self._timeout):
-            await reader.ping(self._connections.current().broker)
+            await server.ping(self._connections.current().broker)
 
     async def aclose(self) -> None:
         """Close the running loop's connections. Safe to call twice."""

@@ -11,7 +11,6 @@ from types import SimpleNamespace
 from typing import Any
 
 from celery import signals
-from redis.exceptions import ResponseError
 
 from celeriac.core import codec
 from celeriac.core.background import background
@@ -26,6 +25,7 @@ from celeriac.engine.rate_limits import RateLimits
 from celeriac.engine.task import PERMIT_PATIENCE
 from celeriac.engine.transport import is_receipt
 from celeriac.store.jobs.beginnings import Beginning, begin
+from celeriac.store.redis.errors import ResponseError
 
 log = logging.getLogger("celery.worker.consumer.consumer")
 

@@ -15,7 +15,6 @@ from celeriac.core.records import Failure
 from celeriac.core.states import FROM_CELERY, JobState
 from celeriac.engine import bridge
 from celeriac.engine.aio import endings
-from celeriac.store import keys
 from celeriac.store.jobs import results
 from celeriac.store.jobs.transitions import Transition, transition
 from celeriac.store.messages.deliveries import PlainResult
@@ -84,9 +83,7 @@ class Recorded:
         return True if users_own_state or recorded else self._record(report, outcome)
 
     def worker_of(self, task_id: str) -> str | None:
-        known = cast("list[bytes | None]", self._app.records.client.hmget(keys.record(task_id), "state", "worker"))
-        running = known[0] == JobState.RUNNING.encode()
-        return (known[1] or b"").decode() if running else None
+        return results.worker_of(self._app.records.client, task_id)
 
     def _record(self, report: Report, outcome: bytes) -> bool:
         request, state = report.request, FROM_CELERY[report.state]

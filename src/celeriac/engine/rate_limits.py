@@ -13,11 +13,10 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from celeriac.core.clock import now_ms
 from celeriac.engine.lease import Lease
 from celeriac.engine.transport import is_receipt
+from celeriac.store.redis.errors import SERVER_ERRORS
 
 log = logging.getLogger("celeriac.engine")
 
@@ -111,7 +110,7 @@ def recall(lease: Lease, names: set[str], queues: list[str]) -> None:
             for name in names:
                 try:
                     lease.hold.recall(queue, name)
-                except (RedisError, OSError) as error:
+                except SERVER_ERRORS as error:
                     log.warning(
                         "tasks %s that wait on the broker keep the turns of their former rate limit (%s)",
                         name,

@@ -9,12 +9,11 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from redis.exceptions import RedisError
-
 from celeriac.core.errors import BrokerUnavailable
 from celeriac.engine import bridge
 from celeriac.engine.aio import endings
 from celeriac.store.redis.connection import BlockingClient, connect_blocking, unavailable
+from celeriac.store.redis.errors import RedisError
 from celeriac.store.redis.runner import run_blocking
 from celeriac.store.scripts.script import ScriptCall
 

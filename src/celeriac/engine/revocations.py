@@ -14,9 +14,9 @@ from typing import Any, cast
 from celery import bootsteps
 from celery.worker import control
 from celery.worker import state as worker_state
-from redis.exceptions import RedisError
 
 from celeriac.engine.lease import Lease, lease_of
+from celeriac.store.redis.errors import SERVER_ERRORS
 
 log = logging.getLogger("celeriac.engine")
 
@@ -51,7 +51,7 @@ def _remember(lease: Lease | None, task_ids: Collection[str]) -> None:
         return
     try:
         lease.hold.remember_revoked(task_ids, most=worker_state.REVOKES_MAX)
-    except (RedisError, OSError) as error:
+    except SERVER_ERRORS as error:
         log.warning(
             "a revocation could not be stored (%s); workers that start later do not obey it", type(error).__name__
         )

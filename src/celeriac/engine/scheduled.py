@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from celery.worker import control
-from redis.exceptions import RedisError
 
 from celeriac.core import codec
 from celeriac.engine.lease import lease_of
+from celeriac.store.redis.errors import SERVER_ERRORS
 
 log = logging.getLogger("celeriac.engine")
 
@@ -39,7 +39,7 @@ def _scheduled(state: Any, **_: Any) -> list[dict[str, Any]]:
         return found
     try:
         waiting = lease.hold.scheduled(queues, count=_COUNT)
-    except (RedisError, OSError) as error:
+    except SERVER_ERRORS as error:
         log.warning("the tasks that wait on the broker cannot be listed (%s)", type(error).__name__)
         return found
     return [*found, *(entry for due, message in waiting if (entry := _entry(due, message, consumer.hostname)))]

@@ -9,11 +9,11 @@ from typing import Any
 from celery import bootsteps
 from celery.concurrency.prefork import TaskPool as Prefork
 from celery.signals import worker_shutdown
-from redis.exceptions import RedisError
 
 from celeriac.engine.aio.pool import Pool as AsyncioPool
 from celeriac.engine.lease import lease_of, leases
 from celeriac.engine.transport import running_receipts
+from celeriac.store.redis.errors import SERVER_ERRORS
 
 log = logging.getLogger("celeriac.engine")
 
@@ -60,7 +60,7 @@ def _release(**_: Any) -> None:
     for lease in leases():
         try:
             lease.hold.release()
-        except (RedisError, OSError) as error:
+        except SERVER_ERRORS as error:
             log.warning(
                 "the messages that this worker holds go back to their queues only when its lease runs out (%s)",
                 type(error).__name__,

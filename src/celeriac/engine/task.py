@@ -11,7 +11,6 @@ from celery import states as celery_states
 from celery.app.task import get_actual_ignore_result
 from celery.exceptions import Ignore, Reject
 from celery.exceptions import Retry as CeleryRetry
-from redis.exceptions import ResponseError
 
 from celeriac.core.errors import BrokerUnavailable, JobAborted
 from celeriac.core.records import Failure
@@ -23,6 +22,7 @@ from celeriac.engine.tracebacks import format_error
 from celeriac.engine.transport import is_receipt
 from celeriac.store.jobs import transitions as store
 from celeriac.store.jobs.beginnings import LOST, Beginning, Permit, begin
+from celeriac.store.redis.errors import ResponseError
 from celeriac.store.scripts.script import ScriptCall
 
 if TYPE_CHECKING:

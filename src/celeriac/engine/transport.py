@@ -22,7 +22,6 @@ from kombu import connection as kombu_connection
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 from kombu.utils.json import dumps
-from redis.exceptions import NoScriptError
 
 from celeriac.core.checks import time_ms
 from celeriac.core.errors import ConfigurationError, InvalidMessage
@@ -34,9 +33,10 @@ from celeriac.engine.defaults import transport_options
 from celeriac.engine.lease import Lease, lease_on
 from celeriac.engine.messages import Message
 from celeriac.engine.publication import storing_of, watched_for
-from celeriac.store import keys
 from celeriac.store.jobs.transitions import Publication
-from celeriac.store.messages.deliveries import Source, Taken, put_later, take
+from celeriac.store.messages.deliveries import Source, Taken, put_later, take, wait_for
+from celeriac.store.messages.scheduled import drop_delayed
+from celeriac.store.redis import runner
 from celeriac.store.redis.connection import BlockingClient
 from celeriac.store.redis.runner import run_blocking
 from celeriac.store.scripts.script import ScriptCall
@@ -116,7 +116,6 @@ class Channel(kombu_redis.Channel):
         self._taking: ScriptCall[Taken] | None = None  # the call whose reply is awaited; None while waiting
         self._receipt = ""
         self._wait_first: float | None = None  # seconds to wait before the next call, after one that took nothing
-        self._load_script = False
 
     def _lasting_client(self) -> BlockingClient:
         """Make a client with connections of its own, which outlive the channel."""
@@ -143,21 +142,15 @@ class Channel(kombu_redis.Channel):
         queues = self._queue_cycle.consume(len(self.active_queues))
         if not queues:
             return
-        connection = self._in_poll = self.client.connection
+        self._in_poll = self.client.connection
         self._brpop_sent_at = monotonic()
         if self._wait_first is None:
-            connection.send_command(*self._take_command(queues))
+            self._taking = self._take_call(queues)
+            runner.send(self.client, self._taking.command)
         else:
-            # Takes nothing: it moves the last message to its own place, and replies as soon as there is one.
             self._taking = None
-            connection.send_command("BLMOVE", queues[0], queues[0], "RIGHT", "RIGHT", max(self._wait_first, 0.001))
+            runner.send(self.client, wait_for(queues[0], max(self._wait_first, 0.001)))
             self._wait_first = None
-
-    def _take_command(self, queues: list[str]) -> list[Any]:
-        self._taking = self._take_call(queues)
-        script = self._taking.script
-        command = ["EVAL", script.source] if self._load_script else ["EVALSHA", script.sha]
-        return [*command, len(self._taking.keys), *self._taking.keys, *self._taking.args]
 
     def _take_call(self, queues: list[str]) -> ScriptCall[Taken]:
         self._receipt = self.lease.new_receipt()
@@ -172,21 +165,15 @@ class Channel(kombu_redis.Channel):
         return Source(queue, [self._q_for_pri(queue, priority) for priority in self.priority_steps], held=held)
 
     def _brpop_read(self, **options: Any) -> Literal[True]:
-        taking = self._taking
         try:
-            reply = self.client.parse_response(self.client.connection, "EVALSHA" if taking else "BLMOVE", **options)
-        except NoScriptError:
-            self._load_script = True
-            raise Empty from None
+            taken = runner.receive(self.client, self._taking, **options)
         except self.connection_errors:
             self.client.connection.disconnect()
             raise
         finally:
             self._in_poll = self._taking = None
-        if taking is None:
+        if taken is None:
             raise Empty
-        self._load_script = False
-        taken = taking.parse(reply)
         if not taken.messages:
             longest = _WAIT if len(self.active_queues) == 1 else _WAIT_IN_TURN
             self._wait_first = longest if taken.next_due is None else min(longest, taken.next_due)
@@ -257,10 +244,7 @@ class Channel(kombu_redis.Channel):
             delivery.before.append(storing(publication))
 
     def _purge(self, queue: str) -> int:
-        client = self._create_client()
-        delayed = client.zcard(keys.delayed(queue))
-        client.delete(keys.delayed(queue))
-        return delayed + super()._purge(queue)
+        return drop_delayed(self._create_client(), queue) + super()._purge(queue)
 
 
 class Transport(kombu_redis.Transport):

@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
-
-from redis.exceptions import NoScriptError, RedisError
 
 from celeriac.core.background import background
 from celeriac.store import keys
-from celeriac.store.messages.deliveries import Source, Taken
+from celeriac.store.messages.deliveries import Source, Taken, wait_for
 from celeriac.store.redis.connection import Client
+from celeriac.store.redis.errors import RedisError
 from celeriac.store.redis.listener import Listener
 from celeriac.store.redis.pipeline import Pipeline
 from celeriac.store.redis.wire import Wire
@@ -34,25 +32,15 @@ class Claim:
         `take` makes the call for such a time, always under the same receipt. `deliver` gets what was taken.
         """
         self._take = take
-        self._deliver = deliver
+        self.deliver = deliver
         self.call = take(until)
         self._over = time.monotonic() + HOLD + _GRACE
-
-    def met(self, reply: Any) -> None:
-        """Deliver what the server's reply has.
-
-        Raises:
-            redis.exceptions.RedisError: the reply is this error.
-        """
-        if isinstance(reply, RedisError):
-            raise reply
-        self._deliver(self.call.parse(reply))
 
     async def recover(self, pipeline: Pipeline) -> None:
         """After a lost reply, fetch and deliver what the claim took. The server may still hold it, so look again."""
         while True:
             taken = await pipeline.run(self._take(0))
-            self._deliver(taken)
+            self.deliver(taken)
             remaining = self._over - time.monotonic()
             if taken.messages or remaining <= 0:
                 return
@@ -120,13 +108,9 @@ class Arrivals:
             async with asyncio.timeout(HOLD + _GRACE):
                 await wire.connect()
                 is_sent = True
-                # Takes nothing: it moves the last message to its own place, and replies as soon as there is one.
-                wait = ("BLMOVE", list_key, list_key, "RIGHT", "RIGHT", HOLD)
-                came, reply = await wire.send([wait, claim.call.command])
-            if isinstance(came, RedisError):
-                raise came
-            if not isinstance(reply, NoScriptError):
-                claim.met(reply)
+                taken = await wire.run_after(wait_for(list_key, HOLD), claim.call)
+            if taken is not None:
+                claim.deliver(taken)
                 look = False
         except (TimeoutError, RedisError):
             if is_sent:

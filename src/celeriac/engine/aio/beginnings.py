@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from redis.exceptions import ResponseError
-
 from celeriac.store.jobs.beginnings import Beginning, Permit, begin
+from celeriac.store.redis.errors import ResponseError
 from celeriac.store.redis.pipeline import Pipeline
 
 #: The most jobs in one script call, during which the server can do nothing else.

@@ -6,10 +6,9 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Collection
-from typing import Any, cast
+from typing import Any
 
 from celery.worker import state as worker_state
-from redis.exceptions import RedisError
 
 from celeriac.core.background import background
 from celeriac.core.inbound import Arrival
@@ -22,11 +21,11 @@ from celeriac.engine.aio.suspects import Suspects, is_suspect
 from celeriac.engine.causes import Cause, note, take_note
 from celeriac.engine.lease import Lease
 from celeriac.engine.messages import Message
-from celeriac.store import keys
 from celeriac.store.messages.dead_letters import give_up
 from celeriac.store.messages.deliveries import Source
-from celeriac.store.messages.worker_leases import renew
+from celeriac.store.messages.worker_leases import held_by, renew
 from celeriac.store.redis.connection import Client
+from celeriac.store.redis.errors import RedisError
 from celeriac.store.redis.pipeline import Pipeline
 
 log = logging.getLogger("celeriac.engine")
@@ -215,7 +214,7 @@ class Intake:
         """Stop the tasks whose messages other workers have now, because they run again there."""
         known = [delivery for delivery in self._held.values() if delivery.is_open]
         try:
-            held = {raw.decode() for raw in await cast(Any, self._client).hkeys(keys.held(self._worker))}
+            held = await held_by(self._client, self._worker)
         except RedisError:  # they run on, and the broker refuses their outcomes
             return
         lost = {delivery.receipt: delivery for delivery in known if delivery.is_open and delivery.receipt not in held}

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from redis.exceptions import ResponseError
-
 from celeriac.core.errors import (
     BrokerUnavailable,
     CeleriacError,
@@ -34,6 +32,7 @@ from celeriac.settings import DEFAULT_APP, Settings, load_settings, unknown_vari
 if TYPE_CHECKING:
     from celeriac.client.client import JobClient
     from celeriac.core.spec import JobSpec
+    from celeriac.store.redis.connection import Client
 
 _OLDEST = 7
 _BLOCKS, _BLOCK = "stream-node-max-bytes", 256  # of a stream's block: enough for the first events of a job
@@ -116,17 +115,19 @@ def check_files(settings: Settings) -> list[Finding]:
 
 async def check_broker(settings: Settings, url: str) -> list[Finding]:
     """Whether the broker answers, keeps what it is given, and never evicts it."""
+    from celeriac.store.redis import server
     from celeriac.store.redis.connection import connect, deadline, without_secrets
+    from celeriac.store.redis.errors import ResponseError
 
     where = without_secrets(url)
     try:
-        client: Any = connect(url, timeout=settings.broker_timeout)
+        client = connect(url, timeout=settings.broker_timeout)
     except ValueError as error:  # a port that is no number, say
         return [fail("broker", f"{where}: {error}", "correct CELERIAC_BROKER_URL")]
     try:
         async with deadline(settings.broker_timeout):
-            await client.ping()
-            facts: dict[str, Any] = await client.info()
+            await server.ping(client)
+            facts = await server.facts(client)
             blocks = await _stream_blocks(client)
     except BrokerUnavailable as error:
         return [fail("broker", f"{where}: {error}", _broker_advice(settings))]
@@ -139,15 +140,17 @@ async def check_broker(settings: Settings, url: str) -> list[Finding]:
 
 async def check_results(settings: Settings) -> list[Finding]:
     """Whether a server of their own that results are kept on answers; nothing if there is none."""
+    from celeriac.store.redis import server
     from celeriac.store.redis.connection import connect, deadline, without_secrets
+    from celeriac.store.redis.errors import ResponseError
 
     if settings.result_url is None:
         return []
     url = settings.result_url.get_secret_value()
-    client: Any = connect(url, timeout=settings.broker_timeout)
+    client = connect(url, timeout=settings.broker_timeout)
     try:
         async with deadline(settings.broker_timeout):
-            await client.ping()
+            await server.ping(client)
     except (BrokerUnavailable, ResponseError) as error:
         return [fail("results", f"{without_secrets(url)}: {error}", "start it, or correct CELERIAC_RESULT_URL")]
     finally:
@@ -165,11 +168,14 @@ def check_version(where: str, facts: dict[str, Any]) -> Finding:
     return ok("broker", answers)
 
 
-async def _stream_blocks(client: Any) -> Finding:
+async def _stream_blocks(client: Client) -> Finding:
     """Whether each job's events take more memory than they need."""
+    from celeriac.store.redis import server
+    from celeriac.store.redis.errors import ResponseError
+
     try:
-        size = int((await client.config_get(_BLOCKS))[_BLOCKS])
-    except (ResponseError, KeyError, ValueError) as error:  # managed servers refuse CONFIG
+        size = int(await server.setting(client, _BLOCKS) or "")
+    except (ResponseError, ValueError) as error:  # managed servers refuse CONFIG
         return ok("memory", f"the server does not tell its {_BLOCKS} ({error}); {_BLOCK} saves memory")
     if 0 < size <= _BLOCK:
         return ok("memory", f"{_BLOCKS} {size}")

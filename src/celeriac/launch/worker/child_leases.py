@@ -11,13 +11,12 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable
 
-from redis.exceptions import RedisError
-
 from celeriac.core.errors import BrokerUnavailable
 from celeriac.engine.identity import has_ended, pid_of
 from celeriac.settings import Settings, is_broker_url
 from celeriac.store.messages.worker_leases import extend, reclaim, workers
 from celeriac.store.redis.connection import Client, connect, deadline
+from celeriac.store.redis.errors import SERVER_ERRORS
 from celeriac.store.redis.runner import run
 
 #: Seconds between two renewals; for a short lease, a part of it.
@@ -84,7 +83,7 @@ class ChildLeases:
         try:
             async with deadline(self._timeout):
                 await self._look(self._client(url))
-        except (BrokerUnavailable, RedisError, OSError, ValueError) as error:  # it may be well again at the next look
+        except (BrokerUnavailable, ValueError, *SERVER_ERRORS) as error:  # it may be well again at the next look
             if bereaved:
                 self._bereaved.add(url)
             cause = error if isinstance(error, BrokerUnavailable) else type(error).__name__  # no part of a URL

@@ -33,11 +33,6 @@ def _commands(client: Redis) -> Any:
     return client
 
 
-async def ping(client: Redis) -> None:
-    """Ask the server whether it is there."""
-    await _commands(client).ping()
-
-
 @dataclass(frozen=True, slots=True)
 class Standing:
     """What a worker that runs a job has to know: whether it is to be cancelled, and the number of its latest run."""

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from redis.asyncio import Redis
 
 from celeriac.core import codec
+from celeriac.core.states import JobState
 from celeriac.store import keys
 from celeriac.store.redis.connection import BlockingClient
 from celeriac.store.scripts.script import Script, ScriptCall
@@ -36,6 +37,12 @@ def store_plain_result(key: str, outcome: bytes, *, life: int, receipt: str) -> 
 def is_void(broker: BlockingClient, receipt: str) -> bool:
     """Whether the message that was held under `receipt` has been given to another worker."""
     return _commands(broker).zscore(keys.VOID, receipt) is not None
+
+
+def worker_of(broker: BlockingClient, job_id: str) -> str | None:
+    """The worker that runs a job, as its record says; None if none does."""
+    state, worker = _commands(broker).hmget(keys.record(job_id), "state", "worker")
+    return (worker or b"").decode() if state == JobState.RUNNING.encode() else None
 
 
 async def get_outcome(client: Redis, job_id: str) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ import orjson
 from celeriac.core.states import JobState
 from celeriac.store import keys
 from celeriac.store.jobs.transitions import OPEN_LIFE_MS, Publication, Transition, TransitionRow, shared
-from celeriac.store.scripts.script import Argument, Script, ScriptCall
+from celeriac.store.scripts.script import Argument, Command, Script, ScriptCall
 
 _QUEUED = orjson.dumps({"state": JobState.QUEUED.value})
 _RECORDS, _EVENTS = keys.record(""), keys.events("")
@@ -172,6 +172,11 @@ def take(
         return Taken(now, taken, None if due < 0 else due / 1000)
 
     return ScriptCall(_TAKE, script_keys, args, parse)
+
+
+def wait_for(list_key: str, seconds: float) -> Command:
+    """Wait until there is a message in a list. Takes nothing: it moves the last message to its own place."""
+    return ("BLMOVE", list_key, list_key, "RIGHT", "RIGHT", seconds)
 
 
 @dataclass(slots=True)

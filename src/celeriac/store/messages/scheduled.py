@@ -1,11 +1,12 @@
-"""What waits on the broker for its time, for people and monitors to look at."""
+"""What waits on the broker for its time: people and monitors look at it, and Celery purges it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 from celeriac.store import keys
+from celeriac.store.redis.connection import BlockingClient
 from celeriac.store.scripts.script import Script, ScriptCall
 
 
@@ -28,3 +29,11 @@ def look(queues: Sequence[str], *, count: int) -> ScriptCall[list[tuple[int, byt
         return sorted(found, key=lambda entry: entry[0])[:count]
 
     return ScriptCall(_SCHEDULED, [keys.delayed(queue) for queue in queues], _Look(count, _LONGEST), parse)
+
+
+def drop_delayed(client: BlockingClient, queue: str) -> int:
+    """Delete the delayed messages of a queue; replies how many there were."""
+    commands = cast(Any, client)
+    count = commands.zcard(keys.delayed(queue))
+    commands.delete(keys.delayed(queue))
+    return count

@@ -40,6 +40,11 @@ async def workers(client: Client) -> list[str]:
     return [name.decode() for name in names]
 
 
+async def held_by(client: Client, worker: str) -> set[str]:
+    """The receipts of all messages that a worker holds."""
+    return {receipt.decode() for receipt in await cast(Any, client).hkeys(keys.held(worker))}
+
+
 def extend(names: Sequence[str], lease_ms: int) -> ScriptCall[bool]:
     """Renew the leases of these workers for them, as far as they have one."""
     return ScriptCall(_EXTEND, [keys.LEASES], [*_Extend(lease_ms), *names], bool)

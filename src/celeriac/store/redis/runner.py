@@ -1,33 +1,57 @@
-"""Runs script calls, for asyncio and for blocking clients alike."""
+"""Runs single script calls, for asyncio and for blocking clients alike. Many together: `store/redis/wire.py`.
+
+A call is sent by its script's digest. Only a server that has not seen the script gets the source.
+"""
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from redis import Redis
-from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import NoScriptError
 
-from celeriac.store.scripts.script import ScriptCall
+from celeriac.store.redis.connection import BlockingClient, Client
+from celeriac.store.scripts.script import Command, ScriptCall
 
 T = TypeVar("T")
 
 
-async def run(client: AsyncRedis, call: ScriptCall[T]) -> T:
-    """Run `call`, sending the script's source only to a server that has not seen it."""
-    parameters: list[Any] = [*call.keys, *call.args]
+async def run(client: Client, call: ScriptCall[T]) -> T:
+    """Run `call`."""
+    commands = cast(Any, client)
     try:
-        reply = await client.evalsha(call.script.sha, len(call.keys), *parameters)
+        reply = await commands.execute_command(*call.command)
     except NoScriptError:
-        reply = await client.eval(call.script.source, len(call.keys), *parameters)
+        reply = await commands.execute_command(*call.command_with_source)
     return call.parse(reply)
 
 
-def run_blocking(client: Redis, call: ScriptCall[T]) -> T:
+def run_blocking(client: BlockingClient, call: ScriptCall[T]) -> T:
     """The same for code that has no event loop: Celery's result backend and publisher."""
-    parameters: list[Any] = [*call.keys, *call.args]
+    commands = cast(Any, client)
     try:
-        reply: Any = client.evalsha(call.script.sha, len(call.keys), *parameters)
+        reply = commands.execute_command(*call.command)
     except NoScriptError:
-        reply = client.eval(call.script.source, len(call.keys), *parameters)
+        reply = commands.execute_command(*call.command_with_source)
     return call.parse(reply)
+
+
+def send(client: BlockingClient, command: Command) -> None:
+    """Send a command on the client's own connection, as kombu's channels do. `receive` reads the reply."""
+    cast(Any, client).connection.send_command(*command)
+
+
+def receive(client: BlockingClient, call: ScriptCall[T] | None, **options: Any) -> T | None:
+    """What the server replied to what was sent: to `call`, or to a command whose reply tells nothing.
+
+    None also if the server had not seen the script. It has then, and the call is to be made again.
+    """
+    commands = cast(Any, client)
+    if call is None:
+        commands.parse_response(commands.connection, "", **options)
+        return None
+    try:
+        return call.parse(commands.parse_response(commands.connection, "", **options))
+    except NoScriptError:
+        send(client, call.script.loading)
+        commands.parse_response(commands.connection, "", **options)
+        return None

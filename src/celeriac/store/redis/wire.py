@@ -11,7 +11,7 @@ from redis.exceptions import DataError, NoScriptError, RedisError, ResponseError
 
 from celeriac.store.redis.connection import Client, connection_of
 from celeriac.store.redis.replies import Replies
-from celeriac.store.scripts.script import Script, ScriptCall
+from celeriac.store.scripts.script import Command, Script, ScriptCall
 
 T = TypeVar("T")
 
@@ -58,6 +58,23 @@ class Wire:
                 replies[n] = reply
         return replies
 
+    async def run_after(self, wait: Command, call: ScriptCall[T]) -> T | None:
+        """Send `wait` and `call` together, once; the server runs `call` when `wait` is over. Replies what it says.
+
+        None if the server has not seen the script. Needs a connection: see `connect`.
+
+        Raises:
+            redis.exceptions.RedisError: the connection was lost, or one of the two failed.
+        """
+        waited, reply = await self.send([wait, call.command])
+        if isinstance(waited, RedisError):
+            raise waited
+        if isinstance(reply, NoScriptError):
+            return None
+        if isinstance(reply, RedisError):
+            raise reply
+        return call.parse(reply)
+
     async def connect(self) -> None:
         """Make the connection, unless it is there.
 
@@ -73,7 +90,7 @@ class Wire:
             await self._connection.connect()
         self._replies = Replies(self._connection.transport)
 
-    async def send(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+    async def send(self, commands: Sequence[Command]) -> list[Any]:
         """What the server replies to `commands`, which are sent together, once; errors are among the replies.
 
         Raises:
@@ -93,7 +110,7 @@ class Wire:
         replies = iter(await self._evaluate(sound) if sound else [])
         return [faults[n] if n in faults else next(replies) for n in range(len(calls))]
 
-    def _fault(self, command: Sequence[Any]) -> DataError | None:
+    def _fault(self, command: Command) -> DataError | None:
         """Why a command cannot be sent, if it cannot."""
         try:
             self._connection.pack_command(*command)
@@ -102,11 +119,11 @@ class Wire:
         return None
 
     async def _load(self, scripts: set[Script]) -> None:
-        for reply in await self._send_again_if_lost([("SCRIPT LOAD", script.source) for script in scripts]):
+        for reply in await self._send_again_if_lost([script.loading for script in scripts]):
             if isinstance(reply, ResponseError):
                 raise reply
 
-    async def _send_again_if_lost(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+    async def _send_again_if_lost(self, commands: Sequence[Command]) -> list[Any]:
         if self._replies is not None and self._replies.is_open:
             with suppress(RedisConnectionError):  # lost since its last use
                 return await self.send(commands)

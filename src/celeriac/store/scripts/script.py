@@ -24,8 +24,9 @@ _FUNCTION = re.compile(r"^local function .*?^end\n", re.MULTILINE | re.DOTALL)
 _REMARK = re.compile(r"--.*")
 _WORD = re.compile(r"\w+")
 
-#: What can be an argument of a script.
-Argument = str | bytes | int
+#: What can be an argument of a script, or a part of a command.
+Argument = str | bytes | int | float
+Command = Sequence[Argument]
 #: Where Lua names the fields of a table: `local a, b = unpack(ARGV) -- fields: NAME`, or as parameters of a function,
 #: from one of them on: `local function f(x, a, b) -- fields: NAME from a`.
 _DECLARED = re.compile(
@@ -64,6 +65,11 @@ class Script:
     @cached_property
     def sha(self) -> str:
         return hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+    @property
+    def loading(self) -> Command:
+        """The command that shows the script to a server."""
+        return ("SCRIPT LOAD", self.source)
 
     def with_widths(self, text: str) -> str:
         """The Lua code `text` with the number of fields for each `WIDTH.NAME`.
@@ -135,6 +141,11 @@ class ScriptCall(Generic[T]):
     parse: Callable[[Any], T]
 
     @property
-    def command(self) -> tuple[Argument, ...]:
+    def command(self) -> Command:
         """As it is sent to a server that has seen the script."""
         return ("EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args)
+
+    @property
+    def command_with_source(self) -> Command:
+        """As it is sent to a server that has not."""
+        return ("EVAL", self.script.source, len(self.keys), *self.keys, *self.args)
