@@ -11,7 +11,6 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -221,6 +220,10 @@ def unknown_variables(*others: type[FamilySettings]) -> dict[str, str]:
     """
     known = [f"{_PREFIX}{name.upper()}" for kind in (Settings, *others) for name in kind.model_fields]
     set_here = sorted(name for name in os.environ if name.upper().startswith(_PREFIX) and name.upper() not in known)
+    if not set_here:
+        return {}
+    from difflib import get_close_matches  # where all is well, nothing needs it
+
     return {name: next(iter(get_close_matches(name.upper(), known, n=1)), "") for name in set_here}
 
 

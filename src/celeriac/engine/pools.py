@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from celery.concurrency import prefork
 from click.core import ParameterSource
 
 from celeriac.engine.aio.pool import Pool
@@ -18,7 +17,11 @@ from celeriac.engine.aio.pool import Pool
 def __getattr__(name: str) -> Any:
     if name != "Default":
         raise AttributeError(name)
-    return prefork.TaskPool if _prefork_is_asked_for() else Pool
+    if not _prefork_is_asked_for():
+        return Pool
+    from celery.concurrency.prefork import TaskPool  # for those who ask for it only
+
+    return TaskPool
 
 
 def _prefork_is_asked_for() -> bool:

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from celery import signals
-from celery.concurrency.prefork import TaskPool as Prefork
 from celery.worker import state as worker_state
 
 from celeriac.core.parent_protocol import Retiring
+from celeriac.engine.prefork import is_prefork
 from celeriac.engine.start import shard
 
 log = logging.getLogger("celeriac.engine")
@@ -74,7 +74,7 @@ class Recycling:
 def recycling_of(controller: Any) -> Recycling | None:
     """The recycling that a worker's options ask for. None without, or if its pool replaces its own processes."""
     tasks, kibibytes = controller.max_tasks_per_child, controller.max_memory_per_child
-    if not shard.is_supervised() or issubclass(controller.pool_cls, Prefork) or not (tasks or kibibytes):
+    if not shard.is_supervised() or is_prefork(controller.pool_cls) or not (tasks or kibibytes):
         return None
     return Recycling(tasks, kibibytes)
 

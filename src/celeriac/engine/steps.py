@@ -7,11 +7,11 @@ import logging
 from typing import Any
 
 from celery import bootsteps
-from celery.concurrency.prefork import TaskPool as Prefork
 from celery.signals import worker_shutdown
 
 from celeriac.engine.aio.pool import Pool as AsyncioPool
 from celeriac.engine.lease import lease_of, leases
+from celeriac.engine.prefork import is_prefork
 from celeriac.engine.transport import running_receipts
 from celeriac.store.redis.errors import SERVER_ERRORS
 
@@ -50,7 +50,7 @@ class PoolCheck(bootsteps.StartStopStep):
     """
 
     def register_with_event_loop(self, parent: Any, hub: Any) -> None:
-        if isinstance(parent.pool, Prefork):
+        if is_prefork(type(parent.pool)):
             hub.call_repeatedly(_POOL_CHECK, parent.pool.maintain_pool)
 
 

@@ -10,11 +10,11 @@ import os
 from typing import Any
 
 from celery.concurrency import get_implementation
-from celery.concurrency.prefork import TaskPool as Prefork
 from celery.signals import celeryd_init, worker_ready
 
 from celeriac.core.parent_protocol import Message, Ready, Serving, encode
 from celeriac.engine.isolation import processes as isolated_jobs
+from celeriac.engine.prefork import is_prefork
 
 #: The descriptor on which this process tells its parent, if it is a shard.
 _pipe: int | None = None
@@ -53,7 +53,7 @@ def limit_pool(cores: int) -> None:
 
     def limit(conf: Any, options: dict[str, Any], **_: Any) -> None:
         pool = get_implementation(options.get("pool_cls") or options.get("pool") or conf.worker_pool)
-        if pool is Prefork and not options.get("concurrency"):
+        if is_prefork(pool) and not options.get("concurrency"):
             conf.worker_concurrency = conf.worker_concurrency or cores
 
     celeryd_init.connect(limit, weak=False, dispatch_uid="celeriac.shard.limit_pool")
