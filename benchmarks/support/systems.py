@@ -6,10 +6,12 @@ that we found if it recommends none.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from benchmarks.support.environments import ROOT
 from benchmarks.support.system import ALL, CANVAS, DELAYED, DRAIN, FINISHED, IN_FLIGHT, NONE, START, Argv, System
 
 
@@ -75,6 +77,14 @@ def _celery() -> list[System]:
             name="stock celery prefork",
             environment="celery",
             settings="as prefork, in an environment without Flower, whose commands Celery imports",
+            recovery=None,
+            questions=START,
+        ),
+        replace(
+            stock,
+            name="celery prefork, base",
+            environment="celeriac",
+            settings="as prefork, in an environment with celeriac[cli] and nothing else",
             recovery=None,
             questions=START,
         ),
@@ -232,6 +242,15 @@ def _celeriac(pool: str) -> list[System]:
             adopted, name="celeriac by settings, def", settings="`def` tasks", task="noop_def", questions=DRAIN | CANVAS
         ),
     ]
+    base = replace(
+        typed,
+        name="celeriac, base",
+        environment="celeriac",
+        variables={"PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "src")))},
+        settings="in an environment with celeriac[cli] and nothing else",
+        recovery=None,
+        questions=START,
+    )
     alone = replace(
         typed,
         name="celeriac, unsupervised",
@@ -241,7 +260,7 @@ def _celeriac(pool: str) -> list[System]:
         supervised=False,
         questions=frozenset({"memory", "latency", "recovery", "start"}),
     )
-    return [typed, *variants, adopted, alone]
+    return [typed, *variants, adopted, base, alone]
 
 
 #: Celeriac's pools, described in words.

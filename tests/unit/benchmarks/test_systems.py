@@ -35,7 +35,8 @@ def test_every_package_is_pinned_and_comes_from_nowhere_in_particular(path: Path
 
 def test_systems_are_chosen_by_family_and_question() -> None:
     options = Options(families=frozenset({"celery"}))
-    assert [system.name for system in options.systems()] == ["celery prefork", "celery solo", "celery threads"]
+    names = ["celery prefork", "celery prefork, base", "celery solo", "celery threads"]
+    assert [system.name for system in options.systems()] == names
     assert [system.name for system in options.systems("canvas")] == ["celery prefork"]
 
 
