@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from celeriac.core.errors import ConfigurationError
 from celeriac.core.findings import Finding, fail
 from celeriac.core.printable import one_line
 from celeriac.family import FamilySettings, JobFamily, switched_off
-from celeriac.settings import Settings
+from celeriac.settings import Settings, load_settings, unknown_variables
 
 if TYPE_CHECKING:
     from celeriac.application import Celeriac
@@ -174,6 +175,15 @@ def warn_of_broken(settings: Settings) -> None:
     for guest in guests(settings):
         if guest.presence is Presence.BROKEN:
             warn(guest.absence)
+
+
+def warn_of_what_is_set() -> None:
+    """Warn of variables that look like settings and are none, and of broken families."""
+    for name, nearest in unknown_variables(*settings_classes()).items():
+        advice = f"; did you mean {nearest}?" if nearest else ""
+        warn(f"{name} is set, and no setting has that name{advice}")
+    with contextlib.suppress(ConfigurationError):  # which the command itself says
+        warn_of_broken(load_settings())
 
 
 def _load(entry: EntryPoint) -> type[JobFamily] | str:

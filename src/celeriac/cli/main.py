@@ -6,7 +6,6 @@ What a command needs is imported when it runs, so that `--help` answers at once.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import sys
 import time
@@ -26,7 +25,7 @@ from celeriac.cli.dead import dead
 from celeriac.cli.families import WithFamilies, families
 from celeriac.cli.jobs import jobs
 from celeriac.cli.queues import queues
-from celeriac.core.errors import CeleriacError, ConfigurationError
+from celeriac.core.errors import CeleriacError
 from celeriac.core.exits import ExitCode, exit_code
 from celeriac.core.extras import require
 from celeriac.terminal import App, AsJson, print_json
@@ -104,25 +103,9 @@ def _options(
 
         export(traceback=True)
     if context.invoked_subcommand != "doctor":  # which has it among its findings
-        _warn_of_unknown_variables()
-        _warn_of_broken_families()
+        from celeriac.discovery import warn_of_what_is_set
 
-
-def _warn_of_broken_families() -> None:
-    from celeriac.discovery import warn_of_broken
-    from celeriac.settings import load_settings
-
-    with contextlib.suppress(ConfigurationError):  # which the command itself says
-        warn_of_broken(load_settings())
-
-
-def _warn_of_unknown_variables() -> None:
-    from celeriac.discovery import settings_classes
-    from celeriac.settings import unknown_variables
-
-    for name, nearest in unknown_variables(*settings_classes()).items():
-        advice = f"; did you mean {nearest}?" if nearest else ""
-        typer.echo(f"celeriac: warning: {name} is set, and no setting has that name{advice}", err=True)
+        warn_of_what_is_set()
 
 
 @cli.command()
@@ -197,16 +180,9 @@ def worker(
     What dies comes back. Ctrl-C or SIGTERM lets running jobs end, a second one gives them back, a third kills. Further
     options go to `celery worker`.
     """
-    from celeriac.core.collector import paused
+    from celeriac.launch.worker.command_line import WorkerLine, run
 
-    with paused():
-        from celeriac.core.files import keep_private
-        from celeriac.launch.worker.shards import run_shards
-        from celeriac.settings import load_settings
-
-    settings = load_settings(app=app, data_dir=data_dir, worker_shards=shards, worker_concurrency=concurrency)
-    keep_private(settings.data_dir)
-    run_shards(settings, context.args, sys.stderr)
+    run(WorkerLine(app=app, data_dir=data_dir, shards=shards, concurrency=concurrency, extra=context.args))
 
 
 @cli.command(context_settings=PASSES_ON)

@@ -70,8 +70,8 @@ def _pool(name: str) -> list[str]:
 
 
 def _shards(worker: Running) -> list[int]:
-    """The pids of the shards, which are forked from the parent's child; none if it has ended."""
-    return [shard for server in _children_of(worker.process.pid) for shard in _children_of(server)]
+    """The pids of the shards, which are forked from the parent; none if it has ended."""
+    return _children_of(worker.process.pid)
 
 
 def _children_of(pid: int) -> list[int]:
@@ -118,13 +118,12 @@ async def test_a_shard_imports_nothing_of_the_api_the_database_or_a_terminal(job
 async def test_the_only_shards_job_runs_again_in_one_that_is_forked_at_once(jobs: ShardJobs, start: Start) -> None:
     gate = uuid4().hex
     async with start(shards=1) as worker:
-        servers = _children_of(worker.process.pid)
         handle = await jobs.hold.enqueue(gate)
         first = await _started(jobs, handle.id)
         os.kill(first, signal.SIGKILL)
         second = await _started(jobs, handle.id, 2)
         assert _shards(worker) == [second]
-        assert _children_of(worker.process.pid) == servers
+        assert Path(f"/proc/{second}/comm").read_text() == "celeriac-shard\n"
         jobs.trace.open(gate)
         assert await handle.result(timeout=STARTS) == second != first
 
@@ -145,31 +144,13 @@ async def test_an_application_that_cannot_be_forked_gets_shards_that_are_program
 
 
 @pytest.mark.slow
-async def test_what_shards_are_forked_from_comes_back_and_so_do_they(jobs: ShardJobs, start: Start) -> None:
-    gate = uuid4().hex
-    async with start() as worker:
-        handles = [await jobs.hold.enqueue(gate) for _ in range(2)]
-        for handle in handles:
-            await _started(jobs, handle.id)
-        before = _shards(worker)
-        (server,) = _children_of(worker.process.pid)
-        os.kill(server, signal.SIGKILL)
-        await worker.printed(r"celeriac \| worker was killed by SIGKILL; starting it again in 0\.05 s")
-        await eventually(lambda: not any(map(is_alive, before)), "its shards have ended with it")
-        jobs.trace.open(gate)
-        for handle in handles:
-            assert await handle.result(timeout=STARTS) not in before
-        await eventually(lambda: len(_shards(worker)) == 2, "two shards", within=STARTS)
-
-
-@pytest.mark.slow
 async def test_a_signal_to_all_processes_lets_running_jobs_end(jobs: ShardJobs, start: Start) -> None:
     """As systemd sends it."""
     gate = uuid4().hex
     async with start(shards=1) as worker:
         handle = await jobs.hold.enqueue(gate)
         first = await _started(jobs, handle.id)
-        for pid in (worker.process.pid, *_children_of(worker.process.pid), first):
+        for pid in (worker.process.pid, *_shards(worker)):
             os.kill(pid, signal.SIGTERM)
         await worker.printed(r"celeriac \| SIGTERM: stopping when the running jobs have ended")
         await worker.printed(r"Warm shutdown")
@@ -303,7 +284,6 @@ async def test_no_process_outlives_a_killed_parent_and_its_jobs_come_back(
     async with start(*options) as worker, start(*options, shards=1, ready=False) as other:
         await other.printed(READY, within=STARTS)
         processes = [pid for shard in _shards(worker) for pid in (shard, *_children_of(shard))]
-        processes += _children_of(worker.process.pid)
         handles = [await jobs.hold.enqueue(gate) for _ in range(6)]
 
         def busy() -> set[int]:

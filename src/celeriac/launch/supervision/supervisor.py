@@ -14,7 +14,8 @@ from operator import attrgetter
 from celeriac.launch.supervision.child_supervisor import Child, ChildSupervisor, RestartPolicy
 from celeriac.launch.supervision.log_output import SUPERVISOR, LogWriter
 
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+#: The signals that ask a supervisor to stop.
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SAME_SIGNAL = 0.3  # seconds; `timeout` and terminals under some wrappers deliver one Ctrl-C twice
 _REMIND = 10.0  # seconds between two reminders of a child that is not yet ready
 
@@ -90,7 +91,7 @@ class Supervisor:
         """
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for signum in _STOP_SIGNALS:
+        for signum in STOP_SIGNALS:
             loop.add_signal_handler(signum, self._on_signal, signum, stopping)
         asked_to_stop = asyncio.create_task(stopping.wait())
         starting = asyncio.create_task(self.start())

@@ -1,24 +1,16 @@
 """The parent's view of the fork server (`engine/start/fork_server.py`), from which shards are forked.
 
-A supervisor keeps it as one more child. On Linux only: elsewhere, what systems load into each process is not made for a
-fork.
+A supervisor keeps it as one more child.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import signal
 import socket
-import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import NoReturn
 
-from celeriac.core.collector import freeze, paused
 from celeriac.core.errors import StartRefused
 from celeriac.core.parent_protocol import (
     LONGEST_PACKET,
@@ -35,102 +27,8 @@ from celeriac.core.parent_protocol import (
 from celeriac.launch.programs import commands
 from celeriac.launch.supervision.child_process import Running, spawn
 from celeriac.launch.supervision.probes import Probe
-from celeriac.settings import Settings, set_variables
-
-
-def is_possible() -> bool:
-    """Whether this system lets processes be forked safely, and tell whether they can be."""
-    return sys.platform == "linux" and Path("/proc/self/fd").exists()
-
-
-class ForkedProcess:
-    """A worker that the fork server has forked, and waits for."""
-
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
-        self._code: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-
-    async def wait(self) -> int:
-        return await asyncio.shield(self._code)
-
-    def signal(self, signum: int) -> None:
-        if not self._code.done():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signum)
-
-    def kill_group(self) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
-
-    def has_ended(self, code: int) -> None:
-        """Set the exit code. Call it once."""
-        self._code.set_result(code)
-
-
-@dataclass(frozen=True, slots=True)
-class ForkedAhead:
-    """A fork server that this process has forked before its event loop ran."""
-
-    pid: int
-    control: socket.socket
-
-    def watched(self) -> ForkedProcess:
-        """The process, whose end the running event loop notices."""
-        loop, process = asyncio.get_running_loop(), ForkedProcess(self.pid)
-        descriptor = os.pidfd_open(self.pid)
-
-        def reap() -> None:
-            loop.remove_reader(descriptor)
-            os.close(descriptor)
-            process.has_ended(os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]))
-
-        loop.add_reader(descriptor, reap)
-        return process
-
-
-def fork_ahead(settings: Settings, variables: Mapping[str, str]) -> ForkedAhead | None:
-    """Fork the first fork server from this process: it need not import again what both use, and shares that memory.
-
-    Celery and the application are imported in the fork alone. To be called before there is an event loop or a thread.
-    Returns None where a forked child cannot be watched.
-    """
-    try:
-        os.close(os.pidfd_open(os.getpid()))
-    except (AttributeError, OSError):  # an old kernel, or a sandbox
-        return None
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    freeze()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    parent = os.getpid()
-    pid = os.fork()
-    with contextlib.suppress(OSError):  # on both sides: the group is there as soon as either needs it
-        os.setpgid(pid, pid)
-    if pid == 0:
-        ours.close()
-        _read_nothing()
-        set_variables(variables)
-        _serve(settings.app, theirs, parent)
-    theirs.close()
-    ours.setblocking(False)
-    return ForkedAhead(pid, ours)
-
-
-def _serve(address: str, control: socket.socket, parent: int) -> NoReturn:
-    with paused():
-        from celeriac.engine.process_hooks import die_with
-        from celeriac.engine.start import fork_server
-
-    die_with(parent)
-    fork_server.run(address, control)
-    sys.exit()
-
-
-def _read_nothing() -> None:
-    """Have standard input at its end, as every child has it."""
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
+from celeriac.launch.worker.forked_process import ForkedProcess
+from celeriac.settings import Settings
 
 
 class ForkClient(Probe):
@@ -140,9 +38,8 @@ class ForkClient(Probe):
         is_unfit: the application cannot be forked, and has ended the process.
     """
 
-    def __init__(self, settings: Settings, variables: Mapping[str, str], ahead: ForkedAhead | None = None) -> None:
+    def __init__(self, settings: Settings, variables: Mapping[str, str]) -> None:
         self._settings = settings
-        self._ahead = ahead
         self._variables = variables
         self._settled = asyncio.Event()
         self._control: socket.socket | None = None
@@ -153,11 +50,7 @@ class ForkClient(Probe):
         self.is_unfit = False
 
     async def spawn(self, output: int | None) -> Running:
-        """Start the process, or take the one that was forked ahead."""
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None:
-            self._listen(ahead.control)
-            return ahead.watched()
+        """Start the process."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         with theirs:
@@ -189,16 +82,7 @@ class ForkClient(Probe):
         await self._settled.wait()
 
     async def fork(self, arguments: Sequence[str], report_to: int, output: int | None) -> ForkedProcess:
-        """Fork a worker.
-
-        Args:
-            arguments: of its command line.
-            report_to: the descriptor of its report.
-            output: that of its output; None for the server's own.
-
-        Raises:
-            OSError: it cannot be forked now.
-        """
+        """As `Forker.fork`."""
         if self._control is None:
             raise BrokenPipeError("the process that forks it has ended")
         order = encode(Fork(arguments))
@@ -214,7 +98,7 @@ class ForkClient(Probe):
             packet = b""
         match decode(packet):
             case Forked(pid):
-                self._workers[pid] = worker = ForkedProcess(pid)
+                self._workers[pid] = worker = ForkedProcess(pid, asyncio.get_running_loop())
                 self._orders.popleft().set_result(worker)
             case NotForked(reason):
                 self._orders.popleft().set_exception(OSError(reason))

@@ -1,18 +1,21 @@
 """`celeriac worker`: a parent with shards, the processes that run jobs.
 
-The parent runs no jobs, and does not import the application. It renews the leases of shards, and restarts those that
-have ended. On Linux, shards are forked from the fork server, which has imported the application.
+The parent runs no jobs. It renews the leases of shards, and restarts those that have ended. On Linux, it imports the
+application, and forks the shards. `celeriac up` has a fork server for that, as one of its children.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
+from celeriac.core.collector import paused
 from celeriac.core.cores import available_cores
 from celeriac.core.parent_protocol import Message, Ready, Retiring, Serving
 from celeriac.launch.programs import commands
@@ -21,11 +24,12 @@ from celeriac.launch.supervision.child_supervisor import Child
 from celeriac.launch.supervision.log_output import SUPERVISOR, LogWriter
 from celeriac.launch.supervision.probes import Probe
 from celeriac.launch.supervision.report_pipe import ReportPipe
-from celeriac.launch.supervision.supervisor import Shutdown, Supervisor
-from celeriac.launch.worker import fork_client, worker_options
+from celeriac.launch.supervision.supervisor import STOP_SIGNALS, Shutdown, Supervisor
+from celeriac.launch.worker import forked_process, worker_options
 from celeriac.launch.worker.child_leases import ChildLeases
-from celeriac.launch.worker.fork_client import ForkClient, ForkedAhead, fork_ahead
-from celeriac.settings import Settings, as_environment
+from celeriac.launch.worker.fork_client import ForkClient
+from celeriac.launch.worker.forked_process import Forker
+from celeriac.settings import Settings, as_environment, environment_with, set_variables
 
 _SHUTDOWN = Shutdown(
     promise="stopping when the running jobs have ended; another signal gives them back to their queues",
@@ -48,6 +52,8 @@ class ShardOptions:
     """Whether their output is read by the parent, or goes where the parent's goes."""
     grace: float | None = 10.0
     """Seconds that they have to finish their jobs; None for no limit."""
+    apart: bool = False
+    """Whether each is a program of its own, and not forked."""
 
 
 def run_shards(settings: Settings, extra: Sequence[str], stream: TextIO) -> None:
@@ -64,42 +70,74 @@ def run_shards(settings: Settings, extra: Sequence[str], stream: TextIO) -> None
         CommandLineWrong: an option cannot be used with shards.
         StartFailed: a shard ended again and again before it was ready.
     """
+    options = _options(settings, extra)
+    if not (_can_fork(options) and _can_watch()):
+        asyncio.run(_supervise(settings, options, None, stream))
+        return
+    with paused():
+        from celeriac.engine.start import preloading
+        from celeriac.launch.worker.forking_loop import ForkingLoop
+
+    variables = as_environment(settings)
+    set_variables(variables)
+    for signum in STOP_SIGNALS:  # until the supervisor has handlers: there is no shard yet
+        signal.signal(signum, _leave)
+    if reason := preloading.preload(settings.app):
+        stream.write(f"{preloading.not_forked(reason)}\n")
+        stream.flush()
+        program = (sys.executable, "-m", "celeriac.launch.worker.apart", *extra)
+        os.execve(program[0], program, environment_with(variables))  # noqa: S606
+    loop = ForkingLoop()
+    fork = loop.run(_supervise(settings, options, loop, stream))
+    if fork is not None:
+        preloading.run_worker(fork.report_to, fork.arguments)
+
+
+def _leave(*_: object) -> NoReturn:
+    """End at once. An exception would look like a fault of the application that is being imported."""
+    os._exit(0)
+
+
+def run_apart(settings: Settings, extra: Sequence[str], stream: TextIO) -> None:
+    """As `run_shards`, with shards that are programs of their own."""
+    asyncio.run(_supervise(settings, replace(_options(settings, extra), apart=True), None, stream))
+
+
+def _options(settings: Settings, extra: Sequence[str]) -> ShardOptions:
     count = settings.worker_shards or (1 if worker_options.is_prefork(extra) else available_cores())
     worker_options.check(extra, count)
-    options = ShardOptions(count=count, extra=extra, captured=False, grace=None)
-    ahead = fork_ahead(settings, as_environment(settings)) if _can_fork(options) else None
-    asyncio.run(_supervise(settings, options, ahead, stream))
+    return ShardOptions(count=count, extra=extra, captured=False, grace=None)
 
 
-async def _supervise(settings: Settings, options: ShardOptions, ahead: ForkedAhead | None, stream: TextIO) -> None:
+async def _supervise(settings: Settings, options: ShardOptions, forker: Forker | None, stream: TextIO) -> None:
     log = LogWriter(stream, [])
     say = partial(log.line, SUPERVISOR)
     leases = ChildLeases(settings)
-    supervisor = Supervisor(shard_children(settings, options, leases, ahead), log, shutdown=_SHUTDOWN)
+    supervisor = Supervisor(shard_children(settings, options, leases, forker), log, shutdown=_SHUTDOWN)
     async with leases.kept(say):
         many = f"{options.count} {'shard is' if options.count == 1 else 'shards are'}"
         await supervisor.run(lambda: say(f"{many} ready"))
 
 
 def shard_children(
-    settings: Settings, options: ShardOptions, leases: ChildLeases, ahead: ForkedAhead | None = None
+    settings: Settings, options: ShardOptions, leases: ChildLeases, forker: Forker | None = None
 ) -> list[Child]:
     """The shards as children of a supervisor, named `worker`, or `worker-1` and so on if there are several.
 
-    One more child, `worker`, is the fork server, where forking is possible: `ahead`, if it runs already.
+    `forker` forks them. Without one, one more child, `worker`, is the fork server, where forking is possible.
     """
     variables = as_environment(settings)
     if options.captured:
         variables["PYTHONUNBUFFERED"] = "1"
     kept: dict[str, Any] = {"captured": options.captured, "grace": options.grace}
-    server = ForkClient(settings, variables, ahead) if _can_fork(options) else None
     children: list[Child] = []
-    if server is not None:
+    if forker is None and _can_fork(options):
+        forker = server = ForkClient(settings, variables)
         probe, dispensable = (lambda: server), (lambda: server.is_unfit)
         children.append(Child(name="worker", spawn=server.spawn, probe=probe, dispensable=dispensable, **kept))
         kept["after"] = server.settled
     for number in range(1, options.count + 1):
-        shard = _Shard(settings, options, number, variables, server, leases)
+        shard = _Shard(settings, options, number, variables, forker, leases)
         name = "worker" if options.count == 1 else f"worker-{number}"
         retired = shard.why_it_retired
         children.append(
@@ -109,7 +147,16 @@ def shard_children(
 
 
 def _can_fork(options: ShardOptions) -> bool:
-    return fork_client.is_possible() and not worker_options.patches_modules(options.extra)
+    return forked_process.is_possible() and not options.apart and not worker_options.patches_modules(options.extra)
+
+
+def _can_watch() -> bool:
+    """Whether an event loop can watch a fork of its process. Old kernels and sandboxes do not let it."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):
+        return False
+    return True
 
 
 class _Shard:
@@ -121,14 +168,14 @@ class _Shard:
         options: ShardOptions,
         number: int,
         variables: Mapping[str, str],
-        server: ForkClient | None,
+        forker: Forker | None,
         leases: ChildLeases,
     ) -> None:
         extra = (*options.extra, *worker_options.hostname(options.extra, number, options.count))
         cores = max(1, available_cores() // options.count)
         self._arguments = commands.shard_arguments(settings, extra, cores=cores)
         self._variables = variables
-        self._server = server
+        self._forker = forker
         self._leases = leases
         self._probe = _ReportProbe()
 
@@ -144,8 +191,8 @@ class _Shard:
         self._probe.report = report = ReportPipe(partial(_heard, self._leases, self._probe))
         descriptor = await report.open()
         try:
-            if self._server is not None and not self._server.is_unfit:
-                return await self._server.fork(self._arguments, descriptor, output)
+            if self._forker is not None and not self._forker.is_unfit:
+                return await self._forker.fork(self._arguments, descriptor, output)
             command = commands.shard_command(self._arguments, report_to=descriptor)
             return await spawn(command, environment=self._variables, output=output, inherit=(descriptor,))
         finally:

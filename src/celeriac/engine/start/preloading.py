@@ -1,0 +1,127 @@
+"""Imports an application into the process that workers are forked from, and makes workers of its forks.
+
+A forked worker takes jobs a tenth of a second later; one that has to import everything first, after a second or more.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from celeriac.core.collector import freeze, paused
+from celeriac.engine.process_hooks import die_with, give_back_memory, name_process
+from celeriac.engine.start import command, loading
+
+#: What a worker imports late, when it starts.
+_USED_LATER = (
+    "billiard.pool",
+    "celery.app.control",
+    "celery.app.events",
+    "celery.app.log",
+    "celery.apps.worker",
+    "celery.backends.redis",
+    "celery.bin.worker",
+    "celery.events.dispatcher",
+    "celery.worker.autoscale",
+    "celery.worker.components",
+    "celery.worker.consumer.delayed_delivery",
+    "celery.worker.control",
+    "celery.worker.strategy",
+    "celeriac.engine.backend",
+    "celeriac.engine.consumer",
+    "celeriac.engine.control",
+    "celeriac.engine.pools",
+    "encodings.idna",
+)
+
+#: What `ps -o comm` shows of a forked worker, which has the command line of the process that it was forked from.
+_NAME = b"celeriac-shard"
+
+#: The signals that stop a worker. A process that forks it has handlers of its own.
+STOPPING = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM)
+
+
+def preload(address: str) -> str | None:
+    """Import the application at `address`, and the modules that every worker uses.
+
+    Returns:
+        Why it cannot be forked: what it has begun that a fork would break, or two processes cannot share. None if it
+        can.
+
+    Raises:
+        ApplicationNotLoaded, ConfigurationError: as `loading.load_with_tasks`.
+    """
+    before = _open_for_both_ways()
+    with paused():
+        app = loading.load_with_tasks(address)
+        for name in _USED_LATER:
+            importlib.import_module(name)
+        app.loader.import_default_modules()
+        app.finalize()
+    if reason := _unfit(before):
+        return reason
+    give_back_memory()
+    freeze()
+    return None
+
+
+def not_forked(reason: str) -> str:
+    """Say why shards are programs of their own, for the log."""
+    return f"shards are not forked from one process: the application {reason}"
+
+
+def become_worker(parent: int, outputs: Sequence[int]) -> None:
+    """In a fork: restore the signal handlers, and lead a process group, as a program does that a shell has started.
+
+    Args:
+        parent: the process that has forked this one, which ends with it.
+        outputs: the descriptor of its output, if it gets its own.
+    """
+    signal.set_wakeup_fd(-1)
+    for signum in (signal.SIGCHLD, *STOPPING):
+        signal.signal(signum, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.setpgid(0, 0)
+    die_with(parent)
+    name_process(_NAME)
+    for output in outputs:
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        os.close(output)
+
+
+def run_worker(report_to: int, arguments: Iterable[str]) -> None:
+    """In a fork that has become a worker: run the command line, and exit."""
+    sys.argv = [str(command.__file__), "--report-to", str(report_to), *arguments]
+    command.main()
+
+
+def _unfit(before: set[int]) -> str | None:
+    if len(list(Path("/proc/self/task").iterdir())) > 1:
+        return "starts a thread when it is imported"
+    if _open_for_both_ways() - before:
+        return "opens a connection or a database when it is imported"
+    return None
+
+
+def _open_for_both_ways() -> set[int]:
+    """The descriptors that are open for reading and writing, as those of sockets and databases are."""
+    return {each for each in open_descriptors() if fcntl.fcntl(each, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR}
+
+
+def open_descriptors() -> set[int]:
+    """The open descriptors of this process, without that of the directory in which they are read."""
+    return {each for each in map(int, os.listdir("/proc/self/fd")) if _is_open(each)}  # noqa: PTH208
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True

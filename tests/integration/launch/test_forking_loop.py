@@ -1,0 +1,74 @@
+"""The event loop of `celeriac worker`, which forks the shards: what a fork must not do with the supervisor's things."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.workers import ROOT
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="forks are for Linux")
+
+#: Forks twice. A task of the supervisor has a `finally` clause, a socket, and a name to look up in a thread.
+PROGRAM = """
+import asyncio, gc, json, os, socket, sys, threading
+
+from celeriac.launch.worker.forking_loop import ForkingLoop
+
+log = open(sys.argv[1], "a", buffering=1)
+loop = ForkingLoop()
+
+
+async def watch(ours):
+    try:
+        await asyncio.get_running_loop().sock_recv(ours, 1)
+    finally:
+        log.write(json.dumps(["cleaned up", os.getpid()]) + "\\n")
+
+
+async def supervise():
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    watching = asyncio.create_task(watch(ours))
+    await asyncio.get_running_loop().getaddrinfo("localhost", 80)
+    for number in (3, 4):
+        read_end, write_end = os.pipe()
+        process = await loop.fork([str(number)], write_end, None)
+        os.close(write_end)
+        told = os.read(read_end, 1000)  # to its end: no other process has the pipe
+        log.write(json.dumps(["ended", await process.wait(), *json.loads(told)]) + "\\n")
+    theirs.send(b"x")
+    await watching
+
+
+fork = loop.run(supervise())
+if fork is None:
+    sys.exit()
+files = [os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")]
+try:
+    asyncio.get_running_loop()
+    is_running = True
+except RuntimeError:
+    is_running = False
+asyncio.run(asyncio.sleep(0))
+gc.collect()
+connections = [file for file in files if "socket:" in file or "anon_inode:" in file]
+told = [fork.arguments, is_running, threading.active_count(), connections, os.getpgid(0) == os.getpid()]
+os.write(fork.report_to, json.dumps(told).encode())
+sys.exit(int(fork.arguments[0]))
+"""
+
+
+def test_a_fork_runs_no_task_of_the_supervisor_and_has_none_of_its_connections(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(log)], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    *ended, cleaned = [json.loads(line) for line in log.read_text().splitlines()]
+    assert ended == [["ended", number, [str(number)], False, 1, [], True] for number in (3, 4)]
+    assert cleaned[0] == "cleaned up"
