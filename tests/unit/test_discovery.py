@@ -21,6 +21,7 @@ from celeriac.discovery import Presence, found, guests, host_families
 from celeriac.families.email import EmailFamily
 from celeriac.family import Host, JobFamily
 from celeriac.settings import Settings
+from tests.support.local_client import local_client
 from tests.support.workers import ROOT
 
 #: What the house is made of, apart from its guests.
@@ -110,7 +111,7 @@ def test_an_absent_family_is_explained_where_somebody_asks_for_it(installed: Cal
     host_families(app)
     api = FastAPI()
     include(api, app)
-    client = TestClient(api, base_url="http://127.0.0.1", client=("127.0.0.1", 1))
+    client = local_client(api)
     for answer in (client.post("/email/mailings", json={}), client.get("/email"), client.get("/email/mailings/x")):
         assert answer.status_code == 404
         assert answer.headers["content-type"] == "application/problem+json"
@@ -199,7 +200,7 @@ def test_the_api_serves_what_is_there_and_says_what_is_wrong_with_a_broken_famil
 ) -> None:
     install_guest("faxes", source)
     api = create_api(Settings(data_dir=tmp_path))
-    client = TestClient(api, base_url="http://127.0.0.1", client=("127.0.0.1", 1))
+    client = local_client(api)
     answer = client.post("/faxes/anything")
     assert (answer.status_code, answer.json()["type"]) == (404, "urn:celeriac:problem:family-absent")
     assert told in answer.json()["detail"]

@@ -18,6 +18,7 @@ from celeriac import Settings
 from celeriac.asgi import create_api
 from celeriac.core.errors import ConfigurationError
 from celeriac.http.pages import add_docs
+from tests.support.local_client import local_client
 
 #: Of swagger-ui-dist 5.35.0, as npm has it: https://www.npmjs.com/package/swagger-ui-dist
 SWAGGER_UI = {
@@ -38,7 +39,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def client_of(api: FastAPI, root_path: str = "") -> TestClient:
-    return TestClient(api, base_url="http://localhost", client=("127.0.0.1", 1), root_path=root_path)
+    return local_client(api, "http://localhost", root_path)
 
 
 @pytest.fixture
