@@ -1,4 +1,7 @@
-"""What `pip install celeriac` alone can do, and what it says of the rest, in an environment that has nothing else."""
+"""What `pip install celeriac` alone can do, and what it says of the rest, in an environment that has nothing else.
+
+All is seen twice: with the newest versions of what it brings, and with the oldest that we accept.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from celeriac.core.exits import ExitCode
+from tests.support.project import lower_bounds
 from tests.support.running import running
 from tests.support.workers import ROOT
 
@@ -91,23 +95,32 @@ def pip(python: Path, *arguments: str | Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.fixture(scope="module", params=["newest", "oldest"])
+def versions(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Constraints for pip: none, or the oldest version that we accept of each direct dependency."""
+    oldest = lower_bounds().items() if request.param == "oldest" else ()
+    path = tmp_path_factory.mktemp("versions") / "constraints.txt"
+    path.write_text("".join(f"{name}=={version}\n" for name, version in oldest))
+    return path
+
+
 @pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def python(versions: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of an environment with the base alone, installed from the wheel."""
     folder = tmp_path_factory.mktemp("base")
     venv.create(folder / "venv", with_pip=True)
     python = folder / "venv" / "bin" / "python"
     pip(python, "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, ROOT)
     (wheel,) = folder.glob("*.whl")
-    pip(python, "install", "--quiet", wheel)
+    pip(python, "install", "--quiet", "--constraint", versions, wheel)
     return python
 
 
 @pytest.fixture(scope="module")
-def command_line(python: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def command_line(python: Path, versions: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The variables with which that environment has the extra `cli` as well."""
     folder = tmp_path_factory.mktemp("cli")
-    pip(python, "install", "--quiet", "--target", folder, "typer")
+    pip(python, "install", "--quiet", "--target", folder, "--constraint", versions, "typer")
     return {"PYTHONPATH": str(folder)}
 
 

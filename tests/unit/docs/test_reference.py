@@ -7,9 +7,7 @@ import inspect
 import re
 import tomllib
 from importlib import metadata
-from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,6 +18,7 @@ from celeriac.core.states import TRANSITIONS
 from celeriac.http import problems
 from celeriac.http.models import JobView
 from celeriac.store import keys
+from tests.support.project import lower_bounds, project
 from tests.support.reference import REFERENCE, SECTIONS, written
 from tests.support.workers import ROOT
 
@@ -97,7 +96,7 @@ def test_extras_are_explained_and_checked_for_what_they_bring() -> None:
     explained = [
         row for row in _rows((ROOT / "docs" / "decisions" / "0002-dependencies.md").read_text()) if len(row) == 2
     ]
-    assert {row[0].strip("`") for row in explained} == set(_project()["optional-dependencies"])
+    assert {row[0].strip("`") for row in explained} == set(project()["optional-dependencies"])
     places = _places()
     distributions = metadata.packages_distributions()
     for extra, modules in MODULES.items():
@@ -106,9 +105,7 @@ def test_extras_are_explained_and_checked_for_what_they_bring() -> None:
 
 
 def test_the_table_of_versions_has_each_bound_and_what_the_lock_pins() -> None:
-    project, pinned = _project(), _pinned()
-    groups = [project["dependencies"], *project["optional-dependencies"].values()]
-    bounds = dict(re.findall(r"^([\w-]+)(?:\[\w+\])?>=([\d.]+)", "\n".join(chain(*groups)), re.MULTILINE))
+    bounds, pinned = lower_bounds(), _pinned()
     _, _, table = (REFERENCE / "versions.md").read_text().partition("## Tested versions")
     told = {name: row[1:3] for row in _rows(table) for name in row[0].split(", ") if name != "Python"}
     assert told.keys() == bounds.keys()
@@ -118,11 +115,7 @@ def test_the_table_of_versions_has_each_bound_and_what_the_lock_pins() -> None:
 
 
 def test_the_base_is_lean() -> None:
-    assert len(_project()["dependencies"]) <= 10
-
-
-def _project() -> dict[str, Any]:
-    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert len(project()["dependencies"]) <= 10
 
 
 def _pinned() -> dict[str, str]:
@@ -133,8 +126,7 @@ def _pinned() -> dict[str, str]:
 
 def _places() -> dict[str, str]:
     """Each direct dependency, and the extra that brings it, or `base`. Extras may include each other."""
-    project = _project()
-    groups = {"base": project["dependencies"], **project["optional-dependencies"]}
+    groups = {"base": project()["dependencies"], **project()["optional-dependencies"]}
     named = {re.split(r"[\[<>=~;! ]", dependency)[0]: place for place, group in groups.items() for dependency in group}
     return {name: place for name, place in named.items() if name != "celeriac"}
 
