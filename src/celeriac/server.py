@@ -135,10 +135,11 @@ class TimedProtocol(UvicornsProtocol):
             is_owed = not self.cycle.response_started
             self.cycle.disconnected = True  # what the application says now is dropped
             self.cycle.message_event.set()
+        is_unread = self.transport.get_write_buffer_size() > 0  # asked first: uvloop 0.21 sends nothing within `write`
         if is_owed:
             self.logger.info("%s - request ended: it arrived too slowly (408)", self.client)
             self.transport.write(_TOO_LATE)
-        if self.transport.get_write_buffer_size():  # nobody reads what was said before
+        if is_unread:  # what was said before; `close` would wait for ever for somebody to read it
             self.transport.abort()
         else:
             self.transport.close()
