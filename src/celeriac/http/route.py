@@ -77,7 +77,7 @@ class StrictRequest(Request):
 
         Raises:
             InvalidJson: it is not UTF-8 or not JSON, has a number that JSON lacks, or is nested too deeply.
-            RequestValidationError: a text in it is not valid Unicode. So no model or job sees such a text.
+            RequestValidationError: it is null, or a text in it is not valid Unicode. No model or job sees such a text.
         """
         try:
             text = (await self.body()).decode()
@@ -90,6 +90,8 @@ class StrictRequest(Request):
             raise InvalidJson(str(error)) from None
         if "\\u" in text and (path := not_unicode_at(value)) is not None:  # only an escape can mean a surrogate
             raise not_unicode("body", *path)
+        if value is None:  # each of our bodies is an object; FastAPI before 0.151 takes null for no body at all
+            raise RequestValidationError([{"loc": ("body",), "msg": "Input should be an object", "type": "dict_type"}])
         return value
 
 
