@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
@@ -20,11 +21,10 @@ from pydantic import SecretStr
 from celeriac import Celeriac, Settings, discovery
 from celeriac.launch.broker.embedded import embedded_valkey
 from tests.support.contract_jobs import trace_directory
+from tests.support.lease import LEASE
 from tests.support.packages import install_family
 from tests.support.workers import Worker, dismiss, start_worker
 
-#: Seconds; the shortest lease there is, so that tests of recovery are short.
-LEASE = 2.0
 #: Seconds for which a client may wait for a broker that is there, however busy the machine is with other tests.
 PATIENT = 30.0
 WORKERS = pytest.StashKey[list[tuple[Worker, int]]]()
@@ -40,6 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis_settings.load_profile("slow" if config.getoption("--slow") else "default run")
     for name in [name for name in os.environ if name.startswith("CELERIAC_")]:
         del os.environ[name]  # the settings of a developer's shell are not the tests' business
+    gc.disable()  # until all tests are collected: modules and tests stay, and are not looked through again and again
     # Without bytecode, each process of the run compiles every module again: most of its CPU time.
     sys.dont_write_bytecode = False
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -50,6 +51,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         slow = [item for item in items if item.get_closest_marker("slow")]
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if item not in slow]
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)

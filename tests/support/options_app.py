@@ -11,8 +11,8 @@ from typing import Any
 from celery import Celery
 
 from celeriac import Celeriac, celery_settings
-from tests.conftest import LEASE
 from tests.support.contract_jobs import Trace
+from tests.support.lease import LEASE
 
 
 def create(kind: str, url: str, **settings: Any) -> Celery:

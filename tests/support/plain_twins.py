@@ -22,9 +22,9 @@ from kombu import Queue
 from kombu.common import Broadcast
 
 from celeriac import celery_settings
-from tests.conftest import LEASE
 from tests.support import leaving, plain_app, wrapped_tasks
 from tests.support.contract_jobs import Trace
+from tests.support.lease import LEASE
 from tests.support.odd_errors import ExitingAnswer, raise_odd
 from tests.support.plain_app import OrderTask
 
