@@ -66,7 +66,9 @@ async def test_in_the_tests_own_loop_again(celeriac_jobs):
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("CELERI", "PYTEST"))}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto"]
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # this house's other plugins take longer than the tests
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "pytest_asyncio.plugin", "-p", "no:cacheprovider"]
+    command += ["-o", "asyncio_mode=auto"]
     command += ["-o", "asyncio_default_fixture_loop_scope=function", *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
 

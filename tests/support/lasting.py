@@ -61,6 +61,12 @@ class Lasting:
             hash("something")
         return os.getpid()
 
+    async def stall(self, job_id: str, seconds: float) -> int:
+        """Keep the event loop to itself, and no core."""
+        self._tell(job_id, "start")
+        time.sleep(seconds)
+        return os.getpid()
+
     def _tell(self, job_id: str, word: str) -> None:
         self._trace.add(job_id, f"{word} {os.getpid()}")
 
@@ -85,7 +91,11 @@ def typed(url: str, lease: float) -> tuple[Celeriac, Send]:
     async def compute(job: JobContext, seconds: float) -> int:
         return await bodies.compute(job.id, seconds)
 
-    jobs: dict[str, Any] = {"hold": hold, "nap": nap, "block": block, "compute": compute}
+    @app.job(name="stall")
+    async def stall(job: JobContext, seconds: float) -> int:
+        return await bodies.stall(job.id, seconds)
+
+    jobs: dict[str, Any] = {"hold": hold, "nap": nap, "block": block, "compute": compute, "stall": stall}
 
     async def send(name: str, *arguments: Any, queue: str) -> str:
         return (await jobs[name].options(queue=queue).enqueue(*arguments)).id
@@ -113,6 +123,10 @@ def plain(url: str, lease: float) -> tuple[Celery, Send]:
     @app.task(name="compute", bind=True, shared=False)
     async def compute(self: Any, seconds: float) -> int:
         return await bodies.compute(self.request.id, seconds)
+
+    @app.task(name="stall", bind=True, shared=False)
+    async def stall(self: Any, seconds: float) -> int:
+        return await bodies.stall(self.request.id, seconds)
 
     async def send(name: str, *arguments: Any, queue: str) -> str:
         return app.tasks[name].apply_async(arguments, queue=queue).id

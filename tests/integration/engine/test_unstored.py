@@ -25,7 +25,9 @@ TASKS = {
     "class": ["elsewhere.outlive", "elsewhere.outlive_async", "elsewhere.outlive_typed"],
 }
 POOLS_AND_KINDS = [pytest.param(pool, kind, id=f"{pool}-{kind}", marks=marks(pool)) for pool in POOLS for kind in TASKS]
-StartOne = Callable[[str, str, str], Worker]
+#: Seconds for which a worker tries to store an outcome that nothing will store.
+BRIEF = 1.0
+StartOne = Callable[..., Worker]
 
 
 @pytest.fixture
@@ -37,8 +39,10 @@ def directory(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start_one(start: StartWorker, broker_url: str) -> StartOne:
-    def start_it(pool: str, kind: str, backend: str) -> Worker:
+    def start_it(pool: str, kind: str, backend: str, patience: float | None = None) -> Worker:
         environment = {"ELSEWHERE_URL": broker_url, "ELSEWHERE_BACKEND": backend, "ELSEWHERE_CLASS": kind}
+        if patience is not None:
+            environment["ELSEWHERE_PATIENCE"] = str(patience)
         return start("unused", pool=pool, application=APPLICATION, environment=environment, concurrency=4)
 
     return start_it
@@ -65,7 +69,7 @@ def names_of(pool: str, kind: str) -> list[str]:
 def test_a_task_whose_outcome_cannot_be_stored_is_a_dead_letter_and_its_job_has_failed(
     start_one: StartOne, producer: Celery, broker: redis.Redis, directory: Path, pool: str, kind: str, backend: str
 ) -> None:
-    worker = start_one(pool, kind, f"file://{directory}" if backend == "file" else AWAY)
+    worker = start_one(pool, kind, f"file://{directory}" if backend == "file" else AWAY, BRIEF)
     sent = {
         producer.send_task(name, (str(directory),), {"fails": fails}).id
         for name in names_of(pool, kind)
@@ -102,7 +106,7 @@ def test_an_outcome_is_stored_once_its_backend_is_back(
 def test_a_task_that_ran_out_of_time_and_cannot_be_stored_is_a_dead_letter(
     start_one: StartOne, producer: Celery, broker: redis.Redis, directory: Path, pool: str, kind: str
 ) -> None:
-    start_one(pool, kind, f"file://{directory}")
+    start_one(pool, kind, f"file://{directory}", BRIEF)
     sent = producer.send_task("elsewhere.overrun", (str(directory),)).id
     wait_until(lambda: letters(broker).keys() == {sent}, "it is a dead letter", within=60)
     if kind == "class":
