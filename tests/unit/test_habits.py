@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ PAGES = [ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / ".github" / "pul
 FILES = [*PAGES, ROOT / ".pre-commit-config.yaml", ROOT / ".github" / "workflows" / "ci.yml", *FORMS]
 
 
+@cache
 def load(path: str) -> dict[str, Any]:
     return yaml.safe_load((ROOT / path).read_text())
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
-import subprocess
-import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-import pytest
-
+from tests.support.source import nodes_of, tree_of
 from tests.support.workers import ROOT
 
 SOURCE = ROOT / "src"
@@ -26,7 +23,7 @@ MAKERS = {"Celeriac", "JobApp", "FastAPI", "Settings", "compose", "create_api", 
 def trees() -> dict[str, ast.Module]:
     """Each module of the package, by its path below `src/`."""
     files = [*PACKAGE.rglob("*.py"), SOURCE / "celery_tasks.py"]
-    return {str(file.relative_to(SOURCE)): ast.parse(file.read_text()) for file in files}
+    return {str(file.relative_to(SOURCE)): tree_of(file) for file in files}
 
 
 def run_on_import(tree: ast.AST) -> Iterator[ast.AST]:
@@ -61,27 +58,17 @@ def test_only_the_module_for_celerys_commands_imports_the_built_in_application()
     importers = [
         path
         for path, tree in trees().items()
-        for node in ast.walk(tree)
+        for node in nodes_of(tree)
         if isinstance(node, ast.ImportFrom) and any(alias.name == "c_app" for alias in node.names)
     ]
     assert importers == ["celery_tasks.py"]
-
-
-@pytest.mark.slow
-def test_the_api_makes_one_application() -> None:
-    program = (
-        "import gc, celeriac.asgi as asgi\n"
-        "def made(): return sum(issubclass(type(each), asgi.JobApp) for each in gc.get_objects())\n"
-        "before = made(); api = asgi.create_api(); print(before, made())"
-    )
-    assert subprocess.check_output([sys.executable, "-c", program], text=True).split() == ["0", "1"]
 
 
 def test_only_the_settings_touch_the_environment() -> None:
     touched = {
         path
         for path, tree in trees().items()
-        for node in ast.walk(tree)
+        for node in nodes_of(tree)
         if (isinstance(node, ast.Attribute | ast.Name) and name_of(node) in ("environ", "environb", "getenv", "putenv"))
         or (isinstance(node, ast.alias) and node.name in ("environ", "environb", "getenv", "putenv"))
     }
@@ -113,7 +100,7 @@ def test_one_module_knows_the_form_of_what_processes_tell_their_parent() -> None
     users = {
         path
         for path, tree in trees().items()
-        for node in ast.walk(tree)
+        for node in nodes_of(tree)
         if isinstance(node, ast.ImportFrom) and node.module == "celeriac.core.parent_protocol"
     }
     assert {path.split("/")[1] for path in users} == {"engine", "launch"}

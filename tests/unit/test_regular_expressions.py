@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from celeriac.launch.worker import worker_options
+from tests.support.source import nodes_of, tree_of
 
 ROOT = Path(__file__).parents[2]
 SEARCHES = frozenset({"match", "fullmatch", "search", "sub", "subn", "split", "findall", "finditer"})
@@ -100,19 +101,19 @@ GIVEN = {"src/celeriac/launch/supervision/probes.py": r"LogProbe, r\"([^\"]*)\""
 def in_the_source() -> Iterator[tuple[str, set[str], str | bytes | None]]:
     """Where each regular expression is, how it is searched for if that shows, and itself if that shows."""
     for path in sorted(path for folder in ("src", "demo", "examples") for path in (ROOT / folder).rglob("*.py")):
-        tree = ast.parse(path.read_text())
+        tree = tree_of(path)
         constants: dict[str, ast.expr] = {}
         for node in tree.body:
             if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
                 constants[node.targets[0].id] = node.value
-        for node in ast.walk(tree):
+        for node in nodes_of(tree):
             assert not (isinstance(node, ast.ImportFrom) and node.module == "re"), f"{path}: say `import re`"
             match node:
                 case ast.Call(func=ast.Attribute(value=ast.Name(id="re"), attr="compile")):
                     name = next((name for name, value in constants.items() if value is node), None)
                     searches = {
                         used.attr
-                        for used in ast.walk(tree)
+                        for used in nodes_of(tree)
                         if isinstance(used, ast.Attribute)
                         and isinstance(used.value, ast.Name)
                         and used.value.id == name

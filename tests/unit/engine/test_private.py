@@ -8,6 +8,7 @@ import inspect
 import pkgutil
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -15,6 +16,8 @@ import pytest
 
 from celeriac import engine
 from celeriac.engine.private import USED, Private
+from tests.support import source
+from tests.support.source import nodes_of
 
 FOREIGN = ("celery", "kombu", "billiard")
 LISTED = {private.name for private in USED}
@@ -36,7 +39,7 @@ def modules() -> list[ModuleType]:
 
 @cache
 def tree_of(module: str) -> ast.Module:
-    return ast.parse(inspect.getsource(importlib.import_module(module)))
+    return source.tree_of(Path(inspect.getfile(importlib.import_module(module))))
 
 
 @cache
@@ -44,14 +47,14 @@ def definition_of(cls: type) -> ast.ClassDef:
     """Its source; not by `inspect`, since Celery gives its bootsteps qualified names of another kind."""
     return next(
         node
-        for node in ast.walk(tree_of(cls.__module__))
+        for node in nodes_of(tree_of(cls.__module__))
         if isinstance(node, ast.ClassDef) and node.name == cls.__name__
     )
 
 
 @cache
 def attributes_set(tree: ast.AST) -> set[str]:
-    found = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)]
+    found = [node for node in nodes_of(tree) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)]
     return {node.attr for node in found}
 
 
@@ -103,7 +106,7 @@ def used_in_classes() -> Iterator[tuple[str, str]]:
 def private_names(tree: ast.AST) -> set[str]:
     """Attributes and functions, and what is asked for with `getattr` and its like."""
     names: set[str] = set()
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         match node:
             case ast.Attribute(attr=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
                 names.add(name)
@@ -120,7 +123,7 @@ def own_names(module: ModuleType) -> set[str]:
     """The names that a module makes, or inherits from another one of ours."""
     tree = tree_of(module.__name__)
     names = set(attributes_set(tree))
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         match node:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.Name(id=name, ctx=ast.Store()):
                 names.add(name)
@@ -137,7 +140,7 @@ def used_elsewhere() -> Iterator[tuple[str, str]]:
         tree = tree_of(module.__name__)
         for name in private_names(tree) - own_names(module):
             yield module.__name__, name
-        for node in ast.walk(tree):
+        for node in nodes_of(tree):
             if isinstance(node, ast.ImportFrom) and is_foreign(node.module or ""):
                 yield from ((module.__name__, alias.name) for alias in node.names if is_private(alias.name))
 
