@@ -147,6 +147,7 @@ async def _answers(url: str) -> bool:
             return False
 
 
+@pytest.mark.slow
 async def test_nothing_is_left_when_it_is_killed(tmp_path: Path) -> None:
     async with _up(tmp_path) as stack:
         children = list(_processes(stack))
