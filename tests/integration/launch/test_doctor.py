@@ -17,6 +17,7 @@ from aiosmtpd.smtp import SMTP
 from celeriac.cli import ExitCode
 from celeriac.core.findings import Finding, Status
 from celeriac.launch.broker.embedded import embedded_valkey
+from celeriac.launch.doctor import doctor as doctor_module
 from celeriac.launch.doctor.doctor import check_version, examine
 from celeriac.launch.resources.ports import free_port
 from tests.support.running import running
@@ -41,6 +42,12 @@ def variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 
     set_variables(data_dir=tmp_path, port=free_port())
     return set_variables
+
+
+@pytest.fixture
+def no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The doctor waits less for a worker that cannot answer, because there is none."""
+    monkeypatch.setattr(doctor_module, "_PATIENCE", 1.0)
 
 
 async def _findings() -> dict[str, Finding]:
@@ -99,6 +106,7 @@ async def test_a_wrong_setting_is_the_only_thing_to_read(variables: Any) -> None
     assert "short" not in findings["settings"].detail
 
 
+@pytest.mark.usefixtures("no_worker")
 async def test_a_broker_that_forgets_is_a_warning(variables: Any, tmp_path: Path) -> None:
     from redis.asyncio import Redis
 
@@ -124,6 +132,7 @@ def test_a_server_that_is_too_old_is_named(facts: dict[str, Any], status: Status
     assert check_version("redis://here", facts).status is status
 
 
+@pytest.mark.usefixtures("no_worker")
 async def test_a_server_that_gives_each_job_too_much_memory_is_a_warning(variables: Any, tmp_path: Path) -> None:
     from redis.asyncio import Redis
 
@@ -134,6 +143,7 @@ async def test_a_server_that_gives_each_job_too_much_memory_is_a_warning(variabl
     assert "is 4096" in memory.detail
 
 
+@pytest.mark.usefixtures("no_worker")
 async def test_a_server_that_does_not_tell_its_memory_settings_is_said_not_to(variables: Any, tmp_path: Path) -> None:
     from redis.asyncio import Redis
 
