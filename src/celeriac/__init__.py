@@ -1,6 +1,6 @@
 """Background jobs for FastAPI: Celery and Redis, typed and asyncio-first.
 
-The names below are imported when they are first used: a process of the stack loads only what it runs.
+Each name below is imported at its first use, so that a process of the stack loads only what it runs.
 """
 
 from __future__ import annotations

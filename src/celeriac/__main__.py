@@ -1,4 +1,4 @@
-"""The command `celeriac`, and `python -m celeriac`. Says which extra it needs, if that is missing."""
+"""The command `celeriac`, and `python -m celeriac`. It names the extra to install if that is missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The `Celeriac` class that users import: the engine's application, and what FastAPI needs of it."""
+"""The class `Celeriac` that users import: the engine's application with a router for FastAPI and job families."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from celeriac.engine.app import JobApp
 from celeriac.engine.start.loading import load
 from celeriac.settings import DEFAULT_APP, Settings
 
-if TYPE_CHECKING:  # imported when it is used: a worker needs no FastAPI, and many need no database
+if TYPE_CHECKING:  # imported only when used: a worker needs no FastAPI, and many need no database
     from fastapi import APIRouter
 
     from celeriac.database.engine import Database
@@ -34,9 +34,9 @@ class Celeriac(JobApp):
     """
 
     def router(self, **options: Any) -> APIRouter:
-        """The job API, to include under a prefix. `options` are `fastapi.APIRouter`'s, `dependencies` say.
+        """Make the job API, to include under a prefix. `options` go to `fastapi.APIRouter`.
 
-        It does not authenticate by itself: pass your own dependencies, or use `celeriac.asgi`.
+        It does not authenticate callers: pass your own `dependencies`, or use `celeriac.asgi`.
         """
         from celeriac.http.router import create_router
 
@@ -49,17 +49,17 @@ class Celeriac(JobApp):
 
     @cached_property
     def family_settings(self) -> dict[str, FamilySettings]:
-        """The settings of each of them, by its name."""
+        """The settings of the hosted job families, by name."""
         return {}
 
     @cached_property
     def absent_families(self) -> dict[str, str]:
-        """Of the families that the built-in application does not host: why that is, by name."""
+        """The reasons why the built-in application does not host some families, by name."""
         return {}
 
     @cached_property
     def database(self) -> Database:
-        """The database of `CELERIAC_DATABASE_URL`, which all families share. It connects when it is first used."""
+        """The database of `CELERIAC_DATABASE_URL`, which all families share. Its first use connects."""
         extras.require("database", "a job family with tables")
         from celeriac.database.engine import Database
 
@@ -75,11 +75,11 @@ class Celeriac(JobApp):
         email = app.include_family(EmailFamily)
         api.include_router(email.router(), prefix="/email")
 
-        `settings` are the family's own; unset, they are read from the environment.
+        `settings` are the family's own. By default the environment has them.
 
         Raises:
-            NotInstalled: its extra is not installed.
-            ConfigurationError: it is switched off, or one of its settings is wrong.
+            NotInstalled: the family's extra is not installed.
+            ConfigurationError: the family is switched off, or one of its settings is wrong.
         """
         from celeriac.family import Host, switched_off
 
@@ -92,15 +92,15 @@ class Celeriac(JobApp):
         own = settings or kind.read_settings()
         family = kind(Host(self, own, lambda: self.database))
         self.families[kind.name], self.family_settings[kind.name] = family, own
-        if "database" in vars(self):  # it may have been used before
+        if "database" in vars(self):  # used already, maybe
             self.database.check_schema_again()
         return family
 
     def family(self, kind: type[F]) -> F:
-        """The job family of that class which this application hosts.
+        """Return the job family of class `kind` that this application hosts.
 
         Raises:
-            FamilyAbsent: it hosts none.
+            FamilyAbsent: the application does not host it.
         """
         found = self.families.get(kind.name)
         if not isinstance(found, kind):
@@ -111,27 +111,27 @@ class Celeriac(JobApp):
 
 
 def load_app(path: str) -> JobApp:
-    """The application at `module:attribute` (or Celery's `module.attribute`), seen from the working directory.
+    """Import the application at `module:attribute` (or Celery's `module.attribute`), from the working directory.
 
     Raises:
-        ApplicationNotLoaded: there is none.
+        ApplicationNotLoaded: there is no such application.
     """
     found = load(path)
     if not isinstance(found, JobApp):
         raise ApplicationNotLoaded(
-            f"CELERIAC_APP={path} (or --app): is a {type(found).__name__} and no Celeriac application, "
-            "which alone keeps records of its jobs (docs/how-to/migrate-celery.md)"
+            f"CELERIAC_APP={path} (or --app): is a {type(found).__name__}. Only a Celeriac application "
+            "keeps records of its jobs (docs/how-to/migrate-celery.md)"
         )
     return found
 
 
 @dataclass(frozen=True, kw_only=True)
 class Broker:
-    """Where an application's messages go.
+    """The broker of an application, and its queues.
 
     Attributes:
-        url: the broker's.
-        routing: which list of a queue takes a message.
+        url: the broker's URL.
+        routing: chooses the Redis list of a queue for a message.
         queues: the queues that the application names.
     """
 
@@ -141,18 +141,22 @@ class Broker:
 
 
 def load_broker(settings: Settings) -> Broker:
-    """The broker of the application that the settings name, a plain `celery.Celery` too; else that of the settings.
+    """Return the broker of the application that the settings name, else that of the settings.
+
+    The application may be a plain `celery.Celery`.
 
     Raises:
         ApplicationNotLoaded: there is no such application.
-        ConfigurationError: its broker is no Redis.
+        ConfigurationError: its broker is not Redis.
     """
     if settings.app == DEFAULT_APP:
         return Broker(url=settings.broker())
     app: Any = load(settings.app)
     url = broker_url_of(app)
     if url is None:
-        raise ConfigurationError(f"CELERIAC_APP={settings.app} (or --app): is no application with a broker on Redis")
+        raise ConfigurationError(
+            f"CELERIAC_APP={settings.app} (or --app): is not an application with a broker on Redis"
+        )
     specs: dict[str, JobSpec] = getattr(app, "specs", {})
     own = [spec.options.queue for spec in specs.values() if spec.options.queue]
     return Broker(url=url, routing=routing_of(app), queues=frozenset([*map(str, app.amqp.queues), *own]))

@@ -30,9 +30,9 @@ from celeriac.worker import create_app
 
 
 def create_api(settings: Settings | None = None, families: Mapping[str, FamilySettings] | None = None) -> FastAPI:
-    """The API of the application that the settings name: the built-in one with its families, or one of yours.
+    """Make the API of the application that the settings name: the built-in one with its families, or yours.
 
-    `families` has settings of job families, by their names; those of others are read from the environment.
+    `families` has settings of job families by name. The environment has those of other families.
 
     Raises:
         ConfigurationError: a setting is wrong, or the API would be open to other machines without keys.
@@ -55,7 +55,7 @@ def _api_of(app: JobApp) -> FastAPI:
 
 
 def _links(settings: Settings) -> Callable[[], Mapping[str, Link]]:
-    """What the page at `/` leads to."""
+    """Return a function that makes the links of the page at `/`."""
     needs_key = " An API key is needed." if settings.api_keys else ""
 
     def links() -> Mapping[str, Link]:
@@ -73,7 +73,7 @@ def _links(settings: Settings) -> Callable[[], Mapping[str, Link]]:
 
 
 def _flower(settings: Settings) -> str | None:
-    """Where the stack on the data directory runs Flower, as its `stack.json` says."""
+    """Return the URL of Flower, if a stack runs on the data directory (see its `stack.json`)."""
     try:
         address: Any = json.loads((settings.data_dir / "stack.json").read_text())["flower"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -82,9 +82,9 @@ def _flower(settings: Settings) -> str | None:
 
 
 def include(api: FastAPI, app: JobApp) -> None:
-    """Put the API of `app` and of its job families into `api`; the paths of absent ones say why they are not there.
+    """Put the API of `app` and its job families into `api`. The paths of absent families say why they are absent.
 
-    It is behind API keys if there are any, else for this machine only.
+    With API keys, callers need one. Without, the API serves only this machine.
     """
     for fault in (HTTPException, Exception):
         api.add_exception_handler(fault, answer_with_problem)
@@ -103,7 +103,7 @@ def include(api: FastAPI, app: JobApp) -> None:
 
 
 def _checks(app: JobApp) -> dict[str, Check]:
-    """What the families of `app` look at, by their names."""
+    """Return the checks of the families of `app`, by name."""
     if not isinstance(app, Celeriac):
         return {}
     own = app.family_settings

@@ -1,6 +1,6 @@
 """Jobs of the built-in application, for smoke tests and `celeriac doctor`.
 
-Other applications have them if they ask for them: `builtin.register(app)`.
+`builtin.register(app)` adds them to any other application.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ Seconds = Annotated[float, Field(ge=0, le=86_400)]
 
 
 class EchoFailed(Exception):
-    """What `celeriac.echo` fails with when asked to."""
+    """The error of a job `celeriac.echo` that is asked to fail."""
 
 
 def register(app: JobApp) -> Job[..., Any]:
-    """Add `celeriac.echo` and `celeriac.echo_blocking` to `app`; returns the first."""
+    """Add `celeriac.echo` and `celeriac.echo_blocking` to `app`, and return the first."""
 
     async def echo(job: JobContext, value: Any = None, seconds: Seconds = 0, fail: str | None = None) -> Any:
         """Wait, then return the value, or fail with the given message."""
@@ -32,7 +32,7 @@ def register(app: JobApp) -> Job[..., Any]:
         return _end(job, value, seconds, fail)
 
     def echo_blocking(job: JobContext, value: Any = None, seconds: Seconds = 0, fail: str | None = None) -> Any:
-        """The same as a `def` job."""
+        """Do as `celeriac.echo` does, in a `def` job."""
         _begin(job, seconds)
         time.sleep(seconds)
         return _end(job, value, seconds, fail)

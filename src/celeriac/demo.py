@@ -1,4 +1,4 @@
-"""What the demos of job families share: the outcome they report, and a live view of a job.
+"""Shared code for the demos of job families: their outcome, and a live view of a job.
 
 A family names its demo in `JobFamily.demo`, and `./dev demo FAMILY` runs it. A demo needs packages that only a checkout
 installs, so nothing else imports this module.
@@ -23,18 +23,18 @@ PATIENCE = 60.0
 
 
 class DemoFailed(Exception):
-    """The demo could not be carried to its end."""
+    """The demo could not be completed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What came of a demo.
+    """The outcome of a demo.
 
     Attributes:
-        ok: whether everything was checked and right.
-        summary: what was seen, in one line for people.
-        seconds: how long the work took.
-        facts: what `--json` prints beside that.
+        ok: whether all checks passed.
+        summary: the result, in one line for people.
+        seconds: the time that the work took.
+        facts: further values for `--json`.
     """
 
     ok: bool
@@ -43,16 +43,16 @@ class Outcome:
     facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def as_dict(self, family: str) -> dict[str, Any]:
-        """For `--json`."""
+        """Return the outcome for `--json`."""
         return {"family": family, "ok": self.ok, **self.facts, "seconds": round(self.seconds, 2)}
 
 
 class Demo(ABC):
-    """Real work on real input, watched through the API and checked at its end."""
+    """A demo: real work on real input, watched through the API and checked at its end."""
 
     @abstractmethod
     def __init__(self, options: Namespace) -> None:
-        """`options` are those of the command line, with the demo's own among them."""
+        """`options` are the parsed options of the command line, including the demo's own."""
 
     @classmethod
     def add_options(cls, parser: ArgumentParser) -> None:
@@ -61,27 +61,27 @@ class Demo(ABC):
 
     @abstractmethod
     def surroundings(self) -> AbstractAsyncContextManager[Mapping[str, str]]:
-        """Run what the stack needs beside itself, a server say. Gives the stack's settings as environment variables."""
+        """Run external services such as a server, and yield environment variables with the stack's settings."""
 
     @abstractmethod
     async def run(self, api: str, console: Console) -> Outcome:
-        """Do the work through the API at the URL `api`, and check what came of it.
+        """Do the work through the API at the URL `api`, and check the outcome.
 
         Raises:
-            DemoFailed: it could not be carried to its end.
+            DemoFailed: the demo could not be completed.
         """
 
 
 def client_of(api: str) -> httpx2.AsyncClient:
-    """A client of the API that does not wait for ever."""
+    """Make a client of the API with a timeout."""
     return httpx2.AsyncClient(base_url=api, timeout=PATIENCE)
 
 
 async def follow(client: httpx2.AsyncClient, job: str, console: Console, *, doing: str, total: int) -> None:
-    """Show a job's progress, `doing` so many things, until it has succeeded.
+    """Show a job's progress until it has succeeded. `doing` names the work on `total` items.
 
     Raises:
-        DemoFailed: it has ended in another way.
+        DemoFailed: the job did not succeed.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as bar:
@@ -98,7 +98,7 @@ async def follow(client: httpx2.AsyncClient, job: str, console: Console, *, doin
 
 
 async def _events(client: httpx2.AsyncClient, job: str) -> AsyncGenerator[tuple[str, dict[str, Any]]]:
-    """The job's server-sent events, until the server ends the stream."""
+    """Yield the job's server-sent events until the server ends the stream."""
     name = ""
     async with client.stream("GET", f"/jobs/{job}/events") as response:
         async for line in response.aiter_lines():

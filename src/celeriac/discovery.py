@@ -1,4 +1,4 @@
-"""The job families of this installation: which are there, and why others are not."""
+"""Finds the job families of this installation, and says why some cannot be used."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 GROUP = "celeriac.families"
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
-#: Prefixes of the API, and commands.
+#: Names of API prefixes and commands, which a family cannot have.
 _TAKEN = frozenset(
     {
         *("docs", "health", "jobs", "metrics", "openapi", "static"),
@@ -35,26 +35,26 @@ _TAKEN = frozenset(
 
 
 class Presence(StrEnum):
-    """Whether a family is there."""
+    """The answer to whether a family can be used."""
 
     ON = "on"
     OFF = "off"
-    """It is switched off."""
+    """The user has switched it off."""
     MISSING = "missing"
-    """What it needs is not installed."""
+    """Its extra is not installed."""
     BROKEN = "broken"
-    """Its code cannot be used."""
+    """Its code has a fault."""
 
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """A family that was found.
+    """A family of this installation, usable or not.
 
     Attributes:
-        name: its name.
-        kind: its class; None if that is broken, or if a broken one is switched off.
-        presence: whether it is there.
-        absence: why it is not, and what to do about it; empty if it is there.
+        name: the family's name.
+        kind: its class; None if the family is broken, even if it is also switched off.
+        presence: whether it can be used.
+        absence: why it cannot, and what to do about that; empty if it can.
     """
 
     name: str
@@ -64,12 +64,12 @@ class Guest:
 
     @property
     def summary(self) -> str:
-        """What it does, in one line; empty if that is not known."""
+        """What the family does, in one line; empty if unknown."""
         return self.kind.summary if self.kind else ""
 
 
 def guests(settings: Settings) -> list[Guest]:
-    """All families of this installation, by name.
+    """Return all families of this installation, sorted by name.
 
     Raises:
         ConfigurationError: a family is switched off that does not exist.
@@ -84,9 +84,9 @@ def guests(settings: Settings) -> list[Guest]:
 
 
 def host_families(app: Celeriac, own: Mapping[str, FamilySettings] | None = None) -> None:
-    """Include all families that are there in `app`, which keeps why the others are absent.
+    """Include all usable families in `app`, and record there why the others are absent.
 
-    `own` are settings that are not read from the environment. A broken family keeps no other from being included.
+    `own` has families' settings by name; the environment has the rest. A broken family does not stop the others.
 
     Raises:
         ConfigurationError: a setting of a family is wrong.
@@ -107,12 +107,12 @@ def host_families(app: Celeriac, own: Mapping[str, FamilySettings] | None = None
 
 
 def present(settings: Settings) -> list[type[JobFamily]]:
-    """The classes of the families that are there. Raises as `guests` does."""
+    """Return the classes of the usable families. Raises as `guests` does."""
     return [guest.kind for guest in guests(settings) if guest.kind is not None and not guest.absence]
 
 
 def migrations(settings: Settings) -> list[Migrations]:
-    """The histories of the tables of the families that are there; warns of those that cannot tell theirs.
+    """Return the table histories of the usable families. Warn of a family whose `migrations()` fails.
 
     Raises:
         ConfigurationError: a family is switched off that does not exist.
@@ -130,27 +130,27 @@ def migrations(settings: Settings) -> list[Migrations]:
 
 
 def settings_classes() -> list[type[FamilySettings]]:
-    """What can be configured of the families of this installation."""
+    """Return the settings classes of the families of this installation."""
     return [kind.settings_class for kind in found().values() if not isinstance(kind, str)]
 
 
 @cache
 def found() -> Mapping[str, type[JobFamily] | str]:
-    """The classes of all families of this installation, by name; of a broken one, what is wrong with it.
+    """Return the classes of all families of this installation by name, or for a broken one what is wrong.
 
-    What a family needs need not be installed.
+    A family's extra need not be installed.
     """
     kinds: dict[str, type[JobFamily] | str] = {}
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
         if entry.name in kinds:
-            kinds[entry.name] = f"the job family {entry.name!r} is broken: two packages have one of that name"
+            kinds[entry.name] = f"the job family {entry.name!r} is broken: two packages define it"
         else:
             kinds[entry.name] = _load(entry)
     return kinds
 
 
 async def check(kind: type[JobFamily], own: FamilySettings | None = None) -> Sequence[Finding]:
-    """What the family says of what it needs outside. Never raises. `own` are settings not read from the environment."""
+    """Run a family's check of its external services. Never raises. `own` replaces settings of the environment."""
     try:
         return await kind.check(own or kind.read_settings())
     except ConfigurationError as error:
@@ -166,12 +166,12 @@ def broken(name: str, what: str, error: BaseException) -> str:
 
 @cache
 def warn(message: str) -> None:
-    """Write a warning to stderr, in one line, once in this process."""
+    """Write a warning to stderr in one line, only once in this process."""
     sys.stderr.write(f"celeriac: warning: {one_line(message)}\n")
 
 
 def warn_of_broken(settings: Settings) -> None:
-    """Warn of each family whose code cannot be used. Raises as `guests` does."""
+    """Warn of each broken family. Raises as `guests` does."""
     for guest in guests(settings):
         if guest.presence is Presence.BROKEN:
             warn(guest.absence)
@@ -187,21 +187,21 @@ def warn_of_what_is_set() -> None:
 
 
 def _load(entry: EntryPoint) -> type[JobFamily] | str:
-    """The class that an entry point names, or what is wrong with it."""
+    """Return the class that an entry point names, or what is wrong with it."""
     where = f"the job family {entry.name!r} ({entry.value}) is broken: it"
     try:
         kind = entry.load()
     except (Exception, SystemExit) as error:
         return f"{where} cannot be imported: {type(error).__name__}: {error}"
     if not (isinstance(kind, type) and issubclass(kind, JobFamily)):
-        return f"{where} is no class that inherits from celeriac.family.JobFamily"
+        return f"{where} is not a class that inherits from celeriac.family.JobFamily"
     if missing := [name for name in ("name", "summary") if not isinstance(getattr(kind, name, None), str)]:
         return f"{where} has no {' and no '.join(missing)}"
     if isabstract(kind):
         return f"{where} does not define {', '.join(sorted(kind.__abstractmethods__))}"
     if kind.name != entry.name or not _NAME.fullmatch(kind.name) or kind.name in _TAKEN:
         return (
-            f"{where} has the name {kind.name!r}: let it be that of its entry point, of a-z, 0-9 and _, "
+            f"{where} has the name {kind.name!r}: use the name of its entry point, only a-z, 0-9 and _, "
             f"and none of {', '.join(sorted(_TAKEN))}"
         )
     return kind

@@ -1,7 +1,7 @@
-"""What a job family is to the application that hosts it.
+"""The interface between a job family and the application that hosts it.
 
-A family is a guest: a package with its own tables, logic, jobs, routes, commands, settings, errors and checks. It is
-found through the entry-point group `celeriac.families`, and the house knows it by the class below alone.
+A family is a package with its own tables, logic, jobs, routes, commands, settings, errors and checks. Celeriac finds it
+through the entry-point group `celeriac.families`, and uses only the class `JobFamily`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from celeriac.core import extras
 from celeriac.settings import FamilySettings, Settings, read
 
-if TYPE_CHECKING:  # what a worker may have no use for
+if TYPE_CHECKING:  # many workers need none of these
     from fastapi import APIRouter
     from typer import Typer
 
@@ -29,10 +29,10 @@ __all__ = ["FamilySettings", "Host", "JobFamily"]
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What a family is given to work with.
+    """The application, settings and database that a family gets from its host.
 
     Attributes:
-        app: the application that its jobs are added to.
+        app: the application to which the family adds its jobs.
         own: the family's settings, of its `settings_class`.
         open_database: returns the database that all families of the application share.
     """
@@ -48,19 +48,19 @@ class Host:
 
     @property
     def database(self) -> Database:
-        """The database that all families of the application share. Its first use connects, and makes the tables."""
+        """The database that all families of the application share. Its first use connects, and creates the tables."""
         return self.open_database()
 
 
 class JobFamily(ABC):
-    """A job family, as an instance for each application that hosts it. Nothing connects before it is used.
+    """A job family in one application that hosts it. It connects to nothing before its first use.
 
     Attributes:
-        name: lower-case; the prefix of its routes, its group of commands, a part of its tables' names.
-        summary: what it does, in one line.
-        extra: what to install for it, `celeriac[email]` say; empty if it comes with its package.
-        requires: the packages that the extra brings, as they are imported; by which its absence is seen.
-        settings_class: what can be configured; its own, or none.
+        name: a lower-case name: the prefix of its routes, its group of commands, a part of its tables' names.
+        summary: what the family does, in one line.
+        extra: what to install for it, such as `celeriac[email]`; empty if it needs none.
+        requires: import names of the extra's packages. The family counts as not installed if one is missing.
+        settings_class: the class of its settings.
     """
 
     name: ClassVar[str]
@@ -79,7 +79,7 @@ class JobFamily(ABC):
 
     @classmethod
     def why_missing(cls) -> str:
-        """What to install for it; empty if all that it needs is there. The modules are looked for, not imported."""
+        """Say what to install for the family; empty if nothing is missing. It finds modules without importing them."""
         missing = extras.absent(cls.requires)
         if not missing:
             return ""
@@ -88,41 +88,41 @@ class JobFamily(ABC):
 
     @classmethod
     def migrations(cls) -> Migrations | None:
-        """The history of its tables; None if it has none."""
+        """Return the history of its tables, or None if it has no tables."""
         return None
 
     @classmethod
     def read_settings(cls) -> FamilySettings:
-        """Its settings, from the environment.
+        """Read the family's settings from the environment.
 
         Raises:
-            ConfigurationError: names each wrong option, its value and what is expected.
+            ConfigurationError: the message names each wrong option, its value and what is expected.
         """
         return read(cls.settings_class)
 
     @classmethod
     def commands(cls) -> Typer | None:
-        """Its group of commands, `celeriac NAME …`; None if it has none."""
+        """Return its group of commands, `celeriac NAME …`, or None if it has none."""
         return None
 
     @classmethod
     async def check(cls, own: Any) -> Sequence[Finding]:
-        """What `celeriac doctor` and `/health/ready` say of what it needs outside, a server say.
+        """Check external services of the family, such as a server, for `celeriac doctor` and `/health/ready`.
 
-        `own` are its settings. It gives up after a few seconds, and never raises for what it may find.
+        `own` has the family's settings. Give up after a few seconds, and report each fault as a finding.
         """
         return ()
 
     @classmethod
     def demo(cls) -> type[Demo] | None:
-        """What `./dev demo NAME` runs; None if there is nothing to show."""
+        """Return the demo that `./dev demo NAME` runs, or None if there is none."""
         return None
 
     def router(self, **options: Any) -> APIRouter | None:
-        """Its routes, to be included under `/NAME`; None if it has none. `options` are `fastapi.APIRouter`'s."""
+        """Return its routes for the prefix `/NAME`, or None if it has none. `options` go to `fastapi.APIRouter`."""
         return None
 
 
 def switched_off(name: str) -> str:
-    """Say what to do so that the family is switched on."""
+    """Say how to switch the family on."""
     return f"the job family {name!r} is switched off: take it out of CELERIAC_FAMILIES_OFF"

@@ -1,4 +1,4 @@
-"""HTTP of the API's server: uvicorn's, with limits to how long a request may take to arrive.
+"""The HTTP protocol of the API's server: uvicorn's, with time limits for a request to arrive.
 
 uvicorn --http celeriac.server:TimedProtocol shop:api
 """
@@ -18,10 +18,10 @@ from celeriac.settings import load_settings
 
 if TYPE_CHECKING:
     from uvicorn.protocols.http.h11_impl import H11Protocol as UvicornsProtocol
-else:  # httptools where it is installed, else h11: what is used here is the same in both
+else:  # httptools if it is installed, else h11: both have the attributes used here
     from uvicorn.protocols.http.auto import AutoHTTPProtocol as UvicornsProtocol
 
-#: Bytes of a body that must arrive in each second, on average: what the slowest lines manage (Apache's default too).
+#: Bytes of a body that must arrive each second on average. The slowest lines can do so (Apache has the same default).
 MIN_RATE = 500
 
 #: Seconds that a whole body may take.
@@ -32,26 +32,26 @@ _TOO_LATE = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Lengt
 
 @cache
 def request_timeout() -> float:
-    """Seconds, from the settings."""
+    """Return the setting `request_timeout`, in seconds."""
     return load_settings().request_timeout
 
 
 class _Awaits(Enum):
-    """The part of a request that the client has still to send."""
+    """The part of a request that the client still has to send."""
 
     HEAD = auto()
     BODY = auto()
     NOTHING = auto()
-    """The request is there, and it is the application's turn; or there is no HTTP on this connection any more."""
+    """The request has arrived and the application works on it, or the connection no longer speaks HTTP."""
 
 
 class TimedProtocol(UvicornsProtocol):
-    """uvicorn's protocol for one connection, which ends those that hold a place by sending too slowly ("Slowloris").
+    """uvicorn's protocol for one connection. It ends clients that send too slowly ("Slowloris").
 
-    The head of a request has `request_timeout` seconds. A body must bring `MIN_RATE` bytes a second on average, in each
-    period of that length but the last, and has `LONGEST_BODY` seconds in all. While the application does not take what
-    has arrived, no time passes. Answers have all the time they take, so event streams stay open. Between two requests,
-    uvicorn's `--timeout-keep-alive` holds.
+    The head of a request must arrive in `request_timeout` seconds. In each further period of that length, a body must
+    bring `MIN_RATE` bytes a second on average, except in its last. A whole body has `LONGEST_BODY` seconds. The clock
+    stands still while the application does not read what has arrived. Responses have no time limit, so event streams
+    stay open. Between two requests, uvicorn's `--timeout-keep-alive` applies.
     """
 
     _awaits = _Awaits.NOTHING
@@ -64,24 +64,24 @@ class TimedProtocol(UvicornsProtocol):
         self.app = cast("Any", _quiet_about_clients_that_leave(cast("ASGIApp", self.app)))
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client has connected."""
+        """Start the clock: a client has connected."""
         super().connection_made(transport)
         self._look()
 
     def data_received(self, data: bytes) -> None:
-        """Bytes have arrived."""
+        """Count bytes that have arrived."""
         super().data_received(data)
         self._look()
         self._arrived += len(data)
 
     def on_response_complete(self) -> None:
-        """The application has answered. The next request may be here already, or half of it (HTTP pipelining)."""
+        """Wait for the next request after an answer. Some or all of it may be here already (HTTP pipelining)."""
         super().on_response_complete()
         if self._awaited() is _Awaits.BODY:
             self._look()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection has ended."""
+        """Stop the clock: the connection has ended."""
         super().connection_lost(exc)
         self._wait_for(_Awaits.NOTHING)
 
@@ -101,7 +101,7 @@ class TimedProtocol(UvicornsProtocol):
 
     @property
     def _is_free(self) -> bool:
-        """Whether no request is being answered. What is left of the body of one that was has the time of a head."""
+        """Return whether no request is being answered. The rest of an answered request's body counts as a head."""
         return cast("object | None", self.cycle) is None or self.cycle.response_complete
 
     def _wait_for(self, awaits: _Awaits) -> None:
@@ -122,7 +122,10 @@ class TimedProtocol(UvicornsProtocol):
             self._end()
 
     def _is_in_time(self) -> bool:
-        """Whether enough of the body has arrived, or the client waits for the application: to read, or to say 100."""
+        """Return whether enough of the body has arrived, or the client waits for the application.
+
+        A client waits for the application to read, or to answer `100 Continue`.
+        """
         if self.flow.read_paused or self.cycle.waiting_for_100_continue:
             return True
         enough = self._arrived >= MIN_RATE * request_timeout()
@@ -130,23 +133,23 @@ class TimedProtocol(UvicornsProtocol):
 
     def _end(self) -> None:
         if self._is_free:
-            is_owed = self._arrived > 0  # else nobody has asked anything
+            is_owed = self._arrived > 0  # else the client has sent nothing
         else:
             is_owed = not self.cycle.response_started
-            self.cycle.disconnected = True  # what the application says now is dropped
+            self.cycle.disconnected = True  # drops what the application sends from now on
             self.cycle.message_event.set()
         is_unread = self.transport.get_write_buffer_size() > 0  # asked first: uvloop 0.21 sends nothing within `write`
         if is_owed:
             self.logger.info("%s - request ended: it arrived too slowly (408)", self.client)
             self.transport.write(_TOO_LATE)
-        if is_unread:  # what was said before; `close` would wait for ever for somebody to read it
+        if is_unread:  # the client does not read: `close` would wait for ever
             self.transport.abort()
         else:
             self.transport.close()
 
 
 def _quiet_about_clients_that_leave(app: ASGIApp) -> ASGIApp:
-    """`app`, without a traceback in the log for each client that ends its connection, or is ended, in mid-request."""
+    """Wrap `app` so that a connection that ends amid a request leaves no traceback in the log."""
 
     async def quiet(scope: Scope, receive: Receive, send: Send) -> None:
         with suppress(ClientDisconnect):

@@ -1,6 +1,6 @@
-"""Settings: the only reader of the environment, and the documentation of every variable.
+"""Reads the settings from the environment, and documents every variable.
 
-Composition roots (`worker.py`, `asgi.py`, the command line) call `load_settings()` once, and hand the object down. No
+Composition roots (`worker.py`, `asgi.py`, the command line) call `load_settings()` once, and pass the object on. No
 other module touches `os.environ`.
 """
 
@@ -24,18 +24,19 @@ S = TypeVar("S", bound="FamilySettings")
 _BROKER_SCHEMES = ("redis", "rediss", "redis+socket")
 _PREFIX = "CELERIAC_"
 
-#: The application that is built in.
+#: The built-in application.
 DEFAULT_APP = "celeriac.worker:c_app"
 
-#: Where Celery users expect a broker when nothing is configured and no embedded one runs.
+#: Celery's default broker, for when no broker is configured and no embedded one runs.
 DEFAULT_BROKER_URL = "redis://127.0.0.1:6379/0"
 
 
 class FamilySettings(BaseModel):
-    """What can be configured of a job family, as `CELERIAC_<NAME>` in the environment: inherit from it.
+    """The settings of a job family, which is a subclass. The environment has them as `CELERIAC_<NAME>`.
 
-    What is given to the constructor wins. Names of variables are read in any case. An empty variable counts as unset. A
-    field of another type than text and numbers needs a validator that takes text (`mode="before"`).
+    Arguments of the constructor win over the environment. Upper and lower case do not matter in names of variables.
+    An empty variable counts as unset. A field that is neither text nor number needs a validator that takes text
+    (`mode="before"`).
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True, validate_default=True, hide_input_in_errors=True)
@@ -45,49 +46,49 @@ class FamilySettings(BaseModel):
 
 
 class Settings(FamilySettings):
-    """Everything that can be configured but for job families, as `CELERIAC_<NAME>` in the environment."""
+    """All settings but those of job families. The environment has them as `CELERIAC_<NAME>`."""
 
     app: str = DEFAULT_APP
     """The application that `celeriac up`, `api`, `worker`, `beat` and `flower` serve, `module:attribute`."""
     broker_url: SecretStr | None = None
     """Redis or Valkey to use, `redis://[:password@]host:port/db`. Unset: the embedded Valkey of `data_dir`."""
     result_url: SecretStr | None = None
-    """Where results are kept. Unset: the broker, which stores a result and acknowledges in one step."""
+    """URL of the result store. Unset: the broker, which then stores a result and acknowledges in one step."""
     database_url: SecretStr | None = None
     """SQLAlchemy URL, `postgresql+asyncpg://…`. Unset: an SQLite file in `data_dir`."""
     families_off: tuple[str, ...] = ()
-    """Job families that are switched off, separated by commas. `celeriac families` lists them."""
+    """Job families to switch off, separated by commas. `celeriac families` lists all families."""
     data_dir: Path = Path(".celeriac")
-    """Directory of everything that is kept locally: the embedded Valkey's files and the SQLite database."""
+    """Directory of all local files: those of the embedded Valkey, and the SQLite database."""
     host: str = "127.0.0.1"
-    """Address the API and Flower listen on. Any address off loopback needs `api_keys`."""
+    """Address on which the API and Flower listen. Any but a loopback address needs `api_keys`."""
     port: int = Field(default=8000, ge=0, le=65535)
     """Port of the API; 0 picks a free one."""
     flower_port: int = Field(default=5555, ge=0, le=65535)
     """Port of Flower; 0 picks a free one."""
     flower_auth: SecretStr | None = None
-    """`user:password` for Flower. Unset, and off loopback: each API key's name and secret."""
+    """`user:password` for Flower. Unset: each API key's name and secret, unless `host` is a loopback address."""
     api_keys: tuple[SecretStr, ...] = ()
-    """Accepted API keys, `name:secret` separated by commas; sent as `Authorization: Bearer secret`."""
+    """Accepted API keys, `name:secret` separated by commas. Clients send `Authorization: Bearer secret`."""
     worker_shards: int | None = Field(default=None, ge=1, le=1000)
-    """Processes (shards) of a worker. Unset: one for each core in `celeriac worker`; one in `celeriac up`, and with
-    `--pool=prefork`, which has processes of its own."""
+    """Processes (shards) of a worker. Unset: one for each core in `celeriac worker`. One in `celeriac up`, and with
+    `--pool=prefork`, which starts its own processes."""
     worker_concurrency: int | None = Field(default=None, ge=1, le=10_000)
-    """Jobs each process of a worker runs at a time. Unset: 1,000; with a pool other than asyncio, one for each core."""
+    """Jobs that each process of a worker runs at a time. Unset: 1,000 with the asyncio pool, else one for each core."""
     lease: float = Field(default=15.0, ge=2, le=3600)
-    """Seconds after which the jobs of a worker that has vanished are run elsewhere."""
+    """Seconds after which other workers run the jobs of a worker that has vanished."""
     retention: float = Field(default=7 * 86400.0, ge=60, allow_inf_nan=False)
-    """Seconds for which a finished job's record, result and events are kept."""
+    """Seconds for which the record, result and events of a finished job are kept."""
     broker_timeout: float = Field(default=1.5, gt=0, le=60)
-    """Seconds an operation of the API may wait for the broker before it answers 503."""
+    """Seconds that the API waits for the broker before it answers 503."""
     request_timeout: float = Field(default=30.0, gt=0, le=3600)
-    """Seconds a client may take to send the head of a request, or to go on with its body."""
+    """Seconds that a client may take to send the head of a request, or the next part of its body."""
     max_body_bytes: int = Field(default=1_048_576, ge=1024)
-    """Largest JSON body the API accepts, in bytes."""
+    """Largest JSON body that the API accepts, in bytes."""
     max_upload_bytes: int = Field(default=64 * 1_048_576, ge=1024)
-    """Largest upload (a CSV file, say) the API accepts, in bytes."""
+    """Largest upload that the API accepts, in bytes: of a CSV file, for example."""
     traceback: bool = False
-    """Whether an application that cannot be imported is shown with the traceback; `celeriac --traceback` sets it."""
+    """Whether to show the traceback of an application that cannot be imported. `celeriac --traceback` sets it."""
 
     @field_validator("api_keys", "families_off", mode="before")
     @classmethod
@@ -105,7 +106,7 @@ class Settings(FamilySettings):
                 raise ValueError("each key is `name:secret` with a secret of at least 16 characters")
         names = [key.get_secret_value().partition(":")[0] for key in value]
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"each key needs a name of its own; used twice: {', '.join(twice)}")
+            raise ValueError(f"each key needs its own name; used twice: {', '.join(twice)}")
         return value
 
     @field_validator("flower_auth")
@@ -124,11 +125,11 @@ class Settings(FamilySettings):
 
     @property
     def embedded_address_file(self) -> Path:
-        """The file in which a running embedded broker leaves its address (readable by its owner only)."""
+        """The file with the address of a running embedded broker. Only its owner can read it."""
         return self.data_dir / "broker.json"
 
     def broker(self) -> str:
-        """The broker's URL: the configured one, else the embedded one that runs, else Celery's usual place."""
+        """Return the broker's URL: the configured one, else the running embedded one's, else Celery's default."""
         if self.broker_url is not None:
             return self.broker_url.get_secret_value()
         try:
@@ -137,17 +138,17 @@ class Settings(FamilySettings):
             return DEFAULT_BROKER_URL
 
     def results(self) -> str:
-        """The result store's URL; the broker's unless `result_url` is set."""
+        """Return the result store's URL: `result_url`, or else the broker's."""
         return self.result_url.get_secret_value() if self.result_url is not None else self.broker()
 
     def database(self) -> str:
-        """The database's SQLAlchemy URL; an SQLite file in `data_dir` unless `database_url` is set."""
+        """Return the database's SQLAlchemy URL: `database_url`, or else an SQLite file in `data_dir`."""
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         return f"sqlite:///{self.data_dir.resolve() / 'celeriac.db'}"
 
     def named_api_keys(self) -> dict[str, str]:
-        """API keys as a mapping of name to secret."""
+        """Return the API keys as a mapping of name to secret."""
         return dict(key.get_secret_value().split(":", 1) for key in self.api_keys)
 
     def check_exposure(self) -> None:
@@ -164,7 +165,7 @@ class Settings(FamilySettings):
 
 
 def is_broker_url(url: str) -> bool:
-    """Whether `url` is that of a Redis or Valkey, which is what the engine needs."""
+    """Return whether `url` is a Redis or Valkey URL, which the engine needs."""
     return urlsplit(url).scheme in _BROKER_SCHEMES
 
 
@@ -179,7 +180,7 @@ def _check_redis_url(url: str) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether `host` (a name or an address) can be reached from this machine only."""
+    """Return whether only this machine can reach `host` (a name or an address)."""
     if host == "localhost":
         return True
     try:
@@ -190,16 +191,16 @@ def is_loopback(host: str) -> bool:
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Read and validate the settings; `overrides` (from the command line, say) win over the environment.
+    """Read and validate the settings. `overrides`, such as those of the command line, win over the environment.
 
     Raises:
-        ConfigurationError: names each wrong option, its value (secrets are masked) and what is expected.
+        ConfigurationError: the message names each wrong option, its value (masking secrets) and what is expected.
     """
     return read(Settings, **overrides)
 
 
 def read(kind: type[S], **overrides: Any) -> S:
-    """Read and validate settings of any kind, a job family's say. Raises as `load_settings` does."""
+    """Read and validate the settings of class `kind`, such as a job family's. Raises as `load_settings` does."""
     try:
         return kind(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
@@ -207,16 +208,16 @@ def read(kind: type[S], **overrides: Any) -> S:
 
 
 def _read_environment(kind: type[FamilySettings]) -> dict[str, str]:
-    """The variables that are set for the fields of `kind`, by field."""
+    """Return the variables that are set for fields of `kind`, by field."""
     found = {name.upper(): value for name, value in os.environ.items() if value}
     names = {field: f"{_PREFIX}{field.upper()}" for field in kind.model_fields}
     return {field: found[name] for field, name in names.items() if name in found}
 
 
 def unknown_variables(*others: type[FamilySettings]) -> dict[str, str]:
-    """Variables of the environment that look like settings and are none; to each the nearest that is one, or ''.
+    """Return variables that look like settings but are unknown, each with the most similar known one, or ''.
 
-    `others` are the settings of job families.
+    `others` are the settings classes of job families.
     """
     known = [f"{_PREFIX}{name.upper()}" for kind in (Settings, *others) for name in kind.model_fields]
     set_here = sorted(name for name in os.environ if name.upper().startswith(_PREFIX) and name.upper() not in known)
@@ -228,9 +229,9 @@ def unknown_variables(*others: type[FamilySettings]) -> dict[str, str]:
 
 
 def as_environment(settings: Settings) -> dict[str, str]:
-    """The variables from which `load_settings` makes the same settings, in whatever directory.
+    """Return variables from which `load_settings` makes the same settings in any directory.
 
-    They take settings to child processes: other users can read a command line, but not the environment.
+    They pass settings to child processes. Other users can read a command line, but not the environment.
     """
     complete = settings.model_copy(update={"data_dir": settings.data_dir.absolute()})
     return {f"{_PREFIX}{name.upper()}": _as_text(value) for name, value in complete if value is not None}
@@ -245,12 +246,12 @@ def _as_text(value: Any) -> str:
 
 
 def environment_with(variables: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a child process: this process's own, with `variables` on top."""
+    """Return the environment for a child process: this process's own, changed by `variables`."""
     return {**os.environ, **variables}
 
 
 def export(**values: Any) -> None:
-    """Set variables of settings, for what this process loads later: an application that reads them on import."""
+    """Set the variables of settings for modules that this process imports later, such as an application."""
     set_variables({f"{_PREFIX}{name.upper()}": _as_text(value) for name, value in values.items()})
 
 
@@ -260,12 +261,12 @@ def set_variables(variables: Mapping[str, str]) -> None:
 
 
 def wants_colour() -> bool:
-    """Whether the user wants colours on a terminal (https://no-color.org)."""
+    """Return whether the user wants colours on a terminal (https://no-color.org)."""
     return not os.environ.get("NO_COLOR")
 
 
 def show(error: CeleriacError) -> None:
-    """Write an error to stderr: one line, and before it the traceback of an import if that is asked for."""
+    """Write an error to stderr in one line. If the user wants it, write the traceback of a failed import first."""
     traceback: str = getattr(error, "traceback", "")
     if traceback and _wants_tracebacks():
         sys.stderr.write(traceback)
@@ -280,7 +281,7 @@ def _wants_tracebacks() -> bool:
 
 
 def _fault(kind: type[FamilySettings], error: Any) -> str:
-    if not error["loc"]:  # several together are wrong, and its input is all of them, secrets too
+    if not error["loc"]:  # the fault lies in a combination; `input` has all settings, even secrets
         return f"settings: {error['msg'].removeprefix('Value error, ')}"
     name = str(error["loc"][0])
     field = kind.model_fields.get(name)

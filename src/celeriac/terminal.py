@@ -1,6 +1,6 @@
-"""What the commands of the house and of job families share: their options, and what they print.
+"""Options and output that Celeriac's commands and those of job families share.
 
-They print JSON for scripts, or tables. A table fits a terminal, and is lines of tab-separated fields anywhere else.
+They print JSON for scripts, or tables. A table fits into a terminal. Elsewhere it is lines of tab-separated fields.
 """
 
 from __future__ import annotations
@@ -26,13 +26,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 F = TypeVar("F", bound="JobFamily")
 
-#: The option that each command on an application has.
+#: The option of each command that works on an application.
 App = Annotated[
     str | None,
-    typer.Option("--app", "-A", metavar="MODULE:ATTRIBUTE", help="Your application; else CELERIAC_APP, or ours."),
+    typer.Option(
+        "--app", "-A", metavar="MODULE:ATTRIBUTE", help="Your application. Default: CELERIAC_APP, or the built-in one."
+    ),
 ]
 
-#: The option that each command for scripts has.
+#: The option of each command that scripts may call.
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _GAP = "  "
@@ -41,14 +43,14 @@ _UNITS = ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """A column of a table, and what may be done with it where there is little room.
+    """A column of a table, and how it may shrink in a narrow terminal.
 
     Attributes:
-        name: its head.
-        shortest: to how many characters it may be cut; None: it is never cut.
-        keeps_end: whether what is cut off is the beginning.
-        dispensable: it may be left out; those with higher numbers go first. 0: never.
-        right: whether its cells stand at the right.
+        name: the title.
+        shortest: the width in characters to which it may be cut; None: never cut it.
+        keeps_end: whether to cut off the beginning of a cell, rather than the end.
+        dispensable: the order in which columns are left out, highest first; 0: never.
+        right: whether to align cells to the right.
         colour: the colour of a cell, or None.
     """
 
@@ -64,7 +66,7 @@ def run(app: str | None, action: Callable[[JobApp], Awaitable[T]]) -> T:
     """Load the application that `--app` or the settings name, do `action` with it, and close its connections.
 
     Raises:
-        ApplicationNotLoaded: there is none.
+        ApplicationNotLoaded: the application does not exist, or cannot be imported.
         ConfigurationError: a setting is wrong.
     """
     from celeriac.application import Celeriac, load_app
@@ -86,29 +88,29 @@ def run(app: str | None, action: Callable[[JobApp], Awaitable[T]]) -> T:
 
 
 def run_in_family(app: str | None, kind: type[F], action: Callable[[JobApp, F], Awaitable[T]]) -> T:
-    """The same with a job family that the application hosts.
+    """Do as `run` does, and pass `action` the application's job family of class `kind`.
 
     Raises:
-        FamilyAbsent: it does not.
+        FamilyAbsent: the application does not host it.
     """
 
     async def act(application: JobApp) -> T:
         from celeriac.application import Celeriac
 
         if not isinstance(application, Celeriac):
-            raise FamilyAbsent(f"a {type(application).__name__} hosts no job families: a Celeriac does")
+            raise FamilyAbsent(f"a {type(application).__name__} hosts no job families; only a Celeriac does")
         return await action(application, application.family(kind))
 
     return run(app, act)
 
 
 def print_json(value: Any) -> None:
-    """Print a value of JSON types, indented."""
+    """Print a value as indented JSON."""
     typer.echo(codec.shown(value))
 
 
 def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows of cells under the columns' names. Characters that move a terminal's cursor are escaped."""
+    """Print rows of cells under the columns' names. Escape characters that would move a terminal's cursor."""
     cells = [[printable(cell) for cell in row] for row in rows]
     if not is_terminal():
         for row in ([column.name for column in columns], *cells):
@@ -119,12 +121,12 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Non
 
 
 def is_terminal() -> bool:
-    """Whether a person reads what is printed, at a terminal of some width."""
+    """Return whether the output goes to a terminal that has a width."""
     return sys.stdout.isatty()
 
 
 def age(moment: datetime | None) -> str:
-    """How long ago that was, in the largest whole unit; empty if it is not known."""
+    """Return how long ago `moment` was, in the largest whole unit. It is empty for None."""
     if moment is None:
         return ""
     seconds = max(0, int((datetime.now(UTC) - moment).total_seconds()))
@@ -134,7 +136,7 @@ def age(moment: datetime | None) -> str:
 def fitted(
     columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int, *, coloured: bool = False
 ) -> list[str]:
-    """The lines of a table of `width` characters, its head first. Columns without any content are left out."""
+    """Return the lines of a table of `width` characters, its head first. Leave empty columns out."""
     table = [(column, [row[i] for row in rows]) for i, column in enumerate(columns)]
     table = [(column, cells) for column, cells in table if any(cells)]
     while _width(natural := [_natural(*part) for part in table]) > width:
@@ -158,7 +160,7 @@ def _width(widths: Sequence[int]) -> int:
 
 
 def _cut(columns: Sequence[Column], widths: Sequence[int], width: int) -> list[int]:
-    """Take from the widest of the columns that may be cut, until all fit, or none can give more."""
+    """Narrow the widest column that may be cut, until the table fits or no column can shrink further."""
     left = list(widths)
     while _width(left) > width:
         can_give = [i for i, c in enumerate(columns) if c.shortest is not None and left[i] > c.shortest]
@@ -181,5 +183,5 @@ def _line(cells: Sequence[tuple[Column, str]], widths: Sequence[int], *, coloure
 
 
 def printable(text: str) -> str:
-    """Text that a stranger may have chosen, in one line: what would steer a terminal is escaped."""
+    """Return a stranger's text in one line, with the characters escaped that would control a terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)

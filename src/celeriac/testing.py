@@ -1,7 +1,7 @@
-"""Fixtures for the tests of applications: `pytest_plugins = ["celeriac.testing"]` in the topmost `conftest.py`.
+"""Fixtures for the tests of applications. Put `pytest_plugins = ["celeriac.testing"]` into the topmost `conftest.py`.
 
 `celeriac_jobs` runs jobs in the test's own event loop, without a broker and without waiting. `celeriac_worker` runs
-them in a real worker, on a Valkey of the tests' own. Both ask the fixture `celeriac_app`, which you define, for the
+them in a real worker, with a Valkey that only the tests use. Define a fixture `celeriac_app` that returns your
 application.
 """
 
@@ -33,12 +33,12 @@ except ModuleNotFoundError:
 
 __all__ = ["InProcessJobs", "RanJob", "RunningWorker", "in_process"]
 
-#: What an application takes its broker and its result store from, before anything that it was configured with.
+#: Variables of the broker and result store, which win over the application's configuration.
 _ADDRESSES = (
     *("CELERIAC_BROKER_URL", "CELERIAC_RESULT_URL", "CELERY_RESULT_BACKEND"),
     *("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL"),
 )
-#: Seconds that a worker may take to start, and to stop.
+#: Longest time in seconds for a worker to start, and to stop.
 _START, _STOP = 60.0, 15.0
 
 
@@ -47,8 +47,8 @@ class RunningWorker:
     """The worker of `celeriac_worker`.
 
     Attributes:
-        broker_url: the Valkey that it and the test use.
-        log_file: what it prints.
+        broker_url: the URL of the Valkey that the worker and the test use.
+        log_file: the file with the worker's output.
     """
 
     broker_url: str
@@ -56,13 +56,13 @@ class RunningWorker:
 
     @property
     def log(self) -> str:
-        """All that it has printed so far."""
+        """The worker's output so far."""
         return self.log_file.read_text(errors="replace")
 
 
 @pytest.fixture(scope="session")
 def celeriac_app() -> JobApp:
-    """The application under test: define a fixture of this name that returns it."""
+    """Return the application under test. Define your own fixture of this name."""
     raise pytest.UsageError(
         "celeriac.testing does not know your application: put a fixture `celeriac_app` with scope='session' "
         "into conftest.py that returns it"
@@ -71,14 +71,14 @@ def celeriac_app() -> JobApp:
 
 @pytest.fixture
 def celeriac_jobs(celeriac_app: JobApp) -> Generator[InProcessJobs]:
-    """Runs the application's jobs in the test's own event loop, and records what came of them."""
+    """Run the application's jobs in the test's own event loop, and record their outcomes."""
     with in_process(celeriac_app) as jobs:
         yield jobs
 
 
 @pytest.fixture(scope="session")
 def celeriac_broker_url(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
-    """A Valkey of the tests' own, for all tests of the run."""
+    """Start a Valkey for all tests of the run, and yield its URL."""
     server = embedded_valkey(tmp_path_factory.mktemp("celeriac-valkey"), append_only=False)
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(server) as url:
         yield url
@@ -88,7 +88,7 @@ def celeriac_broker_url(tmp_path_factory: pytest.TempPathFactory) -> Generator[s
 def celeriac_worker_process(
     celeriac_app: JobApp, celeriac_broker_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Generator[RunningWorker]:
-    """A worker of the application, for all tests of the run."""
+    """Start a worker of the application for all tests of the run."""
     worker = RunningWorker(celeriac_broker_url, tmp_path_factory.mktemp("celeriac-worker") / "worker.log")
     running = _running(_address(celeriac_app), worker)
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(running):
@@ -99,7 +99,7 @@ def celeriac_worker_process(
 def celeriac_worker(
     celeriac_app: JobApp, celeriac_worker_process: RunningWorker, monkeypatch: pytest.MonkeyPatch
 ) -> Generator[RunningWorker]:
-    """Has the application's jobs run in a real worker, started once for all tests of the run."""
+    """Run the application's jobs in a real worker, which starts once for all tests of the run."""
     for name in _ADDRESSES:
         monkeypatch.setenv(name, celeriac_worker_process.broker_url)
     celeriac_app.addresses_changed()
@@ -113,13 +113,13 @@ def _address(app: JobApp) -> str:
     except ConfigurationError:
         raise pytest.UsageError(
             "celeriac_worker: no module that a worker can import has the application as a variable; "
-            "assign it in a module of its own, outside of conftest.py and the tests"
+            "assign it in a module outside of conftest.py and the tests"
         ) from None
 
 
 @asynccontextmanager
 async def _running(address: str, worker: RunningWorker) -> AsyncGenerator[None]:
-    """Run a worker of the application at `address`; it ends when this process does."""
+    """Run a worker of the application at `address`. It ends when this process does."""
     command = (sys.executable, "-m", "celery", "-A", address, "worker", "--loglevel=info", "--hostname=tests@%h")
     environment = dict.fromkeys(_ADDRESSES, worker.broker_url)
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))

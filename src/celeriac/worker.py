@@ -1,4 +1,4 @@
-"""Composition root of the workers: the one application, with everything that is built in."""
+"""Composition root of the workers: makes the built-in application."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def create_app(settings: Settings | None = None, families: Mapping[str, FamilySettings] | None = None) -> Celeriac:
-    """Put the built-in application together, with all job families that are there. Connects to nothing yet.
+    """Make the built-in application, with all usable job families. It connects to nothing yet.
 
-    `families` has settings of job families, by their names; those of others are read from the environment.
+    `families` has settings of job families by name. The environment has those of other families.
 
     Raises:
         ConfigurationError: a setting is wrong.
@@ -30,7 +30,7 @@ def create_app(settings: Settings | None = None, families: Mapping[str, FamilySe
 
 
 def __getattr__(name: str) -> Any:
-    """Make `c_app` when it is first asked for, as `-A celeriac.worker:c_app` does. An import alone makes nothing."""
+    """Make `c_app` at its first use, such as `-A celeriac.worker:c_app`. An import alone makes nothing."""
     if name != "c_app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     app = globals()["c_app"] = create_app()

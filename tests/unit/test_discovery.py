@@ -150,7 +150,7 @@ def test_families_share_one_database(installed: Callable[..., None], tmp_path: P
 @pytest.mark.parametrize(
     ("kinds", "message"),
     [
-        ({"other": object()}, "is no class that inherits from celeriac.family.JobFamily"),
+        ({"other": object()}, "is not a class that inherits from celeriac.family.JobFamily"),
         ({"other": type("Unfinished", (JobFamily,), {"name": "other", "summary": ""})}, "does not define __init__"),
         ({"other": type("Nameless", (JobFamily,), {"summary": ""})}, "has no name"),
         ({"another": Other}, "has the name 'other': let it be that of its entry point"),
@@ -172,7 +172,7 @@ def test_a_broken_family_is_listed_with_what_is_wrong_and_keeps_no_other_away(
 
 def test_of_two_families_with_one_name_neither_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(discovery, "entry_points", lambda group: [EntryPoint("email", "a:B", group)] * 2)
-    assert found.__wrapped__() == {"email": "the job family 'email' is broken: two packages have one of that name"}
+    assert found.__wrapped__() == {"email": "the job family 'email' is broken: two packages define it"}
 
 
 def test_a_broken_family_can_be_switched_off(install_guest: Callable[[str, str], None]) -> None:

@@ -26,13 +26,13 @@ db = typer.Typer(name="db", help="The tables of the job families.", no_args_is_h
 
 @db.command()
 def current(as_json: AsJson = False) -> None:
-    """Show the revision of each family's tables, and the newest one. Makes and migrates nothing."""
+    """Show the current and the newest revision of each family's tables. Create and migrate nothing."""
     _show(asyncio.run(_rows(upgrade=False)), as_json)
 
 
 @db.command()
 def upgrade(as_json: AsJson = False) -> None:
-    """Bring the tables of all families up to date. What uses them does so by itself; this does it beforehand."""
+    """Bring the tables of all families up to date. Without this command, their first use does that."""
     _show(asyncio.run(_rows(upgrade=True)), as_json)
 
 

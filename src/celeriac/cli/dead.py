@@ -1,4 +1,4 @@
-"""`celeriac dead`: dead letters from a terminal, of our own applications and of plain Celery ones."""
+"""`celeriac dead`: lists, replays and drops the dead letters of Celeriac and plain Celery applications."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ All = Annotated[bool, typer.Option("--all", help="All of them.")]
 Task = Annotated[str | None, typer.Option(help="Only those of this task.")]
 Queue = Annotated[str | None, typer.Option(help="Only those of this queue.")]
 
-#: Seconds for reading all of them.
+#: Seconds to read all dead letters.
 _READING = 60.0
 #: Characters of a name or cause that are shown.
 _SHOWN = 1000
@@ -38,7 +38,7 @@ def list_dead(
     app: App = None,
     as_json: AsJson = False,
 ) -> None:
-    """List dead letters, the newest first: messages that no worker could run, were rejected, or lost five workers."""
+    """List dead letters, the newest first: messages that could not be run, were rejected, or lost five workers."""
     found = asyncio.run(_find(app, _matching(task, queue), limit))
     if as_json:
         print_json([_as_dict(letter) for letter in found])
@@ -57,7 +57,7 @@ def replay(
     app: App = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put dead letters back into their queues, to be run as if they had never been delivered."""
+    """Put dead letters back into their queues. Workers run them as if they had never been delivered."""
     from celeriac.store.messages import dead_letters
 
     _act("replayed", dead_letters.replay, _chosen(ids, everything, task, queue), ids, app, as_json)
@@ -91,7 +91,7 @@ def _chosen(ids: list[str] | None, everything: bool, task: str | None, queue: st
 
 
 def _act(done: str, action: Action, matches: Matches, ids: list[str] | None, app: str | None, as_json: bool) -> None:
-    """Do `action` with all that match, and say what came of each; exit with 1 unless it was done with all."""
+    """Do `action` with each match, and print its outcome. Exit with 1 unless all succeeded."""
     outcomes = asyncio.run(_act_on_each(app, matches, action, ids or []))
     if as_json:
         print_json([{**_as_dict(letter), "problem": problem} for letter, problem in outcomes])
@@ -135,7 +135,7 @@ async def _act_on_each(
         for letter in letters:
             try:
                 async with deadline(timeout):
-                    outcomes.append((letter, None if await action(client, letter) else "somebody else was quicker"))
+                    outcomes.append((letter, None if await action(client, letter) else "another process has taken it"))
             except WrongState as error:
                 outcomes.append((letter, str(error)))
     finally:
@@ -158,7 +158,7 @@ async def _read(client: Client, matches: Matches, limit: int | None) -> list[Dea
 
 
 def _broker(app: str | None) -> tuple[str, float]:
-    """The broker's URL, and the seconds that an operation on it may take."""
+    """Return the broker's URL, and the timeout in seconds of an operation on it."""
     from celeriac.application import load_broker
     from celeriac.settings import load_settings
 
@@ -184,7 +184,7 @@ def _print_table(letters: list[DeadLetter]) -> None:
     rows: list[list[str]] = []
     for letter in letters:
         at = age(letter.at) if at_terminal else letter.at.isoformat()
-        task = letter.task or letter.shown  # what cannot be read is known by how it begins
+        task = letter.task or letter.shown  # a message that cannot be read shows its beginning
         row = (letter.id, at, task, letter.job_id, letter.queue, letter.cause)
         rows.append([cell if len(cell) <= _SHOWN else f"{cell[:_SHOWN]}..." for cell in row])
     print_table(columns, rows)

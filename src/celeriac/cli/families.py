@@ -1,4 +1,4 @@
-"""`celeriac families`, and the groups of commands that job families bring."""
+"""`celeriac families`, and the groups of commands that job families add."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _COLOURS = {"on": "green", "off": "yellow", "missing": "yellow", "broken": "red"
 
 
 def families(as_json: AsJson = False) -> None:
-    """List job families: which are there, and why others are switched off, not installed or broken."""
+    """List job families, and say why some are switched off, not installed or broken."""
     found = _guests()
     if as_json:
         print_json(
@@ -37,7 +37,7 @@ def families(as_json: AsJson = False) -> None:
 
 
 class WithFamilies(TyperGroup):
-    """The commands of the house, and one group for each family that brings commands."""
+    """Celeriac's own commands, and one group for each family that has commands."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return [*super().list_commands(ctx), *self._groups()]
@@ -52,7 +52,7 @@ class WithFamilies(TyperGroup):
 
 
 def _group(guest: Guest) -> Any:
-    """The commands that a family brings; None if it brings none. Those of a broken one say what is wrong."""
+    """Return a family's commands, or None if it has none. The command of a broken family says what is wrong."""
     from celeriac.discovery import broken, warn
 
     assert guest.kind is not None
@@ -66,7 +66,7 @@ def _group(guest: Guest) -> Any:
 
 
 def _absent(name: str) -> Any:
-    """A command that says why the family of that name is not there; None if there is no such family."""
+    """Make a command that says why the family is absent. Return None if no family has that name."""
     guest = next((guest for guest in _guests_or_none() if guest.name == name and guest.absence), None)
     if guest is None:
         return None
@@ -75,7 +75,7 @@ def _absent(name: str) -> Any:
 
 
 def _saying(name: str, error: CeleriacError) -> Any:
-    """A command that takes anything, and ends with this error."""
+    """Make a command that accepts any arguments, and ends with this error."""
     explaining = typer.Typer(add_completion=False)
     takes_all: dict[str, Any] = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
@@ -94,7 +94,7 @@ def _guests() -> list[Guest]:
 
 
 def _guests_or_none() -> list[Guest]:
-    """The same; none if a setting is wrong, which the command itself says."""
+    """Return the families; none if a setting is wrong, since the command itself then reports that."""
     try:
         return _guests()
     except ConfigurationError:

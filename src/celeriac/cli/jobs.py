@@ -1,4 +1,4 @@
-"""`celeriac jobs`: jobs from a terminal. With `--json`, what a script can read; else what a person can."""
+"""`celeriac jobs`: lists, shows, enqueues, cancels and retries jobs. Prints text for people, or JSON for scripts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def list_jobs(
     from celeriac.core.states import JobState
 
     if state is not None and state not in set(JobState):
-        raise typer.BadParameter(f"{state!r} is none of {', '.join(JobState)}", param_hint="--state")
+        raise typer.BadParameter(f"{state!r} is not one of {', '.join(JobState)}", param_hint="--state")
 
     def matches(record: JobRecord) -> bool:
         wanted = ((state, record.state), (task, record.task), (queue, record.queue))
@@ -65,7 +65,7 @@ def list_jobs(
 
 @jobs.command()
 def show(job_id: JobId, app: App = None, as_json: AsJson = False) -> None:
-    """Show what is known of one job, its arguments and traceback too."""
+    """Show one job, with its arguments and traceback."""
     record = run(app, lambda application: application.client.get(job_id))
     if as_json:
         print_json(_as_dict(record))
@@ -77,7 +77,7 @@ def show(job_id: JobId, app: App = None, as_json: AsJson = False) -> None:
 @jobs.command()
 def result(
     job_id: JobId,
-    timeout: Annotated[float | None, typer.Option(min=0, help="Seconds to wait; without it, for ever.")] = None,
+    timeout: Annotated[float | None, typer.Option(min=0, help="Seconds to wait. Default: no limit.")] = None,
     app: App = None,
 ) -> None:
     """Wait for a job's result and print it as JSON."""
@@ -110,7 +110,7 @@ def enqueue(
 
 @jobs.command()
 def cancel(job_id: JobId, app: App = None, as_json: AsJson = False) -> None:
-    """Cancel a job: at once if no worker runs it, else its worker is asked to."""
+    """Cancel a job. If a worker runs it, ask that worker to stop it."""
     record = run(app, lambda application: application.client.cancel(job_id))
     _say("cancelled" if record.state.finished else "its worker was asked to stop it", record, as_json)
 
@@ -143,7 +143,7 @@ def _as_dict(record: JobRecord) -> dict[str, Any]:
 
 
 def described(record: dict[str, Any]) -> Iterator[str]:
-    """What is known of a job, a line each; its traceback below, as Python shows one."""
+    """Yield the facts of a job, one a line, and then its traceback as Python prints it."""
     error: dict[str, Any] = record.pop("error") or {}
     if error:
         record["error"] = f"{error['type']}: {error['message']}"

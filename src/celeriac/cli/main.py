@@ -1,6 +1,6 @@
-"""The command `celeriac`. Thin: a command reads the settings and hands them to the launch layer.
+"""The command `celeriac`. Each subcommand reads the settings, and passes them to the launch layer.
 
-What a command needs is imported when it runs, so that `--help` answers at once.
+Subcommands import their modules when they run, so that `--help` answers at once.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from celeriac.core.extras import require
 from celeriac.terminal import App, AsJson, print_json
 
 EXIT_CODES = (
-    "Exit codes: 0 all went well; 1 it did not work; 2 the command line is wrong; 3 a setting is wrong; "
+    "Exit codes: 0 success; 1 failure; 2 the command line is wrong; 3 a setting is wrong; "
     "4 the data directory or a port is in use; 5 the broker cannot be reached; 6 the application cannot be loaded; "
     "7 an extra is not installed."
 )
@@ -39,7 +39,7 @@ EXIT_CODES = (
 cli = typer.Typer(
     name="celeriac",
     cls=WithFamilies,
-    help="Background jobs for FastAPI. Settings are environment variables, CELERIAC_BROKER_URL and so on.",
+    help="Background jobs for FastAPI. Environment variables such as CELERIAC_BROKER_URL are the settings.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
     add_completion=False,
@@ -51,26 +51,26 @@ cli.add_typer(db)
 cli.command()(queues)
 cli.command()(families)
 
-Host = Annotated[str | None, typer.Option(help="Address to listen on. Off loopback, CELERIAC_API_KEYS is needed.")]
-Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Port of the API; 0 for a free one.")]
-FlowerPort = Annotated[int | None, typer.Option(min=0, max=65535, help="Port of Flower; 0 for a free one.")]
+Host = Annotated[str | None, typer.Option(help="Address to listen on. Any but loopback needs CELERIAC_API_KEYS.")]
+Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Port of the API; 0 picks a free one.")]
+FlowerPort = Annotated[int | None, typer.Option(min=0, max=65535, help="Port of Flower; 0 picks a free one.")]
 DataDir = Annotated[Path | None, typer.Option(help="Directory of the embedded broker and the SQLite database.")]
 Api = Annotated[str | None, typer.Option("--api", metavar="MODULE:ATTRIBUTE", help="Your own ASGI application.")]
 Shards = Annotated[
-    int | None, typer.Option(min=1, max=1000, help="Processes of the worker; else CELERIAC_WORKER_SHARDS.")
+    int | None, typer.Option(min=1, max=1000, help="Processes of the worker. Default: CELERIAC_WORKER_SHARDS.")
 ]
-Concurrency = Annotated[int | None, typer.Option(min=1, help="Jobs each process of the worker runs at a time.")]
+Concurrency = Annotated[int | None, typer.Option(min=1, help="Jobs that each process of the worker runs at a time.")]
 
-#: For commands that pass on what they do not know.
+#: For commands that pass unknown options on.
 PASSES_ON: dict[str, Any] = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
 def main() -> None:
-    """Run the command line and exit; an error of the user's is one line and an exit code, never a traceback."""
+    """Run the command line and exit. A user's mistake gives one line and an exit code, never a traceback."""
     try:
         sys.exit(cli(standalone_mode=False))
     except TyperException as error:
-        if not error.format_message():  # there was no command: the help has been printed
+        if not error.format_message():  # no command was given, and click has printed the help
             sys.exit(ExitCode.USAGE)
         sys.stderr.write(f"celeriac: error: {' '.join(error.format_message().split())}\n")
         sys.exit(ExitCode.USAGE)
@@ -102,7 +102,7 @@ def _options(
         from celeriac.settings import export
 
         export(traceback=True)
-    if context.invoked_subcommand != "doctor":  # which has it among its findings
+    if context.invoked_subcommand != "doctor":  # it has findings for these
         from celeriac.discovery import warn_of_what_is_set
 
         warn_of_what_is_set()
@@ -123,9 +123,9 @@ def up(
 ) -> None:
     """Run everything: broker (unless CELERIAC_BROKER_URL is set), API, worker, beat and Flower.
 
-    What dies comes back. Ctrl-C stops all, a second one kills.
+    Processes that die are restarted. Ctrl-C stops all. A second Ctrl-C kills them.
     """
-    since = time.monotonic() - time.process_time()  # what came before this line was work, not waiting
+    since = time.monotonic() - time.process_time()  # this process only worked before this line
     require("stack", "`celeriac up`")
     from celeriac.launch.stack.children import StackOptions
     from celeriac.launch.stack.stack import run_stack
@@ -153,7 +153,7 @@ def api(
     app: App = None,
     api: Api = None,
 ) -> None:
-    """Run the API alone. Further options go to uvicorn."""
+    """Run only the API. Other options go to uvicorn."""
     require("stack", "`celeriac api`")
     from celeriac.core.files import keep_private
     from celeriac.launch.programs import commands
@@ -175,10 +175,10 @@ def worker(
     shards: Shards = None,
     concurrency: Concurrency = None,
 ) -> None:
-    """Run a worker: a process for each core, and a parent that keeps them running, and their leases.
+    """Run a worker: one process for each core, and a parent that restarts them and renews their leases.
 
-    What dies comes back. Ctrl-C or SIGTERM lets running jobs end, a second one gives them back, a third kills. Further
-    options go to `celery worker`.
+    The first Ctrl-C or SIGTERM lets running jobs end, the second puts them back into their queues, and the third kills
+    the worker. Other options go to `celery worker`.
     """
     from celeriac.launch.worker.command_line import WorkerLine, run
 
@@ -187,7 +187,7 @@ def worker(
 
 @cli.command(context_settings=PASSES_ON)
 def beat(context: typer.Context, app: App = None, data_dir: DataDir = None) -> None:
-    """Run beat alone. Further options go to `celery beat`."""
+    """Run only beat. Other options go to `celery beat`."""
     from celeriac.core.files import PRIVATE, private_directory
     from celeriac.launch.programs import commands
     from celeriac.settings import as_environment, load_settings
@@ -202,7 +202,7 @@ def beat(context: typer.Context, app: App = None, data_dir: DataDir = None) -> N
 def flower(
     context: typer.Context, host: Host = None, flower_port: FlowerPort = None, data_dir: DataDir = None, app: App = None
 ) -> None:
-    """Run Flower alone. Further options go to `celery flower`."""
+    """Run only Flower. Other options go to `celery flower`."""
     require("stack", "`celeriac flower`")
     from celeriac.launch.programs import commands
     from celeriac.launch.programs.flower import flower_options
@@ -222,12 +222,12 @@ def doctor(
     app: App = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check settings, broker, database, job families, API and worker, and say what to do."""
+    """Check settings, broker, database, job families, API and worker, and advise how to repair them."""
     from celeriac.core.findings import Status
     from celeriac.launch.doctor.doctor import examine
     from celeriac.settings import export
 
-    if data_dir is not None:  # for an application of one's own, which reads it when it is imported
+    if data_dir is not None:  # your own application reads it when it is imported
         export(data_dir=data_dir.absolute())
     findings = asyncio.run(examine(data_dir, app))
     healthy = all(finding.status is not Status.FAIL for finding in findings)
@@ -245,7 +245,7 @@ def doctor(
 
 
 def _become(command: Sequence[str], variables: Mapping[str, str]) -> NoReturn:
-    """Replace this process by another, so that signals and exit code are that one's own."""
+    """Replace this process by `command`, which then gets the signals and sets the exit code."""
     from celeriac.settings import environment_with
 
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""`celeriac queues`: how full the queues are, of our own applications and of plain Celery ones."""
+"""`celeriac queues`: shows the length of the queues of Celeriac and plain Celery applications."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def queues(
     app: App = None,
     as_json: AsJson = False,
 ) -> None:
-    """List queues: how many jobs are ready, delayed, and held by workers, and for how long the oldest has waited.
+    """List queues: how many jobs are ready, delayed and held by workers, and how long the oldest has waited.
 
-    Held are the running ones, and a few that workers have fetched in advance.
+    Workers hold the jobs that they run, and a few that they have fetched in advance.
     """
     found = asyncio.run(_look(app))
     if as_json:

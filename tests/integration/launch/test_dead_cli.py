@@ -155,7 +155,7 @@ def test_an_application_without_a_redis_is_refused(celeriac: Celeriac, applicati
     (applications / "rabbit_shop.py").write_text(PLAIN.format(url="amqp://127.0.0.1:1//"))
     done = celeriac("list", "--app", "rabbit_shop:app")
     assert isinstance(done.exception, ConfigurationError)
-    assert "rabbit_shop:app (or --app): is no application with a broker on Redis" in str(done.exception)
+    assert "rabbit_shop:app (or --app): is not an application with a broker on Redis" in str(done.exception)
 
 
 def test_a_broker_that_is_away_is_named(celeriac: Celeriac) -> None:
