@@ -153,7 +153,7 @@ def test_families_share_one_database(installed: Callable[..., None], tmp_path: P
         ({"other": object()}, "is not a class that inherits from celeriac.family.JobFamily"),
         ({"other": type("Unfinished", (JobFamily,), {"name": "other", "summary": ""})}, "does not define __init__"),
         ({"other": type("Nameless", (JobFamily,), {"summary": ""})}, "has no name"),
-        ({"another": Other}, "has the name 'other': let it be that of its entry point"),
+        ({"another": Other}, "has the name 'other': use the name of its entry point"),
         ({"jobs": type("Taken", (Other,), {"name": "jobs"})}, "has the name 'jobs'"),
         ({"worker": type("Taken", (Other,), {"name": "worker"})}, "has the name 'worker'"),
         ({"my-own": type("Dashed", (Other,), {"name": "my-own"})}, "has the name 'my-own'"),

@@ -1,4 +1,4 @@
-"""What the message of a task has to be like: whoever handles it later may rely on its shape.
+"""Checks the message of a task, so that later code can rely on its shape.
 
 Celery's protocol: https://docs.celeryq.dev/en/stable/internals/protocol.html
 """
@@ -15,10 +15,10 @@ from celeriac.core.errors import InvalidMessage
 
 #: Characters of an id, and of any other name that a message carries.
 LONGEST_NAME = 1024
-#: What a body may carry beside the arguments: the task's place in Celery's canvas.
+#: The members of a body beside the arguments: the task's place in Celery's canvas.
 _CANVAS = frozenset({"callbacks", "errbacks", "chain", "chord"})
 _NAMES = ("root_id", "parent_id", "group", "shadow")
-#: Headers of every task, besides which users have their own.
+#: Headers of every task. Users may add their own.
 FAMILIAR = frozenset(
     {
         *("lang", "task", "id", "root_id", "parent_id", "group", "group_index", "shadow", "expires", "retries"),
@@ -26,14 +26,14 @@ FAMILIAR = frozenset(
         *("stamped_headers", "stamps", "compression", "eta"),
     }
 )
-#: More retries than anybody makes: what is more is a forgery, or would not fit where it is counted.
+#: More retries than any task makes. A larger number is forged, or would overflow a counter.
 MOST_RETRIES = 2**31
 #: Characters of a wrong value that are shown.
 _SHOWN = 60
 
 
 def fill_in(headers: dict[str, Any]) -> None:
-    """Give what is null, or nothing else that says anything, the form on which Celery relies."""
+    """Give `retries` and `expires` that are null or empty the form on which Celery relies."""
     if "retries" in headers and headers["retries"] is None:
         headers["retries"] = 0
     if "expires" in headers and not headers["expires"]:
@@ -41,10 +41,10 @@ def fill_in(headers: dict[str, Any]) -> None:
 
 
 def check_task(headers: Mapping[str, Any], properties: Mapping[str, Any]) -> None:
-    """Check what the message of a task says of the task.
+    """Check the headers and properties of a task's message.
 
     Raises:
-        InvalidMessage: something is missing, or of another type than it has to be.
+        InvalidMessage: one is missing, or has a wrong type.
     """
     check_name(headers, "headers", "id", required=True)
     check_name(headers, "headers", "task", required=True)
@@ -70,10 +70,10 @@ def check_task(headers: Mapping[str, Any], properties: Mapping[str, Any]) -> Non
 
 
 def check_sendable(task: str, job_id: str, options: Mapping[str, Any]) -> None:
-    """Check what a task is published with, where Celery would publish what its workers cannot read.
+    """Check the options with which a task is published. Celery would publish some that its workers cannot read.
 
     Raises:
-        InvalidMessage: they could not.
+        InvalidMessage: workers could not read the message.
     """
     check_name({"task": task}, "headers", "task", required=True)
     check_name({"id": job_id}, "headers", "id", required=True)
@@ -83,10 +83,10 @@ def check_sendable(task: str, job_id: str, options: Mapping[str, Any]) -> None:
 
 
 def check_arguments(body: Any) -> None:
-    """Check the decoded body of a task's message: arguments, named arguments, and what follows the task.
+    """Check the decoded body of a task's message: arguments, named arguments, and the tasks that follow.
 
     Raises:
-        InvalidMessage: it has another form.
+        InvalidMessage: the body has another form.
     """
     if not _is_list(body) or len(body) != 3:
         raise InvalidMessage(f"the body must be [args, kwargs, embed]; it is {shown(body)}")
@@ -106,7 +106,7 @@ def check_canvas(embed: Mapping[str, Any]) -> None:
     """Check a task's place in Celery's canvas.
 
     Raises:
-        InvalidMessage: what is to be called is not described as a signature, or a list of them.
+        InvalidMessage: a task to call is not a signature, or a list of them.
     """
     for name in ("callbacks", "errbacks", "chain"):
         called = embed.get(name)
@@ -117,7 +117,7 @@ def check_canvas(embed: Mapping[str, Any]) -> None:
 
 
 def name_of(facts: Mapping[str, Any], name: str) -> str:
-    """A name as a message gives it; empty if it does not, or cannot be used as one."""
+    """Return a name from a message's headers or properties; empty if it is absent or unusable."""
     try:
         check_name(facts, "", name)
     except InvalidMessage:
@@ -126,13 +126,13 @@ def name_of(facts: Mapping[str, Any], name: str) -> str:
 
 
 def time_ms(headers: Mapping[str, Any], name: str) -> int | None:
-    """A time that the headers give, in ms since the epoch; one without a zone is UTC.
+    """Return a time of the headers in ms since the epoch. A time without a zone is UTC.
 
     Raises:
-        InvalidMessage: it is no time in ISO 8601.
+        InvalidMessage: it is not a time in ISO 8601.
     """
     text = headers.get(name)
-    if not text:  # which for Celery is none
+    if not text:  # Celery reads that as no time
         return None
     try:
         moment = datetime.fromisoformat(text)
@@ -142,7 +142,7 @@ def time_ms(headers: Mapping[str, Any], name: str) -> int | None:
 
 
 def due_at(headers: Mapping[str, Any]) -> datetime | None:
-    """When the task of a message is due; None if its headers give no time, or none that can be told."""
+    """Return when the task of a message is due; None if its headers have no valid time."""
     try:
         moment = time_ms(headers, "eta")
         return None if moment is None else to_datetime(moment)
@@ -151,10 +151,10 @@ def due_at(headers: Mapping[str, Any]) -> datetime | None:
 
 
 def check_name(facts: Mapping[str, Any], where: str, name: str, *, required: bool = False) -> None:
-    """Check a name, which is text that can be sent, or null unless it is `required`.
+    """Check a name: text that can be sent, or null unless it is `required`.
 
     Raises:
-        InvalidMessage: it is something else, or too long.
+        InvalidMessage: it is neither, or too long.
     """
     value = facts.get(name)
     if value is None and not required:
@@ -174,7 +174,7 @@ def _are_texts(values: Iterable[Any]) -> bool:
 
 
 def _is_text(value: Any) -> bool:
-    """Whether it can be written as UTF-8: JSON may hold halves of characters."""
+    """Return whether it is text that UTF-8 can encode. JSON may contain lone surrogates."""
     if not isinstance(value, str):
         return False
     if value.isascii():
@@ -195,12 +195,12 @@ def _is_signature(value: Any) -> bool:
 
 
 def is_number(value: Any, kind: Any) -> bool:
-    """Whether it is a number of that type; for Python `True` is one."""
+    """Return whether it is a number of that type. To Python, `True` would be one."""
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def are_limits(value: Any) -> bool:
-    """Whether it is a soft and a hard time limit, in seconds, of which either may be null."""
+    """Return whether it is a soft and a hard time limit in seconds. Either may be null."""
     return _is_list(value) and len(value) == 2 and all(map(_is_limit, value))
 
 
@@ -209,7 +209,7 @@ def _is_limit(value: Any) -> bool:
 
 
 def shown(value: Any, is_there: bool = True) -> str:
-    """A value in one line of bounded length, however large it is."""
+    """Describe a value of any size in one line of bounded length."""
     if not is_there:
         return "missing"
     if isinstance(value, dict | list | tuple):

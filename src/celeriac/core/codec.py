@@ -1,8 +1,7 @@
-"""How values become JSON and come back: exactly as they were, or not at all.
+"""Writes values as JSON and reads them back unchanged, or refuses them.
 
-orjson is fast, but holds less than Python's own reader and writer, which Celery uses. It reads integers beyond 64 bits
-as floats, writes NaN as null, and refuses lone surrogates. So it does the work, and Python's own takes over where the
-two would differ.
+orjson is fast, but supports less than Python's own `json`, which Celery uses. It reads integers beyond 64 bits as
+floats, writes NaN as null, and refuses lone surrogates. So orjson does the work, except where the two would differ.
 """
 
 from __future__ import annotations
@@ -20,18 +19,18 @@ import orjson
 from pydantic import TypeAdapter
 from pydantic_core import PydanticSerializationError, to_json
 
-#: The way to a value: names of fields, keys, and places in lists.
+#: The path to a value: names of fields, keys, and places in lists.
 Path = tuple[str | int, ...]
 
 #: Finds numbers that orjson reads as floats: 2**64 has 20 digits, and -2**63 - 1 has 19.
 _DIGITS = bytes.maketrans(b"0123456789", b"0" * 10)
 _FAIRLY_LONG, _LONG, _LONG_NEGATIVE = b"0" * 19, b"0" * 20, b"-" + b"0" * 19
-#: What is no type of JSON's is a TypeError, as it is for Python's own writer.
+#: A type that JSON lacks is a TypeError, as in Python's own writer.
 _NO_GUESSING = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
-#: Models and dataclasses have one of these.
+#: Each model and dataclass has one of these.
 _MARKS_OF_FIELDS = ("__pydantic_fields_set__", "__dataclass_fields__")
 _FAULTS_SHOWN = 10
-#: Parts of pydantic's schemas that hold no float but in other parts; whatever is not among them may be one.
+#: Kinds of pydantic's schemas that contain a float only inside other parts. Any other kind may be a float.
 _CLOSED = frozenset(
     {
         *("int", "str", "bool", "none", "bytes", "date", "time", "datetime", "timedelta", "uuid", "literal"),
@@ -41,12 +40,12 @@ _CLOSED = frozenset(
     }
 )
 _NO_SCHEMAS = frozenset({"cls", "config", "metadata", "default", "expected"})
-#: The limit of digits that Python reads is this at least.
+#: The lowest limit of digits to which Python can be set.
 _FEWEST_DIGITS = sys.int_info.str_digits_check_threshold
 
 
 class Fault(NamedTuple):
-    """A part of a value that JSON cannot hold: where it is, and why."""
+    """A part of a value that JSON cannot represent: its path, and the reason."""
 
     path: Path
     reason: str
@@ -56,17 +55,17 @@ class Fault(NamedTuple):
 
 
 def loads(data: bytes | str) -> Any:
-    """Read JSON as Python's own reader does, integers of any size, NaN and lone surrogates included.
+    """Read JSON as Python's own reader does, including integers of any size, NaN and lone surrogates.
 
     Raises:
-        ValueError: it is no JSON, no UTF-8, nested too deeply, or has an integer of more digits than Python reads.
+        ValueError: it is not JSON, not UTF-8, nested too deeply, or has an integer of more digits than Python reads.
     """
     encoded = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     if not has_long_number(encoded):
         try:
             return orjson.loads(encoded)
         except orjson.JSONDecodeError:
-            pass  # there may be what it does not know; if not, Python's own reader says what is wrong
+            pass  # Python's own reader accepts more, or says what is wrong
     try:
         return json.loads(encoded.decode())
     except RecursionError:
@@ -74,18 +73,18 @@ def loads(data: bytes | str) -> Any:
 
 
 def has_long_number(encoded: bytes) -> bool:
-    """Whether JSON may hold an integer that orjson reads as a float."""
+    """Return whether JSON may contain an integer that orjson reads as a float."""
     digits = encoded.translate(_DIGITS)
     return _FAIRLY_LONG in digits and (_LONG in digits or _LONG_NEGATIVE in digits)
 
 
 def dumps(value: Any, *, floats: bool = True) -> bytes:
-    """Write a value of JSON types, so that `loads` gives it back. What JSON lacks is written as Celery writes it.
+    """Write a value of JSON types so that `loads` returns it. Write what JSON lacks, such as NaN, as Celery does.
 
-    `floats` says whether there may be a NaN.
+    `floats` says whether the value may contain a NaN.
 
     Raises:
-        TypeError: a part of it is of another type (enumerations and UUIDs become their values).
+        TypeError: a part of it has another type (enumerations and UUIDs become their values).
         ValueError: it contains itself, is nested too deeply, or has an integer of more digits than Python writes.
     """
     try:
@@ -103,17 +102,20 @@ def _written_slowly(value: Any) -> bytes:
 
 
 def shown(value: Any) -> str:
-    """A value of JSON types as indented JSON for people, whatever it holds. Raises as `dumps` does."""
+    """Write any value of JSON types as indented JSON for people. Raises as `dumps` does."""
     return _printable(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def may_hold_floats(adapter: TypeAdapter[Any]) -> bool:
-    """Whether there may be a float in values of that type: unless it is made of types that have none."""
+    """Return whether values of that type may contain a float."""
     return _is_open(adapter.core_schema)
 
 
 def is_strict(adapter: TypeAdapter[Any]) -> bool:
-    """Whether a part of that type takes less in Python than in JSON, where there is no `datetime`, say."""
+    """Return whether part of that type is strict, and so accepts in JSON what it refuses in Python.
+
+    JSON has no `datetime`, for example, so there a strict type accepts text.
+    """
     return _holds_strict(adapter.core_schema)
 
 
@@ -141,10 +143,10 @@ def _is_open(schema: Any) -> bool:
 
 
 def hidden_faults(adapter: TypeAdapter[Any], value: Any, encoded: bytes, *, floats: bool = True) -> list[Fault]:
-    """What of `value` got lost in `encoded`, the JSON that pydantic made of it.
+    """Return the parts of `value` that were lost in `encoded`, the JSON that pydantic made of it.
 
-    It writes NaN as null unless a model asks for text, and integers of more digits than can be read. `floats` says
-    whether there may be a NaN.
+    Pydantic writes NaN as null unless a model asks for text, and integers with more digits than readers accept.
+    `floats` says whether `value` may contain a NaN.
     """
     if not ((floats and b"null" in encoded) or _may_have_faults(encoded)):
         return []
@@ -154,7 +156,7 @@ def hidden_faults(adapter: TypeAdapter[Any], value: Any, encoded: bytes, *, floa
 
 
 def _is_text(path: Path, encoded: bytes) -> bool:
-    """Whether there is text at that path, as a model may ask for. Of fields with other names in JSON, nobody knows."""
+    """Return whether the JSON has text at that path, for which a model can ask. An alias of a field hides that."""
     try:
         return isinstance(functools.reduce(operator.getitem, path, loads(encoded)), str)
     except (LookupError, TypeError, ValueError):
@@ -162,12 +164,12 @@ def _is_text(path: Path, encoded: bytes) -> bool:
 
 
 def number_faults(value: Any, encoded: bytes) -> list[Fault]:
-    """The numbers in `value` that JSON lacks, or readers refuse. `encoded` is what was written of it."""
+    """Return the numbers in `value` that JSON lacks, or readers refuse. `encoded` is the JSON written of it."""
     return _first(_faults(value, (), _number_fault)) if _may_have_faults(encoded) else []
 
 
 def faults(value: Any) -> list[Fault]:
-    """What of `value` cannot be sent as JSON and come back as it was; the first ten."""
+    """Return the first ten parts of `value` that JSON would not return unchanged."""
     return _first(_faults(value, (), _fault))
 
 
@@ -196,7 +198,7 @@ def _faults(value: Any, path: Path, fault_of: Callable[[Any], str | None]) -> Ge
 def _fault(value: Any) -> str | None:
     if isinstance(value, str):
         lone = next((character for character in value if "\ud800" <= character <= "\udfff"), None)
-        return None if lone is None else f"text that is no Unicode, with the lone surrogate {_printable(lone)}"
+        return None if lone is None else f"text that is not Unicode, with the lone surrogate {_printable(lone)}"
     if isinstance(value, int | float):
         return _number_fault(value)
     try:
@@ -220,7 +222,7 @@ def _has_fields(value: Any) -> bool:
 
 
 def _may_have_faults(encoded: bytes) -> bool:
-    """Whether JSON that pydantic made may hold a number that no reader, or not every one, takes."""
+    """Return whether JSON that pydantic made may contain a number that some readers refuse."""
     if b"NaN" in encoded or b"Infinity" in encoded:
         return True
     if len(encoded) <= _FEWEST_DIGITS:
@@ -234,7 +236,7 @@ def _spelt_out(plain: Any) -> bytes:
 
 
 def _parts(unknown: Any) -> Any:
-    """The parts of a collection that pydantic takes for one value, such as a `deque` before 2.12."""
+    """Return the parts of a collection that pydantic takes for one value, such as a `deque` before 2.12."""
     return list(cast("Collection[Any]", unknown)) if isinstance(unknown, Collection) else type(unknown).__name__
 
 

@@ -1,4 +1,4 @@
-"""The garbage collector, during imports and before forks."""
+"""Controls the garbage collector during imports and before forks."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def paused() -> Generator[None]:
-    """Collect nothing while many modules are imported.
+    """Pause the collector while many modules are imported.
 
-    Imports make many objects and little garbage: collections took a sixth of a worker's start.
+    Imports make many objects and little garbage. Collections took a sixth of a worker's start.
     """
     was_enabled = gc.isenabled()
     gc.disable()
@@ -23,6 +23,6 @@ def paused() -> Generator[None]:
 
 
 def freeze() -> None:
-    """Keep the collector away from all objects of now: it would write to the memory that forked processes share."""
+    """Exclude all current objects from collection, which would write to memory that forked processes share."""
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""How many cores this process may use: not those of the machine, if it has been given fewer."""
+"""Counts the cores that this process may use, which can be fewer than the machine has."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import math
 import os
 from pathlib import Path
 
-#: Where a container sees the quota of processor time it has been given.
+#: The directory that shows a container its quota of processor time.
 _CONTROL_GROUPS = Path("/sys/fs/cgroup")
 
 
 def available_cores(groups: Path = _CONTROL_GROUPS) -> int:
-    """The cores that the scheduler lets this process run on, and that its container's quota pays for; at least 1."""
+    """Count the cores that the scheduler allows this process and its container's quota covers; at least 1."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, math.ceil(min(cores, _quota(groups))))
 
 
 def _quota(groups: Path) -> float:
-    """Seconds of processor time for each second; infinite if nothing limits it."""
+    """Return the seconds of processor time for each second; infinite without a limit."""
     for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):  # versions 2 and 1
         try:
             quota, period = " ".join((groups / file).read_text() for file in files).split()
             return int(quota) / int(period) if int(quota) > 0 else math.inf
-        except (OSError, ValueError):  # not of this version, or it says `max`
+        except (OSError, ValueError):  # another version, or the quota is `max`
             continue
     return math.inf

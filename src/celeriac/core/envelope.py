@@ -1,7 +1,7 @@
-"""The message of one job, as kombu's Redis transport and Celery's task protocol 2 expect it on a queue.
+"""Writes the message of a job as kombu's Redis transport and Celery's task protocol 2 expect it on a queue.
 
-Field by field what Celery's own publisher writes, so that any Celery worker can take it, but for what no worker needs:
-the body is plain text and not Base64, arguments are shown to monitors as JSON, and nothing is to be replied to.
+Each field is as Celery's own publisher writes it, so that any Celery worker can run the job. Three things differ, on
+which no worker relies: the body is plain text and not Base64, monitors see arguments as JSON, `reply_to` is empty.
 Protocol: https://docs.celeryq.dev/en/stable/internals/protocol.html (version 2).
 """
 
@@ -25,7 +25,7 @@ _REPR_LENGTH = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Canvas:
-    """A message's place in Celery's canvas: what is called after it, and the group it belongs to. All as JSON types."""
+    """A message's place in Celery's canvas: the tasks that follow it, and its group. All are JSON types."""
 
     callbacks: Any = None
     errbacks: Any = None
@@ -40,16 +40,16 @@ NO_CANVAS = Canvas()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageOptions:
-    """How one message is delivered, apart from what it says.
+    """The options with which one message is delivered.
 
     Attributes:
-        queue: where it goes.
-        parent_id: the job that enqueued it from within.
+        queue: the queue's name.
+        parent_id: the job that enqueued this one.
         root_id: the first job of the tree; the job itself if None.
-        eta: not before this time.
-        retries: how many attempts came before.
+        eta: the earliest time to run it.
+        retries: the number of earlier attempts.
         timeout: seconds until the worker's hard time limit ends the process that runs it.
-        celery_priority: Celery's number for the priority, on Redis: 0 is the first.
+        celery_priority: Celery's number for the priority on Redis: 0 is the first.
         canvas: its place in a chain, group or chord.
     """
 
@@ -64,7 +64,7 @@ class MessageOptions:
 
 
 class Envelope:
-    """What the messages of one task and the same options have in common, encoded once."""
+    """The part that messages of one task with the same options share, encoded once."""
 
     __slots__ = ("_before_correlation", "_before_id", "_end", "_root")
 
@@ -79,10 +79,10 @@ class Envelope:
         self._end = _inside_quotes("," + codec.dumps(embed).decode() + "]") + b'"}'
 
     def write(self, job_id: str, tag: str, arguments: bytes) -> bytes:
-        """One message.
+        """Write one message.
 
         Args:
-            tag: the message's own id: a job that is enqueued again is another message.
+            tag: the message's own id, since a job that is enqueued again is another message.
             arguments: a JSON object: the task's keyword arguments.
         """
         quoted_id, text = orjson.dumps(job_id), arguments.decode()
@@ -99,23 +99,23 @@ class Envelope:
 
 @dataclass(frozen=True)
 class EnvelopeWriter:
-    """Writes messages for one process (`origin` names it to monitors)."""
+    """A writer of messages for one process, which monitors see as `origin`."""
 
     @cached_property
     def origin(self) -> str:
         return f"gen{os.getpid()}@{socket.gethostname()}"
 
     def envelope(self, task: str, options: MessageOptions) -> Envelope:
-        """For many messages."""
+        """Make the envelope for many messages."""
         return Envelope(task, options, self.origin)
 
     def write(self, task: str, job_id: str, arguments: bytes, options: MessageOptions) -> bytes:
-        """One message. `arguments` is a JSON object: the task's keyword arguments."""
+        """Write one message. `arguments` is a JSON object: the task's keyword arguments."""
         return self.envelope(task, options).write(job_id, new_id(), arguments)
 
 
 def _headers(task: str, options: MessageOptions, origin: str) -> dict[str, Any]:
-    """Without `id`, `root_id` and `kwargsrepr`."""
+    """Return the headers without `id`, `root_id` and `kwargsrepr`."""
     return {
         "lang": "py",
         "task": task,
@@ -137,7 +137,7 @@ def _headers(task: str, options: MessageOptions, origin: str) -> dict[str, Any]:
 
 
 def _properties(options: MessageOptions) -> dict[str, Any]:
-    """Without `correlation_id` and `delivery_tag`."""
+    """Return the properties without `correlation_id` and `delivery_tag`."""
     return {
         "reply_to": "",
         "delivery_mode": 2,
@@ -147,5 +147,5 @@ def _properties(options: MessageOptions) -> dict[str, Any]:
 
 
 def _inside_quotes(text: str) -> bytes:
-    """The text as it stands between the quotes of a JSON string."""
+    """Escape the text for the inside of a JSON string."""
     return orjson.dumps(text)[1:-1]

@@ -1,9 +1,9 @@
-"""The error tree: every error Celeriac raises on purpose, in one place.
+"""The tree of all errors that Celeriac raises on purpose.
 
 CeleriacError
 ├── ConfigurationError          a setting or an option is wrong; the start stops
 │   ├── ResourceBusy            a port or the data directory is in use by another process
-│   ├── CommandLineWrong        an option of the command line cannot be used as it was given
+│   ├── CommandLineWrong        an option of the command line cannot be used
 │   ├── NotInstalled            an extra is not installed; the message names it
 │   ├── SchemaTooNew            a newer version of a job family has migrated the database
 │   └── ApplicationNotLoaded    the application cannot be imported, or is not one
@@ -19,7 +19,7 @@ CeleriacError
 │   ├── UnknownJob              no job with that id was ever enqueued, or its record has expired
 │   ├── IdempotencyConflict     the key was used before, with another request
 │   ├── JobExists               the id was given to another job before
-│   ├── SubmissionInvalid       what was submitted to a job family has faults, each with its place
+│   ├── SubmissionInvalid       a submission to a job family has faults, each with its place
 │   ├── FamilyAbsent            a job family is switched off, or not installed
 │   └── WrongState              the job's state does not allow the operation
 ├── JobUnsuccessful             raised by `JobHandle.result()`
@@ -29,11 +29,11 @@ CeleriacError
 ├── RetryAfter                  raised by a job to ask for another attempt after a delay of its choice
 └── how a job may fail, apart from its own errors; seen in its record
     ├── JobTimedOut             it exceeded its time limit
-    ├── InvalidResult           what it returned does not fit its annotation
-    ├── InvalidMessage          its message cannot be read, or has not the form of a task's; see `celeriac dead`
-    ├── OutcomeNotStored        what came of it cannot be stored; see `celeriac dead`
-    ├── JobAborted              it raised what would end its process or event loop, `SystemExit` say
-    └── JobCrashed              it was isolated, and its process ended before it
+    ├── InvalidResult           its result does not fit its annotation
+    ├── InvalidMessage          its message cannot be read, or is not a task's; see `celeriac dead`
+    ├── OutcomeNotStored        its outcome cannot be stored; see `celeriac dead`
+    ├── JobAborted              it raised an exception that would end its process, such as `SystemExit`
+    └── JobCrashed              it was isolated, and its process ended too early
 
 BaseException
 └── JobInterrupted              raised inside a `def` job that is cancelled
@@ -58,7 +58,7 @@ class ResourceBusy(ConfigurationError):
 
 
 class CommandLineWrong(ConfigurationError):
-    """An option of the command line cannot be used as it was given. The message says what to do instead."""
+    """An option of the command line cannot be used. The message says what to do instead."""
 
 
 class NotInstalled(ConfigurationError):
@@ -66,11 +66,11 @@ class NotInstalled(ConfigurationError):
 
 
 class SchemaTooNew(ConfigurationError):
-    """A newer version of a job family has migrated the database. The message names the revision that is not known."""
+    """A newer version of a job family has migrated the database. The message names the unknown revision."""
 
 
 class ApplicationNotLoaded(ConfigurationError):
-    """The application cannot be imported, or is not one. `traceback` is the user's part of the import's, if any."""
+    """The application cannot be imported, or is not one. `traceback` has the frames of the user's code, if any."""
 
     def __init__(self, message: str, traceback: str = "") -> None:
         self.traceback = traceback
@@ -81,11 +81,11 @@ class ApplicationNotLoaded(ConfigurationError):
 
 
 class InstallationBroken(CeleriacError):
-    """Files of the installed package do not belong together. The message names the file, and what differs."""
+    """Files of the installed package come from different versions. The message names the file and the difference."""
 
 
 class StartFailed(CeleriacError):
-    """A process of the stack ended again and again before it was ready. `code` is its last exit code, if it had one."""
+    """A process of the stack ended again and again before it was ready. `code` is its last exit code, if any."""
 
     def __init__(self, message: str, code: int | None = None) -> None:
         self.code = code
@@ -96,7 +96,7 @@ class StartFailed(CeleriacError):
 
 
 class StartRefused(StartFailed):
-    """A process of the stack ended at once, for a reason that stays until it is mended, and said why."""
+    """A process of the stack ended at once, and said why. A restart would not help."""
 
     def __init__(self, message: str, code: int, traceback: str = "") -> None:
         self.traceback = traceback
@@ -127,7 +127,7 @@ class DatabaseUnavailable(CeleriacError):
 
 
 class JobRefused(CeleriacError):
-    """Base of the errors that tell a caller what to change in the request."""
+    """Base of errors that tell a caller what to change in the request."""
 
 
 class InvalidArguments(JobRefused, ValueError):
@@ -173,7 +173,7 @@ class IdempotencyConflict(JobRefused):
 
 
 class JobExists(JobRefused):
-    """The id was given to another job before, whose record is still kept."""
+    """Another job has the id, and its record still exists."""
 
     def __init__(self, job_id: str) -> None:
         self.job_id = job_id
@@ -184,7 +184,7 @@ class JobExists(JobRefused):
 
 
 class SubmissionInvalid(JobRefused, ValueError):
-    """What was submitted has faults, which `faults` names: one dict per fault, as the API shows it."""
+    """A submission has faults. `faults` has one dict for each, as the API shows it."""
 
     def __init__(self, message: str, faults: Sequence[dict[str, Any]] = ()) -> None:
         self.faults = list(faults)
@@ -203,7 +203,7 @@ class WrongState(JobRefused):
 
 
 class JobUnsuccessful(CeleriacError):
-    """Base of what `JobHandle.result()` raises when the job ended without a result."""
+    """Base of the errors that `JobHandle.result()` raises when the job ended without a result."""
 
     def __init__(self, job_id: str, message: str) -> None:
         self.job_id = job_id
@@ -215,7 +215,7 @@ class JobUnsuccessful(CeleriacError):
 
 
 class JobFailed(JobUnsuccessful):
-    """The job raised, ran out of attempts, or exceeded its time limit. `message` carries the cause."""
+    """The job raised, ran out of attempts, or exceeded its time limit. The message names the cause."""
 
 
 class JobCancelled(JobUnsuccessful):
@@ -223,7 +223,7 @@ class JobCancelled(JobUnsuccessful):
 
 
 class ResultTimeout(CeleriacError, TimeoutError):
-    """The job did not finish within the time given. It goes on; ask again later."""
+    """The job did not finish within the given time. It continues; ask again later."""
 
 
 class RetryAfter(CeleriacError):
@@ -241,7 +241,7 @@ class RetryAfter(CeleriacError):
 class JobInterrupted(BaseException):
     """Raised inside a running `def` job when it is cancelled; `async def` jobs get `CancelledError`.
 
-    Like that one it is no `Exception`, so that a job's own error handling does not swallow it.
+    Like `CancelledError` it is not an `Exception`, so that a job's own error handling does not swallow it.
     """
 
 
@@ -250,20 +250,20 @@ class JobTimedOut(CeleriacError, TimeoutError):
 
 
 class InvalidResult(CeleriacError, TypeError):
-    """What the job returned does not fit its annotation, or cannot be sent as JSON. Never retried: the work is done."""
+    """The job's result does not fit its annotation, or JSON cannot represent it. Never retried: the work is done."""
 
 
 class InvalidMessage(CeleriacError, ValueError):
-    """A task's message cannot be read, or is not a valid one. `send_task` raises it; a worker keeps a dead letter."""
+    """A task's message cannot be read, or is invalid. `send_task` raises it; a worker keeps such a message as dead."""
 
 
 class OutcomeNotStored(CeleriacError):
-    """What came of the job could not be stored: it has failed, and its message is a dead letter with the cause."""
+    """The job's outcome could not be stored. The job has failed, and its message is a dead letter with the cause."""
 
 
 class JobAborted(CeleriacError):
-    """The job raised what no job may, `SystemExit` or a `Retry` of its own say, or cancelled itself: it has failed."""
+    """The job raised what no job may, such as `SystemExit` or its own `Retry`, or cancelled itself. It has failed."""
 
 
 class JobCrashed(CeleriacError):
-    """The process that ran the isolated job ended before it: it counts as any other failure, the worker goes on."""
+    """The process of an isolated job ended before the job. It counts as any failure, and the worker continues."""

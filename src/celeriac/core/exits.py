@@ -1,4 +1,4 @@
-"""How a process of Celeriac ends: the exit codes, and which error has which."""
+"""The exit codes of Celeriac's processes, and the error for each."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from celeriac.core.errors import (
 
 
 class ExitCode(IntEnum):
-    """How a command ended."""
+    """The exit code of a command."""
 
     OK = 0
     FAILURE = 1
-    """It was tried, and did not work."""
+    """The command failed."""
     USAGE = 2
     """The command line is wrong."""
     CONFIGURATION = 3
@@ -38,7 +38,7 @@ class ExitCode(IntEnum):
 
 
 def exit_code(error: CeleriacError) -> ExitCode:
-    """The exit code for an error."""
+    """Return the exit code for an error."""
     match error:
         case StartRefused():
             return ExitCode(error.code)

@@ -1,4 +1,4 @@
-"""Names the extras of the distribution, and says which one to install where its packages are missing."""
+"""Names the extras of the distribution, and says which one to install."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from celeriac.core.errors import NotInstalled
 
-#: What each extra brings, by the names of its modules. Job families list their own (`JobFamily.requires`).
+#: Import names of each extra's packages. Job families list their own (`JobFamily.requires`).
 MODULES: Mapping[str, Sequence[str]] = {
     "cli": ("typer",),
     "database": ("sqlalchemy", "alembic"),
@@ -19,7 +19,7 @@ def require(extra: str, what: str) -> None:
     """Do nothing if the extra is installed.
 
     Raises:
-        NotInstalled: it is not; the message is one line that begins with `what` and names the extra.
+        NotInstalled: it is not. The message is one line that begins with `what` and names the extra.
     """
     if missing := absent(MODULES[extra]):
         raise NotInstalled(f"{what} needs {' and '.join(missing)}: {advice(f'celeriac[{extra}]')}")

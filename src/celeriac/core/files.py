@@ -1,4 +1,4 @@
-"""Files that only their owner may read, and the directories they are in."""
+"""Keeps files and their directories private to their owner."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from pathlib import Path
 
 from celeriac.core.errors import ConfigurationError
 
-#: A umask: new files are their owner's only.
+#: A umask: only the owner has access to new files.
 PRIVATE = 0o077
-#: The permissions of others to write.
+#: The write permissions of others.
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
-#: What Celeriac has in a data directory: the database and its log, beat's memory, addresses, locks, the broker's files.
+#: Celeriac's files in a data directory: database and its log, beat's schedule, addresses, locks, the broker's files.
 _OURS = ("celeriac.db*", "beat-schedule*", "broker.json", "stack.json", "lock", "valkey")
 _BELOW = ("valkey/*", "valkey/appendonlydir/*")
 
 
 def private_directory(path: Path) -> Path:
-    """Make a directory, parents included, that nobody else can write to, and keep what is ours in it to ourselves.
+    """Create a directory and its parents, and keep other users from writing to it and from reading our files in it.
 
-    A new one is for its owner only. So is an existing one with nothing in it but ours. One that has other things in it
-    loses the permission of others to write. One of somebody else's that everybody may write to is refused. So is one in
-    which others may have put a link where something of ours belongs.
+    A new directory becomes private to its owner, and so does one that contains only our files. A directory with other
+    content loses the write permissions of others. This refuses a directory of another user that everybody may write
+    to, and one in which others may have put a link in place of our files.
 
     Raises:
-        ConfigurationError: it cannot be created, written to, or made safe.
+        ConfigurationError: the directory cannot be created, written to, or made safe.
     """
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -43,19 +43,19 @@ def private_directory(path: Path) -> Path:
 
 
 def keep_private(path: Path) -> None:
-    """The same for a directory in which there need be nothing of ours: broker and database may be elsewhere."""
+    """Make a directory safe as above if it has files of ours. Broker and database may be elsewhere."""
     if path.is_dir() and ours_in(path):
         private_directory(path)
 
 
 def _refuse_links_of_others(path: Path) -> None:
-    """A link made by somebody else would have us write to, and change the modes of, files that are none of ours."""
+    """Refuse links of other users: through them we would write to foreign files, and change their modes."""
     if not writable_for_others(path):
         return
     links = [entry for pattern in (*_OURS, *_BELOW) for entry in path.glob(pattern) if entry.is_symlink()]
     if links:
         raise ConfigurationError(
-            f"CELERIAC_DATA_DIR: {links[0]} is a link, which others can have made, for they can write to {path}; "
+            f"CELERIAC_DATA_DIR: {links[0]} is a link, which others may have made, since they can write to {path}; "
             f"remove it, or take that permission away (chmod go-w)"
         )
 
@@ -81,39 +81,39 @@ def _is_all_ours(directory: Path) -> bool:
 
 
 def ours_in(directory: Path) -> list[Path]:
-    """What is Celeriac's in a data directory. No links, and nothing behind one: they are somebody's choice."""
+    """Return Celeriac's files in a data directory. Skip links and files behind them, which a user chose."""
     found = [entry for pattern in (*_OURS, *_BELOW) for entry in directory.glob(pattern)]
     place = directory.resolve()
     return [entry for entry in found if not entry.is_symlink() and entry.parent.resolve().is_relative_to(place)]
 
 
 def open_to_others(path: Path) -> bool:
-    """Whether anybody but the owner may read or write a file or directory."""
+    """Return whether anybody but the owner may read or write a file or directory."""
     return bool(path.stat().st_mode & _OTHERS)
 
 
 def writable_for_others(path: Path) -> bool:
-    """Whether anybody but the owner may write to a directory."""
+    """Return whether anybody but the owner may write to a directory."""
     return bool(path.stat().st_mode & OTHERS_WRITE)
 
 
 def tighten(path: Path) -> None:
-    """Keep an existing file or directory to its owner; one of another user's is left as it is."""
+    """Make an existing file or directory private to its owner. Leave one of another user as it is."""
     try:
         status = path.stat()
         if status.st_uid == os.geteuid() and status.st_mode & _OTHERS:
             path.chmod(stat.S_IMODE(status.st_mode) & ~_OTHERS)
-    except FileNotFoundError:  # it has gone meanwhile
+    except FileNotFoundError:  # somebody has removed it meanwhile
         pass
 
 
 def touch_private(path: Path) -> None:
-    """Make an empty file for its owner only, unless there is one."""
+    """Create an empty file for its owner only, unless it exists."""
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace a file in one step; its mode is 0600."""
+    """Replace a file in one step, with mode 0600."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

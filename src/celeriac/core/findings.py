@@ -1,4 +1,4 @@
-"""What `celeriac doctor` has to say about one thing it has looked at."""
+"""Findings: the results of the checks of `celeriac doctor`."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """How serious it is."""
+    """The gravity of a finding."""
 
     OK = "ok"
     WARN = "warn"
-    """It works, but not as well or as safely as it could."""
+    """It works, but could work better or more safely."""
     FAIL = "fail"
-    """Something does not work."""
+    """It does not work."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The outcome of one check, and what to do about it."""
+    """The result of one check, and what to do about it."""
 
     check: str
     status: Status
@@ -30,15 +30,15 @@ class Finding:
 
 
 def ok(check: str, detail: str) -> Finding:
-    """All is well."""
+    """Report that all is well."""
     return Finding(check, Status.OK, detail)
 
 
 def warn(check: str, detail: str, advice: str) -> Finding:
-    """It works, but `advice` would make it better."""
+    """Report that it works, and that `advice` would improve it."""
     return Finding(check, Status.WARN, detail, advice)
 
 
 def fail(check: str, detail: str, advice: str) -> Finding:
-    """It does not work until `advice` is followed."""
+    """Report that it does not work, and that `advice` would repair it."""
     return Finding(check, Status.FAIL, detail, advice)

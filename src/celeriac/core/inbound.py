@@ -1,4 +1,4 @@
-"""What arrives in a queue, in kombu's form. Anybody who may write to the broker can put anything there."""
+"""Reads messages from queues in kombu's format. Anybody with access to the broker can put anything there."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from celeriac.core.usual import is_usual
 
 @dataclass(slots=True)
 class Arrival:
-    """One message as kombu takes it.
+    """A message that has arrived, in kombu's terms.
 
     Attributes:
-        headers, properties: as it says; of one that cannot be read, what is known of it.
-        body: as it was before it was made text.
-        content_type, content_encoding: of the body.
-        due_ms: when it is due (ms since the epoch); None for at once.
-        fault: why it cannot be read, if it cannot.
-        is_usual: whether nothing of what it says beside its body need be checked any more.
+        headers, properties: those of the message; of an unreadable one, only the legible parts.
+        body: the decoded bytes.
+        content_type, content_encoding: those of the body.
+        due_ms: when the message is due (ms since the epoch); None: at once.
+        fault: why the message cannot be read, or None.
+        is_usual: whether all but the body has been checked.
     """
 
     headers: dict[str, Any]
@@ -38,26 +38,26 @@ class Arrival:
 
     @property
     def task_id(self) -> str:
-        """The id of its task; empty if it does not say."""
+        """The id of the message's task; empty if it has none."""
         return self.headers["id"] if self.is_usual else name_of(self.headers, "id")
 
 
 def read(raw: bytes, receipt: str) -> Arrival:
-    """The message that is held under `receipt`. It may be anything: one that cannot be read has a `fault`."""
+    """Read the message held under `receipt`. It may be anything. One that cannot be read gets a `fault`."""
     message = _parsed(raw)
     if is_usual(message):
         try:
             return _as_usual(message, receipt)
         except InvalidMessage:
-            pass  # its body is at fault
+            pass  # the body is faulty
     try:
         return receive(codec.loads(raw) if message is None or codec.has_long_number(raw) else message, receipt)
     except ValueError as error:
-        return Arrival({}, _undelivered(receipt), fault=InvalidMessage(f"it is no JSON: {_first_line(error)}"))
+        return Arrival({}, _undelivered(receipt), fault=InvalidMessage(f"it is not JSON: {_first_line(error)}"))
 
 
 def _parsed(raw: bytes) -> Any:
-    """The JSON of a message; None if that takes the slower reader. That also knows numbers of any size."""
+    """Parse the JSON of a message. Return None if only the slower reader can, which accepts numbers of any size."""
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError:
@@ -72,7 +72,7 @@ def _as_usual(message: dict[str, Any], receipt: str) -> Arrival:
 
 
 def receive(payload: Any, receipt: str | None = None) -> Arrival:
-    """The same of a message whose JSON has been parsed; without `receipt` it keeps its own tag."""
+    """Read a message whose JSON is parsed already. Without `receipt` it keeps its own tag."""
     try:
         return _received(payload, receipt)
     except InvalidMessage as fault:
@@ -100,12 +100,12 @@ def _received(payload: Any, receipt: str | None) -> Arrival:
             raise InvalidMessage(f"{name} must be text; it is {shown(value)}")
     body = _body(message.get("body"), properties.get("body_encoding"))
     due = time_ms(headers, "eta")
-    headers.pop("eta", None)  # by the time it is handed over it is due; Celery would hold it in a timer again
+    headers.pop("eta", None)  # the message is due when a worker gets it; Celery would hold it in a timer again
     return Arrival(headers, properties, body, content_type, content_encoding, due)
 
 
 def _take_delivery(message: dict[str, Any], properties: dict[str, Any], receipt: str | None) -> None:
-    """Bring what the message says of its delivery into the form in which kombu and we rely on it."""
+    """Bring the delivery properties into the form on which kombu and Celeriac rely."""
     info = properties.get("delivery_info")
     if info is None:
         info = properties["delivery_info"] = {}
@@ -114,7 +114,7 @@ def _take_delivery(message: dict[str, Any], properties: dict[str, Any], receipt:
     info = cast("dict[str, Any]", info)
     check_name(info, "properties.delivery_info", "exchange")
     check_name(info, "properties.delivery_info", "routing_key")
-    info.pop("celeriac_losses", None)  # which no sender can know
+    info.pop("celeriac_losses", None)  # no sender can know that
     losses = message.get("celeriac-redelivered")
     if losses is not None:
         if not is_number(losses, int) or losses < 0:
@@ -143,7 +143,7 @@ def _body(body: Any, encoding: Any) -> bytes:
 
 
 def _legible(headers: Any) -> dict[str, Any]:
-    """Of headers that may be wrong, those by which others know the job."""
+    """Return the headers that identify the job, from headers that may be wrong."""
     if not isinstance(headers, dict):
         return {}
     known = cast("dict[str, Any]", headers)

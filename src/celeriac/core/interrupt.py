@@ -1,11 +1,11 @@
-"""Interrupting Python code that runs in another thread.
+"""Interrupts Python code that runs in another thread.
 
-CPython can raise an exception in a thread from outside (`PyThreadState_SetAsyncExc`). It arrives between two
-bytecodes, so it stops any loop written in Python, and waits for a call into C (a query, a sleep, a huge
-multiplication) to return.
+CPython can raise an exception in another thread (`PyThreadState_SetAsyncExc`). The exception arrives between two
+bytecodes. So it stops any loop written in Python, but a call into C (a query, a sleep, a huge multiplication) returns
+first.
 
-Delivery is asynchronous, so an exception aimed at one piece of work may arrive when that work is over.
-`Interruptible` draws the line: what arrives late is discarded, and never hits the thread's next work.
+Delivery is asynchronous, so an exception for one piece of work may arrive when that work is over. `Interruptible`
+discards late exceptions, so that they never hit the thread's next work.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-# A thread that is being interrupted may swallow the exception (`except Exception: pass`), so it is repeated.
+# An interrupted thread may swallow the exception (`except Exception: pass`), so it is raised again.
 _REPEAT_SECONDS = 0.02
 
 _set_async_exc = ctypes.pythonapi.PyThreadState_SetAsyncExc
@@ -26,25 +26,25 @@ _set_async_exc.restype = ctypes.c_int
 
 
 class DeadlineInterrupt(BaseException):
-    """Raised inside a function that `run_with_deadline` stops. A `BaseException`, so that `except Exception`
-    in the interrupted code does not swallow it; nothing outside this module needs to catch it."""
+    """Raised inside a function that `run_with_deadline` stops. It is a `BaseException`, so that `except Exception`
+    in the interrupted code does not swallow it. No other module needs to catch it."""
 
 
 class _Arrived(BaseException):
-    """Takes the place of an interrupt that came too late."""
+    """The replacement of an interrupt that came too late."""
 
 
 def interrupt_thread(thread_id: int, exception_type: type[BaseException]) -> bool:
     """Raise `exception_type` in the thread `thread_id` (`threading.get_ident()`) as soon as it runs Python code.
 
-    Returns False if there is no such thread (any more). A second call before the first one's exception has
-    arrived replaces it.
+    Return False if that thread does not exist (any more). If the exception of an earlier call has not arrived yet,
+    this one replaces it.
     """
     return _set_async_exc(thread_id, exception_type) > 0
 
 
 class Interruptible:
-    """One piece of work that other threads may interrupt while, and only while, it runs.
+    """A piece of work that other threads may interrupt, but only while it runs.
 
     work = Interruptible()
     # in the worker thread:     result = work.run(function)
@@ -57,7 +57,7 @@ class Interruptible:
         self._interrupted_by: type[BaseException] | None = None
 
     def interrupt(self, exception_type: type[BaseException]) -> bool:
-        """Raise `exception_type` inside the work. Returns False if it has not begun or is over."""
+        """Raise `exception_type` inside the work. Return False if the work has not begun or is over."""
         with self._lock:
             if self._thread_id is None:
                 return False
@@ -76,13 +76,13 @@ class Interruptible:
             self._thread_id = None
 
     def _discard_late_interrupt(self) -> None:
-        """Nothing can interrupt from here on, and what is on its way arrives here."""
+        """Prevent new interrupts, and wait for one that is on its way."""
         try:
             with self._lock:
                 self._thread_id = None
             if self._interrupted_by is not None:
-                # It may have arrived or not. This replaces it, and is waited for. (To clear it would do, but
-                # leaves CPython 3.11 checking for it at every call of every thread, for good.)
+                # The interrupt may have arrived or not. Replace it, and wait for the replacement. (Clearing it would
+                # work too, but CPython 3.11 would then check for one at every call of every thread, for ever.)
                 interrupt_thread(threading.get_ident(), _Arrived)
                 while True:
                     pass
@@ -92,7 +92,7 @@ class Interruptible:
 
 
 class _Call:
-    """A function running in a thread of its own, and what came of it."""
+    """A function that runs in its own thread, and its outcome."""
 
     def __init__(self, function: Callable[[], object]) -> None:
         self._function = function
@@ -125,11 +125,11 @@ class _Call:
 
 
 def run_with_deadline(function: Callable[[], T], seconds: float) -> T:
-    """Call `function` in a fresh thread and return its result; stop it when `seconds` have passed.
+    """Call `function` in a new thread and return its result. Stop it when `seconds` have passed.
 
-    Blocks the calling thread: from a coroutine, use `await asyncio.to_thread(run_with_deadline, ...)`. Only Python
-    code can be stopped: a long call into C runs to its end first. Returns only when the thread has ended, so that no
-    work goes on unseen.
+    This blocks the calling thread. From a coroutine, use `await asyncio.to_thread(run_with_deadline, ...)`. Only Python
+    code can be stopped: a long call into C runs to its end first. This returns only when the thread has ended, so that
+    no work continues unseen.
 
     Raises:
         TimeoutError: the deadline passed before the function returned.

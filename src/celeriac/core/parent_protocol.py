@@ -1,4 +1,4 @@
-"""What worker processes and their parent tell each other. Both sides use this module, and no other knows the form.
+"""The messages between worker processes and their parent. Both use this module, the only one that knows their form.
 
 A message is a JSON array: its kind, then its fields.
 
@@ -57,12 +57,12 @@ class Refused:
 
     @classmethod
     def because_of(cls, error: CeleriacError) -> Refused:
-        """The refusal for an error. Long texts are cut."""
+        """Make the refusal for an error, and cut long texts."""
         traceback: str = getattr(error, "traceback", "")
         return cls(int(exit_code(error)), str(error)[:_LONGEST_MESSAGE], traceback[-_LONGEST_TRACEBACK:])
 
     def as_error(self) -> StartRefused:
-        """The error that the parent raises."""
+        """Make the error that the parent raises."""
         return StartRefused(self.message, self.code, self.traceback)
 
 
@@ -113,13 +113,13 @@ _KINDS: dict[str, type[Message]] = {
 
 
 def encode(message: Message) -> bytes:
-    """The message as one line, which is also one packet."""
+    """Encode a message as one line, which is also one packet."""
     values = (getattr(message, each.name) for each in fields(message))
     return json.dumps([type(message).__name__, *values]).encode() + b"\n"
 
 
 def decode(line: bytes | str) -> Message | None:
-    """The message on a line, or in a packet; None if it is none: another program wrote it, or it was cut."""
+    """Decode a line or a packet. Return None if it is not a message: another program wrote it, or it was cut."""
     try:
         kind, *values = json.loads(line)
         return _KINDS[kind](*values)

@@ -1,4 +1,4 @@
-"""The job record: what is known of one job, as it is kept in Redis and shown by the API."""
+"""The job record: the facts about one job that Redis stores and the API shows."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from celeriac.core.clock import to_datetime
 from celeriac.core.printable import message_of, name_of, shortened, unicode
 from celeriac.core.states import JobState
 
-#: Characters of an error that a record keeps: of its class's name, of its message, and of its traceback.
+#: Characters of an error in a record: of its class's name, its message, and its traceback.
 TYPE_LIMIT, MESSAGE_LIMIT, TRACEBACK_LIMIT = 200, 4_000, 32_000
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job is: `done` of `total` units (None: unknown), and a word on what it is doing.
+    """The progress of a job: `done` of `total` units (None: unknown), and a message on its current work.
 
     Raises:
         ValueError, TypeError: `done` or `total` is not a finite number.
@@ -40,10 +40,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a job did not succeed: the exception's class name, its message, and the traceback where there is one.
+    """The error of a job that did not succeed: the exception's class name, its message, and the traceback, if any.
 
-    What is longer than a record keeps (4,000 characters of a message, 32,000 of a traceback) loses its middle; a mark
-    says how much was cut.
+    A longer message than 4,000 characters, and a longer traceback than 32,000, loses its middle. A mark says how much
+    was cut.
     """
 
     type: str
@@ -52,7 +52,7 @@ class Failure:
 
     @classmethod
     def of(cls, error: BaseException, traceback: str | None = None) -> Failure:
-        """What is recorded of an exception; the message is the one that Python itself would print."""
+        """Make the failure for an exception, with the message that Python would print."""
         return cls(name_of(error), message_of(error, MESSAGE_LIMIT), traceback)
 
     def __post_init__(self) -> None:
@@ -64,9 +64,9 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRecord:
-    """One job. Times are UTC; `attempt` counts from 1 once the job has run; `delay_until` is set while it waits.
+    """The record of one job. Times are UTC. `attempt` counts from 1 once the job has run.
 
-    `priority` is 0 to 9, higher first; None if the job has its application's default.
+    `delay_until` is set while the job waits. `priority` is 0 to 9, higher first; None: the application's default.
     """
 
     id: str
@@ -91,7 +91,7 @@ class JobRecord:
 
 @dataclass(frozen=True, slots=True)
 class JobEvent:
-    """One thing that happened to a job. `id` orders events and resumes a stream; `name` is `state` or `progress`."""
+    """An event of a job. `id` orders events and resumes a stream. `name` is `state` or `progress`."""
 
     id: str
     name: str
@@ -104,7 +104,7 @@ class JobEvent:
 
 
 def parse_record(job_id: str, fields: Mapping[bytes, bytes]) -> JobRecord:
-    """Read a record from the hash in which `store/scripts/*.lua` keep it."""
+    """Read a record from the hash that `store/scripts/*.lua` write."""
     text = {key.decode(): value.decode() for key, value in fields.items()}
 
     def moment(name: str) -> datetime | None:
@@ -142,7 +142,7 @@ def _children(text: Mapping[str, str]) -> dict[str, int] | None:
 
 
 def _plain_number(name: str, value: float) -> float:
-    """`value` as JSON can hold it, whatever kind of number it is (numpy's, Decimal)."""
+    """Convert any kind of number (numpy's, Decimal) to one that JSON can represent."""
     number = float(value)
     if not math.isfinite(number):
         raise ValueError(f"progress: {name}={value!r} is not a finite number")

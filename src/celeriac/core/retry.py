@@ -1,4 +1,4 @@
-"""When a failed attempt is followed by another, and after how long."""
+"""Decides whether another attempt follows a failed one, and after how long."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ ExceptionTypes = tuple[type[BaseException], ...]
 class Retry:
     """A retry policy: exponential backoff with equal jitter.
 
-    The delay before attempt `n + 1` is drawn evenly from the upper half of `backoff * factor ** (n - 1)`,
-    bounded by `max_delay` ("equal jitter", Marc Brooker, *Exponential Backoff And Jitter*, AWS Architecture
-    Blog, 2015): a crowd of failed jobs spreads out, and none returns at once.
+    The delay before attempt `n + 1` is random, from the upper half of `backoff * factor ** (n - 1)`, bounded by
+    `max_delay` ("equal jitter", Marc Brooker, *Exponential Backoff And Jitter*, AWS Architecture Blog, 2015). So many
+    failed jobs spread out, and none returns at once.
 
     Attributes:
-        attempts: how often the job may run in all, the first time included.
-        backoff: seconds before the second attempt, before jitter.
+        attempts: the greatest number of runs, including the first.
+        backoff: seconds before the second attempt, without jitter.
         factor: growth of the delay from one attempt to the next.
-        max_delay: seconds that no delay exceeds.
-        jitter: whether delays are spread; without it they are exact.
+        max_delay: the longest delay in seconds.
+        jitter: whether delays are random; without it they are exact.
         on: errors that are worth another attempt.
-        never: errors that are not, even where `on` names a base class of theirs.
+        never: errors that are not, even if `on` has a base class of theirs.
     """
 
     attempts: int = 5
@@ -44,10 +44,12 @@ class Retry:
             if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigurationError(f"Retry({name}={getattr(self, name)}): give a finite number, 0 or more")
         if not 1 <= self.factor < math.inf:
-            raise ConfigurationError(f"Retry(factor={self.factor}): give a number from 1 on; else delays would shrink")
+            raise ConfigurationError(
+                f"Retry(factor={self.factor}): give a number of 1 or more; else delays would shrink"
+            )
 
     def delay_after(self, error: BaseException, attempt: int) -> float | None:
-        """Seconds until the attempt that follows `attempt` (counted from 1), or None if there is to be none."""
+        """Return the seconds until the attempt after `attempt` (counted from 1), or None if none follows."""
         if attempt >= self.attempts:
             return None
         if isinstance(error, RetryAfter):
@@ -56,7 +58,7 @@ class Retry:
             return None
         try:
             delay = min(self.max_delay, self.backoff * float(self.factor) ** (attempt - 1))
-        except OverflowError:  # of a patient policy, attempts=5000 say
+        except OverflowError:  # a policy with attempts=5000, for example
             delay = self.max_delay if self.backoff else 0.0
         return delay * random.uniform(0.5, 1.0) if self.jitter else delay  # noqa: S311 (spreading, not secrecy)
 

@@ -1,9 +1,9 @@
-"""Where a message goes: which list of its queue, by its priority.
+"""Chooses the list of a queue for a message, by its priority.
 
 Celeriac counts priorities from 0 to 9, higher first. Celery on Redis counts the other way round: 0 is the first, and
-what a message without priority has. kombu keeps some lists for each queue, by default four, and every worker, stock or
-not, takes from the next list only when the ones before are empty. So a Celeriac priority is Celery's counted from 9
-downwards, and a job without one goes where a stock task without one goes. Why: `docs/decisions/0009-priorities.md`.
+the default. kombu has several lists for each queue, by default four. Every worker, stock or not, takes from a list only
+when the lists before it are empty. So Celery's number is 9 minus Celeriac's, and a job without a priority goes to the
+list of a stock task without one. `docs/decisions/0009-priorities.md` says why.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ def check_priority(priority: int) -> None:
 
 
 def to_celery(priority: int) -> int:
-    """Celery's number for a Celeriac priority, on Redis."""
+    """Return Celery's number on Redis for a Celeriac priority."""
     return HIGHEST - priority
 
 
 def from_celery(priority: int) -> int:
-    """The Celeriac priority for Celery's number, on Redis. As in kombu, what is out of range counts as its end."""
+    """Return the Celeriac priority for Celery's number on Redis. As in kombu, a number out of range is clamped."""
     return HIGHEST - max(LOWEST, min(HIGHEST, priority))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Routing:
-    """An application's settings of Celery and kombu that say where its messages go.
+    """The Celery and kombu settings of an application that route its messages.
 
     Attributes:
         default_queue: `task_default_queue`.
@@ -47,6 +47,6 @@ class Routing:
     separator: str = "\x06\x16"
 
     def list_key(self, queue: str, celery_priority: int) -> str:
-        """The key of the list that takes a message, as kombu names it."""
+        """Return kombu's key of the list for a message."""
         step = self.steps[bisect(self.steps, celery_priority) - 1]
         return f"{queue}{self.separator}{step}" if step else queue

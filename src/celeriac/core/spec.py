@@ -1,4 +1,4 @@
-"""The specification of a job: a function, its typed signature, and how it is to be run."""
+"""The specification of a job: its function, its typed signature, and the options for running it."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from celeriac.core.routing import check_priority
 
 R = TypeVar("R")
 
-#: Seconds beyond a job's own timeout after which its worker process is ended, where the pool has processes.
+#: Seconds after a job's own timeout before a pool of processes ends the job's process.
 HARD_LIMIT_GRACE = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobOptions:
-    """How a job is run unless its enqueuer says otherwise.
+    """The options of a job, which its enqueuer can override.
 
     Attributes:
         queue: the queue's name; None means the application's default queue.
-        priority: 0 to 9, higher first; None means the application's default, which is the first unless it says so.
-        retry: what happens after a failed attempt.
-        timeout: seconds one attempt may take; None means no limit.
-        exposed: whether the job API lets its callers submit it.
-        isolate: whether it runs in a process of its own, which is killed to stop it.
+        priority: 0 to 9, higher first; None means the application's default, which is the highest unless configured.
+        retry: the policy after a failed attempt.
+        timeout: longest time of one attempt in seconds; None means no limit.
+        exposed: whether callers of the job API may submit the job.
+        isolate: whether the job runs in its own process, which is killed to stop it.
     """
 
     queue: str | None = None
@@ -48,9 +48,9 @@ class JobOptions:
 
     @property
     def hard_limit(self) -> float | None:
-        """Seconds after which the pool's process that runs an attempt is ended; None means no limit.
+        """Seconds after which the pool ends the process that runs an attempt; None means no limit.
 
-        An isolated job has its own process, which is ended by who waits for it there.
+        An isolated job has none: the pool's process starts another for it, and ends that one in time.
         """
         return self.timeout + HARD_LIMIT_GRACE if self.timeout and not self.isolate else None
 
@@ -76,14 +76,14 @@ class Call(Generic[R]):
 
 @dataclass(frozen=True)
 class JobSpec:
-    """A function that can be run as a job: its name, argument types and result type."""
+    """A function that can run as a job: its name, argument types and result type."""
 
     name: str
     function: Callable[..., Any]
     options: JobOptions = field(default_factory=JobOptions)
 
     def __post_init__(self) -> None:
-        # Built now, so that a function that cannot be a job is refused where it is decorated.
+        # Build these now, so that decorating a function that cannot be a job raises.
         _ = self.arguments, self.result_type, self.context_parameter
 
     @cached_property
@@ -98,7 +98,7 @@ class JobSpec:
 
     @cached_property
     def context_parameter(self) -> str | None:
-        """Name of the parameter annotated `JobContext`, if there is one."""
+        """The name of the parameter annotated `JobContext`, if any."""
         names = [name for name in self._parameters if self._hints.get(name) is JobContext]
         if len(names) > 1:
             raise InvalidJobDefinition(f"job {self.name!r} has {len(names)} JobContext parameters: keep one")
@@ -106,10 +106,10 @@ class JobSpec:
 
     @cached_property
     def shape(self) -> Any:
-        """The arguments as a TypedDict type: what `arguments` validates, and what OpenAPI shows.
+        """The arguments as a TypedDict type, which `arguments` validates and OpenAPI shows.
 
-        A TypedDict and not a model, since arguments may have any name, `json` or `copy` too. An argument that has a
-        default may be absent, so that the function's own default applies where it runs.
+        It is not a model, because arguments may have any name, even `json` or `copy`. An argument with a default may be
+        absent. Then the function's own default applies where it runs.
         """
         fields: dict[str, Any] = {}
         for parameter in self.signature.parameters.values():
@@ -122,7 +122,7 @@ class JobSpec:
 
     @cached_property
     def sent_shape(self) -> Any:
-        """The same for arguments that came as JSON and have been parsed: even a strict type takes a time as text."""
+        """The type of arguments parsed from JSON, where even a strict type accepts a time as text."""
         if not self._is_strict:
             return self.shape
 
@@ -133,7 +133,7 @@ class JobSpec:
 
     @cached_property
     def arguments(self) -> TypeAdapter[dict[str, Any]]:
-        """Validator and serializer of the arguments, as a dict by name; unknown names are refused."""
+        """The validator and serializer of the arguments, a dict by name. It refuses unknown names."""
         try:
             return TypeAdapter(self.shape)
         except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation) as error:
@@ -143,7 +143,7 @@ class JobSpec:
 
     @cached_property
     def result_type(self) -> TypeAdapter[Any]:
-        """Validator and serializer of the returned value."""
+        """The validator and serializer of the returned value."""
         annotation = self._hints.get("return", Any)
         try:
             return TypeAdapter(annotation)
@@ -153,7 +153,7 @@ class JobSpec:
             ) from None
 
     def encode(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes:
-        """Validate arguments given as for a call, and encode them as a JSON object.
+        """Validate the arguments of a call, and encode them as a JSON object.
 
         Raises:
             InvalidArguments: they do not fit the signature, or cannot be sent as JSON.
@@ -161,7 +161,7 @@ class JobSpec:
         return self._dump(self.validate(args, kwargs))
 
     def validate(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Validate arguments given as for a call.
+        """Validate the arguments of a call.
 
         Raises:
             InvalidArguments: they do not fit the signature.
@@ -169,17 +169,17 @@ class JobSpec:
         return self._validate(self._given(args, kwargs))
 
     def validate_sent(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Validate arguments that came as JSON, where even a strict type takes a `datetime` as text.
+        """Validate arguments parsed from JSON, where even a strict type accepts a `datetime` as text.
 
         Raises:
             InvalidArguments: they do not fit the signature.
         """
         given = self._given(args, kwargs)
-        if not self._is_strict:  # what JSON and Python take is the same then
+        if not self._is_strict:  # then JSON and Python accept the same
             return self._validate(given)
         try:
             encoded = codec.dumps(given)
-        except (TypeError, ValueError):  # it came in another form, by pickle, say
+        except (TypeError, ValueError):  # another serializer brought it, such as pickle
             return self._validate(given)
         return self._validate(encoded)
 
@@ -191,11 +191,11 @@ class JobSpec:
             raise InvalidArguments(self.name, _faults(error)) from None
 
     def encode_validated(self, arguments: dict[str, Any]) -> bytes:
-        """Encode arguments that `shape` has validated already, as the HTTP API does."""
+        """Encode arguments that `shape` has validated already. The HTTP API calls this."""
         return self._dump(arguments)
 
     def call(self, arguments: dict[str, Any], context: JobContext | None) -> Any:
-        """Call the function, with `context` if it wants one; for an `async def` job this returns its coroutine."""
+        """Call the function, with `context` if it takes one. For an `async def` job, return its coroutine."""
         values = dict(arguments)
         if self.context_parameter is not None:
             values[self.context_parameter] = context
@@ -206,7 +206,7 @@ class JobSpec:
         """Validate the returned value against the annotation, and turn it into JSON types.
 
         Raises:
-            InvalidResult: it does not fit the annotation, or JSON's readers could not give it back as it is.
+            InvalidResult: it does not fit the annotation, or JSON would change it.
         """
         try:
             valid = self.result_type.validate_python(value)
@@ -252,10 +252,10 @@ class JobSpec:
         raise InvalidArguments(self.name, told)
 
     def _lost(self, result: Any, dumped: Any) -> list[codec.Fault]:
-        """What of a result would not come back as it was; `dumped` is what pydantic made of it."""
+        """Return the parts of a result that JSON would change. `dumped` is what pydantic made of the result."""
         try:
             encoded = orjson.dumps(dumped)
-        except TypeError:  # of an integer beyond 64 bits, which is sent all the same, or of text that cannot be
+        except TypeError:  # an integer beyond 64 bits, which can be sent, or text that cannot
             if faults := codec.faults(dumped):
                 return faults
             encoded = codec.dumps(dumped)
@@ -301,7 +301,7 @@ class JobSpec:
 
 
 def _field(annotation: Any, default: Any) -> Any:
-    """The TypedDict field of one argument; a default makes it optional, and shows in the JSON schema."""
+    """Make the TypedDict field of one argument. A default makes it optional, and shows in the JSON schema."""
     if default is inspect.Parameter.empty:
         return annotation
     try:
@@ -312,7 +312,7 @@ def _field(annotation: Any, default: Any) -> Any:
 
 
 def _comes_back(dumped: object) -> bool:
-    """Whether a result is so plain that every reader of JSON gives it back; it is asked after each job."""
+    """Return whether a result is so plain that no JSON reader changes it. It runs after each job, so it is fast."""
     if isinstance(dumped, int):
         return -(2**63) <= dumped < 2**63
     if isinstance(dumped, str):

@@ -1,6 +1,6 @@
-"""The states of a job, and the one table of the moves between them.
+"""The states of a job, and the only table of the transitions between them.
 
-Documented for users, with the diagram, in docs/reference/job-states.md.
+docs/reference/job-states.md explains them to users, with a diagram.
 """
 
 from __future__ import annotations
@@ -9,25 +9,25 @@ from enum import StrEnum
 
 
 class JobState(StrEnum):
-    """Where a job is in its life. An id that was never enqueued has no state: it is unknown."""
+    """The state of a job. An id that was never enqueued has none."""
 
     SCHEDULED = "scheduled"
-    """Accepted, to be queued at a later time."""
+    """Celeriac has accepted the job, and will queue it at a later time."""
     QUEUED = "queued"
-    """In its queue, waiting for a worker."""
+    """The job waits in its queue for a worker."""
     RUNNING = "running"
-    """A worker holds it; also while it waits for the children it has fanned out to."""
+    """A worker holds the job, or the job waits for children to which it has fanned out."""
     RETRYING = "retrying"
-    """An attempt failed; the next one waits for its delay."""
+    """An attempt failed, and the next one waits for its delay."""
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
     DEAD = "dead"
-    """Given up without an outcome of its own, such as a message that no worker can read."""
+    """The job ended without an outcome of its own: no worker could read its message, for example."""
 
     @property
     def finished(self) -> bool:
-        """Whether the job has reached an end (from which only a manual retry leads back)."""
+        """Whether the job has ended. Only a manual retry leads out of such a state."""
         return self in FINISHED
 
 
@@ -35,8 +35,8 @@ _S = JobState
 
 FINISHED = frozenset({_S.SUCCEEDED, _S.FAILED, _S.CANCELLED, _S.DEAD})
 
-#: From each state, the states a job may move to. Delivery is at least once, so a job that runs may be seen
-#: to start again (`running → running`), and a worker may report a step whose predecessor it did not report.
+#: From each state, the states to which a job may move. Delivery is at least once, so a running job may start again
+#: (`running → running`). A worker may report a step although the step before was not reported.
 TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     _S.SCHEDULED: frozenset({_S.QUEUED, _S.RUNNING, _S.CANCELLED, _S.FAILED, _S.DEAD}),
     _S.QUEUED: frozenset({_S.RUNNING, _S.RETRYING, _S.SUCCEEDED, _S.FAILED, _S.CANCELLED, _S.DEAD}),
@@ -49,7 +49,7 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     _S.DEAD: frozenset({_S.QUEUED}),
 }
 
-#: How Celery, and so Flower, names each state.
+#: Celery's name of each state, which Flower shows.
 CELERY_STATES: dict[JobState, str] = {
     _S.SCHEDULED: "PENDING",
     _S.QUEUED: "PENDING",
@@ -61,7 +61,7 @@ CELERY_STATES: dict[JobState, str] = {
     _S.DEAD: "FAILURE",
 }
 
-#: What a state stored by Celery means for the job.
+#: The job's state for each state that Celery stores.
 FROM_CELERY: dict[str, JobState] = {
     "STARTED": _S.RUNNING,
     "RETRY": _S.RETRYING,
@@ -72,5 +72,5 @@ FROM_CELERY: dict[str, JobState] = {
 
 
 def sources_of(state: JobState, *, manual: bool = False) -> frozenset[JobState]:
-    """The states from which a job may move to `state`; out of a finished one only with `manual`."""
+    """Return the states from which a job may move to `state`. Only `manual` moves leave a finished state."""
     return frozenset(s for s, targets in TRANSITIONS.items() if state in targets and (manual or not s.finished))

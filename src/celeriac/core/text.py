@@ -1,19 +1,19 @@
-"""Text that is no Unicode: halves of surrogate pairs, which Python's strings can hold and UTF-8 cannot.
+"""Finds text that is not Unicode: it has halves of surrogate pairs, which UTF-8 cannot encode.
 
-They come from outside as JSON (`"\\ud800"`), and from the operating system: bytes of a file's name, an argument or a
-variable of the environment that are not UTF-8.
+Such text comes as JSON (`"\\ud800"`) and from the operating system: bytes of a file name, an argument or an environment
+variable that are not UTF-8.
 """
 
 from __future__ import annotations
 
 from typing import Any, cast
 
-#: What is wrong with such a text, for whoever sent it.
-FAULT = "holds half of a surrogate pair, which is no character"
+#: What is wrong with such a text, for its sender.
+FAULT = "holds half of a surrogate pair, which is not a character"
 
 
 def is_unicode(text: str) -> bool:
-    """Whether the text can be written as UTF-8."""
+    """Return whether UTF-8 can encode the text."""
     if text.isascii():
         return True
     try:
@@ -24,9 +24,9 @@ def is_unicode(text: str) -> bool:
 
 
 def not_unicode_at(value: Any) -> tuple[str | int, ...] | None:
-    """Where in a JSON value a text is that is no Unicode; None if there is none.
+    """Return the path to a text in a JSON value that is not Unicode, or None if there is none.
 
-    The path of the name of an object's member is that of the object.
+    If the name of an object's member is such a text, return the path of the object.
     """
     todo: list[tuple[_Place | None, Any]] = [(None, value)]
     while todo:
@@ -44,7 +44,7 @@ def not_unicode_at(value: Any) -> tuple[str | int, ...] | None:
     return None
 
 
-#: Where a value is: in what, and under which name or at which place there.
+#: The place of a value: the place of its container, and its name or index there.
 _Place = tuple["_Place | None", str | int]
 
 

@@ -1,7 +1,7 @@
-"""Messages as nearly all of them are, told at a glance: whoever says yes spares them the checks of their parts.
+"""Recognises usual messages quickly, so that `checks` need not check their parts.
 
-Each message of each job passes here, so this looks at many parts in one step of the interpreter where it can. It never
-says yes to what `checks` would refuse or fill in; a no says nothing.
+Each message of each job passes here, so one step of the interpreter looks at many parts where possible. The answer is
+never yes for a message that `checks` would refuse or fill in. A no says nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, cast
 from celeriac.core.checks import FAMILIAR, LONGEST_NAME, MOST_RETRIES, are_limits
 
 JSON = "application/json"
-#: What Celery's publisher writes, and ours; a message that was given back has more.
+#: The fields that Celery's publisher writes, and ours. A message that a worker returned has more.
 _PARTS = frozenset({"body", "content-encoding", "content-type", "headers", "properties"})
 _NAMES = itemgetter("id", "task", "root_id", "parent_id", "group", "shadow")
 _PLACES = itemgetter("exchange", "routing_key")
@@ -23,7 +23,7 @@ _TEXT_OR_NULL = frozenset({str, type(None)})
 
 
 def is_usual(message: Any) -> bool:
-    """Whether a message, parsed, is of a task that is due, in JSON, and all that it says beside its body is right."""
+    """Return whether a parsed message is a due task in JSON, and all of it but the body is right."""
     try:
         headers, properties = message["headers"], message["properties"]
         info = properties["delivery_info"]
@@ -57,7 +57,7 @@ def is_usual(message: Any) -> bool:
 
 
 def has_usual_arguments(body: Any) -> bool:
-    """Whether the decoded body of a task's message is right, and nothing follows the task."""
+    """Return whether the decoded body of a task's message is right, and no tasks follow."""
     if not isinstance(body, list) or len(cast("list[Any]", body)) != 3:
         return False
     args, kwargs, embed = cast("list[Any]", body)

@@ -1,1 +1,1 @@
-"""Starting, watching and stopping the processes of a stack and of a worker."""
+"""Starts, watches and stops the processes of a stack and of a worker."""

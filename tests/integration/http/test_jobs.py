@@ -154,7 +154,7 @@ async def test_a_job_without_arguments_needs_no_body(client: JobsClient) -> None
         ("progress", "failed", "progress: done=nan is not a finite number"),
         ("progress text", "succeeded", None),
         ("failure", "failed", r"M\udcfcnchen"),
-        ("text", "failed", "cannot be sent as JSON: text that is no Unicode, with the lone surrogate"),
+        ("text", "failed", "cannot be sent as JSON: text that is not Unicode, with the lone surrogate"),
         ("integer", "succeeded", None),
         ("number", "failed", "cannot be sent as JSON: nan, a number that JSON does not have"),
     ],

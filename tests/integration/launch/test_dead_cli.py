@@ -76,7 +76,7 @@ def test_dead_letters_are_listed(celeriac: Celeriac, broker: redis.Redis) -> Non
 
 
 def test_one_that_cannot_be_read_is_shown_safely_and_can_be_replayed(celeriac: Celeriac, broker: redis.Redis) -> None:
-    give_up(broker, b"\x1b[2J\xff" + b"x" * 100_000, cause="it is no JSON")
+    give_up(broker, b"\x1b[2J\xff" + b"x" * 100_000, cause="it is not JSON")
     give_up(broker, message(1, "evil\x1b[2J\ntask"))
     give_up(broker, message(2, "evil\x1b[2J\ntask"), cause="evil\x1b[2J\ncause")
     table = celeriac("list").stdout
@@ -85,7 +85,7 @@ def test_one_that_cannot_be_read_is_shown_safely_and_can_be_replayed(celeriac: C
     assert len(table) < 10_000
     [named, _, nameless] = celeriac.json("list")
     assert named["cause"] == "evil\x1b[2J\ncause"
-    assert (nameless["job_id"], nameless["task"], nameless["cause"]) == ("", "", "it is no JSON")
+    assert (nameless["job_id"], nameless["task"], nameless["cause"]) == ("", "", "it is not JSON")
     assert nameless["message"] == r"\x1b[2J\xff" + "x" * 195 + "..."
     done = celeriac("replay", "--all")
     assert done.exit_code == ExitCode.OK

@@ -93,7 +93,7 @@ async def test_where_nothing_runs_it_says_what_to_start(tmp_path: Path) -> None:
         assert await doctor.ended(within=90) == ExitCode.FAILURE
     doctor.number(r"^fail +broker +redis://127\.0\.0\.1:\d+: the broker cannot be used")
     doctor.number("start it, or correct CELERIAC_BROKER_URL")
-    doctor.number(r"^fail +api +nobody answers on http://127\.0\.0\.1")
+    doctor.number(r"^fail +api +no server answers on http://127\.0\.0\.1")
     doctor.number("start it with `celeriac up`")
     assert "hidden" not in "\n".join(doctor.lines)
 
@@ -153,7 +153,7 @@ async def test_a_server_that_does_not_tell_its_memory_settings_is_said_not_to(va
         findings = await _findings()
     assert findings["broker"].status is OK
     assert findings["memory"].status is OK
-    assert "does not tell its stream-node-max-bytes" in findings["memory"].detail
+    assert "does not show its stream-node-max-bytes" in findings["memory"].detail
 
 
 def _password(url: str) -> str:

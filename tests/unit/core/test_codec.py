@@ -134,7 +134,7 @@ def test_what_is_inside_models_arrives_as_it_was_sent_or_is_refused(amount: floa
         (Any, math.nan, (), "nan, a number that JSON does not have"),
         (dict[str, Any], {"items": [1, {"amount": math.inf}]}, ("items", 1, "amount"), "inf, a number"),
         (dict[str, Any], {"items": ({"name": "\udcff.txt"},)}, ("items", 0, "name"), r"lone surrogate \udcff"),
-        (Any, {"\ud800": 1}, (r"\ud800",), "the name is text that is no Unicode"),
+        (Any, {"\ud800": 1}, (r"\ud800",), "the name is text that is not Unicode"),
         (Any, {"n": [10**5000]}, ("n", 0), "an integer of more than 4300 digits"),
         (Any, {"a": [object()]}, ("a", 0), "unknown type: <class 'object'>"),
         (Any, {"a": {"b": b"\xff"}}, ("a", "b"), "utf-8"),

@@ -80,7 +80,7 @@ def test_a_link_that_others_may_have_put_there_is_refused(name: str, tmp_path: P
     (directory / name).parent.mkdir(parents=True)
     (directory / name).symlink_to(target)
     directory.chmod(0o777)
-    with pytest.raises(ConfigurationError, match=f"{name} is a link, which others can have made"):
+    with pytest.raises(ConfigurationError, match=f"{name} is a link, which others may have made"):
         private_directory(directory)
     assert _mode(target / "id.pub") == 0o644
 

@@ -110,7 +110,7 @@ def test_celerys_ways_to_name_an_application_work(module: Write, address: str) -
 
 def test_an_application_without_typed_jobs_is_no_application_of_ours(module: Write) -> None:
     module("good", GOOD)
-    with pytest.raises(ApplicationNotLoaded, match="is a Celery. Only a Celeriac application"):
+    with pytest.raises(ApplicationNotLoaded, match=r"is a Celery\. Only a Celeriac application"):
         load_app("good:app")
 
 

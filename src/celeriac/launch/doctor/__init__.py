@@ -1,1 +1,1 @@
-"""What `celeriac doctor` examines."""
+"""The checks of `celeriac doctor`."""

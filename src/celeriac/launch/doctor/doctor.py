@@ -1,6 +1,6 @@
-"""`celeriac doctor`: whether everything a stack needs is there, and whether the running one works.
+"""`celeriac doctor`: checks whether all that a stack needs is there, and whether the running stack works.
 
-Every check looks at the real thing, gives up after a few seconds, and never raises for what it may find.
+Each check tries the real service, gives up after a few seconds, and reports faults as findings instead of raising.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ if TYPE_CHECKING:
     from celeriac.store.redis.connection import Client
 
 _OLDEST = 7
-_BLOCKS, _BLOCK = "stream-node-max-bytes", 256  # of a stream's block: enough for the first events of a job
+_BLOCKS, _BLOCK = "stream-node-max-bytes", 256  # a block of a stream: room for the first events of a job
 _ECHO = "celeriac.echo"
 _PATIENCE = 5.0  # seconds for the database to answer, and for a worker to run a job that does nothing
 
 
 async def examine(data_dir: Path | None = None, app: str | None = None) -> list[Finding]:
-    """Look at everything; the findings come in the order in which they should be read."""
+    """Run all checks. The findings are in the order in which to read them."""
     findings = [ok("python", f"{platform.python_implementation()} {platform.python_version()}"), *check_variables()]
     try:
         settings = load_settings(data_dir=data_dir, app=app)
         settings.check_exposure()
     except ConfigurationError as error:
-        return [*findings, fail("settings", str(error), "change that variable; nothing else was looked at")]
+        return [*findings, fail("settings", str(error), "change that variable; the other checks did not run")]
     findings += [ok("settings", f"valid; data directory {settings.data_dir.absolute()}"), check_server(settings)]
     application, url, found = check_application(settings)
     findings += found
@@ -65,7 +65,7 @@ async def examine(data_dir: Path | None = None, app: str | None = None) -> list[
 
 
 def check_variables() -> list[Finding]:
-    """Variables of the environment that look like settings and are none."""
+    """Warn of environment variables that look like settings but are unknown."""
     return [
         warn("variable", f"{name} is set, and no setting has that name", f"did you mean {nearest}?" if nearest else "")
         for name, nearest in unknown_variables(*settings_classes()).items()
@@ -73,12 +73,12 @@ def check_variables() -> list[Finding]:
 
 
 def check_application(settings: Settings) -> tuple[Any, str, list[Finding]]:
-    """The application that the settings name, its broker's URL, and what is to be said of it: nothing of our own."""
+    """Load the application that the settings name. Return it, its broker's URL, and findings unless it is built in."""
     from celeriac import builtin
     from celeriac.application import Celeriac, load_broker
     from celeriac.engine.start.loading import load
 
-    if settings.app == DEFAULT_APP:  # without its job families, which are looked at by themselves
+    if settings.app == DEFAULT_APP:  # without its job families, which have their own checks
         ours = Celeriac("celeriac", settings=settings)
         builtin.register(ours)
         return ours, settings.broker(), []
@@ -90,17 +90,17 @@ def check_application(settings: Settings) -> tuple[Any, str, list[Finding]]:
 
 
 def check_server(settings: Settings) -> Finding:
-    """Whether the embedded broker has a program to run."""
+    """Check that there is a server program for the embedded broker."""
     try:
         return ok("server", f"{server_binary()}")
     except ConfigurationError as error:
         if settings.broker_url is not None:
-            return ok("server", "none for an embedded broker, and none is needed")
+            return ok("server", "none for an embedded broker, which is not needed")
         return fail("server", "no program for the embedded broker", str(error))
 
 
 def check_files(settings: Settings) -> list[Finding]:
-    """Whether others can read or change what is kept in the data directory."""
+    """Check that other users can neither read nor change files in the data directory."""
     directory = settings.data_dir.absolute()
     if not directory.exists():
         return []
@@ -114,7 +114,7 @@ def check_files(settings: Settings) -> list[Finding]:
 
 
 async def check_broker(settings: Settings, url: str) -> list[Finding]:
-    """Whether the broker answers, keeps what it is given, and never evicts it."""
+    """Check that the broker answers, persists data, and never evicts it."""
     from celeriac.store.redis import server
     from celeriac.store.redis.connection import connect, deadline, without_secrets
     from celeriac.store.redis.errors import ResponseError
@@ -122,7 +122,7 @@ async def check_broker(settings: Settings, url: str) -> list[Finding]:
     where = without_secrets(url)
     try:
         client = connect(url, timeout=settings.broker_timeout)
-    except ValueError as error:  # a port that is no number, say
+    except ValueError as error:  # the port is not a number, for example
         return [fail("broker", f"{where}: {error}", "correct CELERIAC_BROKER_URL")]
     try:
         async with deadline(settings.broker_timeout):
@@ -131,15 +131,15 @@ async def check_broker(settings: Settings, url: str) -> list[Finding]:
             blocks = await _stream_blocks(client)
     except BrokerUnavailable as error:
         return [fail("broker", f"{where}: {error}", _broker_advice(settings))]
-    except ResponseError as error:  # an ACL, say
-        return [ok("broker", f"{where} answers, but tells nothing of itself: {error}")]
+    except ResponseError as error:  # an ACL forbids it, for example
+        return [ok("broker", f"{where} answers, but does not show its settings: {error}")]
     finally:
         await client.aclose()
     return [check_version(where, facts), _persistence(facts), _eviction(facts), blocks]
 
 
 async def check_results(settings: Settings) -> list[Finding]:
-    """Whether a server of their own that results are kept on answers; nothing if there is none."""
+    """Check that the result store answers. Return no finding if the broker stores the results."""
     from celeriac.store.redis import server
     from celeriac.store.redis.connection import connect, deadline, without_secrets
     from celeriac.store.redis.errors import ResponseError
@@ -159,24 +159,24 @@ async def check_results(settings: Settings) -> list[Finding]:
 
 
 def check_version(where: str, facts: dict[str, Any]) -> Finding:
-    """Whether the server has the commands that workers use."""
+    """Check that the server has the commands that workers use."""
     valkey, redis = facts.get("valkey_version"), str(facts.get("redis_version"))
     answers = f"{where} answers, version {valkey or redis}"
-    major = redis.partition(".")[0]  # of Redis, which Valkey tells, too, for whom it can stand in
+    major = redis.partition(".")[0]  # Valkey reports the Redis version with which it is compatible
     if major.isdigit() and int(major) < _OLDEST:
         return fail("broker", answers, f"workers need Redis {_OLDEST}.0 or newer, or Valkey")
     return ok("broker", answers)
 
 
 async def _stream_blocks(client: Client) -> Finding:
-    """Whether each job's events take more memory than they need."""
+    """Check that each job's events take no more memory than necessary."""
     from celeriac.store.redis import server
     from celeriac.store.redis.errors import ResponseError
 
     try:
         size = int(await server.setting(client, _BLOCKS) or "")
     except (ResponseError, ValueError) as error:  # managed servers refuse CONFIG
-        return ok("memory", f"the server does not tell its {_BLOCKS} ({error}); {_BLOCK} saves memory")
+        return ok("memory", f"the server does not show its {_BLOCKS} ({error}); {_BLOCK} saves memory")
     if 0 < size <= _BLOCK:
         return ok("memory", f"{_BLOCKS} {size}")
     return warn(
@@ -208,7 +208,7 @@ def _eviction(facts: dict[str, Any]) -> Finding:
 
 
 async def check_database(settings: Settings) -> Finding:
-    """Whether the database answers."""
+    """Check that the database answers, and that its tables are up to date."""
     if absent(MODULES["database"]):
         return ok("database", "none: job families with tables need the extra celeriac[database]")
     from celeriac.database.engine import Database
@@ -218,7 +218,7 @@ async def check_database(settings: Settings) -> Finding:
     try:
         url = parse_database_url(settings.database())
         if url.get_backend_name() == "sqlite" and not _exists(url.database):
-            return ok("database", f"{url.database}, made when it is needed")
+            return ok("database", f"{url.database}, created at its first use")
         database = Database(settings.database(), lambda: migrations(settings))
     except ConfigurationError as error:
         return fail("database", str(error), "correct CELERIAC_DATABASE_URL")
@@ -233,7 +233,7 @@ async def check_database(settings: Settings) -> Finding:
         told = f"{database!r}, migrated by a newer version of {', '.join(newer)}"
         return fail("database", told, "install that version, or a newer one")
     names = ", ".join(history.family for history, state in states if state is State.BEHIND)
-    state = f"to be brought up to date for {names}, when it is used" if names else "up to date"
+    state = f"its next use brings it up to date for {names}" if names else "up to date"
     return ok("database", f"{database!r}, {state}")
 
 
@@ -242,7 +242,7 @@ def _exists(file: str | None) -> bool:
 
 
 async def check_api(settings: Settings) -> Finding:
-    """Whether the API answers: the one of the stack that runs on the data directory, or else where it should be."""
+    """Check that the API answers, at the address of the stack that runs on the data directory, else of the settings."""
     host, port = _api_address(settings)
     request = b"GET /health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     reply = await exchange(host, port, request)
@@ -259,8 +259,8 @@ async def check_api(settings: Settings) -> Finding:
                 "an API of your own (`--api`) need not have that page; else it may be another server's port",
             )
         case _:
-            report = fail if settings.app == DEFAULT_APP else warn  # an application of a user's need not have an API
-            return report("api", f"nobody answers on {where}", "start it with `celeriac up` or `celeriac api`")
+            report = fail if settings.app == DEFAULT_APP else warn  # a user's application need not have an API
+            return report("api", f"no server answers on {where}", "start it with `celeriac up` or `celeriac api`")
 
 
 def _api_address(settings: Settings) -> tuple[str, int]:
@@ -273,9 +273,9 @@ def _api_address(settings: Settings) -> tuple[str, int]:
 
 
 async def check_worker(app: Any) -> Finding:
-    """Whether a worker of the application answers, and runs a job that does nothing, if it has such a job.
+    """Check that a worker of the application answers, and runs a job that does nothing.
 
-    The built-in application has one. Of an application of a user's no job is run: none of them does nothing.
+    Only the built-in application has such a job. The doctor runs no jobs of a user's application.
     """
     from celeriac.engine.ping import answering_worker, runs_task
 
@@ -295,7 +295,7 @@ async def check_worker(app: Any) -> Finding:
         return ok("worker", answered)
     if not await asyncio.to_thread(runs_task, app, name, _ECHO, within=_PATIENCE):
         return fail("worker", f"{answered}, and serves another application", "name it: --app module:attribute")
-    client: JobClient = app.broker_client  # also of an application whose jobs run where they are enqueued
+    client: JobClient = app.broker_client  # also if the application runs jobs where it enqueues them
     try:
         return await _run(client, Call(spec, spec.encode((), {"value": "doctor"})), answered)
     except CeleriacError as error:
@@ -310,11 +310,11 @@ async def _run(client: JobClient, call: Call[Any], answered: str) -> Finding:
     try:
         await client.result(job_id, timeout=_PATIENCE)
     except ResultTimeout:
-        await client.cancel(job_id)  # it would be run by the next worker that starts
+        await client.cancel(job_id)  # else the next worker that starts would run it
         return fail(
             "worker",
             f"{answered}, but none has run {_ECHO} within {_PATIENCE:g} s",
-            "have one take from that job's queue, or wait if all are busy",
+            "start one that takes from that job's queue, or wait if all are busy",
         )
     finally:
         await client.forget(job_id)

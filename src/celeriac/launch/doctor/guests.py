@@ -1,4 +1,4 @@
-"""What `celeriac doctor` says of job families: which are there, and whether what they need outside is."""
+"""The checks of job families in `celeriac doctor`: which are usable, and whether their external services work."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from celeriac.settings import Settings
 
 
 async def check_families(settings: Settings) -> list[Finding]:
-    """Look at all families of this installation."""
+    """Check all families of this installation."""
     try:
         found = guests(settings)
     except ConfigurationError as error:

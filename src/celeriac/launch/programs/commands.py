@@ -1,4 +1,4 @@
-"""The command lines of the stack's processes. They can be read by every user of the machine: no secrets in them."""
+"""The command lines of the stack's processes. They contain no secrets, because every user of the machine sees them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from celeriac.launch.programs.flower import FlowerOptions
 from celeriac.settings import Settings
 
-#: Serves the application that the settings name.
+#: The program that serves the application of the settings.
 DEFAULT_API = "celeriac.asgi:create_api"
 
 _PROTOCOL = "celeriac.server:TimedProtocol"
@@ -17,11 +17,11 @@ Command = tuple[str, ...]
 
 _CELERY = (sys.executable, "-m", "celeriac.engine.start.command")
 
-_GRACE_FOR_REQUESTS = 3  # seconds; an open event stream would hold up the shutdown for ever
+_GRACE_FOR_REQUESTS = 3  # seconds; without a limit, an open event stream would prevent the shutdown
 
 
 def api_command(settings: Settings, api: str | None = None, extra: Sequence[str] = ()) -> Command:
-    """uvicorn with the API, or with the ASGI application that `api` names (`module:attribute`)."""
+    """Make the command of uvicorn with the API, or with the ASGI application that `api` names (`module:attribute`)."""
     target = ("--factory", DEFAULT_API) if api is None else (api,)
     address = ("--host", settings.host.strip("[]"), "--port", str(settings.port))
     limits = ("--http", _PROTOCOL, "--timeout-graceful-shutdown", str(_GRACE_FOR_REQUESTS))
@@ -29,23 +29,23 @@ def api_command(settings: Settings, api: str | None = None, extra: Sequence[str]
 
 
 def shard_command(arguments: Sequence[str], *, report_to: int) -> Command:
-    """A shard with those arguments. It reports to its parent on the descriptor `report_to`."""
+    """Make the command of a shard. It reports to its parent on the descriptor `report_to`."""
     return reporting((*_CELERY, *arguments), report_to)
 
 
 def reporting(command: Command, report_to: int) -> Command:
-    """The command of a process that tells its parent on the descriptor `report_to` why it cannot start."""
+    """Extend a command so that its process reports on the descriptor `report_to` why it cannot start."""
     python, option, module, *arguments = command
     return (python, option, module, "--report-to", str(report_to), *arguments)
 
 
 def shard_arguments(settings: Settings, extra: Sequence[str] = (), *, cores: int) -> Command:
-    """`celery worker`, without the second it takes to look for other workers, whose state nothing here needs.
+    """Make the arguments of `celery worker`. It skips a second of looking for other workers, which nothing here needs.
 
     Args:
-        settings: `worker_concurrency` becomes an option.
+        settings: the setting `worker_concurrency` becomes an option.
         extra: further options.
-        cores: its part of the cores, for a pool of processes.
+        cores: the number of cores of this shard, for a pool of processes.
     """
     concurrency = settings.worker_concurrency
     options = () if concurrency is None else ("--concurrency", str(concurrency))
@@ -54,18 +54,18 @@ def shard_arguments(settings: Settings, extra: Sequence[str] = (), *, cores: int
 
 
 def fork_server_command(settings: Settings, *, control: int) -> Command:
-    """The process that shards are forked from. It takes orders on the socket `control`."""
+    """Make the command of the process that forks shards. It takes orders on the socket `control`."""
     return (sys.executable, "-m", "celeriac.engine.start.fork_server", *_app(settings), "--control", str(control))
 
 
 def beat_command(settings: Settings, extra: Sequence[str] = ()) -> Command:
-    """`celery beat`, its schedule kept in the data directory."""
+    """Make the command of `celery beat`, with its schedule file in the data directory."""
     schedule = settings.data_dir.absolute() / "beat-schedule"
     return (*_CELERY, *_app(settings), "beat", "--loglevel=info", "--schedule", str(schedule), *extra)
 
 
 def flower_command(settings: Settings, options: FlowerOptions, extra: Sequence[str] = ()) -> Command:
-    """`celery flower`; its passwords travel in `FlowerOptions.environment`."""
+    """Make the command of `celery flower`. `FlowerOptions.environment` carries its passwords."""
     return (*_CELERY, *_app(settings), "flower", f"--address={options.address}", f"--port={options.port}", *extra)
 
 

@@ -1,4 +1,4 @@
-"""Flower's options, safe by default: Flower itself listens on every interface and asks nobody for a password."""
+"""Safe options for Flower, which by default listens on every interface and needs no password."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from celeriac.settings import Settings, is_loopback
 
 @dataclass(frozen=True)
 class FlowerOptions:
-    """The options of Flower that Celeriac decides, under Flower's names."""
+    """The options of Flower that Celeriac sets, under Flower's names."""
 
     address: str
     port: int
     basic_auth: tuple[str, ...]
-    """Pairs `user:password`, any of which opens the door; empty on loopback unless one is set."""
+    """Pairs `user:password`; each gives access. Empty on loopback unless one is set."""
 
     def __repr__(self) -> str:
         return f"FlowerOptions(address={self.address!r}, port={self.port})"
 
     def environment(self) -> dict[str, str]:
-        """What is secret of them, as Flower reads it from the environment; the rest may go on a command line."""
+        """Return the secret options as environment variables of Flower. The others may go on a command line."""
         return {"FLOWER_BASIC_AUTH": ",".join(self.basic_auth)} if self.basic_auth else {}
 
 
 def flower_options(settings: Settings, *, basic_auth: Sequence[str] = ()) -> FlowerOptions:
-    """The options for `settings`; `basic_auth` are pairs given to Flower directly, which win.
+    """Make the options for `settings`. `basic_auth` are pairs from Flower's own command line, which win.
 
     Raises:
         ConfigurationError: Flower would be open to other machines without a password.
@@ -44,7 +44,7 @@ def flower_options(settings: Settings, *, basic_auth: Sequence[str] = ()) -> Flo
 def _pairs(settings: Settings) -> tuple[str, ...]:
     if settings.flower_auth is not None:
         pair = settings.flower_auth.get_secret_value()
-        if "," in pair:  # Flower would take it for two pairs
+        if "," in pair:  # Flower would read it as two pairs
             raise ConfigurationError("CELERIAC_FLOWER_AUTH=***: expected one `user:password` without a comma")
         return (pair,)
     if is_loopback(settings.host):

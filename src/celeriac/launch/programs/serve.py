@@ -1,6 +1,6 @@
-"""uvicorn, once the application is known to be there: `python -m celeriac.launch.programs.serve TARGET [OPTION...]`.
+"""Loads the application, then runs uvicorn: `python -m celeriac.launch.programs.serve TARGET [OPTION...]`.
 
-TARGET and options are uvicorn's. What is wrong with the application is one line, and not uvicorn's traceback.
+TARGET and options are uvicorn's. A fault in the application gives one line, and not uvicorn's traceback.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ def main(arguments: list[str]) -> None:
 
 
 def _load(options: dict[str, Any]) -> None:
-    """Import the target where errors are told, with the path and the variables that uvicorn will set.
+    """Import the target with the path and variables that uvicorn will set, so that errors are reported in one line.
 
-    uvicorn makes the built-in API itself, and what that raises is told as well. Processes that uvicorn starts for
-    `--workers` and `--reload` would show a traceback, so for these it is made once here.
+    uvicorn makes the built-in API itself, in this process, so its errors are reported too. Processes that uvicorn
+    starts for `--workers` and `--reload` would show a traceback, so for these the API is made once here.
     """
     if options.get("app_dir"):
         sys.path.insert(0, options["app_dir"])
@@ -41,7 +41,7 @@ def _load(options: dict[str, Any]) -> None:
         load_dotenv(options["env_file"])
     target = options.get("app")
     if target is None:
-        return  # uvicorn says so
+        return  # uvicorn reports that
     if target != DEFAULT_API:
         loading.load_asgi(target)
     elif options.get("reload") or (options.get("workers") or 1) > 1:

@@ -1,1 +1,1 @@
-"""What processes of one machine compete for: ports and data directories."""
+"""Ports and data directories, for which the processes of one machine compete."""

@@ -1,4 +1,4 @@
-"""A lock on a file that lasts as long as its holder lives, however the holder ends (flock)."""
+"""A lock on a file (flock). The system releases it when its holder ends, even by a kill."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _POLL = 0.02
 
 
 class FileLock:
-    """Holds an exclusive lock on `path` from a successful `acquire` to `release`; the file holds the pid.
+    """An exclusive lock on `path`, held from a successful `acquire` to `release`. The file contains the holder's pid.
 
-    The lock belongs to the open file: a child that inherits `fileno()` keeps it when this process is gone.
+    The lock belongs to the open file, so a child that inherits `fileno()` keeps it after this process has ended.
     """
 
     def __init__(self, path: Path) -> None:
@@ -24,7 +24,7 @@ class FileLock:
         self._fd: int | None = None
 
     def acquire(self) -> bool:
-        """Take the lock if it is free."""
+        """Take the lock if it is free. Return whether this process has it."""
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -36,7 +36,7 @@ class FileLock:
         return True
 
     async def acquire_within(self, seconds: float) -> bool:
-        """Take the lock as soon as it is free, or give up."""
+        """Take the lock as soon as it is free, or give up after so many seconds."""
         deadline = time.monotonic() + seconds
         while not self.acquire():
             if time.monotonic() >= deadline:
@@ -45,25 +45,25 @@ class FileLock:
         return True
 
     def name_holder(self, pid: int) -> None:
-        """Write down whom to name to those who find the lock taken."""
+        """Write `pid` into the file, for processes that find the lock taken."""
         os.ftruncate(self.fileno(), 0)
         os.pwrite(self.fileno(), f"{pid}\n".encode(), 0)
 
     def holder(self) -> int | None:
-        """The pid in the file: the present holder's if the lock is taken, else the last one's."""
+        """Read the pid in the file: the current holder's if the lock is taken, else the last one's."""
         try:
             return int(self._path.read_text())
         except (OSError, ValueError):
             return None
 
     def fileno(self) -> int:
-        """The locked file's descriptor."""
+        """Return the locked file's descriptor."""
         if self._fd is None:
             raise ValueError("the lock is not held")
         return self._fd
 
     def release(self) -> None:
-        """Close the file; the lock is free unless a child has inherited it."""
+        """Close the file. This frees the lock unless a child has inherited it."""
         if self._fd is not None:
             with contextlib.suppress(OSError):
                 os.close(self._fd)

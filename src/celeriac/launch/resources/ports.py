@@ -9,17 +9,17 @@ from collections.abc import Collection
 
 from celeriac.core.errors import ConfigurationError, ResourceBusy
 
-#: Below every usual range of ephemeral ports. Inside it, a client that connects to a server which is just being
-#: restarted can be given the server's own port as its source port, connect to itself, and keep the server out.
+#: Below every usual range of ephemeral ports. In that range, a client that connects while the server restarts can get
+#: the server's port as its source port. It then connects to itself, and the server cannot start.
 _LASTING_PORTS = range(20_000, 32_000)
 _ATTEMPTS = 100
 
 
 def is_free(host: str, port: int) -> bool:
-    """Whether a server can listen there now.
+    """Return whether a server can listen there now.
 
     Raises:
-        ConfigurationError: `host` is no address of this machine, or the port needs a privilege.
+        ConfigurationError: `host` is not an address of this machine, or the port needs a privilege.
     """
     try:
         _bind(host, port).close()
@@ -31,11 +31,11 @@ def is_free(host: str, port: int) -> bool:
 
 
 def claim(host: str, port: int, option: str, *, reserved: Collection[int] = ()) -> int:
-    """The port to listen on: `port` itself, or a free one if it is 0; `reserved` ones are about to be in use.
+    """Return the port to listen on: `port`, or a free one if it is 0. Never return one that is `reserved` for others.
 
     Raises:
-        ResourceBusy: the port is in use; names `option`, with which another can be chosen.
-        ConfigurationError: `host` is no address of this machine, or the port needs a privilege.
+        ResourceBusy: the port is in use. The message names `option`, which chooses another.
+        ConfigurationError: `host` is not an address of this machine, or the port needs a privilege.
     """
     if port == 0:
         return free_port(host, reserved=reserved)
@@ -45,7 +45,7 @@ def claim(host: str, port: int, option: str, *, reserved: Collection[int] = ()) 
 
 
 def free_port(host: str = "127.0.0.1", *, reserved: Collection[int] = ()) -> int:
-    """A random port on which nobody listens, outside the range of ephemeral ports and none of `reserved`."""
+    """Find a random free port outside the range of ephemeral ports that is not `reserved`."""
     for _ in range(_ATTEMPTS):
         port = secrets.choice(_LASTING_PORTS)
         if port not in reserved and is_free(host, port):

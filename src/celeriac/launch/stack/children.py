@@ -22,7 +22,7 @@ from celeriac.settings import Settings, as_environment
 
 @dataclass(frozen=True, kw_only=True)
 class StackOptions:
-    """What to run. `api` names an ASGI application of the user's own, `module:attribute`."""
+    """The choice of processes to run. `api` names the user's own ASGI application, `module:attribute`."""
 
     api: str | None = None
     beat: bool = True
@@ -30,7 +30,7 @@ class StackOptions:
 
 
 def broker_child(broker: EmbeddedValkey) -> Child:
-    """The embedded broker: it starts before all others, and stops last."""
+    """Make the child of the embedded broker, which starts before all others and stops last."""
     return Child(
         name="broker",
         spawn=broker.spawn,
@@ -42,7 +42,7 @@ def broker_child(broker: EmbeddedValkey) -> Child:
 
 
 def celeriac_children(settings: Settings, options: StackOptions, leases: ChildLeases) -> list[Child]:
-    """API, worker, beat and Flower, which find `settings` in their environment. The worker is one shard by default.
+    """Make API, worker, beat and Flower. Their environment has `settings`. By default the worker is one shard.
 
     Raises:
         ConfigurationError: Flower would be open to other machines without a password.
@@ -68,7 +68,7 @@ def celeriac_children(settings: Settings, options: StackOptions, leases: ChildLe
 def _api_probe(settings: Settings, options: StackOptions) -> Callable[[], Probe]:
     if options.api is None:
         return partial(HttpProbe, settings.host, settings.port, "/health/live")
-    return partial(HttpProbe, settings.host, settings.port, "/", below=500)  # it may have no page at all
+    return partial(HttpProbe, settings.host, settings.port, "/", below=500)  # it may have no such page
 
 
 def reporting_child(
@@ -78,13 +78,13 @@ def reporting_child(
     probe: Callable[[], Probe],
     umask: int = -1,
 ) -> Child:
-    """A child that reports why it cannot start."""
+    """Make a child that reports why it cannot start."""
     program = _Program(command, variables, probe, umask)
     return Child(name=name, spawn=program.spawn, probe=program.probe)
 
 
 class _Program:
-    """One program, in one process after another."""
+    """A program that runs in one process after another."""
 
     def __init__(
         self, command: commands.Command, variables: Mapping[str, str], probe: Callable[[], Probe], umask: int

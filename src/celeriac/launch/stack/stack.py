@@ -29,18 +29,18 @@ from celeriac.settings import Settings
 async def run_stack(settings: Settings, options: StackOptions, stream: TextIO, *, since: float | None = None) -> None:
     """Run the stack until a signal asks it to stop.
 
-    While it is ready, `<data_dir>/stack.json` says where: `{"pid": …, "api": URL, "flower": URL or null}`.
+    While it is ready, `<data_dir>/stack.json` has its addresses: `{"pid": …, "api": URL, "flower": URL or null}`.
 
     Args:
-        settings: port 0 chooses a free one; without `broker_url` an embedded Valkey is part of the stack.
-        options: what to run.
+        settings: port 0 picks a free one. Without `broker_url` the stack includes an embedded Valkey.
+        options: the processes to run.
         stream: gets the log lines and the summary.
-        since: the monotonic time from which the time to readiness is counted; now if None.
+        since: the monotonic time at which the start began; now if None.
 
     Raises:
         ConfigurationError: a setting is wrong, or opens the stack to other machines without a password.
         ResourceBusy: another stack runs on the data directory, or a port is in use.
-        StartFailed: one of the processes ended again and again.
+        StartFailed: a process ended again and again.
     """
     since = time.monotonic() if since is None else since
     settings.check_exposure()
