@@ -43,6 +43,9 @@ _STATUS: dict[type[CeleriacError], int] = {
     SchemaTooNew: 503,
 }
 
+#: Names in RFC 9110. Python before 3.13 has older ones, and a title must not depend on that.
+_PHRASES = {413: "Content Too Large", 414: "URI Too Long", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
+
 #: The number of faults in an answer, and the length of each. A hostile body can have a fault in every byte.
 _FAULTS_SHOWN = 20
 _LONGEST_TEXT = 500
@@ -170,7 +173,7 @@ def _of_http(error: HTTPException) -> ProblemResponse | None:
 
 def _phrase(status: int) -> str:
     try:
-        return HTTPStatus(status).phrase
+        return _PHRASES.get(status) or HTTPStatus(status).phrase
     except ValueError:
         return f"Status {status}"
 

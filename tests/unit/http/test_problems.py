@@ -61,7 +61,9 @@ def test_a_redirect_is_no_problem() -> None:
     [
         (404, "not-found", "Not Found"),
         (405, "method-not-allowed", "Method Not Allowed"),
+        (413, "content-too-large", "Content Too Large"),
         (418, "im-a-teapot", "I'm a Teapot"),
+        (422, "unprocessable-content", "Unprocessable Content"),
         (499, "status-499", "Status 499"),
     ],
 )
