@@ -1,4 +1,4 @@
-"""All scripts, checked when a process starts: what Lua and Python disagree on shows then, and not at the first call."""
+"""Checks all scripts when a process starts, so that a difference between Lua and Python shows before the first call."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MODULES = (
 
 
 def scripts() -> list[Script]:
-    """Every script of the package."""
+    """Return every script of the package."""
     return [value for module in _MODULES for value in vars(module).values() if isinstance(value, Script)]
 
 
@@ -37,7 +37,7 @@ def check_scripts() -> None:
     """Read all scripts, and compare their fields with Python's. They stay in memory, so that a fork shares them.
 
     Raises:
-        InstallationBroken: a field is known to one side only. The message names script and field.
+        InstallationBroken: only one side has a field. The message names script and field.
     """
     for script in scripts():
         _ = script.sha

@@ -1,4 +1,4 @@
-"""Every key and channel of Celeriac in Redis. Nothing else in the code spells one out."""
+"""Every key and channel of Celeriac in Redis. No other module writes one out."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ PREFIX = "celeriac:"
 JOB_INDEX = PREFIX + "jobs"
 #: Channel on which workers hear the id of a job that is to be cancelled.
 CANCEL_CHANNEL = PREFIX + "cancel"
-#: Channel of a listener that listens to nothing else: nobody publishes on it.
+#: Channel of a listener that has no other channel. Nobody publishes on it.
 IDLE_CHANNEL = PREFIX + "idle"
-#: List of messages that no worker of an earlier version could read; they are dead letters now.
+#: List of messages that workers of an earlier version could not read. They are dead letters now.
 UNREADABLE = PREFIX + "unreadable"
-#: Stream of dead letters: messages that were given up, until someone replays or drops them.
+#: Stream of dead letters: messages that were given up. They stay until someone replays or drops them.
 DEAD = PREFIX + "dead"
 #: Sorted set of receipts whose messages were brought back from vanished workers, by that time; trimmed.
 VOID = PREFIX + "void"
 #: Sorted set of tasks that have been revoked, by that time in ms; trimmed.
 REVOKED = PREFIX + "revoked"
-#: Sorted set of workers by the time until which what they hold is theirs; trimmed as leases run out.
+#: Sorted set of workers by the time when their lease runs out; trimmed then.
 LEASES = PREFIX + "leases"
-#: String: when a worker last looked for leases that have run out, in ms.
+#: String: the last time when a worker looked for leases that have run out, in ms.
 LOOKED = PREFIX + "looked"
 
 
 def record(job_id: str) -> str:
-    """Hash: one job's record. Fields: `core.records.parse_record` and the scripts."""
+    """Hash: one job's record. `core.records.parse_record` and the scripts know its fields."""
     return f"{PREFIX}job:{job_id}"
 
 
 def events(job_id: str) -> str:
-    """Stream of one job's events; also the channel that says a new one is there."""
+    """Stream of one job's events, and the channel that announces new ones."""
     return f"{PREFIX}events:{job_id}"
 
 
 def idempotency(key: str) -> str:
-    """String `<fingerprint>:<job id>`: what a caller's idempotency key stands for. Hashed: the key is a stranger's."""
+    """String `<fingerprint>:<job id>`: the request of a caller's idempotency key. Hashed, as any text may be a key."""
     return f"{PREFIX}idempotency:{hashlib.sha256(key.encode()).hexdigest()}"
 
 
 def result(job_id: str) -> str:
-    """String: the outcome in Celery's own format, at Celery's own key, so that `AsyncResult` finds it."""
+    """String: the outcome in Celery's format, at Celery's key, so that `AsyncResult` finds it."""
     return f"celery-task-meta-{job_id}"
 
 
@@ -57,5 +57,5 @@ def delayed(queue_name: str) -> str:
 
 
 def queue(name: str) -> str:
-    """List: kombu's own key of a queue (its default priority), so that stock workers and Flower share it."""
+    """List: kombu's key of a queue (its default priority), so that stock workers and Flower share it."""
     return name

@@ -1,4 +1,4 @@
-"""A worker asks whether the jobs that it has messages of may run, as one script call for many."""
+"""Asks for a worker whether the jobs of its messages may run, in one script call for many jobs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from celeriac.store.jobs import payloads
 from celeriac.store.jobs.transitions import shared
 from celeriac.store.scripts.script import Argument, Script, ScriptCall
 
-#: How often the worker that runs a job may vanish before the job is given up: it may well be the cause.
+#: The number of workers that may vanish while they run a job. Then the job is given up, since it may be the cause.
 LOST_RUNS = 5
 LOST = Failure("WorkerLost", f"its worker vanished {LOST_RUNS} times while it ran the job")
 _LOST_ERROR = payloads.failure(LOST)
@@ -61,14 +61,14 @@ class Beginning:
 
     Attributes:
         job_id: the job.
-        task: its name.
-        queue: where its message came from.
+        task: the task's name.
+        queue: the queue from which its message came.
         parent_id: the job that fanned out to it.
-        attempt: which one it is, from 1.
-        worker: who runs it, for people.
-        receipt: under which its message is held; empty where none is.
+        attempt: the number of the attempt, from 1.
+        worker: the worker's name, for people.
+        receipt: the receipt under which its message is held; empty if none is.
         retention_ms: life of its record if it ends here.
-        wants_outcome: whether that is told to Celery's clients from here.
+        wants_outcome: whether the script stores the outcome for Celery's clients if the job ends here.
     """
 
     job_id: str
@@ -86,7 +86,7 @@ class Beginning:
 class Permit:
     """Whether a worker may run a job: `verdict` is run, stale, cancelled or dead (`begin.lua` says when).
 
-    `run` numbers the runs of the job; what a run reports counts as long as there is no later one.
+    `run` numbers the runs of the job. The reports of a run count until a later run begins.
     """
 
     verdict: str
@@ -95,9 +95,9 @@ class Permit:
 
 
 def begin(beginnings: Sequence[Beginning]) -> ScriptCall[list[Permit | ResponseError]]:
-    """Ask whether these jobs may run now, and record of those that may that they do.
+    """Ask whether these jobs may run now, and record that the permitted ones run.
 
-    Replies for each, in order, a permit, or what went wrong with it. Safe to send again if the reply was lost.
+    Reply a permit or an error for each, in order. The call may be sent again if the reply was lost.
     """
     now, open_life, records, events, results = shared()
     args: list[Argument] = [

@@ -1,4 +1,4 @@
-"""Chords: what Celery keeps of them on the server that keeps results, at Celery's keys and in its format."""
+"""Counts the parts of chords in the result store, at Celery's keys and in its format."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _COUNT = Script("count_chord_part", _Count, when_full=True)
 
 @dataclass(frozen=True, slots=True)
 class ChordKeys:
-    """Where Celery keeps one chord.
+    """The keys at which Celery keeps one chord.
 
     Attributes:
-        outcomes: of its parts.
-        difference: by which its size differs from what `size` says.
-        size: how many parts it has.
-        counted: which parts are counted.
+        outcomes: the outcomes of its parts.
+        difference: a correction to `size`.
+        size: the number of its parts.
+        counted: the parts that are counted.
         group: the group of its parts, if it was saved.
-        claim: who calls its callback.
+        claim: the worker that calls its callback.
     """
 
     outcomes: str
@@ -43,13 +43,13 @@ class ChordKeys:
 
 @dataclass(frozen=True, slots=True)
 class ChordPart:
-    """A task that has ended, as a part of a chord.
+    """A part of a chord: a task that has ended.
 
     Attributes:
-        task_id: its id.
-        outcome: in Celery's format, as its callback's worker reads it.
-        place: among the parts, as a score of a sorted set.
-        is_ordered: whether outcomes are kept in the order of places.
+        task_id: the task's id.
+        outcome: the outcome in Celery's format, which the callback's worker reads.
+        place: its place among the parts, as a score of a sorted set.
+        is_ordered: whether the outcomes keep the order of places.
     """
 
     task_id: str
@@ -59,11 +59,11 @@ class ChordPart:
 
 
 def count(chord: ChordKeys, part: ChordPart, *, life: int, group_life: int) -> ScriptCall[bool]:
-    """Count a part, once; True if all parts are counted, and the callback is still to be called.
+    """Count a part once. Reply True if all parts are counted and the callback has not been called.
 
     Args:
-        life: seconds for which the chord is kept from now on; 0 for ever.
-        group_life: the same for the group of its parts.
+        life: seconds for which the chord is kept from now on; 0: for ever.
+        group_life: seconds for which the group of its parts is kept; 0: for ever.
     """
     script_keys = [chord.outcomes, chord.difference, chord.size, chord.counted, chord.group, chord.claim]
     args = _Count(

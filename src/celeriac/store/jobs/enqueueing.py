@@ -1,4 +1,4 @@
-"""How jobs are accepted, as script calls: their records, and the messages that make workers run them."""
+"""Script calls that accept jobs: they write their records, and the messages that make workers run them."""
 
 from __future__ import annotations
 
@@ -71,11 +71,11 @@ _PUBLISH = Script("publish", _Publish)
 
 @dataclass(frozen=True, kw_only=True)
 class JobKind:
-    """What jobs that are accepted have in common.
+    """The properties that several new jobs share.
 
     Attributes:
-        list_key: the list of `queue` that their messages go to; it follows from their priority.
-        priority: 0 to 9, higher first, where it is not the application's default.
+        list_key: the list of `queue` for their messages, which follows from their priority.
+        priority: 0 to 9, higher first; None: the application's default.
     """
 
     task: str
@@ -87,7 +87,7 @@ class JobKind:
 
     @property
     def fields(self) -> list[str]:
-        """The fields of a record but for its times and `arguments`."""
+        """The fields of a record, except its times and `arguments`."""
         fields = ["state", (JobState.SCHEDULED if self.delay_until else JobState.QUEUED).value]
         fields += ("task", self.task, "queue", self.queue)
         if self.delay_until is not None:
@@ -100,13 +100,13 @@ class JobKind:
 
     @cached_property
     def description(self) -> tuple[str | int, ...]:
-        """As `enqueue.lua` takes it."""
+        """The form that `enqueue.lua` reads."""
         due = to_ms(self.delay_until) if self.delay_until else ""
         return (*_Kind(due=due, field_count=len(self.fields)), *self.fields)
 
 
 class NewJob(NamedTuple):
-    """A job that is to be accepted: its record, and the message that makes a worker run it."""
+    """A job to accept: its record, and the message that makes a worker run it."""
 
     kind: JobKind
     id: str
@@ -116,7 +116,7 @@ class NewJob(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Idempotency:
-    """A caller's key, and a fingerprint of what the caller asks for under it."""
+    """A caller's key, and a fingerprint of the request under it."""
 
     key: str
     fingerprint: str
@@ -124,7 +124,7 @@ class Idempotency:
 
 @dataclass(frozen=True, slots=True)
 class FanOut:
-    """The job that enqueues children and waits for them; `resume` runs it again afterwards, and goes to `list_key`."""
+    """A job that enqueues children and waits for them. The message `resume` runs it again, from the list `list_key`."""
 
     parent_id: str
     run: int
@@ -137,10 +137,10 @@ class Accepted:
     """The reply to an enqueue.
 
     Attributes:
-        verdict: one of those that `enqueue.lua` lists.
-        detail: the id or state that goes with it.
-        at_ms: when the call was made; accepted jobs count as created then.
-        record: the record of the job of before, where the request is a repetition.
+        verdict: a verdict that `enqueue.lua` lists.
+        detail: the id or state that belongs to it.
+        at_ms: the time of the call, which is the creation time of accepted jobs.
+        record: the record of the earlier job, if the request is a repetition.
     """
 
     verdict: str
@@ -150,7 +150,7 @@ class Accepted:
 
 
 def fingerprint(task: str, arguments: bytes) -> str:
-    """What makes two requests the same request."""
+    """Make a fingerprint, which is equal for equal requests."""
     return hashlib.sha256(task.encode() + b"\0" + arguments).hexdigest()
 
 
@@ -194,14 +194,14 @@ def enqueue(
 
 
 def new_record(job: NewJob, created_ms: int) -> JobRecord:
-    """The record of a job that was accepted a moment ago, as `enqueue.lua` has written it."""
+    """Make the record that `enqueue.lua` has just written for an accepted job."""
     written = [*job.kind.fields, "created", str(created_ms), "updated", str(created_ms)]
     fields = {name.encode(): value.encode() for name, value in zip(written[::2], written[1::2], strict=True)}
     return parse_record(job.id, {**fields, b"arguments": job.arguments})
 
 
 def _request(idempotency: Idempotency | None, fan_out: FanOut | None) -> bytes:
-    """What only some ask for, as JSON; empty for most."""
+    """Encode the rarely used options as JSON; empty if there are none."""
     asked: dict[str, Any] = {}
     if idempotency is not None:
         asked["idempotency"] = {"fingerprint": idempotency.fingerprint, "life": IDEMPOTENCY_LIFE_MS}
@@ -223,7 +223,7 @@ def publish(job: NewJob) -> ScriptCall[bool]:
 
 
 def requeue(job: NewJob) -> ScriptCall[Steered]:
-    """Put a job that ended without success back into its queue; the verdict is `unknown`, `queued` or its state."""
+    """Put a job that ended without success back into its queue. The verdict is `unknown`, `queued` or its state."""
     sources = joined(s for s in sources_of(JobState.QUEUED, manual=True) if s.finished)
     event = payloads.state_event(JobState.QUEUED)
     args = _Requeue(now=now_ms(), life=OPEN_LIFE_MS, sources=sources, event=event, message=job.message)

@@ -1,4 +1,4 @@
-"""What the scripts store and publish as JSON: events, errors, and outcomes in Celery's format."""
+"""Encodes the JSON that scripts store and publish: events, errors, and outcomes in Celery's format."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from celeriac.core.states import CELERY_STATES, JobState
 
 
 def state_event(state: JobState, *, error: Failure | None = None, **more: Any) -> bytes:
-    """The data of the event that tells of a state."""
+    """Encode the data of a state event."""
     data: dict[str, Any] = {"state": state.value, **more}
     if error is not None:
         data["error"] = {"type": error.type, "message": error.message}
@@ -21,33 +21,33 @@ def state_event(state: JobState, *, error: Failure | None = None, **more: Any) -
 
 
 def failure(error: Failure) -> bytes:
-    """The field `error` of a record."""
+    """Encode the field `error` of a record."""
     return orjson.dumps({"type": error.type, "message": error.message, "traceback": error.traceback})
 
 
 def cancelled_outcome(job_id: str) -> bytes:
-    """What makes `AsyncResult.get()` raise `TaskRevokedError`."""
+    """Encode the outcome that makes `AsyncResult.get()` raise `TaskRevokedError`."""
     return _outcome(cancelled_outcome_of_many(), job_id)
 
 
 def lost_outcome(job_id: str, message: str) -> bytes:
-    """What makes `AsyncResult.get()` raise `WorkerLostError` with that message."""
+    """Encode the outcome that makes `AsyncResult.get()` raise `WorkerLostError` with that message."""
     return _outcome(lost_outcome_of_many(message), job_id)
 
 
 def failed_outcome(job_id: str, error: Failure) -> bytes:
-    """What makes `AsyncResult.get()` raise one of our own errors."""
+    """Encode the outcome that makes `AsyncResult.get()` raise one of our own errors."""
     meta = _meta(JobState.FAILED, error.type, error.message, "celeriac.core.errors")
     return _outcome(orjson.dumps(meta)[:-1] + _date(), job_id)
 
 
 def cancelled_outcome_of_many() -> bytes:
-    """What the outcomes of jobs that are cancelled now begin with; the id, as JSON, and a brace complete one."""
+    """Encode the beginning of outcomes of jobs cancelled now. Append the id as JSON and a brace to complete one."""
     return _head(JobState.CANCELLED, "TaskRevokedError", "cancelled", "celery.exceptions") + _date()
 
 
 def lost_outcome_of_many(message: str) -> bytes:
-    """The same of jobs that are given up because their workers were lost."""
+    """Encode the beginning of outcomes of jobs given up because their workers were lost. Complete it as above."""
     return _head(JobState.DEAD, "WorkerLostError", message, "billiard.exceptions") + _date()
 
 

@@ -1,4 +1,4 @@
-"""Reading jobs back: records, listings and events."""
+"""Reads records, listings and events of jobs."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from redis.asyncio import Redis
 from celeriac.core.records import JobEvent, JobRecord, parse_record
 from celeriac.store import keys
 
-#: How many index entries one page may look at. A filter that matches little yields short pages, never slow ones.
+#: Most index entries that one page reads. A filter that matches few jobs yields short pages, never slow ones.
 SCAN_LIMIT = 1000
-#: How many of them it looks at in one step, after the first.
+#: Index entries that it reads in one step, after the first step.
 SCAN_STEP = 250
 
 _FORGOTTEN_LIFE = 3600  # seconds
 
-#: What a listing reads of a record: not the arguments, which may be large.
+#: The fields of a record that a listing reads. It leaves out the arguments, which may be large.
 _LISTED = (
     *(b"state", b"task", b"queue", b"created", b"updated", b"started", b"finished", b"delay_until", b"attempt"),
     *(b"progress", b"error", b"parent", b"priority", b"worker", b"cancel", b"children", b"open"),
@@ -29,20 +29,20 @@ _LISTED = (
 
 
 def _commands(client: Redis) -> Any:
-    """The client without its types, which are unions over every protocol and decoding option."""
+    """Return the client without its types, which are unions over every protocol and decoding option."""
     return client
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What a worker that runs a job has to know: whether it is to be cancelled, and the number of its latest run."""
+    """The facts that a worker needs of a running job: whether to cancel it, and the number of its latest run."""
 
     cancel: bool
     run: int | None
 
 
 async def standings(client: Redis, job_ids: list[str]) -> dict[str, Standing]:
-    """How the jobs stand."""
+    """Return the standing of each job."""
     pipeline = _commands(client).pipeline(transaction=False)
     for job_id in job_ids:
         pipeline.hmget(keys.record(job_id), "cancel", "run")
@@ -54,13 +54,13 @@ async def standings(client: Redis, job_ids: list[str]) -> dict[str, Standing]:
 
 
 async def get_record(client: Redis, job_id: str) -> JobRecord | None:
-    """The job's record, or None if the id is unknown."""
+    """Read the job's record. Return None if the id is unknown."""
     fields = await _commands(client).hgetall(keys.record(job_id))
     return parse_record(job_id, fields) if b"state" in fields else None
 
 
 async def forget(client: Redis, job_id: str) -> None:
-    """Take a job out of the list. Its record stays for a while, for a worker that may still meet its message."""
+    """Remove a job from the list. Its record stays for an hour, for a worker that may still get its message."""
     pipeline = _commands(client).pipeline(transaction=True)
     pipeline.zrem(keys.JOB_INDEX, job_id)
     for key in (keys.record(job_id), keys.events(job_id), keys.result(job_id)):
@@ -71,9 +71,9 @@ async def forget(client: Redis, job_id: str) -> None:
 async def list_records(
     client: Redis, *, cursor: str | None, limit: int, matches: Callable[[JobRecord], bool]
 ) -> tuple[list[JobRecord], str | None]:
-    """A page of jobs, newest first and without their arguments, and the cursor of the next page (None after the last).
+    """Read a page of jobs, newest first and without their arguments. Return it with the next cursor (None at the end).
 
-    The cursor is `<created ms>_<id>` of the last entry looked at, so a page is not disturbed by jobs that come or go.
+    The cursor is `<created ms>_<id>` of the last entry read, so jobs that come or go do not disturb the next page.
     """
     found: list[JobRecord] = []
     looked_at = 0
@@ -89,7 +89,7 @@ async def list_records(
 
 
 async def _listed(client: Redis, entries: list[tuple[int, str]]) -> list[JobRecord | None]:
-    """The records of index entries; None for those that have expired."""
+    """Read the records of index entries; None for those that have expired."""
     pipeline = _commands(client).pipeline(transaction=False)
     for _, job_id in entries:
         pipeline.hmget(keys.record(job_id), _LISTED)
@@ -101,11 +101,11 @@ async def _listed(client: Redis, entries: list[tuple[int, str]]) -> list[JobReco
 
 
 async def _index(client: Redis, cursor: str | None, *, first: int) -> AsyncGenerator[list[tuple[int, str]]]:
-    """The index after `cursor` in steps, as (created ms, id) from the newest on; `first` entries in the first step."""
+    """Yield the index after `cursor` in steps, as (created ms, id), newest first. The first has `first` entries."""
     last = _split_cursor(cursor)
     top, seen_at_top, step = "+inf" if last is None else str(last[0]), 0, first
     while True:
-        # By score and not by rank, which new jobs would shift; jobs of one batch may share a score.
+        # Read by score, since new jobs would shift ranks. Jobs of one batch may share a score.
         batch: list[tuple[bytes, float]] = await _commands(client).zrange(
             keys.JOB_INDEX, top, "-inf", desc=True, byscore=True, offset=seen_at_top, num=step, withscores=True
         )
@@ -127,6 +127,6 @@ def _split_cursor(cursor: str | None) -> tuple[int, str] | None:
 
 
 async def read_events(client: Redis, job_id: str, after: str, limit: int = 200) -> list[JobEvent]:
-    """Events of a job that came after the event id `after` (`0-0`: from the first that is kept)."""
+    """Read events of a job after the event id `after` (`0-0`: from the first that is still stored)."""
     entries: list[Any] = await _commands(client).xrange(keys.events(job_id), min=f"({after}", max="+", count=limit)
     return [JobEvent(raw.decode(), fields[b"name"].decode(), orjson.loads(fields[b"data"])) for raw, fields in entries]

@@ -1,7 +1,7 @@
-"""Outcomes of jobs, at Celery's keys and in Celery's format, for clients of the server that keeps results.
+"""Stores outcomes of jobs at Celery's keys and in Celery's format, for clients of the result store.
 
-Where that is the broker, scripts write outcomes together with records; else they are written here, before what they
-are the outcome of is recorded, or right after. Tasks without a record have their outcomes kept here in any case.
+If the broker is the result store, scripts write outcomes together with records. Else this module writes them, just
+before or after the record. For tasks without a record, this module always does so.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ _STORE_PLAIN = Script("store_plain_result", _StorePlain, when_full=True)
 
 
 def store_plain_result(key: str, outcome: bytes, *, life: int, receipt: str) -> ScriptCall[bool]:
-    """Store an outcome at Celery's `key` for `life` seconds (0: for ever), and tell those who wait for it.
+    """Store an outcome at Celery's `key` for `life` seconds (0: for ever), and notify its waiters.
 
-    False if the message that was held under `receipt` (empty for none) has been given to another worker.
+    Reply False if another worker has got the message that was held under `receipt` (empty for none).
     """
     return ScriptCall(_STORE_PLAIN, [keys.VOID, key], _StorePlain(receipt=receipt, outcome=outcome, life=life), bool)
 
 
 def is_void(broker: BlockingClient, receipt: str) -> bool:
-    """Whether the message that was held under `receipt` has been given to another worker."""
+    """Return whether another worker has got the message that was held under `receipt`."""
     return _commands(broker).zscore(keys.VOID, receipt) is not None
 
 
@@ -46,19 +46,19 @@ def worker_of(broker: BlockingClient, job_id: str) -> str | None:
 
 
 async def get_outcome(client: Redis, job_id: str) -> dict[str, Any] | None:
-    """The outcome in Celery's format (`status`, `result`, ...), or None if none is stored."""
+    """Read the outcome in Celery's format (`status`, `result`, ...). Return None if none is stored."""
     raw: bytes | None = await _commands(client).get(keys.result(job_id))
     return codec.loads(raw) if raw else None
 
 
 async def put_outcome(client: Redis, job_id: str, outcome: bytes, life_ms: int) -> None:
-    """Store an outcome, and tell those who wait for it."""
+    """Store an outcome, and notify its waiters."""
     key = keys.result(job_id)
     await _commands(client).pipeline().set(key, outcome, px=life_ms).publish(key, outcome).execute()
 
 
 async def drop_outcome(client: Redis, job_id: str) -> None:
-    """Forget an outcome: the job is to be run again."""
+    """Delete an outcome, because the job will run again."""
     await _commands(client).delete(keys.result(job_id))
 
 

@@ -1,4 +1,4 @@
-"""What is done to jobs that were accepted, as script calls. Accepting them: `store/jobs/enqueueing.py`."""
+"""Script calls that change accepted jobs. `store/jobs/enqueueing.py` accepts them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _RECORDS, _EVENTS, _RESULTS = keys.record(""), keys.events(""), keys.result("")
 
 
 class Shared(NamedTuple):
-    """What scripts that deal with many jobs are told first: the time, the life of open records, where things are."""
+    """The first arguments of scripts for many jobs: the time, the life of open records, and prefixes of keys."""
 
     now: int
     open_life: int
@@ -32,7 +32,7 @@ class Shared(NamedTuple):
 
 
 class TransitionRow(NamedTuple):
-    """A transition, as `change` in `_lib.lua` reads it."""
+    """A transition, in the form that `change` in `_lib.lua` reads."""
 
     id: str
     parent_id: str
@@ -87,7 +87,7 @@ _PROGRESS = Script("progress", _Progress)
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A message on its way: `list_key` is the list of `queue` it goes to, at `due_ms` (since the epoch) if given."""
+    """A message to publish to `list_key`, a list of `queue`: at once, or at `due_ms` (since the epoch) if given."""
 
     queue: str
     list_key: str
@@ -101,13 +101,13 @@ class Transition:
 
     Attributes:
         job_id: the job.
-        state: where it moves to.
+        state: the new state.
         parent_id: the job that fanned out to it.
-        run: the run that reports this; if given, it counts unless a later one has begun.
-        attempt: the attempt it was.
-        task: its name, for a job without a record.
-        outcome: in Celery's format, to be stored; empty if nobody wants it.
-        error: why it failed.
+        run: the run that reports this. If given, the report counts unless a later run has begun.
+        attempt: the number of the attempt.
+        task: the task's name, for a job without a record.
+        outcome: the outcome to store, in Celery's format; empty if it is not wanted.
+        error: the error of a failed job.
         retention_ms: life of the record of a job that has ended.
     """
 
@@ -122,7 +122,7 @@ class Transition:
     retention_ms: int
 
     def row(self) -> TransitionRow:
-        """As scripts read it."""
+        """The form that scripts read."""
         state, error = self.state, self.error
         return TransitionRow(
             id=self.job_id,
@@ -141,18 +141,18 @@ class Transition:
 
 
 def transition(change: Transition) -> ScriptCall[bool]:
-    """Move a job to another state; False if the state it is in does not allow that, or another run of it counts."""
+    """Move a job to another state. Reply False if its state does not allow that, or another run of it counts."""
     args = [*shared(), *change.row()]
     return ScriptCall(_TRANSITION, [keys.JOB_INDEX], args, lambda reply: reply == b"moved")
 
 
 def shared() -> Shared:
-    """What is shared by all jobs of a call that is made now."""
+    """Make the arguments that all jobs of a call share, for a call that is made now."""
     return Shared(now=now_ms(), open_life=OPEN_LIFE_MS, records=_RECORDS, events=_EVENTS, results=_RESULTS)
 
 
 def open_life_ms(now: int, due_ms: int | None) -> int:
-    """Life of the record of a job that waits until it is due: its delay does not count."""
+    """Return the life of an open record in ms. It begins when the job is due."""
     return OPEN_LIFE_MS + max(0, (due_ms or now) - now)
 
 
@@ -168,7 +168,7 @@ def _event_of(state: JobState) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Steered:
-    """What came of an order to a job: `verdict` as the script lists them, and the record as it is now, if any."""
+    """The result of an order to a job: a `verdict` that the script lists, and the current record, if any."""
 
     verdict: str
     record: JobRecord | None
@@ -180,15 +180,15 @@ class Steered:
 
 
 def record_in(job_id: str, reply: list[bytes]) -> JobRecord | None:
-    """The record that a script replies as field, value, ...; None if there is none."""
+    """Read the record that a script replies as field, value, ... Return None if there is none."""
     fields = dict(zip(reply[::2], reply[1::2], strict=True))
     return parse_record(job_id, fields) if b"state" in fields else None
 
 
 def cancel(job_id: str, *, outcome: bytes, retention_ms: int) -> ScriptCall[Steered]:
-    """Cancel a job; the verdict is `unknown`, `cancelled`, `requested`, or the state of a job that has ended.
+    """Cancel a job. The verdict is `unknown`, `cancelled`, `requested`, or the state of a job that has ended.
 
-    `outcome` is stored for Celery's clients; empty where results are kept elsewhere.
+    The script stores `outcome` for Celery's clients. It is empty if another server keeps the results.
     """
     args = _Cancel(
         now=now_ms(),
@@ -210,7 +210,7 @@ def retry(
 ) -> ScriptCall[str]:
     """Publish the next attempt of a job whose `attempt` failed, and record that it is retrying, in one step.
 
-    Replies `published`, or why it was not: see `retry.lua`.
+    Reply `published`, or the reason why not (see `retry.lua`).
     """
     now, due = now_ms(), publication.due_ms
     args = _Retry(
@@ -231,12 +231,12 @@ def retry(
 
 
 def progress(job_id: str, value: Progress) -> ScriptCall[bool]:
-    """Record how far a running job is."""
+    """Record the progress of a running job."""
     shown = orjson.dumps({"done": value.done, "total": value.total, "message": value.message})
     args = _Progress(now=now_ms(), life=OPEN_LIFE_MS, progress=shown)
     return ScriptCall(_PROGRESS, [keys.record(job_id), keys.events(job_id)], args, bool)
 
 
 def joined(states: Iterable[JobState]) -> str:
-    """States as the scripts take them."""
+    """Join states in the form that scripts read."""
     return ",".join(sorted(state.value for state in states))

@@ -1,6 +1,6 @@
-"""Dead letters: messages that were given up, with the cause, kept until someone replays or drops them.
+"""Dead letters: messages that were given up, with the cause. They stay until someone replays or drops them.
 
-They are entries of a stream. Its ids tell when each was given up, and stay valid however many others go.
+They are entries of a stream. An id says when its letter was given up, and stays valid when others are removed.
 """
 
 from __future__ import annotations
@@ -53,30 +53,30 @@ _GIVE_UP = Script(
 _REPLAY = Script("replay", _Replay, when_full=True)
 _ADOPT = Script("adopt_unreadable", _Adopt, when_full=True)
 
-#: What kombu puts between a queue's name and a priority in the names of its lists.
+#: kombu's separator between a queue's name and a priority in the names of its lists.
 _SEPARATOR = "\x06\x16"
-#: How many are read in one step.
+#: Dead letters that one step reads.
 _STEP = 100
-#: Characters of what cannot be read that are shown.
+#: Characters that are shown of an unreadable message.
 _SHOWN = 200
-#: The marks that `_lib.lua` puts on a message that was delivered before, and on one that has waited for a rate limit.
+#: The marks of `_lib.lua` on a message that was delivered before, and on one that has waited for a rate limit.
 _MARKS = re.compile(rb'\A\{(?:"celeriac-redelivered":(\d+),)?(?:"celeriac-limited":"(?:[^"\\]|\\.)*",)?')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """One message that was given up.
+    """A message that was given up.
 
     Attributes:
-        id: of the dead letter; a job can have several.
-        job_id: of its job; empty if the message does not say.
-        task: the task's name; empty if the message does not say.
-        queue: where it came from.
+        id: the id of the dead letter. A job can have several.
+        job_id: the job's id; empty if the message has none.
+        task: the task's name; empty if the message has none.
+        queue: the queue from which it came.
         cause: why it was given up.
-        losses: how many workers vanished while they held it.
+        losses: the number of workers that vanished while they held it.
         at: when it was given up.
-        message: as it goes back into the queue, without marks of former deliveries.
-        list_key: the list of the queue it goes back to.
+        message: the message for a replay, without marks of former deliveries.
+        list_key: the list of the queue for a replay.
     """
 
     id: str
@@ -91,15 +91,15 @@ class DeadLetter:
 
     @property
     def shown(self) -> str:
-        """The beginning of the message, as text that is safe to print: what is no printable ASCII is escaped."""
+        """The beginning of the message, with everything but printable ASCII escaped."""
         more = "..." if len(self.message) > _SHOWN else ""
         return repr(self.message[:_SHOWN])[2:-1] + more
 
 
 def give_up(worker: str, receipt: str, cause: str, *, end: Transition | PlainResult | None = None) -> ScriptCall[bool]:
-    """Make a dead letter of a message that `worker` holds; False if it held it no more.
+    """Make a dead letter of a message that `worker` holds. Reply False if it did not hold the message any more.
 
-    `end` is how its task ends, which is stored in the same step; a job that runs from another message is left alone.
+    The same step stores `end`, the end of its task, unless the job runs from another message.
     """
     args: list[Argument]
     if isinstance(end, Transition):
@@ -118,7 +118,7 @@ def give_up(worker: str, receipt: str, cause: str, *, end: Transition | PlainRes
 
 
 async def dead_letters(client: Redis) -> AsyncGenerator[DeadLetter]:
-    """All that are there, the newest first; also what an earlier version kept apart."""
+    """Yield all dead letters, the newest first, including those that an earlier version kept elsewhere."""
     await run(client, ScriptCall(_ADOPT, [keys.UNREADABLE, keys.DEAD], _Adopt("could not be read"), bool))
     end = "+"
     while True:
@@ -131,12 +131,12 @@ async def dead_letters(client: Redis) -> AsyncGenerator[DeadLetter]:
 
 
 async def replay(client: Redis, letter: DeadLetter) -> bool:
-    """Put a dead letter back into its queue; False if somebody else has replayed or dropped it.
+    """Put a dead letter back into its queue. Return False if another process has replayed or dropped it.
 
-    If its job has a record that says how the job ended, the record says that it is queued from then on.
+    If its job has a record and has ended, the record says "queued" from then on.
 
     Raises:
-        WrongState: its record says that the job has succeeded, or nobody knows which queue it came from.
+        WrongState: the job has succeeded by its record, or the letter's queue is unknown.
     """
     if not letter.list_key:
         raise WrongState("an earlier version kept it without its queue; drop it")
@@ -153,7 +153,7 @@ async def replay(client: Redis, letter: DeadLetter) -> bool:
 
 
 async def drop(client: Redis, letter: DeadLetter) -> bool:
-    """Delete a dead letter; False if it was there no more."""
+    """Delete a dead letter. Return False if it did not exist any more."""
     return bool(await _commands(client).xdel(keys.DEAD, letter.id))
 
 

@@ -1,8 +1,8 @@
-"""The way of a message from its queue to a worker and out of the world, as script calls.
+"""Script calls that move a message from its queue to a worker, and remove it or give it back.
 
-A worker that takes a message holds it until it acknowledges it or gives it back; both the taking and the record of it
-are one step, so no message is ever nowhere. One lease covers all that a worker holds; what it holds is brought back
-when the lease runs out, or as soon as the worker is known to have ended.
+A worker that takes a message holds it until it acknowledges the message or gives it back. One step takes the message
+and records that, so no message is ever lost between. One lease covers all that a worker holds. Its messages are brought
+back when the lease runs out, or as soon as others know that the worker has ended.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class _Publication(NamedTuple):
 
 
 class PlainResultRow(NamedTuple):
-    """A plain result, as `store_plain_result` in `_lib.lua` reads it."""
+    """A plain result, in the form that `store_plain_result` in `_lib.lua` reads."""
 
     key: str
     outcome: bytes
@@ -101,12 +101,12 @@ Place = Literal["first", "last"]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One queue as `take` sees it.
+    """A queue from which `take` takes.
 
     Attributes:
-        queue: its name.
+        queue: the queue's name.
         lists: its lists, from the highest priority to the lowest.
-        held: whether what is taken from it is held until it is acknowledged.
+        held: whether the worker holds its messages until they are acknowledged.
     """
 
     queue: str
@@ -116,11 +116,11 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What came of an attempt to take messages.
+    """The result of taking messages.
 
     Attributes:
         now_ms: the server's time.
-        messages: what was taken, in the order of its receipts: the queue it came from, and the message as it was there.
+        messages: the queue and the unchanged message for each that was taken, in the order of receipts.
         next_due: seconds until a delayed message of these queues is due; None if there is none.
     """
 
@@ -140,11 +140,11 @@ def take(
 ) -> ScriptCall[Taken]:
     """Take up to `count` messages for `worker`, which holds those of held queues from then on.
 
-    It holds the first one under `receipt`, `<worker>/<number>`, and the others under the numbers that follow. Safe to
-    send again if the reply was lost: it replies the same messages.
+    It holds the first one under `receipt`, `<worker>/<number>`, and the others under the numbers that follow. The call
+    may be sent again if the reply was lost: it then replies the same messages.
 
-    With `claim_until` it is sent in advance, to be run when a message comes: nothing is taken after that time (ms of
-    the server's clock), or while the worker holds a message already or has lost its lease; `next_due` is 0 then.
+    With `claim_until` the call is sent in advance, and runs when a message comes. It takes nothing after that time (ms
+    of the server's clock), or if the worker already holds a message or has lost its lease. Then `next_due` is 0.
     """
     script_keys = [keys.LEASES, keys.held(worker)]
     for source in sources:
@@ -181,25 +181,25 @@ def wait_for(list_key: str, seconds: float) -> Command:
 
 @dataclass(slots=True)
 class PlainResult:
-    """The outcome of a task without a record, in Celery's format; where it is stored, and for how long (0: ever)."""
+    """The outcome of a task without a record, in Celery's format, with its key and its life (0: for ever)."""
 
     key: str
     outcome: bytes
     life_ms: int
 
     def row(self) -> PlainResultRow:
-        """As scripts read it."""
+        """The form that scripts read."""
         return PlainResultRow(key=self.key, outcome=self.outcome, life=self.life_ms)
 
 
 @dataclass(slots=True)
 class Ending:
-    """What came of one message.
+    """The end of one message.
 
     Attributes:
-        receipt: under which the worker holds it; empty if it holds it no more.
-        end: how its task has ended, to be stored: in the record of its job, or as a plain result. None: nothing is.
-        publications: the messages that follow from it.
+        receipt: the receipt under which the worker holds it; empty if it does not any more.
+        end: the end of its task, to store in the job's record or as a plain result. None: store nothing.
+        publications: the messages that it causes.
     """
 
     receipt: str
@@ -207,7 +207,7 @@ class Ending:
     publications: list[Publication] = field(default_factory=list[Publication])
 
     def arguments(self) -> list[Argument]:
-        """As `finish.lua` reads it."""
+        """Return the form that `finish.lua` reads."""
         end = self.end
         kind = "record" if isinstance(end, Transition) else "" if end is None else "result"
         args: list[Argument] = [*_Ending(receipt=self.receipt, publications=len(self.publications), kind=kind)]
@@ -221,12 +221,12 @@ class Ending:
 
 
 def finish(worker: str, endings: Sequence[Ending], *, losses: int | None = None) -> ScriptCall[dict[str, str]]:
-    """End the delivery of messages, with all that came of them; replies the receipts of which not all was done.
+    """End the delivery of messages: publish and store their ends. Reply a reason for each receipt that failed in part.
 
-    With `losses` they go back to the end of their queues, to be run again, and remember so many more.
+    With `losses` the messages go back to the end of their queues, to be run again, and count so many more losses.
 
-    With an empty reason, the worker held the message no more: nothing is published or stored, for it was given to
-    another worker, whose run counts. Else with the error that kept its outcome from being stored.
+    An empty reason says that another worker has the message now, and that its run counts. Then nothing is published or
+    stored. Any other reason is the error that prevented storing the outcome.
     """
     args: list[Argument] = [*_Finish(*shared(), losses="" if losses is None else losses)]
     for ending in endings:
@@ -240,22 +240,25 @@ def finish(worker: str, endings: Sequence[Ending], *, losses: int | None = None)
 
 
 def put_back(worker: str, receipt: str, place: Place, *, lost: bool = False) -> ScriptCall[bool]:
-    """Give a message back, as the first or the last of its queue; False if the worker held it no more.
+    """Give a message back, as the first or the last of its queue. Reply False if the worker did not hold it any more.
 
-    `lost` says that the process which ran it vanished, as a message that is given back as the last remembers.
+    `lost` says that the process which ran it vanished. A message given back as the last counts that as a loss.
     """
     return ScriptCall(_PUT_BACK, [keys.held(worker), ""], _PutBack(receipt, place, losses=int(lost)), bool)
 
 
 def put_off(worker: str, receipt: str, queue: str, due_ms: int, *, limited: str = "") -> ScriptCall[bool]:
-    """Give a message back, to be taken again when it is due; `limited` names a task that is over its rate limit."""
+    """Give a message back until it is due. `limited` names a task that is over its rate limit."""
     mark = _mark(limited) if limited else b""
     args = _PutBack(receipt, "later", due=due_ms, mark=mark)
     return ScriptCall(_PUT_BACK, [keys.held(worker), keys.delayed(queue)], args, bool)
 
 
 def recall(queue: str, task: str, part: tuple[bytes, bytes] = (b"", b"")) -> ScriptCall[tuple[bytes, bytes]]:
-    """Have what a task's rate limit has put off be due now: a part. Replies the next one; ("", "") after the last."""
+    """Make part of the messages due now that a task's rate limit has put off.
+
+    Reply the next part; ("", "") after the last.
+    """
 
     def parse(reply: list[bytes]) -> tuple[bytes, bytes]:
         return (reply[0], reply[1]) if reply[1] else (b"", b"")

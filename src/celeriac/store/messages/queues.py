@@ -1,4 +1,4 @@
-"""How full queues are. For people who look: it reads what workers hold, message by message."""
+"""Reports the length of queues to people. It is slow, because it reads each message that workers hold."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from celeriac.core.routing import Routing
 from celeriac.store import keys
 from celeriac.store.messages.worker_leases import workers
 
-#: kombu's sets of what an exchange is bound to, `<routing key><sep><pattern><sep><queue>`; and exchanges of its own.
+#: kombu's sets of an exchange's bindings, `<routing key><sep><pattern><sep><queue>`, and kombu's own exchanges.
 _BINDINGS = "_kombu.binding."
 _NO_JOBS = (".pidbox", "celeryev")
 _SCAN_STEP = 10_000
@@ -26,15 +26,14 @@ _HELD = re.compile(rb"(\d{1,9}):")  # `join_entry` of `_lib.lua`: length and nam
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueDepth:
-    """How full one queue is.
+    """The numbers of messages of one queue.
 
     Attributes:
-        queue: its name.
+        queue: the queue's name.
         ready: messages that wait for a worker.
         delayed: messages that are not due yet.
-        held: messages that workers hold, the running ones among them.
-        oldest: when the job that has waited longest of those that are ready was enqueued; None if none is, or it keeps
-            no record.
+        held: messages that workers hold, including those of running jobs.
+        oldest: when the ready job that has waited longest was enqueued. None: no job is ready, or it has no record.
     """
 
     queue: str
@@ -45,7 +44,7 @@ class QueueDepth:
 
 
 async def depths(client: Redis, routing: Routing, known: Iterable[str]) -> list[QueueDepth]:
-    """All queues that have messages or that a worker has declared, and the `known` ones, by name."""
+    """Return all queues that have messages or that a worker has declared, and the `known` ones, by name."""
     held = await _held(client, routing)
     names = {routing.default_queue, *known, *held, *await _declared(client, routing), *await _delayed(client)}
     return [await _depth(client, routing, name, held[name]) for name in sorted(names)]
@@ -79,7 +78,7 @@ async def _enqueued(client: Redis, message: bytes) -> datetime | None:
 
 
 async def _held(client: Redis, routing: Routing) -> Counter[str]:
-    """How many messages of each queue workers hold."""
+    """Count the messages of each queue that workers hold."""
     counts = Counter[str]()
     for worker in await workers(client):
         entries: list[bytes] = await _commands(client).hvals(keys.held(worker))

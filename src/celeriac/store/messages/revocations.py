@@ -1,4 +1,4 @@
-"""Tasks that have been revoked, for workers that were not there to hear of it."""
+"""Remembers revoked tasks for workers that start later."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class _Revoke(NamedTuple):
 
 _REVOKE = Script("revoke", _Revoke, when_full=True)
 
-#: For how long a revocation is remembered: as long as the record of a job that does not end.
+#: Life of a revocation: that of the record of a job that does not end.
 LIFE_MS = 30 * 86_400_000
 
 
 def remember(task_ids: Collection[str], *, most: int) -> ScriptCall[bool]:
-    """Remember that these tasks have been revoked; of all that are remembered, the newest `most` are kept."""
+    """Remember that these tasks are revoked. Keep only the newest `most` revocations."""
     return ScriptCall(_REVOKE, [keys.REVOKED], [*_Revoke(LIFE_MS, most), *task_ids], bool)

@@ -17,12 +17,12 @@ class _Look(NamedTuple):
 
 _SCHEDULED = Script("scheduled", _Look, when_full=True)
 
-#: Bytes of a message at most: of a longer one the body is left out.
+#: Longest message in bytes. The body of a longer one is left out.
 _LONGEST = 16_384
 
 
 def look(queues: Sequence[str], *, count: int) -> ScriptCall[list[tuple[int, bytes]]]:
-    """The next `count` delayed messages of all these queues, the soonest first: when each is due (ms), and itself."""
+    """Return the next `count` delayed messages of these queues, the soonest first, each with its due time (ms)."""
 
     def parse(reply: list[bytes]) -> list[tuple[int, bytes]]:
         found = [(int(float(due)), message) for due, message in zip(reply[::2], reply[1::2], strict=True)]

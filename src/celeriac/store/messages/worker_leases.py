@@ -1,4 +1,4 @@
-"""The leases of workers: what a worker holds is its own until its lease runs out."""
+"""The leases of workers. A worker keeps the messages that it holds until its lease runs out."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _EXTEND = Script("extend", _Extend, when_full=True)
 _RENEW = Script("renew", _Renew, when_full=True)
 _RECLAIM = Script("reclaim", _Reclaim, when_full=True)
 
-#: For how long reports under a receipt whose message was brought back are refused.
+#: How long reports are refused under a receipt whose message was brought back.
 VOID_LIFE_MS = 7 * 86_400_000
 
 
 async def workers(client: Client) -> list[str]:
-    """All workers that have a lease."""
+    """Return all workers that have a lease."""
     names: list[bytes] = await cast(Any, client).zrange(keys.LEASES, 0, -1)
     return [name.decode() for name in names]
 
@@ -46,23 +46,23 @@ async def held_by(client: Client, worker: str) -> set[str]:
 
 
 def extend(names: Sequence[str], lease_ms: int) -> ScriptCall[bool]:
-    """Renew the leases of these workers for them, as far as they have one."""
+    """Renew the leases of those of these workers that have one."""
     return ScriptCall(_EXTEND, [keys.LEASES], [*_Extend(lease_ms), *names], bool)
 
 
 def renew(worker: str, lease_ms: int) -> ScriptCall[bool]:
-    """Renew a worker's lease; False if it had run out."""
+    """Renew a worker's lease. Reply False if it had run out."""
     return ScriptCall(_RENEW, [keys.LEASES], _Renew(worker, lease_ms), bool)
 
 
 def reclaim(ended: Sequence[str] = (), *, leaving: str = "", lease_ms: int = 0) -> ScriptCall[dict[str, int]]:
-    """Bring back what is held by workers whose lease has run out, or that are known to have `ended`.
+    """Bring back the messages of workers whose lease has run out, or that are known to have `ended`.
 
-    `leaving` is a worker that ends in good order: of what it gives back no message counts as lost with its worker.
-    `lease_ms` is the lease of one that looks for vanished workers again and again: if nobody did so for half that time,
-    the server was away, and leases that have run out meanwhile last for as long again.
+    `leaving` is a worker that ends in good order: its messages do not count as lost with their worker. `lease_ms` is
+    the lease of a worker that calls this again and again. If no worker called this for half that time, the server was
+    away. Then leases that have run out meanwhile last for as long again.
 
-    Replies how many messages came back, by worker.
+    Reply the number of messages brought back, by worker.
     """
 
     def parse(reply: list[Any]) -> dict[str, int]:

@@ -38,14 +38,14 @@ from celeriac.core.errors import BrokerUnavailable
 Client = AsyncRedis
 BlockingClient = Redis
 
-#: Errors that the server answers with while it cannot serve, or does not serve us, by the first word of its reply.
+#: First words of the errors with which a server answers that cannot serve, or does not serve us.
 _UNAVAILABLE = frozenset(
     {
         *("LOADING", "BUSY", "READONLY", "OOM", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN"),
         *("NOAUTH", "WRONGPASS", "NOPERM"),
     }
 )
-#: The same for redis-py's own classes of them, from whose messages it cuts that word.
+#: These words for redis-py's own error classes, from whose messages it cuts the word.
 _CODES: dict[type, str] = {
     ClusterDownError: "CLUSTERDOWN",
     MasterDownError: "MASTERDOWN",
@@ -54,7 +54,7 @@ _CODES: dict[type, str] = {
     ReadOnlyError: "READONLY",
     TryAgainError: "TRYAGAIN",
 }
-#: Errors that mean that there is no server, or none that answers as one.
+#: Errors that mean that no server answers, or that it is not Redis.
 _ABSENT = (OSError, RedisConnectionError, RedisTimeoutError, InvalidResponse)
 
 
@@ -69,13 +69,13 @@ class _Packing:
         try:
             if args[0] != "EVALSHA":
                 return self._serializer.pack(*args)
-            return [self._pack(args)]  # thousands, maybe, and none of a type that has to be converted
-        except (TypeError, ValueError) as error:  # the latter of text that is no Unicode
+            return [self._pack(args)]  # maybe thousands, and none has a type that needs conversion
+        except (TypeError, ValueError) as error:  # ValueError: a text is not Unicode
             raise DataError(str(error)) from error
 
     @property
     def transport(self) -> Any:
-        """Of the connection that is made, for who reads from it without redis-py."""
+        """The transport of the open connection, for code that reads from it without redis-py."""
         return self._writer.transport
 
 
@@ -85,13 +85,13 @@ _PACKING: dict[type, type] = {
 
 
 def connect(url: str, *, timeout: float, max_connections: int = 32) -> Client:
-    """An asyncio client, to be used inside a `deadline`; its connections are made within `timeout` seconds.
+    """Make an asyncio client. Use it inside a `deadline`. Connecting may take `timeout` seconds.
 
-    It has no other timeouts: those of redis-py rest on `asyncio.wait_for`, which until Python 3.12 can swallow the
-    deadline's cancellation (python/cpython#86296), and the wait would be twice as long.
+    It has no other timeouts. Those of redis-py use `asyncio.wait_for`, which until Python 3.12 can swallow the
+    deadline's cancellation (python/cpython#86296). Then the wait would be twice as long.
 
-    A connection that the server closed since its last use is replaced once without an error; that is safe because
-    every script of ours may be sent twice.
+    If the server has closed a connection since its last use, the client replaces it once without an error. That is safe
+    because every script of ours may be sent twice.
     """
     pool = cast(Any, BlockingConnectionPool).from_url(  # redis-py does not type its keyword arguments
         redis_py_url(url),
@@ -106,12 +106,12 @@ def connect(url: str, *, timeout: float, max_connections: int = 32) -> Client:
 
 
 async def connection_of(client: Client) -> Any:
-    """A connection out of the client's pool, for one user, who releases it."""
+    """Take a connection from the client's pool. The caller releases it."""
     return await cast(Any, client).connection_pool.get_connection()
 
 
 def connect_blocking(url: str, *, timeout: float) -> BlockingClient:
-    """A blocking client whose operations fail rather than wait longer than `timeout` seconds."""
+    """Make a blocking client whose operations fail after `timeout` seconds."""
     options: dict[str, Any] = {
         "socket_timeout": timeout,
         "socket_connect_timeout": timeout,
@@ -131,7 +131,7 @@ def redis_py_url(url: str) -> str:
 
 
 class Deadline:
-    """What `deadline` returns. A class and not a generator, which would cost a tenth of an enqueue."""
+    """The context manager of `deadline`. A generator in its place would cost a tenth of an enqueue."""
 
     __slots__ = ("_seconds", "_timeout")
 
@@ -154,16 +154,16 @@ class Deadline:
 
 
 def deadline(seconds: float) -> Deadline:
-    """Bound what is inside to `seconds` and turn every sign of an absent broker into one error.
+    """Bound the block to `seconds`, and turn every sign of an absent broker into one error.
 
     Raises:
-        BrokerUnavailable: no answer in time, no connection, or the server says that it cannot serve.
+        BrokerUnavailable: there was no answer in time, no connection, or the server says that it cannot serve.
     """
     return Deadline(seconds)
 
 
 def unavailable(error: Exception, seconds: float) -> BrokerUnavailable:
-    """The error to raise for `error`; re-raises one that is a fault of ours and not of the broker's."""
+    """Return the error to raise for `error`. Raise `error` again if it is our fault and not the broker's."""
     if not is_absence(error):
         raise error
     cause = str(error).partition("\n")[0]
@@ -175,7 +175,7 @@ def unavailable(error: Exception, seconds: float) -> BrokerUnavailable:
 
 @contextlib.contextmanager
 def naming(url: str) -> Generator[None]:
-    """Have the error say which broker is away: for people who look after it, not for callers of an API."""
+    """Name the broker in a `BrokerUnavailable`, for its operators. Do not use this for callers of an API."""
     try:
         yield
     except BrokerUnavailable as error:
@@ -183,15 +183,15 @@ def naming(url: str) -> Generator[None]:
 
 
 def without_secrets(url: str) -> str:
-    """A broker's URL without user, password and query, in which redis-py takes a password too."""
-    servers = url.split(";")  # of Sentinel there may be several, each with a scheme
+    """Remove user, password and query from a broker's URL. The query can have a password too."""
+    servers = url.split(";")  # Sentinel allows several, each with a scheme
     if all("://" in server for server in servers):
         return ";".join(map(_address, servers))
     return _address(url)
 
 
 def _address(url: str) -> str:
-    """Scheme, host, port and path. Of a URL in which a password is not escaped, nothing tells where the host begins."""
+    """Return scheme, host, port and path. An unescaped password hides where the host begins: then only the scheme."""
     scheme, _, rest = url.partition("://")
     credentials, _, place = rest.rpartition("@")
     if any(mark in credentials for mark in "/?#"):
@@ -200,20 +200,20 @@ def _address(url: str) -> str:
 
 
 def is_absence(error: Exception) -> bool:
-    """Whether `error` says that the server cannot serve for now, and not that what it was sent is wrong."""
+    """Return whether `error` means that the server cannot serve now, and not that the command is wrong."""
     if isinstance(error, ResponseError):
         return _code(error) in _UNAVAILABLE
     return isinstance(error, _ABSENT)
 
 
 def _reason(error: Exception) -> str:
-    """Why there is no connection, in the system's words, which name no address; else the kind of the error."""
+    """Return the system's reason for the lack of a connection, without an address, else the kind of the error."""
     causes = (error, error.__cause__, error.__context__)
     number = next((cause.errno for cause in causes if isinstance(cause, OSError) and cause.errno), None)
     return type(error).__name__ if number is None or number < 0 else os.strerror(number)
 
 
 def _code(error: ResponseError) -> str:
-    """The first word of the server's reply, which redis-py cuts off where it has a class for it."""
-    told: str | None = getattr(error, "status_code", None)  # which redis-py 6 does not have
+    """Return the first word of the server's reply. redis-py cuts it off if it has a class for the error."""
+    told: str | None = getattr(error, "status_code", None)  # redis-py 6 does not have it
     return told or _CODES.get(type(error)) or str(error).partition(" ")[0]

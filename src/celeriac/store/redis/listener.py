@@ -1,4 +1,4 @@
-"""One pub/sub connection for all that a process listens to."""
+"""Listens to all channels of a process on one pub/sub connection."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ log = logging.getLogger("celeriac.store")
 #: Called with a message's payload, or with None when messages may have been missed (on (re)subscription).
 Callback = Callable[[bytes | None], None]
 
-#: Seconds that connecting may take, the server's answer to the password included.
+#: Seconds that connecting may take, including the server's answer to the password.
 _CONNECT = 5.0
 _RECONNECT_DELAY = 0.2
 _CANCEL_AGAIN = 0.1
 
 
 class Listener:
-    """Hands messages of channels to callbacks, and survives the broker's absence.
+    """A listener that passes messages of channels to callbacks, and survives the broker's absence.
 
-    Pub/sub loses what is published while nobody listens, so whoever uses it must look for itself when called with
-    None: after subscribing, and after every reconnect.
+    Pub/sub loses messages while nobody listens. So the listener calls each callback with None after subscribing, and
+    after every reconnect. The callback must then read the current state itself.
     """
 
     def __init__(self, client: Redis) -> None:
@@ -42,7 +42,7 @@ class Listener:
 
     @asynccontextmanager
     async def subscribed(self, channel: str, callback: Callback) -> AsyncGenerator[None]:
-        """Call `callback` for messages of `channel` while inside."""
+        """Call `callback` for messages of `channel` inside the `async with` block."""
         await self.subscribe(channel, callback)
         try:
             yield
@@ -50,7 +50,7 @@ class Listener:
             self.unsubscribe(channel, callback)
 
     async def subscribe(self, channel: str, callback: Callback) -> None:
-        """Call `callback` for messages of `channel` from now on; soon after with None, once that is in force."""
+        """Call `callback` for messages of `channel` from now on. Call it with None when the server has subscribed."""
         known = self._callbacks.setdefault(channel, set())
         known.add(callback)
         if self._reader is None or self._reader.done():
@@ -61,7 +61,7 @@ class Listener:
             callback(None)
 
     def unsubscribe(self, channel: str, callback: Callback) -> None:
-        """Stop calling `callback`. The server is told soon: nobody waits for that."""
+        """Stop calling `callback`. The server hears of it later."""
         known = self._callbacks.get(channel, set())
         known.discard(callback)
         if not known:
@@ -75,7 +75,7 @@ class Listener:
             await self._tell("UNSUBSCRIBE", channel)
 
     async def _tell(self, command: str, *channels: str) -> None:
-        with suppress(RedisError, OSError):  # the connection is gone; the next one subscribes to all anew
+        with suppress(RedisError, OSError):  # the connection is lost; the next one subscribes to all again
             await _send(self._connection, command, *channels)
 
     async def aclose(self) -> None:
@@ -85,7 +85,7 @@ class Listener:
         reader, self._reader = self._reader, None
         while reader is not None and not reader.done():
             reader.cancel()
-            # Once may not do: `asyncio.wait_for`, which redis-py uses, can swallow it (python/cpython#86296).
+            # Once may not suffice: redis-py uses `asyncio.wait_for`, which can swallow it (python/cpython#86296).
             await asyncio.wait({reader}, timeout=_CANCEL_AGAIN)
 
     async def _read(self) -> None:
@@ -98,7 +98,7 @@ class Listener:
                     channels = set(self._callbacks) or {keys.IDLE_CHANNEL}
                     await _send(connection, "SUBSCRIBE", *channels)
                 self._connection = connection
-                if late := set(self._callbacks) - channels:  # came while the connection was being made
+                if late := set(self._callbacks) - channels:  # added while connecting
                     await _send(connection, "SUBSCRIBE", *late)
                 while True:
                     self._dispatch(await connection.read_response(push_request=True))
@@ -108,7 +108,7 @@ class Listener:
             finally:
                 self._connection = None
                 if connection is not None:
-                    await connection.disconnect(nowait=True)  # it is subscribed, and of no other use
+                    await connection.disconnect(nowait=True)  # it is subscribed, so nothing else can use it
                     await pool.release(connection)
 
     def _dispatch(self, pushed: Any) -> None:

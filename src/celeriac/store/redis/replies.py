@@ -1,4 +1,4 @@
-"""What a server replies on one connection."""
+"""Reads a server's replies on one connection."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _NOT_YET = object()
 
 
 class Replies(asyncio.Protocol):
-    """Takes over the transport of a connection that redis-py has made, and reads without a stream in between.
+    """A protocol that takes over the transport of a redis-py connection, and reads replies without a stream.
 
-    A stream, and what redis-py does around each reply, take twice the time of the exchange itself.
+    A stream, and redis-py's work for each reply, take twice the time of the exchange itself.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
@@ -29,7 +29,7 @@ class Replies(asyncio.Protocol):
         transport.set_protocol(self)
 
     async def exchange(self, packed: bytes, count: int) -> list[Any]:
-        """Send commands, and return the `count` replies to them, errors among them. One at a time.
+        """Send commands, and return the `count` replies to them, including errors. Call it once at a time.
 
         Raises:
             redis.exceptions.ConnectionError: the connection was lost.
@@ -42,7 +42,7 @@ class Replies(asyncio.Protocol):
         try:
             await self._complete
         except BaseException:
-            self.close()  # what is still to come is a reply to nobody
+            self.close()  # nobody waits for the remaining replies
             raise
         return self._replies
 
@@ -55,7 +55,7 @@ class Replies(asyncio.Protocol):
         self._reader.feed(data)
         try:
             while (reply := self._reader.gets()) is not _NOT_YET:
-                if not isinstance(reply, cast(Any, hiredis).PushNotification):  # nobody has asked for it
+                if not isinstance(reply, cast(Any, hiredis).PushNotification):  # not a reply
                     self._replies.append(reply)
         except Exception as error:
             self._end(error)

@@ -26,7 +26,7 @@ async def run(client: Client, call: ScriptCall[T]) -> T:
 
 
 def run_blocking(client: BlockingClient, call: ScriptCall[T]) -> T:
-    """The same for code that has no event loop: Celery's result backend and publisher."""
+    """Run `call` as `run` does, for code without an event loop: Celery's result backend and publisher."""
     commands = cast(Any, client)
     try:
         reply = commands.execute_command(*call.command)

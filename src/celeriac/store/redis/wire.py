@@ -1,4 +1,4 @@
-"""A connection of its own for script calls."""
+"""A dedicated connection for script calls."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ T = TypeVar("T")
 
 
 class Wire:
-    """Keeps one connection, for one user at a time, and sends script calls without what redis-py does around each.
+    """A connection for one caller at a time, which sends script calls without redis-py's overhead.
 
-    To take a connection out of a pool, to be ready to try again and to count what it does costs redis-py several times
-    as much as the exchange itself. A connection that was lost since its last use is replaced once without an error;
-    that is safe because every script of ours may be sent twice. It is closed together with its client.
+    redis-py takes a connection from a pool, prepares retries and counts its work. That costs several times as much as
+    the exchange itself. If the connection was lost since its last use, the wire replaces it once without an error. That
+    is safe because every script of ours may be sent twice. Closing the client closes the wire.
     """
 
     def __init__(self, client: Client) -> None:
@@ -30,11 +30,11 @@ class Wire:
         self._replies: Replies | None = None
 
     async def run(self, call: ScriptCall[T]) -> T:
-        """Run `call`, and return what it says.
+        """Run `call`, and return its parsed reply.
 
         Raises:
             redis.exceptions.ResponseError: the script failed.
-            redis.exceptions.DataError: it cannot be sent.
+            redis.exceptions.DataError: the call cannot be sent.
         """
         (reply,) = await self.exchange([call])
         if isinstance(reply, RedisError):
@@ -42,10 +42,10 @@ class Wire:
         return call.parse(reply)
 
     async def exchange(self, calls: Sequence[ScriptCall[Any]]) -> list[Any]:
-        """Send `calls` together; the server's raw reply to each, or the error that it replied.
+        """Send `calls` together, and return the server's raw reply or error for each.
 
-        A script's source is sent only to a server that has not seen it. One that cannot be sent at all keeps none of
-        the others from being sent: its reply is the `DataError`.
+        Send a script's source only to a server that has not seen it. A call that cannot be sent does not stop the
+        others: its reply is the `DataError`.
         """
         try:
             replies = await self._evaluate(calls)
@@ -76,10 +76,10 @@ class Wire:
         return call.parse(reply)
 
     async def connect(self) -> None:
-        """Make the connection, unless it is there.
+        """Connect, unless the wire is connected.
 
         Raises:
-            redis.exceptions.RedisError: it cannot be made.
+            redis.exceptions.RedisError: connecting failed.
         """
         if self._replies is not None and self._replies.is_open:
             return
@@ -91,10 +91,10 @@ class Wire:
         self._replies = Replies(self._connection.transport)
 
     async def send(self, commands: Sequence[Command]) -> list[Any]:
-        """What the server replies to `commands`, which are sent together, once; errors are among the replies.
+        """Send `commands` together, once, and return the server's replies, including errors.
 
         Raises:
-            redis.exceptions.RedisError: the connection was lost, or cannot be made.
+            redis.exceptions.RedisError: the connection was lost, or connecting failed.
         """
         await self.connect()
         assert self._replies is not None
@@ -111,7 +111,7 @@ class Wire:
         return [faults[n] if n in faults else next(replies) for n in range(len(calls))]
 
     def _fault(self, command: Command) -> DataError | None:
-        """Why a command cannot be sent, if it cannot."""
+        """Return why a command cannot be sent. None: it can."""
         try:
             self._connection.pack_command(*command)
         except DataError as error:

@@ -29,15 +29,15 @@ local function split_entry(entry)
   return string.sub(entry, start, start + length - 1), string.sub(entry, start + length)
 end
 
--- The message with a mark that it was delivered before, and of how many workers have vanished with it: a field of our
--- own, which other consumers do not look at.
+-- Marks a message as delivered before, with the number of workers that have vanished with it. The mark is a field of our
+-- own, which other consumers ignore.
 local function redelivered(message, losses)
   if string.sub(message, 1, 1) ~= '{' then return message end
   local known, rest = string.match(message, '^{"celeriac%-redelivered":(%d+),(.*)$')
   return '{"celeriac-redelivered":' .. (known or 0) + losses .. ',' .. (rest or string.sub(message, 2))
 end
 
--- The message with the mark that it waits, or has waited, for its task's rate limit: a field of our own, behind the one
+-- Marks a message that waits, or has waited, for its task's rate limit. The mark is a field of our own, behind the one
 -- above.
 local function limited(message, mark)
   if string.sub(message, 1, 1) ~= '{' then return message end
@@ -46,7 +46,7 @@ local function limited(message, mark)
   return string.sub(rest, 1, #mark) == mark and message or start .. mark .. rest
 end
 
--- Adds to the delayed messages of a queue. Idle workers hear of one that is due before all others.
+-- Adds a message to the delayed ones of a queue. Idle workers hear of it if it is due before all others.
 local function delay(delayed, due, entry)
   local added = redis.call('ZADD', delayed, due, entry)
   if redis.call('ZRANGE', delayed, 0, 0)[1] == entry then redis.call('PUBLISH', delayed, due) end
@@ -66,13 +66,13 @@ local function store_result(result, meta, ttl)
   end
 end
 
--- The outcome of a task that has no record; `life` in ms, '0' for ever.
+-- Stores the outcome of a task that has no record; `life` in ms, '0' for ever.
 local function store_plain_result(key, outcome, life) -- fields: plain_result
   if life == '0' then redis.call('SET', key, outcome) else redis.call('SET', key, outcome, 'PX', life) end
   redis.call('PUBLISH', key, outcome)
 end
 
--- One child of `parent` has ended: count it, and run the parent again after the last one. A child's record names its
+-- Counts a child of `parent` that has ended, and runs the parent again after the last one. A child's record names its
 -- parent only while the parent waits for it, so that no child is counted twice.
 local function settle_parent(record, parent, parent_id, outcome)
   if parent_id == '' or redis.call('HGET', record, 'parent') ~= parent_id then return end
@@ -88,7 +88,7 @@ local function settle_parent(record, parent, parent_id, outcome)
   end
 end
 
--- Jobs wait for this one: those that have fanned out to it, and to them. Their records live for `life` (ms) at least.
+-- Keeps the records of all jobs that wait for this one (its parent, that one's parent, ...) for at least `life` (ms).
 local function prolong_ancestors(record, records, life)
   local parent = redis.call('HGET', record, 'parent')
   while parent do
@@ -97,7 +97,7 @@ local function prolong_ancestors(record, records, life)
   end
 end
 
--- A job ends: it is recorded, told to whoever follows it or waits for its outcome, and counted by its parent.
+-- Ends a job: records the end, notifies its followers and waiters, and lets its parent count it.
 local function conclude(record, events, result, parent, parent_id, state, now, life, event, outcome)
   redis.call('HSET', record, 'state', state, 'updated', now, 'finished', now, 'receipt', '')
   redis.call('PEXPIRE', record, life)
@@ -106,7 +106,7 @@ local function conclude(record, events, result, parent, parent_id, state, now, l
   emit(events, life, 'state', event)
 end
 
--- Drops the entries of the index of jobs that were created a life ago or earlier.
+-- Removes jobs from the index that were created a life ago or earlier.
 local function trim_index(index, now, life)
   redis.call('ZREMRANGEBYSCORE', index, '-inf', now - life)
   redis.call('PEXPIRE', index, life)
@@ -121,15 +121,15 @@ local function contains(list, word)
   return string.find(',' .. list .. ',', ',' .. word .. ',', 1, true) ~= nil
 end
 
--- Moves a job to another state, with its outcome, if the state it is in allows that; replies 'moved', or the state it is
--- in. Needs `shared`: now (ms), life of an open record (ms), prefixes of records, events and results, and the index.
--- `known`: state and run as its record has them.
+-- Moves a job to another state, with its outcome, if its current state allows that. Returns 'moved', or the current state.
+-- `shared` has: now (ms), life of an open record (ms), prefixes of records, events and results, and the index.
+-- `known` has: state and run in its record.
 local function change(shared, known,
   id, parent_id, state, sources, run, attempt, task, event, outcome, failure, life, is_end) -- fields: transition from id
   local now, open_life, records, events, results, index = unpack(shared)
   local record = records .. id
   if known[1] and not contains(sources, known[1]) then return known[1] end
-  -- Reported by a run that was given up for lost, or that was cancelled and retried by hand: another one counts now.
+  -- The reporting run was given up as lost, or was cancelled and retried by hand. Another run counts now.
   if run ~= '' and run ~= known[2] then return known[1] or '' end
   if not known[1] then -- enqueued by a producer that keeps no records
     redis.call('HSET', record, 'created', now, 'task', task)
@@ -143,7 +143,7 @@ local function change(shared, known,
   end
   redis.call('HSET', record, 'state', state, 'updated', now)
   if state ~= 'running' then redis.call('HDEL', record, 'receipt') end
-  -- It goes on in another message, which counts its attempts anew.
+  -- The job continues in another message, which counts its attempts from 1.
   if state == 'queued' then redis.call('HDEL', record, 'floor') end
   if state == 'retrying' and attempt ~= '' then redis.call('HSET', record, 'floor', attempt + 1) end
   redis.call('PEXPIRE', record, life)
@@ -156,8 +156,8 @@ local function move(shared, id, ...)
   return change(shared, redis.call('HMGET', shared[3] .. id, 'state', 'run'), id, ...)
 end
 
--- Has `each` deal with the jobs that ARGV[from...] tells of, `width` arguments a job; replies what it returns, in order.
--- What goes wrong with one of them, a key of another type say, is that job's reply, and holds up no other.
+-- Calls `each` for the jobs in ARGV[from...], with `width` arguments a job. Returns its results in order.
+-- An error, such as a key of another type, is the reply of that job, and stops no other.
 local function for_each_job(from, width, each)
   local replies = {}
   for at = from, #ARGV, width do
@@ -168,7 +168,7 @@ local function for_each_job(from, width, each)
   return replies
 end
 
--- A reply: what was done, and the whole record as it is now (field, value, ...).
+-- Makes a reply: the verdict, and the whole record as it is now (field, value, ...).
 local function with_record(verdict, record)
   return {verdict, unpack(redis.call('HGETALL', record))}
 end

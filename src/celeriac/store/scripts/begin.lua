@@ -1,4 +1,4 @@
--- A worker is about to run jobs: says of each whether it may, and records that it does.
+-- Says of each job whether a worker may run it now, and records the runs of those that may.
 --
 -- KEYS[1] index
 -- ARGV  now (ms)  open_life: life of an open record (ms)
@@ -53,7 +53,7 @@ local function begin(id, parent_id, task, queue, attempt, worker, receipt, life,
   if state == 'succeeded' or state == 'failed' or state == 'dead' then return {'stale'} end
   if floor and tonumber(attempt) < tonumber(floor) then return {'stale'} end
   if open and tonumber(open) > 0 then return {'stale'} end
-  -- The message was given to another worker while it waited in this one.
+  -- Another worker has got the message while it waited in this one.
   if receipt ~= '' and not is_held(receipt) then return {'stale'} end
   -- The job runs from another message, in a worker that lives.
   if other and other ~= receipt and is_held(other) then return {'stale'} end
@@ -68,7 +68,7 @@ local function begin(id, parent_id, task, queue, attempt, worker, receipt, life,
       run = tonumber(run)
       return may_run()
     end
-    -- It was running, and that run has neither ended nor is it going on.
+    -- The job was running, but that run has vanished without an end.
     if redis.call('HINCRBY', record, 'lost', 1) >= tonumber(most_lost) then
       redis.call('HSET', record, 'error', dead_error)
       return finish('dead')
@@ -83,7 +83,7 @@ local function begin(id, parent_id, task, queue, attempt, worker, receipt, life,
   redis.call('HSET', record, 'state', 'running', 'updated', now, 'attempt', attempt, 'floor', attempt,
     'worker', worker, 'run', run, 'started', started or now, 'receipt', receipt)
   if failure or state ~= 'queued' then redis.call('HDEL', record, 'delay_until', 'error') end
-  -- Its life was set at the last change; to set it anew each time would cost as much as half of the rest.
+  -- The last change has set its life. Setting it again each time would cost half as much as all the rest.
   if not updated or now - updated > open_life / 30 then
     redis.call('PEXPIRE', record, open_life)
     prolong_ancestors(record, records, open_life)

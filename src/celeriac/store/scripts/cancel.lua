@@ -1,4 +1,4 @@
--- Cancels a job: at once while no worker runs it, else by asking the worker that does.
+-- Cancels a job at once if no worker runs it. Else asks its worker to stop it.
 --
 -- KEYS[1] record  KEYS[2] events  KEYS[3] result
 -- ARGV  now (ms)  life of a finished record (ms)  id  records: prefix of records
@@ -14,7 +14,7 @@ if not state then return {'unknown'} end
 if contains(ends, state) then return with_record(state, KEYS[1]) end
 
 redis.call('HSET', KEYS[1], 'cancel', '1')
--- Heard by the worker that runs the job, and by those that run its children.
+-- The worker that runs the job hears this, and so do those that run its children.
 redis.call('PUBLISH', channel, id)
 local waits_for_children = open and tonumber(open) > 0
 if state == 'running' and not waits_for_children then

@@ -1,5 +1,5 @@
 -- Counts a task that has ended in its chord, as Celery does (celery/backends/redis.py, CHORD_PART_RETURN_LUA), so that its
--- workers and ours can share a chord. Unlike there the callback is not claimed: only who calls it does that.
+-- workers and ours can share a chord. Unlike Celery it does not claim the callback: the worker that calls it does.
 --
 -- KEYS[1] outcomes of the parts  KEYS[2] what the chord's size differs by  KEYS[3] its size  KEYS[4] parts that are counted
 -- KEYS[5] the saved group  KEYS[6] claim of the callback, or 'done'

@@ -53,14 +53,14 @@ end
 if count == 1 then
   local number, id, arguments, message = unpack(ARGV, first, first + WIDTH.job - 1) -- fields: job
   local created, known = unpack(redis.call('HMGET', records .. id, 'created', 'arguments'))
-  -- Asked a second time because the first reply was lost, the record is there, and of the same call.
+  -- If the first reply was lost, this is the second call, and the record is that of the first.
   if created and created == now and known == arguments then return {'accepted', ''} end
   if created then return {'exists', id} end
 end
 if fan_out then
   local state, run, cancel = unpack(redis.call('HMGET', KEYS[3], 'state', 'run', 'cancel'))
   if state ~= 'running' or run ~= fan_out.run or cancel then return {'refused', state or ''} end
-  -- Delivered a second time after it had fanned out: the children are there already.
+  -- The job was delivered again after it had fanned out: the children exist already.
   if redis.call('HEXISTS', KEYS[3], 'children') == 1 then return {'accepted', ''} end
   redis.call('HSET', KEYS[3], 'children', count, 'open', count,
     'resume', resume, 'resume_queue', fan_out.resume_queue)
@@ -91,7 +91,7 @@ for at = first, #ARGV, WIDTH.job do
   end
 end
 
--- Adds `values` to `key`, some thousand with one command: Lua can unpack no more at once.
+-- Adds `values` to `key`, some thousand with one command, since Lua can unpack no more at once.
 local function add(command, key, values)
   for from = 1, #values, 4000 do
     redis.call(command, key, unpack(values, from, math.min(from + 3999, #values)))

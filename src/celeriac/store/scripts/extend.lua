@@ -1,5 +1,5 @@
--- Renews the leases of workers for them. One that has run out and was given up is not begun anew: only the worker itself
--- may do that, who has to learn of it.
+-- Renews the leases of workers for them, except a lease that has run out and was removed. Only the worker itself may
+-- begin a new one, since it must learn of the loss.
 --
 -- KEYS[1] leases
 -- ARGV  lease (ms)  then workers

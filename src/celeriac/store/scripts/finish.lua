@@ -1,6 +1,6 @@
--- Ends the delivery of messages: publishes what follows from each, stores what came of it and acknowledges it, or gives it
--- back to be run again, in one step.
--- What came of a message that was given to another worker meanwhile is refused: that worker's run counts.
+-- Ends the delivery of messages in one step: for each, publishes the messages that follow, stores its outcome, and
+-- acknowledges it or gives it back to be run again.
+-- Refuses the outcome of a message that another worker has got meanwhile: that worker's run counts.
 --
 -- KEYS[1] what the worker holds  KEYS[2] index
 -- ARGV  now (ms)  open_life: life of an open record (ms)  records: prefix of records  events: of events  results: of results
@@ -26,7 +26,7 @@ local function publish(list, message, delayed, due) -- fields: publication
   end
 end
 
--- Takes that back, in the same step: a message that was just pushed is the first from the left.
+-- Undoes `publish` in the same step: a message that was just pushed is the first from the left.
 local function unpublish(list, message, delayed, due) -- fields: publication
   if due == '' then
     redis.call('LREM', list, 1, message)
@@ -45,7 +45,7 @@ local function text_of(fault)
   return type(fault) == 'table' and fault.err or tostring(fault)
 end
 
--- All or none; returns why none.
+-- Publishes all or none. Returns the error if none.
 local function publish_all(from, count)
   for at = from, from + WIDTH.publication * (count - 1), WIDTH.publication do
     local done, fault = pcall(publish, unpack(ARGV, at, at + WIDTH.publication - 1))
@@ -68,8 +68,8 @@ local function let_go(receipt)
   return redis.call('HDEL', KEYS[1], receipt) == 1
 end
 
--- The outcome begins at ARGV[at], the publications at ARGV[from]. What may fail comes before the message is let go: a key
--- of another type is found when the record is looked at, or in publishing.
+-- The outcome begins at ARGV[at], the publications at ARGV[from]. Do all that may fail before releasing the message: a key
+-- of another type shows when the record is read, or in publishing.
 local function finish(receipt, publications, kind, from, at)
   local known = kind == 'record' and redis.pcall('HMGET', records .. ARGV[at], 'state', 'run')
   local fault = known and known.err

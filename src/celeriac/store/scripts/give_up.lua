@@ -1,4 +1,4 @@
--- Moves a message that a worker holds to the dead letters, and ends its job with it, if that runs from this message.
+-- Moves a message that a worker holds to the dead letters, and ends its job if it runs from this message.
 --
 -- KEYS[1] what the worker holds  KEYS[2] dead letters  KEYS[3] index
 -- ARGV  receipt  cause  kind: 'record', 'result' or '': how the end of its task is stored

@@ -1,4 +1,4 @@
--- Records how far a running job is.
+-- Records the progress of a running job.
 --
 -- KEYS[1] record  KEYS[2] events
 -- ARGV  now (ms)  life of an open record (ms)  progress, a JSON object
@@ -8,7 +8,7 @@ local now, life, progress = unpack(ARGV) -- fields: args
 
 if redis.call('HGET', KEYS[1], 'state') ~= 'running' then return 0 end
 redis.call('HSET', KEYS[1], 'progress', progress, 'updated', now)
-redis.call('PEXPIRE', KEYS[1], life, 'GT') -- it may wait for children that are due later
+redis.call('PEXPIRE', KEYS[1], life, 'GT') -- the job may wait for children that are due later
 emit(KEYS[2], life, 'progress', progress)
-redis.call('XTRIM', KEYS[2], 'MAXLEN', '~', 1000) -- a job may report without end; its states are few
+redis.call('XTRIM', KEYS[2], 'MAXLEN', '~', 1000) -- a job may report progress without end, but has few states
 return 1

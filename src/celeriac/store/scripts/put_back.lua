@@ -17,5 +17,5 @@ elseif place == 'first' then
 else
   redis.call('LPUSH', list, redelivered(message, tonumber(losses)))
 end
-redis.call('HDEL', KEYS[1], receipt) -- last: it stays held if its queue is a key of another type
+redis.call('HDEL', KEYS[1], receipt) -- do this last: the message stays held if its queue is a key of another type
 return 1

@@ -1,5 +1,5 @@
--- Has the messages of one task that were put off by its rate limit be due now, in their order, as if they had never been
--- put off; a part at each call.
+-- Makes the messages due now that a task's rate limit has put off, in their order, as if they had never been put off.
+-- Each call handles a part.
 --
 -- KEYS[1] delayed messages of the queue
 -- ARGV  mark of such a message (`limited` in _lib.lua)  first_call: time of the first call (ms), '' in that one

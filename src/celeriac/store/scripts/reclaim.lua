@@ -1,4 +1,4 @@
--- Brings back what workers hold that are known to have ended, or whose lease has run out.
+-- Brings back the messages of workers that are known to have ended, or whose lease has run out.
 --
 -- KEYS[1] leases  KEYS[2] void receipts  KEYS[3] when somebody last looked for leases that have run out (ms)
 -- ARGV  holds: prefix of what workers hold  void_life: life of a void receipt (ms)
@@ -11,8 +11,8 @@ local holds, void_life, leaving, lease = unpack(ARGV, 1, WIDTH.args) -- fields: 
 
 local now = server_time()
 
--- Nobody could look for a while: the server was away, or refused to write, and those that live could not renew their
--- leases. They get the time for it.
+-- No worker called this for a while: the server was away, or refused to write. So living workers could not renew their
+-- leases. Give them time for it.
 lease = tonumber(lease)
 if lease > 0 then
   local looked = tonumber(redis.call('GET', KEYS[3]) or 0)
@@ -34,7 +34,7 @@ for _, worker in ipairs(gone) do
   for i = 1, #held, 2 do
     entries[#entries + 1] = {tonumber(string.match(held[i], '%d+$')) or 0, held[i + 1], held[i]}
   end
-  -- The oldest is pushed last, and so is the first to be taken again.
+  -- Push the oldest last, so that it is the first to be taken again.
   table.sort(entries, function(one, other) return one[1] > other[1] end)
   local count = 0
   for _, numbered in ipairs(entries) do

@@ -7,7 +7,7 @@
 local letter, message = unpack(ARGV) -- fields: args
 
 if #redis.call('XRANGE', KEYS[1], letter, letter) == 0 then return 0 end
-redis.call('LPUSH', KEYS[2], message) -- first: the dead letter stays if the queue is a key of another type
+redis.call('LPUSH', KEYS[2], message) -- do this first: the dead letter stays if the queue is a key of another type
 redis.call('DEL', KEYS[3])
 redis.call('XDEL', KEYS[1], letter)
 return 1

@@ -10,9 +10,9 @@ local now, life, sources, event, message = unpack(ARGV) -- fields: args
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state then return {'unknown'} end
 if not contains(sources, state) then return with_record(state, KEYS[1]) end
-redis.call('LPUSH', KEYS[4], message) -- first: nothing is changed if the queue is a key of another type
--- Without `parent` it is no longer counted as a child: the parent may have gone on without it.
--- A run of before that still reports is refused.
+redis.call('LPUSH', KEYS[4], message) -- do this first: nothing changes if the queue is a key of another type
+-- Without `parent` the job no longer counts as a child: the parent may have continued without it.
+-- An earlier run that still reports is refused.
 redis.call('HINCRBY', KEYS[1], 'run', 1)
 redis.call('HDEL', KEYS[1], 'finished', 'floor', 'receipt', 'lost', 'started', 'error', 'progress', 'cancel', 'worker', 'attempt', 'delay_until',
   'parent', 'children', 'open', 'resume', 'resume_queue', 'children_succeeded', 'children_failed', 'children_cancelled')

@@ -18,7 +18,7 @@ if reported_run ~= '' and run ~= reported_run then return 'superseded' end
 if open and tonumber(open) > 0 then return 'waiting' end
 if floor and tonumber(floor) > tonumber(attempt) then return 'repeated' end
 
--- It is published first: nothing is changed if the queue is a key of another type.
+-- Publish first: nothing changes if the queue is a key of another type.
 if due == '' or cancel then -- cancelled meanwhile: the next worker that takes it ends it, without delay
   redis.call('LPUSH', KEYS[4], message)
 else

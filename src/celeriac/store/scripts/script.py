@@ -1,6 +1,6 @@
 """Typed calls of the Lua scripts, for asyncio and for blocking clients alike.
 
-A `ScriptCall` is a script with its keys and arguments and the function that reads its reply; it does no I/O itself.
+A `ScriptCall` is a script with its keys, its arguments, and the function that reads its reply. It does no I/O itself.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _WORD = re.compile(r"\w+")
 #: What can be an argument of a script, or a part of a command.
 Argument = str | bytes | int | float
 Command = Sequence[Argument]
-#: Where Lua names the fields of a table: `local a, b = unpack(ARGV) -- fields: NAME`, or as parameters of a function,
-#: from one of them on: `local function f(x, a, b) -- fields: NAME from a`.
+#: Finds the fields of a table in Lua: `local a, b = unpack(ARGV) -- fields: NAME`, or the parameters of a function from
+#: one of them on: `local function f(x, a, b) -- fields: NAME from a`.
 _DECLARED = re.compile(
     r"local (?:function \w+\(([\w\s,]+)\)|([\w\s,]+?)\s*=\s*unpack\(ARGV[^\n]*\)) -- fields: (\w+)(?: from (\w+))?"
 )
@@ -37,14 +37,14 @@ _WIDTH = re.compile(r"WIDTH\.(\w+)")
 
 @dataclass(frozen=True, eq=False)
 class Script:
-    """One Lua script of `store/scripts/`, with what it uses of the shared part in front of it.
+    """A Lua script of `store/scripts/`, preceded by the shared functions that it uses.
 
-    `when_full`: it runs on a server that has reached its `maxmemory` too. So do those that workers run: else nothing
-    would ever be taken out of a full server. Needs Redis 7 or Valkey.
+    `when_full` lets it run on a server that has reached its `maxmemory`. Scripts of workers need that to empty a full
+    server. It requires Redis 7 or Valkey.
 
-    `args` and `rows` are named tuples: the fields of the arguments that each call has, and of those that it has several
-    times. Lua names the same fields, and says `WIDTH.NAME` for how many there are. Both are compared when a process
-    starts (`store/declared.py`), so that a field which only one side knows shifts no argument.
+    `args` and `rows` are named tuples: the fields of the arguments that each call has once, and of those that it has
+    several times. Lua names the same fields, and writes `WIDTH.NAME` for their number. `store/declared.py` compares
+    both when a process starts, so that a field which only one side has never shifts an argument.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Script:
 
     @cached_property
     def source(self) -> str:
-        """What is sent to the server.
+        """The source that is sent to the server.
 
         Raises:
             InstallationBroken: Lua and Python do not have the same tables with the same fields.
@@ -72,7 +72,7 @@ class Script:
         return ("SCRIPT LOAD", self.source)
 
     def with_widths(self, text: str) -> str:
-        """The Lua code `text` with the number of fields for each `WIDTH.NAME`.
+        """Replace each `WIDTH.NAME` in the Lua code `text` by the number of fields.
 
         Raises:
             InstallationBroken: `text` and this script do not have the same tables with the same fields.
@@ -100,7 +100,7 @@ class Script:
 
 
 class _Function(NamedTuple):
-    """A function of the shared part, with the words that occur in it."""
+    """A shared function, with the words that occur in it."""
 
     name: str
     code: str
@@ -109,7 +109,7 @@ class _Function(NamedTuple):
 
 @cache
 def _shared_functions() -> list[_Function]:
-    """Those of `_lib.lua`, from the last to the first: each uses only functions that stand before it."""
+    """Return the functions of `_lib.lua`, from the last to the first. Each uses only functions before it."""
     found = _FUNCTION.findall((_FOLDER / "_lib.lua").read_text())
     return [
         _Function(code.removeprefix("local function ").partition("(")[0], code, _words(code))
@@ -122,7 +122,7 @@ def _words(text: str) -> set[str]:
 
 
 def _with_functions(text: str) -> str:
-    """`text`, and before it the shared functions that it uses: a server makes all that are there at each call."""
+    """Put the shared functions that `text` uses before it, and no others: a server defines all at each call."""
     words, parts = _words(text), [text]
     for name, code, its_words in _shared_functions():
         if name in words:
@@ -133,7 +133,7 @@ def _with_functions(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ScriptCall(Generic[T]):
-    """One call of a script; `parse` turns its raw reply into what the caller wants to know."""
+    """One call of a script. `parse` turns its raw reply into the caller's result."""
 
     script: Script
     keys: Sequence[str]
@@ -142,7 +142,7 @@ class ScriptCall(Generic[T]):
 
     @property
     def command(self) -> Command:
-        """As it is sent to a server that has seen the script."""
+        """Return the command for a server that has seen the script."""
         return ("EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args)
 
     @property

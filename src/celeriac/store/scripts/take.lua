@@ -16,7 +16,7 @@ lists = tonumber(lists)
 local queues = (#KEYS - 2) / (lists + 1)
 local now = server_time()
 
--- The id of a message's task; nil if it has none. One that Celeriac's client wrote does not have to be parsed for it.
+-- Returns the id of a message's task; nil if it has none. A message of Celeriac's client need not be parsed for it.
 local function task_of(message)
   local id = string.match(message, '"id":"([^"\\]+)","root_id":"')
   if id then return id end
@@ -26,7 +26,7 @@ local function task_of(message)
   return type(id) == 'string' and id or nil
 end
 
--- Moves what is due to its queue; a job that waited for it is queued now.
+-- Moves due messages to their queues. A job that waited for its time is queued then.
 local function promote(delayed)
   local due = redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, 100)
   if #due == 0 then return end
@@ -36,7 +36,7 @@ local function promote(delayed)
     local id
     if type(redis.pcall('LPUSH', list, message)) == 'number' then
       id = task_of(message)
-    else -- its queue is a key of another type: it waits on, and holds up no other
+    else -- its queue is a key of another type: the message keeps waiting, and stops no other
       redis.call('ZADD', delayed, now + 60000, entry)
     end
     local record = id and records .. id
@@ -58,7 +58,7 @@ end
 local prefix, first = string.match(receipt, '^(.*/)(%d+)$')
 local wanted = tonumber(most)
 
--- Asked a second time, because the first reply was lost: what was taken then.
+-- If the first reply was lost, this is the second call: return the messages taken in the first.
 if redis.call('HEXISTS', KEYS[2], receipt) == 1 then
   local reply = {now, 0}
   for i = 0, wanted - 1 do
@@ -71,7 +71,7 @@ if redis.call('HEXISTS', KEYS[2], receipt) == 1 then
   return reply
 end
 
--- A worker that has been given up, or has something to do, takes nothing that it has claimed in advance.
+-- A worker that has been given up, or is busy, takes nothing by a claim made in advance.
 local is_claim = claim_until ~= ''
 local lease = is_claim and tonumber(redis.call('ZSCORE', KEYS[1], worker) or 0)
 if is_claim and (lease <= now or now > tonumber(claim_until) or redis.call('HLEN', KEYS[2]) > 0) then return {now, 0} end
@@ -92,7 +92,7 @@ local taken = 0
 for priority = 1, lists do
   for queue = 0, queues - 1 do
     local list = KEYS[3 + queue * (lists + 1) + priority]
-    -- One that is a key of another type is empty: an error would lose what was taken before.
+    -- Treat a key of another type as empty: an error would lose the messages taken before.
     local popped = taken < wanted and redis.pcall('RPOP', list, wanted - taken)
     for _, message in ipairs(popped and not popped.err and popped or {}) do
       if ARGV[WIDTH.args + 1 + queue] == '1' then
@@ -109,7 +109,7 @@ if #holding > 0 then
   for i = 1, #holding, 2000 do -- as many as Lua can unpack
     redis.call('HSET', KEYS[2], unpack(holding, i, math.min(i + 1999, #holding)))
   end
-  -- That a claim is met does not say that its worker lives.
+  -- A claim that is met does not prove that its worker lives.
   if not is_claim then redis.call('ZADD', KEYS[1], 'GT', now + lease_ms, worker) end
 end
 return reply

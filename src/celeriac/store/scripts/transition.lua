@@ -1,4 +1,4 @@
--- Moves a job to another state, with its outcome, if the state it is in allows that.
+-- Moves a job to another state, with its outcome, if its current state allows that.
 --
 -- KEYS[1] index
 -- ARGV  now (ms)  open_life: life of an open record (ms)  records: prefix of records  events: of events  results: of results
