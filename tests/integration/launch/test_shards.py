@@ -143,6 +143,15 @@ async def test_an_application_that_cannot_be_forked_gets_shards_that_are_program
         assert await worker.ended(within=STARTS) == 0
 
 
+async def test_a_signal_while_the_application_is_imported_ends_the_worker(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text("import signal\nprint('importing', flush=True)\nsignal.pause()\n")
+    command = ["-m", "celeriac", "worker", "-A", "shop:app", "--data-dir", str(tmp_path / "data")]
+    async with running(command, cwd=tmp_path) as worker:
+        await worker.printed("importing", within=STARTS)
+        worker.signal(signal.SIGTERM)
+        assert await worker.ended(within=STARTS) == 0
+
+
 @pytest.mark.slow
 async def test_a_signal_to_all_processes_lets_running_jobs_end(jobs: ShardJobs, start: Start) -> None:
     """As systemd sends it."""

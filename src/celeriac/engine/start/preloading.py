@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import importlib
 import os
+import platform
 import signal
 import sys
 from collections.abc import Iterable, Sequence
@@ -58,11 +59,10 @@ def preload(address: str) -> str | None:
     """
     before = _open_for_both_ways()
     with paused():
-        app = loading.load_with_tasks(address)
+        loading.load_with_tasks(address)
         for name in _USED_LATER:
             importlib.import_module(name)
-        app.loader.import_default_modules()
-        app.finalize()
+        platform.platform()  # which Celery's banner shows, and Python keeps once it has asked another program
     if reason := _unfit(before):
         return reason
     give_back_memory()
