@@ -1,4 +1,4 @@
-"""A job that was enqueued, seen by whoever enqueued it."""
+"""A handle on an enqueued job."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ R = TypeVar("R")
 
 
 class JobHandle(Generic[R]):
-    """Watches and steers one job. Costs nothing until used, and may be made from an id at any time."""
+    """A handle that watches and controls one job. It costs nothing until used. `Job.handle` makes one from an id."""
 
     __slots__ = ("_client", "_spec", "id")
 
@@ -26,26 +26,26 @@ class JobHandle(Generic[R]):
         """Wait for the job's result, at most `timeout` seconds.
 
         Raises:
-            ResultTimeout: it did not end in time; it goes on.
-            JobFailed, JobCancelled: it ended without a result.
-            UnknownJob: its record has expired.
+            ResultTimeout: the job did not end in time. It continues.
+            JobFailed, JobCancelled: the job ended without a result.
+            UnknownJob: the job's record has expired.
         """
         return self._spec.load_result(await self._client.result(self.id, timeout))
 
     async def status(self) -> JobRecord:
-        """What is known of the job now: state, progress, attempt, error."""
+        """Return the job's current record: state, progress, attempt, error."""
         return await self._client.get(self.id)
 
     async def cancel(self) -> JobRecord:
-        """Cancel the job: at once if no worker runs it, else its worker is asked to.
+        """Cancel the job. If a worker runs it, ask that worker to stop it.
 
         Raises:
-            WrongState: it has ended already.
+            WrongState: the job has ended already.
         """
         return await self._client.cancel(self.id)
 
     async def events(self, after: str = "0-0") -> AsyncGenerator[JobEvent]:
-        """The job's events after the event id `after`, live, until it ends."""
+        """Yield the job's events after the event id `after`, live, until it ends."""
         async for event in self._client.events(self.id, after):
             if event is not None:
                 yield event

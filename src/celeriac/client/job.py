@@ -1,4 +1,4 @@
-"""A job as its users see it: a function that can also be enqueued, with its types."""
+"""The class of jobs: functions that can also be enqueued, with their types."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from celeriac.core.spec import Call, JobSpec
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: What Celery's tasks have, and jobs have not: a call that publishes would block the event loop.
+#: Methods of Celery's tasks that jobs lack, because publishing with them would block the event loop.
 _OF_TASKS = frozenset(
     {*("delay", "apply_async", "apply", "s", "si", "signature", "subtask"), *("map", "starmap", "chunks", "retry")}
 )
-#: Calls that are validated before the event loop may see to other things: some 2 ms.
+#: Calls that are validated before the event loop may do other work: some 2 ms.
 _IN_A_ROW = 1000
 
 
 class JobDecorator(Protocol):
-    """What `app.job(...)` returns. The first two forms are told apart by what the function returns: an awaitable."""
+    """The decorator that `app.job(...)` returns. The first two forms differ in whether the function is awaitable."""
 
     @overload
     def __call__(self, function: Callable[Concatenate[JobContext, P], Coroutine[Any, Any, R]], /) -> Job[P, R]: ...
@@ -39,10 +39,10 @@ class JobDecorator(Protocol):
 
 
 class Job(Generic[P, R]):
-    """What `@app.job` makes of a function.
+    """A function decorated with `@app.job`.
 
     Attributes:
-        spec: name, types and options.
+        spec: its name, types and options.
     """
 
     def __init__(
@@ -73,9 +73,9 @@ class Job(Generic[P, R]):
         return self.spec.function
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
-        """Call the function right here: no queue, no validation, no retries. Of an `async def` job, await it.
+        """Call the function right here: no queue, no validation, no retries. Await the call of an `async def` job.
 
-        Where the function takes a `JobContext` and none is given, it gets one whose progress goes nowhere.
+        If the function takes a `JobContext` and gets none, this passes one that drops its progress.
         """
         wanted = self.spec.context_parameter
         given: tuple[Any, ...] = args
@@ -89,8 +89,8 @@ class Job(Generic[P, R]):
         """Validate the arguments and hand the job to the broker.
 
         Raises:
-            InvalidArguments: they do not fit the signature; nothing was sent.
-            IdempotencyConflict: the key given to `options()` stands for another request.
+            InvalidArguments: they do not fit the signature. Nothing was sent.
+            IdempotencyConflict: the key given to `options()` belongs to another request.
             BrokerUnavailable: the broker did not confirm in time.
         """
         return self.handle(await self._client().enqueue(self.call(*args, **kwargs), self._options))
@@ -98,8 +98,8 @@ class Job(Generic[P, R]):
     async def enqueue_many(self, calls: Iterable[Call[R] | Mapping[str, Any]]) -> list[JobHandle[R]]:
         """Hand many jobs to the broker, one round trip per 250.
 
-        `calls` are made with `call()`, which the type checker checks, or are mappings of arguments. All are validated
-        before the first is sent. Raises as `enqueue` does.
+        Make `calls` with `call()`, which the type checker checks, or give mappings of arguments. This validates all
+        before it sends the first. Raises as `enqueue` does.
         """
         ready: list[Call[R]] = []
         for number, call in enumerate(calls, start=1):
@@ -112,7 +112,7 @@ class Job(Generic[P, R]):
         return [self.handle(job_id) for job_id in await self._client().enqueue_many(ready, self._options)]
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
-        """Validated arguments, to enqueue later. Raises `InvalidArguments`."""
+        """Validate arguments, to enqueue them later. Raises `InvalidArguments`."""
         return Call(self.spec, self.spec.encode(args, kwargs))
 
     def options(
@@ -125,13 +125,13 @@ class Job(Generic[P, R]):
         idempotency_key: str | None = None,
         job_id: str | None = None,
     ) -> Job[P, R]:
-        """The same job with other delivery: `await welcome.options(delay=60).enqueue(user_id=7)`.
+        """Return the same job with other options: `await welcome.options(delay=60).enqueue(user_id=7)`.
 
         Args:
-            queue: instead of the job's own.
-            priority: 0 to 9, higher first, instead of the job's own.
+            queue: a queue in place of the job's own.
+            priority: 0 to 9, higher first, in place of the job's own.
             delay: seconds, or a timedelta, before the job may run.
-            at: not before this time (aware); excludes `delay`.
+            at: the earliest time to run it (aware); excludes `delay`.
             idempotency_key: the same key with the same request, within 24 hours, yields the same job.
             job_id: the id to use instead of a random one.
 
@@ -142,14 +142,14 @@ class Job(Generic[P, R]):
         given |= {"idempotency_key": idempotency_key, "job_id": job_id}
         changed = {name: value for name, value in given.items() if value is not None}
         options = dataclasses.replace(self._options, **cast(Any, changed))
-        options.due()  # a contradiction is an error here, where it was written
+        options.due()  # raises here, where the user wrote a contradiction
         return Job(self.spec, self._client, self._celery_task, options)
 
     def handle(self, job_id: str) -> JobHandle[R]:
-        """A handle on a job that was enqueued before."""
+        """Return a handle on a job that was enqueued before."""
         return JobHandle(self._client(), self.spec, job_id)
 
-    if not TYPE_CHECKING:  # to a type checker, an attribute that is not there is a fault
+    if not TYPE_CHECKING:  # a type checker shall report a missing attribute
 
         def __getattr__(self, name: str) -> Any:
             if name not in _OF_TASKS:

@@ -1,4 +1,4 @@
-"""What an enqueuer may say about one job."""
+"""The options with which one job is enqueued."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from celeriac.core.text import FAULT, is_unicode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnqueueOptions:
-    """What an enqueuer may say about one job.
+    """The options with which one job is enqueued.
 
     Attributes:
-        queue: instead of the job's own queue.
-        priority: 0 to 9, higher first, instead of the job's own.
+        queue: a queue in place of the job's own.
+        priority: 0 to 9, higher first, in place of the job's own.
         delay: seconds, or a timedelta, before the job may run.
-        at: not before this time (aware); excludes `delay`.
+        at: the earliest time to run it (aware); excludes `delay`.
         idempotency_key: the same key with the same request, within 24 hours, yields the same job.
-        fingerprint: hexadecimal digits that tell one request from another, where the job's arguments do not.
+        fingerprint: hexadecimal digits that tell requests apart if the job's arguments do not.
         job_id: the id to use instead of a random one.
     """
 
@@ -39,7 +39,7 @@ class EnqueueOptions:
                 raise ValueError(f"{name}={text!r}: {FAULT}")
 
     def due(self) -> datetime | None:
-        """When the job may run; None for at once."""
+        """Return when the job may run; None: at once."""
         if self.at is not None:
             if self.delay is not None:
                 raise ValueError("give `delay` or `at`, not both")

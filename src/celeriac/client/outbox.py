@@ -1,4 +1,4 @@
-"""Jobs that are enqueued at the same time share their way to the broker."""
+"""Sends jobs that are enqueued at the same time to the broker together."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from celeriac.core.background import background
 from celeriac.store.jobs.enqueueing import Accepted, NewJob
 from celeriac.store.redis.connection import deadline
 
-#: What one call of the script accepts at most, so that the server is soon there for others again.
+#: Limits of one call of the script, so that the server soon serves others again.
 BATCH_JOBS = 250
 BATCH_BYTES = 1_000_000
-#: Has jobs of one queue accepted, all or none, within a deadline of its own.
+#: Sends jobs of one queue, of which the broker accepts all or none, within its own deadline.
 Send = Callable[[Sequence[NewJob]], Awaitable[Accepted]]
 Waiting = tuple[NewJob, asyncio.Future[Accepted]]
 
 
 def batches(jobs: Iterable[NewJob]) -> Generator[list[NewJob]]:
-    """`jobs` in order, as many at a time as one call of the script accepts."""
+    """Split `jobs` into batches, each as large as one call of the script accepts."""
     batch: list[NewJob] = []
     size = 0
     for job in jobs:
@@ -33,22 +33,21 @@ def batches(jobs: Iterable[NewJob]) -> Generator[list[NewJob]]:
 
 
 class Outbox:
-    """Sends a job at once while there is a way free, else together with the others that wait for one.
+    """A sender of jobs for one event loop. It sends a job at once if a way is free, else with all others that wait.
 
-    So a job by itself waits for no other, and a hundred at a time take one call more than there are ways. For one event
-    loop.
+    So a single job waits for no other, and a hundred at a time take one call more than there are ways.
     """
 
     def __init__(self, ways: Iterable[Send], timeout: float) -> None:
-        """`ways` carry one call at a time each; nobody waits for one longer than `timeout` seconds."""
+        """Each of `ways` carries one call at a time. No caller waits for one longer than `timeout` seconds."""
         self._free = list(ways)
         self._timeout = timeout
         self._tasks: set[asyncio.Task[None]] = set()
-        # By queue: what is wrong with one queue is an error for all jobs that are sent together.
+        # Send each queue separately: a fault of a queue is an error for all jobs that are sent together.
         self._waiting: dict[str, list[Waiting]] = {}
 
     async def put(self, job: NewJob) -> Accepted:
-        """Return when the broker has accepted `job`. A caller that gives up while it waits takes it out.
+        """Return when the broker has accepted `job`. If the caller gives up while `job` waits, it is not sent.
 
         Raises:
             BrokerUnavailable: the broker did not confirm in time.
@@ -66,12 +65,12 @@ class Outbox:
         return accepted.result()
 
     async def aclose(self) -> None:
-        """Return when nothing is under way any more that nobody waits for."""
+        """Wait for the calls under way for which no caller waits any more."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
     def _give_back(self, send: Send) -> None:
-        """Send what has come meanwhile."""
+        """Use a free way to send the jobs that have come meanwhile."""
         self._free.append(send)
         while self._waiting and self._free:
             queue = next(iter(self._waiting))
@@ -86,7 +85,7 @@ class Outbox:
             task.add_done_callback(self._tasks.discard)
 
     async def _send_together(self, send: Send, waiting: Sequence[Waiting]) -> None:
-        """A task of its own, since a caller may be cancelled while the others still wait."""
+        """Send jobs in a separate task, since a caller may be cancelled while the others still wait."""
         try:
             reply = await send([job for job, _ in waiting])
         except Exception as error:
@@ -100,5 +99,5 @@ class Outbox:
 
 
 def _open(waiting: Sequence[Waiting]) -> list[asyncio.Future[Accepted]]:
-    """Without those that were given up meanwhile."""
+    """Return the futures whose callers have not given up meanwhile."""
     return [accepted for _, accepted in waiting if not accepted.done()]

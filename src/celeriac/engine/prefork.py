@@ -1,4 +1,4 @@
-"""Tells Celery's pool of processes apart, without importing it: most workers have another one."""
+"""Recognises Celery's pool of processes without importing it, since most workers use another pool."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from typing import Any
 
 
 def is_prefork(pool_class: Any) -> bool:
-    """Whether the class is that of Celery's pool of processes, or inherits from it."""
-    prefork = sys.modules.get("celery.concurrency.prefork")  # where it is not imported, there is no such class
+    """Return whether the class is Celery's pool of processes, or inherits from it."""
+    prefork = sys.modules.get("celery.concurrency.prefork")  # if it is not imported, no such class exists
     return prefork is not None and issubclass(pool_class, prefork.TaskPool)

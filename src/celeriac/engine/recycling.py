@@ -30,7 +30,7 @@ _STATM = Path("/proc/self/statm")
 
 
 class Recycling:
-    """Makes this shard retire when it has begun `tasks` tasks, or has `kibibytes` KiB of resident memory."""
+    """The limits of this shard. It retires after beginning `tasks` tasks, or at `kibibytes` KiB of resident memory."""
 
     def __init__(self, tasks: int | None, kibibytes: int | None) -> None:
         self._tasks = tasks
@@ -45,7 +45,7 @@ class Recycling:
 
     @property
     def may_hold(self) -> int:
-        """How many messages this worker may hold: those that run, and those that it may still begin."""
+        """Return how many messages this worker may hold: those that run, and those that it may still begin."""
         if self._is_retiring:
             return 0
         if not self._tasks:
@@ -72,7 +72,7 @@ class Recycling:
 
 
 def recycling_of(controller: Any) -> Recycling | None:
-    """The recycling that a worker's options ask for. None without, or if its pool replaces its own processes."""
+    """Return the recycling for a worker's options. None: there are no limits, or the pool replaces its processes."""
     tasks, kibibytes = controller.max_tasks_per_child, controller.max_memory_per_child
     if not shard.is_supervised() or is_prefork(controller.pool_cls) or not (tasks or kibibytes):
         return None
@@ -80,7 +80,7 @@ def recycling_of(controller: Any) -> Recycling | None:
 
 
 def resident_kibibytes() -> int:
-    """The resident memory of this process in KiB, including shared pages. Its peak, where there is no /proc."""
+    """Return the resident memory of this process in KiB, including shared pages. Without /proc, return its peak."""
     try:
         pages = int(_STATM.read_text().split()[1])
     except OSError:

@@ -1,7 +1,7 @@
-"""Celery's own commands, started faster: `python -m celeriac.engine.start.command -A APP worker|beat|flower [OPTION…]`.
+"""Starts Celery's own commands faster: `python -m celeriac.engine.start.command -A APP worker|beat|flower [OPTION…]`.
 
-`celery` imports every command and every plugin it has, an interactive shell and Flower among them, before it runs
-one: half a second to a second of each process's start. Here the named one is imported. Its options are Celery's.
+`celery` imports every command and plugin, even an interactive shell and Flower, before it runs one command. That takes
+half a second to a second of each start. This module imports only the named command. Its options are Celery's.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from celeriac.engine.start import loading, shard
 
 @contextmanager
 def _hidden(package: str) -> Generator[None]:
-    """Have the package look as if it were not installed."""
+    """Hide a package, so that it looks as if it were not installed."""
     if package in sys.modules:
         yield
         return
@@ -32,7 +32,7 @@ def _hidden(package: str) -> Generator[None]:
         del sys.modules[package]
 
 
-with _hidden("pygments"):  # colours Python for commands that are none of ours, and takes 40 ms to begin with
+with _hidden("pygments"):  # it colours Python for commands that we lack, and its import takes 40 ms
     from celery.bin.base import CLIContext, consume_preload_options
 
 _COMMANDS = {
@@ -50,7 +50,7 @@ class _Commands(click.Group):
         return _command(cmd_name) if cmd_name in _COMMANDS else None
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command. What it cannot start for is one line, for the parent if there is one."""
+        """Run the command. If it cannot start, report why in one line, to the parent if there is one."""
         report_to = ctx.params["report_to"]
         try:
             return super().invoke(ctx)

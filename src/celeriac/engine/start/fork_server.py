@@ -1,12 +1,12 @@
-"""A process that has imported the application and forks workers.
+"""The fork server: a process that imports the application, and forks workers.
 
     python -m celeriac.engine.start.fork_server -A APP --control FD
 
-`celeriac up` has one. `celeriac worker` forks by itself (`launch/worker/forking_loop.py`).
-It talks with its parent over a socket that only the two of them have (`core/parent_protocol.py`).
+`celeriac up` runs one. `celeriac worker` forks by itself (`launch/worker/forking_loop.py`).
+The server and its parent share a private socket (`core/parent_protocol.py`).
 
-It runs no thread and no event loop, so that what is forked from it is whole. Signals to stop are for the workers, which
-get theirs from the parent: this one ends after SIGTERM when the last of them has.
+It has no other threads and no event loop, so that its forks are sound. The parent itself signals the workers to stop.
+After SIGTERM, the server ends when its last worker has ended.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def main(address: str, descriptor: int) -> None:
 def run(address: str, control: socket.socket) -> None:
     """Fork workers of the application at `address`, as the parent on the other end of `control` orders.
 
-    Returns when the parent wants no more. In each forked worker, it runs the worker's command line, and exits.
+    Return when the parent wants no more. In each forked worker, run the worker's command line, and exit.
     """
     try:
         reason = preloading.preload(address)
@@ -68,7 +68,7 @@ def run(address: str, control: socket.socket) -> None:
 
 
 class _ForkServer:
-    """Serves one parent."""
+    """A server for one parent."""
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
@@ -79,8 +79,9 @@ class _ForkServer:
         self._wake.setblocking(False)
 
     def serve(self) -> tuple[int, Sequence[str]] | None:
-        """Fork. Returns in this process when it is to end; in each worker, with the descriptor of its report and the
-        arguments of its command line.
+        """Fork workers. Return None in this process when it shall end.
+
+        In each worker, return the descriptor on which it reports, and the arguments of its command line.
         """
         signal.set_wakeup_fd(self._wake.fileno())
         signal.signal(signal.SIGCHLD, _nothing)  # but wake up
@@ -99,16 +100,16 @@ class _ForkServer:
                     case Fork(arguments):
                         if self._fork(descriptors):
                             return descriptors[0], arguments
-                    case _:  # the parent has gone
+                    case _:  # the parent has ended
                         return None
         return None
 
     def _fork(self, descriptors: list[int]) -> bool:
-        """Fork a worker that gets those descriptors; whether this is it."""
+        """Fork a worker that gets these descriptors. Return True in the worker."""
         sys.stdout.flush()
         sys.stderr.flush()
         server = os.getpid()
-        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # one that comes early waits until the worker can take it
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # an early signal waits until the worker can handle it
         try:
             pid = os.fork()
         except OSError as error:
@@ -128,7 +129,7 @@ class _ForkServer:
 
     def _adopt(self, pid: int) -> None:
         with contextlib.suppress(OSError):  # it has ended already
-            os.setpgid(pid, pid)  # here, too: the group is there when the parent hears of it
+            os.setpgid(pid, pid)  # both sides do this, so that the group exists when the parent hears of it
         self._workers.add(pid)
         self._tell(Forked(pid))
 

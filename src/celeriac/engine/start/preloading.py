@@ -1,6 +1,6 @@
-"""Imports an application into the process that workers are forked from, and makes workers of its forks.
+"""Imports an application into the process that forks workers, and turns its forks into workers.
 
-A forked worker takes jobs a tenth of a second later; one that has to import everything first, after a second or more.
+A forked worker takes jobs after a tenth of a second. One that must import everything first needs a second or more.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from celeriac.core.collector import freeze, paused
 from celeriac.engine.process_hooks import die_with, give_back_memory, name_process
 from celeriac.engine.start import command, loading
 
-#: What a worker imports late, when it starts.
+#: Modules that a worker imports late, when it starts.
 _USED_LATER = (
     "billiard.pool",
     "celery.app.control",
@@ -40,10 +40,10 @@ _USED_LATER = (
     "encodings.idna",
 )
 
-#: What `ps -o comm` shows of a forked worker, which has the command line of the process that it was forked from.
+#: The name of a forked worker in `ps -o comm`. Its command line is that of the process that forked it.
 _NAME = b"celeriac-shard"
 
-#: The signals that stop a worker. A process that forks it has handlers of its own.
+#: The signals that stop a worker. The process that forks it has its own handlers for them.
 STOPPING = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM)
 
 
@@ -51,8 +51,8 @@ def preload(address: str) -> str | None:
     """Import the application at `address`, and the modules that every worker uses.
 
     Returns:
-        Why it cannot be forked: what it has begun that a fork would break, or two processes cannot share. None if it
-        can.
+        Why it cannot be forked: it has begun something that a fork would break, or two processes cannot share. None:
+        it can be forked.
 
     Raises:
         ApplicationNotLoaded, ConfigurationError: as `loading.load_with_tasks`.
@@ -71,16 +71,16 @@ def preload(address: str) -> str | None:
 
 
 def not_forked(reason: str) -> str:
-    """Say why shards are programs of their own, for the log."""
+    """Say for the log why shards are separate programs."""
     return f"shards are not forked from one process: the application {reason}"
 
 
 def become_worker(parent: int, outputs: Sequence[int]) -> None:
-    """In a fork: restore the signal handlers, and lead a process group, as a program does that a shell has started.
+    """In a fork, restore the signal handlers, and lead a process group, as a program does that a shell has started.
 
     Args:
-        parent: the process that has forked this one, which ends with it.
-        outputs: the descriptor of its output, if it gets its own.
+        parent: the process that has forked this one. This one ends with it.
+        outputs: the descriptor of its output, if it has its own.
     """
     signal.set_wakeup_fd(-1)
     for signum in (signal.SIGCHLD, *STOPPING):
@@ -96,7 +96,7 @@ def become_worker(parent: int, outputs: Sequence[int]) -> None:
 
 
 def run_worker(report_to: int, arguments: Iterable[str]) -> None:
-    """In a fork that has become a worker: run the command line, and exit."""
+    """Run the command line in a fork that has become a worker, and exit."""
     sys.argv = [str(command.__file__), "--report-to", str(report_to), *arguments]
     command.main()
 
@@ -110,12 +110,12 @@ def _unfit(before: set[int]) -> str | None:
 
 
 def _open_for_both_ways() -> set[int]:
-    """The descriptors that are open for reading and writing, as those of sockets and databases are."""
+    """Return the descriptors open for reading and writing, such as those of sockets and databases."""
     return {each for each in open_descriptors() if fcntl.fcntl(each, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR}
 
 
 def open_descriptors() -> set[int]:
-    """The open descriptors of this process, without that of the directory in which they are read."""
+    """Return the open descriptors of this process, except the one that reads their directory."""
     return {each for each in map(int, os.listdir("/proc/self/fd")) if _is_open(each)}  # noqa: PTH208
 
 

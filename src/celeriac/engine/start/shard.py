@@ -1,6 +1,6 @@
-"""A worker process as a shard: one of several, under a parent that supervises them (`launch/worker/shards.py`).
+"""Makes a worker process a shard: one of several, which a parent supervises (`launch/worker/shards.py`).
 
-It reports to the parent on a pipe that only the two of them have (`core/parent_protocol.py`).
+A shard reports to its parent on a private pipe (`core/parent_protocol.py`).
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from celeriac.core.parent_protocol import Message, Ready, Serving, encode
 from celeriac.engine.isolation import processes as isolated_jobs
 from celeriac.engine.prefork import is_prefork
 
-#: The descriptor on which this process tells its parent, if it is a shard.
+#: The descriptor on which this process reports to its parent, if it is a shard.
 _pipe: int | None = None
 
 
 def report(app: Any, descriptor: int) -> None:
-    """Tell process and broker now, and that the worker is ready when it is."""
+    """Report process and broker now, and report readiness as soon as the worker is ready."""
     global _pipe
     _pipe = descriptor
     tell(Serving(os.getpid(), _broker(app)))
@@ -33,21 +33,21 @@ def _tell_ready(**_: Any) -> None:
 
 
 def is_supervised() -> bool:
-    """Whether this process is a shard, which its parent replaces when it ends."""
+    """Return whether this process is a shard, which its parent replaces when it ends."""
     return _pipe is not None
 
 
 def tell(message: Message) -> None:
     """Tell the parent, if there is one."""
-    with contextlib.suppress(OSError):  # it has gone
+    with contextlib.suppress(OSError):  # the parent has ended
         if _pipe is not None:
             os.write(_pipe, encode(message))
 
 
 def limit_pool(cores: int) -> None:
-    """Have one process for each of `cores`, for isolated jobs and in a pool of processes whose size is not set.
+    """Use one process for each of `cores`: for isolated jobs, and in a pool of processes whose size is not set.
 
-    All shards together use the machine.
+    All shards together then use the whole machine.
     """
     isolated_jobs.limit(cores)
 
@@ -60,7 +60,7 @@ def limit_pool(cores: int) -> None:
 
 
 def _broker(app: Any) -> str:
-    """The first of the application's brokers: the others are for when that one is away."""
+    """Return the first of the application's brokers. The others replace it when it is absent."""
     urls = app.conf.broker_read_url
     first = urls if isinstance(urls, str) else next(iter(urls or ("",)))
     return first.partition(";")[0]

@@ -1,1 +1,1 @@
-"""The parent of a worker's shards: it starts them, and renews their leases."""
+"""The parent of a worker's shards, which starts them and renews their leases."""

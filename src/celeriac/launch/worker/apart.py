@@ -1,9 +1,9 @@
-"""`celeriac worker` with an application that cannot be forked: each shard is a program of its own.
+"""Runs `celeriac worker` for an application that cannot be forked: each shard is a separate program.
 
     python -m celeriac.launch.worker.apart [OPTION…]
 
-`celeriac worker` becomes this program when it has seen that, to be rid of what the application has begun. The settings
-are in the environment, and the options are those of `celery worker`.
+`celeriac worker` replaces itself by this program when it finds that out. This ends the threads and connections that the
+application has begun. The settings are in the environment, and the options are those of `celery worker`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The leases of worker processes, held by their parent.
+"""Renews the leases of worker processes in their parent.
 
-A worker renews its lease from a thread of its own. That thread stands still while a job holds the interpreter's lock, a
-C extension's long computation say, or while the process is stopped. This one goes on: a worker keeps its lease for
-as long as its process exists, and when it has ended, its jobs are back in their queues at once.
+A worker also renews its lease from its own thread. That thread stands still while a job holds the interpreter's lock (a
+long computation in C, for example), or while the process is stopped. The parent continues. So a worker keeps its lease
+as long as its process exists. When the process ends, its jobs are back in their queues at once.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PARTS = 4
 
 
 class ChildLeases:
-    """Renews the leases of child processes, on whatever brokers they use."""
+    """A keeper of the leases of child processes, on any brokers."""
 
     def __init__(self, settings: Settings) -> None:
         self._lease_ms = int(settings.lease * 1000)
@@ -33,27 +33,27 @@ class ChildLeases:
         self._timeout = settings.broker_timeout
         self._say: Callable[[str], None] = lambda _text: None
         self._brokers: dict[int, str] = {}  # URL, by the pid of a living child
-        self._bereaved: set[str] = set()  # URLs of brokers whose children have ended since they were looked at
+        self._bereaved: set[str] = set()  # URLs of brokers with children that have ended since the last look
         self._clients: dict[str, Client] = {}
         self._away: set[str] = set()  # URLs of brokers that did not answer
         self._due = asyncio.Event()
         self._closing = False
 
     def hold(self, pid: int, url: str) -> None:
-        """Renew the lease that the process has on this broker, once it has one. Brokers without leases are ignored."""
+        """Renew the lease of a process on this broker, as soon as it has one. Ignore brokers without leases."""
         if is_broker_url(url):
             self._brokers[pid] = url
             self._due.set()
 
     def end(self, pid: int) -> None:
-        """The process has ended: bring back what it held."""
+        """Bring back the messages of a process that has ended."""
         if (url := self._brokers.pop(pid, None)) is not None:
             self._bereaved.add(url)
             self._due.set()
 
     @contextlib.asynccontextmanager
     async def kept(self, say: Callable[[str], None]) -> AsyncGenerator[None]:
-        """Keep the leases for the length of a `with` block; at its end, bring back what is left."""
+        """Keep the leases during an `async with` block. At its end, bring back the remaining messages."""
         self._say = say
         keeping = asyncio.create_task(self._keep(), name="leases")
         try:
@@ -79,14 +79,14 @@ class ChildLeases:
 
     async def _look_at(self, url: str) -> None:
         bereaved = url in self._bereaved
-        self._bereaved.discard(url)  # before the look, which may miss one that ends meanwhile
+        self._bereaved.discard(url)  # before the look, which may miss a child that ends meanwhile
         try:
             async with deadline(self._timeout):
                 await self._look(self._client(url))
-        except (BrokerUnavailable, ValueError, *SERVER_ERRORS) as error:  # it may be well again at the next look
+        except (BrokerUnavailable, ValueError, *SERVER_ERRORS) as error:  # the next look may succeed
             if bereaved:
                 self._bereaved.add(url)
-            cause = error if isinstance(error, BrokerUnavailable) else type(error).__name__  # no part of a URL
+            cause = error if isinstance(error, BrokerUnavailable) else type(error).__name__  # without any part of a URL
             self._note(url, away=True, said=f"the workers' leases cannot be renewed from here: {cause}; trying again")
         else:
             self._note(url, away=False, said="the workers' leases are renewed from here again")
@@ -97,7 +97,7 @@ class ChildLeases:
         (self._away.add if away else self._away.discard)(url)
 
     async def _look(self, client: Client) -> None:
-        """Renew the leases of the living, bring back what the dead held: all of this machine, as every worker does."""
+        """Renew the leases of living children, and bring back the messages of all ended workers of this machine."""
         names = await workers(client)
         living = [name for name in names if pid_of(name) in self._brokers]
         ended = [name for name in names if has_ended(name)]

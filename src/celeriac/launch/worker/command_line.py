@@ -1,6 +1,6 @@
-"""The command line of `celeriac worker`, read without typer, which takes a tenth of a worker's start to import.
+"""Reads the command line of `celeriac worker` without typer, whose import takes a tenth of a worker's start.
 
-What is not plain here is left to typer (`cli/main.py`), with its messages and help.
+Anything unusual is left to typer (`cli/main.py`), with its messages and help.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MOST_SHARDS = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerLine:
-    """What was given on the command line. `extra` are options of `celery worker`."""
+    """The parsed command line. `extra` are options of `celery worker`."""
 
     app: str | None = None
     data_dir: Path | None = None
@@ -30,7 +30,7 @@ class WorkerLine:
 
 
 def read(arguments: Sequence[str]) -> WorkerLine | None:
-    """Read the arguments after `celeriac worker`. None if typer should: to show help, or an error."""
+    """Read the arguments after `celeriac worker`. Return None if typer should read them, to show help or an error."""
     given: dict[str, str] = {}
     extra: list[str] = []
     rest = list(arguments)
@@ -55,7 +55,7 @@ def read(arguments: Sequence[str]) -> WorkerLine | None:
 
 
 def _number(given: dict[str, str], name: str) -> int | None:
-    """The number; 0, which no option takes, if it is none."""
+    """Return an option's number, or 0, which no option accepts, if it is not a number."""
     if name not in given:
         return None
     value = given[name]

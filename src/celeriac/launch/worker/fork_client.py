@@ -1,6 +1,6 @@
-"""The parent's view of the fork server (`engine/start/fork_server.py`), from which shards are forked.
+"""The parent's side of the fork server (`engine/start/fork_server.py`), which forks shards.
 
-A supervisor keeps it as one more child.
+A supervisor keeps the server running as one more child.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from celeriac.settings import Settings
 
 
 class ForkClient(Probe):
-    """Has a fork server fork processes of one application, and starts the server again when it has ended.
+    """A client that orders forks of one application, and starts the server again when it has ended.
 
     Attributes:
-        is_unfit: the application cannot be forked, and has ended the process.
+        is_unfit: whether the application cannot be forked, so that the server has ended.
     """
 
     def __init__(self, settings: Settings, variables: Mapping[str, str]) -> None:
@@ -43,7 +43,7 @@ class ForkClient(Probe):
         self._variables = variables
         self._settled = asyncio.Event()
         self._control: socket.socket | None = None
-        self._orders: deque[asyncio.Future[ForkedProcess]] = deque()  # in which answers come
+        self._orders: deque[asyncio.Future[ForkedProcess]] = deque()  # in the order of the answers
         self._workers: dict[int, ForkedProcess] = {}
         self._refusal: StartRefused | None = None
         self._gone = asyncio.Event()
@@ -82,7 +82,7 @@ class ForkClient(Probe):
         await self._settled.wait()
 
     async def fork(self, arguments: Sequence[str], report_to: int, output: int | None) -> ForkedProcess:
-        """As `Forker.fork`."""
+        """Fork a worker, as `Forker.fork` says."""
         if self._control is None:
             raise BrokenPipeError("the process that forks it has ended")
         order = encode(Fork(arguments))
@@ -113,7 +113,7 @@ class ForkClient(Probe):
                 self._lost(control)
 
     def _lost(self, control: socket.socket) -> None:
-        """The server has ended, and the kernel kills its workers with it."""
+        """Clean up after the server, which has ended. The kernel kills its workers with it."""
         asyncio.get_running_loop().remove_reader(control)
         control.close()
         self._control = None

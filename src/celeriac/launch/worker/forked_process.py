@@ -1,6 +1,6 @@
-"""Shards that are forked, by whatever process, and what forks them.
+"""Forked shards, and the interface of the code that forks them.
 
-On Linux only: elsewhere, what systems load into each process is not made for a fork.
+Only Linux supports this: other systems load libraries into each process that a fork breaks.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Protocol
 
 
 def is_possible() -> bool:
-    """Whether this system lets processes be forked safely, and tell whether they can be."""
+    """Return whether this system can fork processes safely, and can show whether an application allows it."""
     return sys.platform == "linux" and Path("/proc/self/fd").exists()
 
 
 class ForkedProcess:
-    """A forked worker. Whoever waits for it says when it has ended."""
+    """A forked worker. The code that waits for it calls `has_ended`."""
 
     def __init__(self, pid: int, loop: asyncio.AbstractEventLoop) -> None:
         self.pid = pid
@@ -45,10 +45,10 @@ class ForkedProcess:
 
 
 class Forker(Protocol):
-    """Forks workers of one application.
+    """A maker of forked workers of one application.
 
     Attributes:
-        is_unfit: the application cannot be forked.
+        is_unfit: whether the application cannot be forked.
     """
 
     is_unfit: bool
@@ -57,11 +57,11 @@ class Forker(Protocol):
         """Fork a worker.
 
         Args:
-            arguments: of its command line.
-            report_to: the descriptor of its report.
-            output: that of its output; None for the forking process's own.
+            arguments: the arguments of its command line.
+            report_to: the descriptor on which it reports.
+            output: the descriptor of its output; None: the forking process's own.
 
         Raises:
-            OSError: it cannot be forked now.
+            OSError: forking fails now.
         """
         ...

@@ -1,8 +1,8 @@
-"""An event loop that forks: between two of its turns, when it does not run.
+"""An event loop that forks its process while it is paused.
 
-`celeriac worker` runs its supervisor on one, so that the process that supervises shards is also the one that they are
-forked from. A fork needs a process with one thread, and without a running loop. The fork gets the supervisor's
-descriptors and tasks with the rest of the memory, and must never use them, nor close or finish them.
+`celeriac worker` runs its supervisor on such a loop, so that one process supervises shards and forks them. A fork needs
+a process with one thread, and without a running loop. The fork inherits the supervisor's descriptors and tasks with the
+rest of the memory. It must never use, close or finish them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from celeriac.launch.worker.forked_process import ForkedProcess
 
 @dataclass(frozen=True, slots=True)
 class ForkedWorker:
-    """What a fork has to do: its command line's arguments, and the descriptor of its report."""
+    """The work of a fork: the arguments of its command line, and the descriptor on which it reports."""
 
     report_to: int
     arguments: Sequence[str]
@@ -40,20 +40,20 @@ class _Order:
 
 
 class ForkingLoop:
-    """Runs one coroutine, which can have this process forked meanwhile. Make it before anything opens descriptors."""
+    """An event loop for one coroutine, which can order forks of this process. Make it before opening descriptors."""
 
     is_unfit = False
 
     def __init__(self) -> None:
         self._shared = open_descriptors()
-        self._loop = asyncio.SelectorEventLoop()  # whatever the application has made the policy
+        self._loop = asyncio.SelectorEventLoop()  # even if the application has set another policy
         self._orders: deque[_Order] = deque()
         self._look_up_names_in(ThreadPoolExecutor(1))
 
     def run(self, main: Coroutine[Any, Any, None]) -> ForkedWorker | None:
-        """Run `main` to its end, and return None; or return in a fork, with what that has to do.
+        """Run `main` to its end, and return None. In a fork, return the fork's work.
 
-        The stack of a fork is that of the caller. It must not come back here.
+        A fork continues with the stack of the caller. It must not call this again.
         """
         task = self._loop.create_task(main)
         task.add_done_callback(lambda _: self._loop.stop())
@@ -69,19 +69,19 @@ class ForkingLoop:
         return None
 
     async def fork(self, arguments: Sequence[str], report_to: int, output: int | None) -> ForkedProcess:
-        """As `Forker.fork`. To be called on this loop."""
+        """Fork a worker, as `Forker.fork` says. Call it on this loop."""
         answer: asyncio.Future[ForkedProcess] = self._loop.create_future()
         self._orders.append(_Order(ForkedWorker(report_to, arguments), output, answer))
         self._loop.stop()
         return await answer
 
     def _is_fork(self, order: _Order) -> bool:
-        """Fork, answer the order, and return False; in the fork, make it a worker, and return True."""
+        """Fork, answer the order, and return False. In the fork, become a worker, and return True."""
         self._end_threads()
         sys.stdout.flush()
         sys.stderr.flush()
         parent = os.getpid()
-        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # one that comes early waits until the worker can take it
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # an early signal waits until the worker can handle it
         try:
             pid = os.fork()
             if pid == 0:
@@ -91,7 +91,7 @@ class ForkingLoop:
         except OSError as error:
             order.answer.set_exception(error)
         else:
-            with contextlib.suppress(OSError):  # here, too: the group is there when anyone needs it
+            with contextlib.suppress(OSError):  # both sides do this, so that the group exists when either needs it
                 os.setpgid(pid, pid)
             order.answer.set_result(self._watched(pid))
         finally:
@@ -99,7 +99,7 @@ class ForkingLoop:
         return False
 
     def _watched(self, pid: int) -> ForkedProcess:
-        """The process, whose end the loop notices."""
+        """Make the process object, and have the loop notice the end of the process."""
         process, descriptor = ForkedProcess(pid, self._loop), os.pidfd_open(pid)
 
         def reap() -> None:
@@ -111,10 +111,10 @@ class ForkingLoop:
         return process
 
     def _abandon(self, order: _Order) -> None:
-        """In the fork: keep all that the supervisor has for ever, and let go of its descriptors.
+        """In the fork, keep all objects of the supervisor alive for ever, and release its descriptors.
 
-        A task that is dropped runs its `finally` clauses, and those of the supervisor kill its children. The numbers of
-        its descriptors stay in use: an object that closes one later closes none of the worker's own.
+        A task that is collected runs its `finally` clauses, and those of the supervisor kill its children. The numbers
+        of the descriptors stay in use, so that an object that closes one later does not close one of the worker's own.
         """
         for kept in (self, order, *asyncio.all_tasks(self._loop)):
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
@@ -128,8 +128,8 @@ class ForkingLoop:
         os.close(nothing)
 
     def _end_threads(self) -> None:
-        """Wait until no name is looked up, the one thing that the supervisor needs a thread for."""
-        with self._names:  # whose end waits for its thread
+        """Wait for lookups of host names, for which alone the supervisor needs a thread."""
+        with self._names:  # its end waits for its thread
             self._look_up_names_in(ThreadPoolExecutor(1))
 
     def _look_up_names_in(self, executor: ThreadPoolExecutor) -> None:
@@ -137,7 +137,7 @@ class ForkingLoop:
         self._loop.set_default_executor(executor)
 
     async def _end(self) -> None:
-        """End what the coroutine has left behind, as `asyncio.run` does."""
+        """End the tasks that the coroutine has left behind, as `asyncio.run` does."""
         rest = asyncio.all_tasks() - {asyncio.current_task()}
         for task in rest:
             task.cancel()

@@ -43,28 +43,28 @@ _SHUTDOWN = Shutdown(
 
 @dataclass(frozen=True, kw_only=True)
 class ShardOptions:
-    """How many shards, and how each is run."""
+    """The number of shards, and how they run."""
 
     count: int
     extra: Sequence[str] = ()
     """Further options of `celery worker`."""
     captured: bool = True
-    """Whether their output is read by the parent, or goes where the parent's goes."""
+    """Whether the parent reads their output. Else it goes to the parent's own output."""
     grace: float | None = 10.0
-    """Seconds that they have to finish their jobs; None for no limit."""
+    """Seconds that they have to finish their jobs; None: no limit."""
     apart: bool = False
-    """Whether each is a program of its own, and not forked."""
+    """Whether each is a separate program, and not forked."""
 
 
 def run_shards(settings: Settings, extra: Sequence[str], stream: TextIO) -> None:
     """Run a worker's shards until a signal asks them to stop, and they have finished their jobs.
 
-    A second SIGINT or SIGTERM has them give their jobs back, a third kills them.
+    At a second SIGINT or SIGTERM they give their jobs back. A third kills them.
 
     Args:
-        settings: `worker_shards` says how many.
+        settings: `worker_shards` is their number.
         extra: further options of `celery worker`.
-        stream: gets what the parent has to say; the shards write to this process's own output.
+        stream: gets the parent's messages. The shards write to this process's own output.
 
     Raises:
         CommandLineWrong: an option cannot be used with shards.
@@ -80,7 +80,7 @@ def run_shards(settings: Settings, extra: Sequence[str], stream: TextIO) -> None
 
     variables = as_environment(settings)
     set_variables(variables)
-    for signum in STOP_SIGNALS:  # until the supervisor has handlers: there is no shard yet
+    for signum in STOP_SIGNALS:  # until the supervisor sets its handlers: no shard exists yet
         signal.signal(signum, _leave)
     if reason := preloading.preload(settings.app):
         stream.write(f"{preloading.not_forked(reason)}\n")
@@ -94,12 +94,12 @@ def run_shards(settings: Settings, extra: Sequence[str], stream: TextIO) -> None
 
 
 def _leave(*_: object) -> NoReturn:
-    """End at once. An exception would look like a fault of the application that is being imported."""
+    """End at once. An exception would look like a fault of the application, whose import is under way."""
     os._exit(0)
 
 
 def run_apart(settings: Settings, extra: Sequence[str], stream: TextIO) -> None:
-    """As `run_shards`, with shards that are programs of their own."""
+    """Do as `run_shards` does, with shards that are separate programs."""
     asyncio.run(_supervise(settings, replace(_options(settings, extra), apart=True), None, stream))
 
 
@@ -122,9 +122,9 @@ async def _supervise(settings: Settings, options: ShardOptions, forker: Forker |
 def shard_children(
     settings: Settings, options: ShardOptions, leases: ChildLeases, forker: Forker | None = None
 ) -> list[Child]:
-    """The shards as children of a supervisor, named `worker`, or `worker-1` and so on if there are several.
+    """Make the shards as children of a supervisor, named `worker`, or `worker-1` and so on if there are several.
 
-    `forker` forks them. Without one, one more child, `worker`, is the fork server, where forking is possible.
+    `forker` forks them. Without one, the fork server is one more child, `worker`, if forking is possible.
     """
     variables = as_environment(settings)
     if options.captured:
@@ -151,7 +151,7 @@ def _can_fork(options: ShardOptions) -> bool:
 
 
 def _can_watch() -> bool:
-    """Whether an event loop can watch a fork of its process. Old kernels and sandboxes do not let it."""
+    """Return whether an event loop can watch a fork of its process. Old kernels and sandboxes do not allow it."""
     try:
         os.close(os.pidfd_open(os.getpid()))
     except (AttributeError, OSError):
@@ -160,7 +160,7 @@ def _can_watch() -> bool:
 
 
 class _Shard:
-    """One shard, over as many processes as it takes."""
+    """A shard, which runs in one process after another."""
 
     def __init__(
         self,
@@ -184,7 +184,7 @@ class _Shard:
         return self._probe
 
     def why_it_retired(self) -> str:
-        """Why the process takes no more jobs by its own plan; empty if it has told no such thing."""
+        """Return why the process retired by plan, as it reported. It is empty if the process did not retire."""
         return self._probe.retiring
 
     async def spawn(self, output: int | None) -> Running:
@@ -200,7 +200,7 @@ class _Shard:
 
 
 class _ReportProbe(Probe):
-    """Ready when the process has reported so."""
+    """A probe that succeeds when the process reports that it is ready."""
 
     reported = False
     retiring = ""

@@ -1,6 +1,6 @@
-"""Celery's own options on the command line of `celeriac worker`: those that its shards cannot take as they are.
+"""Reads those of Celery's options that the shards of `celeriac worker` cannot take unchanged.
 
-They are passed on unread but for these; Celery's own parser would bring all of Celery into the parent.
+The parent passes all others on unread. Celery's own parser would import all of Celery into the parent.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from itertools import zip_longest
 
 from celeriac.core.errors import CommandLineWrong
 
-#: Flags, and the letters that take no value of their own and so can stand before them, as in `-EB`.
+#: A flag, after letters that take no value, as in `-EB`.
 _FLAG = r"-(?:(?!{letter})[DEB])*{letter}[DEB]*"
 _REFUSED = (
     (
         re.compile(f"--beat|{_FLAG.format(letter='B')}"),
         "-B",
-        "each shard would be one; run `celeriac beat` beside it",
+        "each shard would run beat; run `celeriac beat` beside the worker",
     ),
     (re.compile(f"--detach|{_FLAG.format(letter='D')}"), "-D", "run it in the background by your service manager"),
     (re.compile("--purge|--discard"), "--purge", "each restart would purge again; use `celery -A APP purge` before"),
@@ -29,10 +29,10 @@ _NAME = "celery@%h"  # Celery's default
 
 
 def check(options: Sequence[str], shards: int) -> None:
-    """Refuse what cannot work with processes that are started again.
+    """Refuse options that cannot work with processes that restart.
 
     Raises:
-        CommandLineWrong: names the option and what to do instead.
+        CommandLineWrong: the message names the option, and what to do instead.
     """
     for pattern, name, advice in _REFUSED:
         if any(pattern.fullmatch(option) for option in options):
@@ -44,17 +44,17 @@ def check(options: Sequence[str], shards: int) -> None:
 
 
 def is_prefork(options: Sequence[str]) -> bool:
-    """Whether the pool is named, and one that has processes of its own."""
+    """Return whether the options name the pool of processes."""
     return value_of(options, "--pool", "-P") in _PREFORK
 
 
 def patches_modules(options: Sequence[str]) -> bool:
-    """Whether the pool is one that changes Python's modules before anything else is imported."""
+    """Return whether the options name a pool that patches Python's modules before other imports."""
     return value_of(options, "--pool", "-P") in _PATCHING
 
 
 def hostname(options: Sequence[str], number: int, shards: int) -> tuple[str, ...]:
-    """The option that names shard `number`, from 1 on. A lone one is named as Celery, or the user, has it."""
+    """Return the option that names shard `number` (from 1). A single shard keeps the name of Celery or the user."""
     if shards == 1:
         return ()
     name, _, host = (value_of(options, "--hostname", "-n") or _NAME).partition("@")
@@ -62,7 +62,7 @@ def hostname(options: Sequence[str], number: int, shards: int) -> tuple[str, ...
 
 
 def value_of(options: Sequence[str], long: str, short: str | None) -> str | None:
-    """The value that the option was given last: `--long=X`, `--long X`, `-l X` or `-lX`."""
+    """Return the last value of the option: `--long=X`, `--long X`, `-l X` or `-lX`."""
     value = None
     for option, following in zip_longest(options, options[1:]):
         if option in (long, short):

@@ -1,4 +1,4 @@
-"""What waits on the broker for its time: people and monitors look at it, and Celery purges it."""
+"""Shows the delayed messages on the broker to people and monitors, and deletes them for Celery's purge."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def look(queues: Sequence[str], *, count: int) -> ScriptCall[list[tuple[int, byt
 
 
 def drop_delayed(client: BlockingClient, queue: str) -> int:
-    """Delete the delayed messages of a queue; replies how many there were."""
+    """Delete the delayed messages of a queue, and return their number."""
     commands = cast(Any, client)
     count = commands.zcard(keys.delayed(queue))
     commands.delete(keys.delayed(queue))

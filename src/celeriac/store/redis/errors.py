@@ -1,4 +1,4 @@
-"""What redis-py raises, for whoever uses the store: nothing outside of it imports redis-py."""
+"""redis-py's errors, for users of the store. Only the store imports redis-py."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from redis.exceptions import RedisError, ResponseError
 
 __all__ = ["SERVER_ERRORS", "RedisError", "ResponseError"]
 
-#: What a call over a blocking client raises: the server is away, or has answered with an error.
+#: Errors of a call over a blocking client: the server is absent, or has answered with an error.
 SERVER_ERRORS = (RedisError, OSError)

@@ -1,4 +1,4 @@
-"""What a server tells of itself."""
+"""Asks a server for its state and settings."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ async def ping(client: Client) -> None:
 
 
 async def facts(client: Client) -> dict[str, Any]:
-    """Its version, limits and state, as `INFO` has them."""
+    """Return the server's version, limits and state, from `INFO`."""
     return await cast(Any, client).info()
 
 
 async def setting(client: Client, name: str) -> str | None:
-    """The value of a setting; None if there is none of that name.
+    """Return the value of a setting, or None if there is none of that name.
 
     Raises:
-        ResponseError: the server does not tell, as managed ones do.
+        ResponseError: the server does not show settings. Managed servers do not.
     """
     return (await cast(Any, client).config_get(name)).get(name)
