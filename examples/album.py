@@ -1,4 +1,4 @@
-"""A job that splits its work into children, and goes on when all have ended.
+"""A job that splits its work into children, and continues when all have ended.
 
 $ celeriac up --app album:app        # in one terminal
 $ python album.py                    # in another

@@ -1,4 +1,4 @@
-"""Stands for a mail server that is just being restarted: it refuses the first two attempts for each order."""
+"""Stands for a mail server that restarts: it refuses the first two attempts for each order."""
 
 from pathlib import Path
 

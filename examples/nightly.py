@@ -21,7 +21,7 @@ async def heartbeat(shop: str) -> str:
 
 @app.job
 async def close_day(shop: str) -> None:
-    """Runs at 23:55 UTC."""
+    """Close the day. Beat enqueues this at 23:55 UTC."""
 
 
 app.schedule("heartbeat", heartbeat.call(shop="main"), every=1)

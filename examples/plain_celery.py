@@ -43,7 +43,7 @@ def main() -> None:
 
 
 async def look(job_id: str) -> tuple[str, str]:
-    """Tasks of Celery's have a record like any job."""
+    """Read the record of a Celery task, which is like that of any job."""
     record = await app.client.get(job_id)
     await app.client.aclose()
     return record.task, record.state

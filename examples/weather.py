@@ -1,4 +1,4 @@
-"""A job that calls a service which is down, then busy: retried with backoff, and after the pause it is asked for.
+"""A job whose service is down, then busy. It retries with backoff, and then after the pause that the service asks for.
 
 $ celeriac up --app weather:app      # in one terminal
 $ python weather.py                  # in another
@@ -22,7 +22,7 @@ app = Celeriac("weather")
 
 
 async def ask_service(city: str, attempt: int) -> int:
-    """Stands for an HTTP call."""
+    """Ask the service. This stands for an HTTP call."""
     if attempt == 1:
         raise ConnectionError("the service is down")
     if attempt == 2:

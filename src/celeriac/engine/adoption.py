@@ -74,7 +74,7 @@ def celery_settings(broker_url: str, result_url: str | None = None, *, lease: fl
 
 
 def broker_url_of(app: Any) -> str | None:
-    """The broker's URL of a Celery application. None for any other object, and if the broker is no Redis."""
+    """Return the broker's URL of a Celery application; None for any other object, and if the broker is no Redis."""
     conf = getattr(app, "conf", None)
     url = str(getattr(conf, "broker_write_url", None) or getattr(conf, "broker_url", None) or "")
     return url if url.startswith(("redis://", "rediss://", "redis+socket://")) else None

@@ -266,7 +266,7 @@ class ResultBackend(RedisBackend):
         return super().decode(payload)
 
     def _is_data(self, request: Any, state: str) -> bool:
-        """Whether the result is plain JSON, as that of a typed job is."""
+        """Return whether the result is plain JSON, as that of a typed job is."""
         return state == celery_states.SUCCESS and getattr(request, "task", None) in getattr(self.app, "specs", ())
 
     def _success(self, task_id: str, result: Any, request: Any) -> bytes:
@@ -288,7 +288,7 @@ class ResultBackend(RedisBackend):
         return codec.dumps({**meta, "task_id": task_id}, floats=False)  # `_is_plain` has excluded NaN and infinity
 
     def _is_plain(self, result: Any) -> bool:
-        """Whether Celeriac's encoder writes the same JSON as Celery's."""
+        """Return whether Celeriac's encoder writes the same JSON as Celery's."""
         if self.serializer != "json":
             return False
         return type(result) in _PLAIN or (type(result) is float and math.isfinite(result))

@@ -60,7 +60,7 @@ class RememberingScheduler(Scheduler):
 
 
 def _fingerprint(entry: ScheduleEntry) -> str:
-    """A text that changes only when the schedule does. The default `repr` has a memory address, so it does not do."""
+    """Return a text that changes only when the schedule does. The default `repr` would not, with its memory address."""
     kind = type(entry.schedule)
     shows_itself = kind.__repr__ is not object.__repr__
     return repr(entry.schedule) if shows_itself else f"{kind.__module__}.{kind.__qualname__}"

@@ -29,7 +29,7 @@ class _Call(greenlet):
 
 
 def can_wait() -> bool:
-    """Whether the caller runs inside `call`, and so may `wait`."""
+    """Return whether the caller runs inside `call`, and so may `wait`."""
     return isinstance(getcurrent(), _Call)
 
 
@@ -48,7 +48,7 @@ def wait(awaitable: Awaitable[T]) -> T:
 
 
 def waited() -> float:
-    """How long the calling code was suspended in `wait` so far (s)."""
+    """Return how long the calling code was suspended in `wait` so far (s)."""
     running = getcurrent()
     return running.waited if isinstance(running, _Call) else 0.0
 

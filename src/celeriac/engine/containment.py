@@ -44,7 +44,7 @@ def aborted(error: BaseException) -> JobAborted:
 
 
 def as_exception(error: BaseException) -> Exception:
-    """The exception that a task fails with after it raised `error`."""
+    """Return the exception that a task fails with after it raised `error`."""
     if isinstance(error, Exception):
         return error
     failure = aborted(error)
@@ -152,7 +152,7 @@ def _contain(task: Any, name: str) -> None:
 
 
 def ends_the_process(error: BaseException) -> bool:
-    """Whether Celery's own pools must see the error, because it ends a prefork process or the worker."""
+    """Return whether Celery's own pools must see the error, because it ends a prefork process or the worker."""
     if isinstance(error, SystemExit | KeyboardInterrupt) and current_process().name != "MainProcess":
         return True
     return isinstance(error, _ENDS_THE_WORKER)

@@ -52,16 +52,16 @@ class Cron(BaseSchedule):
         super().__init__(nowfun=nowfun, app=app)
 
     def next_after(self, moment: datetime) -> datetime:
-        """The next due time after `moment`, in UTC. `moment` must be aware of its zone."""
+        """Return the next due time after `moment`, in UTC. `moment` must be aware of its zone."""
         start = moment.astimezone(UTC)
         return self._on_the_clock(start) if self._goes_by_wall_clock else self._in_real_time(start)
 
     def remaining_estimate(self, last_run_at: datetime) -> timedelta:
-        """How long until it is due after a run at `last_run_at`. Negative if that time has passed."""
+        """Return how long until it is due after a run at `last_run_at`. Negative if that time has passed."""
         return self.next_after(self.maybe_make_aware(last_run_at)) - self._now()
 
     def is_due(self, last_run_at: datetime) -> Any:
-        """Whether it is due now, and in how many seconds to ask again. Several missed times count as one.
+        """Return whether it is due now, and in how many seconds to ask again. Several missed times count as one.
 
         A time that has passed more than `beat_cron_starting_deadline` seconds ago is not made up for.
         """
@@ -119,7 +119,7 @@ def _offset(moment: datetime, zone: tzinfo) -> timedelta:
 
 
 def _change(start: datetime, end: datetime, zone: tzinfo) -> datetime | None:
-    """The first second after `start`, up to `end`, at which the zone's offset changes. None if it does not."""
+    """Return the first second after `start`, up to `end`, at which the zone's offset changes; None if it does not."""
     before = _offset(start, zone)
     while start < end:
         day = min(start + _DAY, end)

@@ -169,7 +169,7 @@ def _canvas_of(message: Any) -> dict[str, Any]:
 
 
 def _facts(message: Any) -> Any:
-    """The part of the message that describes its task: the headers, or, in Celery's first protocol, the body."""
+    """Return the part of the message that describes its task: the headers, or, in Celery's first protocol, the body."""
     try:
         return message.payload if "id" not in message.headers and isinstance(message.payload, dict) else message.headers
     except Exception:  # the body cannot be decoded, which may be why the message is refused

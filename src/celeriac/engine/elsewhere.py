@@ -38,7 +38,7 @@ class CopyingBackend(ResultBackend):
         return False
 
     def as_uri(self, include_password: bool = False) -> str:
-        """The URI of the other backend, which the application is configured with."""
+        """Return the URI of the other backend, which the application is configured with."""
         return self.elsewhere.as_uri(include_password)
 
     def store_result(
@@ -99,7 +99,7 @@ def _awaited_class(celerys: type[Any]) -> type[Any]:
 
 
 def _is_refused(app: Any, request: Any) -> bool:
-    """Whether another run of the task has replaced this one. If so, mark its request."""
+    """Return whether another run of the task has replaced this one. If so, mark its request."""
     is_refused = is_overtaken(app, request)
     if is_refused:
         request.celeriac_refused = True

@@ -16,13 +16,13 @@ def new_worker_name() -> str:
 
 
 def pid_of(name: str) -> int | None:
-    """The process id in a worker's name. None if that is on another machine."""
+    """Return the process id in a worker's name; None if that is on another machine."""
     machine, pid, _ = name.rsplit("-", 2)
     return int(pid) if machine == _machine() else None
 
 
 def has_ended(name: str) -> bool:
-    """Whether the worker's process is known to have ended. False for one on another machine."""
+    """Return whether the worker's process is known to have ended; False for one on another machine."""
     pid = pid_of(name)
     if pid is None:
         return False
@@ -36,7 +36,7 @@ def has_ended(name: str) -> bool:
 
 
 def _is_zombie(pid: int) -> bool:
-    """Whether the process has ended, but its parent has not waited for it, as often happens in containers."""
+    """Return whether the process has ended, but its parent has not waited for it, as often happens in containers."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:  # it has ended just now, or there is no /proc
@@ -46,7 +46,7 @@ def _is_zombie(pid: int) -> bool:
 
 @cache
 def _machine() -> str:
-    """A name for the process id namespace: this boot of this machine, or this container.
+    """Return a name for the process id namespace: this boot of this machine, or this container.
 
     The host name is not enough, because containers may share one. A process id of another container would then look
     like that of an ended process.

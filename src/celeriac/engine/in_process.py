@@ -82,7 +82,7 @@ class InProcessJobs(JobClient):
         return self._clock.now
 
     def of(self, job_id: str) -> RanJob:
-        """The job with that id. Raises `UnknownJob`."""
+        """Return the job with that id. Raises `UnknownJob`."""
         if job_id not in self._jobs:
             raise UnknownJob(job_id)
         return self._jobs[job_id]

@@ -51,7 +51,7 @@ def running(task_id: str, task_name: str, attempt: int) -> Generator[None]:
 
 
 def running_job() -> RunningJob:
-    """The job that the calling code belongs to. `NO_JOB` if there is none."""
+    """Return the job to which the calling code belongs, or `NO_JOB`."""
     task: Any = current_task
     request: Any = task.request if task else None
     if request is not None and request.id:

@@ -28,7 +28,7 @@ _lock = threading.Lock()
 
 
 def lease_on(server: str, connect: Callable[[], BlockingClient], seconds: float) -> Lease:
-    """This process's one lease on `server`, which all its connections share."""
+    """Return this process's one lease on `server`, which all its connections share."""
     with _lock:
         key = os.getpid(), server, seconds
         if key not in _by_server:
@@ -37,13 +37,13 @@ def lease_on(server: str, connect: Callable[[], BlockingClient], seconds: float)
 
 
 def leases() -> list[Lease]:
-    """All leases of this process."""
+    """Return all leases of this process."""
     with _lock:
         return [lease for (pid, *_), lease in _by_server.items() if pid == os.getpid()]
 
 
 def lease_of(consumer: Any) -> Lease | None:
-    """The lease of the worker that Celery's consumer belongs to. None with another transport, such as `memory://`.
+    """Return the lease of the worker of Celery's consumer, or None with another transport, such as `memory://`.
 
     A process may have leases on several servers, from applications that ran in it before, as in tests.
     """
@@ -78,7 +78,7 @@ class Lease:
         return first
 
     def receipt(self, number: int) -> str:
-        """The receipt with that number: `<worker>/<number>`."""
+        """Return the receipt with that number: `<worker>/<number>`."""
         return f"{self.worker}/{number}"
 
     def keep(self) -> None:

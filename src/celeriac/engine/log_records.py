@@ -103,7 +103,7 @@ def _safe_text(text: str) -> str:
 
 
 def _text_of(message: object) -> str:
-    """The text of a record's message, which may be any object, such as an exception."""
+    """Return the text of a record's message, which may be any object, such as an exception."""
     try:
         return str(message)
     except Exception:

@@ -68,7 +68,7 @@ class JobLoop:
 
 @functools.cache
 def job_loop() -> JobLoop:
-    """The loop that this process shares, so that jobs can share objects that are bound to a loop."""
+    """Return the loop that this process shares, so that jobs can share objects that are bound to a loop."""
     return JobLoop()
 
 

@@ -123,7 +123,7 @@ COMMAND_LINE: dict[str, Option] = {
         "without-heartbeat heartbeat-interval schedule scheduler logfile pidfile uid gid umask executable",
     ),
     "detach": _celerys("`celeriac worker` refuses it: your service manager does that"),
-    "beat": _celerys("`celeriac worker` refuses it: each shard would be one"),
+    "beat": _celerys("`celeriac worker` refuses it: each shard would run beat"),
     "pool": _works("asyncio unless one is named"),
     "concurrency": _works("tasks at a time, 1,000 by default; `auto`: as many as there are cores"),
     "time-limit": _works(),

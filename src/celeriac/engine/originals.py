@@ -14,7 +14,7 @@ from celery.utils.serialization import UnpickleableExceptionWrapper, create_exce
 
 
 def original_of(error: BaseException) -> BaseException:
-    """The exception that `error` stands for: the one that is being handled, or its cause or context; else `error`."""
+    """Return the exception for which `error` stands: the one being handled, or its cause or context, else `error`."""
     handled = sys.exc_info()[1]
     if handled is None or handled is error:
         return error

@@ -56,7 +56,7 @@ class Outcomes(Protocol):
         ...
 
     def worker_of(self, task_id: str) -> str | None:
-        """The name of the worker that runs the task, to show to people. None if none does, or if it is unknown."""
+        """Return the name of the worker that runs the task, for people, or None if it is unknown or does not exist."""
         ...
 
 
@@ -140,7 +140,7 @@ class Fenced:
         return None
 
     def _may_have_succeeded(self, report: Report) -> bool:
-        """Whether another run may have stored a success, which must stay. The first run need not look for one."""
+        """Return whether another run may have stored a success, which must stay. The first run need not check."""
         info = getattr(report.request, "delivery_info", None) or {}
         return report.state != celery_states.SUCCESS or bool(info.get("redelivered"))
 
@@ -164,7 +164,7 @@ class Fenced:
         return cast(bytes, self._backend.get_key_for_task(report.task_id)).decode()
 
     def _life(self, report: Report) -> int:
-        """How long the outcome is kept (s). 0 means for ever."""
+        """Return how long the outcome is kept (s). 0 means for ever."""
         failed = report.state == celery_states.FAILURE
         return int((self._backend.failure_expires if failed else self._backend.expires) or 0)
 
@@ -181,13 +181,13 @@ def _is_void(app: Any, receipt: str) -> bool:
 
 
 def _is_written_at_the_end(report: Report, delivery: endings.Delivery) -> bool:
-    """Whether the outcome may be stored together with the acknowledgement. A part of a chord may not."""
+    """Return whether the outcome may be stored together with the acknowledgement. A part of a chord may not."""
     if delivery.is_running:  # the function itself stores a state, and readers expect to see it at once
         return False
     return report.state in celery_states.READY_STATES and not getattr(report.request, "chord", None)
 
 
 def _receipt_of(request: Any) -> str:
-    """The receipt under which the worker holds the task's message. Empty if there is none."""
+    """Return the receipt under which the worker holds the task's message; empty if there is none."""
     tag = str((getattr(request, "properties", None) or {}).get("delivery_tag") or "")
     return tag if "/" in tag else ""

@@ -10,7 +10,7 @@ from celeriac.core.errors import BrokerUnavailable
 
 
 def answering_worker(app: Any, *, within: float) -> str | None:
-    """The name of the worker that answers first. None if none does in `within` seconds. Blocks.
+    """Return the name of the worker that answers first; None if none does in `within` seconds. Blocks.
 
     Raises:
         BrokerUnavailable: the application cannot reach its broker.
@@ -23,6 +23,6 @@ def answering_worker(app: Any, *, within: float) -> str | None:
 
 
 def runs_task(app: Any, worker: str, task: str, *, within: float) -> bool:
-    """Whether the worker answers, within `within` seconds, that it runs tasks of that name. Blocks."""
+    """Return whether the worker answers, within `within` seconds, that it runs tasks of that name. Blocks."""
     registered: dict[str, list[str]] = app.control.inspect([worker], timeout=within).registered() or {}
     return any(each.partition(" ")[0] == task for each in registered.get(worker, ()))

@@ -15,12 +15,12 @@ task_stack: Any = _state._task_stack  # pyright: ignore[reportPrivateUsage]
 
 
 def can_go_by_context(stack: Any) -> bool:
-    """Whether Celery's stack can go by something else than the thread."""
+    """Return whether Celery's stack can go by something else than the thread."""
     return hasattr(stack, "_local")
 
 
 def entries_of(stack: Any) -> dict[Any, dict[str, list[Any]]]:
-    """The entries of Celery's stack, by thread or context."""
+    """Return the entries of Celery's stack, by thread or context."""
     return stack._local.__storage__
 
 

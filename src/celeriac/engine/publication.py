@@ -35,7 +35,7 @@ def stored_by(storing: Storing, *, job_id: str) -> Generator[None]:
 
 
 def storing_of(job_id: str) -> Storing | None:
-    """The function that `stored_by` set for messages of that job, or None."""
+    """Return the function that `stored_by` set for messages of that job, or None."""
     current = _storing.get()
     return current[1] if current is not None and current[0] == job_id else None
 
@@ -72,6 +72,6 @@ def watched(task_id: str) -> Generator[Published]:
 
 
 def watched_for(task_id: str) -> Published | None:
-    """The observer that `watched` set for that task, or None."""
+    """Return the observer that `watched` set for that task, or None."""
     published = _watched.get()
     return published if published is not None and published.task_id == task_id else None

@@ -43,5 +43,5 @@ class RanJob:
 
 
 def place(event_id: str) -> int:
-    """The position of an event among those of its job, from 1."""
+    """Return the position of an event among those of its job, from 1."""
     return int(event_id.partition("-")[0])

@@ -54,7 +54,7 @@ class Line:
         return wait
 
     def is_a_moment(self, seconds: float) -> bool:
-        """Whether a task may wait for that time in the worker, where it takes up room."""
+        """Return whether a task may wait for that time in the worker, where it takes up room."""
         return seconds <= min(_MOMENT, _PART * self.interval)
 
     def turn(self, has_waited: bool) -> float:
@@ -77,7 +77,7 @@ class RateLimits:
         self._lines: dict[str, Line] = {}
 
     def admits(self, message: Any, name: str, let_in: Callable[[Any], None]) -> bool:
-        """Whether a message may run now. If not, put it off, or call `let_in` in a moment."""
+        """Return whether a message may run now. If not, put it off, or call `let_in` in a moment."""
         consumer = self._consumer
         bucket = consumer.task_buckets[name]
         if bucket is None or consumer.disable_rate_limits or not is_receipt(message.delivery_tag):
@@ -98,7 +98,7 @@ class RateLimits:
 
 
 def limits_of(buckets: dict[str, Any]) -> dict[str, float]:
-    """The limits of all tasks that have one, in tasks per second."""
+    """Return the limits of all tasks that have one, in tasks per second."""
     return {name: bucket.fill_rate for name, bucket in buckets.items() if bucket is not None}
 
 

@@ -44,7 +44,7 @@ class Request(celery_request.Request):
             self._body, self._content_type, self._content_encoding = message.payload, None, None
 
     def revoked(self) -> bool:
-        """Whether the task must not run. Celery asks right before it starts the task."""
+        """Return whether the task must not run. Celery asks right before it starts the task."""
         if not self._given_up and self._is_lost_cause():
             self._given_up = True
             self._give_up()
@@ -133,7 +133,7 @@ class Request(celery_request.Request):
         return str(self.message.delivery_tag)
 
     def _is_lost_cause(self) -> bool:
-        """Whether workers vanished with it too often. Where jobs have records, `begin` decides that instead."""
+        """Return whether workers vanished with it too often. Where jobs have records, `begin` decides that instead."""
         if getattr(self.app, "keeps_job_records", False):
             return False
         return self._losses >= LOST_RUNS

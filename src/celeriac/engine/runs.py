@@ -181,7 +181,7 @@ class ThreadRun:
 
 
 def _accept_wake_up() -> bool:
-    """Whether this is the main thread. If it is, give SIGUSR2 a handler, since by default it ends the process.
+    """Return whether this is the main thread. If it is, give SIGUSR2 a handler, since by default it ends the process.
 
     The handler does nothing. Calling it makes a blocking call return to Python, which raises the pending exception.
     """

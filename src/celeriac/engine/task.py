@@ -190,7 +190,7 @@ class JobTask(Task):
 
 
 def _is_recorded(request: Any) -> bool:
-    """Whether a worker runs the request for a job. A broadcast has no job: each worker runs it."""
+    """Return whether a worker runs the request for a job. A broadcast has no job: each worker runs it."""
     return not request.called_directly and not request.is_eager and is_receipt(_receipt(request))
 
 

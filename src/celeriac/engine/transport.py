@@ -309,17 +309,17 @@ class AMQP(amqp.AMQP):
 
 
 def is_receipt(delivery_tag: str) -> bool:
-    """Whether the tag is the receipt of a message that a worker holds. A broadcast's is not."""
+    """Return whether the tag is the receipt of a message that a worker holds. A broadcast's is not."""
     return "/" in delivery_tag
 
 
 def running_receipts() -> set[str]:
-    """The receipts of the messages whose jobs run in this worker, on any channel, open or closed."""
+    """Return the receipts of the messages whose jobs run in this worker, on any channel, open or closed."""
     return {request.message.delivery_tag for request in tuple(worker_state.active_requests)}
 
 
 def _due_ms(headers: dict[str, Any]) -> int | None:
-    """When a message that is being published is due, in ms. None if it is no task's `eta`, which may be anything."""
+    """Return when a message that is being published is due, in ms. Without a valid `eta`, return None."""
     try:
         return time_ms(headers, "eta")
     except InvalidMessage:

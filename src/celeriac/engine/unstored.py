@@ -66,7 +66,7 @@ def insist(store: Callable[[], T], task_id: str) -> T:
 
 
 def failed(app: Any, request: Any, cause: str) -> Transition | None:
-    """The failure to record for a job whose outcome cannot be stored. None where jobs have no records."""
+    """Return the failure to record for a job whose outcome cannot be stored; None where jobs have no records."""
     if not getattr(app, "keeps_job_records", False):
         return None
     error = Failure(OutcomeNotStored.__name__, cause)

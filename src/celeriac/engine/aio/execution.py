@@ -192,7 +192,7 @@ class Execution:
         return self._is_stopping
 
     def is_stop(self, error: BaseException) -> bool:
-        """Whether a time limit or the worker raised `error` to end the task, and not the task itself."""
+        """Return whether a time limit or the worker raised `error` to end the task, and not the task itself."""
         if isinstance(error, asyncio.CancelledError):
             return self._is_stopping
         return isinstance(error, HardLimitPassed)
@@ -268,7 +268,7 @@ async def await_in_thread(function: Callable[[], Any]) -> Any:
 
 
 def is_asked_to_stop() -> bool:
-    """Whether the worker told the task that runs here to stop. Outside a worker, whether it was cancelled at all."""
+    """Return whether the worker told the current task to stop. Outside a worker, return whether it was cancelled."""
     execution, task = _current.get(), asyncio.current_task()
     return execution.is_stopping if execution is not None else bool(task and task.cancelling())
 
@@ -315,7 +315,7 @@ def adapted(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def is_async(task: Any) -> bool:
-    """Whether the task's own function, inside all its wrappers, is `async def`."""
+    """Return whether the task's own function, inside all its wrappers, is `async def`."""
     spec = getattr(task, "spec", None)
     if spec is not None:
         return bool(spec.is_async)
@@ -323,7 +323,7 @@ def is_async(task: Any) -> bool:
 
 
 def is_isolated(task: Any) -> bool:
-    """Whether the task's function runs in a process of its own."""
+    """Return whether the task's function runs in a process of its own."""
     spec = getattr(task, "spec", None)
     return spec is not None and bool(spec.options.isolate)
 

@@ -113,7 +113,7 @@ class Fetcher:
             self._look_at = 0.0  # there may be more
 
     def _in_order(self) -> list[Source]:
-        """The queues in the order to serve them now. With `round_robin`, each call puts another one in front."""
+        """Return the queues in the order to serve them now. With `round_robin`, each call puts another one in front."""
         names = list(self._order.consume(len(self._sources)))
         self._order.rotate(names[0])
         return [self._sources[name] for name in names]

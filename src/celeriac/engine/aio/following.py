@@ -48,5 +48,5 @@ class FollowingProducer(Producer):
 
 @functools.cache
 def producer_of(app: Any) -> FollowingProducer:
-    """The process's one producer for the application."""
+    """Return the process's one producer for the application."""
     return FollowingProducer(app)

@@ -24,12 +24,12 @@ _last_warned: dict[str, float] = {}
 
 
 def has_hooks(task: Any) -> bool:
-    """Whether the user's class has a hook. Celeriac's own `before_start`, which asks for the permit, does not count."""
+    """Return whether the user's class has a hook, apart from Celeriac's `before_start`, which asks for the permit."""
     return any(owner_of(task, name) is not Task and not _is_ours(task, name) for name in _HOOKS)
 
 
 def has_receivers() -> bool:
-    """Whether any signal that is sent around a task has a receiver."""
+    """Return whether any signal that is sent around a task has a receiver."""
     return bool(  # written out without a loop, because it runs before each `def` task
         signals.task_prerun.receivers
         or signals.task_postrun.receivers
@@ -40,7 +40,7 @@ def has_receivers() -> bool:
 
 
 def owner_of(task: Any, name: str) -> type:
-    """The class that defines the task's method of that name."""
+    """Return the class that defines the task's method of that name."""
     return next(cls for cls in type(task).__mro__ if name in vars(cls))
 
 

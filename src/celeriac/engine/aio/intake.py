@@ -137,7 +137,7 @@ class Intake:
         return len(self._held) >= self._capacity()
 
     def _room(self) -> int:
-        """How many more messages to take. While no thread is free, few: other workers may have one for `def` tasks."""
+        """Return how many more messages to take: few while no thread is free, since other workers may have one."""
         room = self._capacity() - len(self._held)
         return room if self._threads.free else min(room, self._threads.room_to_wait)
 
@@ -203,7 +203,7 @@ class Intake:
         self._endings.finish(delivery)
 
     def _open(self, receipt: str) -> Delivery | None:
-        """The delivery, or None if its end was decided before."""
+        """Return the delivery, or None if its end was decided before."""
         delivery = self._held.get(receipt)
         return delivery if delivery is not None and delivery.is_open else None
 

@@ -81,7 +81,7 @@ class Limited:
                 step = self._send(sent)
 
     def _exception_for(self, error: asyncio.CancelledError) -> BaseException:
-        """The exception that a cancellation stands for. If the soft limit caused it, take the cancellation back."""
+        """Return the exception that a cancellation means. If the soft limit caused it, take the cancellation back."""
         if self._passed is not SoftTimeLimitExceeded or self._task is None:
             return error
         self._passed = None

@@ -108,7 +108,7 @@ class Pool(BasePool):
         return execution
 
     def _decoded(self, request: dict[str, Any], body: Any, content_type: Any, encoding: Any) -> dict[str, Any]:
-        """The request with the decoded arguments of its message, as Celery's `trace_task_ret` makes it."""
+        """Return the request with the decoded arguments of its message, as Celery's `trace_task_ret` makes it."""
         if content_type:
             accept = prepare_accept_content(self.app.conf.accept_content)
             body = loads(body, content_type, encoding, accept=accept)
@@ -131,7 +131,7 @@ class Pool(BasePool):
         return self.limit if self.recycling is None else min(self.limit, self.recycling.may_hold)
 
     def slots_of(self, tracer: Tracer) -> Slots | None:
-        """The slots of which a task needs one before it begins: processes, threads, or none."""
+        """Return the slots of which a task needs one before it begins: processes, threads, or none."""
         if tracer.is_isolated:
             return self.processes.slots
         return self.threads if tracer.needs_thread else None

@@ -174,7 +174,7 @@ class ShortWay:
         return True
 
     def _asks_for_more(self, task: Any, message: Any) -> bool:
-        """Whether the message or its task needs something that only Celery's handler does."""
+        """Return whether the message or its task needs something that only Celery's handler does."""
         return bool(
             not (message.is_usual or _is_plain(message))
             or (self._consumer.task_buckets[task.name] is not None and not message.is_admitted)
@@ -197,7 +197,7 @@ class ShortWay:
 
 
 def _is_plain(message: Any) -> bool:
-    """Whether the message is JSON, and has no header that `LightRequest` does not handle."""
+    """Return whether the message is JSON, and has no header that `LightRequest` does not handle."""
     asked = ("expires", "stamped_headers", "compression")
     is_json = (message.content_type, message.content_encoding) == (JSON, "utf-8")
     return is_json and not any(map(message.headers.get, asked))

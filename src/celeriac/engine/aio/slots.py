@@ -90,7 +90,7 @@ class Slots:
         self.free += 1
 
     def comeback_ms(self) -> int:
-        """When a task that was turned away should come back, in ms since the epoch.
+        """Return when a task that was turned away should come back, in ms since the epoch.
 
         The times are spread such that twice as many tasks come back as were served lately.
         """

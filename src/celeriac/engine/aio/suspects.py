@@ -17,7 +17,7 @@ _PAUSE, _EACH = 250, 50
 
 
 def is_suspect(arrival: Arrival) -> bool:
-    """Whether so many workers vanished with the message that its task may be the cause."""
+    """Return whether so many workers vanished with the message that its task may be the cause."""
     return arrival.properties["delivery_info"].get("celeriac_losses", 0) >= _LOSSES
 
 
@@ -29,14 +29,14 @@ class Suspects:
         self._last_comeback = 0
 
     def admits(self, receipt: str) -> bool:
-        """Whether this suspect may run now. If so, no other may until `ended` is called for it."""
+        """Return whether this suspect may run now. If so, no other may until `ended` is called for it."""
         if self._running:
             return False
         self._running = receipt
         return True
 
     def comeback_ms(self) -> int:
-        """When a suspect that was not admitted should come back, in ms since the epoch."""
+        """Return when a suspect that was not admitted should come back, in ms since the epoch."""
         self._last_comeback = max(now_ms() + _PAUSE, self._last_comeback + _EACH)
         return self._last_comeback
 

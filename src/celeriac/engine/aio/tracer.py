@@ -274,7 +274,7 @@ class _TaskRun:
 
 
 def _context(request: dict[str, Any]) -> Any:
-    """The request as the task sees it. Celery's own way is taken for custom headers only, because it is slow."""
+    """Return the request as the task sees it. Celery's own way is taken for custom headers only, because it is slow."""
     if not request.keys() <= _KNOWN:
         return Context(request, called_directly=False)
     context = Context.__new__(Context)
@@ -283,7 +283,7 @@ def _context(request: dict[str, Any]) -> Any:
 
 
 def _without_first_frame(error: BaseException) -> BaseException:
-    """The error without the traceback's first frame, which belongs to the coroutine that awaits `_fail`.
+    """Return the error without the traceback's first frame, which belongs to the coroutine that awaits `_fail`.
 
     Celery clears all frames of the traceback. Clearing the frame of a suspended coroutine would end it.
     """
@@ -292,5 +292,5 @@ def _without_first_frame(error: BaseException) -> BaseException:
 
 
 def _overrides(task: Any, name: str) -> bool:
-    """Whether a class of the user's overrides the method of Celery's `Task`."""
+    """Return whether a class of the user's overrides the method of Celery's `Task`."""
     return owner_of(task, name) is not Task

@@ -57,7 +57,7 @@ def revived(told: Mapping[str, Any]) -> RaisedElsewhere:
 
 
 def _arguments(error: BaseException, message: str) -> Sequence[Any]:
-    """The arguments with which Celery can make the error again. Only the message if they are no JSON."""
+    """Return the arguments with which Celery can make the error again. Only the message if they are no JSON."""
     args = cast(Any, error.__reduce__())[1] if isinstance(error, CeleriacError) else error.args
     try:
         codec.dumps(args)

@@ -133,7 +133,7 @@ _processes: dict[int, Processes] = {}
 
 
 def processes() -> Processes:
-    """The processes of this worker process. A forked worker process starts with none."""
+    """Return the processes of this worker process. A forked worker process starts with none."""
     pid = os.getpid()
     if pid not in _processes:
         _processes.clear()

@@ -161,7 +161,7 @@ def _imported(option: str) -> Generator[None]:
 
 
 def _place(trace: TracebackType | None) -> str:
-    """The last line of the user's code in an error's traceback, or of a library's if there is none."""
+    """Return the last line of the user's code in an error's traceback, or of a library's if there is none."""
     frames = [frame for frame in traceback.extract_tb(trace) if not frame.filename.startswith(_MACHINERY)]
     own = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)] or frames
     return f"{Path(own[-1].filename).name}, line {own[-1].lineno}" if own else ""
@@ -179,7 +179,7 @@ def _shown(error: BaseException) -> str:
 
 
 def _is_asgi(value: Any) -> bool:
-    """Whether it looks like an application of FastAPI or Starlette, for advice in a message."""
+    """Return whether it looks like an application of FastAPI or Starlette, for advice in a message."""
     return callable(value) and hasattr(value, "routes") and not isinstance(value, type)
 
 

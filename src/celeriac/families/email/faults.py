@@ -74,7 +74,7 @@ class Addresses:
 
 
 def is_usable(text: str) -> bool:
-    """Whether the text can be stored and sent."""
+    """Return whether the text can be stored and sent."""
     return (text.isascii() and "\x00" not in text) or not _UNUSABLE.search(text)
 
 

@@ -130,7 +130,7 @@ async def spawn(
 
 
 def _pipe(opened: contextlib.ExitStack) -> tuple[int, int]:
-    """A pipe whose read end is closed with `opened`."""
+    """Open a pipe whose read end is closed with `opened`."""
     read_end, write_end = os.pipe()
     opened.callback(os.close, read_end)
     return read_end, write_end

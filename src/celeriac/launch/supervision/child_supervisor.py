@@ -175,7 +175,7 @@ class ChildSupervisor:
             raise StartFailed(f"{self.child.name} {ending.words}, {starts} times, and was never ready", ending.code)
 
     async def _run_once(self) -> _Ending:
-        """One process, from start to end."""
+        """Run one process, from start to end."""
         probe = self.child.probe()
         output = await LineReader.open(partial(self._on_line, probe)) if self.child.captured else None
         try:
@@ -230,7 +230,7 @@ class ChildSupervisor:
 
 
 def described(code: int) -> str:
-    """An exit code in words."""
+    """Return an exit code in words."""
     if code >= 0:
         return f"ended with exit code {code}"
     try:

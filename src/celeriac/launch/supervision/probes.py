@@ -22,14 +22,14 @@ class Probe:
         """Take notice of a line the child has printed."""
 
     async def ready(self) -> bool:
-        """Whether the child is ready now. Never raises; takes 2 seconds at most."""
+        """Return whether the child is ready now. Never raises; takes 2 seconds at most."""
         raise NotImplementedError
 
     #: What the child tells by itself.
     report: ReportPipe | None = None
 
     async def refusal(self) -> StartRefused | None:
-        """Why the child has ended, if it has told; to be asked when it has."""
+        """Return why the child has ended, if it reported that. Call this when it has ended."""
         return None if self.report is None else await self.report.refusal()
 
 
@@ -92,7 +92,7 @@ async def exchange(host: str, port: int, request: bytes, *, lines: int = 1) -> b
 
 
 def reachable_host(host: str) -> str:
-    """The address under which a server that listens on `host` is reached from this machine."""
+    """Return the address under which a server that listens on `host` is reached from this machine."""
     return {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host.strip("[]"))  # noqa: S104
 
 

@@ -31,7 +31,7 @@ class ReportPipe:
             self._pipe.close_write_end()
 
     async def refusal(self) -> StartRefused | None:
-        """The reason that the process reported, or None. Ask when the process has ended."""
+        """Return the reason that the process reported, or None. Call this when the process has ended."""
         if self._pipe is not None:
             await self._pipe.drain()
         return self._refusal

@@ -40,7 +40,7 @@ def is_void(broker: BlockingClient, receipt: str) -> bool:
 
 
 def worker_of(broker: BlockingClient, job_id: str) -> str | None:
-    """The worker that runs a job, as its record says; None if none does."""
+    """Return the worker that runs a job, as its record says; None if none does."""
     state, worker = _commands(broker).hmget(keys.record(job_id), "state", "worker")
     return (worker or b"").decode() if state == JobState.RUNNING.encode() else None
 

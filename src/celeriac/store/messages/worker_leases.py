@@ -41,7 +41,7 @@ async def workers(client: Client) -> list[str]:
 
 
 async def held_by(client: Client, worker: str) -> set[str]:
-    """The receipts of all messages that a worker holds."""
+    """Return the receipts of all messages that a worker holds."""
     return {receipt.decode() for receipt in await cast(Any, client).hkeys(keys.held(worker))}
 
 
