@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, TypeVar
+from typing import Any
 
-from celeriac.client.connections import ConnectionsPerLoop
 from celeriac.client.enqueuer import Enqueuer
 from celeriac.client.options import NO_OPTIONS, EnqueueOptions
 from celeriac.client.waiting import POLL, Waiter
-from celeriac.core.envelope import MessageOptions
 from celeriac.core.errors import (
     BrokerUnavailable,
     UnknownJob,
@@ -19,8 +17,7 @@ from celeriac.core.errors import (
     WrongState,
 )
 from celeriac.core.ids import is_valid_id
-from celeriac.core.records import JobEvent, JobRecord, Progress
-from celeriac.core.routing import Routing
+from celeriac.core.records import JobEvent, JobRecord
 from celeriac.core.spec import Call, JobSpec
 from celeriac.core.states import JobState
 from celeriac.store import keys
@@ -28,11 +25,6 @@ from celeriac.store.jobs import enqueueing, payloads, reader, results
 from celeriac.store.jobs import transitions as store
 from celeriac.store.redis import server
 from celeriac.store.redis.connection import deadline
-from celeriac.store.redis.listener import Callback
-from celeriac.store.redis.runner import run
-from celeriac.store.scripts.script import ScriptCall
-
-T = TypeVar("T")
 
 #: Before the first event, and that event of a job that was not scheduled: it goes without saying in the store.
 _START = "0-0"
@@ -44,19 +36,15 @@ class JobClient:
 
     def __init__(
         self,
+        enqueuer: Enqueuer,
         *,
-        broker_url: Callable[[], str],
-        results_url: Callable[[], str],
-        routing: Callable[[], Routing],
         specs: Mapping[str, JobSpec],
-        timeout: float,
         retention_ms: Callable[[], int],
     ) -> None:
-        self._connections = ConnectionsPerLoop(broker_url, results_url, timeout)
-        self._enqueuer = Enqueuer(self._connections, routing, timeout)
-        self._waiter = Waiter(self._connections, self.get, timeout)
+        self._enqueuer = enqueuer
+        self._connections = enqueuer.connections
+        self._waiter = Waiter(self._connections, self.get)
         self._specs = specs
-        self._timeout = timeout
         self._retention_ms = retention_ms
 
     async def enqueue(self, call: Call[Any], options: EnqueueOptions = NO_OPTIONS) -> str:
@@ -86,18 +74,6 @@ class JobClient:
         """
         return await self._enqueuer.enqueue_many(calls, options)
 
-    async def fan_out(self, parent: enqueueing.FanOut, calls: Sequence[Call[Any]], *, root_id: str) -> bool:
-        """Accept `calls` as children of a running job, all or none; False if the parent may no longer go on.
-
-        Raises:
-            ValueError: there are too many for one step.
-        """
-        return await self._enqueuer.fan_out(parent, calls, root_id)
-
-    def list_key(self, options: MessageOptions) -> str:
-        """The list of its queue that a message goes to. For workers."""
-        return self._enqueuer.list_key(options)
-
     async def get(self, job_id: str) -> JobRecord:
         """The job's record.
 
@@ -106,7 +82,7 @@ class JobClient:
         """
         if not is_valid_id(job_id):
             raise UnknownJob(job_id)
-        async with deadline(self._timeout):
+        async with deadline(self._connections.timeout):
             record = await reader.get_record(self._connections.current().broker, job_id)
         if record is None:
             raise UnknownJob(job_id)
@@ -116,7 +92,7 @@ class JobClient:
         self, *, cursor: str | None = None, limit: int = 50, matches: Callable[[JobRecord], bool] = lambda _: True
     ) -> tuple[list[JobRecord], str | None]:
         """A page of jobs, newest first, and the next page's cursor. A page may be short while there are more."""
-        async with deadline(self._timeout):
+        async with deadline(self._connections.timeout):
             broker = self._connections.current().broker
             return await reader.list_records(broker, cursor=cursor, limit=limit, matches=matches)
 
@@ -167,7 +143,7 @@ class JobClient:
 
     async def has_events(self, job_id: str, after: str) -> bool:
         """Whether an event came after the event id `after`."""
-        async with deadline(self._timeout):
+        async with deadline(self._connections.timeout):
             return bool(await reader.read_events(self._connections.current().broker, job_id, after, limit=1))
 
     async def cancel(self, job_id: str) -> JobRecord:
@@ -181,9 +157,11 @@ class JobClient:
             raise UnknownJob(job_id)
         outcome, connections = payloads.cancelled_outcome(job_id), self._connections.current()
         stored_with_it = outcome if connections.share_a_server else b""
-        steered = await self._run(store.cancel(job_id, outcome=stored_with_it, retention_ms=self._retention_ms()))
+        steered = await self._connections.run(
+            store.cancel(job_id, outcome=stored_with_it, retention_ms=self._retention_ms())
+        )
         if steered.verdict == "cancelled" and not connections.share_a_server:
-            async with deadline(self._timeout):
+            async with deadline(self._connections.timeout):
                 await results.put_outcome(connections.results, job_id, outcome, self._retention_ms())
         if steered.record is None:
             raise UnknownJob(job_id)
@@ -193,7 +171,7 @@ class JobClient:
 
     async def forget(self, job_id: str) -> None:
         """Take a job out of the list, and let what is left of it go within an hour. For jobs of our own."""
-        async with deadline(self._timeout):
+        async with deadline(self._connections.timeout):
             await reader.forget(self._connections.current().broker, job_id)
 
     async def retry(self, job_id: str) -> JobRecord:
@@ -213,9 +191,9 @@ class JobClient:
         job = self._enqueuer.new_job(call, options)
         connections = self._connections.current()
         if record.state.finished and record.state is not JobState.SUCCEEDED and not connections.share_a_server:
-            async with deadline(self._timeout):
+            async with deadline(self._connections.timeout):
                 await results.drop_outcome(connections.results, job_id)
-        steered = await self._run(enqueueing.requeue(job))
+        steered = await self._connections.run(enqueueing.requeue(job))
         if steered.record is None:
             raise UnknownJob(job_id)
         if steered.verdict != "queued":
@@ -223,22 +201,9 @@ class JobClient:
             raise WrongState(f"job {job_id} is {state}; only a failed, dead or cancelled job can be retried")
         return steered.record
 
-    async def report_progress(self, job_id: str, progress: Progress) -> None:
-        """Record how far a running job is. For workers."""
-        await self._run(store.progress(job_id, progress))
-
-    def cancellations(self, heard: Callback) -> AbstractAsyncContextManager[None]:
-        """While inside, call `heard` with the id of each job that is to be cancelled. For workers."""
-        return self._connections.current().listener.subscribed(keys.CANCEL_CHANNEL, heard)
-
-    async def standings(self, job_ids: list[str]) -> dict[str, reader.Standing]:
-        """Whether the jobs are to be cancelled, and which run of each is the latest. For workers."""
-        async with deadline(self._timeout):
-            return await reader.standings(self._connections.current().broker, job_ids)
-
     async def ping(self) -> None:
         """Raise `BrokerUnavailable` unless the broker answers in time."""
-        async with deadline(self._timeout):
+        async with deadline(self._connections.timeout):
             await server.ping(self._connections.current().broker)
 
     async def aclose(self) -> None:
@@ -250,7 +215,7 @@ class JobClient:
         try:
             # The state first: what is read after it cannot miss an event that came before an end.
             over = (await self.get(job_id)).state.finished
-            async with deadline(self._timeout):
+            async with deadline(self._connections.timeout):
                 return await reader.read_events(self._connections.current().broker, job_id, after), over
         except BrokerUnavailable:
             return [], False
@@ -260,10 +225,6 @@ class JobClient:
     def _listening(self, job_id: str, changed: asyncio.Event) -> AbstractAsyncContextManager[None]:
         listener = self._connections.current().listener
         return listener.subscribed(keys.events(job_id), lambda _: changed.set())
-
-    async def _run(self, call: ScriptCall[T]) -> T:
-        async with deadline(self._timeout):
-            return await run(self._connections.current().broker, call)
 
 
 async def _within(seconds: float, event: asyncio.Event) -> bool:

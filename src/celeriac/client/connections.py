@@ -6,13 +6,18 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 from celeriac.client.outbox import Outbox
 from celeriac.store.jobs.enqueueing import Accepted, NewJob, enqueue
 from celeriac.store.redis.connection import Client, connect, deadline
 from celeriac.store.redis.listener import Listener
+from celeriac.store.redis.runner import run
 from celeriac.store.redis.wire import Wire
+from celeriac.store.scripts.script import ScriptCall
+
+T = TypeVar("T")
 
 #: Ways to enqueue single jobs: more than one, so that a dead connection does not hold up all until its deadline.
 _WAYS = 4
@@ -45,12 +50,15 @@ class Connections:
 
 
 class ConnectionsPerLoop:
-    """Connections made on first use, one set for each event loop: a connection cannot be shared between loops."""
+    """Connections made on first use, one set for each event loop: a connection cannot be shared between loops.
+
+    `timeout` is how many seconds one call may take.
+    """
 
     def __init__(self, broker_url: Callable[[], str], results_url: Callable[[], str], timeout: float) -> None:
         self._broker_url = broker_url
         self._results_url = results_url
-        self._timeout = timeout
+        self.timeout = timeout
         self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Connections] = WeakKeyDictionary()
 
     def current(self) -> Connections:
@@ -61,6 +69,15 @@ class ConnectionsPerLoop:
             known = self._by_loop[loop] = self._connect()
         return known
 
+    async def run(self, call: ScriptCall[T]) -> T:
+        """Run a script call on the broker.
+
+        Raises:
+            BrokerUnavailable: the broker did not answer in time.
+        """
+        async with deadline(self.timeout):
+            return await run(self.current().broker, call)
+
     async def aclose(self) -> None:
         """Close the running loop's connections. Safe to call twice."""
         known = self._by_loop.pop(asyncio.get_running_loop(), None)
@@ -69,11 +86,11 @@ class ConnectionsPerLoop:
 
     def _connect(self) -> Connections:
         broker_url, results_url = self._broker_url(), self._results_url()
-        broker = connect(broker_url, timeout=self._timeout)
-        results = broker if results_url == broker_url else connect(results_url, timeout=self._timeout)
-        outbox = Outbox([partial(self._send, Wire(broker)) for _ in range(_WAYS)], self._timeout)
+        broker = connect(broker_url, timeout=self.timeout)
+        results = broker if results_url == broker_url else connect(results_url, timeout=self.timeout)
+        outbox = Outbox([partial(self._send, Wire(broker)) for _ in range(_WAYS)], self.timeout)
         return Connections(broker, results, Listener(broker), outbox)
 
     async def _send(self, way: Wire, jobs: Sequence[NewJob]) -> Accepted:
-        async with deadline(self._timeout):
+        async with deadline(self.timeout):
             return await way.run(enqueue(jobs))

@@ -27,9 +27,6 @@ from celeriac.store.jobs.enqueueing import (
     fingerprint,
     new_record,
 )
-from celeriac.store.redis.connection import deadline
-from celeriac.store.redis.runner import run
-from celeriac.store.scripts.script import ScriptCall
 
 #: Children that one job may fan out to: they are accepted in one step, during which the server serves nobody else.
 MAX_CHILDREN = 10_000
@@ -50,12 +47,11 @@ class Template:
 
 
 class Enqueuer:
-    """Hands jobs to the broker, within `timeout` seconds each time. `routing` is asked once, at the first job."""
+    """Hands jobs to the broker. `routing` is asked once, at the first job."""
 
-    def __init__(self, connections: ConnectionsPerLoop, routing: Callable[[], Routing], timeout: float) -> None:
-        self._connections = connections
+    def __init__(self, connections: ConnectionsPerLoop, routing: Callable[[], Routing]) -> None:
+        self.connections = connections
         self._find_routing = routing
-        self._timeout = timeout
         self._envelopes = EnvelopeWriter()
         self._common_template = lru_cache(maxsize=_TEMPLATES)(self._make_template)
 
@@ -77,12 +73,12 @@ class Enqueuer:
 
     async def _accept(self, job: NewJob, call: Call[Any], options: EnqueueOptions) -> Accepted:
         if options.idempotency_key is None and options.job_id is None:
-            return await self._connections.current().outbox.put(job)
+            return await self.connections.current().outbox.put(job)
         idempotency = None
         if options.idempotency_key is not None:
             request = options.fingerprint or fingerprint(call.spec.name, call.arguments)
             idempotency = Idempotency(options.idempotency_key, request)
-        accepted = await self._run(enqueue([job], idempotency=idempotency))
+        accepted = await self.connections.run(enqueue([job], idempotency=idempotency))
         if accepted.verdict == "conflict":
             raise IdempotencyConflict(
                 f"the idempotency key was used before, with another request, for job {accepted.detail}; "
@@ -98,16 +94,20 @@ class Enqueuer:
             raise ValueError("an idempotency key or a job id stands for one job: enqueue it by itself")
         job_ids: list[str] = []
         for batch in batches(self._new_jobs(calls, options)):
-            await self._run(enqueue(batch))
+            await self.connections.run(enqueue(batch))
             job_ids += [job.id for job in batch]
         return job_ids
 
     async def fan_out(self, parent: FanOut, calls: Sequence[Call[Any]], root_id: str) -> bool:
-        """Accept the children of a running job, all or none. As `JobClient.fan_out`."""
+        """Accept the children of a running job, all or none. False if the parent may no longer go on.
+
+        Raises:
+            ValueError: there are too many for one step.
+        """
         if len(calls) > MAX_CHILDREN:
             raise ValueError(f"{len(calls)} children: fan out to {MAX_CHILDREN} at most, and give each more to do")
         jobs = self._new_jobs(calls, NO_OPTIONS, parent_id=parent.parent_id, root_id=root_id)
-        accepted = await self._run(enqueue(list(jobs), fan_out=parent))
+        accepted = await self.connections.run(enqueue(list(jobs), fan_out=parent))
         return accepted.verdict == "accepted"
 
     def list_key(self, options: MessageOptions) -> str:
@@ -178,7 +178,3 @@ class Enqueuer:
     @cached_property
     def _routing(self) -> Routing:
         return self._find_routing()
-
-    async def _run(self, call: ScriptCall[Accepted]) -> Accepted:
-        async with deadline(self._timeout):
-            return await run(self._connections.current().broker, call)

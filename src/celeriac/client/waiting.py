@@ -47,14 +47,11 @@ class News:
 
 
 class Waiter:
-    """Waits for jobs to end. `get` looks up a job's record; one operation may take `timeout` seconds."""
+    """Waits for jobs to end. `get` looks up a job's record."""
 
-    def __init__(
-        self, connections: ConnectionsPerLoop, get: Callable[[str], Awaitable[JobRecord]], timeout: float
-    ) -> None:
+    def __init__(self, connections: ConnectionsPerLoop, get: Callable[[str], Awaitable[JobRecord]]) -> None:
         self._connections = connections
         self._get = get
-        self._timeout = timeout
 
     async def record(self, job_id: str, timeout: float | None) -> JobRecord:
         """The record of the job when it has ended. Raises as `JobClient.wait` says."""
@@ -82,7 +79,7 @@ class Waiter:
     async def outcome_of(self, record: JobRecord) -> Any:
         """The stored result of a job. Raises as `JobClient.outcome` says."""
         raise_unless_succeeded(record)
-        async with deadline(self._timeout):
+        async with deadline(self._connections.timeout):
             outcome = await results.get_outcome(self._connections.current().results, record.id)
         if outcome is None:
             raise UnknownJob(record.id)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from celeriac.core.errors import JobInterrupted
-
-if TYPE_CHECKING:
-    from celeriac.core.records import Progress
-    from celeriac.core.spec import Call
+from celeriac.core.injected import Injected
+from celeriac.core.records import Progress
+from celeriac.core.spec import Call
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ async def _spawn_nothing(calls: list[Call[Any]]) -> None:
 
 
 @dataclass(slots=True, kw_only=True)
-class JobContext:
+class JobContext(Injected):
     """Handed to a job that has a parameter of this type. `JobContext()` is that of a direct call, in a test say.
 
     Attributes:
@@ -72,14 +71,10 @@ class JobContext:
 
         Reports are coalesced: of many in a short time the newest is published, and the last one always is.
         """
-        from celeriac.core.records import Progress
-
         self.report(self.id, Progress(done=done, total=total, message=message))
 
     def parent_progress(self, done: float, total: float | None = None, message: str = "") -> None:
         """Say how far the parent is; for children that know it, from a ledger say. Nothing without a parent."""
-        from celeriac.core.records import Progress
-
         if self.parent_id is not None:
             self.report(self.parent_id, Progress(done=done, total=total, message=message))
 

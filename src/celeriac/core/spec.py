@@ -15,55 +15,12 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnno
 from typing_extensions import TypedDict
 
 from celeriac.core import codec
-from celeriac.core.context import JobContext
-from celeriac.core.errors import ConfigurationError, InvalidArguments, InvalidJobDefinition, InvalidResult
-from celeriac.core.retry import NO_RETRY, Retry
-from celeriac.core.routing import check_priority
+from celeriac.core.annotations import is_sound
+from celeriac.core.errors import InvalidArguments, InvalidJobDefinition, InvalidResult
+from celeriac.core.injected import Injected, is_injected
+from celeriac.core.job_options import JobOptions
 
 R = TypeVar("R")
-
-#: Seconds after a job's own timeout before a pool of processes ends the job's process.
-HARD_LIMIT_GRACE = 5.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobOptions:
-    """The options of a job, which its enqueuer can override.
-
-    Attributes:
-        queue: the queue's name; None means the application's default queue.
-        priority: 0 to 9, higher first; None means the application's default, which is the highest unless configured.
-        retry: the policy after a failed attempt.
-        timeout: longest time of one attempt in seconds; None means no limit.
-        exposed: whether callers of the job API may submit the job.
-        isolate: whether the job runs in its own process, which is killed to stop it.
-    """
-
-    queue: str | None = None
-    priority: int | None = None
-    retry: Retry = NO_RETRY
-    timeout: float | None = None
-    exposed: bool = True
-    isolate: bool = False
-
-    @property
-    def hard_limit(self) -> float | None:
-        """Seconds after which the pool ends the process that runs an attempt; None means no limit.
-
-        An isolated job has none: the pool's process starts another for it, and ends that one in time.
-        """
-        return self.timeout + HARD_LIMIT_GRACE if self.timeout and not self.isolate else None
-
-    def __post_init__(self) -> None:
-        if self.timeout is not None and self.timeout <= 0:
-            raise ConfigurationError(f"timeout={self.timeout}: seconds must be positive, or None for no limit")
-        if self.queue is not None and (not self.queue or len(self.queue) > 200):
-            raise ConfigurationError(f"queue={self.queue!r}: a queue's name has 1 to 200 characters")
-        if self.priority is not None:
-            try:
-                check_priority(self.priority)
-            except ValueError as error:
-                raise ConfigurationError(str(error)) from None
 
 
 @dataclass(frozen=True)  # no slots: CPython 3.11's `Call[int](...)` cannot be a frozen class with slots
@@ -83,8 +40,14 @@ class JobSpec:
     options: JobOptions = field(default_factory=JobOptions)
 
     def __post_init__(self) -> None:
-        # Build these now, so that decorating a function that cannot be a job raises.
-        _ = self.arguments, self.result_type, self.context_parameter
+        # Decorating a function that cannot be a job raises. What is sound is built on first use.
+        for parameter in self.signature.parameters.values():
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                raise InvalidJobDefinition(f"job {self.name!r}: {parameter} cannot be validated; name each argument")
+        if not all(is_sound(self._hints.get(name, Any)) for name in self._names):
+            _ = self.arguments
+        if not is_sound(self._hints.get("return", Any)):
+            _ = self.result_type
 
     @cached_property
     def is_async(self) -> bool:
@@ -92,14 +55,14 @@ class JobSpec:
 
     @cached_property
     def signature(self) -> inspect.Signature:
-        """The function's signature without the parameter that receives the `JobContext`."""
+        """The function's signature without the parameter that a worker fills in."""
         parameters = [p for p in self._parameters.values() if p.name != self.context_parameter]
         return inspect.Signature(parameters)
 
     @cached_property
     def context_parameter(self) -> str | None:
-        """The name of the parameter annotated `JobContext`, if any."""
-        names = [name for name in self._parameters if self._hints.get(name) is JobContext]
+        """Name of the parameter annotated `JobContext`, if there is one."""
+        names = [name for name in self._parameters if is_injected(self._hints.get(name))]
         if len(names) > 1:
             raise InvalidJobDefinition(f"job {self.name!r} has {len(names)} JobContext parameters: keep one")
         return names[0] if names else None
@@ -113,8 +76,6 @@ class JobSpec:
         """
         fields: dict[str, Any] = {}
         for parameter in self.signature.parameters.values():
-            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-                raise InvalidJobDefinition(f"job {self.name!r}: {parameter} cannot be validated; name each argument")
             fields[parameter.name] = _field(self._hints.get(parameter.name, Any), parameter.default)
         shape = TypedDict(self.name.replace(".", "_"), fields)  # pyright: ignore
         # JSON has no NaN and no infinities: they would arrive as null.
@@ -194,8 +155,8 @@ class JobSpec:
         """Encode arguments that `shape` has validated already. The HTTP API calls this."""
         return self._dump(arguments)
 
-    def call(self, arguments: dict[str, Any], context: JobContext | None) -> Any:
-        """Call the function, with `context` if it takes one. For an `async def` job, return its coroutine."""
+    def call(self, arguments: dict[str, Any], context: Injected | None) -> Any:
+        """Call the function, with `context` if it wants one; for an `async def` job this returns its coroutine."""
         values = dict(arguments)
         if self.context_parameter is not None:
             values[self.context_parameter] = context

@@ -13,13 +13,16 @@ from celery.result import AsyncResult
 from celery.utils import uuid
 
 from celeriac.client.client import JobClient
+from celeriac.client.connections import ConnectionsPerLoop
+from celeriac.client.enqueuer import Enqueuer
 from celeriac.client.job import Job, JobDecorator
 from celeriac.core.checks import check_sendable, due_at
 from celeriac.core.context import JobContext
 from celeriac.core.errors import InvalidArguments, InvalidJobDefinition
+from celeriac.core.job_options import JobOptions
 from celeriac.core.retry import NO_RETRY, Retry
 from celeriac.core.routing import from_celery, to_celery
-from celeriac.core.spec import Call, JobOptions, JobSpec
+from celeriac.core.spec import Call, JobSpec
 from celeriac.engine import process_hooks, runs_apart
 from celeriac.engine.adoption import RESULT_BACKEND, routing_of
 from celeriac.engine.aio import endings
@@ -34,6 +37,7 @@ from celeriac.engine.publication import Published, watched
 from celeriac.engine.records import Records
 from celeriac.engine.schedules import beat_entry
 from celeriac.engine.task import JobTask, Task
+from celeriac.engine.worker_client import WorkerClient
 from celeriac.settings import Settings, load_settings
 from celeriac.store.jobs import enqueueing
 
@@ -73,15 +77,14 @@ class JobApp(ConfiguredApp):
 
     @cached_property
     def broker_client(self) -> JobClient:
-        """The client that always talks to the broker, for workers."""
-        return JobClient(
-            broker_url=lambda: self.broker_address,
-            results_url=lambda: self.results_address,
-            routing=lambda: routing_of(self),
-            specs=self.specs,
-            timeout=self.settings.broker_timeout,
-            retention_ms=lambda: self.retention_ms,
-        )
+        """The client that always talks to the broker."""
+        return JobClient(self._enqueuer, specs=self.specs, retention_ms=lambda: self.retention_ms)
+
+    @cached_property
+    def _enqueuer(self) -> Enqueuer:
+        timeout = self.settings.broker_timeout
+        connections = ConnectionsPerLoop(lambda: self.broker_address, lambda: self.results_address, timeout)
+        return Enqueuer(connections, lambda: routing_of(self))
 
     @cached_property
     def _eager_jobs(self) -> JobClient:
@@ -104,7 +107,7 @@ class JobApp(ConfiguredApp):
     @cached_property
     def executor(self) -> Executor:
         """Runs typed jobs in this process."""
-        return Executor(self.broker_client)
+        return Executor(WorkerClient(self._enqueuer))
 
     @asynccontextmanager
     async def lifespan(self, _: object) -> AsyncGenerator[None]:
@@ -196,7 +199,7 @@ class JobApp(ConfiguredApp):
 
     def addresses_changed(self) -> None:
         """Forget all connections and addresses of the broker and the result store. For tests."""
-        for name in ("broker_client", "records", "executor", "results_are_separate"):
+        for name in ("broker_client", "_enqueuer", "records", "executor", "results_are_separate"):
             vars(self).pop(name, None)
         own = cast(Any, self)
         own._backend_cache, own._local.backend, own._pool, own.amqp._producer_pool = None, None, None, None

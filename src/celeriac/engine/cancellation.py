@@ -6,11 +6,11 @@ import asyncio
 import logging
 import os
 
-from celeriac.client.client import JobClient
 from celeriac.core.background import background
 from celeriac.core.errors import BrokerUnavailable
 from celeriac.engine.attempts import ActiveAttempts, Attempt
 from celeriac.engine.loop import JobLoop
+from celeriac.engine.worker_client import WorkerClient
 from celeriac.store.jobs.reader import Standing
 
 log = logging.getLogger("celeriac.engine")
@@ -26,7 +26,7 @@ class CancellationWatch:
     also stopped when another worker runs the job, because this one was taken for vanished.
     """
 
-    def __init__(self, loop: JobLoop, client: JobClient, attempts: ActiveAttempts) -> None:
+    def __init__(self, loop: JobLoop, client: WorkerClient, attempts: ActiveAttempts) -> None:
         self._loop = loop
         self._client = client
         self._attempts = attempts

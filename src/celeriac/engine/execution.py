@@ -13,7 +13,6 @@ from celery.exceptions import Ignore, Reject, Retry
 from kombu.exceptions import OperationalError
 from kombu.utils.json import dumps
 
-from celeriac.client.client import JobClient
 from celeriac.core import codec
 from celeriac.core.context import JobContext, JobSuspended, report_to_nobody
 from celeriac.core.envelope import Canvas, EnvelopeWriter, MessageOptions
@@ -29,6 +28,7 @@ from celeriac.engine.loop import job_loop
 from celeriac.engine.markup import validated
 from celeriac.engine.progress import ProgressReporter
 from celeriac.engine.runs import AsyncRun, Run, ThreadRun
+from celeriac.engine.worker_client import WorkerClient
 from celeriac.store.jobs.enqueueing import FanOut
 from celeriac.store.redis.connection import is_absence
 
@@ -49,7 +49,7 @@ class Executor:
     validate the arguments, run the function, publish the last progress, and turn the end into Celery's terms.
     """
 
-    def __init__(self, client: JobClient) -> None:
+    def __init__(self, client: WorkerClient) -> None:
         self._client = client
         self._loop = job_loop()
         self._attempts = ActiveAttempts()

@@ -9,8 +9,11 @@ import pytest
 
 from celeriac import BrokerUnavailable, Children, InvalidArguments, Job, JobContext, Retry, UnknownJob
 from celeriac.client.client import JobClient
+from celeriac.client.connections import ConnectionsPerLoop
+from celeriac.client.enqueuer import Enqueuer
+from celeriac.core.job_options import JobOptions
 from celeriac.core.routing import Routing
-from celeriac.core.spec import JobOptions, JobSpec
+from celeriac.core.spec import JobSpec
 from celeriac.launch.resources.ports import free_port
 
 
@@ -21,14 +24,8 @@ def add(a: int, b: int = 1) -> int:
 @pytest.fixture
 def client() -> JobClient:
     absent = f"redis://127.0.0.1:{free_port()}/0"
-    return JobClient(
-        broker_url=lambda: absent,
-        results_url=lambda: absent,
-        routing=Routing,
-        specs={},
-        timeout=2,
-        retention_ms=lambda: 60_000,
-    )
+    enqueuer = Enqueuer(ConnectionsPerLoop(lambda: absent, lambda: absent, timeout=2), Routing)
+    return JobClient(enqueuer, specs={}, retention_ms=lambda: 60_000)
 
 
 @pytest.fixture

@@ -3,16 +3,19 @@
 import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime
-from typing import Any, cast
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from typing import Annotated, Any, Literal, cast
 from uuid import UUID
 
 import orjson
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from celeriac import ConfigurationError, InvalidArguments, InvalidJobDefinition, InvalidResult, JobContext, Retry
-from celeriac.core.spec import JobOptions, JobSpec
+from celeriac.core.job_options import JobOptions
+from celeriac.core.spec import JobSpec
 
 
 class Address(BaseModel):
@@ -189,6 +192,34 @@ def test_a_function_that_cannot_be_a_job_is_refused_where_it_is_defined(
 ) -> None:
     with pytest.raises(InvalidJobDefinition, match=f"job 'shop.job'.*{message}"):
         spec_of(function)
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+SOUND = [
+    *(Any, None, bool, int, float, str, bytes, Decimal, UUID, date, datetime, time, timedelta, Address, Colour),
+    *(list, dict, tuple, set, frozenset, list[int], dict[str, list[Address]], tuple[int, ...], tuple[()], set[str]),
+    *(int | None, Colour | None, Literal["a", 1], list[dict[UUID, date | None]]),
+]
+
+
+@pytest.mark.parametrize("annotation", SOUND, ids=str)
+def test_nothing_is_built_where_a_job_of_sound_types_is_defined(annotation: Any) -> None:
+    def job(value: Any, other: int = 1) -> Any: ...
+
+    job.__annotations__.update({"value": annotation, "return": annotation})
+    spec = spec_of(job)
+    assert not {"shape", "arguments", "result_type"} & vars(spec).keys()
+    assert spec.arguments.json_schema() and spec.result_type.serializer  # and it can be
+
+
+@pytest.mark.parametrize("annotation", [NotJson, list[NotJson], dict[str, NotJson | None], Annotated[NotJson, "x"]])
+def test_types_that_may_be_unsound_are_looked_at_where_a_job_is_defined(annotation: Any) -> None:
+    with pytest.raises(InvalidJobDefinition, match=r"its result has a type that cannot be sent as JSON: .*NotJson"):
+        returning(annotation)
+    assert "result_type" in vars(returning(Annotated[int, Field(ge=0)]))
 
 
 def returning(annotation: Any) -> JobSpec:

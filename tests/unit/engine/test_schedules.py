@@ -7,7 +7,8 @@ import pytest
 from celery.schedules import schedule
 
 from celeriac import Call, ConfigurationError
-from celeriac.core.spec import JobOptions, JobSpec
+from celeriac.core.job_options import JobOptions
+from celeriac.core.spec import JobSpec
 from celeriac.engine.cron import Cron
 from celeriac.engine.schedules import beat_entry
 
