@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -12,7 +10,7 @@ from typing import Any, TypeVar
 
 from kombu.utils.encoding import safe_repr
 
-from celeriac.core.background import background
+from celeriac.core.batcher import Batcher
 from celeriac.core.errors import OutcomeNotStored
 from celeriac.core.records import Failure
 from celeriac.core.states import JobState
@@ -101,15 +99,12 @@ class Endings:
         self._pipeline = pipeline
         self._worker = worker
         self._on_ended = on_ended
-        self._waiting: deque[Delivery] = deque()
-        self._writing: asyncio.Task[None] | None = None
+        self._ended = Batcher(self._write, most=_BATCH, name="celeriac-endings")
 
     def finish(self, delivery: Delivery) -> None:
         """Acknowledge a message, and store its outcome in the same step."""
         delivery.is_open = False
-        self._waiting.append(delivery)
-        if self._writing is None:
-            self._writing = background(self._write_all(), name="celeriac-endings")
+        self._ended.put(delivery)
 
     def give_back(self, delivery: Delivery, place: Place, *, lost: bool = False) -> None:
         """Give a message back to its queue. Write what its task recorded so far, such as a failure that runs again."""
@@ -127,20 +122,12 @@ class Endings:
 
     async def written(self) -> None:
         """Wait until everything is written."""
-        while self._writing is not None:
-            await asyncio.wait([self._writing])
+        await self._ended.idle()
         await self._pipeline.idle()
 
     def _give(self, delivery: Delivery, call: ScriptCall[Any]) -> None:
         delivery.is_open = False
         self._pipeline.submit(call).add_done_callback(lambda _: self._on_ended(delivery.receipt))
-
-    async def _write_all(self) -> None:
-        try:
-            while self._waiting:
-                await self._write([self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH))])
-        finally:
-            self._writing = None
 
     async def _write(self, batch: list[Delivery]) -> None:
         for delivery in batch:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from redis.exceptions import RedisError
 
-from celeriac.core.background import background
+from celeriac.core.batcher import Batcher
 from celeriac.store.redis.connection import Client, is_absence, unavailable
 from celeriac.store.redis.wire import Wire
 from celeriac.store.scripts.script import ScriptCall
@@ -37,8 +36,7 @@ class Pipeline:
 
     def __init__(self, client: Client) -> None:
         self._wire = Wire(client)
-        self._waiting: deque[_Waiting] = deque()
-        self._sending: asyncio.Task[None] | None = None
+        self._calls = Batcher(self._send_together, most=_BATCH, name="celeriac-pipeline")
 
     async def run(self, call: ScriptCall[T]) -> T:
         """Run `call` on the server.
@@ -52,28 +50,20 @@ class Pipeline:
     def submit(self, call: ScriptCall[T]) -> asyncio.Future[T]:
         """Have `call` run after those that were submitted before."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append((call, future))
-        if self._sending is None:
-            self._sending = background(self._send_all(), name="celeriac-pipeline")
+        self._calls.put((call, future))
         return future
 
     async def idle(self) -> None:
         """Wait until everything that was submitted has been answered."""
-        while self._sending is not None:
-            await asyncio.wait([self._sending])
+        await self._calls.idle()
 
-    async def _send_all(self) -> None:
+    async def _send_together(self, batch: Sequence[_Waiting]) -> None:
         try:
-            while self._waiting:
-                batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH))]
-                try:
-                    replies = await self._send(batch)
-                except Exception as error:  # a fault of ours; whoever waits has to hear of it
-                    replies = [error] * len(batch)
-                for (call, future), reply in zip(batch, replies, strict=True):
-                    _settle(future, call, reply)
-        finally:
-            self._sending = None
+            replies = await self._send(batch)
+        except Exception as error:  # a fault of ours; whoever waits has to hear of it
+            replies = [error] * len(batch)
+        for (call, future), reply in zip(batch, replies, strict=True):
+            _settle(future, call, reply)
 
     async def _send(self, batch: Sequence[_Waiting]) -> list[Any]:
         calls = [call for call, _ in batch]
