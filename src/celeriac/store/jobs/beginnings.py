@@ -117,16 +117,16 @@ def begin(beginnings: Sequence[Beginning]) -> ScriptCall[list[Permit | ResponseE
         )
     ]
     for job in beginnings:
-        args += _Job(
-            id=job.job_id,
-            parent_id=job.parent_id or "",
-            task=job.task,
-            queue=job.queue,
-            attempt=job.attempt,
-            worker=job.worker,
-            receipt=job.receipt,
-            life=job.retention_ms,
-            wanted="1" if job.wants_outcome else "0",
+        args += (  # the fields of `_Job`: a named tuple would cost 1 µs for each job
+            job.job_id,
+            job.parent_id or "",
+            job.task,
+            job.queue,
+            job.attempt,
+            job.worker,
+            job.receipt,
+            job.retention_ms,
+            "1" if job.wants_outcome else "0",
         )
     return ScriptCall(_BEGIN, [keys.JOB_INDEX], args, lambda replies: [_permit(reply) for reply in replies])
 

@@ -184,7 +184,8 @@ def enqueue(
         args += kind.description
     numbers = {of: number for number, of in enumerate(kinds, start=1)}
     for job in jobs:
-        args += _Job(number=numbers[id(job.kind)], id=job.id, arguments=job.arguments, message=job.message)
+        # These are the fields of `_Job`. A named tuple would cost half of this loop.
+        args += (numbers[id(job.kind)], job.id, job.arguments, job.message)
 
     def parse(reply: list[bytes]) -> Accepted:
         verdict, detail = reply[0].decode(), reply[1].decode()

@@ -210,7 +210,7 @@ class Ending:
         """Return the form that `finish.lua` reads."""
         end = self.end
         kind = "record" if isinstance(end, Transition) else "" if end is None else "result"
-        args: list[Argument] = [*_Ending(receipt=self.receipt, publications=len(self.publications), kind=kind)]
+        args: list[Argument] = [self.receipt, len(self.publications), kind]  # the fields of `_Ending`
         for publication in self.publications:
             due = "" if publication.due_ms is None else publication.due_ms
             delayed = keys.delayed(publication.queue)
