@@ -4,13 +4,14 @@ import asyncio
 import email
 import email.policy
 import socket
+from types import SimpleNamespace
 
 import pytest
 
 from celeriac.database.engine import Database
 from celeriac.families.email.demo.sink import ANYONE, MailSink
 from celeriac.families.email.ledger import Ledger
-from celeriac.families.email.model import Counts, Recipient, Status, TransientFailure
+from celeriac.families.email.model import Counts, Mailing, Recipient, Sent, Status, TransientFailure
 from celeriac.families.email.prepare import Preparer
 from celeriac.families.email.send import send_chunk
 from celeriac.families.email.smtp import SmtpSession
@@ -18,6 +19,7 @@ from celeriac.families.email.smtp_url import parse_smtp_url
 from tests.support.mailings import EVERY_POSITION, new_mailing, outcomes, send, stored_mailing
 from tests.support.slow import quick_first
 from tests.support.smtp_script import smtp_script
+from tests.support.waiting import eventually
 
 
 @pytest.mark.parametrize("database_url", quick_first(["sqlite", "postgres"]), indirect=True)
@@ -218,13 +220,37 @@ async def test_an_internationalised_address_needs_a_server_that_takes_it(ledger:
     assert "SMTPUTF8" in (failed.error or "")
 
 
+async def test_a_sender_waits_for_another_one_however_long_its_own_mails_took(
+    database: Database, sink: MailSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a clock that passes over an hour between its own mails, and stands still while it waits."""
+    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr("celeriac.families.email.send.time", clock)
+    ledger = Ledger(database, claim_seconds=60)
+    mailing = await stored_mailing(ledger, 12)
+    assert await ledger.advance(mailing.id, "another", following=(2, "<2@test>"))
+    sending = asyncio.create_task(send(ledger, mailing, sink.url))
+    await sink.wait_for(1)
+    clock.now = 3600.0
+    await sink.wait_for(11)
+    await eventually(lambda: ledger_knows(ledger, mailing, sent=11), "it has nothing else to do")
+    assert not sending.done()
+    await ledger.advance(mailing.id, "another", done=(2, Sent(250)))
+    run = await sending
+    assert (run.sent, run.deferred, run.reason) == (11, 0, None)
+
+
+async def ledger_knows(ledger: Ledger, mailing: Mailing, *, sent: int) -> bool:
+    return (await ledger.counts(mailing.id)).sent == sent
+
+
 async def test_senders_on_the_same_range_share_it_without_a_duplicate(ledger: Ledger, sink: MailSink) -> None:
     mailing = await stored_mailing(ledger, 300)
     runs = await asyncio.gather(*(send(ledger, mailing, sink.url) for _ in range(3)))
     assert sink.duplicates == 0
     assert len(sink.deliveries) == 300
     assert sum(run.sent for run in runs) == 300
-    assert all(run.deferred == 0 for run in runs)
+    assert [(run.deferred, run.reason) for run in runs] == [(0, None)] * 3
     assert sum(run.sent > 0 for run in runs) > 1
     assert await ledger.counts(mailing.id) == Counts(sent=300)
 

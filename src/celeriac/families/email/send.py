@@ -112,12 +112,16 @@ class _Chunk:
 
     async def _send_all(self) -> None:
         # Other senders' claims end: by an outcome, or because the sender has died.
-        patient_until = time.monotonic() + 2 * self._ledger.claim_seconds
+        patience = 2 * self._ledger.claim_seconds
+        patient_until = 0.0
         while not self._stopped and (todo := [r for r in await self._open() if r.position not in self._tried]):
             free = [recipient for recipient in todo if recipient.held_ms <= 0]
             for start in range(0, len(free), _AHEAD):
                 await self._send_some(free[start : start + _AHEAD])
-            if not free:
+            if free:
+                patient_until = time.monotonic() + patience
+            else:
+                patient_until = patient_until or time.monotonic() + patience
                 if time.monotonic() > patient_until:
                     self._reason = "another sender has some of the recipients in hand"
                     return
