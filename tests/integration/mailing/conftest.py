@@ -18,7 +18,7 @@ from celeriac.asgi import create_api
 from celeriac.families.email import EmailSettings
 from celeriac.families.email.demo.sink import MailSink
 from celeriac.settings import as_environment
-from tests.conftest import LEASE, on_database
+from tests.conftest import LEASE, PATIENT, WORKERS, on_database
 from tests.support.api_server import NO_TLS, serving
 from tests.support.mailing_api import MailingApi
 from tests.support.workers import Worker, start_worker
@@ -41,6 +41,7 @@ def settings(valkey_url: str, tmp_path: Path) -> Settings:
         broker_url=SecretStr(url),
         data_dir=tmp_path,
         lease=LEASE,
+        broker_timeout=PATIENT,
     )
 
 
@@ -62,14 +63,18 @@ async def mailings(api: FastAPI) -> AsyncGenerator[MailingApi]:
 
 
 @pytest.fixture
-def start_mail_worker(settings: Settings, sink: MailSink, tmp_path: Path) -> Generator[Callable[..., Worker]]:
-    """Starts workers that send mail."""
+def start_mail_worker(
+    settings: Settings, sink: MailSink, tmp_path: Path, request: pytest.FixtureRequest
+) -> Generator[Callable[..., Worker]]:
+    """Starts workers that send mail. A failure shows what they printed."""
+    request.node.stash[WORKERS] = []
     environment = {**as_environment(settings), "CELERIAC_SMTP_URL": sink.url, "CELERIAC_MAIL_FROM": "a@example.com"}
     with ExitStack() as started:
 
         def start(application: str = "celeriac.worker:c_app") -> Worker:
             worker = start_worker(application, environment, tmp_path / "worker.log", pool="prefork")
             started.callback(worker.kill)  # at once: how it ends is tested elsewhere
+            request.node.stash[WORKERS].append((worker, 0))
             return worker
 
         yield start
