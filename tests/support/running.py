@@ -14,6 +14,8 @@ from pathlib import Path
 from tests.support.waiting import DEADLINE
 
 ROOT = Path(__file__).parents[2]
+#: Seconds that a program has to end by itself, once nothing more is asked of it. Flower sometimes misses a signal.
+_LAST_WORDS = 10.0
 
 
 class Running:
@@ -83,7 +85,7 @@ async def running(
         if process.returncode is None:
             process.terminate()
             try:
-                await program.ended()
+                await program.ended(within=_LAST_WORDS)
             except TimeoutError:
                 process.kill()
                 await process.wait()
