@@ -144,7 +144,10 @@ def test_a_head_that_trickles_in_is_ended(server: ApiServer, connection: socket.
 
 def test_a_second_head_on_a_connection_has_as_long_as_the_first(server: ApiServer, connection: socket.socket) -> None:
     connection.sendall(HEAD + b"Content-Length: 1\r\n\r\nx")
-    assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+    said = b""
+    while not said.endswith(b"\r\n\r\n1"):  # head and body may come apart
+        said += connection.recv(65536)
+    assert said.startswith(b"HTTP/1.1 200 ")
     connection.sendall(HEAD + b"X-Slow: ")
     assert drip(connection, repeat(b"x")).startswith(LATE)
 
