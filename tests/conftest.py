@@ -89,9 +89,19 @@ async def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator
         shutil.rmtree(trace_directory(url), ignore_errors=True)
 
 
+@pytest_asyncio.fixture
+async def own_valkey_url(tmp_path: Path) -> AsyncGenerator[str]:
+    async with embedded_valkey(tmp_path / "valkey", append_only=False) as url:
+        yield url
+        shutil.rmtree(trace_directory(url), ignore_errors=True)
+
+
 @pytest.fixture
-def broker_url(valkey_url: str) -> str:
-    """An empty database."""
+def broker_url(request: pytest.FixtureRequest) -> str:
+    """An empty database. A test marked `own_server` has a server of its own."""
+    if request.node.get_closest_marker("own_server"):
+        return str(request.getfixturevalue("own_valkey_url"))
+    valkey_url = str(request.getfixturevalue("valkey_url"))
     with closing(redis.Redis.from_url(valkey_url)) as client:
         client.flushdb()
     return valkey_url

@@ -235,6 +235,7 @@ async def test_a_cold_shutdown_gives_everything_back_at_once(
     assert all("end" in trace.of(result.id) for result in results)
 
 
+@pytest.mark.own_server
 async def test_a_worker_goes_on_when_its_connections_are_cut(
     plain: Celery, start_one: StartOne, trace: Trace, broker: redis.Redis
 ) -> None:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 import redis
 
 from celeriac.core.clock import now_ms
@@ -129,6 +130,7 @@ async def test_what_was_claimed_from_a_queue_that_is_not_wanted_any_more_is_give
         await eventually(lambda: not broker.exists(keys.held(one.lease.worker)))
 
 
+@pytest.mark.own_server
 async def test_messages_come_once_each_while_connections_are_cut(broker_url: str, broker: redis.Redis) -> None:
     async with worker(broker_url) as one:
         for number in range(60):

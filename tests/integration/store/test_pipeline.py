@@ -132,6 +132,7 @@ async def test_who_waits_no_more_does_not_stop_the_others(broker_url: str, broke
     assert broker.llen("orders") == 3
 
 
+@pytest.mark.own_server
 async def test_connections_that_are_cut(broker_url: str, broker: redis.Redis) -> None:
     broker.lpush("orders", *range(200))
     async with pipeline_to(broker_url) as pipeline:

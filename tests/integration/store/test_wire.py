@@ -58,6 +58,7 @@ async def test_a_script_that_the_server_has_forgotten_is_sent_again(broker_url: 
     assert broker.zcard(keys.LEASES) == 1
 
 
+@pytest.mark.own_server
 async def test_a_connection_that_was_cut_since_its_last_use_is_replaced(broker_url: str, broker: redis.Redis) -> None:
     async with wire_to(broker_url) as (wire, _):
         for known in (False, True, True):
@@ -65,6 +66,7 @@ async def test_a_connection_that_was_cut_since_its_last_use_is_replaced(broker_u
             broker.client_kill_filter(_type="normal", skipme=True)
 
 
+@pytest.mark.own_server
 async def test_what_is_sent_once_only_says_that_the_connection_was_lost(broker_url: str, broker: redis.Redis) -> None:
     async with wire_to(broker_url) as (wire, _):
         waiting = asyncio.create_task(wire.send([("BLPOP", "nothing", "0")]))
