@@ -1,4 +1,4 @@
-"""The asyncio client: everything that can be done to jobs from outside a worker."""
+"""The asyncio client: all operations on jobs from outside a worker."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from celeriac.store.jobs import transitions as store
 from celeriac.store.redis import server
 from celeriac.store.redis.connection import deadline
 
-#: Before the first event, and that event of a job that was not scheduled: it goes without saying in the store.
+#: The id before the first event, and that of the first event of a job that was not scheduled, which is not stored.
 _START = "0-0"
 _QUEUED = JobEvent("0-1", "state", {"state": JobState.QUEUED.value})
 
 
 class JobClient:
-    """Talks to the broker for one application. Bound to no event loop: it connects anew in each that uses it."""
+    """A client of the broker for one application. It connects separately in each event loop that uses it."""
 
     def __init__(
         self,
@@ -52,16 +52,16 @@ class JobClient:
 
         Raises:
             IdempotencyConflict: the key was used before for another request.
-            JobExists: the id that the options choose was given to another job.
+            JobExists: another job has the id that the options choose.
             BrokerUnavailable: the broker did not confirm in time.
         """
         return await self._enqueuer.enqueue(call, options)
 
     async def submit(self, call: Call[Any], options: EnqueueOptions = NO_OPTIONS) -> JobRecord:
-        """Accept one job and return its record, or that of the job which the idempotency key stands for.
+        """Accept one job and return its record, or that of the job to which the idempotency key belongs.
 
         Raises:
-            UnknownJob: the idempotency key stands for a job whose record has expired.
+            UnknownJob: the idempotency key belongs to a job whose record has expired.
             IdempotencyConflict, JobExists, BrokerUnavailable: as `enqueue`.
         """
         return await self._enqueuer.submit(call, options)
@@ -75,7 +75,7 @@ class JobClient:
         return await self._enqueuer.enqueue_many(calls, options)
 
     async def get(self, job_id: str) -> JobRecord:
-        """The job's record.
+        """Return the job's record.
 
         Raises:
             UnknownJob: no such job, or its record has expired.
@@ -97,20 +97,20 @@ class JobClient:
             return await reader.list_records(broker, cursor=cursor, limit=limit, matches=matches)
 
     async def outcome(self, job_id: str) -> Any:
-        """The stored result of a job, as JSON types.
+        """Return the stored result of a job, as JSON types.
 
         Raises:
             UnknownJob: no such job, or its result has expired.
             WrongState: the job has not ended yet.
-            JobFailed, JobCancelled: it ended without a result.
+            JobFailed, JobCancelled: the job ended without a result.
         """
         return await self._waiter.outcome_of(await self.get(job_id))
 
     async def wait(self, job_id: str, timeout: float | None = None) -> JobRecord:
-        """Wait until the job has ended, and return its record. Outages of the broker are waited out.
+        """Wait until the job has ended, and return its record. Keep waiting while the broker is absent.
 
         Raises:
-            ResultTimeout: it did not end within `timeout` seconds.
+            ResultTimeout: the job did not end within `timeout` seconds.
             UnknownJob: no such job.
         """
         return await self._waiter.record(job_id, timeout)
@@ -120,7 +120,7 @@ class JobClient:
         return await self._waiter.result(job_id, timeout)
 
     async def events(self, job_id: str, after: str = _START) -> AsyncGenerator[JobEvent | None]:
-        """The job's events after the event id `after`, live, until the job ends; None when nothing came for a while.
+        """Yield the job's events after the event id `after`, live, until it ends. Yield None after some silence.
 
         Raises:
             UnknownJob: no such job.
@@ -147,11 +147,11 @@ class JobClient:
             return bool(await reader.read_events(self._connections.current().broker, job_id, after, limit=1))
 
     async def cancel(self, job_id: str) -> JobRecord:
-        """Cancel a job: at once if no worker runs it, else its worker is asked to.
+        """Cancel a job. If a worker runs it, ask that worker to stop it.
 
         Raises:
             UnknownJob: no such job.
-            WrongState: it has ended already (cancelling a cancelled job is no error).
+            WrongState: the job has ended already. (Cancelling a cancelled job is not an error.)
         """
         if not is_valid_id(job_id):
             raise UnknownJob(job_id)
@@ -175,12 +175,12 @@ class JobClient:
             await reader.forget(self._connections.current().broker, job_id)
 
     async def retry(self, job_id: str) -> JobRecord:
-        """Run a job again that failed, died or was cancelled; same id, same arguments, attempts counted anew.
+        """Run a failed, dead or cancelled job again, with the same id and arguments. Attempts count from 1 again.
 
         Raises:
             UnknownJob: no such job.
-            UnknownTask: its task is not known to this application as a job.
-            WrongState: it has not ended, or it succeeded.
+            UnknownTask: this application has no such job.
+            WrongState: the job has not ended, or it succeeded.
         """
         record = await self.get(job_id)
         spec = self._specs.get(record.task)
@@ -211,9 +211,9 @@ class JobClient:
         await self._connections.aclose()
 
     async def _look_for_events(self, job_id: str, after: str) -> tuple[list[JobEvent], bool]:
-        """Events after `after`, and whether none can follow them. An outage looks like nothing new."""
+        """Return the events after `after`, and whether none can follow. During an outage, return no events."""
         try:
-            # The state first: what is read after it cannot miss an event that came before an end.
+            # Read the state first: a later read cannot miss an event that came before an end.
             over = (await self.get(job_id)).state.finished
             async with deadline(self._connections.timeout):
                 return await reader.read_events(self._connections.current().broker, job_id, after), over
@@ -228,7 +228,7 @@ class JobClient:
 
 
 async def _within(seconds: float, event: asyncio.Event) -> bool:
-    """Wait for `event`, `seconds` at most; whether it came."""
+    """Wait for `event`, at most `seconds`. Return whether it came."""
     try:
         async with asyncio.timeout(seconds):
             await event.wait()

@@ -1,4 +1,4 @@
-"""Redis connections of the event loop that is running."""
+"""Redis connections for each event loop."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from celeriac.store.scripts.script import ScriptCall
 
 T = TypeVar("T")
 
-#: Ways to enqueue single jobs: more than one, so that a dead connection does not hold up all until its deadline.
+#: Connections that enqueue single jobs. There are several, so that a dead one does not delay all until its deadline.
 _WAYS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Connections:
-    """What one event loop talks to Redis with.
+    """The connections of one event loop.
 
     Attributes:
-        results: the same as `broker` unless results are kept elsewhere.
+        results: the connection to the result store; equal to `broker` unless results have their own server.
     """
 
     broker: Client
@@ -38,7 +38,7 @@ class Connections:
 
     @property
     def share_a_server(self) -> bool:
-        """Whether results are kept on the broker, where they are stored together with records."""
+        """Whether the broker is the result store, where results are stored together with records."""
         return self.results is self.broker
 
     async def aclose(self) -> None:
@@ -62,7 +62,7 @@ class ConnectionsPerLoop:
         self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Connections] = WeakKeyDictionary()
 
     def current(self) -> Connections:
-        """The running loop's connections."""
+        """Return the running loop's connections."""
         loop = asyncio.get_running_loop()
         known = self._by_loop.get(loop)
         if known is None:

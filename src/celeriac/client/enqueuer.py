@@ -1,4 +1,4 @@
-"""How calls become jobs that the broker has accepted."""
+"""Turns calls into jobs, and sends them to the broker."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ from celeriac.store.jobs.enqueueing import (
     new_record,
 )
 
-#: Children that one job may fan out to: they are accepted in one step, during which the server serves nobody else.
+#: Most children of one job. The server accepts them in one step, during which it serves nobody else.
 MAX_CHILDREN = 10_000
-#: How many templates are kept; those of common jobs are in use all the time.
+#: Templates in the cache, which keeps those of common jobs in use.
 _TEMPLATES = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """What jobs have in common; only ids and arguments are written anew for each."""
+    """The part that several jobs share. Only ids and arguments are written for each."""
 
     kind: JobKind
     envelope: Envelope
 
     def job(self, job_id: str, tag: str, arguments: bytes) -> NewJob:
-        """A job. `tag` is its message's own id, which may be the job's where that is new: no other message has it."""
+        """Make a job. `tag` is its message's own id. A new job's id may serve, since no other message has it."""
         return NewJob(self.kind, job_id, self.envelope.write(job_id, tag, arguments), arguments)
 
 
@@ -111,14 +111,14 @@ class Enqueuer:
         return accepted.verdict == "accepted"
 
     def list_key(self, options: MessageOptions) -> str:
-        """The list of its queue that a message goes to."""
+        """Return the list of its queue for a message."""
         return self._routing.list_key(options.queue, options.celery_priority)
 
     def new_job(self, call: Call[Any], options: EnqueueOptions) -> NewJob:
-        """A job that is yet to be accepted.
+        """Make a job that the broker has not accepted yet.
 
         Raises:
-            ValueError: the options choose an id that cannot be one.
+            ValueError: the options choose an invalid id.
         """
         template = self._template(call.spec, options, options.due())
         if options.job_id is None:

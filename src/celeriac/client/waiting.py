@@ -1,4 +1,4 @@
-"""How a caller waits for a job's end."""
+"""Waits for the end of jobs."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from celeriac.store.redis.connection import deadline
 
 T = TypeVar("T")
 
-#: Seconds after which a waiter looks for itself, should a notification have been lost.
+#: Seconds after which a waiter reads the state itself, in case a notification was lost.
 POLL = 1.0
 _SUCCEEDED = "SUCCESS"  # Celery's word
 
 
 class News:
-    """What came on a channel since it was last asked for."""
+    """The last message on a channel since the previous read."""
 
     def __init__(self) -> None:
         self._came = asyncio.Event()
         self._payload: bytes | None = None
 
     def hear(self, payload: bytes | None) -> None:
-        """As the listener calls it: None says that something may have been missed."""
+        """Note a message. The listener calls this; None says that messages may have been lost."""
         self._payload = payload or self._payload
         self._came.set()
 
     async def next(self) -> bytes | None:
-        """Wait for something; None if it is time to look for oneself."""
+        """Wait for a message. Return None if it is time to read the state itself."""
         timer = asyncio.get_running_loop().call_later(POLL, self._came.set)
         try:
             await self._came.wait()
@@ -54,7 +54,7 @@ class Waiter:
         self._get = get
 
     async def record(self, job_id: str, timeout: float | None) -> JobRecord:
-        """The record of the job when it has ended. Raises as `JobClient.wait` says."""
+        """Wait for the job's end, and return its record. Raises as `JobClient.wait` says."""
 
         async def look(_: bytes | None) -> tuple[JobRecord] | None:
             record = await self._get(job_id)
@@ -63,13 +63,13 @@ class Waiter:
         return await self._until(job_id, keys.events(job_id), look, timeout)
 
     async def result(self, job_id: str, timeout: float | None) -> Any:
-        """What the job has returned, as JSON types. Raises as `JobClient.result` says."""
+        """Wait for the job's result, and return it as JSON types. Raises as `JobClient.result` says."""
         if not self._connections.current().share_a_server:
             return await self.outcome_of(await self.record(job_id, timeout))
 
         async def look(heard: bytes | None) -> tuple[Any] | None:
             outcome: dict[str, Any] = codec.loads(heard) if heard else {}
-            if outcome.get("status") == _SUCCEEDED:  # stored together with the record: there is no more to know
+            if outcome.get("status") == _SUCCEEDED:  # stored together with the record, so no look at that is needed
                 return (outcome["result"],)
             record = await self._get(job_id)
             return (await self.outcome_of(record),) if record.state.finished else None
@@ -77,7 +77,7 @@ class Waiter:
         return await self._until(job_id, keys.result(job_id), look, timeout)
 
     async def outcome_of(self, record: JobRecord) -> Any:
-        """The stored result of a job. Raises as `JobClient.outcome` says."""
+        """Return the stored result of a job. Raises as `JobClient.outcome` says."""
         raise_unless_succeeded(record)
         async with deadline(self._connections.timeout):
             outcome = await results.get_outcome(self._connections.current().results, record.id)
@@ -92,7 +92,7 @@ class Waiter:
         look: Callable[[bytes | None], Awaitable[tuple[T] | None]],
         timeout: float | None,
     ) -> T:
-        """What `look` finds: it is asked once the channel is listened to, and whenever something comes."""
+        """Return what `look` finds. Call it when listening has begun, and whenever a message comes."""
         news = News()
         try:
             async with asyncio.timeout(timeout), self._connections.current().listener.subscribed(channel, news.hear):
@@ -101,7 +101,7 @@ class Waiter:
                     try:
                         found = await look(heard)
                     except BrokerUnavailable:
-                        continue  # the job may well go on without us; the next look will tell
+                        continue  # the job may continue without us; the next look shows
                     if found is not None:
                         return found[0]
         except TimeoutError:
