@@ -64,14 +64,16 @@ async def test_a_broker_that_is_killed_and_restarted_loses_nothing_and_doubles_n
 
 @EVERY_POOL
 async def test_a_connection_that_breaks_while_a_job_runs_does_not_run_it_twice(
-    jobs: ContractJobs, broker: redis.Redis, start: StartWorker, module: str, pool: str
+    jobs_on_own_broker: ContractJobs, own_broker: Broker, start: StartWorker, module: str, pool: str
 ) -> None:
-    workers = [start(module, pool=pool, concurrency=1) for _ in range(2)]
+    jobs = jobs_on_own_broker
+    workers = [start(module, pool=pool, concurrency=1, url=own_broker.url) for _ in range(2)]
     gate = uuid4().hex
     handles = await jobs.hold.enqueue_many([{"gate": gate}] * 3)  # one for each worker, and one that waits
     await eventually(lambda: sum("start" in jobs.trace.of(handle.id) for handle in handles) == 2)
-    for connections in ("normal", "pubsub"):
-        broker.execute_command("CLIENT", "KILL", "TYPE", connections, "SKIPME", "yes")
+    with own_broker.client() as client:
+        for connections in ("normal", "pubsub"):
+            client.execute_command("CLIENT", "KILL", "TYPE", connections, "SKIPME", "yes")
     if pool != "solo":  # which notices when its job has ended
         for worker in workers:
             await eventually(lambda worker=worker: worker.log.count("Connected to redis://") >= 2)
