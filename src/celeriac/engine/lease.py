@@ -84,8 +84,9 @@ class Lease:
     def keep(self) -> None:
         """Start the thread that renews the lease, unless it runs."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._serve, name="celeriac-lease", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._serve, name="celeriac-lease", daemon=True)
+            thread.start()
+            self._thread = thread  # only now: until its start, a thread looks to the guard like one that has died
 
     @property
     def has_ended(self) -> bool:

@@ -41,10 +41,12 @@ class JobLoop:
         """The running loop of this process."""
         with self._lock:
             if self._loop is None or self._pid != os.getpid():
-                self._loop, self._pid = new_event_loop(), os.getpid()
-                share(self._loop)
-                self._thread = threading.Thread(target=_serve, args=(self._loop,), name="celeriac-jobs", daemon=True)
-                self._thread.start()
+                loop = new_event_loop()
+                share(loop)
+                thread = threading.Thread(target=_serve, args=(loop,), name="celeriac-jobs", daemon=True)
+                thread.start()
+                # Known only from now on: until its start, a thread looks to the guard like one that has died.
+                self._loop, self._thread, self._pid = loop, thread, os.getpid()
             return self._loop
 
     @property
