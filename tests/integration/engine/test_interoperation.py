@@ -106,6 +106,7 @@ async def test_a_task_that_no_worker_knows_has_failed_and_is_kept(
     assert record.error.type == "NotRegistered"
     assert worker.process.poll() is None
     client = connect(broker_url, timeout=5)
+    await eventually(lambda: broker.xlen(keys.DEAD), "after its failure is recorded, the message becomes a dead letter")
     [letter] = [letter async for letter in dead_letters(client)]
     assert (letter.job_id, letter.cause) == (result.id, "no task of that name is registered")
     assert await replay(client, letter)  # as one would once a worker knows it
