@@ -1,4 +1,4 @@
-"""Measuring on a busy machine: seconds in which this process could run, beside seconds that passed."""
+"""Time on a busy machine: seconds in which this process could run, and an event loop that need not wait for any."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 _BEAT = 0.005
 #: What a beat counts at most (s). A longer one means that the machine was busy with other processes.
@@ -72,3 +73,27 @@ async def longest_gap(clock: FairClock) -> AsyncGenerator[list[float]]:
     finally:
         heart.cancel()
         await asyncio.wait({heart})
+
+
+class JumpingClock:
+    """The clock of an event loop that has nothing to wait for but its timers: it jumps to the next one.
+
+    So timers run one after another, however late the process gets the processor. Without this, two that are near each
+    other may be due in the same turn of the loop.
+    """
+
+    def __init__(self, loop: Any) -> None:
+        self._now: float = loop.time()
+        self._select = loop._selector.select
+        loop.time = lambda: self._now
+        loop._selector.select = self._jump
+
+    def pass_by(self, seconds: float) -> None:
+        """Let time pass, as code does that blocks the loop."""
+        self._now += seconds
+
+    def _jump(self, timeout: float | None = None) -> Any:
+        if timeout:
+            self._now += timeout
+            timeout = 0
+        return self._select(timeout)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 
 from celeriac.engine.aio.limits import HardLimitPassed, Limited
+from tests.support.clock import JumpingClock
 
-#: Seconds: soon, later, and longer than any test takes.
+#: Seconds: soon, later, and after all else.
 SOON, LATER, NEVER = 0.02, 0.1, 60.0
 
 
@@ -36,6 +36,12 @@ class Story:
 @pytest.fixture
 def story() -> Story:
     return Story()
+
+
+@pytest.fixture(autouse=True)
+async def clock() -> JumpingClock:
+    """The clock of the test's event loop."""
+    return JumpingClock(asyncio.get_running_loop())
 
 
 async def test_what_is_fast_enough_returns_and_leaves_nothing_behind(story: Story) -> None:
@@ -85,10 +91,12 @@ async def test_a_hard_limit_that_is_caught_leaves_nothing_behind(story: Story) -
 
 
 @pytest.mark.parametrize(("soft", "hard"), [(SOON, 2 * SOON), (2 * SOON, SOON)])
-async def test_both_limits_pass_while_the_loop_is_blocked(story: Story, soft: float, hard: float) -> None:
+async def test_both_limits_pass_while_the_loop_is_blocked(
+    story: Story, clock: JumpingClock, soft: float, hard: float
+) -> None:
     async def blocks() -> None:
         await asyncio.sleep(0)
-        time.sleep(3 * SOON)
+        clock.pass_by(3 * SOON)
         await asyncio.sleep(NEVER)
 
     with pytest.raises(HardLimitPassed):
@@ -138,3 +146,21 @@ async def test_a_timeout_inside_is_told_from_the_limits(story: Story) -> None:
 
     assert await Limited(patient(), LATER, NEVER, story.soft_limit_passed) == "its own timeout"
     assert story.words == []
+
+
+@pytest.mark.parametrize(("inside", "soft"), [(SOON, 2 * SOON), (2 * SOON, SOON)])
+async def test_a_timeout_inside_and_the_soft_limit_pass_while_the_loop_is_blocked(
+    story: Story, clock: JumpingClock, inside: float, soft: float
+) -> None:
+    async def blocks() -> None:
+        async with asyncio.timeout(inside):
+            await asyncio.sleep(0)
+            clock.pass_by(3 * SOON)
+            await asyncio.sleep(NEVER)
+
+    with pytest.raises(SoftTimeLimitExceeded):
+        await Limited(blocks(), soft, NEVER, story.soft_limit_passed)
+    assert story.words == ["soft"]
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
