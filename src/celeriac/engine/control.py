@@ -49,4 +49,6 @@ class Control(celery_control.Control):
         with app.connection_or_acquire(connection) as connected:
             channel = connected.default_channel
             if task_ids and isinstance(channel, kombu_redis.Channel):  # in tests, the broker may be `memory://`
-                run_blocking(cast(Any, channel).client, revocations.remember(task_ids, most=worker_state.REVOKES_MAX))
+                # The channel's own client has the connection that waits for replies to commands.
+                with cast(Any, channel).conn_or_acquire() as client:
+                    run_blocking(client, revocations.remember(task_ids, most=worker_state.REVOKES_MAX))

@@ -176,8 +176,8 @@ def is_overtaken(app: Any, request: Any) -> bool:
 
 
 def _is_void(app: Any, receipt: str) -> bool:
-    with app.connection_or_acquire() as connection:
-        return results.is_void(connection.default_channel.client, receipt)
+    with app.connection_or_acquire() as connection, connection.default_channel.conn_or_acquire() as client:
+        return results.is_void(client, receipt)
 
 
 def _is_written_at_the_end(report: Report, delivery: endings.Delivery) -> bool:

@@ -124,6 +124,8 @@ class Channel(kombu_redis.Channel):
     def basic_consume(self, queue: str, no_ack: bool, *args: Any, **kwargs: Any) -> Any:
         if no_ack:
             self._unacknowledged.add(queue)
+        if not self.active_queues:  # it may have waited before, and the server may have closed the connection since
+            self.stop_waiting()
         return super().basic_consume(queue, no_ack, *args, **kwargs)
 
     def basic_get(self, queue: str, no_ack: bool = False, **kwargs: Any) -> Any:
@@ -133,10 +135,18 @@ class Channel(kombu_redis.Channel):
         return message
 
     def close(self) -> None:
-        if self._in_poll and self._taking is None:
-            self._in_poll = None  # it only waits, so that no message can get lost
-            self.client.connection.disconnect()
+        if self._in_poll:
+            self.stop_waiting()
         super().close()
+
+    def stop_waiting(self) -> None:
+        """Close the connection on which the channel waits for messages, unless one may be on its way.
+
+        The next wait opens it again.
+        """
+        if self._taking is None and self.client.connection is not None:
+            self._in_poll = None
+            self.client.connection.disconnect()
 
     def _brpop_start(self, timeout: float | None = None) -> None:
         queues = self._queue_cycle.consume(len(self.active_queues))
