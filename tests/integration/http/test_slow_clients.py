@@ -146,7 +146,8 @@ def test_a_second_head_on_a_connection_has_as_long_as_the_first(server: ApiServe
     connection.sendall(HEAD + b"Content-Length: 1\r\n\r\nx")
     said = b""
     while not said.endswith(b"\r\n\r\n1"):  # head and body may come apart
-        said += connection.recv(65536)
+        said += (piece := connection.recv(65536))
+        assert piece, f"the server ended the connection: {said!r}"
     assert said.startswith(b"HTTP/1.1 200 ")
     connection.sendall(HEAD + b"X-Slow: ")
     assert drip(connection, repeat(b"x")).startswith(LATE)
@@ -273,7 +274,8 @@ def test_an_answer_may_take_as_long_as_it_likes(connection: socket.socket, gate:
     assert gate.entered.wait(DEADLINE)
     said = connection.recv(65536)
     while b"first" not in said:
-        said += connection.recv(65536)
+        said += (piece := connection.recv(65536))
+        assert piece, f"the server ended the connection: {said!r}"
     stays_open(connection)
     gate.open.set()
     assert b"last" in rest(connection)
