@@ -6,6 +6,7 @@ import gc
 import os
 import shutil
 import sys
+import warnings
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import closing
 from importlib import invalidate_caches
@@ -28,6 +29,7 @@ from tests.support.workers import Worker, dismiss, start_worker
 #: Seconds for which a client may wait for a broker that is there, however busy the machine is with other tests.
 PATIENT = 30.0
 WORKERS = pytest.StashKey[list[tuple[Worker, int]]]()
+FAILED = pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -71,9 +73,21 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """A failure shows what the test's workers printed meanwhile."""
     report = yield
     if report.failed:
+        item.stash[FAILED] = True
         for worker, start in item.stash.get(WORKERS, []):
             report.sections.append((f"log of {worker.name}", worker.log[start:]))
     return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Close what a failed test has left open. Else Python does so during a later test, and that one fails as well."""
+    if FAILED in item.stash:
+        for name in ("last_type", "last_value", "last_traceback", "last_exc"):  # they keep the test's variables alive
+            vars(sys).pop(name, None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
 
 
 def on_database(url: str, number: int) -> str:
