@@ -14,7 +14,6 @@ import pytest
 import redis
 from celery import Celery
 from celery.result import AsyncResult, GroupResult
-from kombu import pools
 from kombu.exceptions import OperationalError
 from pydantic import SecretStr
 
@@ -46,7 +45,6 @@ async def jobs(broker_url: str, tmp_path: Path) -> AsyncIterator[ContractJobs]:
 
 @pytest.fixture
 def plain(broker_url: str) -> Iterator[Celery]:
-    pools.reset()  # kombu keeps connections of earlier tests' applications, and some of these tests cut them
     with plain_twins.create(broker_url, set_as_current=False) as app:
         yield app
         app.backend.close()
