@@ -16,7 +16,7 @@ if os.environ["ELSEWHERE_BACKEND"] != "ours":
 # By Celery's own policy a result is offered twenty times to a Redis that is away.
 settings["result_backend_transport_options"] = {"retry_policy": {"max_retries": 2, "interval_max": 0.1}}
 # Workers go on trying for ten seconds, in which a test of what they do then learns nothing.
-unstored._PATIENCE = float(os.environ.get("ELSEWHERE_PATIENCE", unstored._PATIENCE))
+unstored._PATIENCE_S = float(os.environ.get("ELSEWHERE_PATIENCE", unstored._PATIENCE_S))
 made_of = Celeriac if os.environ["ELSEWHERE_CLASS"] == "class" else Celery
 app = made_of("elsewhere", config_source=settings)
 

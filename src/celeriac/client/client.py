@@ -9,7 +9,7 @@ from typing import Any
 
 from celeriac.client.enqueuer import Enqueuer
 from celeriac.client.options import NO_OPTIONS, EnqueueOptions
-from celeriac.client.waiting import POLL, Waiter
+from celeriac.client.waiting import POLL_S, Waiter
 from celeriac.core.errors import (
     BrokerUnavailable,
     UnknownJob,
@@ -138,7 +138,7 @@ class JobClient:
                     yield event
                 if over and not batch and not changed.is_set():
                     return
-                if not batch and not await _within(POLL, changed):
+                if not batch and not await _within(POLL_S, changed):
                     yield None
 
     async def has_events(self, job_id: str, after: str) -> bool:

@@ -17,8 +17,8 @@ from celeriac.store.redis.connection import deadline
 
 T = TypeVar("T")
 
-#: Seconds after which a waiter reads the state itself, in case a notification was lost.
-POLL = 1.0
+#: Time after which a waiter reads the state itself, in case a notification was lost.
+POLL_S = 1.0
 _SUCCEEDED = "SUCCESS"  # Celery's word
 
 
@@ -36,7 +36,7 @@ class News:
 
     async def next(self) -> bytes | None:
         """Wait for a message. Return None if it is time to read the state itself."""
-        timer = asyncio.get_running_loop().call_later(POLL, self._came.set)
+        timer = asyncio.get_running_loop().call_later(POLL_S, self._came.set)
         try:
             await self._came.wait()
         finally:

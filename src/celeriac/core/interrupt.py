@@ -18,7 +18,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 # An interrupted thread may swallow the exception (`except Exception: pass`), so it is raised again.
-_REPEAT_SECONDS = 0.02
+_REPEAT_S = 0.02
 
 _set_async_exc = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _set_async_exc.argtypes = (ctypes.c_ulong, ctypes.py_object)
@@ -116,7 +116,7 @@ class _Call:
 
     def interrupt_until_finished(self) -> None:
         while self._work.interrupt(DeadlineInterrupt) or self._thread.is_alive():
-            self._thread.join(_REPEAT_SECONDS)
+            self._thread.join(_REPEAT_S)
 
     def outcome(self) -> object:
         if self._error is not None:

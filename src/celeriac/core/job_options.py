@@ -8,8 +8,8 @@ from celeriac.core.errors import ConfigurationError
 from celeriac.core.retry import NO_RETRY, Retry
 from celeriac.core.routing import check_priority
 
-#: Seconds after a job's own timeout before a pool of processes ends the job's process.
-HARD_LIMIT_GRACE = 5.0
+#: Time after a job's own timeout before a pool of processes ends the job's process.
+HARD_LIMIT_GRACE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,7 @@ class JobOptions:
 
         An isolated job has none: the pool's process starts another for it, and ends that one in time.
         """
-        return self.timeout + HARD_LIMIT_GRACE if self.timeout and not self.isolate else None
+        return self.timeout + HARD_LIMIT_GRACE_S if self.timeout and not self.isolate else None
 
     def __post_init__(self) -> None:
         if self.timeout is not None and self.timeout <= 0:

@@ -15,11 +15,11 @@ CONSUMER = "celeriac.engine.consumer:Consumer"
 #: The asyncio pool, unless a command line says `--pool=...`.
 POOL = "celeriac.engine.pools:Default"
 
-#: How long a worker's lease lasts unless it is renewed: the shortest, the usual and the longest (s).
-SHORTEST_LEASE, USUAL_LEASE, LONGEST_LEASE = 2.0, 15.0, 3600.0
-#: How long Celery's own, blocking publisher may wait for a connection or a reply (s).
-_SOCKET_TIMEOUT = 2.5
-_SOCKET_OPTIONS = {"socket_timeout": _SOCKET_TIMEOUT, "socket_connect_timeout": _SOCKET_TIMEOUT}
+#: How long a worker's lease lasts unless it is renewed: the shortest, the usual and the longest.
+SHORTEST_LEASE_S, USUAL_LEASE_S, LONGEST_LEASE_S = 2.0, 15.0, 3600.0
+#: How long Celery's own, blocking publisher may wait for a connection or a reply.
+_SOCKET_TIMEOUT_S = 2.5
+_SOCKET_OPTIONS = {"socket_timeout": _SOCKET_TIMEOUT_S, "socket_connect_timeout": _SOCKET_TIMEOUT_S}
 #: Options of the transport that are the same for all applications.
 TRANSPORT_OPTIONS: dict[str, Any] = {**_SOCKET_OPTIONS, "socket_keepalive": True, "health_check_interval": 10}
 #: Settings that make Celery safe on Redis. Each comment names what the setting achieves.
@@ -46,7 +46,7 @@ SAFE_SETTINGS: dict[str, Any] = {
 }
 
 
-def celery_settings(broker_url: str, result_url: str | None = None, *, lease: float = USUAL_LEASE) -> dict[str, Any]:
+def celery_settings(broker_url: str, result_url: str | None = None, *, lease: float = USUAL_LEASE_S) -> dict[str, Any]:
     """Make the settings that give a plain `celery.Celery` application Celeriac's transport, result backend and worker.
 
         app.conf.update(celery_settings("redis://127.0.0.1:6379/0"))
@@ -99,9 +99,10 @@ def checked_lease(lease: Any) -> float:
         ConfigurationError: it is no number, or out of range.
     """
     number = isinstance(lease, int | float) and not isinstance(lease, bool)
-    if not number or not SHORTEST_LEASE <= lease <= LONGEST_LEASE:
+    if not number or not SHORTEST_LEASE_S <= lease <= LONGEST_LEASE_S:
         raise ConfigurationError(
-            f"lease={lease!r} (in broker_transport_options): give seconds from {SHORTEST_LEASE:g} to {LONGEST_LEASE:g}"
+            f"lease={lease!r} (in broker_transport_options): "
+            f"give seconds from {SHORTEST_LEASE_S:g} to {LONGEST_LEASE_S:g}"
         )
     return float(lease)
 

@@ -191,8 +191,8 @@ class ResultBackend(RedisBackend):
         counting = chords.count(
             chords.ChordKeys(*(key(suffix).decode() for suffix in (".j", ".t", ".s", ".d", "", ".c"))),
             part,
-            life=int(self.chord_expires or 0),
-            group_life=int(self._chord_result_expires),
+            life_s=int(self.chord_expires or 0),
+            group_life_s=int(self._chord_result_expires),
         )
         client = cast(BlockingClient, self.client)
         if self.is_on_broker:

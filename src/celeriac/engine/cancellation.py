@@ -15,8 +15,8 @@ from celeriac.store.jobs.reader import Standing
 
 log = logging.getLogger("celeriac.engine")
 
-#: Time between two looks at the records of the running jobs (s).
-LOOK_EVERY = 1.0
+#: Time between two looks at the records of the running jobs.
+LOOK_EVERY_S = 1.0
 
 
 class CancellationWatch:
@@ -48,7 +48,7 @@ class CancellationWatch:
         async with self._client.cancellations(self._on_message):
             while True:
                 try:
-                    async with asyncio.timeout(LOOK_EVERY):
+                    async with asyncio.timeout(LOOK_EVERY_S):
                         await self._heard.wait()
                 except TimeoutError:
                     pass

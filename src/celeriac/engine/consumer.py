@@ -29,12 +29,12 @@ from celeriac.engine.start import start_check
 
 #: Celery's default class of a task's requests. Only this one is replaced: a class that the user chose stays.
 _CELERYS_REQUEST = Task.Request
-#: How long an asyncio worker gathers events before it sends them (s).
-_GATHER_EVENTS = 0.05
-#: Pause between two tries to reach an absent broker: the first, by which it also grows, and the longest (s).
-_PAUSE, _LONGEST_PAUSE = 0.1, 0.3
-#: Time between two log lines about the absent broker (s).
-_TELL_EVERY = 30.0
+#: How long an asyncio worker gathers events before it sends them.
+_GATHER_EVENTS_S = 0.05
+#: Pause between two tries to reach an absent broker: the first, by which it also grows, and the longest.
+_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 0.3
+#: Time between two log lines about the absent broker.
+_TELL_EVERY_S = 30.0
 
 
 class Consumer(celery_consumer.Consumer):
@@ -79,7 +79,7 @@ class Consumer(celery_consumer.Consumer):
         connect = conn.ensure_connection
 
         def connect_soon(errback: Any, max_retries: None, callback: Any) -> Any:
-            return connect(_now_and_then(errback), max_retries, _PAUSE, _PAUSE, _LONGEST_PAUSE, callback)
+            return connect(_now_and_then(errback), max_retries, _PAUSE_S, _PAUSE_S, _LONGEST_PAUSE_S, callback)
 
         conn.ensure_connection = connect_soon
         try:
@@ -104,7 +104,7 @@ class Consumer(celery_consumer.Consumer):
     def on_send_event_buffered(self) -> None:
         """Handle Celery's call that an event waits to be sent."""
         if isinstance(self.pool, Pool):
-            self.pool.call_later(_GATHER_EVENTS, self._send_events)
+            self.pool.call_later(_GATHER_EVENTS_S, self._send_events)
         else:
             super().on_send_event_buffered()
 
@@ -169,7 +169,7 @@ def _now_and_then(errback: Callable[[Any, float], None]) -> Callable[[Any, float
     def tell(error: Any, interval: float) -> None:
         nonlocal next_time
         if monotonic() >= next_time:
-            next_time = monotonic() + _TELL_EVERY
+            next_time = monotonic() + _TELL_EVERY_S
             errback(error, interval)
 
     return tell

@@ -22,7 +22,7 @@ from celeriac.engine.aio.requests import ShortWay
 from celeriac.engine.causes import Cause, note
 from celeriac.engine.messages import Message, check
 from celeriac.engine.rate_limits import RateLimits
-from celeriac.engine.task import PERMIT_PATIENCE
+from celeriac.engine.task import PERMIT_PATIENCE_S
 from celeriac.engine.transport import is_receipt
 from celeriac.store.jobs.beginnings import Beginning, begin
 from celeriac.store.redis.errors import ResponseError
@@ -139,7 +139,7 @@ def _fail_job(consumer: Any, message: Any, error: BaseException) -> None:
             receipt=message.delivery_tag,
             retention_ms=app.retention_ms,
         )
-        (permit,) = app.records.run(begin([beginning]), patience=PERMIT_PATIENCE)
+        (permit,) = app.records.run(begin([beginning]), patience=PERMIT_PATIENCE_S)
         if isinstance(permit, ResponseError):
             raise permit
         if permit.verdict != "run":

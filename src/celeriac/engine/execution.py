@@ -18,6 +18,7 @@ from celeriac.core.context import JobContext, JobSuspended, report_to_nobody
 from celeriac.core.envelope import Canvas, EnvelopeWriter, MessageOptions
 from celeriac.core.errors import BrokerUnavailable, JobInterrupted
 from celeriac.core.spec import Call
+from celeriac.core.timing import PATIENT_RETRY_PAUSE_S
 from celeriac.engine import bridge
 from celeriac.engine.attempts import ActiveAttempts, Attempt
 from celeriac.engine.cancellation import CancellationWatch
@@ -37,9 +38,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("celeriac.engine")
 
-#: How long a retry or a fan-out is tried again while the broker is absent, and the pause between two tries (s).
-_PATIENCE = 120.0
-_PAUSE = 0.5
+#: How long a retry or a fan-out is tried again while the broker is absent.
+_PATIENCE_S = 120.0
 
 
 class Executor:
@@ -169,7 +169,7 @@ class Executor:
 
     async def _fan_out(self, parent: FanOut, calls: list[Call[Any]], root_id: str) -> bool:
         """Enqueue the children, again while the broker is absent. That is safe, because each is accepted only once."""
-        give_up = time.monotonic() + _PATIENCE
+        give_up = time.monotonic() + _PATIENCE_S
         while True:
             try:
                 return await self._client.fan_out(parent, calls, root_id=root_id)
@@ -177,7 +177,7 @@ class Executor:
                 if time.monotonic() >= give_up:
                     raise
                 log.warning("the broker is absent; the children of job %s wait for it", parent.parent_id)
-                await asyncio.sleep(_PAUSE)
+                await asyncio.sleep(PATIENT_RETRY_PAUSE_S)
 
     def _end(self, task: JobTask, attempt: Attempt, error: BaseException) -> NoReturn:
         if isinstance(error, JobSuspended):
@@ -203,7 +203,7 @@ class Executor:
         delay = error.retry_in if is_elsewhere else policy.delay_after(error, attempt.number)
         if delay is None:
             raise error
-        give_up = time.monotonic() + _PATIENCE
+        give_up = time.monotonic() + _PATIENCE_S
         while True:
             try:
                 task.retry(exc=error, countdown=delay, max_retries=policy.attempts)
@@ -214,7 +214,7 @@ class Executor:
                 if time.monotonic() >= give_up:
                     raise Reject(refused.reason, requeue=True) from error
                 log.warning("the broker is absent; the retry of job %s waits for it", attempt.job_id)
-                bridge.blocking(time.sleep, _PAUSE)
+                bridge.blocking(time.sleep, PATIENT_RETRY_PAUSE_S)
 
 
 def _is_outage(reason: object) -> bool:

@@ -13,8 +13,8 @@ from celeriac.engine.loop import BROKEN, end_at_once
 
 log = logging.getLogger("celeriac.engine")
 
-#: Time between two looks (s).
-_LOOK_EVERY = 0.5
+#: Time between two looks.
+_LOOK_EVERY_S = 0.5
 
 
 class Guard:
@@ -42,7 +42,7 @@ class Guard:
     def _serve(self) -> None:
         while True:
             try:
-                time.sleep(_LOOK_EVERY)
+                time.sleep(_LOOK_EVERY_S)
                 if sys.getrecursionlimit() < LEAST_RECURSION:
                     sys.setrecursionlimit(LEAST_RECURSION)
                     log.error("a job lowered the recursion limit of the whole process; it is restored")

@@ -19,8 +19,8 @@ from celeriac.store.redis.connection import BlockingClient
 
 log = logging.getLogger("celeriac.engine")
 
-#: Time between two renewals, which also look for vanished workers (s). For a short lease, its fourth part.
-_LOOK_EVERY = 1.0
+#: Time between two renewals, which also look for vanished workers. For a short lease, its fourth part.
+_LOOK_EVERY_S = 1.0
 _PARTS = 4
 
 _by_server: dict[tuple[int, str, float], Lease] = {}
@@ -58,7 +58,7 @@ class Lease:
         self.hold = WorkerHold(client, new_worker_name(), lease=seconds)
         self._next_number = 1
         self._counting = threading.Lock()
-        self._every = min(_LOOK_EVERY, seconds / _PARTS)
+        self._every_s = min(_LOOK_EVERY_S, seconds / _PARTS)
         self._thread: threading.Thread | None = None
         self._known = False
         self.on_lost: Callable[[], None] | None = None  # called in the lease's thread after the lease had expired
@@ -101,7 +101,7 @@ class Lease:
                 self._bring_back()
             except Exception as error:  # whatever it is: without the lease, every held job would run twice
                 log.warning("the lease was not renewed (%s); trying again", type(error).__name__)
-            pause.wait(self._every)
+            pause.wait(self._every_s)
 
     def _renew(self) -> None:
         if not self.hold.renew() and self._known:

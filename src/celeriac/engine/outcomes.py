@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from celeriac.engine.app import JobApp
     from celeriac.engine.backend import ResultBackend
 
-#: How long a worker tries to store the outcome of a finished job while the broker is absent (s).
-OUTCOME_PATIENCE = 120.0
+#: How long a worker tries to store the outcome of a finished job while the broker is absent.
+OUTCOME_PATIENCE_S = 120.0
 
 
 @dataclass(slots=True)
@@ -112,7 +112,7 @@ class Recorded:
             else:  # a later task of the same chain, which fails together with this one
                 delivery.before.append(transition(change))
             return True
-        return self._app.records.run(transition(change), patience=OUTCOME_PATIENCE)
+        return self._app.records.run(transition(change), patience=OUTCOME_PATIENCE_S)
 
 
 class Fenced:
@@ -154,7 +154,7 @@ class Fenced:
             if is_overtaken(backend.app, report.request):
                 return False
             receipt = ""
-        call = results.store_plain_result(self._key(report), report.outcome, life=self._life(report), receipt=receipt)
+        call = results.store_plain_result(self._key(report), report.outcome, life_s=self._life(report), receipt=receipt)
         client = cast(BlockingClient, backend.client)
         if backend.is_on_broker:
             return endings.run(lambda: client, call)

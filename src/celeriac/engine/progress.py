@@ -15,10 +15,10 @@ from celeriac.engine.loop import JobLoop
 
 log = logging.getLogger("celeriac.engine")
 
-#: How long reports are gathered. Then the newest of each job is published (s).
-_GATHER = 0.1
-#: How long the end of a job may wait for its last report to be published (s).
-_LAST_REPORT_TIMEOUT = 2.0
+#: How long reports are gathered. Then the newest of each job is published.
+_GATHER_S = 0.1
+#: How long the end of a job may wait for its last report to be published.
+_LAST_REPORT_TIMEOUT_S = 2.0
 
 
 class Sink(Protocol):
@@ -55,7 +55,7 @@ class ProgressReporter:
             bridge.wait(self._publish())
             return
         try:
-            self._loop.submit(self._publish()).result(_LAST_REPORT_TIMEOUT)
+            self._loop.submit(self._publish()).result(_LAST_REPORT_TIMEOUT_S)
         except TimeoutError:
             log.warning("a job's last progress was not published in time")
 
@@ -66,7 +66,7 @@ class ProgressReporter:
 
     def _schedule(self) -> None:
         loop = asyncio.get_running_loop()
-        loop.call_later(_GATHER, lambda: background(self._publish()))
+        loop.call_later(_GATHER_S, lambda: background(self._publish()))
 
     async def _publish(self) -> None:
         with self._lock:

@@ -22,9 +22,9 @@ log = logging.getLogger("celeriac.engine")
 
 #: How long a task that comes back a little too early may wait in the worker, so that it need not go to the broker
 #: again: at most this many seconds, and at most this part of the time between two tasks of its name.
-_MOMENT, _PART = 0.1, 0.25
-#: How late a task may come to its turn without delaying those behind it (s).
-_LATE = 0.25
+_MOMENT_S, _PART = 0.1, 0.25
+#: How late a task may come to its turn without delaying those behind it.
+_LATE_S = 0.25
 
 
 class Line:
@@ -49,13 +49,13 @@ class Line:
             wait = max(wait, self._last_turn + self.interval - now)
         if wait == 0 or (has_waited and self.is_a_moment(wait)):
             # A task that comes late to its turn does not delay the next turn, as turns have the right distance already.
-            since = max(self._free, now - _LATE) if has_waited else now
+            since = max(self._free, now - _LATE_S) if has_waited else now
             self._free = since + self.interval
         return wait
 
     def is_a_moment(self, seconds: float) -> bool:
         """Return whether a task may wait for that time in the worker, where it takes up room."""
-        return seconds <= min(_MOMENT, _PART * self.interval)
+        return seconds <= min(_MOMENT_S, _PART * self.interval)
 
     def turn(self, has_waited: bool) -> float:
         """Take the next turn, and return in how many seconds it comes."""

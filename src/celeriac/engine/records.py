@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from celeriac.core.errors import BrokerUnavailable
+from celeriac.core.timing import BLOCKING_RETRY_PAUSE_S
 from celeriac.engine import bridge
 from celeriac.engine.aio import endings
 from celeriac.store.redis.connection import BlockingClient, connect_blocking, unavailable
@@ -21,9 +22,8 @@ log = logging.getLogger("celeriac.engine")
 
 T = TypeVar("T")
 
-#: How long one command may take before it is tried again, and the pause before that (s).
-_COMMAND_TIMEOUT = 5.0
-_RETRY_DELAY = 0.25
+#: How long one command may take before it is tried again.
+_COMMAND_TIMEOUT_S = 5.0
 
 
 class Records:
@@ -48,11 +48,11 @@ class Records:
             try:
                 return run_blocking(self.client, call)
             except RedisError as error:
-                problem = unavailable(error, _COMMAND_TIMEOUT)
+                problem = unavailable(error, _COMMAND_TIMEOUT_S)
                 if time.monotonic() >= give_up:
                     raise problem from error
                 log.warning("%s; trying again", problem)
-                time.sleep(_RETRY_DELAY)
+                time.sleep(BLOCKING_RETRY_PAUSE_S)
 
     def try_run(self, call: ScriptCall[T]) -> T | None:
         """Run `call` once. If the broker is absent, log a warning and return None."""
@@ -67,7 +67,7 @@ class Records:
         """This process's client. A forked child makes its own, because connections must not be shared."""
         with self._lock:
             if self._client is None or self._pid != os.getpid():
-                self._client = connect_blocking(self._broker_url(), timeout=_COMMAND_TIMEOUT)
+                self._client = connect_blocking(self._broker_url(), timeout=_COMMAND_TIMEOUT_S)
                 self._pid = os.getpid()
             return self._client
 

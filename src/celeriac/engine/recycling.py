@@ -24,8 +24,8 @@ from celeriac.engine.start import shard
 
 log = logging.getLogger("celeriac.engine")
 
-#: Time between two looks at the memory (s).
-_LOOK_EVERY = 0.1
+#: Time between two looks at the memory.
+_LOOK_EVERY_S = 0.1
 _STATM = Path("/proc/self/statm")
 
 
@@ -58,7 +58,7 @@ class Recycling:
         if self._tasks and begun >= self._tasks:
             self._retire(f"has begun {begun} tasks (max_tasks_per_child={self._tasks})")
         elif self._kibibytes and time.monotonic() >= self._look_at:
-            self._look_at = time.monotonic() + _LOOK_EVERY
+            self._look_at = time.monotonic() + _LOOK_EVERY_S
             if (size := resident_kibibytes()) > self._kibibytes:
                 self._retire(f"has {size} KiB of memory (max_memory_per_child={self._kibibytes})")
 

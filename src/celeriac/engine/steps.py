@@ -17,8 +17,8 @@ from celeriac.store.redis.errors import SERVER_ERRORS
 
 log = logging.getLogger("celeriac.engine")
 
-#: Time between two looks at the processes of a prefork pool (s).
-_POOL_CHECK = 0.5
+#: Time between two looks at the processes of a prefork pool.
+_LOOK_EVERY_S = 0.5
 
 
 class Hold(bootsteps.StartStopStep):
@@ -51,7 +51,7 @@ class PoolCheck(bootsteps.StartStopStep):
 
     def register_with_event_loop(self, parent: Any, hub: Any) -> None:
         if is_prefork(type(parent.pool)):
-            hub.call_repeatedly(_POOL_CHECK, parent.pool.maintain_pool)
+            hub.call_repeatedly(_LOOK_EVERY_S, parent.pool.maintain_pool)
 
 
 def _release(**_: Any) -> None:

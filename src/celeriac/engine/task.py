@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from celeriac.engine.app import JobApp
     from celeriac.engine.backend import ResultBackend
 
-#: How long a worker waits for an absent broker's permit before it gives the message back (s).
-PERMIT_PATIENCE = 30.0
+#: How long a worker waits for an absent broker's permit before it gives the message back.
+PERMIT_PATIENCE_S = 30.0
 
 
 class Task(CeleryTask):  # pyright: ignore[reportMissingTypeArgument]
@@ -51,7 +51,7 @@ class Task(CeleryTask):  # pyright: ignore[reportMissingTypeArgument]
         if not _is_recorded(request):
             return
         try:
-            (permit,) = self.app.records.run(begin([self._beginning(request)]), patience=PERMIT_PATIENCE)
+            (permit,) = self.app.records.run(begin([self._beginning(request)]), patience=PERMIT_PATIENCE_S)
         except BrokerUnavailable as error:
             raise Reject(str(error), requeue=True) from error
         self._obey(permit, request)

@@ -26,7 +26,7 @@ from kombu.utils.json import dumps
 from celeriac.core.checks import time_ms
 from celeriac.core.errors import ConfigurationError, InvalidMessage
 from celeriac.core.inbound import Arrival, read, receive
-from celeriac.engine.adoption import USUAL_LEASE, checked_lease
+from celeriac.engine.adoption import USUAL_LEASE_S, checked_lease
 from celeriac.engine.aio import endings
 from celeriac.engine.causes import Cause, take_note
 from celeriac.engine.defaults import transport_options
@@ -46,11 +46,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("celeriac.engine")
 
-#: How long an idle worker waits for its first priority list (s). Then it looks at all: other priorities, and delayed
+#: How long an idle worker waits for its first priority list. Then it looks at all: other priorities, and delayed
 #: messages that came meanwhile. A delayed message that it knows of ends the wait when due.
-_WAIT = 0.2
-#: The same for a worker of several queues, which waits for one of them at a time (s).
-_WAIT_IN_TURN = 0.1
+_WAIT_S = 0.2
+#: The same for a worker of several queues, which waits for one of them at a time.
+_WAIT_IN_TURN_S = 0.1
 
 
 class QoS(kombu_redis.QoS):
@@ -109,7 +109,7 @@ class Channel(kombu_redis.Channel):
                 "own on the same server, as in redis://host:6379/1"
             )
         client = self.connection.client
-        seconds = checked_lease((client.transport_options or {}).get("lease", USUAL_LEASE))
+        seconds = checked_lease((client.transport_options or {}).get("lease", USUAL_LEASE_S))
         self.lease: Lease = lease_on(client.as_uri(), self._lasting_client, seconds)
         self._came_from: dict[str, str] = {}  # queue by receipt, while the consumer handles the message
         self._unacknowledged: set[str] = set()  # queues whose consumers do not acknowledge
@@ -185,7 +185,7 @@ class Channel(kombu_redis.Channel):
         if taken is None:
             raise Empty
         if not taken.messages:
-            longest = _WAIT if len(self.active_queues) == 1 else _WAIT_IN_TURN
+            longest = _WAIT_S if len(self.active_queues) == 1 else _WAIT_IN_TURN_S
             self._wait_first = longest if taken.next_due is None else min(longest, taken.next_due)
             raise Empty
         [(queue, message)] = taken.messages

@@ -19,6 +19,7 @@ from celeriac.core.errors import OutcomeNotStored
 from celeriac.core.printable import message_of, one_line
 from celeriac.core.records import Failure
 from celeriac.core.states import JobState
+from celeriac.core.timing import PATIENT_RETRY_PAUSE_S
 from celeriac.engine import bridge
 from celeriac.store.jobs import payloads
 from celeriac.store.jobs.transitions import Transition
@@ -27,8 +28,8 @@ log = logging.getLogger("celeriac.engine")
 
 T = TypeVar("T")
 
-#: How long storing is tried again, after the result backend's own retries, and the pause between two tries (s).
-_PATIENCE, _PAUSE = 10.0, 0.5
+#: How long storing is tried again, after the result backend's own retries.
+_PATIENCE_S = 10.0
 #: Faults of the outcome itself, where another try is useless. A failure may be stored in its place.
 _LASTING = (EncodeError, BackendStoreError, pickle.PickleError, TypeError, ValueError, AttributeError, RecursionError)
 #: The most characters shown of an error.
@@ -50,7 +51,7 @@ def insist(store: Callable[[], T], task_id: str) -> T:
         NotStored: the backend failed all the time.
         Exception: the outcome itself cannot be stored, whatever the backend.
     """
-    give_up, is_told = time.monotonic() + _PATIENCE, False
+    give_up, is_told = time.monotonic() + _PATIENCE_S, False
     while True:
         try:
             return store()
@@ -62,7 +63,7 @@ def insist(store: Callable[[], T], task_id: str) -> T:
             if not is_told:
                 log.warning("the outcome of task %s cannot be stored yet: %s; trying again", task_id, _told(error))
             is_told = True
-        bridge.blocking(time.sleep, _PAUSE)
+        bridge.blocking(time.sleep, PATIENT_RETRY_PAUSE_S)
 
 
 def failed(app: Any, request: Any, cause: str) -> Transition | None:

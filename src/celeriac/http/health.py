@@ -19,10 +19,10 @@ from celeriac.http.problems import problem, responses
 #: Checks the external services that a job family needs.
 Check = Callable[[], Awaitable[Sequence[Finding]]]
 
-#: Seconds between two checks. A load balancer asks often, and each check costs a connection.
-_FRESH = 10.0
-#: Seconds that the first request waits for the first check. Load balancers give up after a second or so.
-_PATIENCE = 0.5
+#: Time between two checks. A load balancer asks often, and each check costs a connection.
+_FRESH_S = 10.0
+#: How long the first request waits for the first check. Load balancers give up after a second or so.
+_PATIENCE_S = 0.5
 _GRAVITY = (Status.OK, Status.WARN, Status.FAIL)
 
 
@@ -62,9 +62,9 @@ class _Watch:
     async def look(self) -> dict[str, str]:
         """Return the last results. A check that is due runs in the background. Wait a little for the first one."""
         if self._checks and (self._looking is None or self._looking.done()) and time.monotonic() >= self._next:
-            self._next = time.monotonic() + _FRESH
+            self._next = time.monotonic() + _FRESH_S
             self._looking = background(self._look_at_all())
-            await asyncio.wait([self._looking], timeout=_PATIENCE if "unknown" in self._known.values() else 0)
+            await asyncio.wait([self._looking], timeout=_PATIENCE_S if "unknown" in self._known.values() else 0)
         return dict(self._known)
 
     async def _look_at_all(self) -> None:
@@ -72,7 +72,7 @@ class _Watch:
 
     async def _look_at(self, name: str, check: Check) -> None:
         try:
-            async with asyncio.timeout(_FRESH):
+            async with asyncio.timeout(_FRESH_S):
                 found = {finding.status for finding in await check()}
         except TimeoutError:  # a check should give up sooner; without this limit, an old result would stay
             found = {Status.FAIL}

@@ -15,8 +15,8 @@ from starlette.types import Receive, Scope, Send
 
 from celeriac.core.records import JobEvent
 
-#: Seconds of silence before a comment is sent, so that proxies keep the connection. The specification advises it.
-KEEP_ALIVE = 15.0
+#: Time of silence before a comment is sent, so that proxies keep the connection. The specification advises it.
+KEEP_ALIVE_S = 15.0
 
 _PING = b": ping\n\n"
 
@@ -42,7 +42,7 @@ async def _encoded(events: AsyncGenerator[JobEvent | None]) -> AsyncGenerator[by
     async for event in events:
         if event is not None:
             yield encode(event)
-        elif monotonic() - last >= KEEP_ALIVE:
+        elif monotonic() - last >= KEEP_ALIVE_S:
             yield _PING
         else:
             continue

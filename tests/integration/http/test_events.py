@@ -183,7 +183,7 @@ async def test_a_client_that_leaves_a_silent_stream_is_noticed(
 async def test_a_silent_stream_is_kept_alive(
     client: JobsClient, jobs: ContractJobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sse, "KEEP_ALIVE", 0.05)
+    monkeypatch.setattr(sse, "KEEP_ALIVE_S", 0.05)
     later = await jobs.add.options(delay=3600).enqueue(1)
     async with asyncio.timeout(10), client.http.stream("GET", f"/jobs/{later.id}/events") as stream:
         lines = stream.aiter_lines()

@@ -27,7 +27,7 @@ class Chord:
 
     def count(self, place: int, outcome: str = "", life: int = LIFE) -> bool:
         part = ChordPart(f"task-{place}", outcome or f"outcome {place}", str(place), self.is_ordered)
-        return run_blocking(self.broker, count(self.keys, part, life=life, group_life=GROUP_LIFE if life else 0))
+        return run_blocking(self.broker, count(self.keys, part, life_s=life, group_life_s=GROUP_LIFE if life else 0))
 
     def count_by_celery(self, place: int) -> tuple[int, bool]:
         """How many parts are counted now, and whether Celery's worker is to call the callback."""

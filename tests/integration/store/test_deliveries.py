@@ -285,7 +285,7 @@ def test_the_receipts_of_what_was_brought_back_are_void_for_a_time(broker: redis
 
 def claim(broker: redis.Redis, receipt: str, until: int) -> Taken:
     worker = receipt.rpartition("/")[0]
-    call = deliveries.take([SOURCE], worker=worker, receipt=receipt, count=1, lease_ms=60_000, claim_until=until)
+    call = deliveries.take([SOURCE], worker=worker, receipt=receipt, count=1, lease_ms=60_000, claim_until_ms=until)
     return run_blocking(broker, call)
 
 

@@ -17,7 +17,7 @@ async def test_a_check_that_never_ends_counts_as_failed(monkeypatch: pytest.Monk
         await asyncio.Event().wait()
         return ()
 
-    monkeypatch.setattr(health, "_FRESH", 0.01)
+    monkeypatch.setattr(health, "_FRESH_S", 0.01)
     watch = health._Watch({"stuck": stuck})
 
     async def has_failed() -> bool:

@@ -33,7 +33,7 @@ def test_the_row_of_a_job_that_begins() -> None:
         attempt=2,
         worker="worker",
         receipt="w/1",
-        life=3,
+        life_ms=3,
         wanted="1",
     )
     assert tuple(beginnings.begin([beginning]).args[-len(row) :]) == row
@@ -70,7 +70,7 @@ def test_the_row_of_a_job_that_ends() -> None:
         event=payloads.state_event(JobState.FAILED, error=error),
         outcome=b"outcome",
         failure=payloads.failure(error),
-        life=4,
+        life_ms=4,
         is_end="1",
     )
     assert change.row() == row

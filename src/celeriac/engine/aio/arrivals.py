@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from celeriac.core.background import background
+from celeriac.core.timing import RETRY_PAUSE_S
 from celeriac.store import keys
 from celeriac.store.messages.deliveries import Source, Taken, wait_for
 from celeriac.store.redis.connection import Client
@@ -16,11 +17,9 @@ from celeriac.store.redis.pipeline import Pipeline
 from celeriac.store.redis.wire import Wire
 from celeriac.store.scripts.script import ScriptCall
 
-#: How long the server blocks one wait, and how much later the worker counts its reply as lost (s).
-HOLD = 5
-_GRACE = 5.0
-#: Pause between two tries while the server is absent (s).
-_PAUSE = 0.1
+#: How long the server blocks one wait, and how much later the worker counts its reply as lost.
+HOLD_S = 5
+_GRACE_S = 5.0
 
 
 class Claim:
@@ -34,7 +33,7 @@ class Claim:
         self._take = take
         self.deliver = deliver
         self.call = take(until)
-        self._over = time.monotonic() + HOLD + _GRACE
+        self._over = time.monotonic() + HOLD_S + _GRACE_S
 
     async def recover(self, pipeline: Pipeline) -> None:
         """After a lost reply, fetch and deliver what the claim took. The server may still hold it, so look again."""
@@ -105,17 +104,17 @@ class Arrivals:
         wire = self._wires.setdefault(list_key, Wire(self._client))
         look, is_sent = True, False
         try:
-            async with asyncio.timeout(HOLD + _GRACE):
+            async with asyncio.timeout(HOLD_S + _GRACE_S):
                 await wire.connect()
                 is_sent = True
-                taken = await wire.run_after(wait_for(list_key, HOLD), claim.call)
+                taken = await wire.run_after(wait_for(list_key, HOLD_S), claim.call)
             if taken is not None:
                 claim.deliver(taken)
                 look = False
         except (TimeoutError, RedisError):
             if is_sent:
                 self._recover(claim)
-            await asyncio.sleep(_PAUSE)
+            await asyncio.sleep(RETRY_PAUSE_S)
         finally:
             del self._waits[list_key]
             self._ring(look=look)

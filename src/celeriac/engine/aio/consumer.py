@@ -17,8 +17,8 @@ from celeriac.engine.revocations import Revocations
 from celeriac.engine.transport import Channel
 from celeriac.store.redis.connection import connect
 
-#: How long connecting to the broker may take (s).
-_CONNECT_TIMEOUT = 2.5
+#: How long connecting to the broker may take.
+_CONNECT_TIMEOUT_S = 2.5
 #: The most connections. Each priority list of each queue needs one to wait on.
 _CONNECTIONS = 1000
 
@@ -100,7 +100,7 @@ def _new_intake(consumer: Any, pool: Pool) -> Intake:
     order: Any = cycle_by_name(channel.queue_order_strategy)
     intake = Intake(
         pool.loop,
-        connect(url, timeout=_CONNECT_TIMEOUT, max_connections=_CONNECTIONS),
+        connect(url, timeout=_CONNECT_TIMEOUT_S, max_connections=_CONNECTIONS),
         channel.lease,
         capacity=lambda: pool.capacity,
         threads=pool.threads,

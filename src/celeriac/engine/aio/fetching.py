@@ -12,7 +12,7 @@ from kombu.utils.scheduling import round_robin_cycle
 
 from celeriac.core.clock import now_ms
 from celeriac.core.inbound import Arrival, read
-from celeriac.engine.aio.arrivals import HOLD, Arrivals, Claim
+from celeriac.engine.aio.arrivals import HOLD_S, Arrivals, Claim
 from celeriac.engine.lease import Lease
 from celeriac.store.messages.deliveries import Source, Taken, put_back, put_off, take
 from celeriac.store.redis.connection import Client
@@ -21,16 +21,16 @@ from celeriac.store.scripts.script import ScriptCall
 
 log = logging.getLogger("celeriac.engine")
 
-#: How long an idle worker waits for news of a queue before it looks at the queue itself (s).
-_WAIT = 1.0
+#: How long an idle worker waits for news of a queue before it looks at the queue itself.
+_WAIT_S = 1.0
 #: The most messages taken in one script call, during which the server can do nothing else.
 _BATCH = 250
 #: Turns of the event loop that a delivered task needs until it has asked for its permit to run.
 _TURNS = 4
-#: How late the server may answer a claim (ms).
-_LATE = 1000
-#: Pause before the next try after the server refused a call (s).
-_PAUSE = 1.0
+#: How late the server may answer a claim.
+_LATE_MS = 1000
+#: Pause before the next try after the server refused a call.
+_PAUSE_S = 1.0
 
 
 class Fetcher:
@@ -91,7 +91,7 @@ class Fetcher:
                 await self._take_or_wait(self._in_order(), min(room, _BATCH))
             except Exception:
                 log.exception("messages cannot be taken; trying again")
-                await asyncio.sleep(_PAUSE)
+                await asyncio.sleep(_PAUSE_S)
 
     async def aclose(self) -> None:
         """Stop waiting for messages."""
@@ -122,7 +122,7 @@ class Fetcher:
         number = self._lease.reserve(1)
         # A worker cannot claim what it would not hold: the hold tells the server that the worker is busy.
         is_held = all(source.held for source in sources)
-        until = now_ms() + self._ahead_ms + HOLD * 1000 + _LATE
+        until = now_ms() + self._ahead_ms + HOLD_S * 1000 + _LATE_MS
         return Claim(
             lambda until: self._call(sources, number, 1, until),
             lambda taken: self._receive(number, taken),
@@ -138,12 +138,12 @@ class Fetcher:
             receipt=self._lease.receipt(number),
             count=count,
             lease_ms=hold.lease_ms,
-            claim_until=until,
+            claim_until_ms=until,
         )
 
     def _receive(self, number: int, taken: Taken) -> None:
         """Deliver the messages of one `take` call. Their receipts count from `number`."""
-        self._look_at = time.monotonic() + (_WAIT if taken.next_due is None else min(_WAIT, taken.next_due))
+        self._look_at = time.monotonic() + (_WAIT_S if taken.next_due is None else min(_WAIT_S, taken.next_due))
         self._ahead_ms = taken.now_ms - now_ms()
         for offset, (queue, message) in enumerate(taken.messages):
             self._receive_one(self._lease.receipt(number + offset), queue, message, taken.now_ms)

@@ -16,9 +16,9 @@ log = logging.getLogger("celeriac.engine")
 
 #: Hooks that Celery calls while it runs a task.
 _HOOKS = ("before_start", "on_success", "on_failure", "on_retry", "after_return")
-#: How long a handler may block the event loop before a warning, and the time between two equal warnings (s).
-_LONG = 0.1
-_WARN_EVERY = 60.0
+#: How long a handler may block the event loop before a warning, and the time between two equal warnings.
+_LONG_S = 0.1
+_WARN_EVERY_S = 60.0
 
 _last_warned: dict[str, float] = {}
 
@@ -55,7 +55,7 @@ def on_the_loop(names: Iterator[str], function: Callable[..., Any], *args: Any, 
 
 def warn_if_long(blocked: float, names: Iterator[str]) -> None:
     """Warn, with the names of the handlers, if `blocked` seconds of the event loop are too many."""
-    if blocked > _LONG:
+    if blocked > _LONG_S:
         _warn(", ".join(names), blocked)
 
 
@@ -76,7 +76,7 @@ def hook_of(task: Any, name: str) -> Iterator[str]:
 
 def _warn(names: str, seconds: float) -> None:
     now = time.monotonic()
-    if names and now - _last_warned.get(names, -_WARN_EVERY) >= _WARN_EVERY:
+    if names and now - _last_warned.get(names, -_WARN_EVERY_S) >= _WARN_EVERY_S:
         _last_warned[names] = now
         log.warning(
             "%s blocked the event loop for %.1f s, and all jobs of this worker with it: hooks and signal handlers of "

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from celeriac.core.clock import now_ms
 
-#: After how long a task that was turned away comes back, and the most time between two that come back (ms).
-_PAUSE, _EACH = 250.0, 10.0
-#: How long a task should wait for a slot at most (s).
-_MOMENT = 0.03
+#: After how long a task that was turned away comes back, and the most time between two that come back.
+_PAUSE_MS, _EACH_MS = 250.0, 10.0
+#: How long a task should wait for a slot at most.
+_MOMENT_S = 0.03
 
 
 class NoSlot(Exception):
@@ -54,7 +54,7 @@ class Slots:
 
         Returns 0 until half of that room is free, because fetching a few messages at a time costs more.
         """
-        limit = max(self.limit, int(self._served_before * _MOMENT / self._patience))
+        limit = max(self.limit, int(self._served_before * _MOMENT_S / self._patience))
         room = limit - len(self._turns)
         return room if 2 * room >= limit else 0
 
@@ -94,8 +94,8 @@ class Slots:
 
         The times are spread such that twice as many tasks come back as were served lately.
         """
-        pause = min(_EACH, self._patience * 1000 / 2 / max(1, self._served_before))
-        self._last_comeback = max(now_ms() + _PAUSE, self._last_comeback + pause)
+        pause = min(_EACH_MS, self._patience * 1000 / 2 / max(1, self._served_before))
+        self._last_comeback = max(now_ms() + _PAUSE_MS, self._last_comeback + pause)
         return int(self._last_comeback)
 
     def _turn_away(self) -> None:

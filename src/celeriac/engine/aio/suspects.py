@@ -12,8 +12,8 @@ from celeriac.core.inbound import Arrival
 
 #: From how many losses on a task is suspect. More than bad luck brings, fewer than make it a dead letter.
 _LOSSES = 3
-#: After how long a suspect that was turned away comes back, and the least time between two that come back (ms).
-_PAUSE, _EACH = 250, 50
+#: After how long a suspect that was turned away comes back, and the least time between two that come back.
+_PAUSE_MS, _EACH_MS = 250, 50
 
 
 def is_suspect(arrival: Arrival) -> bool:
@@ -37,7 +37,7 @@ class Suspects:
 
     def comeback_ms(self) -> int:
         """Return when a suspect that was not admitted should come back, in ms since the epoch."""
-        self._last_comeback = max(now_ms() + _PAUSE, self._last_comeback + _EACH)
+        self._last_comeback = max(now_ms() + _PAUSE_MS, self._last_comeback + _EACH_MS)
         return self._last_comeback
 
     def ended(self, receipt: str) -> None:

@@ -16,8 +16,8 @@ from celeriac.engine.containment import aborted
 
 _Work = tuple[Callable[[], Any], "asyncio.Future[Any]"]
 
-#: How long functions wait for the threads that are awake, before more threads are woken (s).
-_PATIENCE = 0.001
+#: How long functions wait for the threads that are awake, before more threads are woken.
+_PATIENCE_S = 0.001
 
 
 class Threads(Slots):
@@ -48,7 +48,7 @@ class Threads(Slots):
         if not has_company:
             self._wake(1)
         elif self._look is None:
-            self._look = self._loop.call_later(_PATIENCE, self._wake_others)
+            self._look = self._loop.call_later(_PATIENCE_S, self._wake_others)
         return future
 
     def _wake_others(self) -> None:
@@ -56,7 +56,7 @@ class Threads(Slots):
         self._look = None
         self._wake(min(len(self._work), self.limit - self._awake))
         if self._work:
-            self._look = self._loop.call_later(_PATIENCE, self._wake_others)
+            self._look = self._loop.call_later(_PATIENCE_S, self._wake_others)
 
     def _wake(self, count: int) -> None:
         with self._lock:

@@ -17,8 +17,8 @@ from celeriac.engine.isolation import wire
 
 Report = Callable[[str, Progress], None]
 
-#: How long to wait for a process to end after it was killed, or closed its pipes (s).
-_ENDING = 2.0
+#: How long to wait for a process to end after it was killed, or closed its pipes.
+_ENDING_S = 2.0
 
 
 class JobProcess:
@@ -71,7 +71,7 @@ class JobProcess:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         with suppress(TimeoutError):  # it may hang in the kernel, on a disk that does not answer
-            async with asyncio.timeout(_ENDING):
+            async with asyncio.timeout(_ENDING_S):
                 await self._process.wait()
 
     async def _tell(self, message: wire.Message) -> None:
@@ -92,7 +92,7 @@ class JobProcess:
 
     async def _crash(self) -> JobCrashed:
         try:
-            async with asyncio.timeout(_ENDING):
+            async with asyncio.timeout(_ENDING_S):
                 code = await self._process.wait()
         except TimeoutError:
             return JobCrashed("its process closed the connection to its worker")

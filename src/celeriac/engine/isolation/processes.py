@@ -20,8 +20,8 @@ from celeriac.engine.isolation.errors import revived
 from celeriac.engine.isolation.process import JobProcess
 from celeriac.engine.loop import job_loop
 
-#: How long a job waits for a process before it goes back to its queue, where other workers may have room (s).
-_PATIENCE = 0.5
+#: How long a job waits for a process before it goes back to its queue, where other workers may have room.
+_PATIENCE_S = 0.5
 
 _cores: int | None = None
 
@@ -71,7 +71,7 @@ class Processes:
     """Up to one process for each core, started on demand and kept. Use it in the event loop's thread only."""
 
     def __init__(self) -> None:
-        self.slots = Slots(job_loop().loop, _cores or available_cores(), patience=_PATIENCE)
+        self.slots = Slots(job_loop().loop, _cores or available_cores(), patience=_PATIENCE_S)
         self._idle: defaultdict[str, list[JobProcess]] = defaultdict(list)
 
     async def run(self, call: IsolatedCall) -> Any:

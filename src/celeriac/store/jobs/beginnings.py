@@ -26,8 +26,8 @@ _HELD = keys.held("")
 
 
 class _Args(NamedTuple):
-    now: int
-    open_life: int
+    now_ms: int
+    open_life_ms: int
     records: str
     events_of: str
     results: str
@@ -48,7 +48,7 @@ class _Job(NamedTuple):
     attempt: int
     worker: str
     receipt: str
-    life: int
+    life_ms: int
     wanted: str
 
 
@@ -102,8 +102,8 @@ def begin(beginnings: Sequence[Beginning]) -> ScriptCall[list[Permit | ResponseE
     now, open_life, records, events, results = shared()
     args: list[Argument] = [
         *_Args(
-            now=now,
-            open_life=open_life,
+            now_ms=now,
+            open_life_ms=open_life,
             records=records,
             events_of=events,
             results=results,

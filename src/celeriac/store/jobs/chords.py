@@ -13,8 +13,8 @@ class _Count(NamedTuple):
     outcome: bytes | str
     place: str
     is_ordered: int
-    life: int
-    group_life: int
+    life_s: int
+    group_life_s: int
 
 
 _COUNT = Script("count_chord_part", _Count, when_full=True)
@@ -58,12 +58,12 @@ class ChordPart:
     is_ordered: bool
 
 
-def count(chord: ChordKeys, part: ChordPart, *, life: int, group_life: int) -> ScriptCall[bool]:
+def count(chord: ChordKeys, part: ChordPart, *, life_s: int, group_life_s: int) -> ScriptCall[bool]:
     """Count a part once. Reply True if all parts are counted and the callback has not been called.
 
     Args:
-        life: seconds for which the chord is kept from now on; 0: for ever.
-        group_life: seconds for which the group of its parts is kept; 0: for ever.
+        life_s: seconds for which the chord is kept from now on; 0: for ever.
+        group_life_s: seconds for which the group of its parts is kept; 0: for ever.
     """
     script_keys = [chord.outcomes, chord.difference, chord.size, chord.counted, chord.group, chord.claim]
     args = _Count(
@@ -71,7 +71,7 @@ def count(chord: ChordKeys, part: ChordPart, *, life: int, group_life: int) -> S
         outcome=part.outcome,
         place=part.place,
         is_ordered=int(part.is_ordered),
-        life=life,
-        group_life=group_life,
+        life_s=life_s,
+        group_life_s=group_life_s,
     )
     return ScriptCall(_COUNT, script_keys, args, bool)

@@ -26,8 +26,8 @@ _RECORDS, _EVENTS = keys.record(""), keys.events("")
 
 
 class _Enqueue(NamedTuple):
-    now: int
-    life: int
+    now_ms: int
+    life_ms: int
     records: str
     events: str
     scheduled_event: str
@@ -37,7 +37,7 @@ class _Enqueue(NamedTuple):
 
 
 class _Kind(NamedTuple):
-    due: int | str
+    due_ms: int | str
     field_count: int
 
 
@@ -49,19 +49,19 @@ class _Job(NamedTuple):
 
 
 class _Requeue(NamedTuple):
-    now: int
-    life: int
+    now_ms: int
+    life_ms: int
     sources: str
     event: bytes
     message: bytes
 
 
 class _Publish(NamedTuple):
-    now: int
-    life: int
+    now_ms: int
+    life_ms: int
     id: str
     event: str
-    index_life: int
+    index_life_ms: int
 
 
 _ENQUEUE = Script("enqueue", _Enqueue, {"kind": _Kind, "job": _Job})
@@ -102,7 +102,7 @@ class JobKind:
     def description(self) -> tuple[str | int, ...]:
         """The form that `enqueue.lua` reads."""
         due = to_ms(self.delay_until) if self.delay_until else ""
-        return (*_Kind(due=due, field_count=len(self.fields)), *self.fields)
+        return (*_Kind(due_ms=due, field_count=len(self.fields)), *self.fields)
 
 
 class NewJob(NamedTuple):
@@ -170,8 +170,8 @@ def enqueue(
     now = now_ms()
     args: list[Argument] = [
         *_Enqueue(
-            now=now,
-            life=OPEN_LIFE_MS,
+            now_ms=now,
+            life_ms=OPEN_LIFE_MS,
             records=_RECORDS,
             events=_EVENTS,
             scheduled_event=_SCHEDULED,
@@ -205,7 +205,7 @@ def _request(idempotency: Idempotency | None, fan_out: FanOut | None) -> bytes:
     """Encode the rarely used options as JSON; empty if there are none."""
     asked: dict[str, Any] = {}
     if idempotency is not None:
-        asked["idempotency"] = {"fingerprint": idempotency.fingerprint, "life": IDEMPOTENCY_LIFE_MS}
+        asked["idempotency"] = {"fingerprint": idempotency.fingerprint, "life_ms": IDEMPOTENCY_LIFE_MS}
     if fan_out is not None:
         asked["fan_out"] = {"run": str(fan_out.run), "resume_queue": fan_out.list_key}
     return orjson.dumps(asked) if asked else b""
@@ -216,7 +216,7 @@ def publish(job: NewJob) -> ScriptCall[bool]:
     now, kind = now_ms(), job.kind
     event = _SCHEDULED if kind.delay_until else ""
     life = open_life_ms(now, to_ms(kind.delay_until) if kind.delay_until else None)
-    args: list[Argument] = [*_Publish(now=now, life=life, id=job.id, event=event, index_life=OPEN_LIFE_MS)]
+    args: list[Argument] = [*_Publish(now_ms=now, life_ms=life, id=job.id, event=event, index_life_ms=OPEN_LIFE_MS)]
     args += (*kind.fields, "created", now, "updated", now)
     if job.arguments:
         args += ("arguments", job.arguments)
@@ -227,6 +227,6 @@ def requeue(job: NewJob) -> ScriptCall[Steered]:
     """Put a job that ended without success back into its queue. The verdict is `unknown`, `queued` or its state."""
     sources = joined(s for s in sources_of(JobState.QUEUED, manual=True) if s.finished)
     event = payloads.state_event(JobState.QUEUED)
-    args = _Requeue(now=now_ms(), life=OPEN_LIFE_MS, sources=sources, event=event, message=job.message)
+    args = _Requeue(now_ms=now_ms(), life_ms=OPEN_LIFE_MS, sources=sources, event=event, message=job.message)
     script_keys = [keys.record(job.id), keys.events(job.id), keys.result(job.id), job.kind.list_key]
     return ScriptCall(_REQUEUE, script_keys, args, lambda reply: Steered.parse(job.id, reply))

@@ -18,7 +18,7 @@ SCAN_LIMIT = 1000
 #: Index entries that it reads in one step, after the first step.
 SCAN_STEP = 250
 
-_FORGOTTEN_LIFE = 3600  # seconds
+_FORGOTTEN_LIFE_S = 3600
 
 #: The fields of a record that a listing reads. It leaves out the arguments, which may be large.
 _LISTED = (
@@ -64,7 +64,7 @@ async def forget(client: Redis, job_id: str) -> None:
     pipeline = _commands(client).pipeline(transaction=True)
     pipeline.zrem(keys.JOB_INDEX, job_id)
     for key in (keys.record(job_id), keys.events(job_id), keys.result(job_id)):
-        pipeline.expire(key, _FORGOTTEN_LIFE)
+        pipeline.expire(key, _FORGOTTEN_LIFE_S)
     await pipeline.execute()
 
 

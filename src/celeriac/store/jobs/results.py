@@ -20,18 +20,20 @@ from celeriac.store.scripts.script import Script, ScriptCall
 class _StorePlain(NamedTuple):
     receipt: str
     outcome: bytes
-    life: int
+    life_s: int
 
 
 _STORE_PLAIN = Script("store_plain_result", _StorePlain, when_full=True)
 
 
-def store_plain_result(key: str, outcome: bytes, *, life: int, receipt: str) -> ScriptCall[bool]:
-    """Store an outcome at Celery's `key` for `life` seconds (0: for ever), and notify its waiters.
+def store_plain_result(key: str, outcome: bytes, *, life_s: int, receipt: str) -> ScriptCall[bool]:
+    """Store an outcome at Celery's `key` for `life_s` seconds (0: for ever), and notify its waiters.
 
     Reply False if another worker has got the message that was held under `receipt` (empty for none).
     """
-    return ScriptCall(_STORE_PLAIN, [keys.VOID, key], _StorePlain(receipt=receipt, outcome=outcome, life=life), bool)
+    return ScriptCall(
+        _STORE_PLAIN, [keys.VOID, key], _StorePlain(receipt=receipt, outcome=outcome, life_s=life_s), bool
+    )
 
 
 def is_void(broker: BlockingClient, receipt: str) -> bool:

@@ -24,8 +24,8 @@ _RECORDS, _EVENTS, _RESULTS = keys.record(""), keys.events(""), keys.result("")
 class Shared(NamedTuple):
     """The first arguments of scripts for many jobs: the time, the life of open records, and prefixes of keys."""
 
-    now: int
-    open_life: int
+    now_ms: int
+    open_life_ms: int
     records: str
     events: str
     results: str
@@ -44,13 +44,13 @@ class TransitionRow(NamedTuple):
     event: bytes
     outcome: bytes
     failure: bytes
-    life: int
+    life_ms: int
     is_end: str
 
 
 class _Cancel(NamedTuple):
-    now: int
-    life: int
+    now_ms: int
+    life_ms: int
     id: str
     records: str
     cancelled_event: bytes
@@ -61,12 +61,12 @@ class _Cancel(NamedTuple):
 
 
 class _Retry(NamedTuple):
-    now: int
-    life: int
+    now_ms: int
+    life_ms: int
     attempt: int
     reported_run: int | str
     message: bytes
-    due: int | str
+    due_ms: int | str
     failure: bytes
     event: bytes
     outcome: bytes
@@ -74,8 +74,8 @@ class _Retry(NamedTuple):
 
 
 class _Progress(NamedTuple):
-    now: int
-    life: int
+    now_ms: int
+    life_ms: int
     progress: bytes
 
 
@@ -148,7 +148,7 @@ def transition(change: Transition) -> ScriptCall[bool]:
 
 def shared() -> Shared:
     """Make the arguments that all jobs of a call share, for a call that is made now."""
-    return Shared(now=now_ms(), open_life=OPEN_LIFE_MS, records=_RECORDS, events=_EVENTS, results=_RESULTS)
+    return Shared(now_ms=now_ms(), open_life_ms=OPEN_LIFE_MS, records=_RECORDS, events=_EVENTS, results=_RESULTS)
 
 
 def open_life_ms(now: int, due_ms: int | None) -> int:
@@ -191,8 +191,8 @@ def cancel(job_id: str, *, outcome: bytes, retention_ms: int) -> ScriptCall[Stee
     The script stores `outcome` for Celery's clients. It is empty if another server keeps the results.
     """
     args = _Cancel(
-        now=now_ms(),
-        life=retention_ms,
+        now_ms=now_ms(),
+        life_ms=retention_ms,
         id=job_id,
         records=_RECORDS,
         cancelled_event=payloads.state_event(JobState.CANCELLED),
@@ -214,12 +214,12 @@ def retry(
     """
     now, due = now_ms(), publication.due_ms
     args = _Retry(
-        now=now,
-        life=open_life_ms(now, due),
+        now_ms=now,
+        life_ms=open_life_ms(now, due),
         attempt=attempt,
         reported_run="" if run is None else run,
         message=publication.message,
-        due="" if due is None else due,
+        due_ms="" if due is None else due,
         failure=payloads.failure(error),
         event=payloads.state_event(JobState.RETRYING, error=error, attempt=attempt, delay_until=due),
         outcome=outcome,
@@ -233,7 +233,7 @@ def retry(
 def progress(job_id: str, value: Progress) -> ScriptCall[bool]:
     """Record the progress of a running job."""
     shown = orjson.dumps({"done": value.done, "total": value.total, "message": value.message})
-    args = _Progress(now=now_ms(), life=OPEN_LIFE_MS, progress=shown)
+    args = _Progress(now_ms=now_ms(), life_ms=OPEN_LIFE_MS, progress=shown)
     return ScriptCall(_PROGRESS, [keys.record(job_id), keys.events(job_id)], args, bool)
 
 

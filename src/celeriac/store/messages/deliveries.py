@@ -31,13 +31,13 @@ class _Take(NamedTuple):
     records: str
     events: str
     queued_event: bytes
-    life: int
-    claim_until: int | str
+    life_ms: int
+    claim_until_ms: int | str
 
 
 class _Finish(NamedTuple):
-    now: int
-    open_life: int
+    now_ms: int
+    open_life_ms: int
     records: str
     events: str
     results: str
@@ -54,7 +54,7 @@ class _Publication(NamedTuple):
     list: str
     message: bytes
     delayed: str
-    due: int | str
+    due_ms: int | str
 
 
 class PlainResultRow(NamedTuple):
@@ -62,13 +62,13 @@ class PlainResultRow(NamedTuple):
 
     key: str
     outcome: bytes
-    life: int
+    life_ms: int
 
 
 class _PutBack(NamedTuple):
     receipt: str
     place: str
-    due: int | str = ""
+    due_ms: int | str = ""
     losses: int = 0
     mark: bytes = b""
 
@@ -76,7 +76,7 @@ class _PutBack(NamedTuple):
 class _PutLater(NamedTuple):
     list: str
     message: bytes
-    due: int
+    due_ms: int
 
 
 class _Recall(NamedTuple):
@@ -136,15 +136,15 @@ def take(
     receipt: str,
     count: int,
     lease_ms: int,
-    claim_until: int | None = None,
+    claim_until_ms: int | None = None,
 ) -> ScriptCall[Taken]:
     """Take up to `count` messages for `worker`, which holds those of held queues from then on.
 
     It holds the first one under `receipt`, `<worker>/<number>`, and the others under the numbers that follow. The call
     may be sent again if the reply was lost: it then replies the same messages.
 
-    With `claim_until` the call is sent in advance, and runs when a message comes. It takes nothing after that time (ms
-    of the server's clock), or if the worker already holds a message or has lost its lease. Then `next_due` is 0.
+    With `claim_until_ms` the call is sent in advance, and runs when a message comes. It takes nothing after that time
+    (of the server's clock), or if the worker already holds a message or has lost its lease. Then `next_due` is 0.
     """
     script_keys = [keys.LEASES, keys.held(worker)]
     for source in sources:
@@ -159,8 +159,8 @@ def take(
             records=_RECORDS,
             events=_EVENTS,
             queued_event=_QUEUED,
-            life=OPEN_LIFE_MS,
-            claim_until="" if claim_until is None else claim_until,
+            life_ms=OPEN_LIFE_MS,
+            claim_until_ms="" if claim_until_ms is None else claim_until_ms,
         )
     ]
     args += ["1" if source.held else "0" for source in sources]
@@ -189,7 +189,7 @@ class PlainResult:
 
     def row(self) -> PlainResultRow:
         """The form that scripts read."""
-        return PlainResultRow(key=self.key, outcome=self.outcome, life=self.life_ms)
+        return PlainResultRow(key=self.key, outcome=self.outcome, life_ms=self.life_ms)
 
 
 @dataclass(slots=True)
@@ -214,7 +214,7 @@ class Ending:
         for publication in self.publications:
             due = "" if publication.due_ms is None else publication.due_ms
             delayed = keys.delayed(publication.queue)
-            args += _Publication(list=publication.list_key, message=publication.message, delayed=delayed, due=due)
+            args += _Publication(list=publication.list_key, message=publication.message, delayed=delayed, due_ms=due)
         if end is not None:
             args += end.row()
         return args
@@ -250,7 +250,7 @@ def put_back(worker: str, receipt: str, place: Place, *, lost: bool = False) -> 
 def put_off(worker: str, receipt: str, queue: str, due_ms: int, *, limited: str = "") -> ScriptCall[bool]:
     """Give a message back until it is due. `limited` names a task that is over its rate limit."""
     mark = _mark(limited) if limited else b""
-    args = _PutBack(receipt, "later", due=due_ms, mark=mark)
+    args = _PutBack(receipt, "later", due_ms=due_ms, mark=mark)
     return ScriptCall(_PUT_BACK, [keys.held(worker), keys.delayed(queue)], args, bool)
 
 

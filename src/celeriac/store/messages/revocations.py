@@ -10,7 +10,7 @@ from celeriac.store.scripts.script import Script, ScriptCall
 
 
 class _Revoke(NamedTuple):
-    life: int
+    life_ms: int
     most: int
 
 

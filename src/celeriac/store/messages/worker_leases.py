@@ -11,19 +11,19 @@ from celeriac.store.scripts.script import Script, ScriptCall
 
 
 class _Extend(NamedTuple):
-    lease: int
+    lease_ms: int
 
 
 class _Renew(NamedTuple):
     worker: str
-    lease: int
+    lease_ms: int
 
 
 class _Reclaim(NamedTuple):
     holds: str
-    void_life: int
+    void_life_ms: int
     leaving: str
-    lease: int
+    lease_ms: int
 
 
 _EXTEND = Script("extend", _Extend, when_full=True)
@@ -70,5 +70,5 @@ def reclaim(ended: Sequence[str] = (), *, leaving: str = "", lease_ms: int = 0) 
         return {worker.decode(): count for worker, count in zip(pairs, pairs, strict=True)}
 
     gone = [leaving, *ended] if leaving else ended
-    args = [*_Reclaim(holds=keys.held(""), void_life=VOID_LIFE_MS, leaving=leaving, lease=lease_ms), *gone]
+    args = [*_Reclaim(holds=keys.held(""), void_life_ms=VOID_LIFE_MS, leaving=leaving, lease_ms=lease_ms), *gone]
     return ScriptCall(_RECLAIM, [keys.LEASES, keys.VOID, keys.LOOKED], args, parse)

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from celeriac.core.background import background
+from celeriac.core.timing import RECONNECT_PAUSE_S
 from celeriac.store import keys
 from celeriac.store.redis.connection import connection_of
 
@@ -20,10 +21,10 @@ log = logging.getLogger("celeriac.store")
 #: Called with a message's payload, or with None when messages may have been missed (on (re)subscription).
 Callback = Callable[[bytes | None], None]
 
-#: Seconds that connecting may take, including the server's answer to the password.
-_CONNECT = 5.0
-_RECONNECT_DELAY = 0.2
-_CANCEL_AGAIN = 0.1
+#: How long connecting may take, including the server's answer to the password.
+_CONNECT_TIMEOUT_S = 5.0
+#: Time between two tries to stop the reading task.
+_CANCEL_AGAIN_S = 0.1
 
 
 class Listener:
@@ -86,14 +87,14 @@ class Listener:
         while reader is not None and not reader.done():
             reader.cancel()
             # Once may not suffice: redis-py uses `asyncio.wait_for`, which can swallow it (python/cpython#86296).
-            await asyncio.wait({reader}, timeout=_CANCEL_AGAIN)
+            await asyncio.wait({reader}, timeout=_CANCEL_AGAIN_S)
 
     async def _read(self) -> None:
         pool = cast(Any, self._client).connection_pool
         while True:
             connection = None
             try:
-                async with asyncio.timeout(_CONNECT):
+                async with asyncio.timeout(_CONNECT_TIMEOUT_S):
                     connection = await connection_of(self._client)
                     channels = set(self._callbacks) or {keys.IDLE_CHANNEL}
                     await _send(connection, "SUBSCRIBE", *channels)
@@ -104,7 +105,7 @@ class Listener:
                     self._dispatch(await connection.read_response(push_request=True))
             except (RedisError, OSError) as error:
                 log.debug("listening was interrupted: %s", error)
-                await asyncio.sleep(_RECONNECT_DELAY)
+                await asyncio.sleep(RECONNECT_PAUSE_S)
             finally:
                 self._connection = None
                 if connection is not None:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from redis.exceptions import RedisError
 
 from celeriac.core.batcher import Batcher
+from celeriac.core.timing import RETRY_PAUSE_S
 from celeriac.store.redis.connection import Client, is_absence, unavailable
 from celeriac.store.redis.wire import Wire
 from celeriac.store.scripts.script import ScriptCall
@@ -21,9 +22,8 @@ _Waiting = tuple[ScriptCall[Any], asyncio.Future[Any]]
 
 #: Calls that are sent together at most: the server does nothing else meanwhile.
 _BATCH = 500
-#: Seconds that the server may take for a batch, and between two attempts to send it.
-_TIMEOUT = 5.0
-_PAUSE = 0.1
+#: How long the server may take for a batch.
+_TIMEOUT_S = 5.0
 
 
 class Pipeline:
@@ -70,17 +70,17 @@ class Pipeline:
         is_away = False
         while True:
             try:
-                async with asyncio.timeout(_TIMEOUT):
+                async with asyncio.timeout(_TIMEOUT_S):
                     return await self._execute(calls)
             except (TimeoutError, RedisError) as error:
                 if not is_absence(error) or all(future.cancelled() for _, future in batch):
                     raise
                 if not is_away:
                     log.warning(
-                        "%s; %d calls are sent again until it answers", unavailable(error, _TIMEOUT), len(calls)
+                        "%s; %d calls are sent again until it answers", unavailable(error, _TIMEOUT_S), len(calls)
                     )
                 is_away = True
-            await asyncio.sleep(_PAUSE)
+            await asyncio.sleep(RETRY_PAUSE_S)
 
     async def _execute(self, calls: Sequence[ScriptCall[Any]]) -> list[Any]:
         replies = await self._wire.exchange(calls)

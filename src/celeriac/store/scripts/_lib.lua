@@ -47,28 +47,28 @@ local function limited(message, mark)
 end
 
 -- Adds a message to the delayed ones of a queue. Idle workers hear of it if it is due before all others.
-local function delay(delayed, due, entry)
-  local added = redis.call('ZADD', delayed, due, entry)
-  if redis.call('ZRANGE', delayed, 0, 0)[1] == entry then redis.call('PUBLISH', delayed, due) end
+local function delay(delayed, due_ms, entry)
+  local added = redis.call('ZADD', delayed, due_ms, entry)
+  if redis.call('ZRANGE', delayed, 0, 0)[1] == entry then redis.call('PUBLISH', delayed, due_ms) end
   return added
 end
 
-local function emit(events, ttl, name, data)
+local function emit(events, life_ms, name, data)
   redis.call('XADD', events, '*', 'name', name, 'data', data)
-  redis.call('PEXPIRE', events, ttl)
+  redis.call('PEXPIRE', events, life_ms)
   redis.call('PUBLISH', events, name)
 end
 
-local function store_result(result, meta, ttl)
+local function store_result(result, meta, life_ms)
   if meta ~= '' then
-    redis.call('SET', result, meta, 'PX', ttl)
+    redis.call('SET', result, meta, 'PX', life_ms)
     redis.call('PUBLISH', result, meta)
   end
 end
 
--- Stores the outcome of a task that has no record; `life` in ms, '0' for ever.
-local function store_plain_result(key, outcome, life) -- fields: plain_result
-  if life == '0' then redis.call('SET', key, outcome) else redis.call('SET', key, outcome, 'PX', life) end
+-- Stores the outcome of a task that has no record; `life_ms` is '0' for ever.
+local function store_plain_result(key, outcome, life_ms) -- fields: plain_result
+  if life_ms == '0' then redis.call('SET', key, outcome) else redis.call('SET', key, outcome, 'PX', life_ms) end
   redis.call('PUBLISH', key, outcome)
 end
 
@@ -88,33 +88,33 @@ local function settle_parent(record, parent, parent_id, outcome)
   end
 end
 
--- Keeps the records of all jobs that wait for this one (its parent, that one's parent, ...) for at least `life` (ms).
-local function prolong_ancestors(record, records, life)
+-- Keeps the records of all jobs that wait for this one (its parent, that one's parent, ...) for at least `life_ms`.
+local function prolong_ancestors(record, records, life_ms)
   local parent = redis.call('HGET', record, 'parent')
   while parent do
-    redis.call('PEXPIRE', records .. parent, life, 'GT')
+    redis.call('PEXPIRE', records .. parent, life_ms, 'GT')
     parent = redis.call('HGET', records .. parent, 'parent')
   end
 end
 
 -- Ends a job: records the end, notifies its followers and waiters, and lets its parent count it.
-local function conclude(record, events, result, parent, parent_id, state, now, life, event, outcome)
-  redis.call('HSET', record, 'state', state, 'updated', now, 'finished', now, 'receipt', '')
-  redis.call('PEXPIRE', record, life)
-  store_result(result, outcome, life)
+local function conclude(record, events, result, parent, parent_id, state, now_ms, life_ms, event, outcome)
+  redis.call('HSET', record, 'state', state, 'updated', now_ms, 'finished', now_ms, 'receipt', '')
+  redis.call('PEXPIRE', record, life_ms)
+  store_result(result, outcome, life_ms)
   settle_parent(record, parent, parent_id, state)
-  emit(events, life, 'state', event)
+  emit(events, life_ms, 'state', event)
 end
 
 -- Removes jobs from the index that were created a life ago or earlier.
-local function trim_index(index, now, life)
-  redis.call('ZREMRANGEBYSCORE', index, '-inf', now - life)
-  redis.call('PEXPIRE', index, life)
+local function trim_index(index, now_ms, life_ms)
+  redis.call('ZREMRANGEBYSCORE', index, '-inf', now_ms - life_ms)
+  redis.call('PEXPIRE', index, life_ms)
 end
 
-local function add_to_index(index, id, now, life)
-  redis.call('ZADD', index, 'NX', now, id)
-  trim_index(index, now, life)
+local function add_to_index(index, id, now_ms, life_ms)
+  redis.call('ZADD', index, 'NX', now_ms, id)
+  trim_index(index, now_ms, life_ms)
 end
 
 local function contains(list, word)
@@ -125,30 +125,30 @@ end
 -- `shared` has: now (ms), life of an open record (ms), prefixes of records, events and results, and the index.
 -- `known` has: state and run in its record.
 local function change(shared, known,
-  id, parent_id, state, sources, run, attempt, task, event, outcome, failure, life, is_end) -- fields: transition from id
-  local now, open_life, records, events, results, index = unpack(shared)
+  id, parent_id, state, sources, run, attempt, task, event, outcome, failure, life_ms, is_end) -- fields: transition from id
+  local now_ms, open_life_ms, records, events, results, index = unpack(shared)
   local record = records .. id
   if known[1] and not contains(sources, known[1]) then return known[1] end
   -- The reporting run was given up as lost, or was cancelled and retried by hand. Another run counts now.
   if run ~= '' and run ~= known[2] then return known[1] or '' end
   if not known[1] then -- enqueued by a producer that keeps no records
-    redis.call('HSET', record, 'created', now, 'task', task)
-    add_to_index(index, id, now, open_life)
+    redis.call('HSET', record, 'created', now_ms, 'task', task)
+    add_to_index(index, id, now_ms, open_life_ms)
   end
   if failure ~= '' then redis.call('HSET', record, 'error', failure) end
   if is_end == '1' then
     local parent = parent_id ~= '' and records .. parent_id
-    conclude(record, events .. id, results .. id, parent, parent_id, state, now, life, event, outcome)
+    conclude(record, events .. id, results .. id, parent, parent_id, state, now_ms, life_ms, event, outcome)
     return 'moved'
   end
-  redis.call('HSET', record, 'state', state, 'updated', now)
+  redis.call('HSET', record, 'state', state, 'updated', now_ms)
   if state ~= 'running' then redis.call('HDEL', record, 'receipt') end
   -- The job continues in another message, which counts its attempts from 1.
   if state == 'queued' then redis.call('HDEL', record, 'floor') end
   if state == 'retrying' and attempt ~= '' then redis.call('HSET', record, 'floor', attempt + 1) end
-  redis.call('PEXPIRE', record, life)
-  store_result(results .. id, outcome, life)
-  emit(events .. id, life, 'state', event)
+  redis.call('PEXPIRE', record, life_ms)
+  store_result(results .. id, outcome, life_ms)
+  emit(events .. id, life_ms, 'state', event)
   return 'moved'
 end
 

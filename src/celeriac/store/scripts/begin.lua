@@ -1,7 +1,7 @@
 -- Says of each job whether a worker may run it now, and records the runs of those that may.
 --
 -- KEYS[1] index
--- ARGV  now (ms)  open_life: life of an open record (ms)
+-- ARGV  now (ms)  open_life_ms: life of an open record (ms)
 -- records: prefix of records  events_of: of events  results: of results  held: of what workers hold
 -- cancelled_event: event data for cancelled  dead_event: for one given up  dead_error: error of one given up
 -- cancelled_outcome: Celery's outcome for cancelled, up to the id  dead_outcome: for one given up
@@ -15,7 +15,7 @@
 --       | {'cancelled'}  it was cancelled before it began
 --       | {'dead'}       it has ended its worker too often, and is given up
 
-local now, open_life, records, events_of, results, held, cancelled_event, dead_event, dead_error,
+local now_ms, open_life_ms, records, events_of, results, held, cancelled_event, dead_event, dead_error,
   cancelled_outcome, dead_outcome, most_lost = unpack(ARGV, 1, WIDTH.args) -- fields: args
 
 local event_of = {cancelled = cancelled_event, dead = dead_event}
@@ -26,13 +26,13 @@ local function is_held(receipt)
   return worker and redis.call('HEXISTS', held .. worker, receipt) == 1
 end
 
-local function begin(id, parent_id, task, queue, attempt, worker, receipt, life, wanted) -- fields: job
+local function begin(id, parent_id, task, queue, attempt, worker, receipt, life_ms, wanted) -- fields: job
   local record, events = records .. id, events_of .. id
   local parent = parent_id ~= '' and records .. parent_id
 
   local function finish(state)
     local outcome = wanted == '1' and outcome_of[state] .. cjson.encode(id) .. '}' or ''
-    conclude(record, events, results .. id, parent, parent_id, state, now, life, event_of[state], outcome)
+    conclude(record, events, results .. id, parent, parent_id, state, now_ms, life_ms, event_of[state], outcome)
     return {state}
   end
 
@@ -76,19 +76,19 @@ local function begin(id, parent_id, task, queue, attempt, worker, receipt, life,
   end
 
   if not state then -- enqueued by a producer that keeps no records
-    redis.call('HSET', record, 'task', task, 'queue', queue, 'created', now)
-    add_to_index(KEYS[1], id, now, open_life)
+    redis.call('HSET', record, 'task', task, 'queue', queue, 'created', now_ms)
+    add_to_index(KEYS[1], id, now_ms, open_life_ms)
   end
   run = (tonumber(run) or 0) + 1
-  redis.call('HSET', record, 'state', 'running', 'updated', now, 'attempt', attempt, 'floor', attempt,
-    'worker', worker, 'run', run, 'started', started or now, 'receipt', receipt)
+  redis.call('HSET', record, 'state', 'running', 'updated', now_ms, 'attempt', attempt, 'floor', attempt,
+    'worker', worker, 'run', run, 'started', started or now_ms, 'receipt', receipt)
   if failure or state ~= 'queued' then redis.call('HDEL', record, 'delay_until', 'error') end
   -- The last change has set its life. Setting it again each time would cost half as much as all the rest.
-  if not updated or now - updated > open_life / 30 then
-    redis.call('PEXPIRE', record, open_life)
-    prolong_ancestors(record, records, open_life)
+  if not updated or now_ms - updated > open_life_ms / 30 then
+    redis.call('PEXPIRE', record, open_life_ms)
+    prolong_ancestors(record, records, open_life_ms)
   end
-  emit(events, open_life, 'state', '{"state":"running","attempt":' .. attempt .. '}')
+  emit(events, open_life_ms, 'state', '{"state":"running","attempt":' .. attempt .. '}')
   return may_run()
 end
 

@@ -7,7 +7,7 @@
 -- Returns {'unknown'}
 --       | {'cancelled' or 'requested' or the state of a job that has ended, field of the record, value, ...}
 
-local now, life, id, records, cancelled_event, outcome, request_event, channel, ends = unpack(ARGV) -- fields: args
+local now_ms, life_ms, id, records, cancelled_event, outcome, request_event, channel, ends = unpack(ARGV) -- fields: args
 
 local state, open, parent_id = unpack(redis.call('HMGET', KEYS[1], 'state', 'open', 'parent'))
 if not state then return {'unknown'} end
@@ -18,12 +18,12 @@ redis.call('HSET', KEYS[1], 'cancel', '1')
 redis.call('PUBLISH', channel, id)
 local waits_for_children = open and tonumber(open) > 0
 if state == 'running' and not waits_for_children then
-  emit(KEYS[2], life, 'state', request_event)
+  emit(KEYS[2], life_ms, 'state', request_event)
   return with_record('requested', KEYS[1])
 end
-redis.call('HSET', KEYS[1], 'state', 'cancelled', 'updated', now, 'finished', now)
-redis.call('PEXPIRE', KEYS[1], life)
-store_result(KEYS[3], outcome, life)
+redis.call('HSET', KEYS[1], 'state', 'cancelled', 'updated', now_ms, 'finished', now_ms)
+redis.call('PEXPIRE', KEYS[1], life_ms)
+store_result(KEYS[3], outcome, life_ms)
 if parent_id then settle_parent(KEYS[1], records .. parent_id, parent_id, 'cancelled') end
-emit(KEYS[2], life, 'state', cancelled_event)
+emit(KEYS[2], life_ms, 'state', cancelled_event)
 return with_record('cancelled', KEYS[1])

@@ -7,7 +7,7 @@
 -- ARGV  now (ms)  life (of an entry of the index, and of a record beyond its delay, ms)
 -- records: prefix of records  events: prefix of events
 -- scheduled_event: event data for scheduled (that a job is queued goes without saying)
--- request: '', or what is asked for besides, as JSON: idempotency: {fingerprint, life (ms)},
+-- request: '', or what is asked for besides, as JSON: idempotency: {fingerprint, life_ms},
 --         fan_out: {run (of the parent), resume_queue (the list that the next goes to)}
 -- resume: the message that runs the parent again, or ''
 -- kind_count: number of kinds
@@ -17,7 +17,7 @@
 --       | {'repeated', job id, field of that job's record, value, ...}
 --       | {'exists', job id}  the id was given to another job
 
-local now, life, records, events, scheduled_event, request, resume, kind_count
+local now_ms, life_ms, records, events, scheduled_event, request, resume, kind_count
   = unpack(ARGV, 1, WIDTH.args) -- fields: args
 
 local idempotency, fan_out
@@ -28,15 +28,15 @@ end
 
 local kinds, first = {}, WIDTH.args + 1
 for number = 1, tonumber(kind_count) do
-  local due, field_count = unpack(ARGV, first, first + WIDTH.kind - 1) -- fields: kind
+  local due_ms, field_count = unpack(ARGV, first, first + WIDTH.kind - 1) -- fields: kind
   local last = first + WIDTH.kind - 1 + field_count
-  due = tonumber(due)
+  due_ms = tonumber(due_ms)
   kinds[number] = {
     list = KEYS[2 + 2 * number],
     delayed = KEYS[3 + 2 * number],
-    due = due,
-    life = life + math.max(0, (due or 0) - now),
-    record = {'HSET', 'key', 'arguments', 'value', 'created', now, 'updated', now, unpack(ARGV, first + WIDTH.kind, last)},
+    due_ms = due_ms,
+    life_ms = life_ms + math.max(0, (due_ms or 0) - now_ms),
+    record = {'HSET', 'key', 'arguments', 'value', 'created', now_ms, 'updated', now_ms, unpack(ARGV, first + WIDTH.kind, last)},
   }
   first = last + 1
 end
@@ -54,7 +54,7 @@ if count == 1 then
   local number, id, arguments, message = unpack(ARGV, first, first + WIDTH.job - 1) -- fields: job
   local created, known = unpack(redis.call('HMGET', records .. id, 'created', 'arguments'))
   -- If the first reply was lost, this is the second call, and the record is that of the first.
-  if created and created == now and known == arguments then return {'accepted', ''} end
+  if created and created == now_ms and known == arguments then return {'accepted', ''} end
   if created then return {'exists', id} end
 end
 if fan_out then
@@ -65,7 +65,7 @@ if fan_out then
   redis.call('HSET', KEYS[3], 'children', count, 'open', count,
     'resume', resume, 'resume_queue', fan_out.resume_queue)
   redis.call('HDEL', KEYS[3], 'receipt') -- its run ends here, in good order
-  redis.call('PEXPIRE', KEYS[3], life, 'GT')
+  redis.call('PEXPIRE', KEYS[3], life_ms, 'GT')
 end
 
 local index, messages = {}, {}
@@ -76,17 +76,17 @@ for at = first, #ARGV, WIDTH.job do
   if count == 1 or redis.call('EXISTS', record) == 0 then
     kind.record[2], kind.record[4] = record, arguments
     redis.call(unpack(kind.record))
-    redis.call('PEXPIRE', record, kind.life)
-    index[#index + 1], index[#index + 2] = now, id
-    if kind.due then
-      delay(kind.delayed, kind.due, join_entry(kind.list, message))
-      emit(events .. id, kind.life, 'state', scheduled_event)
+    redis.call('PEXPIRE', record, kind.life_ms)
+    index[#index + 1], index[#index + 2] = now_ms, id
+    if kind.due_ms then
+      delay(kind.delayed, kind.due_ms, join_entry(kind.list, message))
+      emit(events .. id, kind.life_ms, 'state', scheduled_event)
     else
       local list = messages[kind.list] or {}
       messages[kind.list], list[#list + 1] = list, message
     end
     if idempotency then
-      redis.call('SET', KEYS[2], idempotency.fingerprint .. ':' .. id, 'PX', idempotency.life)
+      redis.call('SET', KEYS[2], idempotency.fingerprint .. ':' .. id, 'PX', idempotency.life_ms)
     end
   end
 end
@@ -100,5 +100,5 @@ end
 
 for list, values in pairs(messages) do add('LPUSH', list, values) end
 add('ZADD', KEYS[1], index)
-trim_index(KEYS[1], now, life)
+trim_index(KEYS[1], now_ms, life_ms)
 return {'accepted', ''}

@@ -5,8 +5,8 @@
 -- ARGV  lease (ms)  then workers
 -- Returns 1
 
-local lease = unpack(ARGV, 1, WIDTH.args) -- fields: args
+local lease_ms = unpack(ARGV, 1, WIDTH.args) -- fields: args
 
-local until_ms = server_time() + lease
+local until_ms = server_time() + lease_ms
 for i = WIDTH.args + 1, #ARGV do redis.call('ZADD', KEYS[1], 'XX', 'GT', until_ms, ARGV[i]) end
 return 1

@@ -3,7 +3,7 @@
 -- Refuses the outcome of a message that another worker has got meanwhile: that worker's run counts.
 --
 -- KEYS[1] what the worker holds  KEYS[2] index
--- ARGV  now (ms)  open_life: life of an open record (ms)  records: prefix of records  events: of events  results: of results
+-- ARGV  now (ms)  open_life_ms: life of an open record (ms)  records: prefix of records  events: of events  results: of results
 -- losses: '' if the messages are done with; else they go back to their queues, with so many more losses
 -- then per message: receipt or '' if the worker holds none, number of publications,
 --   'record', 'result' or '': how its outcome is stored;
@@ -13,22 +13,22 @@
 -- Returns receipt, reason, ... of those of which not all was done: reason is '' where the worker held the message no more,
 --   else the error that kept it from being written; unless its outcome was written in part, the worker holds it still
 
-local now, open_life, records, events, results, losses = unpack(ARGV, 1, WIDTH.args) -- fields: args
+local now_ms, open_life_ms, records, events, results, losses = unpack(ARGV, 1, WIDTH.args) -- fields: args
 
-local shared = {now, open_life, records, events, results, KEYS[2]}
+local shared = {now_ms, open_life_ms, records, events, results, KEYS[2]}
 losses = tonumber(losses)
 
-local function publish(list, message, delayed, due) -- fields: publication
-  if due == '' then
+local function publish(list, message, delayed, due_ms) -- fields: publication
+  if due_ms == '' then
     redis.call('LPUSH', list, message)
   else
-    delay(delayed, due, join_entry(list, message))
+    delay(delayed, due_ms, join_entry(list, message))
   end
 end
 
 -- Undoes `publish` in the same step: a message that was just pushed is the first from the left.
-local function unpublish(list, message, delayed, due) -- fields: publication
-  if due == '' then
+local function unpublish(list, message, delayed, due_ms) -- fields: publication
+  if due_ms == '' then
     redis.call('LREM', list, 1, message)
   else
     redis.call('ZREM', delayed, join_entry(list, message))

@@ -13,8 +13,8 @@ local receipt, cause, kind = unpack(ARGV, 1, WIDTH.args) -- fields: args
 local function keep_end()
   local from = WIDTH.args + 1
   if kind == 'result' then return store_plain_result(unpack(ARGV, from)) end
-  local now, open_life, records, events, results = unpack(ARGV, from, from + WIDTH.shared - 1) -- fields: shared
-  local shared, id = {now, open_life, records, events, results, KEYS[3]}, ARGV[from + WIDTH.shared]
+  local now_ms, open_life_ms, records, events, results = unpack(ARGV, from, from + WIDTH.shared - 1) -- fields: shared
+  local shared, id = {now_ms, open_life_ms, records, events, results, KEYS[3]}, ARGV[from + WIDTH.shared]
   if redis.call('HGET', records .. id, 'receipt') == receipt then move(shared, unpack(ARGV, from + WIDTH.shared)) end
 end
 

@@ -5,13 +5,13 @@
 -- losses: if last, '1' if the process that ran it was lost  mark: if later, that of a task over its rate limit, or ''
 -- Returns 1 | 0 if the worker does not hold it any more
 
-local receipt, place, due, losses, mark = unpack(ARGV) -- fields: args
+local receipt, place, due_ms, losses, mark = unpack(ARGV) -- fields: args
 
 local entry = redis.call('HGET', KEYS[1], receipt)
 if not entry then return 0 end
 local list, message = split_entry(entry)
 if place == 'later' then
-  delay(KEYS[2], due, mark == '' and entry or join_entry(list, limited(message, mark)))
+  delay(KEYS[2], due_ms, mark == '' and entry or join_entry(list, limited(message, mark)))
 elseif place == 'first' then
   redis.call('RPUSH', list, message)
 else

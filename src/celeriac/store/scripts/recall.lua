@@ -8,7 +8,7 @@
 
 local mark, first_call, after = unpack(ARGV) -- fields: args
 
-local base = first_call == '' and server_time() or tonumber(first_call)
+local base_ms = first_call == '' and server_time() or tonumber(first_call)
 local found = false
 
 local function bring_back(entries)
@@ -16,18 +16,18 @@ local function bring_back(entries)
     local list, message = split_entry(entries[i])
     local first, last = string.find(string.sub(message, 1, #mark + 40), mark, 1, true)
     if first then
-      local due = string.format('%.6f', base + (entries[i + 1] - base) / 1e6)
+      local due_ms = string.format('%.6f', base_ms + (entries[i + 1] - base_ms) / 1e6)
       redis.call('ZREM', KEYS[1], entries[i])
-      redis.call('ZADD', KEYS[1], due, join_entry(list, string.sub(message, 1, first - 1) .. string.sub(message, last + 1)))
+      redis.call('ZADD', KEYS[1], due_ms, join_entry(list, string.sub(message, 1, first - 1) .. string.sub(message, last + 1)))
       found = true
     end
   end
 end
 
-local start = after == '' and string.format('%d', base) or after
+local start = after == '' and string.format('%d', base_ms) or after
 local part = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. start, '+inf', 'WITHSCORES', 'LIMIT', 0, 500)
 local last = part[#part]
 bring_back(part)
 if last then bring_back(redis.call('ZRANGEBYSCORE', KEYS[1], last, last, 'WITHSCORES')) end -- what is due with the last
-if found then redis.call('PUBLISH', KEYS[1], base) end
-return {string.format('%d', base), #part < 1000 and '' or last}
+if found then redis.call('PUBLISH', KEYS[1], base_ms) end
+return {string.format('%d', base_ms), #part < 1000 and '' or last}

@@ -5,7 +5,7 @@
 -- event data  message
 -- Returns {'unknown'} | {'queued' or the state that does not allow it, field of the record, value, ...}
 
-local now, life, sources, event, message = unpack(ARGV) -- fields: args
+local now_ms, life_ms, sources, event, message = unpack(ARGV) -- fields: args
 
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state then return {'unknown'} end
@@ -16,8 +16,8 @@ redis.call('LPUSH', KEYS[4], message) -- do this first: nothing changes if the q
 redis.call('HINCRBY', KEYS[1], 'run', 1)
 redis.call('HDEL', KEYS[1], 'finished', 'floor', 'receipt', 'lost', 'started', 'error', 'progress', 'cancel', 'worker', 'attempt', 'delay_until',
   'parent', 'children', 'open', 'resume', 'resume_queue', 'children_succeeded', 'children_failed', 'children_cancelled')
-redis.call('HSET', KEYS[1], 'state', 'queued', 'updated', now)
-redis.call('PEXPIRE', KEYS[1], life)
+redis.call('HSET', KEYS[1], 'state', 'queued', 'updated', now_ms)
+redis.call('PEXPIRE', KEYS[1], life_ms)
 redis.call('DEL', KEYS[3])
-emit(KEYS[2], life, 'state', event)
+emit(KEYS[2], life_ms, 'state', event)
 return with_record('queued', KEYS[1])

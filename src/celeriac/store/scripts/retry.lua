@@ -9,7 +9,7 @@
 --       | 'waiting'     it has fanned out without having heard of it, and is run again after its children
 --       | the state of a job that has ended
 
-local now, life, attempt, reported_run, message, due, failure, event, outcome, records = unpack(ARGV) -- fields: args
+local now_ms, life_ms, attempt, reported_run, message, due_ms, failure, event, outcome, records = unpack(ARGV) -- fields: args
 
 local known = redis.call('HMGET', KEYS[1], 'state', 'run', 'floor', 'cancel', 'open')
 local state, run, floor, cancel, open = unpack(known)
@@ -19,16 +19,16 @@ if open and tonumber(open) > 0 then return 'waiting' end
 if floor and tonumber(floor) > tonumber(attempt) then return 'repeated' end
 
 -- Publish first: nothing changes if the queue is a key of another type.
-if due == '' or cancel then -- cancelled meanwhile: the next worker that takes it ends it, without delay
+if due_ms == '' or cancel then -- cancelled meanwhile: the next worker that takes it ends it, without delay
   redis.call('LPUSH', KEYS[4], message)
 else
-  delay(KEYS[5], due, join_entry(KEYS[4], message))
-  redis.call('HSET', KEYS[1], 'delay_until', due)
+  delay(KEYS[5], due_ms, join_entry(KEYS[4], message))
+  redis.call('HSET', KEYS[1], 'delay_until', due_ms)
 end
-redis.call('HSET', KEYS[1], 'state', 'retrying', 'updated', now, 'floor', attempt + 1, 'error', failure)
+redis.call('HSET', KEYS[1], 'state', 'retrying', 'updated', now_ms, 'floor', attempt + 1, 'error', failure)
 redis.call('HDEL', KEYS[1], 'receipt')
-redis.call('PEXPIRE', KEYS[1], life)
-prolong_ancestors(KEYS[1], records, life)
-store_result(KEYS[3], outcome, life)
-emit(KEYS[2], life, 'state', event)
+redis.call('PEXPIRE', KEYS[1], life_ms)
+prolong_ancestors(KEYS[1], records, life_ms)
+store_result(KEYS[3], outcome, life_ms)
+emit(KEYS[2], life_ms, 'state', event)
 return 'published'

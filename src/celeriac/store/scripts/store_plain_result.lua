@@ -5,13 +5,13 @@
 -- life of the result (s), or 0 for a result that is kept for ever
 -- Returns 1 | 0 if it was refused
 
-local receipt, outcome, life = unpack(ARGV) -- fields: args
+local receipt, outcome, life_s = unpack(ARGV) -- fields: args
 
 if receipt ~= '' and redis.call('ZSCORE', KEYS[1], receipt) then return 0 end
-if life == '0' then
+if life_s == '0' then
   redis.call('SET', KEYS[2], outcome)
 else
-  redis.call('SET', KEYS[2], outcome, 'EX', life)
+  redis.call('SET', KEYS[2], outcome, 'EX', life_s)
 end
 redis.call('PUBLISH', KEYS[2], outcome)
 return 1

@@ -5,16 +5,16 @@
 -- ARGV  worker  lease_ms: lease (ms)  receipt of the first message: `<worker>/<number>`; the next ones follow it
 -- most: how many at most  lists per queue
 -- records: prefix of records  events: prefix of events  queued_event: event data for queued  life of a record (ms)
--- claim_until: '', or until when (ms) a claim is met: a call made in advance, for a worker that then holds nothing
+-- claim_until_ms: '', or until when (ms) a claim is met: a call made in advance, for a worker that then holds nothing
 -- then per queue: '1' if its messages are held, '0' if they count as acknowledged
 -- Returns {now (ms), ms until it is worth while to ask again or -1 (a delayed message is due then), number of the queue from 0, message, ...}
 
-local worker, lease_ms, receipt, most, lists, records, events, queued_event, life,
-  claim_until = unpack(ARGV, 1, WIDTH.args) -- fields: args
+local worker, lease_ms, receipt, most, lists, records, events, queued_event, life_ms,
+  claim_until_ms = unpack(ARGV, 1, WIDTH.args) -- fields: args
 
 lists = tonumber(lists)
 local queues = (#KEYS - 2) / (lists + 1)
-local now = server_time()
+local now_ms = server_time()
 
 -- Returns the id of a message's task; nil if it has none. A message of Celeriac's client need not be parsed for it.
 local function task_of(message)
@@ -28,7 +28,7 @@ end
 
 -- Moves due messages to their queues. A job that waited for its time is queued then.
 local function promote(delayed)
-  local due = redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, 100)
+  local due = redis.call('ZRANGEBYSCORE', delayed, '-inf', now_ms, 'LIMIT', 0, 100)
   if #due == 0 then return end
   redis.call('ZREMRANGEBYRANK', delayed, 0, #due - 1)
   for _, entry in ipairs(due) do
@@ -37,14 +37,14 @@ local function promote(delayed)
     if type(redis.pcall('LPUSH', list, message)) == 'number' then
       id = task_of(message)
     else -- its queue is a key of another type: the message keeps waiting, and stops no other
-      redis.call('ZADD', delayed, now + 60000, entry)
+      redis.call('ZADD', delayed, now_ms + 60000, entry)
     end
     local record = id and records .. id
     local state = record and redis.call('HGET', record, 'state')
     if state == 'scheduled' or state == 'retrying' then
-      redis.call('HSET', record, 'state', 'queued', 'updated', now)
+      redis.call('HSET', record, 'state', 'queued', 'updated', now_ms)
       redis.call('HDEL', record, 'delay_until')
-      emit(events .. id, life, 'state', queued_event)
+      emit(events .. id, life_ms, 'state', queued_event)
     end
   end
 end
@@ -60,7 +60,7 @@ local wanted = tonumber(most)
 
 -- If the first reply was lost, this is the second call: return the messages taken in the first.
 if redis.call('HEXISTS', KEYS[2], receipt) == 1 then
-  local reply = {now, 0}
+  local reply = {now_ms, 0}
   for i = 0, wanted - 1 do
     local entry = redis.call('HGET', KEYS[2], prefix .. string.format('%d', first + i))
     if not entry then break end
@@ -72,22 +72,22 @@ if redis.call('HEXISTS', KEYS[2], receipt) == 1 then
 end
 
 -- A worker that has been given up, or is busy, takes nothing by a claim made in advance.
-local is_claim = claim_until ~= ''
-local lease = is_claim and tonumber(redis.call('ZSCORE', KEYS[1], worker) or 0)
-if is_claim and (lease <= now or now > tonumber(claim_until) or redis.call('HLEN', KEYS[2]) > 0) then return {now, 0} end
+local is_claim = claim_until_ms ~= ''
+local lease_end_ms = is_claim and tonumber(redis.call('ZSCORE', KEYS[1], worker) or 0)
+if is_claim and (lease_end_ms <= now_ms or now_ms > tonumber(claim_until_ms) or redis.call('HLEN', KEYS[2]) > 0) then return {now_ms, 0} end
 
-local next_due = -1
+local next_due_ms = -1
 for queue = 0, queues - 1 do
   local delayed = KEYS[3 + queue * (lists + 1)]
   promote(delayed)
   local soonest = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]
   if soonest then
-    local wait = math.max(0, math.ceil(tonumber(soonest) - now))
-    if next_due < 0 or wait < next_due then next_due = wait end
+    local wait_ms = math.max(0, math.ceil(tonumber(soonest) - now_ms))
+    if next_due_ms < 0 or wait_ms < next_due_ms then next_due_ms = wait_ms end
   end
 end
 
-local reply, holding = {now, next_due}, {}
+local reply, holding = {now_ms, next_due_ms}, {}
 local taken = 0
 for priority = 1, lists do
   for queue = 0, queues - 1 do
@@ -110,6 +110,6 @@ if #holding > 0 then
     redis.call('HSET', KEYS[2], unpack(holding, i, math.min(i + 1999, #holding)))
   end
   -- A claim that is met does not prove that its worker lives.
-  if not is_claim then redis.call('ZADD', KEYS[1], 'GT', now + lease_ms, worker) end
+  if not is_claim then redis.call('ZADD', KEYS[1], 'GT', now_ms + lease_ms, worker) end
 end
 return reply
