@@ -18,8 +18,8 @@ import httpx2
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-#: Seconds without any sign of life from the API after which a demo gives up.
-PATIENCE = 60.0
+#: Time without any sign of life from the API after which a demo gives up.
+PATIENCE_S = 60.0
 
 
 class DemoFailed(Exception):
@@ -74,7 +74,7 @@ class Demo(ABC):
 
 def client_of(api: str) -> httpx2.AsyncClient:
     """Make a client of the API with a timeout."""
-    return httpx2.AsyncClient(base_url=api, timeout=PATIENCE)
+    return httpx2.AsyncClient(base_url=api, timeout=PATIENCE_S)
 
 
 async def follow(client: httpx2.AsyncClient, job: str, console: Console, *, doing: str, total: int) -> None:

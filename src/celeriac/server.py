@@ -24,8 +24,8 @@ else:  # httptools if it is installed, else h11: both have the attributes used h
 #: Bytes of a body that must arrive each second on average. The slowest lines can do so (Apache has the same default).
 MIN_RATE = 500
 
-#: Seconds that a whole body may take.
-LONGEST_BODY = 3600.0
+#: How long a whole body may take.
+LONGEST_BODY_S = 3600.0
 
 _TOO_LATE = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
@@ -49,7 +49,7 @@ class TimedProtocol(UvicornsProtocol):
     """uvicorn's protocol for one connection. It ends clients that send too slowly ("Slowloris").
 
     The head of a request must arrive in `request_timeout` seconds. In each further period of that length, a body must
-    bring `MIN_RATE` bytes a second on average, except in its last. A whole body has `LONGEST_BODY` seconds. The clock
+    bring `MIN_RATE` bytes a second on average, except in its last. A whole body has `LONGEST_BODY_S` seconds. The clock
     stands still while the application does not read what has arrived. Responses have no time limit, so event streams
     stay open. Between two requests, uvicorn's `--timeout-keep-alive` applies.
     """
@@ -129,7 +129,7 @@ class TimedProtocol(UvicornsProtocol):
         if self.flow.read_paused or self.cycle.waiting_for_100_continue:
             return True
         enough = self._arrived >= MIN_RATE * request_timeout()
-        return enough and self.loop.time() - self._since < LONGEST_BODY
+        return enough and self.loop.time() - self._since < LONGEST_BODY_S
 
     def _end(self) -> None:
         if self._is_free:

@@ -38,8 +38,8 @@ _ADDRESSES = (
     *("CELERIAC_BROKER_URL", "CELERIAC_RESULT_URL", "CELERY_RESULT_BACKEND"),
     *("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL"),
 )
-#: Longest time in seconds for a worker to start, and to stop.
-_START, _STOP = 60.0, 15.0
+#: Longest time for a worker to start, and to stop.
+_START_S, _STOP_S = 60.0, 15.0
 
 
 @dataclass(frozen=True)
@@ -134,18 +134,18 @@ async def _running(address: str, worker: RunningWorker) -> AsyncGenerator[None]:
         await _ready(process, worker)
         yield
     finally:
-        await process.stop(_STOP)
+        await process.stop(_STOP_S)
 
 
 async def _ready(process: ChildProcess, worker: RunningWorker) -> None:
     ended = asyncio.ensure_future(process.wait())
     try:
-        async with asyncio.timeout(_START):
+        async with asyncio.timeout(_START_S):
             while " ready." not in worker.log:
                 await asyncio.wait({ended}, timeout=0.05)
                 if ended.done():
                     raise StartFailed(f"the worker of celeriac_worker did not start:\n{worker.log}", ended.result())
     except TimeoutError:
-        raise StartFailed(f"the worker of celeriac_worker was not ready in {_START:g} s:\n{worker.log}") from None
+        raise StartFailed(f"the worker of celeriac_worker was not ready in {_START_S:g} s:\n{worker.log}") from None
     finally:
         ended.cancel()

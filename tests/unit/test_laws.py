@@ -113,3 +113,20 @@ def test_no_module_of_launch_or_start_has_the_name_of_another_module() -> None:
     ours = [path for path in trees() if path.startswith(("celeriac/launch/", "celeriac/engine/start/"))]
     twice = [path for path in ours if names.count(Path(path).stem) > 1 and not path.endswith("__init__.py")]
     assert twice == []
+
+
+def test_a_constant_that_is_a_length_of_time_has_its_unit_in_its_name() -> None:
+    lengths = re.compile(
+        r"DELAY|EVERY|GATHER|GRACE|HOLD|INTERVAL|KEEP_ALIVE|LEASE(_|\b)|LIFE|MOMENT|PATIENCE|PAUSE|POLL|SECONDS|TIMEOUT|WAIT"
+    )
+    constants = {
+        f"{path}: {target.id}"
+        for path, tree in trees().items()
+        for node in tree.body
+        if isinstance(node, ast.Assign) and not isinstance(node.value, ast.Call | ast.Subscript)
+        for assigned in node.targets
+        for target in (assigned.elts if isinstance(assigned, ast.Tuple) else [assigned])
+        if isinstance(target, ast.Name) and target.id.isupper() and lengths.search(target.id)
+    }
+    assert len(constants) > 40
+    assert {constant for constant in constants if not constant.endswith(("_S", "_MS"))} == set()

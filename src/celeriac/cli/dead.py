@@ -21,8 +21,8 @@ All = Annotated[bool, typer.Option("--all", help="All of them.")]
 Task = Annotated[str | None, typer.Option(help="Only those of this task.")]
 Queue = Annotated[str | None, typer.Option(help="Only those of this queue.")]
 
-#: Seconds to read all dead letters.
-_READING = 60.0
+#: Time to read all dead letters.
+_READING_S = 60.0
 #: Characters of a name or cause that are shown.
 _SHOWN = 1000
 
@@ -148,7 +148,7 @@ async def _read(client: Client, matches: Matches, limit: int | None) -> list[Dea
     from celeriac.store.redis.connection import deadline
 
     found: list[DeadLetter] = []
-    async with deadline(_READING):
+    async with deadline(_READING_S):
         async for letter in dead_letters(client):
             if matches(letter):
                 found.append(letter)

@@ -11,7 +11,7 @@ from celeriac.terminal import App, AsJson, Column, age, print_json, print_table
 if TYPE_CHECKING:
     from celeriac.store.messages.queues import QueueDepth
 
-_READING = 60.0  # seconds
+_READING_S = 60.0
 
 
 def queues(
@@ -48,7 +48,7 @@ async def _look(app: str | None) -> list[QueueDepth]:
     client: Any = connect(broker.url, timeout=settings.broker_timeout)
     try:
         with naming(broker.url):
-            async with deadline(_READING):
+            async with deadline(_READING_S):
                 return await depths(client, broker.routing, broker.queues)
     finally:
         await client.aclose()

@@ -34,7 +34,7 @@ _TROUBLE = frozenset(
     }
 )
 # A transaction takes milliseconds. A write lock that is not free after so long means trouble.
-_BUSY_SECONDS = 10
+_BUSY_TIMEOUT_S = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ def _to_json(value: Any) -> str:
 
 def _configure(dbapi_connection: Any, record: object) -> None:
     dbapi_connection.isolation_level = None  # `_write` begins transactions, not the driver
-    dbapi_connection.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000}")
+    dbapi_connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_S * 1000}")
     _use_wal(dbapi_connection)
     dbapi_connection.execute("PRAGMA synchronous = NORMAL")  # in WAL: a commit survives the process, not a power cut
     dbapi_connection.execute("PRAGMA foreign_keys = ON")
@@ -156,7 +156,7 @@ def _use_wal(dbapi_connection: Any) -> None:
 
     If several processes switch at once, SQLite refuses without waiting for its lock.
     """
-    deadline = time.monotonic() + _BUSY_SECONDS
+    deadline = time.monotonic() + _BUSY_TIMEOUT_S
     while True:
         try:
             dbapi_connection.execute("PRAGMA journal_mode = WAL")

@@ -178,7 +178,7 @@ def test_a_body_that_makes_progress_may_take_many_times_as_long(connection: sock
 def test_a_body_has_an_end_however_well_it_makes_progress(
     connection: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(celeriac_server, "LONGEST_BODY", 2.5 * SECONDS)
+    monkeypatch.setattr(celeriac_server, "LONGEST_BODY_S", 2.5 * SECONDS)
     connection.sendall(HEAD + b"Content-Length: 1000000\r\n\r\n")
     assert drip(connection, repeat(b"x" * MIN_RATE)).startswith(LATE)
 

@@ -47,7 +47,7 @@ def variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 @pytest.fixture
 def no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """The doctor waits less for a worker that cannot answer, because there is none."""
-    monkeypatch.setattr(doctor_module, "_PATIENCE", 1.0)
+    monkeypatch.setattr(doctor_module, "_PATIENCE_S", 1.0)
 
 
 async def _findings() -> dict[str, Finding]:
@@ -178,7 +178,7 @@ async def test_without_a_worker_no_job_is_left_in_the_list(
 ) -> None:
     from celeriac import Celeriac, load_settings
 
-    monkeypatch.setattr("celeriac.launch.doctor.doctor._PATIENCE", 0.2)
+    monkeypatch.setattr("celeriac.launch.doctor.doctor._PATIENCE_S", 0.2)
     async with embedded_valkey(tmp_path, append_only=False):
         findings = await _findings()
         client = Celeriac("test", settings=load_settings()).client

@@ -11,7 +11,7 @@ from celeriac.families.email.settings import EmailSettings
 from celeriac.families.email.smtp import SmtpSession
 from celeriac.families.email.smtp_url import parse_smtp_url
 
-_PATIENCE = 5.0  # seconds for the server to greet
+_PATIENCE_S = 5.0  # how long the server has to greet
 
 
 async def check_server(own: EmailSettings) -> Finding:
@@ -21,12 +21,12 @@ async def check_server(own: EmailSettings) -> Finding:
         if url is None:
             return warn("mail", "no mail server is set", "set CELERIAC_SMTP_URL if you want to send mail")
         server = parse_smtp_url(url.get_secret_value())
-        async with asyncio.timeout(_PATIENCE), SmtpSession(server) as session:
+        async with asyncio.timeout(_PATIENCE_S), SmtpSession(server) as session:
             await session.connect()
     except ConfigurationError as error:
         return fail("mail", str(error), "correct CELERIAC_SMTP_URL")
     except MailServerUnavailable as error:
         return fail("mail", str(error), "start it, or correct CELERIAC_SMTP_URL")
     except TimeoutError:
-        return fail("mail", f"no greeting within {_PATIENCE:g} s", "start it, or correct CELERIAC_SMTP_URL")
+        return fail("mail", f"no greeting within {_PATIENCE_S:g} s", "start it, or correct CELERIAC_SMTP_URL")
     return ok("mail", f"{server} answers")

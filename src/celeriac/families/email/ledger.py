@@ -171,7 +171,7 @@ class Ledger:
             after = page[-1].position
 
     def _claim_parameters(self, mailing_id: str, position: int, claim: str) -> dict[str, Any]:
-        return {"mailing": mailing_id, "at": position, "by": claim, "lifetime": int(self.claim_seconds * 1000)}
+        return {"mailing": mailing_id, "at": position, "by": claim, "life_ms": int(self.claim_seconds * 1000)}
 
     async def _page(self, mailing_id: str, after: int, status: Status | None) -> list[RecipientOutcome]:
         parameters: dict[str, Any] = {"mailing": mailing_id, "after": after, "size": _BATCH}

@@ -16,7 +16,7 @@ from celeriac.families.email.model import Mailing, OpenRecipient, PermanentFailu
 from celeriac.families.email.templates import MailTemplates
 
 #: For all recipients of a chunk together. A mail takes some 0.2 ms. Most of this time is for a machine that stalls.
-RENDER_SECONDS = 20.0
+RENDER_TIMEOUT_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Prepared:
 class Preparer:
     """A maker of one mailing's messages for some of its recipients."""
 
-    def __init__(self, mailing: Mailing, *, seconds: float = RENDER_SECONDS) -> None:
+    def __init__(self, mailing: Mailing, *, seconds: float = RENDER_TIMEOUT_S) -> None:
         """`seconds` bounds the time of all calls of `prepare` together."""
         self._mailing = mailing
         self._seconds_left = seconds

@@ -18,9 +18,9 @@ from celeriac.families.email.smtp import SmtpSession
 # Rendered ahead of sending. Few, since a message may have megabytes.
 _AHEAD = 20
 _IN_A_ROW = 3
-_LOOK_AGAIN_SECONDS = 0.25
-_PROGRESS_SECONDS = 0.5
-_PARTING_SECONDS = 2.0
+_LOOK_AGAIN_S = 0.25
+_PROGRESS_EVERY_S = 0.5
+_PARTING_S = 2.0
 
 OnProgress = Callable[[], Awaitable[None]]
 
@@ -88,7 +88,7 @@ class _Chunk:
         self._session = session
         self._final = final
         self._on_progress = on_progress
-        self._progress_due = time.monotonic() + _PROGRESS_SECONDS
+        self._progress_due = time.monotonic() + _PROGRESS_EVERY_S
         self._preparer = Preparer(mailing)
         self._claim = uuid4().hex
         self._done: tuple[int, Outcome] | None = None  # known, and not recorded yet
@@ -127,7 +127,7 @@ class _Chunk:
                     return
                 await self._record()
                 soonest = min(recipient.held_ms for recipient in todo) / 1000
-                await asyncio.sleep(min(soonest, _LOOK_AGAIN_SECONDS))  # a living sender finishes before its claim ends
+                await asyncio.sleep(min(soonest, _LOOK_AGAIN_S))  # a living sender finishes before its claim ends
 
     async def _send_some(self, recipients: Sequence[OpenRecipient]) -> None:
         if self._stopped:
@@ -189,7 +189,7 @@ class _Chunk:
             return sending.result()
         except asyncio.CancelledError:
             # The mail is on its way. Wait for the reply, so that this recipient is not left in the window.
-            await asyncio.wait({sending}, timeout=_PARTING_SECONDS)
+            await asyncio.wait({sending}, timeout=_PARTING_S)
             if sending.done() and not sending.cancelled() and sending.exception() is None:
                 self._done = (prepared.recipient.position, self._settled(prepared, sending.result()))
             raise
@@ -222,7 +222,7 @@ class _Chunk:
     async def _report(self) -> None:
         if self._on_progress is not None and time.monotonic() >= self._progress_due:
             await self._on_progress()
-            self._progress_due = time.monotonic() + _PROGRESS_SECONDS
+            self._progress_due = time.monotonic() + _PROGRESS_EVERY_S
 
     async def _record(self) -> None:
         if self._done is not None:

@@ -25,7 +25,7 @@ from celeriac.families.email.model import Outcome, PermanentFailure, Sent, Trans
 from celeriac.families.email.smtp_url import SmtpServer
 
 # RFC 5321, 4.5.3.2.6. A sender that gives up earlier on a server that scans slowly sends mails twice.
-_DATA_TIMEOUT = 600.0
+_DATA_TIMEOUT_S = 600.0
 _MAX_TEXT = 500
 _CLOSING = 421
 _LOGIN_NEEDED = 530
@@ -114,7 +114,7 @@ class SmtpSession:
                 return PermanentFailure(None, "the mail server takes no internationalised addresses (SMTPUTF8)")
             await self._begin(sender, utf8)
             await self._command(b"RCPT", b"TO:<" + recipient.encode() + b">")
-            response = await self._connected().data(message, timeout=_DATA_TIMEOUT)
+            response = await self._connected().data(message, timeout=_DATA_TIMEOUT_S)
             self._is_fresh = False
             return Sent(response.code)
         except (_Refused, SMTPDataError) as refusal:

@@ -11,7 +11,7 @@ from celeriac.core.errors import ConfigurationError
 from celeriac.settings import is_loopback
 
 _EXPECTED = "expected smtp://user:password@host:587?starttls=true, or smtps://user:password@host"
-_DEFAULT_TIMEOUT = 60.0
+_DEFAULT_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ class SmtpServer:
     tls: bool = False
     starttls: bool | None = None
     verify: bool = True
-    timeout: float = _DEFAULT_TIMEOUT
+    timeout: float = _DEFAULT_TIMEOUT_S
 
     def __str__(self) -> str:
         return f"{'smtps' if self.tls else 'smtp'}://{self.host}:{self.port}"
@@ -97,7 +97,7 @@ def _flag(options: dict[str, str], name: str) -> bool | None:
 
 
 def _seconds(options: dict[str, str]) -> float:
-    value = options.pop("timeout", str(_DEFAULT_TIMEOUT))
+    value = options.pop("timeout", str(_DEFAULT_TIMEOUT_S))
     try:
         seconds = float(value)
     except ValueError:

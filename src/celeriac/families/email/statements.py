@@ -29,9 +29,9 @@ _open = _r.status.in_((Status.PENDING, Status.SENDING))
 _free: ColumnElement[bool] = or_(
     _r.status == Status.PENDING, and_(_r.status == Status.SENDING, _r.claim_expires_at <= now_ms())
 )
-_claim_end = now_ms() + bindparam("lifetime", type_=BigInteger())  # milliseconds
+_claim_end = now_ms() + bindparam("life_ms", type_=BigInteger())
 
-#: Parameters: mailing, at, by (the claim), lifetime, message.
+#: Parameters: mailing, at, by (the claim), life_ms, message.
 CLAIM: Update = (
     update(recipient_table)
     .where(_here, _free)
@@ -45,7 +45,7 @@ CLAIM: Update = (
     )
 )
 
-#: Parameters: mailing, at, by, lifetime.
+#: Parameters: mailing, at, by, life_ms.
 RENEW: Update = update(recipient_table).where(_here, _r.claim == bindparam("by")).values(claim_expires_at=_claim_end)
 
 _record = update(recipient_table).values(

@@ -21,8 +21,8 @@ from celeriac.families.email.templates import MailTemplates
 
 T = TypeVar("T")
 
-#: Longest time in seconds to compile the templates, or to render one mail. Either usually takes some milliseconds.
-_TEMPLATE_SECONDS = 5.0
+#: Longest time to compile the templates, or to render one mail. Either usually takes some milliseconds.
+_TEMPLATE_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +85,6 @@ def _checked_recipients(mailing: Mailing, recipients: Recipients) -> Iterator[Re
 
 def _bounded(work: Callable[[], T]) -> T:
     try:
-        return run_with_deadline(work, _TEMPLATE_SECONDS)
+        return run_with_deadline(work, _TEMPLATE_TIMEOUT_S)
     except TimeoutError:
-        raise TemplateInvalid("mail", None, f"takes more than {_TEMPLATE_SECONDS:g} s for one recipient") from None
+        raise TemplateInvalid("mail", None, f"takes more than {_TEMPLATE_TIMEOUT_S:g} s for one recipient") from None

@@ -31,7 +31,7 @@ HOST = "127.0.0.1"
 #: Parts of lines that the server prints at each start. The doctor gives such advice.
 _NOISE = ("Reading config from stdin", "Memory overcommit must be enabled")
 
-_SHUTDOWN = 10.0  # seconds that the server has to write its files
+_SHUTDOWN_S = 10.0  # how long the server has to write its files
 
 
 def server_binary() -> Path:
@@ -220,7 +220,7 @@ async def embedded_valkey(data_dir: Path, *, append_only: bool = True) -> AsyncG
         server.publish(process.pid)
         yield endpoint.url
     finally:
-        await process.stop(_SHUTDOWN)
+        await process.stop(_SHUTDOWN_S)
         server.withdraw()
 
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _OLDEST = 7
 _BLOCKS, _BLOCK = "stream-node-max-bytes", 256  # a block of a stream: room for the first events of a job
 _ECHO = "celeriac.echo"
-_PATIENCE = 5.0  # seconds for the database to answer, and for a worker to run a job that does nothing
+_PATIENCE_S = 5.0  # for the database to answer, and for a worker to run a job that does nothing
 
 
 async def examine(data_dir: Path | None = None, app: str | None = None) -> list[Finding]:
@@ -223,10 +223,10 @@ async def check_database(settings: Settings) -> Finding:
     except ConfigurationError as error:
         return fail("database", str(error), "correct CELERIAC_DATABASE_URL")
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_PATIENCE_S):
             states = await database.states()
     except (DatabaseUnavailable, TimeoutError) as error:
-        return fail("database", str(error) or f"no answer within {_PATIENCE:g} s", "see CELERIAC_DATABASE_URL")
+        return fail("database", str(error) or f"no answer within {_PATIENCE_S:g} s", "see CELERIAC_DATABASE_URL")
     finally:
         await database.dispose()
     if newer := [history.family for history, state in states if state is State.NEWER]:
@@ -280,20 +280,20 @@ async def check_worker(app: Any) -> Finding:
     from celeriac.engine.ping import answering_worker, runs_task
 
     try:
-        name = await asyncio.to_thread(answering_worker, app, within=_PATIENCE)
+        name = await asyncio.to_thread(answering_worker, app, within=_PATIENCE_S)
     except BrokerUnavailable as error:
         return fail("worker", str(error), "see broker")
     if name is None:
         return fail(
             "worker",
-            f"none has answered within {_PATIENCE:g} s",
+            f"none has answered within {_PATIENCE_S:g} s",
             "start one with `celeriac up` or `celeriac worker`, or wait if all are busy",
         )
     answered = f"{name} answers"
     spec: JobSpec | None = getattr(app, "specs", {}).get(_ECHO)
     if spec is None:
         return ok("worker", answered)
-    if not await asyncio.to_thread(runs_task, app, name, _ECHO, within=_PATIENCE):
+    if not await asyncio.to_thread(runs_task, app, name, _ECHO, within=_PATIENCE_S):
         return fail("worker", f"{answered}, and serves another application", "name it: --app module:attribute")
     client: JobClient = app.broker_client  # also if the application runs jobs where it enqueues them
     try:
@@ -308,12 +308,12 @@ async def _run(client: JobClient, call: Call[Any], answered: str) -> Finding:
     """Run a job that leaves no trace in the list of jobs."""
     job_id = await client.enqueue(call)
     try:
-        await client.result(job_id, timeout=_PATIENCE)
+        await client.result(job_id, timeout=_PATIENCE_S)
     except ResultTimeout:
         await client.cancel(job_id)  # else the next worker that starts would run it
         return fail(
             "worker",
-            f"{answered}, but none has run {_ECHO} within {_PATIENCE:g} s",
+            f"{answered}, but none has run {_ECHO} within {_PATIENCE_S:g} s",
             "start one that takes from that job's queue, or wait if all are busy",
         )
     finally:

@@ -17,14 +17,14 @@ Command = tuple[str, ...]
 
 _CELERY = (sys.executable, "-m", "celeriac.engine.start.command")
 
-_GRACE_FOR_REQUESTS = 3  # seconds; without a limit, an open event stream would prevent the shutdown
+_GRACE_FOR_REQUESTS_S = 3  # without a limit, an open event stream would prevent the shutdown
 
 
 def api_command(settings: Settings, api: str | None = None, extra: Sequence[str] = ()) -> Command:
     """Make the command of uvicorn with the API, or with the ASGI application that `api` names (`module:attribute`)."""
     target = ("--factory", DEFAULT_API) if api is None else (api,)
     address = ("--host", settings.host.strip("[]"), "--port", str(settings.port))
-    limits = ("--http", _PROTOCOL, "--timeout-graceful-shutdown", str(_GRACE_FOR_REQUESTS))
+    limits = ("--http", _PROTOCOL, "--timeout-graceful-shutdown", str(_GRACE_FOR_REQUESTS_S))
     return (sys.executable, "-m", "celeriac.launch.programs.serve", *target, *address, *limits, *extra)
 
 

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-_POLL = 0.02
+_POLL_S = 0.02
 
 
 class FileLock:
@@ -41,7 +41,7 @@ class FileLock:
         while not self.acquire():
             if time.monotonic() >= deadline:
                 return False
-            await asyncio.sleep(_POLL)
+            await asyncio.sleep(_POLL_S)
         return True
 
     def name_holder(self, pid: int) -> None:

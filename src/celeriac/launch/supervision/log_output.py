@@ -15,7 +15,7 @@ SUPERVISOR = "celeriac"
 
 _COLOURS = (36, 32, 33, 35, 34, 96, 94)  # SGR foreground codes; red is left to errors
 LONGEST_LINE = 64 * 1024
-_LAST_WORDS = 0.5  # seconds to wait for the end of a dead child's output
+_LAST_WORDS_S = 0.5  # how long to wait for the end of a dead child's output
 
 
 class LogWriter:
@@ -67,7 +67,7 @@ class LineReader(asyncio.Protocol):
     async def drain(self) -> None:
         """Read what is left, once everybody who could write has ended, and close the pipe."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(_LAST_WORDS):
+            async with asyncio.timeout(_LAST_WORDS_S):
                 await self._ended.wait()
         if self._transport is not None:
             self._transport.close()

@@ -9,14 +9,14 @@ import re
 from celeriac.core.errors import StartRefused
 from celeriac.launch.supervision.report_pipe import ReportPipe
 
-_TIMEOUT = 2.0
+_TIMEOUT_S = 2.0
 
 
 class Probe:
     """Asks one run of a child repeatedly whether it is ready."""
 
-    #: Seconds between two attempts.
-    interval = 0.05
+    #: Time between two attempts.
+    interval_s = 0.05
 
     def observe(self, line: str) -> None:
         """Take notice of a line the child has printed."""
@@ -66,7 +66,7 @@ class HttpProbe(Probe):
 class ValkeyProbe(Probe):
     """Ready when the server takes the password and answers PING, so not while it loads its files."""
 
-    interval = 0.01
+    interval_s = 0.01
 
     def __init__(self, port: int, password: str) -> None:
         self._port = port
@@ -80,7 +80,7 @@ async def exchange(host: str, port: int, request: bytes, *, lines: int = 1) -> b
     """Send `request` and return the first lines of the reply, or less when the other side does not answer."""
     reply = b""
     with contextlib.suppress(OSError, TimeoutError, ValueError):
-        async with asyncio.timeout(_TIMEOUT):
+        async with asyncio.timeout(_TIMEOUT_S):
             reader, writer = await asyncio.open_connection(host, port)
             try:
                 writer.write(request)
@@ -101,4 +101,4 @@ async def wait_until_ready(probe: Probe) -> None:
     while True:
         if await probe.ready():
             return
-        await asyncio.sleep(probe.interval)
+        await asyncio.sleep(probe.interval_s)

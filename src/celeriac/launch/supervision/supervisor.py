@@ -16,8 +16,8 @@ from celeriac.launch.supervision.log_output import SUPERVISOR, LogWriter
 
 #: The signals that ask a supervisor to stop.
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_SAME_SIGNAL = 0.3  # seconds; `timeout` and terminals under some wrappers deliver one Ctrl-C twice
-_REMIND = 10.0  # seconds between two reminders of a child that is not yet ready
+_SAME_SIGNAL_S = 0.3  # `timeout` and terminals under some wrappers deliver one Ctrl-C twice
+_REMIND_EVERY_S = 10.0  # between two reminders of a child that is not yet ready
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +112,7 @@ class Supervisor:
         if not stopping.is_set():
             self.say(f"{signum.name}: {self._shutdown.promise}")
             stopping.set()
-        elif signum in self._shutdown.on and now - before > _SAME_SIGNAL:
+        elif signum in self._shutdown.on and now - before > _SAME_SIGNAL_S:
             step, said = self._shutdown.hurry[min(self._signals, len(self._shutdown.hurry)) - 1]
             self.say(said)
             self.hurry(step)
@@ -122,9 +122,9 @@ class Supervisor:
         self._last_signal = now
 
     async def _remind(self, waiting: dict[ChildSupervisor, asyncio.Task[None]]) -> None:
-        """Name the children that are not ready every `_REMIND` seconds, until all are ready or one has failed."""
+        """Name the children that are not ready, every `_REMIND_EVERY_S`, until all are ready or one has failed."""
         while pending := [task for task in waiting.values() if not task.done()]:
-            ended, _ = await asyncio.wait(pending, timeout=_REMIND, return_when=asyncio.FIRST_COMPLETED)
+            ended, _ = await asyncio.wait(pending, timeout=_REMIND_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
             names = dict.fromkeys(child.name for child, task in waiting.items() if not task.done())
             if not ended:
                 self.say(f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} not ready yet")

@@ -19,8 +19,8 @@ from celeriac.store.redis.connection import Client, connect, deadline
 from celeriac.store.redis.errors import SERVER_ERRORS
 from celeriac.store.redis.runner import run
 
-#: Seconds between two renewals; for a short lease, a part of it.
-_LOOK_EVERY = 1.0
+#: Time between two renewals; for a short lease, a part of it.
+_LOOK_EVERY_S = 1.0
 _PARTS = 4
 
 
@@ -29,8 +29,8 @@ class ChildLeases:
 
     def __init__(self, settings: Settings) -> None:
         self._lease_ms = int(settings.lease * 1000)
-        self._every = min(_LOOK_EVERY, settings.lease / _PARTS)
-        self._timeout = settings.broker_timeout
+        self._every_s = min(_LOOK_EVERY_S, settings.lease / _PARTS)
+        self._timeout_s = settings.broker_timeout
         self._say: Callable[[str], None] = lambda _text: None
         self._brokers: dict[int, str] = {}  # URL, by the pid of a living child
         self._bereaved: set[str] = set()  # URLs of brokers with children that have ended since the last look
@@ -71,7 +71,7 @@ class ChildLeases:
             self._due.clear()
             await self._look_at_all()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._every):
+                async with asyncio.timeout(self._every_s):
                     await self._due.wait()
 
     async def _look_at_all(self) -> None:
@@ -81,7 +81,7 @@ class ChildLeases:
         bereaved = url in self._bereaved
         self._bereaved.discard(url)  # before the look, which may miss a child that ends meanwhile
         try:
-            async with deadline(self._timeout):
+            async with deadline(self._timeout_s):
                 await self._look(self._client(url))
         except (BrokerUnavailable, ValueError, *SERVER_ERRORS) as error:  # the next look may succeed
             if bereaved:
@@ -109,5 +109,5 @@ class ChildLeases:
 
     def _client(self, url: str) -> Client:
         if url not in self._clients:
-            self._clients[url] = connect(url, timeout=self._timeout, max_connections=1)
+            self._clients[url] = connect(url, timeout=self._timeout_s, max_connections=1)
         return self._clients[url]
