@@ -21,6 +21,15 @@ from celeriac.launch.worker.forking_loop import ForkingLoop
 
 log = open(sys.argv[1], "a", buffering=1)
 loop = ForkingLoop()
+threads = 0
+
+
+def count():
+    global threads
+    threads = threading.active_count()
+
+
+os.register_at_fork(before=count)
 
 
 async def watch(ours):
@@ -57,10 +66,61 @@ except RuntimeError:
 asyncio.run(asyncio.sleep(0))
 gc.collect()
 connections = [file for file in files if "socket:" in file or "anon_inode:" in file]
-told = [fork.arguments, is_running, threading.active_count(), connections, os.getpgid(0) == os.getpid()]
+told = [fork.arguments, is_running, threads, connections, os.getpgid(0) == os.getpid()]
 os.write(fork.report_to, json.dumps(told).encode())
 sys.exit(int(fork.arguments[0]))
 """
+
+#: Forks in trouble, and once more without it. Writes down how each fork ended, and which process says so.
+TROUBLE = """
+import asyncio, json, os, resource, signal, sys
+
+from celeriac.launch.worker.forking_loop import ForkingLoop
+
+log, trouble = open(sys.argv[1], "a", buffering=1), sys.argv[2]
+loop = ForkingLoop()
+_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+if trouble == "SIGCHLD is ignored":
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+elif trouble == "nobody reads the output":
+    read_end, write_end = os.pipe()
+    sys.stdout = os.fdopen(write_end, "w")
+    os.close(read_end)
+    print("printed, and not flushed")
+
+
+async def supervise():
+    for number in (3, 4):
+        if number == 3 and trouble == "no descriptor is left":
+            free = os.dup(0)
+            os.close(free)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (free, most))
+        try:
+            ended = await (await loop.fork([str(number)], 0, None)).wait()
+        except OSError as error:
+            ended = error.strerror
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        log.write(json.dumps([os.getpid(), ended]) + "\\n")
+
+
+fork = loop.run(supervise())
+os._exit(0 if fork is None else int(fork.arguments[0]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("trouble", "first"),
+    [("no descriptor is left", "Too many open files"), ("SIGCHLD is ignored", 3), ("nobody reads the output", 3)],
+)
+def test_a_fork_in_trouble_leaves_one_supervisor_which_goes_on(tmp_path: Path, trouble: str, first: object) -> None:
+    log = tmp_path / "log"
+    program = subprocess.Popen([sys.executable, "-c", TROUBLE, str(log), trouble], cwd=ROOT)
+    try:
+        assert program.wait(60) == 0
+    finally:
+        program.kill()
+        program.wait()
+    assert [json.loads(line) for line in log.read_text().splitlines()] == [[program.pid, first], [program.pid, 4]]
 
 
 def test_a_fork_runs_no_task_of_the_supervisor_and_has_none_of_its_connections(tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ import os
 import select
 import signal
 import socket
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -106,8 +105,7 @@ class _ForkServer:
 
     def _fork(self, descriptors: list[int]) -> bool:
         """Fork a worker that gets these descriptors. Return True in the worker."""
-        sys.stdout.flush()
-        sys.stderr.flush()
+        preloading.flush_output()
         server = os.getpid()
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # an early signal waits until the worker can handle it
         try:

@@ -5,6 +5,7 @@ A forked worker takes jobs after a tenth of a second. One that must import every
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import importlib
 import os
@@ -73,6 +74,14 @@ def preload(address: str) -> str | None:
 def not_forked(reason: str) -> str:
     """Say for the log why shards are separate programs."""
     return f"shards are not forked from one process: the application {reason}"
+
+
+def flush_output() -> None:
+    """Write out what this process has printed, before a fork can print it once more. Its reader may have ended."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            if stream is not None:  # as in a process that was started without the descriptor
+                stream.flush()
 
 
 def become_worker(parent: int, outputs: Sequence[int]) -> None:

@@ -13,14 +13,13 @@ import ctypes
 import gc
 import os
 import signal
-import sys
 from collections import deque
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from celeriac.engine.start.preloading import STOPPING, become_worker, open_descriptors
+from celeriac.engine.start.preloading import STOPPING, become_worker, flush_output, open_descriptors
 from celeriac.launch.worker.forked_process import ForkedProcess
 
 
@@ -55,6 +54,7 @@ class ForkingLoop:
 
         A fork continues with the stack of the caller. It must not call this again.
         """
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # while it is ignored, the kernel keeps no exit code
         task = self._loop.create_task(main)
         task.add_done_callback(lambda _: self._loop.stop())
         while not task.done():
@@ -78,29 +78,36 @@ class ForkingLoop:
     def _is_fork(self, order: _Order) -> bool:
         """Fork, answer the order, and return False. In the fork, become a worker, and return True."""
         self._end_threads()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        flush_output()
         parent = os.getpid()
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # an early signal waits until the worker can handle it
         try:
             pid = os.fork()
             if pid == 0:
-                self._abandon(order)
-                become_worker(parent, () if order.output is None else (order.output,))
+                self._become_worker(order, parent)
                 return True
+            order.answer.set_result(self._watched(pid))
         except OSError as error:
             order.answer.set_exception(error)
-        else:
-            with contextlib.suppress(OSError):  # both sides do this, so that the group exists when either needs it
-                os.setpgid(pid, pid)
-            order.answer.set_result(self._watched(pid))
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
         return False
 
     def _watched(self, pid: int) -> ForkedProcess:
-        """Make the process object, and have the loop notice the end of the process."""
-        process, descriptor = ForkedProcess(pid, self._loop), os.pidfd_open(pid)
+        """Make the process object, and have the loop notice the end of the process.
+
+        Raises:
+            OSError: that is impossible now. The process has been killed.
+        """
+        with contextlib.suppress(OSError):  # both sides do this, so that the group exists when either needs it
+            os.setpgid(pid, pid)
+        try:
+            descriptor = os.pidfd_open(pid)
+        except OSError:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise
+        process = ForkedProcess(pid, self._loop)
 
         def reap() -> None:
             self._loop.remove_reader(descriptor)
@@ -109,6 +116,16 @@ class ForkingLoop:
 
         self._loop.add_reader(descriptor, reap)
         return process
+
+    def _become_worker(self, order: _Order, parent: int) -> None:
+        """Make this fork a worker. End it if that fails: it would go on as a second supervisor of the same shards."""
+        try:
+            self._abandon(order)
+            become_worker(parent, () if order.output is None else (order.output,))
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                os.write(2, f"a forked process cannot become a worker: {error}\n".encode())
+            os._exit(1)
 
     def _abandon(self, order: _Order) -> None:
         """In the fork, keep all objects of the supervisor alive for ever, and release its descriptors.
