@@ -97,7 +97,8 @@ async def test_what_fails_is_tried_again_later_and_later_and_never_in_step(clien
         assert first >= 0.5 * BACKOFF.backoff
         assert second >= 0.5 * BACKOFF.backoff * BACKOFF.factor
         assert third >= 0.5 * BACKOFF.backoff * BACKOFF.factor**2
-        assert first < third, "exponential"
+    # A busy machine adds to a wait, and never takes from it.
+    assert min(first for first, _, _ in waits) < min(third for _, _, third in waits), "exponential"
     last = sorted(third for _, _, third in waits)
     assert last[-1] - last[0] > 0.1, "spread by jitter"
 
