@@ -1,4 +1,4 @@
-"""Gathers items while others are on their way, for whoever sends many together."""
+"""Gathers items while others are on their way, to send many together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a running job knows of itself, and may say about itself."""
+"""The context of a running job: what it knows about itself, and how it reports progress and fans out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from celeriac.core.spec import Call
 
 @dataclass(frozen=True, slots=True)
 class Children:
-    """How the children of a job have ended, by count."""
+    """The numbers of a job's children, by how they have ended."""
 
     total: int
     succeeded: int
@@ -23,31 +23,31 @@ class Children:
 
 
 class JobSuspended(BaseException):
-    """Leaves a job that has fanned out and waits for its children. Raised and caught by Celeriac only."""
+    """Ends the run of a job that waits for its children. Only Celeriac raises and catches it."""
 
 
 def report_to_nobody(job_id: str, progress: Progress) -> None:
-    """There is no record to write to."""
+    """Drop the progress of a job that has no record."""
 
 
 async def _spawn_nothing(calls: list[Call[Any]]) -> None:
     raise RuntimeError(
-        "a job fans out, which it can in a worker only; call it with `JobContext(children=Children(...))` to go on "
-        "behind the fan-out, or run it with `celeriac.testing`"
+        "only a job in a worker can fan out; call it with `JobContext(children=Children(...))` to test what follows "
+        "the fan-out, or run it with `celeriac.testing`"
     )
 
 
 @dataclass(slots=True, kw_only=True)
 class JobContext(Injected):
-    """Handed to a job that has a parameter of this type. `JobContext()` is that of a direct call, in a test say.
+    """The context that a job gets in a parameter of this type. Pass `JobContext()` in a direct call, as in a test.
 
     Attributes:
         id: the job's id.
         task: the task's name.
-        attempt: which attempt this is, counted from 1.
-        attempts: how many attempts the job's retry policy allows.
-        parent_id: the job that fanned out to this one, if any.
-        children: how the children have ended, once a job that fanned out runs again; else None.
+        attempt: the number of this attempt, from 1.
+        attempts: the number of attempts that the job's retry policy allows.
+        parent_id: the id of the job that fanned out to this one, if any.
+        children: how the children have ended, when a job runs again after its fan-out; else None.
     """
 
     id: str = "direct-call"
@@ -67,38 +67,38 @@ class JobContext(Injected):
         return self.attempt >= self.attempts
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
-        """Say how far the job is. Never blocks, from `async def` and `def` jobs alike.
+        """Report how far the job is. `async def` and `def` jobs may call this. It never blocks.
 
-        Reports are coalesced: of many in a short time the newest is published, and the last one always is.
+        If a job reports often, only the newest report of each short time is published. The last one always is.
         """
         self.report(self.id, Progress(done=done, total=total, message=message))
 
     def parent_progress(self, done: float, total: float | None = None, message: str = "") -> None:
-        """Say how far the parent is; for children that know it, from a ledger say. Nothing without a parent."""
+        """Report how far the parent is, for children that know this. Do nothing without a parent."""
         if self.parent_id is not None:
             self.report(self.parent_id, Progress(done=done, total=total, message=message))
 
     def raise_if_cancelled(self) -> None:
-        """Stop here if the job was cancelled. For `def` jobs that spend long in code that cannot be interrupted.
+        """End the job here if it was cancelled. Call this in `def` jobs, between long calls that cannot be interrupted.
 
         Raises:
-            JobInterrupted: cancellation was asked for.
+            JobInterrupted: the job was cancelled.
         """
         if self.cancel_requested():
             raise JobInterrupted(f"job {self.id} was cancelled")
 
     async def fan_out(self, calls: Iterable[Call[Any]]) -> Children:
-        """Run `calls` as child jobs and go on when all have ended, without holding a worker meanwhile.
+        """Run `calls` as child jobs, and return when all have ended. The job takes no room in a worker meanwhile.
 
-        The first time, the children are enqueued in one step and the job leaves its worker, still `running`.
-        When the last child has ended, in whatever state, the job's function is called again from its start,
-        and this call returns the counts. So what stands before it runs twice and must be safe to repeat.
+        The first call enqueues all children in one step, and ends this run of the function. The job stays `running`.
+        When the last child has ended, in whatever state, a worker calls the function again from its start. Then this
+        call returns the counts. So the code before it runs twice, and must be safe to repeat.
 
         Raises:
             RuntimeError: the job has fanned out already in this run.
         """
         if self._has_fanned_out:
-            raise RuntimeError(f"job {self.id} fans out a second time; gather the calls and fan out once")
+            raise RuntimeError(f"job {self.id} fans out a second time; fan out once, with all calls")
         self._has_fanned_out = True
         if self.children is not None:
             return self.children

@@ -218,7 +218,7 @@ class JobApp(ConfiguredApp):
         """Publish a task as Celery does, and record its job, so that the API knows its id.
 
         Raises:
-            InvalidMessage: a worker could not read the message, because `eta` is no time in ISO 8601, for example.
+            InvalidMessage: a worker could not read the message, because `eta` is not a time in ISO 8601, for example.
                 Nothing was published.
         """
         given = options.get("task_id")
@@ -245,7 +245,7 @@ class JobApp(ConfiguredApp):
         return result
 
     def _get_backend(self) -> ResultBackend:
-        """The result backend of the configuration. If it is not Celeriac's, one of Celeriac's that copies to it."""
+        """Return the configured result backend. If it is not Celeriac's, return one of Celeriac's that copies to it."""
         configured: Any = super()._get_backend()
         return configured if isinstance(configured, ResultBackend) else CopyingBackend(app=self, elsewhere=configured)
 
@@ -274,7 +274,7 @@ class JobApp(ConfiguredApp):
 
 
 def _kind_of(task: str, published: Published) -> enqueueing.JobKind:
-    """What to record of a job that has been published. Raises nothing, because the message is out already."""
+    """Return what to record of a published job. Raise nothing, because the message has been sent already."""
     priority = published.properties.get("priority")
     return enqueueing.JobKind(
         task=task,
@@ -286,7 +286,7 @@ def _kind_of(task: str, published: Published) -> enqueueing.JobKind:
 
 
 def _arguments_of(spec: JobSpec, args: Any, kwargs: Any) -> bytes:
-    """The arguments of a job for its record. Empty if they do not fit: then the worker fails the job."""
+    """Return the arguments of a job for its record, or nothing if they are invalid. The worker then fails the job."""
     try:
         return spec.encode_validated(validated(spec, args or (), kwargs or {}))
     except InvalidArguments:

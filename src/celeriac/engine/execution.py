@@ -218,7 +218,7 @@ class Executor:
 
 
 def _is_outage(reason: object) -> bool:
-    """Whether the broker is absent, which passes. A fault in the message itself does not."""
+    """Return whether the broker is absent, which is temporary. A fault in the message itself is not."""
     return isinstance(reason, BrokerUnavailable | OperationalError) or (
         isinstance(reason, Exception) and is_absence(reason)
     )

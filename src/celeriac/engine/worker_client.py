@@ -1,4 +1,4 @@
-"""What a worker asks and tells the broker of the jobs that it runs, on asyncio."""
+"""The asyncio client of a worker, for what it asks and tells the broker about the jobs that it runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class WorkerClient:
         self._connections = enqueuer.connections
 
     async def fan_out(self, parent: FanOut, calls: Sequence[Call[Any]], *, root_id: str) -> bool:
-        """Accept `calls` as children of a running job, all or none; False if the parent may no longer go on.
+        """Accept `calls` as children of a running job, all or none. Return False if the parent may not continue.
 
         Raises:
             ValueError: there are too many for one step.
@@ -33,7 +33,7 @@ class WorkerClient:
         return await self._enqueuer.fan_out(parent, calls, root_id)
 
     def list_key(self, options: MessageOptions) -> str:
-        """The list of its queue that a message goes to."""
+        """Return the key of the list that a message goes to."""
         return self._enqueuer.list_key(options)
 
     async def report_progress(self, job_id: str, progress: Progress) -> None:
@@ -41,10 +41,10 @@ class WorkerClient:
         await self._connections.run(transitions.progress(job_id, progress))
 
     def cancellations(self, heard: Callback) -> AbstractAsyncContextManager[None]:
-        """While inside, call `heard` with the id of each job that is to be cancelled."""
+        """Call `heard` with the id of each job that shall be cancelled, during an `async with` block."""
         return self._connections.current().listener.subscribed(keys.CANCEL_CHANNEL, heard)
 
     async def standings(self, job_ids: list[str]) -> dict[str, reader.Standing]:
-        """Whether the jobs are to be cancelled, and which run of each is the latest."""
+        """Return whether each job shall be cancelled, and which of its runs is the latest."""
         async with deadline(self._connections.timeout):
             return await reader.standings(self._connections.current().broker, job_ids)

@@ -128,8 +128,7 @@ async def test_the_only_shards_job_runs_again_in_one_that_is_forked_at_once(jobs
         assert await handle.result(timeout=STARTS) == second != first
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("opened", ["thread", "connection"])
+@pytest.mark.parametrize("opened", quick_first(["thread", "connection"]))
 async def test_an_application_that_cannot_be_forked_gets_shards_that_are_programs_of_their_own(
     jobs: ShardJobs, start: Start, opened: str
 ) -> None:

@@ -122,7 +122,7 @@ class Transition:
     retention_ms: int
 
     def row(self) -> tuple[Argument, ...]:
-        """As scripts read it: the fields of `TransitionRow`. A named tuple would cost 1 µs for each job."""
+        """Return the fields of `TransitionRow`, in its order. A named tuple would cost 1 µs for each job."""
         state, error = self.state, self.error
         return (
             self.job_id,

@@ -60,7 +60,7 @@ class Pipeline:
     async def _send_together(self, batch: Sequence[_Waiting]) -> None:
         try:
             replies = await self._send(batch)
-        except Exception as error:  # a fault of ours; whoever waits has to hear of it
+        except Exception as error:  # a fault of ours, of which each caller has to hear
             replies = [error] * len(batch)
         for (call, future), reply in zip(batch, replies, strict=True):
             _settle(future, call, reply)
@@ -91,12 +91,12 @@ class Pipeline:
 
 
 def _settle(future: asyncio.Future[Any], call: ScriptCall[Any], reply: Any) -> None:
-    if future.done():  # whoever asked waits no more
+    if future.done():  # its caller waits no more
         return
     if not isinstance(reply, Exception):
         try:
             future.set_result(call.parse(reply))
             return
-        except Exception as error:  # a reply that nobody has expected is the concern of who asked alone
+        except Exception as error:  # an unexpected reply is an error of this caller only
             reply = error
     future.set_exception(reply)

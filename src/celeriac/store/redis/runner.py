@@ -1,4 +1,4 @@
-"""Runs single script calls, for asyncio and for blocking clients alike. Many together: `store/redis/wire.py`.
+"""Runs single script calls, on asyncio and blocking clients. `store/redis/wire.py` sends many together.
 
 A call is sent by its script's digest. Only a server that has not seen the script gets the source.
 """
@@ -41,9 +41,9 @@ def send(client: BlockingClient, command: Command) -> None:
 
 
 def receive(client: BlockingClient, call: ScriptCall[T] | None, **options: Any) -> T | None:
-    """What the server replied to what was sent: to `call`, or to a command whose reply tells nothing.
+    """Read the reply to what `send` has sent: `call`, or without one a command whose reply is of no interest.
 
-    None also if the server had not seen the script. It has then, and the call is to be made again.
+    Return None also if the server did not know the script. It knows the script now: make the call again.
     """
     commands = cast(Any, client)
     if call is None:

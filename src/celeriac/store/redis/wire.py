@@ -59,9 +59,9 @@ class Wire:
         return replies
 
     async def run_after(self, wait: Command, call: ScriptCall[T]) -> T | None:
-        """Send `wait` and `call` together, once; the server runs `call` when `wait` is over. Replies what it says.
+        """Send `wait` and `call` together, once. The server runs `call` after `wait`. Return the parsed reply.
 
-        None if the server has not seen the script. Needs a connection: see `connect`.
+        Return None if the server has not seen the script. Call `connect` before.
 
         Raises:
             redis.exceptions.RedisError: the connection was lost, or one of the two failed.

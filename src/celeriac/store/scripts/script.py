@@ -147,5 +147,5 @@ class ScriptCall(Generic[T]):
 
     @property
     def command_with_source(self) -> Command:
-        """As it is sent to a server that has not."""
+        """Return the command for a server that has not seen the script."""
         return ("EVAL", self.script.source, len(self.keys), *self.keys, *self.args)
