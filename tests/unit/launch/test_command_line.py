@@ -55,6 +55,9 @@ def test_a_plain_line_needs_no_typer(arguments: list[str], expected: dict[str, A
     assert read(arguments) == WorkerLine(**{"extra": [], **expected})
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--shards", "0"], ["--shards", "many"], ["--app"], ["-EA", "x"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--shards", "0"], ["--shards", "many"], ["--shards", "9" * 5000], ["--app"], ["-EA", "x"]],
+)
 def test_help_and_errors_are_left_to_typer(arguments: list[str]) -> None:
     assert read(arguments) is None

@@ -16,6 +16,7 @@ from celeriac.launch.worker.shards import run_shards
 from celeriac.settings import load_settings
 
 MOST_SHARDS = 1000
+_DIGITS = 9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +60,7 @@ def _number(given: dict[str, str], name: str) -> int | None:
     if name not in given:
         return None
     value = given[name]
-    return int(value) if value.isascii() and value.isdecimal() else 0
+    return int(value) if value.isascii() and value.isdecimal() and len(value) <= _DIGITS else 0
 
 
 def run(line: WorkerLine) -> None:
