@@ -37,7 +37,7 @@ def check_scripts() -> None:
     """Read all scripts, and compare their fields with Python's. They stay in memory, so that a fork shares them.
 
     Raises:
-        InstallationBroken: only one side has a field. The message names script and field.
+        InstallationBroken: a script cannot be read, or only one side has a field. The message names it.
     """
     for script in scripts():
         _ = script.sha

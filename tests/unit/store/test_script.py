@@ -5,6 +5,7 @@ import pkgutil
 import re
 from collections.abc import Iterator
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -131,6 +132,17 @@ def test_a_table_that_only_one_side_has_fails_when_the_script_is_loaded() -> Non
         InstallationBroken, match="fields of 'part' differ from Python's: id in Lua where Python has none"
     ):
         Script("tell", _Known).with_widths(args + "local function f(x,\n  id) -- fields: part from id\n")
+
+
+@pytest.mark.parametrize(("content", "cause"), [(None, "FileNotFoundError"), (b"\xff", "UnicodeDecodeError")])
+def test_a_script_that_cannot_be_read_is_a_broken_installation(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None, cause: str
+) -> None:
+    if content is not None:
+        (tmp_path / "tell.lua").write_bytes(content)
+    monkeypatch.setattr("celeriac.store.scripts.script._FOLDER", tmp_path)
+    with pytest.raises(InstallationBroken, match=f"tell.lua cannot be read: {cause}; install celeriac anew"):
+        _ = Script("tell", _Known).source
 
 
 def test_lua_is_told_how_many_fields_a_table_has() -> None:

@@ -57,10 +57,11 @@ class Script:
         """The source that is sent to the server.
 
         Raises:
-            InstallationBroken: Lua and Python do not have the same tables with the same fields.
+            InstallationBroken: its file cannot be read, or Lua and Python do not have the same tables with the same
+                fields.
         """
         flags = "#!lua flags=allow-oom\n" if self.when_full else ""
-        return flags + self.with_widths(_with_functions((_FOLDER / f"{self.name}.lua").read_text()))
+        return flags + self.with_widths(_with_functions(_read(f"{self.name}.lua")))
 
     @cached_property
     def sha(self) -> str:
@@ -110,11 +111,18 @@ class _Function(NamedTuple):
 @cache
 def _shared_functions() -> list[_Function]:
     """Return the functions of `_lib.lua`, from the last to the first. Each uses only functions before it."""
-    found = _FUNCTION.findall((_FOLDER / "_lib.lua").read_text())
+    found = _FUNCTION.findall(_read("_lib.lua"))
     return [
         _Function(code.removeprefix("local function ").partition("(")[0], code, _words(code))
         for code in reversed(found)
     ]
+
+
+def _read(name: str) -> str:
+    try:
+        return (_FOLDER / name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InstallationBroken(f"{name} cannot be read: {type(error).__name__}; install celeriac anew") from error
 
 
 def _words(text: str) -> set[str]:
