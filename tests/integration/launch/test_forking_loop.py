@@ -108,6 +108,51 @@ os._exit(0 if fork is None else int(fork.arguments[0]))
 """
 
 
+#: Is handed the child of its fork, as the first process of a container is, and ends when nothing of that is left.
+ADOPTER = """
+import asyncio, ctypes, os, pathlib, sys
+
+from celeriac.launch.worker.forking_loop import ForkingLoop
+
+PR_SET_CHILD_SUBREAPER = 36
+ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+children = pathlib.Path(f"/proc/self/task/{os.getpid()}/children")
+loop = ForkingLoop()
+
+
+async def supervise():
+    alive, write_end = os.pipe()
+    process = await loop.fork([], write_end, None)
+    os.close(write_end)
+    code = await process.wait()
+    orphan = children.read_text().split()
+    print(code, len(orphan), os.read(alive, 1), flush=True)
+    os.close(alive)
+    async with asyncio.timeout(60):
+        while children.read_text():
+            await asyncio.sleep(0.01)
+
+
+fork = loop.run(supervise())
+if fork is not None:
+    if os.fork() == 0:
+        os.write(fork.report_to, b"x")
+        while True:
+            try:
+                os.write(fork.report_to, b"x")  # until nobody reads
+            except BrokenPipeError:
+                os._exit(0)
+    os._exit(3)
+"""
+
+
+def test_orphans_that_the_kernel_hands_to_the_supervisor_are_reaped() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ADOPTER], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "3 1 b'x'\n"), done.stderr
+
+
 @pytest.mark.parametrize(
     ("trouble", "first"),
     [("no descriptor is left", "Too many open files"), ("SIGCHLD is ignored", 3), ("nobody reads the output", 3)],

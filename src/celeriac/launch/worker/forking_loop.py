@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from celeriac.engine.start.preloading import STOPPING, become_worker, flush_output, open_descriptors
@@ -47,6 +48,7 @@ class ForkingLoop:
         self._shared = open_descriptors()
         self._loop = asyncio.SelectorEventLoop()  # even if the application has set another policy
         self._orders: deque[_Order] = deque()
+        self._watching: set[int] = set()  # pids of forks that have not been reaped
         self._look_up_names_in(ThreadPoolExecutor(1))
 
     def run(self, main: Coroutine[Any, Any, None]) -> ForkedWorker | None:
@@ -54,7 +56,8 @@ class ForkingLoop:
 
         A fork continues with the stack of the caller. It must not call this again.
         """
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # while it is ignored, the kernel keeps no exit code
+        # Also because while it is ignored, the kernel keeps no exit code.
+        self._loop.add_signal_handler(signal.SIGCHLD, self._reap_orphans)
         task = self._loop.create_task(main)
         task.add_done_callback(lambda _: self._loop.stop())
         while not task.done():
@@ -108,14 +111,27 @@ class ForkingLoop:
             os.waitpid(pid, 0)
             raise
         process = ForkedProcess(pid, self._loop)
+        self._watching.add(pid)
 
         def reap() -> None:
             self._loop.remove_reader(descriptor)
             os.close(descriptor)
+            self._watching.remove(pid)
             process.has_ended(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 
         self._loop.add_reader(descriptor, reap)
         return process
+
+    def _reap_orphans(self) -> None:
+        """Reap ended processes that this one has not forked.
+
+        The kernel hands those of a killed shard to the first process of a container, which is often this one.
+        """
+        with contextlib.suppress(OSError):  # without this file they stay until this process ends
+            children = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
+            for pid in {int(child) for child in children.split()} - self._watching:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)
 
     def _become_worker(self, order: _Order, parent: int) -> None:
         """Make this fork a worker. End it if that fails: it would go on as a second supervisor of the same shards."""
