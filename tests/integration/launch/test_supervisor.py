@@ -6,7 +6,7 @@ import json
 import os
 import re
 import signal
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from tests.support.running import Running, running
 from tests.support.waiting import eventually
 
 Stack = Callable[..., AbstractAsyncContextManager[Running]]
+Hangup = Callable[[signal.Handlers], None]
 
 
 @pytest.fixture
@@ -62,8 +63,33 @@ async def test_the_broker_is_ready_before_the_others_start(stack: Stack, tmp_pat
         await program.printed(r"alpha    \| up True")
 
 
+@pytest.fixture
+def hangup() -> Generator[Hangup]:
+    """Sets what programs that a test starts inherit for SIGHUP: `SIG_DFL`, or `SIG_IGN` as `nohup` does."""
+
+    def inherit(action: signal.Handlers) -> None:
+        signal.signal(signal.SIGHUP, action)
+
+    before = signal.getsignal(signal.SIGHUP)
+    yield inherit
+    signal.signal(signal.SIGHUP, before)
+
+
+async def test_a_stack_that_nohup_has_started_outlives_its_terminal(stack: Stack, hangup: Hangup) -> None:
+    hangup(signal.SIG_IGN)
+    async with stack() as program:
+        program.signal(signal.SIGHUP)
+        program.signal(signal.SIGTERM)
+        await program.printed(r"celeriac \| SIGTERM: stopping")
+        assert await program.ended() == 0
+    assert not [line for line in program.lines if "SIGHUP" in line]
+
+
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-async def test_a_signal_stops_all_with_the_broker_last(stack: Stack, tmp_path: Path, signum: signal.Signals) -> None:
+async def test_a_signal_stops_all_with_the_broker_last(
+    stack: Stack, hangup: Hangup, tmp_path: Path, signum: signal.Signals
+) -> None:
+    hangup(signal.SIG_DFL)  # even if the tests run under `nohup`
     async with stack() as program:
         pids = _pids(program, tmp_path)
         program.signal(signum)

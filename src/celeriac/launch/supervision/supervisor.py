@@ -14,10 +14,15 @@ from operator import attrgetter
 from celeriac.launch.supervision.child_supervisor import Child, ChildSupervisor, RestartPolicy
 from celeriac.launch.supervision.log_output import SUPERVISOR, LogWriter
 
-#: The signals that ask a supervisor to stop.
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SAME_SIGNAL_S = 0.3  # `timeout` and terminals under some wrappers deliver one Ctrl-C twice
 _REMIND_EVERY_S = 10.0  # between two reminders of a child that is not yet ready
+
+
+def stop_signals() -> list[signal.Signals]:
+    """Return the signals that ask a supervisor to stop: not SIGHUP while it is ignored, as `nohup` leaves it."""
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [signum for signum in _STOP_SIGNALS if not (ignored and signum == signal.SIGHUP)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +87,7 @@ class Supervisor:
                 child.hurry(signum)
 
     async def run(self, on_ready: Callable[[], None]) -> None:
-        """Run the children until SIGINT, SIGTERM or SIGHUP. `Shutdown` says what further signals do.
+        """Run the children until one of `stop_signals`. `Shutdown` says what further signals do.
 
         The handlers stay until the loop is closed, so a late signal does not cut off the cleanup after this.
 
@@ -91,7 +96,7 @@ class Supervisor:
         """
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for signum in STOP_SIGNALS:
+        for signum in stop_signals():
             loop.add_signal_handler(signum, self._on_signal, signum, stopping)
         asked_to_stop = asyncio.create_task(stopping.wait())
         starting = asyncio.create_task(self.start())

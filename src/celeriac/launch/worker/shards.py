@@ -24,7 +24,7 @@ from celeriac.launch.supervision.child_supervisor import Child
 from celeriac.launch.supervision.log_output import SUPERVISOR, LogWriter
 from celeriac.launch.supervision.probes import Probe
 from celeriac.launch.supervision.report_pipe import ReportPipe
-from celeriac.launch.supervision.supervisor import STOP_SIGNALS, Shutdown, Supervisor
+from celeriac.launch.supervision.supervisor import Shutdown, Supervisor, stop_signals
 from celeriac.launch.worker import forked_process, worker_options
 from celeriac.launch.worker.child_leases import ChildLeases
 from celeriac.launch.worker.fork_client import ForkClient
@@ -80,7 +80,7 @@ def run_shards(settings: Settings, extra: Sequence[str], stream: TextIO) -> None
 
     variables = as_environment(settings)
     set_variables(variables)
-    for signum in STOP_SIGNALS:  # until the supervisor sets its handlers: no shard exists yet
+    for signum in stop_signals():  # until the supervisor sets its handlers: no shard exists yet
         signal.signal(signum, _leave)
     if reason := preloading.preload(settings.app):
         stream.write(f"{preloading.not_forked(reason)}\n")
