@@ -6,7 +6,7 @@ uvicorn --factory celeriac.asgi:create_api
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 import celeriac
 from celeriac.application import Celeriac, load_app
+from celeriac.core.findings import Finding, fail
 from celeriac.discovery import broken, check, warn
 from celeriac.engine.app import JobApp
 from celeriac.family import FamilySettings
@@ -94,34 +95,46 @@ def include(api: FastAPI, app: JobApp) -> None:
         guarded = {"dependencies": [Depends(require_api_key(keys))], "responses": responses(401)}
     else:
         api.add_middleware(LoopbackOnly)
+    own = _FamilyRouters(app, guarded) if isinstance(app, Celeriac) else None
     health = APIRouter(tags=["health"])
-    add_health_routes(health, app, _checks(app))
+    add_health_routes(health, app, own.checks() if own else None)
     api.include_router(health)
     api.include_router(create_router(app, **guarded), prefix="/jobs")
-    if isinstance(app, Celeriac):
-        _include_families(api, app, guarded)
+    if own:
+        own.include_in(api)
 
 
-def _checks(app: JobApp) -> dict[str, Check]:
-    """Return the checks of the families of `app`, by name."""
-    if not isinstance(app, Celeriac):
-        return {}
-    own = app.family_settings
-    return {name: partial(check, type(family), own[name]) for name, family in app.families.items()}
+class _FamilyRouters:
+    """The routers of the families of `app`, and why some families have none."""
 
+    def __init__(self, app: Celeriac, guarded: dict[str, Any]) -> None:
+        self._app, self._guarded = app, guarded
+        self._routers: dict[str, APIRouter] = {}
+        self._broken: dict[str, str] = {}
+        for name, family in app.families.items():
+            try:
+                router = family.router(**guarded)
+            except Exception as error:
+                self._broken[name] = broken(name, "router()", error)
+                warn(self._broken[name])
+                continue
+            if router is not None:
+                self._routers[name] = router
 
-def _include_families(api: FastAPI, app: Celeriac, guarded: dict[str, Any]) -> None:
-    absent = dict(app.absent_families)
-    for name, family in app.families.items():
-        try:
-            router = family.router(**guarded)
-        except Exception as error:
-            absent[name] = broken(name, "router()", error)
-            warn(absent[name])
-            continue
-        if router is not None:
+    def checks(self) -> dict[str, Check]:
+        """Return the checks of the families, by name. That of a family without its routes fails."""
+        own = self._app.family_settings
+        checks: dict[str, Check] = {n: partial(check, type(f), own[n]) for n, f in self._app.families.items()}
+        return checks | {name: partial(_finds, name, fault) for name, fault in self._broken.items()}
+
+    def include_in(self, api: FastAPI) -> None:
+        for name, router in self._routers.items():
             api.include_router(router, prefix=f"/{name}")
-    limit, dependencies = app.settings.max_upload_bytes, guarded.get("dependencies", ())
-    for name, absence in absent.items():
-        router = absent_router(absence, max_body_bytes=limit, dependencies=dependencies)
-        api.include_router(router, prefix=f"/{name}")
+        limit, dependencies = self._app.settings.max_upload_bytes, self._guarded.get("dependencies", ())
+        for name, absence in {**self._app.absent_families, **self._broken}.items():
+            router = absent_router(absence, max_body_bytes=limit, dependencies=dependencies)
+            api.include_router(router, prefix=f"/{name}")
+
+
+async def _finds(name: str, fault: str) -> Sequence[Finding]:
+    return [fail(name, fault, "upgrade its package")]

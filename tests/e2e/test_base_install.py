@@ -156,6 +156,16 @@ async def test_a_typed_job_runs_and_the_router_answers_about_it(python: Path, br
     assert answer == [3, 200, "succeeded"]
 
 
+def test_the_base_hosts_the_family_of_the_example(python: Path, tmp_path: Path) -> None:
+    program = (
+        "from celeriac import Celeriac; from celeriac_greetings import GreetingsFamily; "
+        "family = Celeriac('shop', broker='redis://localhost').include_family(GreetingsFamily); "
+        "print([route.path for route in family.router(prefix='/greetings').routes])"
+    )
+    folder = str(ROOT / "examples" / "greetings_family")
+    assert output_of(python, "-c", program, cwd=tmp_path, PYTHONPATH=folder) == "['/greetings']\n"
+
+
 @pytest.mark.parametrize("arguments", ["--help", "worker", "up", "email"])
 def test_without_the_command_line_each_command_names_its_extra(python: Path, tmp_path: Path, arguments: str) -> None:
     done = run(python.parent / "celeriac", arguments, cwd=tmp_path)

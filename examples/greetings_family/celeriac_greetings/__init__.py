@@ -6,14 +6,16 @@ Install it beside Celeriac (`pip install .`), and the built-in application has i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import typer
 from fastapi import APIRouter
 
 from celeriac.core.findings import Finding, ok
 from celeriac.family import FamilySettings, Host, JobFamily
 from celeriac.settings import read
+
+if TYPE_CHECKING:
+    from typer import Typer
 
 
 class GreetingsSettings(FamilySettings):
@@ -51,7 +53,9 @@ class GreetingsFamily(JobFamily):
         return router
 
     @classmethod
-    def commands(cls) -> typer.Typer:
+    def commands(cls) -> Typer:
+        import typer  # here: applications without the extra `cli` have no typer
+
         commands = typer.Typer(name=cls.name, help="Greet people.", no_args_is_help=True)
 
         @commands.callback()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from pathlib import Path
+from textwrap import dedent
 
 import httpx2
 import pytest
@@ -48,3 +50,29 @@ async def test_ready_does_not_wait_for_a_mail_server_that_says_nothing(settings:
             async with httpx2.AsyncClient(base_url=server.url, timeout=60) as client:
                 answer = await client.get("/health/ready")
     assert (answer.status_code, answer.json()) == (200, {"status": "ok", "families": {"email": "unknown"}})
+
+
+async def test_a_family_whose_routes_cannot_be_made_degrades(
+    settings: Settings, install_guest: Callable[[str, str], None]
+) -> None:
+    source = """
+        from celeriac.family import JobFamily
+
+        class Family(JobFamily):
+            name, summary = "faxes", "Sends faxes"
+
+            def __init__(self, host):
+                pass
+
+            def router(self, **options):
+                raise OSError("no modem")
+    """
+    install_guest("faxes", dedent(source))
+    with serving(create_api(settings)) as server:
+        async with httpx2.AsyncClient(base_url=server.url, timeout=60) as client:
+
+            async def degraded() -> bool:
+                answer = (await client.get("/health/ready")).json()
+                return (answer["status"], answer["families"]["faxes"]) == ("degraded", "fail")
+
+            await eventually(degraded)
