@@ -60,7 +60,7 @@ class Celeriac(JobApp):
     @cached_property
     def database(self) -> Database:
         """The database of `CELERIAC_DATABASE_URL`, which all families share. Its first use connects."""
-        extras.require("database", "a job family with tables")
+        extras.require_extra("database", "a job family with tables")
         from celeriac.database.engine import Database
 
         return Database(self.settings.database(), self._histories)
@@ -120,7 +120,7 @@ def load_app(path: str) -> JobApp:
     if not isinstance(found, JobApp):
         raise ApplicationNotLoaded(
             f"CELERIAC_APP={path} (or --app): is a {type(found).__name__}. Only a Celeriac application "
-            "keeps records of its jobs (docs/how-to/migrate-celery.md)"
+            "keeps records of its jobs: see https://github.com/celeriac/celeriac/blob/main/docs/how-to/migrate-celery.md"
         )
     return found
 

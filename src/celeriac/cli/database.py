@@ -49,7 +49,7 @@ async def _rows(*, upgrade: bool) -> list[_Row]:
 
 
 def _open() -> Database:
-    require("database", "`celeriac db`")
+    require("db")
     from celeriac.database.engine import Database
     from celeriac.discovery import migrations
     from celeriac.settings import load_settings

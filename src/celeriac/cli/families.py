@@ -58,7 +58,12 @@ def _group(guest: Guest) -> Any:
     assert guest.kind is not None
     try:
         commands = guest.kind.commands()
-        return None if commands is None else typer.main.get_command(commands)
+        if commands is None:
+            return None
+        outer = typer.Typer(add_completion=False)  # else the help of the group would list options for that
+        outer.add_typer(commands, name=guest.name)
+        group: Any = typer.main.get_command(outer)
+        return group.commands[guest.name]
     except Exception as error:
         absence = broken(guest.name, "commands()", error)
         warn(absence)

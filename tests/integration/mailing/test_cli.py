@@ -100,6 +100,8 @@ async def test_a_mailing_is_sent_and_read_from_a_terminal(
     assert len(await terminal.json("recipients", mailing, "--status", "all")) == 3
     _, printed, _ = await terminal.run("recipients", mailing, "--status", "sent")
     assert [line.split("\t")[1] for line in printed.splitlines()] == ["email", "user1@example.com", "user3@example.com"]
+    _, printed, _ = await terminal.run("recipients", mailing, "--status", "pending")
+    assert printed == "no pending recipients; --status all shows all\n"
     _, printed, told = await terminal.run("recipients", mailing, "--status", "sent", "--limit", "1")
     assert [line.split("\t")[1] for line in printed.splitlines()] == ["email", "user1@example.com"]
     assert told == "only the first 1 are shown: --limit shows more\n"
@@ -131,8 +133,12 @@ async def test_what_cannot_be_sent_is_one_line_and_an_exit_code(
     assert "row 2, column email" in errors
     code, _, errors = await terminal.run("send", file, *rest, "--sender", "nobody")
     assert code == ExitCode.USAGE and "sender" in errors
+    code, _, errors = await terminal.run("send", file, "--subject", "Hello")
+    assert code == ExitCode.USAGE and errors.endswith(": give --text FILE or --html FILE\n")
+    code, _, errors = await terminal.run("recipients", "0000", "--status", "lost")
+    assert code == ExitCode.USAGE and "'--status': 'lost' is not one of" in errors
     code, _, errors = await terminal.run("show", "0000")
-    assert (code, errors) == (ExitCode.FAILURE, "celeriac: error: no job with id '0000' is known\n")
+    assert (code, errors) == (ExitCode.FAILURE, "celeriac: error: no mailing with id '0000' is known\n")
     assert await terminal.json("list") == []
     monkeypatch.delenv("CELERIAC_SMTP_URL")
     monkeypatch.delitem(sys.modules, "tests.support.shop_with_mail")

@@ -86,3 +86,8 @@ def test_help_is_there_when_a_setting_is_wrong(run: Run, monkeypatch: pytest.Mon
     code, printed, errors = run("--help")
     assert (code, errors) == (0, "")
     assert "doctor" in printed
+
+
+def test_the_help_of_a_family_lists_only_what_is_of_use(run: Run) -> None:
+    _, printed, _ = run("email", "--help")
+    assert "recipients" in printed and "completion" not in printed

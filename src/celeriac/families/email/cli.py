@@ -55,6 +55,8 @@ def send(
     as_json: AsJson = False,
 ) -> None:
     """Send a mailing to the recipients in a CSV file, and print its id. A fault in the input prevents all mails."""
+    if text is None and html is None:
+        raise CommandLineWrong("there is no text for the mails: give --text FILE or --html FILE")
     fields = {
         "subject": subject,
         "text": text and _content(text, "--text"),
@@ -75,7 +77,9 @@ def send(
             try:
                 submission = await csv_submission(given, file, family.settings.mail_from)
             except RequestValidationError as error:
-                told = "; ".join(f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors())
+                told = "; ".join(
+                    f"{fault['loc'][-1]}: {fault['msg'].removeprefix('Value error, ')}" for fault in error.errors()
+                )
                 raise CommandLineWrong(told) from None
             idempotency_key = f"cli:{key}" if key else None
             job = await submit(application.client, family.jobs, submission, idempotency_key=idempotency_key)
@@ -121,7 +125,7 @@ def show(mailing_id: MailingId, app: App = None, as_json: AsJson = False) -> Non
     """Show how many recipients of a mailing were sent to, have failed, and are open."""
 
     async def act(application: JobApp, family: EmailFamily) -> dict[str, Any]:
-        mailing = await family.jobs.ledger.mailing(mailing_id)
+        mailing = await _mailing(family, mailing_id)
         return await _described(application, mailing, await family.jobs.ledger.counts(mailing_id))
 
     _show(_run(app, act), as_json)
@@ -132,7 +136,7 @@ def cancel(mailing_id: MailingId, app: App = None, as_json: AsJson = False) -> N
     """Stop a mailing. Mails being sent are finished. `celeriac jobs retry` sends the rest."""
 
     async def act(application: JobApp, family: EmailFamily) -> dict[str, Any]:
-        await family.jobs.ledger.mailing(mailing_id)
+        await _mailing(family, mailing_id)
         record = await application.client.cancel(mailing_id)
         return {"id": mailing_id, "state": record.state if record.state.finished else "stopping"}
 
@@ -151,7 +155,7 @@ def recipients(
 
     async def act(_: JobApp, family: EmailFamily) -> list[dict[str, Any]]:
         ledger = family.jobs.ledger
-        await ledger.mailing(mailing_id)
+        await _mailing(family, mailing_id)
         wanted = None if status is _Shown.ALL else Status(status.value)
         found: list[dict[str, Any]] = []
         async with aclosing(ledger.outcomes(mailing_id, wanted)) as outcomes:
@@ -166,7 +170,7 @@ def recipients(
     if as_json:
         print_json(found)
     elif not found:
-        typer.echo("no such recipients")
+        typer.echo("no recipients" if status is _Shown.ALL else f"no {status} recipients; --status all shows all")
     else:
         columns = [
             *(Column(name="row", right=True), Column(name="email"), Column(name="status", colour=_COLOURS.get)),
@@ -177,6 +181,18 @@ def recipients(
 
 def _run(app: str | None, action: Callable[[JobApp, EmailFamily], Awaitable[T]]) -> T:
     return run_in_family(app, EmailFamily, action)
+
+
+async def _mailing(family: EmailFamily, mailing_id: str) -> Mailing:
+    try:
+        return await family.jobs.ledger.mailing(mailing_id)
+    except UnknownJob:
+        raise _UnknownMailing(mailing_id) from None
+
+
+class _UnknownMailing(UnknownJob):
+    def __str__(self) -> str:
+        return f"no mailing with id {self.job_id[:64]!r} is known"
 
 
 def _content(file: Path, option: str) -> str:

@@ -230,11 +230,11 @@ async def check_database(settings: Settings) -> Finding:
     finally:
         await database.dispose()
     if newer := [history.family for history, state in states if state is State.NEWER]:
-        told = f"{database!r}, migrated by a newer version of {', '.join(newer)}"
+        told = f"{database.address}, migrated by a newer version of {', '.join(newer)}"
         return fail("database", told, "install that version, or a newer one")
     names = ", ".join(history.family for history, state in states if state is State.BEHIND)
     state = f"its next use brings it up to date for {names}" if names else "up to date"
-    return ok("database", f"{database!r}, {state}")
+    return ok("database", f"{database.address}, {state}")
 
 
 def _exists(file: str | None) -> bool:
@@ -243,7 +243,8 @@ def _exists(file: str | None) -> bool:
 
 async def check_api(settings: Settings) -> Finding:
     """Check that the API answers, at the address of the stack that runs on the data directory, else of the settings."""
-    host, port = _api_address(settings)
+    of_stack = _stack_address(settings)
+    host, port = of_stack or (reachable_host(settings.host), settings.port)
     request = b"GET /health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     reply = await exchange(host, port, request)
     where = f"http://{host}:{port}"
@@ -252,6 +253,8 @@ async def check_api(settings: Settings) -> Finding:
             return ok("api", f"{where} answers")
         case [_, b"503", *_]:
             return fail("api", f"{where} answers that it is not ready", "see broker")
+        case [_, b"404", *_] if of_stack:  # ours has that page: `celeriac up --api` serves another
+            return ok("api", f"{where} answers; it is an API of your own")
         case [protocol, status, *_] if protocol.startswith(b"HTTP/"):
             return warn(
                 "api",
@@ -263,13 +266,14 @@ async def check_api(settings: Settings) -> Finding:
             return report("api", f"no server answers on {where}", "start it with `celeriac up` or `celeriac api`")
 
 
-def _api_address(settings: Settings) -> tuple[str, int]:
+def _stack_address(settings: Settings) -> tuple[str, int] | None:
+    """Return the address of the API of the stack that runs on the data directory; None if none runs."""
     try:
         addresses: dict[str, str] = json.loads((settings.data_dir / "stack.json").read_text())
         api = urlsplit(addresses["api"])
         return str(api.hostname), int(api.port or 80)
     except (OSError, ValueError, KeyError, TypeError):
-        return reachable_host(settings.host), settings.port
+        return None
 
 
 async def check_worker(app: Any) -> Finding:

@@ -18,9 +18,10 @@ async def check_families(settings: Settings) -> list[Finding]:
     except ConfigurationError as error:
         return [fail("families", str(error), "correct CELERIAC_FAMILIES_OFF")]
     here = present(settings)
-    told = ok("families", ", ".join(kind.name for kind in here) or "none")
     absent = [_absence(guest) for guest in found if guest.absence]
-    return [told, *absent, *chain.from_iterable(await asyncio.gather(*map(check, here)))]
+    usable = ", ".join(kind.name for kind in here) or "none"
+    told = [ok("families", usable)] if here or not absent else []
+    return [*told, *absent, *chain.from_iterable(await asyncio.gather(*map(check, here)))]
 
 
 def _absence(guest: Guest) -> Finding:
