@@ -15,6 +15,7 @@ from celeriac.engine.aio.pool import Pool
 from celeriac.engine.loop import job_loop
 from celeriac.engine.revocations import Revocations
 from celeriac.engine.transport import Channel
+from celeriac.store.messages.deliveries import Source
 from celeriac.store.redis.connection import connect
 
 #: How long connecting to the broker may take.
@@ -30,17 +31,23 @@ class TaskConsumer(KombuConsumer):
 
     def __init__(self, *args: Any, intake: Intake, **options: Any) -> None:
         self._intake = intake
+        self._new_sources: list[Source] = []
         super().__init__(*args, **options)
 
     def _basic_consume(self, queue: Any, consumer_tag: Any = None, no_ack: Any = None, nowait: bool = True) -> Any:
         if queue.exchange.type == "fanout":
-            return super()._basic_consume(queue, consumer_tag, no_ack, nowait)
-        tag = self._active_tags.get(queue.name)
-        if tag is None:
-            tag = self._add_tag(queue, consumer_tag)
-            self._intake.handle, self._intake.accept = self.on_message, self.accept
-            self._intake.add(self.channel.source(queue.name, held=not queue.no_ack))
+            tag = super()._basic_consume(queue, consumer_tag, no_ack, nowait)
+        else:
+            tag = self._active_tags.get(queue.name) or self._begin(queue, consumer_tag)
+        if not nowait:  # kombu says so of the last queue: with all of them, the first message is in their order
+            self._intake.add(self._new_sources)
+            self._new_sources = []
         return tag
+
+    def _begin(self, queue: Any, consumer_tag: Any) -> Any:
+        self._intake.handle, self._intake.accept = self.on_message, self.accept
+        self._new_sources.append(self.channel.source(queue.name, held=not queue.no_ack))
+        return self._add_tag(queue, consumer_tag)
 
     def cancel(self) -> None:
         for name in list(self._active_tags):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from celery.worker import state as worker_state
@@ -75,9 +75,9 @@ class Intake:
         self._closed = False
         self._on_loop(self._start)
 
-    def add(self, source: Source) -> None:
-        """Start to take messages of a queue."""
-        self._on_loop(self._fetcher.add, source)
+    def add(self, sources: Sequence[Source]) -> None:
+        """Start to take messages of queues, of all at the same time."""
+        self._on_loop(self._add, sources)
 
     def remove(self, queue: str) -> None:
         """Stop taking messages of a queue."""
@@ -122,6 +122,10 @@ class Intake:
             function(*args)
         else:
             self._loop.call_soon_threadsafe(function, *args)
+
+    def _add(self, sources: Sequence[Source]) -> None:
+        for source in sources:
+            self._fetcher.add(source)
 
     def _start(self) -> None:
         self._thread_id = threading.get_ident()
