@@ -52,7 +52,7 @@ def _options(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> 
     rounds = (1 if arguments.quick else 3) if arguments.rounds is None else arguments.rounds
     if rounds < 1:
         parser.error("give --rounds 1 or more")
-    environments = Environments(arguments.uv, arguments.home)
+    environments = Environments(arguments.home)
     return Options(arguments.quick, rounds, families, arguments.pool, environments=environments)
 
 
@@ -88,7 +88,6 @@ def _parser(names: list[str]) -> argparse.ArgumentParser:
     parser.add_argument("--pool", default="asyncio", choices=POOLS, help="Celeriac's pool (%(default)s)")
     parser.add_argument("--page", type=Path, default=_PAGE, help=f"the page that `{_REPORT}` writes to")
     parser.add_argument("--home", type=Path, default=HOME, help="folder for the environments of other systems")
-    parser.add_argument("--uv", help=argparse.SUPPRESS)  # the uv that ./dev has found
     return parser
 
 

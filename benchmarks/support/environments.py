@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -19,12 +20,8 @@ class CannotInstall(Exception):
 
 @dataclass(frozen=True)
 class Environments:
-    """The interpreters of systems, each in a folder of `home`.
+    """The interpreters of systems, each in a folder of `home`. uv makes missing ones: $UV, or the one on PATH."""
 
-    `uv` is the program that makes missing ones. With None, it is looked up on PATH.
-    """
-
-    uv: str | None = None
     home: Path = HOME
 
     def python(self, name: str | None) -> str:
@@ -46,7 +43,7 @@ class Environments:
         return str(home / "bin" / "python")
 
     def _run(self, *arguments: str) -> None:
-        uv = self.uv or shutil.which("uv")
+        uv = os.environ.get("UV") or shutil.which("uv")
         if uv is None:
             raise CannotInstall("uv is needed to install what Celeriac is compared with: start ./dev bench")
         for trust in ((), ("--system-certs",)):  # the certificates that this machine trusts, if uv's own are not enough

@@ -1,8 +1,9 @@
-"""Each benchmark, at its smallest, with what needs no environment of its own."""
+"""Each benchmark, at its smallest, with the systems that need no other packages than the project has."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -91,7 +92,7 @@ def test_a_system_that_cannot_be_installed_fails_alone(tmp_path: Path) -> None:
     uv = tmp_path / "uv"
     uv.write_text("#!/bin/sh\necho 'no index here' >&2\nexit 2\n")
     uv.chmod(0o755)
-    done = _bench("drain", "--quick", "--json", "--systems", "floor,SAQ", "--uv", str(uv), "--home", str(tmp_path))
+    done = _bench("drain", "--quick", "--json", "--systems", "floor,SAQ", "--home", str(tmp_path), UV=str(uv))
     assert done.returncode == 1
     rows = json.loads(done.stdout.splitlines()[-1])["rows"]
     assert [row["system"] for row in rows] == ["floor", "floor, one process"]
@@ -113,6 +114,7 @@ def test_what_cannot_be_measured_is_answered_with_what_can(arguments: list[str],
     assert answer in done.stderr
 
 
-def _bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+def _bench(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "benchmarks", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=WITHIN)
+    environment = os.environ | variables
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=WITHIN)

@@ -7,15 +7,11 @@ import gc
 import os
 import sys
 import threading
-import time
 from typing import Any
 
 from celeriac import Celeriac, JobContext, Settings
 from celeriac.core.interrupt import interrupt_thread
 from tests.support.contract_jobs import Trace
-
-#: Enough for the job itself, and too little for the worker.
-_LITTLE = 12
 
 
 class VandalJobs:
@@ -33,9 +29,6 @@ class VandalJobs:
 
         async def where() -> int:
             return os.getpid()
-
-        async def limit() -> int:
-            return sys.getrecursionlimit()
 
         async def cancel_all() -> str:
             """As those do who clean up after themselves."""
@@ -59,14 +52,11 @@ class VandalJobs:
 
             asyncio.get_running_loop().set_task_factory(refuse)
 
-        async def lower_limit() -> None:
-            _lower()
-            await asyncio.sleep(60)
+        async def lower_limit() -> int:
+            return _lowered()
 
-        def lower_limit_sync() -> None:
-            _lower()
-            for _ in range(6000):
-                time.sleep(0.01)
+        def lower_limit_sync() -> int:
+            return _lowered()
 
         async def break_(job: JobContext) -> None:
             """End what takes messages, which it has to search for: no list of asyncio's has it."""
@@ -88,22 +78,18 @@ class VandalJobs:
             await asyncio.sleep(60)
 
         self.end_lease = app.job(name="end_lease")(end_lease)
-        self.hold, self.where, self.limit = app.job(name="hold")(hold), app.job(name="where")(where), app.job(limit)
+        self.hold, self.where = app.job(name="hold")(hold), app.job(name="where")(where)
         self.cancel_all, self.stop_loop = app.job(name="cancel_all")(cancel_all), app.job(name="stop_loop")(stop_loop)
-        self.lower_limit = app.job(name="lower_limit", timeout=1)(lower_limit)
-        self.lower_limit_sync = app.job(name="lower_limit_sync", timeout=1)(lower_limit_sync)
+        self.lower_limit = app.job(name="lower_limit")(lower_limit)
+        self.lower_limit_sync = app.job(name="lower_limit_sync")(lower_limit_sync)
         self.break_factory = app.job(name="break_factory")(break_factory)
         self.break_ = app.job(name="break")(break_)
 
 
-def _lower() -> None:
-    """To as little as Python allows here."""
-    for limit in range(_LITTLE, 1000):
-        try:
-            sys.setrecursionlimit(limit)
-        except RecursionError:
-            continue
-        return
+def _lowered() -> int:
+    """Try to lower the limit to what would be too little for the worker."""
+    sys.setrecursionlimit(100)
+    return sys.getrecursionlimit()
 
 
 def create(settings: Settings) -> VandalJobs:

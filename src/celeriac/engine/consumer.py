@@ -16,7 +16,7 @@ from celery.exceptions import NotRegistered
 from celery.worker.consumer import consumer as celery_consumer
 
 from celeriac.core.errors import InvalidMessage
-from celeriac.engine import containment, job_logs, process_hooks, rate_limits, runs_apart, scheduled, steps
+from celeriac.engine import job_logs, process_hooks, rate_limits, runs_apart, scheduled, steps
 from celeriac.engine.aio.consumer import Fetching
 from celeriac.engine.aio.pool import Pool
 from celeriac.engine.door import Door, refuse
@@ -61,7 +61,6 @@ class Consumer(celery_consumer.Consumer):
         runs_apart.install()
         self.guard = Guard()
         super().__init__(*args, **options)
-        self.loop = containment.reconnecting(self.loop)
         start_check.check(self.app, self.controller, is_asyncio=isinstance(self.pool, Pool))
         recycling = recycling_of(self.controller)
         if recycling is not None:

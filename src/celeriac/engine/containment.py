@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from operator import attrgetter
@@ -23,8 +22,6 @@ from celeriac.core.records import MESSAGE_LIMIT
 _ENDS_THE_WORKER = (WorkerShutdown, WorkerTerminate, GreenletExit)
 #: The methods that Celery calls around a task's function.
 _HOOKS = ("before_start", "on_success", "on_failure", "on_retry", "after_return")
-#: The least recursion limit. A job may lower it for all threads, and with much less nothing in a worker works.
-LEAST_RECURSION = sys.getrecursionlimit()
 
 #: All that code which reports a failure does with an exception.
 _LOOKS: tuple[Callable[[Any], object], ...] = (
@@ -88,31 +85,6 @@ async def take_back_cancellations(task: asyncio.Task[Any]) -> None:
         await asyncio.sleep(0)
 
 
-def restore_recursion_limit() -> None:
-    """Raise the recursion limit again if a job has lowered it."""
-    if sys.getrecursionlimit() < LEAST_RECURSION:
-        sys.setrecursionlimit(LEAST_RECURSION)
-
-
-def reconnecting(loop: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap Celery's main loop to reconnect, and so go on, after a job has lowered the recursion limit under it."""
-
-    @functools.wraps(loop)
-    def run(*args: Any) -> Any:
-        try:
-            return loop(*args)
-        except RecursionError as error:
-            cause = error
-        while True:
-            try:
-                restore_recursion_limit()
-                raise OSError("a job lowered the recursion limit of the whole process; it is restored") from cause
-            except RecursionError:  # no call works until another thread has restored the limit
-                continue
-
-    return run
-
-
 def contain(task: Any) -> None:
     """Make a task of Celery's own pools fail with whatever its function or one of its hooks raises.
 
@@ -144,8 +116,6 @@ def _contain(task: Any, name: str) -> None:
             if task.request.called_directly or ends_the_process(error):
                 raise
             raise aborted(error) from error
-        finally:
-            restore_recursion_limit()
 
     contained.celeriac_contained = True  # type: ignore[attr-defined]
     setattr(task, name, contained)

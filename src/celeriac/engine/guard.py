@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 import time
 from collections.abc import Callable
 
-from celeriac.engine.containment import LEAST_RECURSION
 from celeriac.engine.loop import BROKEN, end_at_once
 
 log = logging.getLogger("celeriac.engine")
@@ -41,14 +39,8 @@ class Guard:
 
     def _serve(self) -> None:
         while True:
-            try:
-                time.sleep(_LOOK_EVERY_S)
-                if sys.getrecursionlimit() < LEAST_RECURSION:
-                    sys.setrecursionlimit(LEAST_RECURSION)
-                    log.error("a job lowered the recursion limit of the whole process; it is restored")
-                self._look()
-            except RecursionError:  # a job has lowered the limit again
-                continue
+            time.sleep(_LOOK_EVERY_S)
+            self._look()
 
     def _look(self) -> None:
         for what, has_ended in self._watched.items():

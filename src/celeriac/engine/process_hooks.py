@@ -1,4 +1,4 @@
-"""Connects the hooks of worker processes: log records, job names, and ending with the parent."""
+"""Connects the hooks of worker processes: log records, job names, recursion limit, and ending with the parent."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from celery.signals import worker_process_init
 
-from celeriac.engine import job_logs, log_records
+from celeriac.engine import job_logs, log_records, recursion
 
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
 
@@ -22,13 +22,15 @@ def install() -> None:
     global _worker_pid
     _worker_pid = os.getpid()
     log_records.install()
-    worker_process_init.connect(_name_jobs, dispatch_uid="celeriac.name_jobs")
+    recursion.install()
+    worker_process_init.connect(_prepare, dispatch_uid="celeriac.prepare_process")
     worker_process_init.connect(_die_with_parent, dispatch_uid="celeriac.die_with_parent")
 
 
-def _name_jobs(**_: Any) -> None:
-    """Name jobs in the log of a spawned process. A forked one has inherited that."""
+def _prepare(**_: Any) -> None:
+    """Install in a spawned process what a forked one has inherited."""
     job_logs.install()
+    recursion.install()
 
 
 def die_with(parent: int) -> None:

@@ -17,7 +17,7 @@ from celeriac.core.errors import JobInterrupted, JobTimedOut
 from celeriac.core.interrupt import Interruptible
 from celeriac.engine import bridge
 from celeriac.engine.aio import execution
-from celeriac.engine.containment import aborted, raise_if_harmful, restore_recursion_limit, take_back_cancellations
+from celeriac.engine.containment import aborted, raise_if_harmful, take_back_cancellations
 from celeriac.engine.loop import JobLoop
 
 
@@ -97,7 +97,6 @@ class AsyncRun:
         except BaseException as error:
             raise aborted(error) from error
         finally:
-            restore_recursion_limit()
             task, self._task = self._task, None  # from here on, `cancel` would hit the code that records the end
             if task is not None and task.cancelling():
                 await (execution.settle() if self._is_awaited else take_back_cancellations(task))
@@ -163,8 +162,6 @@ class ThreadRun:
             if isinstance(error, WorkerShutdown | WorkerTerminate) or terminate_handler_fired():
                 raise  # the worker itself ends
             raise aborted(error) from error
-        finally:
-            restore_recursion_limit()
 
     def cancel(self) -> None:
         self._cancelled = True

@@ -7,7 +7,6 @@ import functools
 import inspect
 import logging
 import os
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar, copy_context
@@ -28,7 +27,6 @@ from celeriac.engine.aio.slots import NoSlot, Slots
 from celeriac.engine.aio.threads import Threads
 from celeriac.engine.aio.wrappers import awaiting, awaiting_each
 from celeriac.engine.containment import (
-    LEAST_RECURSION,
     aborted,
     as_exception,
     raise_if_harmful,
@@ -180,9 +178,6 @@ class Execution:
                 raise
             raise aborted(error) from error
         finally:
-            # Inline, because the job may have lowered the limit so far that no further call would succeed.
-            if sys.getrecursionlimit() < LEAST_RECURSION:
-                sys.setrecursionlimit(LEAST_RECURSION)
             if self._task is not None and self._task.cancelling():
                 await self.settle()
 
