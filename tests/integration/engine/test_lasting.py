@@ -204,6 +204,7 @@ async def test_a_worker_that_was_frozen_past_its_lease_stops_what_runs_elsewhere
         for lane, worker in workers.items():
             await stand.started(busy[lane], worker.worker)
         _signal(workers, signal.SIGSTOP)
+        await eventually(lambda: _frozen(workers), "all threads have stopped")
         stand.trace.open(free)
         others = stand.competitors()
         for lane in workers:
@@ -234,6 +235,16 @@ def _signal(workers: dict[Lane, Processes], signum: signal.Signals) -> None:
     for worker in workers.values():
         for pid in worker.all:
             os.kill(pid, signum)
+
+
+def _frozen(workers: dict[Lane, Processes]) -> bool:
+    """Whether no thread runs any more. The kernel hands the signal to one of them, which stops the others in its turn."""
+    return all(
+        stat.read_text().rpartition(")")[2].split()[0] == "T"
+        for worker in workers.values()
+        for pid in worker.all
+        for stat in Path(f"/proc/{pid}/task").glob("*/stat")
+    )
 
 
 async def _still_works(stand: Stand, workers: dict[Lane, Processes], others: dict[Kind, Processes]) -> None:
