@@ -42,6 +42,41 @@ class Celeriac(JobApp):
 
         return create_router(self, **options)
 
+    def uploads(self, **options: Any) -> APIRouter:
+        """The upload resource, to include under a prefix. `options` are `fastapi.APIRouter`'s, `dependencies` say.
+
+        Raises:
+            NotInstalled: the extra `celeriac[storage]` is not installed.
+        """
+        extras.require_extra("storage", "the upload API")
+        from celeriac.http.uploads import create_uploads_router
+
+        return create_uploads_router(self, **options)
+
+    def links(self, **options: Any) -> APIRouter:
+        """What links to artifacts lead to, to include under a prefix without dependencies: a link is a permission.
+
+        Raises:
+            NotInstalled: the extra `celeriac[storage]` is not installed.
+        """
+        extras.require_extra("storage", "links to artifacts")
+        from celeriac.http.artifacts import create_links_router
+
+        return create_links_router(self, **options)
+
+    def sweep_files(self, *, every: float = 3600) -> None:
+        """Have beat delete artifacts and uploads whose time is over, and what crashes have left, every so many seconds.
+
+        It adds the job `celeriac.sweep_files` and its schedule. The built-in application has them.
+
+        Raises:
+            NotInstalled: the extra `celeriac[storage]` is not installed.
+        """
+        extras.require_extra("storage", "deleting old files")
+        from celeriac import sweeping
+
+        sweeping.register(self, every)
+
     @cached_property
     def families(self) -> dict[str, JobFamily]:
         """The job families that this application hosts, by name."""

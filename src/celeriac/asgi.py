@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 import celeriac
 from celeriac.application import Celeriac, load_app
+from celeriac.core.extras import MODULES, absent
 from celeriac.core.findings import Finding, fail
 from celeriac.discovery import broken, check, warn
 from celeriac.engine.app import JobApp
@@ -100,6 +101,9 @@ def include(api: FastAPI, app: JobApp) -> None:
     add_health_routes(health, app, own.checks() if own else None)
     api.include_router(health)
     api.include_router(create_router(app, **guarded), prefix="/jobs")
+    if isinstance(app, Celeriac) and not absent(MODULES["storage"]):
+        api.include_router(app.links(), prefix="/links")
+        api.include_router(app.uploads(**guarded), prefix="/uploads")
     if own:
         own.include_in(api)
 

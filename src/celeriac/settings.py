@@ -87,6 +87,25 @@ class Settings(FamilySettings):
     """Largest JSON body that the API accepts, in bytes."""
     max_upload_bytes: int = Field(default=64 * 1_048_576, ge=1024)
     """Largest upload that the API accepts, in bytes: of a CSV file, for example."""
+    storage_url: SecretStr | None = None
+    """Where artifacts and uploads are kept: `file:///folder`, `s3://bucket/prefix`, `gs://…` or `az://…`. Unset: a
+    folder in `data_dir`. A bucket's credentials come from its provider's variables, for example `AWS_ACCESS_KEY_ID`."""
+    storage_reserve_bytes: int = Field(default=1_073_741_824, ge=0)
+    """Bytes to keep free on the disk of that folder. A job that would use them fails."""
+    max_file_bytes: int = Field(default=10 * 1_073_741_824, ge=1024)
+    """Largest artifact or resumable upload, in bytes."""
+    max_job_artifacts: int = Field(default=1000, ge=1)
+    """Most artifacts that one job may keep."""
+    max_job_artifact_bytes: int = Field(default=20 * 1_073_741_824, ge=1024)
+    """Total size of the artifacts of one job, in bytes."""
+    max_uploads: int = Field(default=1000, ge=1)
+    """Most uploads that one API key may keep."""
+    upload_quota_bytes: int = Field(default=20 * 1_073_741_824, ge=1024)
+    """Total size of the uploads of one API key, in bytes."""
+    upload_retention: float = Field(default=86400.0, ge=60, allow_inf_nan=False)
+    """Seconds for which an upload is kept, complete or not."""
+    artifact_retention: float | None = Field(default=None, ge=60, allow_inf_nan=False)
+    """Seconds for which artifacts are kept. Unset: `retention`, as long as the record of their job."""
     traceback: bool = False
     """Whether to show the traceback of an application that cannot be imported. `celeriac --traceback` sets it."""
 
@@ -146,6 +165,12 @@ class Settings(FamilySettings):
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         return f"sqlite:///{self.data_dir.resolve() / 'celeriac.db'}"
+
+    def storage(self) -> str:
+        """The URL of the storage of files; a folder in `data_dir` unless `storage_url` is set."""
+        if self.storage_url is not None:
+            return self.storage_url.get_secret_value()
+        return (self.data_dir.resolve() / "storage").as_uri()
 
     def named_api_keys(self) -> dict[str, str]:
         """Return the API keys as a mapping of name to secret."""

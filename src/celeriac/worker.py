@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from celeriac import builtin
 from celeriac.application import Celeriac
+from celeriac.core.extras import MODULES, absent
 from celeriac.discovery import host_families
 from celeriac.family import FamilySettings
 from celeriac.settings import Settings, load_settings
@@ -25,6 +26,8 @@ def create_app(settings: Settings | None = None, families: Mapping[str, FamilySe
     """
     app = Celeriac("celeriac", settings=settings or load_settings())
     builtin.register(app)
+    if not absent(MODULES["storage"]):
+        app.sweep_files()
     host_families(app, families)
     return app
 

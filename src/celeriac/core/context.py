@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celeriac.core.errors import JobInterrupted
 from celeriac.core.injected import Injected
 from celeriac.core.records import Progress
 from celeriac.core.spec import Call
+
+if TYPE_CHECKING:
+    from celeriac.core.artifact import ArtifactFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,12 @@ async def _spawn_nothing(calls: list[Call[Any]]) -> None:
     )
 
 
+def _keep_nothing(job_id: str, name: str) -> ArtifactFile:
+    raise RuntimeError(
+        f"job {job_id} writes the artifact {name!r}, which works only in a worker or with `celeriac.testing`"
+    )
+
+
 @dataclass(slots=True, kw_only=True)
 class JobContext(Injected):
     """The context that a job gets in a parameter of this type. Pass `JobContext()` in a direct call, as in a test.
@@ -59,6 +68,7 @@ class JobContext(Injected):
     report: Callable[[str, Progress], None] = report_to_nobody
     spawn: Callable[[list[Call[Any]]], Awaitable[None]] = _spawn_nothing
     cancel_requested: Callable[[], bool] = lambda: False
+    open_artifact: Callable[[str, str], ArtifactFile] = _keep_nothing
     _has_fanned_out: bool = field(default=False, init=False, repr=False)
 
     @property
@@ -77,6 +87,22 @@ class JobContext(Injected):
         """Report how far the parent is, for children that know this. Do nothing without a parent."""
         if self.parent_id is not None:
             self.report(self.parent_id, Progress(done=done, total=total, message=message))
+
+    def artifact(self, name: str) -> ArtifactFile:
+        """Make a file that callers can fetch at `/jobs/{id}/artifacts/{name}`. Write it in a block:
+
+            async with job.artifact("report.pdf") as file:  # in a `def` job: `with …`, and no `await`
+                await file.write(piece)
+
+        It appears when the block ends, complete, and not at all if the block ends with an exception. A file of the
+        same name, of an attempt before say, is replaced.
+
+        Raises, when the block begins:
+            InvalidFileName: the name cannot be a file's.
+            TooManyFiles: the job has made as many as it may.
+            NotInstalled: the extra `celeriac[storage]` is not installed.
+        """
+        return self.open_artifact(self.id, name)
 
     def raise_if_cancelled(self) -> None:
         """End the job here if it was cancelled. Call this in `def` jobs, between long calls that cannot be interrupted.

@@ -13,6 +13,10 @@ CeleriacError
 ├── InvalidJobDefinition        a function cannot be a job; raised where it is decorated
 ├── BrokerUnavailable           the broker did not answer in time; nothing is known to be stored
 ├── DatabaseUnavailable         the database cannot be reached, or stayed locked
+├── StorageUnavailable          the storage of files did not answer, or refused the operation
+├── StorageFull                 there is no room for a file, or only the reserve is left
+├── FileTooLarge                a file is larger than it may be
+├── TooManyFiles                a job or a caller keeps as many files as it may
 ├── JobRefused                  the request cannot be accepted as it is
 │   ├── InvalidArguments        the arguments do not fit the job's signature
 │   ├── UnknownTask             no job of that name is registered
@@ -21,6 +25,12 @@ CeleriacError
 │   ├── JobExists               the id was given to another job before
 │   ├── SubmissionInvalid       a submission to a job family has faults, each with its place
 │   ├── FamilyAbsent            a job family is switched off, or not installed
+│   ├── InvalidFileName         the name cannot be a file's name everywhere
+│   ├── UnknownArtifact         the job has made no file of that name, or it has expired
+│   ├── UnknownUpload           no upload with that id is kept
+│   ├── OffsetMismatch          the upload goes on at another offset
+│   ├── ChecksumMismatch        an upload arrived changed
+│   ├── LinkInvalid             the link to a file was changed, or has expired
 │   └── WrongState              the job's state does not allow the operation
 ├── JobUnsuccessful             raised by `JobHandle.result()`
 │   ├── JobFailed               the job raised, ran out of attempts, or exceeded its time limit
@@ -126,6 +136,30 @@ class DatabaseUnavailable(CeleriacError):
         return type(self), (self.url, self.reason)
 
 
+class StorageUnavailable(CeleriacError):
+    """The storage of files did not answer, or refused the operation. `url` has no credentials."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        self.url = url
+        self.reason = reason
+        super().__init__(f"the storage {url} cannot be used: {reason}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.url, self.reason)
+
+
+class StorageFull(CeleriacError):
+    """There is no room for the file, or only the reserve is left. The message says where."""
+
+
+class FileTooLarge(CeleriacError, ValueError):
+    """The file is larger than it may be. Nothing of it was kept."""
+
+
+class TooManyFiles(CeleriacError):
+    """The job, or the caller, keeps as many files as it may."""
+
+
 class JobRefused(CeleriacError):
     """Base of errors that tell a caller what to change in the request."""
 
@@ -166,6 +200,52 @@ class UnknownJob(JobRefused, LookupError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.job_id,)
+
+
+class InvalidFileName(JobRefused, ValueError):
+    """The name cannot be a file's name everywhere. The message says why."""
+
+
+class UnknownArtifact(JobRefused, LookupError):
+    """The job has made no file of that name, or its time is over."""
+
+    def __init__(self, job_id: str, name: str) -> None:
+        self.job_id = job_id
+        self.name = name
+        super().__init__(f"job {job_id[:64]!r} has no artifact {name[:80]!r}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.job_id, self.name)
+
+
+class UnknownUpload(JobRefused, LookupError):
+    """There is no upload with that id, or its time is over."""
+
+    def __init__(self, upload_id: str) -> None:
+        self.upload_id = upload_id
+        super().__init__(f"no upload with id {upload_id[:64]!r} is known")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.upload_id,)
+
+
+class OffsetMismatch(JobRefused):
+    """The upload goes on at another offset: after the `offset` bytes that have arrived."""
+
+    def __init__(self, offset: int) -> None:
+        self.offset = offset
+        super().__init__(f"the upload goes on at offset {offset}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.offset,)
+
+
+class ChecksumMismatch(JobRefused, ValueError):
+    """What has arrived is not what was announced."""
+
+
+class LinkInvalid(JobRefused):
+    """The link to a file was changed, or has expired."""
 
 
 class IdempotencyConflict(JobRefused):

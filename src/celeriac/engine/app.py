@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import cached_property
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast, overload
 
 from celery.local import PromiseProxy
 from celery.result import AsyncResult
@@ -16,6 +16,7 @@ from celeriac.client.client import JobClient
 from celeriac.client.connections import ConnectionsPerLoop
 from celeriac.client.enqueuer import Enqueuer
 from celeriac.client.job import Job, JobDecorator
+from celeriac.core import extras
 from celeriac.core.checks import check_sendable, due_at
 from celeriac.core.context import JobContext
 from celeriac.core.errors import InvalidArguments, InvalidJobDefinition
@@ -40,6 +41,10 @@ from celeriac.engine.task import JobTask, Task
 from celeriac.engine.worker_client import WorkerClient
 from celeriac.settings import Settings, load_settings
 from celeriac.store.jobs import enqueueing
+
+if TYPE_CHECKING:
+    from celeriac.core.artifact import ArtifactFile
+    from celeriac.storage.storage import Storage
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -92,12 +97,32 @@ class JobApp(ConfiguredApp):
             self.specs,
             default_queue=lambda: str(self.conf.task_default_queue),
             propagates=lambda: bool(self.conf.task_eager_propagates),
+            open_artifact=self.open_artifact,
         )
 
     @cached_property
     def records(self) -> Records:
         """Writes job records, for code without an event loop."""
         return Records(lambda: self.broker_address)
+
+    @cached_property
+    def storage(self) -> Storage:
+        """The files of this application's jobs and callers. It connects when it is first used.
+
+        Raises:
+            NotInstalled: the extra `celeriac[storage]` is not installed.
+        """
+        extras.require_extra("storage", "keeping files")
+        from celeriac.storage.storage import Storage
+
+        return Storage(self.settings)
+
+    def open_artifact(self, job_id: str, name: str) -> ArtifactFile:
+        """The file of that name which a job of this process writes."""
+        extras.require_extra("storage", f"the artifact {name!r}")
+        from celeriac.storage.writing import StoredFile
+
+        return StoredFile(lambda: self.storage.artifacts, job_id, name)
 
     @cached_property
     def import_address(self) -> str:

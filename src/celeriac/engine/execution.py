@@ -165,6 +165,7 @@ class Executor:
             report=self._progress.report if attempt.in_worker else report_to_nobody,
             spawn=spawn,
             cancel_requested=lambda: attempt.cancelled,
+            open_artifact=task.app.open_artifact,
         )
 
     async def _fan_out(self, parent: FanOut, calls: list[Call[Any]], root_id: str) -> bool:

@@ -19,6 +19,7 @@ from celeriac.client.client import JobClient
 from celeriac.client.options import NO_OPTIONS, EnqueueOptions
 from celeriac.client.waiting import raise_unless_succeeded
 from celeriac.core import codec
+from celeriac.core.artifact import ArtifactFile
 from celeriac.core.errors import (
     IdempotencyConflict,
     JobExists,
@@ -32,6 +33,7 @@ from celeriac.core.ids import is_valid_id, new_id
 from celeriac.core.records import JobEvent, JobRecord
 from celeriac.core.spec import Call, JobSpec
 from celeriac.core.states import JobState
+from celeriac.engine.in_process_files import MemoryFile
 from celeriac.engine.in_process_runner import InProcessRunner, VirtualClock
 from celeriac.engine.ran_job import RanJob, place
 from celeriac.store.jobs.enqueueing import fingerprint
@@ -47,6 +49,7 @@ class InProcessJobs(JobClient):
         specs: the application's job specifications, by name.
         default_queue: returns the queue of jobs that name none.
         propagates: returns whether `enqueue` raises the error of its job.
+        open_artifact: opens a file of a job, by the job's id and the file's name. Default: files stay in memory.
         keep: how many jobs to remember.
     """
 
@@ -56,6 +59,7 @@ class InProcessJobs(JobClient):
         *,
         default_queue: Callable[[], str],
         propagates: Callable[[], bool] = lambda: False,
+        open_artifact: Callable[[str, str], ArtifactFile] | None = None,
         keep: int = 1000,
     ) -> None:
         self._specs = specs
@@ -69,6 +73,7 @@ class InProcessJobs(JobClient):
             self._clock,
             accept=lambda call, parent_id: self._accept(call, NO_OPTIONS, parent_id),
             find=self._jobs.get,
+            open_artifact=open_artifact or self._open_in_memory,
         )
 
     @property
@@ -86,6 +91,9 @@ class InProcessJobs(JobClient):
         if job_id not in self._jobs:
             raise UnknownJob(job_id)
         return self._jobs[job_id]
+
+    def _open_in_memory(self, job_id: str, name: str) -> ArtifactFile:
+        return MemoryFile(self._jobs[job_id].artifacts, job_id, name)
 
     async def enqueue(self, call: Call[Any], options: EnqueueOptions = NO_OPTIONS) -> str:
         request = options.fingerprint or fingerprint(call.spec.name, call.arguments)

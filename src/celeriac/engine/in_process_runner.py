@@ -10,6 +10,7 @@ from inspect import iscoroutine
 from typing import Any
 
 from celeriac.core import codec
+from celeriac.core.artifact import ArtifactFile
 from celeriac.core.context import Children, JobContext, JobSuspended
 from celeriac.core.errors import JobInterrupted
 from celeriac.core.records import Failure, Progress
@@ -54,6 +55,7 @@ class InProcessRunner:
 
     Args:
         clock: the clock that each wait moves.
+        open_artifact: opens a file of a job, by the job's id and the file's name.
         accept: makes the job of a call that another job fanned out to. Takes the call and the parent's id.
         find: returns the job of an id, or None. Called from any thread.
     """
@@ -64,10 +66,12 @@ class InProcessRunner:
         *,
         accept: Callable[[Call[Any], str], RanJob],
         find: Callable[[str], RanJob | None],
+        open_artifact: Callable[[str, str], ArtifactFile],
     ) -> None:
         self._clock = clock
         self._accept = accept
         self._find = find
+        self._open_artifact = open_artifact
 
     async def run_to_end(self, job: RanJob) -> None:
         """Run the job until it is finished. `job.error` has the error of its last attempt."""
@@ -139,6 +143,7 @@ class InProcessRunner:
             report=self._report,
             spawn=spawn,
             cancel_requested=lambda: job.record.cancel_requested,
+            open_artifact=self._open_artifact,
         )
         with job_logs.running(context.id, context.task, context.attempt):
             if spec.is_async:

@@ -22,6 +22,7 @@ class RanJob:
         retry_delays: how long it would have waited before each further attempt (s).
         progress: each progress that it reported.
         children: the jobs that it fanned out to.
+        artifacts: the content of each file that it made, by name.
     """
 
     record: JobRecord
@@ -30,6 +31,7 @@ class RanJob:
     retry_delays: list[float] = field(default_factory=list[float])
     progress: list[Progress] = field(default_factory=list[Progress])
     children: list[RanJob] = field(default_factory=list["RanJob"])
+    artifacts: dict[str, bytes] = field(default_factory=dict[str, bytes])
     call: Call[Any] = field(repr=False)
     key: str | None = field(default=None, repr=False)
     request: str = field(default="", repr=False)

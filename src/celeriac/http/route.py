@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import defaultdict
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
 
@@ -41,7 +42,13 @@ def bounded_route(max_body_bytes: int) -> type[APIRoute]:
     It raises errors that have no problem again, so that the application handles and logs them as its own.
     """
 
+    methods: defaultdict[str, set[str]] = defaultdict(set)  # of each path; each of them is a route of its own
+
     class BoundedRoute(APIRoute):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            methods[self.path] |= self.methods or set()
+
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
             handle = super().get_route_handler()
 
@@ -60,11 +67,10 @@ def bounded_route(max_body_bytes: int) -> type[APIRoute]:
             return answer
 
         async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-            allowed = self.methods or set()
-            if scope["method"] in allowed:
+            if scope["method"] in (self.methods or set()):
                 await super().handle(scope, receive, send)
             else:
-                await method_not_allowed(scope["method"], sorted(allowed))(scope, receive, send)
+                await method_not_allowed(scope["method"], sorted(methods[self.path]))(scope, receive, send)
 
     return BoundedRoute
 

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
+from celeriac.core.extras import MODULES, absent
 from celeriac.engine.app import JobApp
 from celeriac.http.events import add_event_route
 from celeriac.http.jobs import add_job_routes
@@ -23,6 +24,10 @@ def create_router(app: JobApp, **options: Any) -> APIRouter:
     options.setdefault("generate_unique_id_function", _operation_id)
     router = APIRouter(route_class=bounded_route(app.settings.max_body_bytes), **options)
     add_event_route(router, app)
+    if not absent(MODULES["storage"]):
+        from celeriac.http.artifacts import add_artifact_routes
+
+        add_artifact_routes(router, app)
     add_job_routes(router, app)
     return router
 

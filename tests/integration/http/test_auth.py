@@ -31,6 +31,13 @@ ROUTES = [
     ("GET", "/jobs/some-id/events"),
     ("POST", "/jobs/some-id/cancel"),
     ("POST", "/jobs/some-id/retry"),
+    ("GET", "/jobs/some-id/artifacts"),
+    ("GET", "/jobs/some-id/artifacts/a.pdf"),
+    ("POST", "/jobs/some-id/artifacts/a.pdf/link"),
+    ("POST", "/uploads"),
+    ("PATCH", "/uploads/some-id"),
+    ("GET", "/uploads/some-id"),
+    ("DELETE", "/uploads/some-id"),
 ]
 
 
@@ -47,7 +54,7 @@ async def locked(settings: Settings) -> AsyncGenerator[httpx2.AsyncClient]:
 
 async def test_every_route_of_the_jobs_needs_a_key(locked: httpx2.AsyncClient) -> None:
     paths = {route for route in (await locked.get("/openapi.json")).json()["paths"] if route.startswith("/jobs")}
-    assert {path.count("/") for path in paths} == {1, 2, 3}
+    assert {path.count("/") for path in paths} == {1, 2, 3, 4, 5}
     for method, path in ROUTES:
         answer = await locked.request(method, path, json={"a": 1} if method == "POST" else None)
         problem(answer, 401, "unauthorized")

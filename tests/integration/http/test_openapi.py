@@ -120,8 +120,9 @@ def test_keys_are_described_where_they_are_needed(settings: Settings) -> None:
     document = create_api(settings.model_copy(update={"api_keys": keys})).openapi()
     assert document["components"]["securitySchemes"]["ApiKey"]["scheme"] == "bearer"
     for path, _, operation in operations(document):
-        assert ("security" in operation) == (not path.startswith("/health")), path
-        assert ("401" in operation["responses"]) == (not path.startswith("/health")), path
+        is_open = path.startswith(("/health", "/links/"))  # a link is a permission
+        assert ("security" in operation) == (not is_open), path
+        assert ("401" in operation["responses"]) == (not is_open), path
 
 
 def test_no_keys_are_described_where_none_are_needed(settings: Settings) -> None:

@@ -9,6 +9,10 @@ from celeriac.core import errors
 
 EXAMPLES: list[BaseException] = [
     errors.DatabaseUnavailable("sqlite:///x", "it is locked"),
+    errors.StorageUnavailable("s3://files", "it does not answer"),
+    errors.UnknownArtifact("job-1", "a.pdf"),
+    errors.UnknownUpload("upload-1"),
+    errors.OffsetMismatch(5),
     errors.ApplicationNotLoaded("there is none", "Traceback"),
     errors.StartRefused("there is none", 6, "Traceback"),
     errors.InvalidArguments(
@@ -44,7 +48,10 @@ def test_an_error_is_in_the_tree_and_in_the_documentation_of_it(error: type[Base
 
 
 def test_faults_are_told_with_their_places() -> None:
-    assert str(EXAMPLES[3]) == "invalid arguments for job 'job': a.0: odd; arguments: no"
+    assert (
+        str(next(e for e in EXAMPLES if isinstance(e, errors.InvalidArguments)))
+        == "invalid arguments for job 'job': a.0: odd; arguments: no"
+    )
 
 
 def test_an_id_of_a_stranger_is_not_repeated_at_length() -> None:

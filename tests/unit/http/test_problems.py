@@ -19,6 +19,12 @@ REFUSALS: dict[type[Exception], Exception] = {
     errors.JobExists: errors.JobExists("some-id"),
     errors.SubmissionInvalid: errors.SubmissionInvalid("row 2: no address", [{"row": 2, "message": "no address"}]),
     errors.FamilyAbsent: errors.FamilyAbsent("it is not installed"),
+    errors.InvalidFileName: errors.InvalidFileName("the file name '..' is none"),
+    errors.UnknownArtifact: errors.UnknownArtifact("some-id", "a.pdf"),
+    errors.UnknownUpload: errors.UnknownUpload("some-id"),
+    errors.OffsetMismatch: errors.OffsetMismatch(5),
+    errors.ChecksumMismatch: errors.ChecksumMismatch("another digest"),
+    errors.LinkInvalid: errors.LinkInvalid("it has expired"),
     errors.WrongState: errors.WrongState("it has ended"),
 }
 

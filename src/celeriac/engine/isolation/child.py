@@ -101,6 +101,7 @@ class _Jobs:
             report=self._progress.report,
             spawn=spawn,
             cancel_requested=lambda: False,  # a cancellation kills this process
+            open_artifact=self._app.open_artifact,
         )
         arguments = spec.validate_sent((), codec.loads(request["arguments"]))
         with job_logs.running(context.id, context.task, context.attempt):

@@ -1,0 +1,74 @@
+"""What a job sees of the files that it makes. The storage (`celeriac.storage`) is what keeps them."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from os import PathLike
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """A file that a job has made. It is complete, and its content never changes.
+
+    Attributes:
+        job_id: the job.
+        name: the file's name, as the job chose it.
+        size: in bytes.
+        content_type: its media type, found by its first bytes.
+        sha256: the digest of its content, in hexadecimal digits.
+        created_at: when it was complete (UTC).
+        path: where its content is kept in the storage.
+    """
+
+    job_id: str
+    name: str
+    size: int
+    content_type: str
+    sha256: str
+    created_at: datetime
+    path: str
+
+
+class AsyncFile(Protocol):
+    """A file that an `async def` job writes."""
+
+    async def write(self, piece: bytes) -> None:
+        """Write what follows.
+
+        Raises:
+            FileTooLarge: it would be larger than it may be.
+            StorageFull, StorageUnavailable: it cannot be kept.
+        """
+        ...
+
+    async def write_from(self, path: str | PathLike[str]) -> None:
+        """Write the content of a file of this machine. Raises as `write` does."""
+        ...
+
+
+class BlockingFile(Protocol):
+    """A file that a `def` job writes."""
+
+    def write(self, piece: bytes) -> None:
+        """Write what follows. Raises as `AsyncFile.write` does."""
+        ...
+
+    def write_from(self, path: str | PathLike[str]) -> None:
+        """Write the content of a file of this machine. Raises as `write` does."""
+        ...
+
+
+class ArtifactFile(AbstractAsyncContextManager[AsyncFile], AbstractContextManager[BlockingFile], Protocol):
+    """A file that is an artifact when the block ends, and nothing if it ends with an exception."""
+
+    @property
+    def artifact(self) -> Artifact:
+        """What it has become.
+
+        Raises:
+            RuntimeError: it is not complete yet.
+        """
+        ...

@@ -1,0 +1,267 @@
+"""Where files are kept: a folder, or a bucket of S3, GCS or Azure. One interface for all, by obstore.
+
+Every path is written aside and appears at once, complete: obstore renames in a folder, and a bucket shows an object
+when its last part has been accepted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from glob import escape
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError, GenericError
+from obstore.store import from_url
+
+from celeriac.core.errors import ConfigurationError, StorageFull, StorageUnavailable
+
+T = TypeVar("T")
+
+#: What is held in memory of a file that is written or read, in bytes. Not below 5 MiB, S3's smallest part.
+PIECE_BYTES = 8 * 1_048_576
+_SCHEMES = ("file", "s3", "gs", "az", "abfs", "abfss", "memory")
+_PATIENCE = timedelta(seconds=20)
+_LISTED_AT_ONCE = 1000
+
+
+class PathTaken(Exception):
+    """There is a file at that path already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A file as it is kept: its path, its size in bytes, and when it was written."""
+
+    path: str
+    size: int
+    modified: datetime
+
+
+class Location:
+    """A folder or a bucket. Every method may raise `StorageUnavailable`, every writing one `StorageFull`.
+
+    Safe to share by all threads and event loops of a process. It connects when it is first used.
+    """
+
+    def __init__(self, url: str, *, reserve_bytes: int = 0) -> None:
+        """`url` is `file:///folder`, `s3://bucket/prefix`, `gs://…` or `az://…`.
+
+        Credentials and endpoints of a bucket come from the variables that its own tools read (`AWS_ACCESS_KEY_ID`,
+        `AWS_ENDPOINT_URL`, `GOOGLE_APPLICATION_CREDENTIALS`, `AZURE_STORAGE_ACCOUNT_NAME` and so on).
+        `reserve_bytes` stay free on the disk of a folder.
+
+        Raises:
+            ConfigurationError: the URL is not understood.
+        """
+        scheme = urlsplit(url).scheme
+        if scheme not in _SCHEMES:
+            raise ConfigurationError(
+                f"CELERIAC_STORAGE_URL={shown(url)}: expected file:///folder, s3://bucket, gs://bucket or az://container"
+            )
+        self.url = url
+        self.folder = Path(unquote(urlsplit(url).path)) if scheme == "file" else None
+        self._reserve_bytes = reserve_bytes
+        self._store: Any = None
+
+    def __repr__(self) -> str:
+        return f"Location({shown(self.url)!r})"
+
+    async def size(self, path: str) -> int | None:
+        """The size of the file at `path`, in bytes; None if there is none."""
+        return await self._told(lambda store: obstore.head_async(store, path), lambda meta: int(meta["size"]))
+
+    async def read(self, path: str) -> bytes | None:
+        """The content of a small file; None if there is none."""
+
+        async def whole(store: Any) -> bytes:
+            return bytes(await (await obstore.get_async(store, path)).bytes_async())
+
+        return await self._told(whole, lambda content: content)
+
+    async def stream(self, path: str, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes]:
+        """Yield the bytes from `start` up to and without `end`, in pieces of about a megabyte.
+
+        Raises:
+            FileNotFoundError: there is no file at `path`.
+        """
+        reach: dict[str, Any] = {}
+        if end is not None:
+            reach = {"range": (start, end)}
+        elif start:
+            reach = {"range": {"offset": start}}
+        with self.naming_faults():
+            found = await obstore.get_async(self.store(), path, options=reach)  # pyright: ignore[reportArgumentType]
+            async for piece in found.stream(min_chunk_size=1_048_576):
+                yield bytes(piece)
+
+    async def put(self, path: str, content: bytes, *, replace: bool = True) -> None:
+        """Write a small file at once.
+
+        Raises:
+            PathTaken: there is one at `path`, and it is not to be replaced.
+        """
+        self.check_room(len(content))
+        with self.naming_faults():
+            try:
+                await obstore.put_async(self.store(), path, content, mode="overwrite" if replace else "create")
+            except AlreadyExistsError:
+                raise PathTaken(path) from None
+
+    def writer(self, path: str) -> PieceWriter:
+        """A writer of a large file, which appears at `path` when it is closed."""
+        return PieceWriter(self, path)
+
+    async def move(self, path: str, to: str) -> None:
+        """Give the file another path. In a bucket it is copied there, by the server."""
+        with self.naming_faults():
+            await obstore.rename_async(self.store(), path, to)
+
+    async def delete(self, paths: Sequence[str]) -> None:
+        """Delete files. Those that are not there are passed over."""
+        for path in paths:
+            with self.naming_faults():
+                try:
+                    await obstore.delete_async(self.store(), path)
+                except FileNotFoundError:
+                    continue
+
+    async def list(self, prefix: str) -> AsyncGenerator[Stored]:
+        """Yield every file below the folder `prefix`, in no order."""
+        with self.naming_faults():
+            listing: Any = obstore.list(self.store(), prefix, chunk_size=_LISTED_AT_ONCE)  # pyright: ignore[reportUnknownMemberType]
+            async for found in listing:
+                for meta in found:
+                    yield Stored(str(meta["path"]), int(meta["size"]), meta["last_modified"])
+
+    def check_room(self, size: int) -> None:
+        """Raise `StorageFull` if `size` more bytes would leave less than the reserve on the disk of a folder."""
+        if self.folder is None or not self._reserve_bytes:
+            return
+        free = shutil.disk_usage(_existing(self.folder)).free
+        if free - size < self._reserve_bytes:
+            raise StorageFull(
+                f"the disk of {self.folder} has {free:,} bytes free, of which {self._reserve_bytes:,} are a reserve "
+                "(CELERIAC_STORAGE_RESERVE_BYTES): make room there, or set CELERIAC_STORAGE_URL to another place"
+            )
+
+    def left_aside(self, older_than: timedelta, now: datetime) -> list[Path]:
+        """What writers that were killed have left aside in a folder: files that no path leads to."""
+        if self.folder is None:
+            return []
+        horizon = (now - older_than).timestamp()
+        # obstore writes `NAME#NUMBER` and renames it to `NAME`; it takes no path with a `#`, so no file is named so.
+        return [found for found in self.folder.rglob("*#*") if found.is_file() and found.stat().st_mtime < horizon]
+
+    def forget_aside(self, path: str) -> None:
+        """Delete what a writer of `path` has left aside in a folder. A full disk would stay full."""
+        if self.folder is None:
+            return
+        goal = self.folder / path
+        for left in goal.parent.glob(f"{escape(goal.name)}#*"):
+            left.unlink(missing_ok=True)
+
+    def drop_empty_folders(self, prefix: str) -> None:
+        """Delete the empty folders below `prefix`; buckets have none."""
+        if self.folder is None:
+            return
+        for folder, _, _ in os.walk(self.folder / prefix, topdown=False):
+            try:
+                Path(folder).rmdir()
+            except OSError:  # it is not empty
+                continue
+
+    async def _told(self, ask: Callable[[Any], Awaitable[Any]], read: Callable[[Any], T]) -> T | None:
+        with self.naming_faults():
+            try:
+                return read(await ask(self.store()))
+            except FileNotFoundError:
+                return None
+
+    def store(self) -> Any:
+        """Obstore's own object, which is made at the first use."""
+        if self._store is None:
+            options: dict[str, Any] = {"mkdir": True} if self.folder else _BUCKET_OPTIONS
+            self._store = from_url(self.url, **options)
+        return self._store
+
+    @contextmanager
+    def naming_faults(self) -> Generator[None]:
+        """Say where a fault of the storage is, in one line."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except (BaseError, GenericError, OSError) as error:
+            reason = str(error).partition("\n")[0]
+            if "os error 28" in reason or "os error 122" in reason:  # ENOSPC, EDQUOT
+                raise StorageFull(f"there is no room left in {shown(self.url)}") from error
+            raise StorageUnavailable(shown(self.url), reason) from error
+
+
+_BUCKET_OPTIONS: dict[str, Any] = {
+    "client_options": {
+        "connect_timeout": timedelta(seconds=5),
+        "timeout": timedelta(seconds=60),
+        "allow_http": True,  # an endpoint of one's own may be on the same machine; the providers' are https
+    },
+    "retry_config": {"max_retries": 4, "retry_timeout": _PATIENCE},
+}
+
+
+class PieceWriter:
+    """Writes a file piece by piece. It appears when the writer is closed, and never if it is dropped."""
+
+    def __init__(self, location: Location, path: str) -> None:
+        self._location = location
+        self.path = path
+        self._writer: Any = None
+
+    async def write(self, content: bytes) -> None:
+        """Write what follows. It waits while the storage is slower than the writer."""
+        location = self._location
+        location.check_room(len(content))
+        with location.naming_faults():
+            if self._writer is None:
+                self._writer = obstore.open_writer_async(
+                    location.store(), self.path, buffer_size=PIECE_BYTES, max_concurrency=2
+                )
+            await self._writer.write(content)
+
+    async def close(self) -> None:
+        """Publish the file."""
+        if self._writer is None:
+            await self._location.put(self.path, b"")
+            return
+        with self._location.naming_faults():
+            await self._writer.close()
+
+    async def drop(self) -> None:
+        """Leave nothing behind of a file that is not published."""
+        if self._writer is None:
+            return
+        writer, self._writer = self._writer, None
+        with suppress(OSError):  # closing it has failed, on a full disk for example
+            await asyncio.shield(writer.__aexit__(GeneratorExit, GeneratorExit(), None))
+        self._location.forget_aside(self.path)
+
+
+def shown(url: str) -> str:
+    """The URL without credentials, for people."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
+
+
+def _existing(folder: Path) -> Path:
+    """The nearest folder above that exists."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder

@@ -1,0 +1,253 @@
+"""Uploads: files that callers send in parts, over several requests, and that jobs then read.
+
+Layout in the storage:
+
+    uploads/records/ID.json              what was announced of the file; the upload is there while this is
+    uploads/parts/ID/OFFSET-TOKEN        the bytes from that offset on (20 digits, so that paths sort as offsets do)
+    uploads/files/ID/NAME                the whole file, once it is complete and checked
+
+An object store cannot append, so each request adds a part of its own. How far an upload is follows from its parts
+alone: there is no counter that a crash could leave behind them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from celeriac.core import codec
+from celeriac.core.errors import ChecksumMismatch, FileTooLarge, OffsetMismatch, TooManyFiles, UnknownUpload
+from celeriac.core.ids import is_valid_id, new_id
+from celeriac.storage.content import Content
+from celeriac.storage.location import Location, Stored
+from celeriac.storage.names import checked_name
+
+_RECORDS = "uploads/records"
+_PARTS = "uploads/parts"
+_FILES = "uploads/files"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """A file that a caller sends.
+
+    Attributes:
+        id: its id.
+        owner: the caller, by the name of the API key; empty without keys.
+        name: the file's name, as the caller chose it.
+        size: how large it is, as announced, in bytes.
+        offset: how many bytes have arrived.
+        sha256: the digest of its content in hexadecimal digits: as announced, and known when it is complete.
+        content_type: its media type, found by its first bytes; empty until it is complete.
+        created_at: when it was announced (UTC).
+    """
+
+    id: str
+    owner: str
+    name: str
+    size: int
+    offset: int = 0
+    sha256: str = ""
+    content_type: str = ""
+    created_at: datetime
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all of it has arrived and has been checked."""
+        return bool(self.content_type)
+
+    @property
+    def path(self) -> str:
+        """Where the whole file is kept in the storage, once it is complete."""
+        return f"{_FILES}/{self.id}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadLimits:
+    """What one caller may keep.
+
+    Attributes:
+        file_bytes: the size of one file.
+        owner_bytes: of all uploads of one caller together, counted as they are announced.
+        owner_files: how many uploads.
+    """
+
+    file_bytes: int
+    owner_bytes: int
+    owner_files: int
+
+
+class Uploads:
+    """All uploads of one storage. Every method may raise `StorageUnavailable`, every writing one `StorageFull`."""
+
+    def __init__(self, location: Location, limits: UploadLimits) -> None:
+        self.location = location
+        self.limits = limits
+
+    async def begin(self, name: str, size: int, *, owner: str = "", sha256: str = "") -> Upload:
+        """Announce a file of `size` bytes.
+
+        Raises:
+            InvalidFileName: the name cannot be one.
+            FileTooLarge, TooManyFiles: the caller may not keep that much.
+        """
+        if size > self.limits.file_bytes:
+            raise FileTooLarge(f"an upload may have {self.limits.file_bytes:,} bytes; {size:,} were announced")
+        kept = [upload async for upload in self._all() if upload.owner == owner]
+        if len(kept) >= self.limits.owner_files:
+            raise TooManyFiles(f"there are {len(kept)} uploads, as many as one caller may have: delete some")
+        if sum(upload.size for upload in kept) + size > self.limits.owner_bytes:
+            raise FileTooLarge(f"the uploads of one caller may have {self.limits.owner_bytes:,} bytes: delete some")
+        self.location.check_room(size)
+        upload = Upload(
+            id=new_id(), owner=owner, name=checked_name(name), size=size, sha256=sha256, created_at=datetime.now(UTC)
+        )
+        await self._save(upload)
+        return upload if size else await self._complete(upload, [])
+
+    async def get(self, upload_id: str) -> Upload:
+        """The upload, with how far it is.
+
+        Raises:
+            UnknownUpload: there is none with this id.
+        """
+        upload = await self._read(_record_path(upload_id)) if is_valid_id(upload_id) else None
+        if upload is None:
+            raise UnknownUpload(upload_id)
+        if upload.is_complete:
+            return replace(upload, offset=upload.size)
+        return replace(upload, offset=sum(part.size for part in await self._parts(upload)))
+
+    async def append(self, upload: Upload, offset: int, body: AsyncIterable[bytes]) -> Upload:
+        """Add what `body` brings, from `offset` on. What has arrived is kept, also if `body` ends with an error.
+
+        Raises:
+            OffsetMismatch: the file goes on elsewhere.
+            FileTooLarge: more came than was announced. Nothing of it is kept.
+            ChecksumMismatch: the whole file is another than was announced. It has been deleted.
+        """
+        if offset != upload.offset or upload.is_complete:
+            raise OffsetMismatch(upload.offset)
+        part = Content(
+            self.location.writer(f"{_PARTS}/{upload.id}/{offset:020d}-{new_id()}"),
+            upload.name,
+            limit=upload.size - offset,
+        )
+        try:
+            async for piece in body:
+                await part.write(piece)
+        except FileTooLarge:
+            await part.drop()
+            raise
+        except BaseException:  # the connection broke, say: the caller asks how far it is, and goes on there
+            await asyncio.shield(part.close())
+            raise
+        facts = await part.close()
+        if facts["size"] == upload.size:
+            return await self._adopt(upload, facts)
+        arrived = await self.get(upload.id)
+        return await self._complete(arrived, await self._parts(arrived)) if arrived.offset == upload.size else arrived
+
+    def stream(self, upload: Upload, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes]:
+        """Yield the content of a complete upload from byte `start` up to and without `end`."""
+        return self.location.stream(upload.path, start, end)
+
+    async def delete(self, upload_id: str) -> None:
+        """Delete the upload, complete or not.
+
+        Raises:
+            UnknownUpload: there is none with this id.
+        """
+        upload = await self.get(upload_id)
+        await self.location.delete([_record_path(upload.id)])
+        await self._delete_content(upload.id)
+
+    async def sweep(self, retention: timedelta, now: datetime | None = None) -> int:
+        """Delete uploads that were announced longer than `retention` ago, and what crashes have left; say how many."""
+        now = now or datetime.now(UTC)
+        horizon, kept, deleted = now - retention, set[str](), set[str]()
+        files = [found for prefix in (_PARTS, _FILES) for found in [f async for f in self.location.list(f"{prefix}/")]]
+        async for upload in self._all():
+            if upload.created_at < horizon:
+                await self.delete(upload.id)
+                deleted.add(upload.id)
+            else:
+                kept.add(upload.id)
+        for upload_id in {found.path.split("/")[2] for found in files} - kept - deleted:
+            await self._delete_content(upload_id)
+            deleted.add(upload_id)
+        self.location.drop_empty_folders("uploads")
+        return len(deleted)
+
+    async def _adopt(self, upload: Upload, facts: dict[str, Any]) -> Upload:
+        """Complete an upload that came in one part, which becomes the file as it is."""
+        await self._check(upload, facts["sha256"])
+        await self.location.move(facts["path"], upload.path)
+        return await self._completed(upload, facts)
+
+    async def _complete(self, upload: Upload, parts: Iterable[Stored]) -> Upload:
+        """Put the parts together, check the whole, and delete them."""
+        whole = Content(self.location.writer(upload.path), upload.name, limit=upload.size)
+        try:
+            for part in parts:
+                async for piece in self.location.stream(part.path):
+                    await whole.write(piece)
+            await self._check(upload, whole.sha256)
+        except BaseException:
+            await asyncio.shield(whole.drop())
+            raise
+        facts = await whole.close()
+        completed = await self._completed(upload, facts)
+        await self.location.delete([part.path for part in parts])
+        return completed
+
+    async def _completed(self, upload: Upload, facts: dict[str, Any]) -> Upload:
+        done = replace(upload, offset=upload.size, sha256=facts["sha256"], content_type=facts["content_type"])
+        await self._save(done)
+        return done
+
+    async def _check(self, upload: Upload, sha256: str) -> None:
+        if upload.sha256 and upload.sha256 != sha256:
+            await self.delete(upload.id)
+            raise ChecksumMismatch(f"{upload.name} arrived with SHA-256 {sha256}; {upload.sha256} was announced")
+
+    async def _parts(self, upload: Upload) -> list[Stored]:
+        """The parts that follow one another from the beginning on; of several at one offset, the longest."""
+        found = [part async for part in self.location.list(f"{_PARTS}/{upload.id}/")]
+        longest: dict[int, Stored] = {}
+        for part in sorted(found, key=lambda part: part.size):
+            longest[int(part.path.rpartition("/")[2][:20])] = part
+        chain: list[Stored] = []
+        reach = 0
+        while (part := longest.get(reach)) is not None and part.size:
+            chain.append(part)
+            reach += part.size
+        return chain
+
+    async def _delete_content(self, upload_id: str) -> None:
+        for prefix in (_PARTS, _FILES):
+            await self.location.delete([found.path async for found in self.location.list(f"{prefix}/{upload_id}/")])
+
+    async def _all(self) -> AsyncGenerator[Upload]:
+        async for found in self.location.list(f"{_RECORDS}/"):
+            if (upload := await self._read(found.path)) is not None:
+                yield upload
+
+    async def _save(self, upload: Upload) -> None:
+        record = {**asdict(upload), "created_at": upload.created_at.isoformat()}
+        await self.location.put(_record_path(upload.id), codec.dumps(record))
+
+    async def _read(self, path: str) -> Upload | None:
+        content = await self.location.read(path)
+        if content is None:
+            return None
+        record: dict[str, Any] = codec.loads(content)
+        created_at = datetime.fromisoformat(record.pop("created_at"))
+        return Upload(created_at=created_at, **record)
+
+
+def _record_path(upload_id: str) -> str:
+    return f"{_RECORDS}/{upload_id}.json"

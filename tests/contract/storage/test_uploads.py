@@ -1,0 +1,150 @@
+"""Uploads that resume, in a folder and in a bucket."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from celeriac.core.errors import (
+    ChecksumMismatch,
+    FileTooLarge,
+    InvalidFileName,
+    OffsetMismatch,
+    TooManyFiles,
+    UnknownUpload,
+)
+from celeriac.storage.location import PIECE_BYTES, Location
+from celeriac.storage.uploads import Upload, UploadLimits, Uploads
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def uploads(location: Location) -> Uploads:
+    return Uploads(location, UploadLimits(file_bytes=100 * 1_048_576, owner_bytes=150 * 1_048_576, owner_files=3))
+
+
+async def body(*pieces: bytes, error: BaseException | None = None) -> AsyncGenerator[bytes]:
+    for piece in pieces:
+        yield piece
+    if error is not None:
+        raise error
+
+
+async def content(uploads: Uploads, upload: Upload) -> bytes:
+    return b"".join([piece async for piece in uploads.stream(upload)])
+
+
+async def paths(uploads: Uploads) -> list[str]:
+    return sorted([found.path async for found in uploads.location.list("uploads/")])
+
+
+async def test_a_file_that_comes_at_once(uploads: Uploads) -> None:
+    sent = b"%PDF-1.7" + bytes(2 * PIECE_BYTES)
+    upload = await uploads.begin("a.pdf", len(sent), sha256=hashlib.sha256(sent).hexdigest())
+    assert (upload.offset, upload.is_complete) == (0, False)
+    done = await uploads.append(upload, 0, body(sent[:100], sent[100:]))
+    assert (done.is_complete, done.offset, done.content_type) == (True, len(sent), "application/pdf")
+    assert await uploads.get(upload.id) == done
+    assert await content(uploads, done) == sent
+    assert await paths(uploads) == [done.path, f"uploads/records/{upload.id}.json"]
+
+
+async def test_a_file_that_comes_in_parts(uploads: Uploads) -> None:
+    upload = await uploads.begin("a.txt", 10)
+    upload = await uploads.append(upload, 0, body(b"0123"))
+    assert (upload.offset, upload.is_complete) == (4, False)
+    upload = await uploads.append(upload, 4, body(b"45"))
+    done = await uploads.append(await uploads.get(upload.id), 6, body(b"6789"))
+    assert done.is_complete and done.sha256 == hashlib.sha256(b"0123456789").hexdigest()
+    assert await content(uploads, done) == b"0123456789"
+    assert await paths(uploads) == [done.path, f"uploads/records/{upload.id}.json"]
+
+
+async def test_what_has_arrived_of_a_broken_request_is_kept(uploads: Uploads) -> None:
+    upload = await uploads.begin("a.txt", 10)
+    with pytest.raises(ConnectionError):
+        await uploads.append(upload, 0, body(b"0123", error=ConnectionError("gone")))
+    upload = await uploads.get(upload.id)
+    assert upload.offset == 4
+    done = await uploads.append(upload, 4, body(b"456789"))
+    assert await content(uploads, done) == b"0123456789"
+
+
+async def test_a_part_at_another_offset_is_refused(uploads: Uploads) -> None:
+    upload = await uploads.append(await uploads.begin("a.txt", 10), 0, body(b"0123"))
+    for offset in (0, 3, 5, 10):
+        with pytest.raises(OffsetMismatch) as raised:
+            await uploads.append(upload, offset, body(b"x"))
+        assert raised.value.offset == 4
+    done = await uploads.append(upload, 4, body(b"456789"))
+    with pytest.raises(OffsetMismatch):
+        await uploads.append(done, 10, body(b"x"))
+
+
+async def test_two_requests_at_one_offset_do_no_harm(uploads: Uploads) -> None:
+    upload = await uploads.begin("a.txt", 10)
+    await uploads.append(upload, 0, body(b"012345"))
+    assert (await uploads.append(upload, 0, body(b"0123"))).offset == 6, "the longer one holds"
+    done = await uploads.append(await uploads.get(upload.id), 6, body(b"6789"))
+    assert await content(uploads, done) == b"0123456789"
+
+
+async def test_more_than_was_announced_is_refused(uploads: Uploads) -> None:
+    upload = await uploads.append(await uploads.begin("a.txt", 10), 0, body(b"0123"))
+    with pytest.raises(FileTooLarge):
+        await uploads.append(upload, 4, body(b"4567", b"89x"))
+    assert (await uploads.get(upload.id)).offset == 4
+
+
+@pytest.mark.parametrize("parts", [(b"0123456789",), (b"01234", b"56789")])
+async def test_another_file_than_was_announced_is_deleted(uploads: Uploads, parts: tuple[bytes, ...]) -> None:
+    upload = await uploads.begin("a.txt", 10, sha256="0" * 64)
+    with pytest.raises(ChecksumMismatch):
+        for part in parts:
+            upload = await uploads.append(upload, upload.offset, body(part))
+    assert await paths(uploads) == []
+    with pytest.raises(UnknownUpload):
+        await uploads.get(upload.id)
+
+
+async def test_an_empty_file_is_complete_at_once(uploads: Uploads) -> None:
+    upload = await uploads.begin("empty.txt", 0)
+    assert upload.is_complete and await content(uploads, upload) == b""
+
+
+async def test_a_caller_keeps_no_more_than_it_may(uploads: Uploads) -> None:
+    with pytest.raises(FileTooLarge, match="104,857,601 were announced"):
+        await uploads.begin("a", 100 * 1_048_576 + 1)
+    await uploads.begin("a", 100 * 1_048_576, owner="ada")
+    with pytest.raises(FileTooLarge, match="delete some"):
+        await uploads.begin("b", 60 * 1_048_576, owner="ada")
+    await uploads.begin("b", 60 * 1_048_576, owner="bob")
+    await uploads.begin("b", 1, owner="ada")
+    await uploads.begin("c", 1, owner="ada")
+    with pytest.raises(TooManyFiles):
+        await uploads.begin("d", 1, owner="ada")
+    with pytest.raises(InvalidFileName):
+        await uploads.begin("../d", 1)
+
+
+async def test_unknown_and_invalid_ids(uploads: Uploads) -> None:
+    for upload_id in ("none", "../records", "a/b"):
+        with pytest.raises(UnknownUpload):
+            await uploads.get(upload_id)
+
+
+async def test_uploads_are_deleted_and_swept(uploads: Uploads) -> None:
+    deleted = await uploads.append(await uploads.begin("a", 2), 0, body(b"12"))
+    await uploads.delete(deleted.id)
+    assert await paths(uploads) == []
+    await uploads.append(await uploads.begin("half", 9), 0, body(b"12"))
+    done = await uploads.append(await uploads.begin("b", 2), 0, body(b"12"))
+    await uploads.location.put("uploads/parts/gone/00000000000000000000-x", b"1")
+    assert await uploads.sweep(DAY) == 1
+    assert (await uploads.get(done.id)).is_complete
+    assert await uploads.sweep(DAY, datetime.now(UTC) + DAY + timedelta(seconds=5)) == 2
+    assert await paths(uploads) == []

@@ -1,0 +1,142 @@
+"""Uploads over HTTP: forms, and tus 1.0.0."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import socket
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.support.api_server import ApiServer
+from tests.support.contract_jobs import ContractJobs
+from tests.support.jobs_client import JobsClient, problem
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+TUS = {"Tus-Resumable": "1.0.0"}
+PART = {**TUS, "Content-Type": "application/offset+octet-stream"}
+SENT = b"%PDF-1.7" + bytes(range(256)) * 40_000
+
+
+def metadata(**told: str) -> str:
+    return ",".join(f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in told.items())
+
+
+async def begin(client: JobsClient, size: int = len(SENT), **told: str) -> str:
+    """The path of an upload that has been announced."""
+    headers = {**TUS, "Upload-Length": str(size), "Upload-Metadata": metadata(**{"filename": "Ünfall.pdf", **told})}
+    answer = await client.http.post("/uploads", headers=headers)
+    assert answer.status_code == 201, answer.text
+    assert answer.headers["tus-resumable"] == "1.0.0" and answer.headers["upload-offset"] == "0"
+    return answer.headers["location"]
+
+
+async def send(client: JobsClient, path: str, offset: int, part: bytes) -> httpx2.Response:
+    return await client.http.patch(path, headers={**PART, "Upload-Offset": str(offset)}, content=part)
+
+
+async def shown(client: JobsClient, path: str) -> dict[str, Any]:
+    return (await client.http.get(path)).json()
+
+
+async def stored(jobs: ContractJobs, upload: dict[str, Any]) -> bytes:
+    uploads = jobs.app.storage.uploads
+    return b"".join([piece async for piece in uploads.stream(await uploads.get(upload["id"]))])
+
+
+async def test_a_form_with_a_file(client: JobsClient, jobs: ContractJobs) -> None:
+    digest = hashlib.sha256(SENT).hexdigest()
+    answer = await client.http.post("/uploads", files={"file": ("Ünfall.pdf", SENT)}, data={"sha256": digest})
+    upload = answer.json()
+    assert answer.status_code == 201, upload
+    assert answer.headers["location"] == f"/uploads/{upload['id']}"
+    assert (upload["name"], upload["size"], upload["offset"]) == ("Ünfall.pdf", len(SENT), len(SENT))
+    assert (upload["complete"], upload["content_type"], upload["sha256"]) == (True, "application/pdf", digest)
+    assert await stored(jobs, upload) == SENT
+    assert await shown(client, answer.headers["location"]) == upload
+
+
+async def test_a_file_that_comes_in_parts(client: JobsClient, jobs: ContractJobs) -> None:
+    path = await begin(client, sha256=hashlib.sha256(SENT).hexdigest())
+    answer = await send(client, path, 0, SENT[:5_000_000])
+    assert (answer.status_code, answer.headers["upload-offset"]) == (204, "5000000")
+    head = await client.http.head(path, headers=TUS)
+    assert (head.headers["upload-offset"], head.headers["upload-length"]) == ("5000000", str(len(SENT)))
+    assert head.headers["cache-control"] == "no-store" and "upload-expires" in head.headers
+    assert (await shown(client, path))["complete"] is False
+    assert (await send(client, path, 5_000_000, SENT[5_000_000:])).headers["upload-offset"] == str(len(SENT))
+    upload = await shown(client, path)
+    assert upload["complete"] and await stored(jobs, upload) == SENT
+
+
+async def test_an_upload_that_is_announced_with_its_content(client: JobsClient, jobs: ContractJobs) -> None:
+    headers = {**PART, "Upload-Length": "5", "Upload-Metadata": metadata(filename="a.txt")}
+    answer = await client.http.post("/uploads", headers=headers, content=b"12345")
+    assert answer.headers["upload-offset"] == "5" and await stored(jobs, answer.json()) == b"12345"
+
+
+async def test_of_a_connection_that_breaks_what_has_arrived_is_kept(
+    client: JobsClient, api: ApiServer, jobs: ContractJobs
+) -> None:
+    path = await begin(client)
+    cut = 8_000_000
+    head = f"PATCH {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(SENT)}\r\nUpload-Offset: 0\r\n"
+
+    def send_and_break() -> None:
+        with socket.create_connection(("127.0.0.1", api.port)) as connection:
+            connection.sendall(f"{head}Content-Type: {PART['Content-Type']}\r\n\r\n".encode() + SENT[:cut])
+
+    await asyncio.to_thread(send_and_break)
+    arrived = await eventually(lambda: _offset(client, path))
+    assert cut - 200_000 < arrived <= cut, "the server drops only what nobody has read when the connection ends"
+    await send(client, path, arrived, SENT[arrived:])
+    assert await stored(jobs, await shown(client, path)) == SENT
+
+
+async def _offset(client: JobsClient, path: str) -> int:
+    return int((await client.http.head(path)).headers["upload-offset"])
+
+
+async def test_what_is_refused(client: JobsClient) -> None:
+    path = await begin(client, size=10)
+    problem(await send(client, path, 3, b"3"), 409, "offset-mismatch")
+    problem(await send(client, path, 0, b"0" * 11), 413, "file-too-large")
+    wrong = {**PART, "Content-Type": "text/plain", "Upload-Offset": "0"}
+    problem(await client.http.patch(path, headers=wrong, content=b"0"), 415, "unsupported-media-type")
+    problem(await client.http.patch(path, headers=PART, content=b"0"), 422, "invalid-request")
+    newer = {**PART, "Tus-Resumable": "2.0.0", "Upload-Offset": "0"}
+    problem(await client.http.patch(path, headers=newer, content=b"0"), 412, "tus-version")
+    problem(await client.http.post("/uploads", headers=TUS), 400, "length-missing")
+    problem(await client.http.post("/uploads", headers={**TUS, "Upload-Length": "-1"}), 422, "invalid-request")
+    problem(await client.http.post("/uploads", headers={**TUS, "Upload-Length": str(10**15)}), 413, "file-too-large")
+    for told in ({"filename": "../up"}, {"sha256": "no"}):
+        headers = {**TUS, "Upload-Length": "1", "Upload-Metadata": metadata(**told)}
+        assert (await client.http.post("/uploads", headers=headers)).status_code == 422
+    headers = {**TUS, "Upload-Length": "1", "Upload-Metadata": "filename ~~~"}
+    problem(await client.http.post("/uploads", headers=headers), 400, "metadata-invalid")
+    problem(await client.http.post("/uploads", data={"a": "b"}, files={}), 400, "length-missing")
+    assert (await client.http.head(path)).headers["upload-offset"] == "0"
+
+
+async def test_another_file_than_was_announced(client: JobsClient) -> None:
+    path = await begin(client, size=5, sha256="0" * 64)
+    problem(await send(client, path, 0, b"12345"), 422, "checksum-mismatch")
+    problem(await client.http.get(path), 404, "unknown-upload")
+
+
+async def test_an_upload_is_deleted(client: JobsClient) -> None:
+    path = await begin(client)
+    assert (await client.http.delete(path, headers=TUS)).status_code == 204
+    problem(await client.http.get(path), 404, "unknown-upload")
+    problem(await client.http.delete(path), 404, "unknown-upload")
+
+
+async def test_what_the_server_can_do(client: JobsClient) -> None:
+    answer = await client.http.options("/uploads")
+    assert answer.status_code == 204 and answer.headers["tus-version"] == "1.0.0"
+    assert "creation" in answer.headers["tus-extension"].split(",")

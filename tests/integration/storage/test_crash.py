@@ -1,0 +1,97 @@
+"""What is left of files when a worker is killed, or a disk is full."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import AsyncGenerator, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from celeriac import JobFailed, Settings
+from celeriac.storage.storage import Storage
+from tests.conftest import StartWorker
+from tests.support import artifact_jobs
+from tests.support.artifact_jobs import PIECE, ArtifactJobs
+from tests.support.waiting import eventually
+
+MODULE = "tests.support.artifact_jobs"
+WEEK = timedelta(days=7)
+
+
+@pytest_asyncio.fixture
+async def artists(settings: Settings) -> AsyncGenerator[ArtifactJobs]:
+    made = artifact_jobs.create(settings)
+    yield made
+    await made.app.client.aclose()
+    made.app.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 16 MiB."""
+    if os.geteuid() != 0:
+        pytest.skip("NOT TESTED: a full disk. Only root can mount a small one; run this test as root")
+    folder = tmp_path / "small"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "none", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def files_in(storage: Storage) -> list[Path]:
+    """All files of artifacts, also those that are not published."""
+    folder = storage.location.folder
+    assert folder is not None
+    return [path for path in (folder / "artifacts" / "files").rglob("*") if path.is_file()]
+
+
+async def test_a_worker_that_is_killed_in_the_middle_leaves_no_artifact_and_its_successor_makes_it(
+    artists: ArtifactJobs, start: StartWorker, tmp_path: Path
+) -> None:
+    gate, storage = tmp_path / "gate", artists.app.storage
+    first = start(MODULE, pool="asyncio")
+    handle = await artists.build.enqueue("film.bin", gate=gate)
+
+    async def is_half_done() -> bool:
+        return (await artists.app.client.get(handle.id)).progress is not None
+
+    await eventually(is_half_done)
+    first.kill()
+    assert await storage.artifacts.of(handle.id) == []
+    left = files_in(storage)
+    assert left, "nothing was written before the kill: this test shows nothing"
+    gate.touch()
+    start(MODULE, pool="asyncio")
+    await handle.result(timeout=60)
+    (made,) = await storage.artifacts.of(handle.id)
+    assert made.size == 20 * len(PIECE)
+    assert set(left) < set(files_in(storage))
+    swept = await storage.artifacts.sweep(WEEK, datetime.now(UTC) + timedelta(days=3))  # longer than any job writes
+    assert swept.orphans == len(left) and swept.expired == 0
+    assert len(files_in(storage)) == 1
+    assert b"".join([piece async for piece in storage.artifacts.stream(made)]) == 20 * PIECE
+
+
+@pytest.mark.parametrize(("reserve", "reason"), [(0, "no room left"), (8 * 1_048_576, "are a reserve")])
+async def test_a_full_disk_fails_the_job_and_leaves_nothing(
+    artists: ArtifactJobs, start: StartWorker, small_disk: Path, reserve: int, reason: str
+) -> None:
+    settings = {"storage_url": small_disk.as_uri(), "storage_reserve_bytes": reserve}
+    start(MODULE, pool="asyncio", settings=settings)
+    handle = await artists.jobs["async"].enqueue("large.bin", pieces=30)
+    with pytest.raises(JobFailed, match=f"StorageFull.*{reason}"):
+        await handle.result(timeout=60)
+    assert [path for path in small_disk.rglob("*") if path.is_file()] == []
+    small = await artists.jobs["async"].enqueue("small.bin", pieces=2)
+    await small.result(timeout=60)
+
+
+async def test_beat_is_told_to_sweep(artists: ArtifactJobs) -> None:
+    app = artists.app
+    app.sweep_files(every=60)
+    (entry,) = app.conf.beat_schedule.values()
+    assert (entry["task"], entry["schedule"].run_every) == ("celeriac.sweep_files", timedelta(seconds=60))

@@ -1,0 +1,76 @@
+"""What files are, by their first bytes."""
+
+import io
+import zipfile
+
+import pytest
+
+from celeriac.storage.sniffing import sniff
+
+
+def office(part: str) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("[Content_Types].xml", "<Types/>")
+        archive.writestr(part, "<x/>")
+    return file.getvalue()
+
+
+def opendocument() -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("mimetype", "application/vnd.oasis.opendocument.text")
+        archive.writestr("content.xml", "<x/>")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [
+        (b"%PDF-1.7\n", "application/pdf"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "image/png"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF", "image/jpeg"),
+        (b"RIFF\x24\0\0\0WEBPVP8 ", "image/webp"),
+        (b"RIFF\x24\0\0\0WAVEfmt ", "audio/wav"),
+        (b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf", "image/avif"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "image/heic"),
+        (b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2avc1mp41", "video/mp4"),
+        (b"\0\0\0\x14ftypqt  \0\0\0\0qt  ", "video/quicktime"),
+        (b"\x1aE\xdf\xa3\x9fB\x86\x81\x01B\x82\x84webm", "video/webm"),
+        (b"\x1aE\xdf\xa3\x9fB\x86\x81\x01B\x82\x88matroska", "video/x-matroska"),
+        (b"OggS\0\x02", "application/ogg"),
+        (b"ID3\x04\0", "audio/mpeg"),
+        (b"\xff\xfb\x90\x64", "audio/mpeg"),
+        (b"\xff\xf1\x50\x80", "audio/aac"),
+        (b"\x47" + bytes(187) + b"\x47" + bytes(187) + b"\x47", "video/mp2t"),
+        (b"#EXTM3U\n#EXT-X-VERSION:3\n", "application/vnd.apple.mpegurl"),
+        (b"PAR1\x15\x04", "application/vnd.apache.parquet"),
+        (office("xl/workbook.xml"), "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+        (office("word/document.xml"), "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
+        (opendocument(), "application/vnd.oasis.opendocument.text"),
+        (b"PK\x03\x04\x14\0", "application/zip"),
+        (b"MZ\x90\0", "application/vnd.microsoft.portable-executable"),
+        (b"  <!DOCTYPE html><html>", "text/html"),
+        (b"hello", "text/plain"),
+        (b"gr\xfc\xdfe", "text/plain"),
+        (b"\xff\xfeh\0i\0", "text/plain"),
+        (b"", "text/plain"),
+        (bytes(range(256)), "application/octet-stream"),
+        (b"\xff\xff\xff\xff", "text/plain"),
+    ],
+)
+def test_the_first_bytes_decide(head: bytes, kind: str) -> None:
+    assert sniff(head) == kind
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("a.csv", "text/csv"), ("A.JSON", "application/json"), ("b.exe", "text/plain")]
+)
+def test_a_name_decides_between_kinds_of_text(name: str, kind: str) -> None:
+    assert sniff(b"1,2,3", name) == kind
+
+
+def test_a_name_does_not_decide_against_the_content() -> None:
+    assert sniff(b"%PDF-1.7", "innocent.csv") == "application/pdf"
+    assert sniff(b"#EXTM3U\n", "film.mp4") == "application/vnd.apple.mpegurl"
+    assert sniff(b"\0\1\2", "film.mp4") == "application/octet-stream"
