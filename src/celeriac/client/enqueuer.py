@@ -78,7 +78,9 @@ class Enqueuer:
         if options.idempotency_key is not None:
             request = options.fingerprint or fingerprint(call.spec.name, call.arguments)
             idempotency = Idempotency(options.idempotency_key, request)
-        accepted = await self.connections.run(enqueue([job], idempotency=idempotency))
+        accepted = await self.connections.run(
+            enqueue([job], idempotency=idempotency, is_id_chosen=options.job_id is not None)
+        )
         if accepted.verdict == "conflict":
             raise IdempotencyConflict(
                 f"the idempotency key was used before, with another request, for job {accepted.detail}; "

@@ -168,3 +168,13 @@ async def test_one_of_many_jobs_gets_an_id_that_all_want_at_the_same_time(
     assert [type(error) for error in refused] == [JobExists, JobExists]
     assert broker.llen("celery") == 51
     assert (await add.handle("order-1").status()).state is JobState.QUEUED
+
+
+async def test_an_id_is_given_once_however_soon_it_is_chosen_again(app: Celeriac) -> None:
+    @app.job
+    async def note(number: int) -> None: ...
+
+    for number in range(200):  # some of them within the same millisecond
+        await note.options(job_id=f"note-{number}").enqueue(1)
+        with pytest.raises(JobExists):
+            await note.options(job_id=f"note-{number}").enqueue(1)

@@ -238,7 +238,7 @@ def _signal(workers: dict[Lane, Processes], signum: signal.Signals) -> None:
 
 
 def _frozen(workers: dict[Lane, Processes]) -> bool:
-    """Whether no thread runs any more. The kernel hands the signal to one of them, which stops the others in its turn."""
+    """Whether no thread runs any more. The kernel hands the signal to one, which stops the others in its turn."""
     return all(
         stat.read_text().rpartition(")")[2].split()[0] == "T"
         for worker in workers.values()

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from celeriac.core.clock import now_ms, to_ms
+from celeriac.core.ids import new_id
 from celeriac.core.records import JobRecord, parse_record
 from celeriac.core.states import JobState, sources_of
 from celeriac.store import keys
@@ -155,9 +156,16 @@ def fingerprint(task: str, arguments: bytes) -> str:
 
 
 def enqueue(
-    jobs: Sequence[NewJob], *, idempotency: Idempotency | None = None, fan_out: FanOut | None = None
+    jobs: Sequence[NewJob],
+    *,
+    idempotency: Idempotency | None = None,
+    fan_out: FanOut | None = None,
+    is_id_chosen: bool = False,
 ) -> ScriptCall[Accepted]:
-    """Accept `jobs`, all or none. `idempotency` is for a single job."""
+    """Accept `jobs`, all or none. `idempotency` is for a single job.
+
+    With `is_id_chosen`, others may choose the same id for a single job: only the first of such calls is accepted.
+    """
     kinds = {id(job.kind): job.kind for job in jobs}
     script_keys = [
         keys.JOB_INDEX,
@@ -175,7 +183,7 @@ def enqueue(
             records=_RECORDS,
             events=_EVENTS,
             scheduled_event=_SCHEDULED,
-            request=_request(idempotency, fan_out),
+            request=_request(idempotency, fan_out, new_id() if is_id_chosen else None),
             resume=resume,
             kind_count=len(kinds),
         )
@@ -201,11 +209,13 @@ def new_record(job: NewJob, created_ms: int) -> JobRecord:
     return parse_record(job.id, {**fields, b"arguments": job.arguments})
 
 
-def _request(idempotency: Idempotency | None, fan_out: FanOut | None) -> bytes:
+def _request(idempotency: Idempotency | None, fan_out: FanOut | None, call: str | None) -> bytes:
     """Encode the rarely used options as JSON; empty if there are none."""
     asked: dict[str, Any] = {}
     if idempotency is not None:
         asked["idempotency"] = {"fingerprint": idempotency.fingerprint, "life_ms": IDEMPOTENCY_LIFE_MS}
+    if call is not None:
+        asked["call"] = call
     if fan_out is not None:
         asked["fan_out"] = {"run": str(fan_out.run), "resume_queue": fan_out.list_key}
     return orjson.dumps(asked) if asked else b""

@@ -8,6 +8,7 @@
 -- records: prefix of records  events: prefix of events
 -- scheduled_event: event data for scheduled (that a job is queued goes without saying)
 -- request: '', or what is asked for besides, as JSON: idempotency: {fingerprint, life_ms},
+--         call: what tells this call from another for the same id, which the record keeps,
 --         fan_out: {run (of the parent), resume_queue (the list that the next goes to)}
 -- resume: the message that runs the parent again, or ''
 -- kind_count: number of kinds
@@ -20,10 +21,10 @@
 local now_ms, life_ms, records, events, scheduled_event, request, resume, kind_count
   = unpack(ARGV, 1, WIDTH.args) -- fields: args
 
-local idempotency, fan_out
+local idempotency, fan_out, call
 if request ~= '' then
   local asked = cjson.decode(request)
-  idempotency, fan_out = asked.idempotency, asked.fan_out
+  idempotency, fan_out, call = asked.idempotency, asked.fan_out, asked.call
 end
 
 local kinds, first = {}, WIDTH.args + 1
@@ -52,10 +53,11 @@ if idempotency then
 end
 if count == 1 then
   local number, id, arguments, message = unpack(ARGV, first, first + WIDTH.job - 1) -- fields: job
-  local created, known = unpack(redis.call('HMGET', records .. id, 'created', 'arguments'))
+  local created, known, by = unpack(redis.call('HMGET', records .. id, 'created', 'arguments', 'call'))
   -- If the first reply was lost, this is the second call, and the record is that of the first.
-  if created and created == now_ms and known == arguments then return {'accepted', ''} end
-  if created then return {'exists', id} end
+  local is_repeated = created == now_ms and known == arguments
+  if call then is_repeated = by == call end
+  if created then return is_repeated and {'accepted', ''} or {'exists', id} end
 end
 if fan_out then
   local state, run, cancel = unpack(redis.call('HMGET', KEYS[3], 'state', 'run', 'cancel'))
@@ -76,6 +78,7 @@ for at = first, #ARGV, WIDTH.job do
   if count == 1 or redis.call('EXISTS', record) == 0 then
     kind.record[2], kind.record[4] = record, arguments
     redis.call(unpack(kind.record))
+    if call then redis.call('HSET', record, 'call', call) end
     redis.call('PEXPIRE', record, kind.life_ms)
     index[#index + 1], index[#index + 2] = now_ms, id
     if kind.due_ms then
