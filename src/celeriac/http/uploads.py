@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import errno
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -16,7 +17,7 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from celeriac.core.errors import UnknownUpload
+from celeriac.core.errors import StorageFull, UnknownUpload
 from celeriac.engine.app import JobApp
 from celeriac.http.auth import caller
 from celeriac.http.jobs import NO_NULL
@@ -161,6 +162,10 @@ async def _from_form(request: Request, uploads: Uploads) -> Upload:
         form = await MultiPartParser(request.headers, request.stream(), max_files=1, max_fields=10).parse()
     except MultiPartException as error:
         raise HTTPException(400, error.message) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise StorageFull("there is no room left for temporary files: send the file in parts (tus)") from error
     try:
         files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
         if not files or files[0].size is None:

@@ -14,17 +14,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-from celeriac.core import codec
 from celeriac.core.artifact import Artifact
-from celeriac.core.errors import InvalidFileName, TooManyFiles, UnknownArtifact
+from celeriac.core.errors import FileTooLarge, InvalidFileName, TooManyFiles, UnknownArtifact
 from celeriac.core.ids import is_valid_id, new_id
 from celeriac.storage.content import Content
 from celeriac.storage.location import Location
 from celeriac.storage.names import checked_name
+from celeriac.storage.records import decoded, encoded
 
 _RECORDS = "artifacts/records"
 _FILES = "artifacts/files"
@@ -73,20 +72,27 @@ class Artifacts:
             TooManyFiles: the job has as many as it may.
         """
         name = checked_name(name)
-        kept = [artifact for artifact in await self.of(job_id) if artifact.name != name]
-        if len(kept) >= self.limits.job_files:
-            raise TooManyFiles(f"job {job_id} has {len(kept)} artifacts, which is as many as a job may have")
-        left = self.limits.job_bytes - sum(artifact.size for artifact in kept)
+        left = await self._room(job_id, name)
         return Content(
             self.location.writer(f"{_FILES}/{job_id}/{new_id()}/{name}"), name, limit=min(self.limits.file_bytes, left)
         )
 
     async def publish(self, job_id: str, content: Content) -> Artifact:
-        """Complete the file, and make it the artifact of its name. Deletes what had that name before."""
+        """Complete the file, and make it the artifact of its name. Deletes what had that name before.
+
+        Raises:
+            TooManyFiles, FileTooLarge: files that the job wrote meanwhile have used up the room.
+        """
         facts = await content.close()
         artifact = Artifact(job_id=job_id, created_at=datetime.now(UTC), **facts)
-        former = await self._record(_record_path(job_id, artifact.name))
-        await self.location.put(_record_path(job_id, artifact.name), codec.dumps(_encoded(artifact)))
+        try:
+            if artifact.size > await self._room(job_id, artifact.name):
+                raise FileTooLarge(f"the artifacts of a job may have {self.limits.job_bytes:,} bytes together")
+            former = await self._record(_record_path(job_id, artifact.name))
+            await self.location.put(_record_path(job_id, artifact.name), encoded(artifact))
+        except (TooManyFiles, FileTooLarge):
+            await self.location.delete([artifact.path])
+            raise
         if former is not None:
             await self.location.delete([former.path])
         return artifact
@@ -137,6 +143,8 @@ class Artifacts:
         async for found in self.location.list(f"{_RECORDS}/"):
             record = await self._record(found.path)
             if record is None:
+                if now - found.modified > _GRACE:  # it cannot be read
+                    await self.location.delete([found.path])
                 continue
             named.add(record.path)
             if now - record.created_at > retention:
@@ -146,9 +154,8 @@ class Artifacts:
             if file.path not in named and now - file.modified > _GRACE:
                 await self.location.delete([file.path])
                 orphans, freed = orphans + 1, freed + file.size
-        for aside in self.location.left_aside(_WRITING, now):
-            freed, orphans = freed + aside.stat().st_size, orphans + 1
-            aside.unlink(missing_ok=True)
+        for aside in self.location.delete_aside(_WRITING, now):
+            freed, orphans = freed + aside.size, orphans + 1
         self.location.drop_empty_folders("artifacts")
         return Swept(expired, orphans, freed)
 
@@ -158,18 +165,20 @@ class Artifacts:
         await self.location.delete([artifact.path])
 
     async def _record(self, path: str) -> Artifact | None:
-        content = await self.location.read(path)
-        return None if content is None else _decoded(codec.loads(content))
+        return decoded(Artifact, await self.location.read(path), path)
+
+    async def _room(self, job_id: str, name: str) -> int:
+        """How many bytes are left for the job's file of that name. The files tell, so that no record is read.
+
+        Raises:
+            TooManyFiles: the job has as many others as it may.
+        """
+        kept = [found async for found in self.location.list(f"{_FILES}/{job_id}/")]
+        others = {found.path: found.size for found in kept if found.path.rpartition("/")[2] != name}
+        if len(others) >= self.limits.job_files:
+            raise TooManyFiles(f"job {job_id} has {len(others)} artifacts, which is as many as a job may have")
+        return self.limits.job_bytes - sum(others.values())
 
 
 def _record_path(job_id: str, name: str) -> str:
     return f"{_RECORDS}/{job_id}/{name}.json"
-
-
-def _encoded(artifact: Artifact) -> dict[str, Any]:
-    return {**asdict(artifact), "created_at": artifact.created_at.isoformat()}
-
-
-def _decoded(record: dict[str, Any]) -> Artifact:
-    created_at = datetime.fromisoformat(record.pop("created_at"))
-    return Artifact(created_at=created_at, **record)

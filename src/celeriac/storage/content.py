@@ -55,8 +55,15 @@ class Content:
         self._size += len(piece)
 
     async def close(self) -> dict[str, Any]:
-        """Publish the file, and say what it is: `name`, `size`, `content_type`, `sha256` and `path`."""
-        await self._writer.close()
+        """Publish the file, and say what it is: `name`, `size`, `content_type`, `sha256` and `path`.
+
+        If that fails, nothing is left behind.
+        """
+        try:
+            await self._writer.close()
+        except BaseException:
+            await asyncio.shield(self.drop())
+            raise
         return {
             "name": self.name,
             "size": self._size,

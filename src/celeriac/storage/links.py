@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from celeriac.core import codec
-from celeriac.core.errors import LinkInvalid
-from celeriac.storage.location import Location, PathTaken
+from celeriac.core.errors import LinkInvalid, StorageUnavailable
+from celeriac.storage.location import Location, PathTaken, shown
 
 _KEY_PATH = "keys/links"
 _SIGNATURE_BYTES = 32
+_KEY_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +67,14 @@ class Links:
         return hmac.digest(self._key, claim, hashlib.sha256)
 
     async def _shared_key(self) -> bytes:
-        if (key := await self._location.read(_KEY_PATH)) is not None:
-            return key
-        try:
-            await self._location.put(_KEY_PATH, made := secrets.token_bytes(32), replace=False)
-        except PathTaken:  # another process was faster
-            return await self._location.read(_KEY_PATH) or b""
-        return made
+        key = await self._location.read(_KEY_PATH)
+        if key is None:
+            try:
+                await self._location.put(_KEY_PATH, key := secrets.token_bytes(_KEY_BYTES), replace=False)
+            except PathTaken:  # another process was faster
+                key = await self._location.read(_KEY_PATH)
+        if key is None or len(key) != _KEY_BYTES:  # with an empty one, whoever likes could sign
+            raise StorageUnavailable(
+                shown(self._location.url), f"{_KEY_PATH} is damaged; delete it, which ends all links"
+            )
+        return key

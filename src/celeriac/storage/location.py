@@ -12,7 +12,7 @@ import shutil
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from glob import escape
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,6 +30,8 @@ T = TypeVar("T")
 PIECE_BYTES = 8 * 1_048_576
 _SCHEMES = ("file", "s3", "gs", "az", "abfs", "abfss", "memory")
 _PATIENCE = timedelta(seconds=20)
+#: How long the storage may take for what is no file's content.
+_ANSWER_S = 10.0
 _LISTED_AT_ONCE = 1000
 
 
@@ -112,18 +114,14 @@ class Location:
         self.check_room(len(content))
         with self.naming_faults():
             try:
-                await obstore.put_async(self.store(), path, content, mode="overwrite" if replace else "create")
+                mode = "overwrite" if replace else "create"
+                await self._in_time(obstore.put_async(self.store(), path, content, mode=mode))
             except AlreadyExistsError:
                 raise PathTaken(path) from None
 
     def writer(self, path: str) -> PieceWriter:
         """A writer of a large file, which appears at `path` when it is closed."""
         return PieceWriter(self, path)
-
-    async def move(self, path: str, to: str) -> None:
-        """Give the file another path. In a bucket it is copied there, by the server."""
-        with self.naming_faults():
-            await obstore.rename_async(self.store(), path, to)
 
     async def delete(self, paths: Sequence[str]) -> None:
         """Delete files. Those that are not there are passed over."""
@@ -138,7 +136,11 @@ class Location:
         """Yield every file below the folder `prefix`, in no order."""
         with self.naming_faults():
             listing: Any = obstore.list(self.store(), prefix, chunk_size=_LISTED_AT_ONCE)  # pyright: ignore[reportUnknownMemberType]
-            async for found in listing:
+            while True:
+                try:
+                    found = await self._in_time(anext(listing))
+                except StopAsyncIteration:
+                    return
                 for meta in found:
                     yield Stored(str(meta["path"]), int(meta["size"]), meta["last_modified"])
 
@@ -153,13 +155,18 @@ class Location:
                 "(CELERIAC_STORAGE_RESERVE_BYTES): make room there, or set CELERIAC_STORAGE_URL to another place"
             )
 
-    def left_aside(self, older_than: timedelta, now: datetime) -> list[Path]:
-        """What writers that were killed have left aside in a folder: files that no path leads to."""
-        if self.folder is None:
-            return []
-        horizon = (now - older_than).timestamp()
+    def delete_aside(self, older_than: timedelta, now: datetime) -> list[Stored]:
+        """Delete what writers that were killed have left aside in a folder: files that `list` does not show."""
+        deleted: list[Stored] = []
         # obstore writes `NAME#NUMBER` and renames it to `NAME`; it takes no path with a `#`, so no file is named so.
-        return [found for found in self.folder.rglob("*#*") if found.is_file() and found.stat().st_mtime < horizon]
+        for found in self.folder.rglob("*#*") if self.folder else ():
+            with suppress(FileNotFoundError):  # its writer has just published it
+                facts = found.stat()
+                modified = datetime.fromtimestamp(facts.st_mtime, UTC)
+                if now - modified > older_than:
+                    found.unlink()
+                    deleted.append(Stored(str(found), facts.st_size, modified))
+        return deleted
 
     def forget_aside(self, path: str) -> None:
         """Delete what a writer of `path` has left aside in a folder. A full disk would stay full."""
@@ -182,9 +189,17 @@ class Location:
     async def _told(self, ask: Callable[[Any], Awaitable[Any]], read: Callable[[Any], T]) -> T | None:
         with self.naming_faults():
             try:
-                return read(await ask(self.store()))
+                return read(await self._in_time(ask(self.store())))
             except FileNotFoundError:
                 return None
+
+    async def _in_time(self, answer: Awaitable[T]) -> T:
+        """Await the answer to a small request: what waits for it is a caller of the API, or a job."""
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                return await answer
+        except TimeoutError:
+            raise StorageUnavailable(shown(self.url), f"it did not answer within {_ANSWER_S:g} s") from None
 
     def store(self) -> Any:
         """Obstore's own object, which is made at the first use."""

@@ -41,6 +41,15 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (257, b"ustar", "application/x-tar"),
 )
 
+#: Types that a ZIP file may name as its own. Any other is not believed.
+_NAMED_IN_ZIP = {
+    b"application/epub+zip",
+    *(
+        b"application/vnd.oasis.opendocument." + kind
+        for kind in (b"text", b"spreadsheet", b"presentation", b"graphics", b"text-template", b"spreadsheet-template")
+    ),
+}
+
 _RIFF = {b"WAVE": "audio/wav", b"WEBP": "image/webp", b"AVI ": "video/x-msvideo"}
 
 #: Major brands of ISO base media files (ISO/IEC 14496-12), at byte 8.
@@ -121,7 +130,8 @@ def _zip(head: bytes) -> str | None:
     if not head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return None
     if head[30:38] == b"mimetype":  # OpenDocument and EPUB put their type there, uncompressed
-        return head[38:120].partition(b"PK")[0].decode("ascii", "replace").strip() or "application/zip"
+        told = head[38:120].partition(b"PK")[0].strip()
+        return told.decode() if told in _NAMED_IN_ZIP else "application/zip"
     if b"[Content_Types].xml" in head or b"_rels/.rels" in head:
         return next((kind for part, kind in _PARTS if part in head), "application/zip")
     return "application/zip"

@@ -4,30 +4,42 @@ Layout in the storage:
 
     uploads/records/ID.json              what was announced of the file; the upload is there while this is
     uploads/parts/ID/OFFSET-TOKEN        the bytes from that offset on (20 digits, so that paths sort as offsets do)
-    uploads/files/ID/NAME                the whole file, once it is complete and checked
+    uploads/files/ID/TOKEN               the parts put together, of a file that came in several
+    uploads/complete/ID.json             what the whole file is, and where, once it has been checked
 
 An object store cannot append, so each request adds a part of its own. How far an upload is follows from its parts
-alone: there is no counter that a crash could leave behind them.
+alone: there is no counter that a crash could leave behind them. The last record is made once: of two requests that
+bring the end of a file, one completes it, and what a job reads never changes.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
-from dataclasses import asdict, dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NoReturn
 
-from celeriac.core import codec
-from celeriac.core.errors import ChecksumMismatch, FileTooLarge, OffsetMismatch, TooManyFiles, UnknownUpload
+from celeriac.core.errors import (
+    ChecksumMismatch,
+    FileTooLarge,
+    OffsetMismatch,
+    StorageFull,
+    StorageUnavailable,
+    TooManyFiles,
+    UnknownUpload,
+)
 from celeriac.core.ids import is_valid_id, new_id
 from celeriac.storage.content import Content
-from celeriac.storage.location import Location, Stored
+from celeriac.storage.location import Location, PathTaken, Stored
 from celeriac.storage.names import checked_name
+from celeriac.storage.records import decoded, encoded
 
 _RECORDS = "uploads/records"
 _PARTS = "uploads/parts"
 _FILES = "uploads/files"
+_COMPLETE = "uploads/complete"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +54,7 @@ class Upload:
         offset: how many bytes have arrived.
         sha256: the digest of its content in hexadecimal digits: as announced, and known when it is complete.
         content_type: its media type, found by its first bytes; empty until it is complete.
+        path: where the whole file is kept in the storage; empty until it is complete.
         created_at: when it was announced (UTC).
     """
 
@@ -52,17 +65,13 @@ class Upload:
     offset: int = 0
     sha256: str = ""
     content_type: str = ""
+    path: str = ""
     created_at: datetime
 
     @property
     def is_complete(self) -> bool:
         """Whether all of it has arrived and has been checked."""
-        return bool(self.content_type)
-
-    @property
-    def path(self) -> str:
-        """Where the whole file is kept in the storage, once it is complete."""
-        return f"{_FILES}/{self.id}/{self.name}"
+        return bool(self.path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +114,7 @@ class Uploads:
         upload = Upload(
             id=new_id(), owner=owner, name=checked_name(name), size=size, sha256=sha256, created_at=datetime.now(UTC)
         )
-        await self._save(upload)
+        await self.location.put(_record_path(upload.id), encoded(upload))
         return upload if size else await self._complete(upload, [])
 
     async def get(self, upload_id: str) -> Upload:
@@ -117,8 +126,8 @@ class Uploads:
         upload = await self._read(_record_path(upload_id)) if is_valid_id(upload_id) else None
         if upload is None:
             raise UnknownUpload(upload_id)
-        if upload.is_complete:
-            return replace(upload, offset=upload.size)
+        if (complete := await self._read(_complete_path(upload_id))) is not None:
+            return complete
         return replace(upload, offset=sum(part.size for part in await self._parts(upload)))
 
     async def append(self, upload: Upload, offset: int, body: AsyncIterable[bytes]) -> Upload:
@@ -143,11 +152,12 @@ class Uploads:
             await part.drop()
             raise
         except BaseException:  # the connection broke, say: the caller asks how far it is, and goes on there
-            await asyncio.shield(part.close())
+            with suppress(StorageFull, StorageUnavailable):
+                await asyncio.shield(part.close())
             raise
         facts = await part.close()
-        if facts["size"] == upload.size:
-            return await self._adopt(upload, facts)
+        if facts["size"] == upload.size:  # it came in one part, which is the file as it is
+            return await self._completed(upload, facts)
         arrived = await self.get(upload.id)
         return await self._complete(arrived, await self._parts(arrived)) if arrived.offset == upload.size else arrived
 
@@ -162,40 +172,32 @@ class Uploads:
             UnknownUpload: there is none with this id.
         """
         upload = await self.get(upload_id)
-        await self.location.delete([_record_path(upload.id)])
-        await self._delete_content(upload.id)
+        await self._delete_all(upload.id)
 
     async def sweep(self, retention: timedelta, now: datetime | None = None) -> int:
         """Delete uploads that were announced longer than `retention` ago, and what crashes have left; say how many."""
         now = now or datetime.now(UTC)
         horizon, kept, deleted = now - retention, set[str](), set[str]()
-        files = [found for prefix in (_PARTS, _FILES) for found in [f async for f in self.location.list(f"{prefix}/")]]
+        found = {file.path.split("/")[2].removesuffix(".json") async for file in self.location.list("uploads/")}
         async for upload in self._all():
-            if upload.created_at < horizon:
-                await self.delete(upload.id)
-                deleted.add(upload.id)
-            else:
+            if upload.created_at >= horizon:
                 kept.add(upload.id)
-        for upload_id in {found.path.split("/")[2] for found in files} - kept - deleted:
-            await self._delete_content(upload_id)
+        for upload_id in found - kept:
+            await self._delete_all(upload_id)
             deleted.add(upload_id)
         self.location.drop_empty_folders("uploads")
         return len(deleted)
 
-    async def _adopt(self, upload: Upload, facts: dict[str, Any]) -> Upload:
-        """Complete an upload that came in one part, which becomes the file as it is."""
-        await self._check(upload, facts["sha256"])
-        await self.location.move(facts["path"], upload.path)
-        return await self._completed(upload, facts)
-
     async def _complete(self, upload: Upload, parts: Iterable[Stored]) -> Upload:
         """Put the parts together, check the whole, and delete them."""
-        whole = Content(self.location.writer(upload.path), upload.name, limit=upload.size)
+        whole = Content(self.location.writer(f"{_FILES}/{upload.id}/{new_id()}"), upload.name, limit=upload.size)
         try:
             for part in parts:
                 async for piece in self.location.stream(part.path):
                     await whole.write(piece)
-            await self._check(upload, whole.sha256)
+        except FileNotFoundError:  # another request has completed or deleted the upload meanwhile
+            await whole.drop()
+            raise OffsetMismatch((await self.get(upload.id)).offset) from None
         except BaseException:
             await asyncio.shield(whole.drop())
             raise
@@ -205,14 +207,24 @@ class Uploads:
         return completed
 
     async def _completed(self, upload: Upload, facts: dict[str, Any]) -> Upload:
-        done = replace(upload, offset=upload.size, sha256=facts["sha256"], content_type=facts["content_type"])
-        await self._save(done)
+        """Check the whole file, and complete the upload, unless another request has done so."""
+        facts = {name: facts[name] for name in ("sha256", "content_type", "path")}
+        done = replace(upload, offset=upload.size, **facts)
+        if upload.sha256 and upload.sha256 != done.sha256:
+            if (await self.get(upload.id)).is_complete:
+                await self._refuse(done)
+            await self._delete_all(upload.id)
+            raise ChecksumMismatch(f"{upload.name} arrived with SHA-256 {done.sha256}; {upload.sha256} was announced")
+        try:
+            await self.location.put(_complete_path(upload.id), encoded(done), replace=False)
+        except PathTaken:
+            await self._refuse(done)
         return done
 
-    async def _check(self, upload: Upload, sha256: str) -> None:
-        if upload.sha256 and upload.sha256 != sha256:
-            await self.delete(upload.id)
-            raise ChecksumMismatch(f"{upload.name} arrived with SHA-256 {sha256}; {upload.sha256} was announced")
+    async def _refuse(self, late: Upload) -> NoReturn:
+        """Delete what a request has brought after the upload was complete."""
+        await self.location.delete([late.path])
+        raise OffsetMismatch(late.size) from None
 
     async def _parts(self, upload: Upload) -> list[Stored]:
         """The parts that follow one another from the beginning on; of several at one offset, the longest."""
@@ -227,7 +239,8 @@ class Uploads:
             reach += part.size
         return chain
 
-    async def _delete_content(self, upload_id: str) -> None:
+    async def _delete_all(self, upload_id: str) -> None:
+        await self.location.delete([_record_path(upload_id), _complete_path(upload_id)])
         for prefix in (_PARTS, _FILES):
             await self.location.delete([found.path async for found in self.location.list(f"{prefix}/{upload_id}/")])
 
@@ -236,18 +249,13 @@ class Uploads:
             if (upload := await self._read(found.path)) is not None:
                 yield upload
 
-    async def _save(self, upload: Upload) -> None:
-        record = {**asdict(upload), "created_at": upload.created_at.isoformat()}
-        await self.location.put(_record_path(upload.id), codec.dumps(record))
-
     async def _read(self, path: str) -> Upload | None:
-        content = await self.location.read(path)
-        if content is None:
-            return None
-        record: dict[str, Any] = codec.loads(content)
-        created_at = datetime.fromisoformat(record.pop("created_at"))
-        return Upload(created_at=created_at, **record)
+        return decoded(Upload, await self.location.read(path), path)
 
 
 def _record_path(upload_id: str) -> str:
     return f"{_RECORDS}/{upload_id}.json"
+
+
+def _complete_path(upload_id: str) -> str:
+    return f"{_COMPLETE}/{upload_id}.json"

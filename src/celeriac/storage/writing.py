@@ -50,11 +50,7 @@ class StoredFile:
         if kind is not None:
             await asyncio.shield(self._content.drop())
             return
-        try:
-            self._made = await self._artifacts().publish(self._job_id, self._content)
-        except BaseException:
-            await asyncio.shield(self._content.drop())
-            raise
+        self._made = await self._artifacts().publish(self._job_id, self._content)
 
     def __enter__(self) -> _BlockingFile:
         self._runner = asyncio.Runner()

@@ -93,6 +93,29 @@ async def test_unknown_and_invalid_names(artifacts: Artifacts) -> None:
         await artifacts.begin(JOB, "../up.txt")
 
 
+async def test_files_that_are_written_at_the_same_time_share_the_room(location: Location) -> None:
+    artifacts = Artifacts(location, Limits(file_bytes=100, job_bytes=100, job_files=3))
+    first, second = await artifacts.begin(JOB, "a"), await artifacts.begin(JOB, "b")
+    for file in (first, second):
+        await file.write(bytes(60))
+    made = await artifacts.publish(JOB, first)
+    with pytest.raises(FileTooLarge, match="together"):
+        await artifacts.publish(JOB, second)
+    assert await artifacts.of(JOB) == [made]
+    assert await files(artifacts) == [made.path]
+
+
+async def test_a_record_that_cannot_be_read_counts_as_none(artifacts: Artifacts) -> None:
+    await make(artifacts, "a", b"1")
+    await artifacts.location.put(f"artifacts/records/{JOB}/a.json", b"")
+    assert await artifacts.of(JOB) == []
+    with pytest.raises(UnknownArtifact):
+        await artifacts.get(JOB, "a")
+    swept = await artifacts.sweep(WEEK, datetime.now(UTC) + timedelta(hours=2))
+    assert (swept.expired, swept.orphans) == (0, 1)
+    assert [found async for found in artifacts.location.list("artifacts/")] == []
+
+
 async def test_a_job_keeps_no_more_than_it_may(artifacts: Artifacts) -> None:
     for name in ("a", "b", "c"):
         await make(artifacts, name, b"1")

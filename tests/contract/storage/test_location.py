@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import UTC, datetime
 
 import pytest
@@ -51,7 +52,7 @@ async def test_a_dropped_file_leaves_nothing(location: Location) -> None:
     await writer.drop()
     await writer.drop()
     assert [found async for found in location.list("files")] == []
-    assert location.left_aside(older_than=datetime.now(UTC) - datetime.now(UTC), now=datetime.now(UTC)) == []
+    assert location.delete_aside(older_than=datetime.now(UTC) - datetime.now(UTC), now=datetime.now(UTC)) == []
 
 
 async def test_a_part_of_a_file_is_read(location: Location) -> None:
@@ -69,13 +70,23 @@ async def test_files_are_listed_by_folder(location: Location) -> None:
     assert [found async for found in location.list("none/")] == []
 
 
-async def test_files_are_moved_and_deleted(location: Location) -> None:
-    await location.put("a/1", b"one")
-    await location.move("a/1", "b/2")
-    assert await location.read("a/1") is None
-    assert await location.read("b/2") == b"one"
+async def test_files_are_deleted(location: Location) -> None:
+    await location.put("b/2", b"two")
     await location.delete(["b/2", "b/none"])
     assert await location.read("b/2") is None
+
+
+async def test_a_server_that_answers_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("celeriac.storage.location._ANSWER_S", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as frozen:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{frozen.getsockname()[1]}")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "anyone")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "anything")
+        monkeypatch.setenv("AWS_REGION", "us-east-1")
+        location = Location("s3://bucket/prefix")
+        for answer in (location.read("a"), location.size("a"), location.put("a", b""), anext(location.list("a/"))):
+            with pytest.raises(StorageUnavailable, match=r"did not answer within 0\.3 s"):
+                await answer
 
 
 async def test_names_of_all_scripts_are_paths(location: Location) -> None:

@@ -50,7 +50,8 @@ async def test_a_file_that_comes_at_once(uploads: Uploads) -> None:
     assert (done.is_complete, done.offset, done.content_type) == (True, len(sent), "application/pdf")
     assert await uploads.get(upload.id) == done
     assert await content(uploads, done) == sent
-    assert await paths(uploads) == [done.path, f"uploads/records/{upload.id}.json"]
+    records = [f"uploads/complete/{upload.id}.json", f"uploads/records/{upload.id}.json"]
+    assert await paths(uploads) == sorted([done.path, *records])
 
 
 async def test_a_file_that_comes_in_parts(uploads: Uploads) -> None:
@@ -61,7 +62,8 @@ async def test_a_file_that_comes_in_parts(uploads: Uploads) -> None:
     done = await uploads.append(await uploads.get(upload.id), 6, body(b"6789"))
     assert done.is_complete and done.sha256 == hashlib.sha256(b"0123456789").hexdigest()
     assert await content(uploads, done) == b"0123456789"
-    assert await paths(uploads) == [done.path, f"uploads/records/{upload.id}.json"]
+    records = [f"uploads/complete/{upload.id}.json", f"uploads/records/{upload.id}.json"]
+    assert await paths(uploads) == sorted([done.path, *records])
 
 
 async def test_what_has_arrived_of_a_broken_request_is_kept(uploads: Uploads) -> None:
@@ -114,6 +116,34 @@ async def test_another_file_than_was_announced_is_deleted(uploads: Uploads, part
 async def test_an_empty_file_is_complete_at_once(uploads: Uploads) -> None:
     upload = await uploads.begin("empty.txt", 0)
     assert upload.is_complete and await content(uploads, upload) == b""
+
+
+async def test_a_complete_upload_stays_what_it_is(uploads: Uploads) -> None:
+    """Another request that began before it was complete brings the end as well."""
+    for sha256 in ("", hashlib.sha256(b"0123").hexdigest()):
+        for first in (0, 2):
+            upload = await uploads.begin("a.txt", 4, sha256=sha256)
+            if first:
+                upload = await uploads.append(upload, 0, body(b"01"))
+            done = await uploads.append(upload, first, body(b"0123"[first:]))
+            before = await paths(uploads)
+            with pytest.raises(OffsetMismatch):
+                await uploads.append(upload, first, body(b"ABCD"[first:]))
+            assert await uploads.get(upload.id) == done
+            assert await content(uploads, done) == b"0123"
+            if not first:
+                assert await paths(uploads) == before
+            await uploads.delete(upload.id)
+            assert await paths(uploads) == []
+
+
+async def test_a_record_that_cannot_be_read_counts_as_none(uploads: Uploads) -> None:
+    upload = await uploads.append(await uploads.begin("a", 9), 0, body(b"12"))
+    await uploads.location.put(f"uploads/records/{upload.id}.json", b"")
+    with pytest.raises(UnknownUpload):
+        await uploads.get(upload.id)
+    assert await uploads.sweep(DAY) == 1
+    assert await paths(uploads) == []
 
 
 async def test_a_caller_keeps_no_more_than_it_may(uploads: Uploads) -> None:

@@ -8,13 +8,16 @@ from collections.abc import AsyncGenerator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx2
 import pytest
 import pytest_asyncio
+from pydantic import SecretStr
 
 from celeriac import JobFailed, Settings
 from celeriac.storage.storage import Storage
 from tests.conftest import StartWorker
 from tests.support import artifact_jobs
+from tests.support.api_server import NO_TLS, api_of, serving
 from tests.support.artifact_jobs import PIECE, ArtifactJobs
 from tests.support.waiting import eventually
 
@@ -88,6 +91,35 @@ async def test_a_full_disk_fails_the_job_and_leaves_nothing(
     assert [path for path in small_disk.rglob("*") if path.is_file()] == []
     small = await artists.jobs["async"].enqueue("small.bin", pieces=2)
     await small.result(timeout=60)
+
+
+async def test_a_full_disk_refuses_an_upload_and_leaves_nothing(artists: ArtifactJobs, small_disk: Path) -> None:
+    settings = artists.app.settings.model_copy(
+        update={"storage_url": SecretStr((small_disk / "storage").as_uri()), "storage_reserve_bytes": 0}
+    )
+    app = artifact_jobs.create(settings).app
+    size = 30 * len(PIECE)
+    with serving(api_of(app)) as server:
+        async with httpx2.AsyncClient(base_url=server.url, verify=NO_TLS) as client:
+            part = {"Content-Type": "application/offset+octet-stream", "Upload-Length": str(size)}
+            refused = await client.post("/uploads", headers=part, content=30 * PIECE)
+            assert (refused.status_code, refused.json()["type"]) == (507, "urn:celeriac:problem:storage-full")
+            files = [path for path in small_disk.rglob("*") if path.is_file()]
+            assert [path.parent.name for path in files] == ["records"], files
+            fits = await client.post("/uploads", files={"file": ("small.bin", PIECE)})
+            assert fits.status_code == 201, fits.text
+    app.close()
+
+
+async def test_a_form_that_fills_the_disk_of_temporary_files_is_refused(
+    artists: ArtifactJobs, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(small_disk))
+    with serving(api_of(artists.app)) as server:
+        async with httpx2.AsyncClient(base_url=server.url, verify=NO_TLS) as client:
+            refused = await client.post("/uploads", files={"file": ("large.bin", 30 * PIECE)})
+            assert (refused.status_code, refused.json()["type"]) == (507, "urn:celeriac:problem:storage-full")
+            assert "in parts" in refused.json()["detail"]
 
 
 async def test_beat_is_told_to_sweep(artists: ArtifactJobs) -> None:

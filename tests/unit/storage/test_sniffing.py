@@ -16,10 +16,10 @@ def office(part: str) -> bytes:
     return file.getvalue()
 
 
-def opendocument() -> bytes:
+def opendocument(kind: str = "application/vnd.oasis.opendocument.text") -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("mimetype", "application/vnd.oasis.opendocument.text")
+        archive.writestr("mimetype", kind)
         archive.writestr("content.xml", "<x/>")
     return file.getvalue()
 
@@ -74,3 +74,8 @@ def test_a_name_does_not_decide_against_the_content() -> None:
     assert sniff(b"%PDF-1.7", "innocent.csv") == "application/pdf"
     assert sniff(b"#EXTM3U\n", "film.mp4") == "application/vnd.apple.mpegurl"
     assert sniff(b"\0\1\2", "film.mp4") == "application/octet-stream"
+
+
+@pytest.mark.parametrize("kind", ["text/html", "image/svg+xml\r\nX-Header: 1", "é", ""])
+def test_a_zip_file_is_not_believed_what_it_says_of_itself(kind: str) -> None:
+    assert sniff(opendocument(kind), "a.odt") == "application/zip"
