@@ -116,6 +116,9 @@ class InProcessJobs(JobClient):
         self._propagate(job)
         return job.record.id
 
+    async def submit(self, call: Call[Any], options: EnqueueOptions = NO_OPTIONS) -> JobRecord:
+        return await self.get(await self.enqueue(call, options))
+
     async def enqueue_many(self, calls: Sequence[Call[Any]], options: EnqueueOptions = NO_OPTIONS) -> list[str]:
         if options.idempotency_key is not None or options.job_id is not None:
             raise ValueError("an idempotency key or a job id stands for one job: enqueue it by itself")
