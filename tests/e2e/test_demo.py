@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -23,9 +24,21 @@ async def test_every_mail_of_the_demo_arrives_once() -> None:
     assert outcome == {"family": "email", "ok": True, **counted}
 
 
+@pytest.mark.slow
+async def test_the_outputs_of_the_media_demo_are_there(tmp_path: Path) -> None:
+    command = ["-m", "demo", "media", "--exit", "--json", "--folder", str(tmp_path)]
+    async with running(command) as demo:
+        assert await demo.ended(within=170) == 0, "\n".join(demo.lines)
+    outcome = json.loads(demo.lines[-1])
+    assert list(outcome) == ["family", "ok", "outputs", "overhead", "seconds"]
+    assert (outcome["family"], outcome["ok"]) == ("media", True)
+    assert list(outcome["outputs"]) == ["mp4", "hls", "thumbnail", "webp"]
+    assert all(Path(path).parent == tmp_path and Path(path).stat().st_size for path in outcome["outputs"].values())
+
+
 def test_a_demo_that_does_not_exist_is_refused_with_those_that_do(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["faxes", "--exit"]) == 2
-    assert capsys.readouterr().err == "./dev demo: there is no demo of 'faxes'; there are email, all\n"
+    assert capsys.readouterr().err == "./dev demo: there is no demo of 'faxes'; there are email, media, all\n"
 
 
 FAILING = """
@@ -73,5 +86,5 @@ async def test_all_demos_run_one_after_another() -> None:
     async with running(["-m", "demo", "all", "--json", "--recipients", "10"]) as demo:
         assert await demo.ended(within=170) == 0, "\n".join(demo.lines)
     *each, last = [json.loads(line) for line in demo.lines if line.startswith("{")]
-    assert [outcome["family"] for outcome in each] == last["families"] == ["email"]
+    assert [outcome["family"] for outcome in each] == last["families"] == ["email", "media"]
     assert (last["family"], last["ok"]) == ("all", True)

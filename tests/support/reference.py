@@ -20,6 +20,7 @@ from pydantic_core import PydanticUndefined
 
 import celeriac
 import celeriac.families.email.errors  # its errors are on the page, too
+import celeriac.families.media.errors
 from celeriac import JobState, Settings, testing
 from celeriac.asgi import create_api
 from celeriac.cli import cli
@@ -91,7 +92,7 @@ def error_tree() -> str:
     def add(kind: type, depth: int) -> None:
         public = f"`{kind.__name__}`" if kind.__name__ in celeriac.__all__ else kind.__name__
         rows.append(f"{'  ' * depth}- {public}: {_first_paragraph(kind)}")
-        for child in kind.__subclasses__():
+        for child in sorted(kind.__subclasses__(), key=lambda child: child.__module__):  # not by order of import
             if child.__module__.endswith(".errors"):
                 add(child, depth + 1)
 

@@ -44,6 +44,7 @@ EXPRESSIONS: list[tuple[str, str | bytes, list[tuple[str, str, str]]]] = [
         [("", ".", ""), ("", "local.", ""), ("", "localhos", ""), ("", "a", "")],
     ),
     ("fullmatch", r"[a-z][a-z0-9_]{0,39}", [("", "a", ""), ("a", "-", "!")]),
+    ("fullmatch", r"[a-z0-9][a-z0-9_-]{0,39}", [("", "a", ""), ("a", "-", "!")]),
     ("search", r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", [("", " ", "")]),
     ("sub", r"[\x00-\x1f\x7f-\x9f]", [("", "\n", ""), ("", " ", "")]),
     ("search", "[\x00\ud800-\udfff]", [("", "\ud7ff", "")]),

@@ -81,6 +81,8 @@ async def test_a_running_stack_is_well(tmp_path: Path) -> None:
             ("database", "ok"),
             ("families", "ok"),
             ("mail", "ok"),
+            ("ffmpeg", "ok"),
+            ("libreoffice", "ok"),
             ("api", "ok"),
             ("worker", "ok"),
         ]
@@ -271,4 +273,4 @@ async def test_another_server_on_the_apis_port(variables: Any, tmp_path: Path) -
 async def test_a_family_that_is_off_takes_one_row(variables: Any) -> None:
     variables(families_off="email")
     rows = [found.detail for found in await examine() if found.check == "families"]
-    assert rows == ["the job family 'email' is switched off: take it out of CELERIAC_FAMILIES_OFF"]
+    assert "the job family 'email' is switched off: take it out of CELERIAC_FAMILIES_OFF" in rows

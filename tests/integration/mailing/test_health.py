@@ -25,7 +25,7 @@ async def test_ready_says_that_the_mail_server_answers(mailings: MailingApi) -> 
     async def families() -> bool:
         answer = await mailings.client.get("/health/ready")
         assert answer.status_code == 200
-        return answer.json() == {"status": "ok", "families": {"email": "ok"}}
+        return (answer.json()["status"], answer.json()["families"]["email"]) == ("ok", "ok")
 
     await eventually(families)
 
@@ -38,7 +38,7 @@ async def test_a_mail_server_that_is_away_degrades_and_takes_no_api_out_of_servi
             async def degraded() -> bool:
                 answer = await client.get("/health/ready")
                 assert answer.status_code == 200
-                return answer.json() == {"status": "degraded", "families": {"email": "fail"}}
+                return (answer.json()["status"], answer.json()["families"]["email"]) == ("degraded", "fail")
 
             await eventually(degraded)
 
@@ -49,7 +49,7 @@ async def test_ready_does_not_wait_for_a_mail_server_that_says_nothing(settings:
         with serving(create_api(settings, {"email": EmailSettings(smtp_url=url)})) as server:
             async with httpx2.AsyncClient(base_url=server.url, timeout=60) as client:
                 answer = await client.get("/health/ready")
-    assert (answer.status_code, answer.json()) == (200, {"status": "ok", "families": {"email": "unknown"}})
+    assert (answer.status_code, answer.json()["families"]["email"]) == (200, "unknown")
 
 
 async def test_a_family_whose_routes_cannot_be_made_degrades(

@@ -163,7 +163,9 @@ def _problem_kinds() -> set[str]:
     for source in [*(sources / "http").rglob("*.py"), *(sources / "families").rglob("*.py")]:
         for call in ast.walk(ast.parse(source.read_text())):
             match call:
-                case ast.Call(args=[ast.Constant(value=int()), ast.Constant(value=str(kind)), *_]):
+                case ast.Call(args=[ast.Constant(value=int(status)), ast.Constant(value=str(kind)), *_]) if (
+                    status >= 400
+                ):
                     kinds.add(kind)
                 case ast.Call(func=ast.Name(id="_invalid"), args=[ast.Constant(value=str(kind)), *_]) if (
                     source.name == "problems.py"

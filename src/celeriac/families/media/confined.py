@@ -1,0 +1,162 @@
+"""Runs converters in process groups of their own, with limits, and ends them however the job ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from celeriac.families.media.errors import ConversionFailed, ConversionLimited, ConversionStalled
+
+_OUTSIDE = Path(__file__).with_name("outside")
+_CONFINE = str(_OUTSIDE / "confine.py")
+#: How long a converter may take to end after SIGTERM. With what follows it must stay below 3 s.
+_GRACE_S = 1.0
+#: What is kept of a converter's messages, in bytes, from their end.
+_MESSAGES_BYTES = 32_768
+_LINE_BYTES = 8 * 1_048_576
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one run of a converter may use.
+
+    Attributes:
+        memory_bytes: address space.
+        cpu_s: CPU time in seconds, on all cores together.
+        file_bytes: size of one file that it writes.
+        seconds: time from start to end.
+    """
+
+    memory_bytes: int
+    cpu_s: int
+    file_bytes: int
+    seconds: float
+
+
+async def run(
+    command: Sequence[str],
+    limits: Limits,
+    folder: Path,
+    *,
+    given: bytes = b"",
+    on_line: Callable[[str], bool] | None = None,
+    stall_s: float | None = None,
+) -> tuple[str, str]:
+    """Run a program in `folder`, and return what it wrote to standard output and (the end of) standard error.
+
+    `given` is its standard input. `on_line` gets each line of the output at once, and says whether it shows progress.
+    Without progress for `stall_s` seconds, the program is ended. When this coroutine ends, so has the program.
+
+    Raises:
+        ConversionStalled, ConversionLimited: it was ended.
+        ConversionFailed: it ended with an error.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *_confined(command, limits),
+        stdin=PIPE if given else DEVNULL,
+        stdout=PIPE,
+        stderr=PIPE,
+        cwd=folder,
+        env={"PATH": os.defpath, "HOME": str(folder), "TMPDIR": str(folder), "LANG": "C.UTF-8"},
+        start_new_session=True,
+        limit=_LINE_BYTES,
+    )
+    messages = asyncio.create_task(_end_of(process.stderr))
+    try:
+        async with asyncio.timeout(limits.seconds):
+            if given and process.stdin is not None:
+                with suppress(ConnectionError):  # it has ended early, and its exit code says more
+                    process.stdin.write(given)
+                    await process.stdin.drain()
+                process.stdin.close()
+            output = await _output(process, on_line, stall_s)
+            code = await process.wait()
+        told = await messages
+    except TimeoutError:
+        raise ConversionLimited(f"{_name(command)} was ended after {limits.seconds:g} s") from None
+    finally:
+        await _end(process)
+        messages.cancel()
+    if code:
+        raise _failure(_name(command), code, told)
+    return output, told
+
+
+def script(name: str) -> list[str]:
+    """The command that runs one of the scripts in `outside/`, apart from this process's modules and environment."""
+    return [sys.executable, "-I", str(_OUTSIDE / f"{name}.py")]
+
+
+def _confined(command: Sequence[str], limits: Limits) -> list[str]:
+    numbers = (os.getpid(), limits.memory_bytes, limits.cpu_s, limits.file_bytes)
+    return [sys.executable, "-I", "-S", _CONFINE, *map(str, numbers), *command]
+
+
+async def _output(process: Process, on_line: Callable[[str], bool] | None, stall_s: float | None) -> str:
+    assert process.stdout is not None
+    if on_line is None:
+        return (await process.stdout.read()).decode("utf-8", "replace")
+    now = asyncio.get_running_loop().time
+    try:
+        async with asyncio.timeout(stall_s) as patience:
+            while line := await process.stdout.readline():
+                if on_line(line.decode("utf-8", "replace").rstrip()) and stall_s is not None:
+                    patience.reschedule(now() + stall_s)
+    except TimeoutError:
+        raise ConversionStalled(
+            f"the converter made no progress for {stall_s:g} s, and was ended (CELERIAC_MEDIA_STALL_TIMEOUT)"
+        ) from None
+    return ""
+
+
+async def _end_of(stream: asyncio.StreamReader | None) -> str:
+    """Read all, so that the program never waits for a reader, and keep the end."""
+    assert stream is not None
+    kept = b""
+    while piece := await stream.read(65_536):
+        kept = (kept + piece)[-_MESSAGES_BYTES:]
+    return kept.decode("utf-8", "replace")
+
+
+async def _end(process: Process) -> None:
+    """End the program's group: ask first, then kill. Whoever cancels this too, kills at once."""
+    if process.returncode is not None:
+        return
+    try:
+        _signal(process.pid, signal.SIGTERM)
+        async with asyncio.timeout(_GRACE_S):
+            await process.wait()
+    except TimeoutError:
+        pass
+    finally:
+        if process.returncode is None:
+            _signal(process.pid, signal.SIGKILL)
+    await process.wait()
+
+
+def _signal(group: int, number: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
+
+
+def _failure(name: str, code: int, told: str) -> ConversionFailed:
+    last = "; ".join(line.strip() for line in told.splitlines()[-4:] if line.strip())[-600:]
+    if code == -signal.SIGXCPU:
+        return ConversionLimited(f"{name} used more CPU time than CELERIAC_MEDIA_CPU_SECONDS allows")
+    if code == -signal.SIGXFSZ:
+        return ConversionLimited(f"{name} wrote a file larger than CELERIAC_MAX_FILE_BYTES allows")
+    if "Cannot allocate memory" in told or "MemoryError" in told:
+        return ConversionLimited(f"{name} needs more memory than CELERIAC_MEDIA_MEMORY_BYTES allows: {last}")
+    how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+    return ConversionFailed(f"{name} {how}: {last or 'it said nothing'}")
+
+
+def _name(command: Sequence[str]) -> str:
+    return Path(command[-1] if command[0] == sys.executable else command[0]).name

@@ -1,0 +1,276 @@
+"""Makes a PDF of Markdown or HTML. Reads a request from standard input as JSON, and writes the answer.
+
+The document becomes a tree of plain data, which a template of Typst's shows. Nothing is fetched: descriptions stand in
+place of pictures, styles and scripts are left out. The answer to a fault is `{"fault": text}`.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+Node = dict[str, Any]
+
+_DEEPEST = 12  # Typst calls functions in functions some 80 times
+_MOST_OPEN = 100
+_MOST_NODES = 200_000
+_SKIPPED = frozenset({"script", "style", "template", "head", "noscript", "svg", "math", "iframe", "object", "select"})
+_BLOCKS = {
+    **{"p": "par", "blockquote": "quote", "ul": "list", "ol": "enum", "li": "item", "dl": "div", "dd": "quote"},
+    **dict.fromkeys(("div", "section", "article", "main", "header", "footer", "figure", "figcaption", "dt"), "div"),
+}
+_INLINE = {"strong": "strong", "b": "strong", "em": "emph", "i": "emph", "cite": "emph", "s": "strike", "del": "strike"}
+_HEADINGS = {f"h{level}": level for level in range(1, 7)}
+_BLOCK_KINDS = frozenset({*_BLOCKS.values(), "heading", "pre", "rule", "table"})
+_CELLS = ("td", "th")
+_LINKS = ("http://", "https://", "mailto:")
+
+
+class Fault(Exception):
+    """The document cannot be made."""
+
+
+def main() -> None:
+    """Answer one request."""
+    request = json.load(sys.stdin)
+    try:
+        answer = make(request) if request["act"] == "make" else {"pages": pages(request["made"])}
+    except Fault as fault:
+        answer = {"fault": str(fault)}
+    sys.stdout.write(json.dumps(answer))
+
+
+def make(request: Node) -> Node:
+    """Write the PDF, read it again, and count its pages."""
+    import typst
+
+    document = read(Path(request["path"]).read_bytes(), markdown=request["markdown"])
+    folder = Path(request["folder"])
+    (folder / "document.json").write_text(json.dumps({**document, "paper": request["paper"]}))
+    shutil.copyfile(Path(__file__).with_name("document.typ"), folder / "document.typ")
+    try:
+        made = typst.compile(str(folder / "document.typ"), root=str(folder), format="pdf", package_path=str(folder))
+    except RuntimeError as error:
+        raise Fault(f"it cannot be typeset: {str(error)[:300]}") from None
+    Path(request["made"]).write_bytes(made)
+    return {"pages": pages(request["made"]), "title": document["title"]}
+
+
+def pages(made: str) -> int:
+    """How many pages the PDF has, by reading it."""
+    import pypdfium2
+
+    try:
+        with pypdfium2.PdfDocument(made) as document:
+            count = len(document)
+    except pypdfium2.PdfiumError as error:
+        raise Fault(f"the PDF that was made cannot be read: {error}") from None
+    if not count:
+        raise Fault("the PDF that was made has no pages")
+    return count
+
+
+def read(content: bytes, *, markdown: bool) -> Node:
+    """The tree of a document, with its title and language."""
+    try:
+        text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Fault(f"it is not UTF-8 text: byte {error.start} cannot be read") from None
+    if markdown:
+        from markdown_it import MarkdownIt
+
+        text = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"]).render(text)
+    builder = _Builder()
+    builder.feed(text)
+    builder.close()
+    body = builder.root["body"]
+    if not body:
+        raise Fault("it has no text")
+    return {"title": builder.title or _heading(body), "lang": builder.language, "body": body}
+
+
+def _heading(body: list[Node]) -> str:
+    first = next((node for node in body if node["kind"] == "heading"), None)
+    return _text(first) if first else ""
+
+
+def _text(node: Node) -> str:
+    return node.get("text", "") + "".join(map(_text, node.get("body", [])))
+
+
+class _Builder(HTMLParser):
+    """Builds the tree. Whatever it does not know it passes over, with its text kept."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.root: Node = {"kind": "div", "body": []}
+        self.title, self.language = "", "en"
+        self._open: list[tuple[str, Node]] = [("", self.root)]
+        self._skipping: list[str] = []
+        self._in_title = False
+        self._pre = 0
+        self._nodes = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        told = dict(attrs)
+        if tag == "html":
+            language = (told.get("lang") or "")[:2].lower()
+            self.language = language if language.isascii() and language.isalpha() and len(language) == 2 else "en"
+        elif tag == "title":
+            self._in_title = True
+        elif tag == "body":
+            self._skipping.clear()
+        elif tag in _SKIPPED:
+            self._skipping.append(tag)
+        elif not self._skipping and len(self._open) < _MOST_OPEN:
+            self._begin(tag, told)
+
+    def _begin(self, tag: str, told: dict[str, str | None]) -> None:
+        if tag == "br":
+            self._add({"kind": "break"})
+        elif tag == "hr":
+            self._add({"kind": "rule"})
+        elif tag == "img":
+            self._add({"kind": "text", "text": f"[{told.get('alt') or 'picture'}]"})
+        elif tag == "pre":
+            self._pre += 1
+            self._push(tag, {"kind": "pre", "text": ""})
+        elif tag == "code" and not self._pre:
+            self._push(tag, {"kind": "code", "text": ""})
+        elif tag == "a" and (told.get("href") or "").lower().startswith(_LINKS):
+            self._push(tag, {"kind": "link", "target": told["href"], "body": []})
+        elif tag == "table":
+            self._push(tag, {"kind": "table", "rows": [], "columns": 0})
+        elif tag == "tr" and self._table() is not None:
+            self._row()
+        elif tag in _CELLS and (table := self._table()) is not None:
+            right = "right" in f"{told.get('style')} {told.get('align')}"
+            self._cell(table, head=tag == "th", right=right)
+        elif tag in _HEADINGS:
+            self._push(tag, {"kind": "heading", "level": _HEADINGS[tag], "body": []})
+        elif kind := _BLOCKS.get(tag) or _INLINE.get(tag):
+            start = told.get("start") or "1"
+            more = {"start": int(start) if start.isdecimal() and len(start) < 7 else 1} if kind == "enum" else {}
+            if kind in ("par", "item"):
+                self._close(kind)
+            self._push(tag, {"kind": kind, "body": [], **more})
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "title":
+            self._in_title = False
+        elif self._skipping:
+            if tag in self._skipping:
+                del self._skipping[self._skipping.index(tag) :]
+        elif tag in _CELLS:
+            self._close("cell")
+        elif any(opened == tag for opened, _ in self._open[1:]):
+            while self._open[-1][0] != tag:
+                self._pop()
+            self._pop()
+
+    def handle_data(self, data: str) -> None:
+        if self._in_title:
+            self.title = f"{self.title}{data}".strip()[:300]
+            return
+        if self._skipping:
+            return
+        node = self._open[-1][1]
+        if "text" in node:
+            node["text"] += data
+            return
+        text = data if self._pre else _spaced(data)
+        if node["kind"] in ("table", "list", "enum") or (text == " " and not node["body"]):
+            return
+        if text.strip() or text == " ":
+            self._add({"kind": "text", "text": text})
+
+    def _add(self, node: Node) -> None:
+        self._nodes += 1
+        if self._nodes > _MOST_NODES:
+            raise Fault(f"it has more than {_MOST_NODES:,} parts")
+        parent = self._open[-1][1]
+        if parent["kind"] in ("list", "enum") and node["kind"] != "item":
+            node = {"kind": "item", "body": [node]}
+        if "body" in parent:
+            parent["body"].append(node)
+
+    def _push(self, tag: str, node: Node) -> None:
+        if len(self._open) > _DEEPEST and node["kind"] not in ("pre", "code"):
+            node = self._open[-1][1]  # deeper parts stand in the last that is shown as one
+        elif "body" in self._open[-1][1]:
+            self._add(node)
+        self._open.append((tag, node))
+
+    def _pop(self) -> None:
+        tag, node = self._open.pop()
+        if tag == "pre":
+            self._pre -= 1
+            node["text"] = node["text"].removesuffix("\n")
+
+    def _close(self, kind: str) -> None:
+        """End an open part whose end tag may be left out."""
+        if self._open[-1][1]["kind"] == kind and len(self._open) > 1:
+            self._pop()
+
+    def _table(self) -> Node | None:
+        return next((node for _, node in reversed(self._open) if node["kind"] == "table"), None)
+
+    def _row(self) -> None:
+        self._close("cell")
+        table = self._table()
+        if table is not None and len(self._open) <= _DEEPEST:
+            table["rows"].append([])
+
+    def _cell(self, table: Node, *, head: bool, right: bool) -> None:
+        self._close("cell")
+        if not table["rows"]:
+            table["rows"].append([])
+        cell: Node = {"kind": "cell", "body": [], "head": head, "right": right}
+        table["rows"][-1].append(cell)
+        table["columns"] = max(table["columns"], len(table["rows"][-1]))
+        self._open.append(("td", cell))
+
+    def close(self) -> None:
+        super().close()
+        while len(self._open) > 1:
+            self._pop()
+        _tidy(self.root)
+
+
+def _spaced(text: str) -> str:
+    words = " ".join(text.split())
+    return f"{' ' if text[:1].isspace() else ''}{words}{' ' if words and text[-1:].isspace() else ''}" or ""
+
+
+def _tidy(node: Node) -> None:
+    """Give each row of a table as many cells, and drop what is empty."""
+    if node["kind"] == "table":
+        for row in node["rows"]:
+            row.extend(
+                {"kind": "cell", "body": [], "head": False, "right": False} for _ in range(node["columns"] - len(row))
+            )
+            for cell in row:
+                _tidy(cell)
+    if "body" in node:
+        for part in node["body"]:
+            _tidy(part)
+        has_blocks = any(part["kind"] in _BLOCK_KINDS for part in node["body"])
+        node["body"] = [part for part in node["body"] if _shows(part) and not (has_blocks and _is_space(part))]
+
+
+def _is_space(node: Node) -> bool:
+    return node["kind"] == "text" and not node["text"].strip()
+
+
+def _shows(node: Node) -> bool:
+    if node["kind"] == "table":
+        return node["columns"] > 0
+    return bool(node["body"]) if "body" in node else bool(node.get("text", "x"))
+
+
+if __name__ == "__main__":
+    main()

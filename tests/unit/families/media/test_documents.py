@@ -1,0 +1,78 @@
+"""Markdown and HTML as a tree of plain data."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from celeriac.families.media.outside.inspect_media import check
+from celeriac.families.media.outside.typeset_document import Fault, read
+
+
+def tree(text: str, *, markdown: bool = False) -> Any:
+    return read(text.encode(), markdown=markdown)
+
+
+def kinds(nodes: list[dict[str, Any]]) -> list[str]:
+    return [node["kind"] for node in nodes]
+
+
+def test_markdown() -> None:
+    found = tree("# One *two*\n\nText\n\n- a\n- b\n\n| x | y |\n|---|--:|\n| 1 | 2 |\n", markdown=True)
+    assert found["title"] == "One two"
+    assert kinds(found["body"]) == ["heading", "par", "list", "table"]
+    table = found["body"][-1]
+    assert (table["columns"], [cell["right"] for cell in table["rows"][1]]) == (2, [False, True])
+
+
+def test_html_keeps_text_and_drops_what_runs_or_is_fetched() -> None:
+    page = """<!doctype html><html lang="de"><head><title>Seite</title><style>p {}</style></head><body>
+        <script>alert(1)</script><p onclick="x()">Ein <b>fetter</b> Text<img src="http://x/y.png" alt="Bild">
+        <a href="javascript:alert(1)">weiter</a><a href="https://example.com">hin</a><iframe src="/x">z</iframe>"""
+    found = tree(page)
+    told = json.dumps(found)
+    assert (found["title"], found["lang"]) == ("Seite", "de")
+    assert "alert" not in told and "http://x" not in told and "p {}" not in told
+    assert "[Bild]" in told and "https://example.com" in told and "weiter" in told
+
+
+@pytest.mark.parametrize("text", ["", " ", "<html><script>x</script>", "<table></table>"])
+def test_a_document_without_text_is_refused(text: str) -> None:
+    with pytest.raises(Fault, match="it has no text"):
+        tree(text)
+
+
+def test_what_is_no_text_is_refused() -> None:
+    with pytest.raises(Fault, match="it is not UTF-8 text: byte 1 cannot be read"):
+        read(b"a\xff\xfe", markdown=True)
+    assert read("ä".encode("utf-16"), markdown=False)["body"]
+
+
+def test_a_row_without_all_its_cells_is_filled() -> None:
+    (table,) = tree("<table><tr><td>1<td>2<tr><td>3</table>")["body"]
+    assert [len(row) for row in table["rows"]] == [2, 2]
+
+
+CAPS = {"streams": 2, "pixels": 1000, "frames": 100, "duration": 10}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({}, ""),
+        ({"streams": []}, "no streams are found"),
+        ({"streams": [{"type": "data"}]}, "neither video nor audio"),
+        ({"streams": [{"type": "audio"}] * 3}, "3 streams; 2 are accepted"),
+        ({"width": 100, "height": 100}, "100 x 100 pixels; 1,000 are accepted"),
+        ({"frames": 101}, "more than the 100 pictures"),
+        ({"fps": 60.0}, "more than the 100 pictures"),  # by its duration
+        ({"duration": 11.0, "fps": 1.0}, "it lasts 11 s; 10 s are accepted"),
+    ],
+)
+def test_caps(change: dict[str, Any], told: str) -> None:
+    stream = {"type": "video", "width": 10, "height": 10, "frames": 0, "fps": 10.0}
+    stream |= {name: value for name, value in change.items() if name in stream}
+    found = {"streams": change.get("streams", [stream]), "duration": change.get("duration", 5.0)}
+    assert (told in check(found, CAPS)) if told else check(found, CAPS) == ""
