@@ -19,8 +19,9 @@ from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
 import celeriac
-import celeriac.families.email.errors  # its errors are on the page, too
 import celeriac.families.media.errors
+import celeriac.families.email.errors  # errors of families are on the page, too
+import celeriac.families.reports.rendering.errors
 from celeriac import JobState, Settings, testing
 from celeriac.asgi import create_api
 from celeriac.cli import cli

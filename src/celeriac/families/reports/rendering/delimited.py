@@ -1,0 +1,92 @@
+"""CSV: numbers stay numbers, and no text is run as a formula by the spreadsheet that opens it."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+from celeriac.families.reports.rendering.columns import chosen
+from celeriac.families.reports.rendering.formats import Formats
+from celeriac.families.reports.rendering.model import Layout, Progress, Rendered, Rows
+from celeriac.families.reports.rendering.text import storable
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_BETWEEN = "\ue000"
+# Finds out for a whole column at once whether one of its texts needs a closer look.
+_SUSPICIOUS = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]|\ue000[\\s=+\\-@\uff1d\uff0b\uff0d\uff20]"
+)
+_NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*%?")
+
+
+def render_csv(rows: Rows, layout: Layout, path: Path, progress: Progress) -> Rendered:
+    """Write the rows as CSV in UTF-8. Values are those of the data, not of the locale: a program reads them as well."""
+    formats = Formats(layout.locale, layout.timezone)
+    columns = list(rows.columns)
+    wanted = chosen(columns, layout.columns)
+    options = layout.csv
+    text = disarmed if options.spreadsheet_safe else storable
+    whole = wanted == list(range(len(columns)))
+    count = 0
+    with path.open("w", encoding="utf-8-sig" if options.bom else "utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter=options.delimiter, lineterminator="\r\n")
+        writer.writerow([text(columns[index].title or columns[index].name) for index in wanted])
+        for batch in rows.batches():
+            values = list(zip(*batch, strict=True)) if batch else []
+            made = [_texts(values[index], text, formats) for index in wanted] if values else []
+            writer.writerows(zip(*made, strict=True) if made or not whole else ())
+            count += len(batch)
+            progress(count, None)
+    return Rendered(count, None, path.stat().st_size, "csv")
+
+
+def _texts(values: tuple[object, ...], text: Callable[[str], str], formats: Formats) -> Sequence[object]:
+    """Return the values of one column as the csv module writes them best."""
+    kinds = set(map(type, values))
+    kinds.discard(type(None))
+    if kinds <= {int} or kinds == {date}:
+        return values
+    if kinds == {float} and all(map(math.isfinite, filter(None, values))):  # type: ignore[arg-type]
+        return values
+    if kinds == {str} and not _SUSPICIOUS.search(_BETWEEN + _BETWEEN.join(filter(None, values))):  # type: ignore[arg-type]
+        return values
+    return [_plain(value, text, formats) for value in values]
+
+
+def _plain(value: object, text: Callable[[str], str], formats: Formats) -> object:
+    if isinstance(value, str):
+        return text(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Decimal):
+        return (
+            f"{value:f}"
+            if value.is_finite() and abs(value.adjusted()) < 400
+            else str(value)
+            if value.is_finite()
+            else None
+        )
+    if isinstance(value, datetime):
+        return (value.astimezone(formats.zone) if value.tzinfo else value).isoformat(" ")
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, bytes | bytearray):
+        return bytes(value).hex()
+    return value if value is None or isinstance(value, int) else text(str(value))
+
+
+def disarmed(value: str) -> str:
+    """Return the text with an apostrophe before it if a spreadsheet would run it. Texts that are numbers stay."""
+    value = storable(value)
+    if value.startswith(_FORMULA) or (value[:1].isspace() and value.lstrip().startswith(_FORMULA)):
+        return value if _NUMBER.fullmatch(value) else "'" + value
+    return value

@@ -1,0 +1,119 @@
+"""Typst in this process: no files but fonts, no packages, and no memory kept from one report to the next."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import typst
+
+from celeriac.families.reports.rendering import fonts
+from celeriac.families.reports.rendering.errors import TemplateFailed
+from celeriac.families.reports.rendering.model import Theme
+
+#: Typst drops what it has kept of a compilation once it has not been used in this many further ones.
+_COMPILATIONS_KEPT = 10
+#: How much data is typeset before Typst is made to drop what it has kept (bytes of JSON).
+_KEPT_AT_MOST = 300_000
+_PACKAGE = re.compile(r"@[A-Za-z][\w-]*/[A-Za-z]|@preview\b|@local\b")
+_LOADING = re.compile(
+    r"#(import|include|eval|plugin)\b|\b(eval|plugin)\(|(?:^|[{;])[ \t]{0,99}(import|include) ?[\"(\w]"
+)
+_kept = 0
+_STANDARDS = ("a-2a", "ua-1")
+_NOWHERE = "/dev/null/packages"  # nothing can be read or written below it
+
+
+@cache
+def built_in() -> bytes:
+    """Return the template of the default report."""
+    return files(__package__ or "").joinpath("report.typ").read_bytes()
+
+
+@cache
+def _root() -> str:
+    return mkdtemp(prefix="celeriac-typst-")  # stays empty: a template has no files
+
+
+@cache
+def _compiler(own_fonts: str) -> typst.Compiler:
+    return typst.Compiler(
+        root=_root(),
+        font_paths=fonts.folders(Path(own_fonts) if own_fonts else None),
+        ignore_system_fonts=True,
+        package_path=_NOWHERE,
+        package_cache_path=_NOWHERE,
+    )
+
+
+@cache
+def _empty_compiler() -> typst.Compiler:
+    return typst.Compiler(root=_root(), font_paths=[], ignore_system_fonts=True)
+
+
+def check(template: str) -> None:
+    """Refuse a template that would load something. What this does not see finds no files and no packages either.
+
+    Raises:
+        TemplateFailed: the message names the line.
+    """
+    for number, line in enumerate(template.splitlines(), 1):
+        if _PACKAGE.search(line):
+            raise TemplateFailed(f"template, line {number}: packages are not fetched: put the code into the template")
+        if found := _LOADING.search(line):
+            word = next(filter(None, found.groups()))
+            raise TemplateFailed(f"template, line {number}: {word!r} is not allowed: a template is one text")
+
+
+def typeset(
+    source: bytes, data: Mapping[str, Any], theme: Theme, *, archival: bool, tagged: bool, moment: datetime | None
+) -> bytes:
+    """Return the PDF that the source makes of the data.
+
+    Raises:
+        TemplateFailed: the source has an error.
+    """
+    told = json.dumps(data, ensure_ascii=False)
+    try:
+        made = _compiler(str(theme.font_folder or "")).compile(
+            input=source,
+            format="pdf",
+            sys_inputs={"report": told},
+            pdf_standards=list(_STANDARDS) if archival else [],
+            timestamp=int(moment.timestamp()) if moment else 0,
+            pdf_tags=tagged,
+        )
+        assert isinstance(made, bytes)
+        return made
+    except typst.TypstError as error:
+        raise TemplateFailed(f"the template cannot be typeset: {_reason(error)}") from None
+    finally:
+        _forget(len(told))
+
+
+def _reason(error: typst.TypstError) -> str:
+    message = " ".join(str(error.message).split())
+    if "package" in message:
+        return "packages are not fetched: put the code into the template"
+    if "searched at" in message or "sandbox" in message or "project root" in message:
+        return "a template has no files: put pictures and data into its text or the report's data"
+    hints = "; ".join(map(str, getattr(error, "hints", ())))
+    return f"{message[:300]}{f' ({hints[:200]})' if hints else ''}"
+
+
+def _forget(size: int) -> None:
+    """Let Typst drop what it remembers, now and then: else memory would grow by some ten reports, however large."""
+    global _kept
+    _kept += size
+    if _kept < _KEPT_AT_MOST:
+        return
+    _kept = 0
+    for _ in range(_COMPILATIONS_KEPT):
+        _empty_compiler().compile(input=b"", format="pdf")

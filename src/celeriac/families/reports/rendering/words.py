@@ -1,0 +1,122 @@
+"""The few words of a report that do not come from its data, in the languages that we can check."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """`by`, `versus` and `share` are patterns for `str.format`."""
+
+    page: str
+    source: str
+    created: str
+    total: str
+    rows: str
+    average: str
+    by: str
+    versus: str
+    data: str
+    yes: str
+    no: str
+    empty: str
+    other: str
+    report: str
+    cut: str
+
+
+_ENGLISH = Words(
+    page="Page",
+    source="Source",
+    created="Created {}",
+    total="Total",
+    rows="Rows",
+    average="Ø {}",
+    by="{} by {}",
+    versus="{} vs. {}",
+    data="All rows",
+    yes="yes",
+    no="no",
+    empty="There are no rows.",
+    other="Other",
+    report="Report",
+    cut="Long texts are cut.",
+)
+_WORDS: Mapping[str, Words] = {
+    "en": _ENGLISH,
+    "de": Words(
+        page="Seite",
+        source="Quelle",
+        created="Erstellt am {}",
+        total="Summe",
+        rows="Zeilen",
+        average="Ø {}",
+        by="{} nach {}",
+        versus="{} zu {}",
+        data="Alle Zeilen",
+        yes="ja",
+        no="nein",
+        empty="Es gibt keine Zeilen.",
+        other="Übrige",
+        report="Bericht",
+        cut="Lange Texte sind gekürzt.",
+    ),
+    "fr": Words(
+        page="Page",
+        source="Source",
+        created="Créé le {}",
+        total="Total",
+        rows="Lignes",
+        average="Ø {}",
+        by="{} par {}",
+        versus="{} vs {}",
+        data="Toutes les lignes",
+        yes="oui",
+        no="non",
+        empty="Aucune ligne.",
+        other="Autres",
+        report="Rapport",
+        cut="Les textes longs sont abrégés.",
+    ),
+    "ja": Words(
+        page="ページ",
+        source="出典",
+        created="作成日時 {}",
+        total="合計",
+        rows="行数",
+        average="平均 {}",
+        by="{1}別 {0}",
+        versus="{0}({1}比)",
+        data="全データ",
+        yes="はい",
+        no="いいえ",
+        empty="データがありません。",
+        other="その他",
+        report="レポート",
+        cut="長いテキストは省略されています。",
+    ),
+    "ar": Words(
+        page="صفحة",
+        source="المصدر",
+        created="تاريخ الإنشاء {}",
+        total="المجموع",
+        rows="عدد الصفوف",
+        average="متوسط {}",
+        by="{} حسب {}",
+        versus="{} مقارنة بـ {}",
+        data="كل الصفوف",
+        yes="نعم",
+        no="لا",
+        empty="لا توجد صفوف.",
+        other="أخرى",
+        report="تقرير",
+        cut="تم اختصار النصوص الطويلة.",
+    ),
+}
+
+
+def words_of(language: str) -> Words:
+    """Return the words of the language; those of other languages are English."""
+    return _WORDS.get(language, _ENGLISH)
