@@ -1,7 +1,7 @@
 """What does a report cost, beside the library alone with the same rows?
 
-100,000 rows of eight columns as PDF, XLSX and CSV, and a designed PDF of two pages in a warm process. Each run is a process
-of its own, whose peak of memory is measured as well. Jobs and storage are not a part of it.
+100,000 rows of eight columns as PDF, XLSX and CSV, and a designed PDF of two pages in a warm process. Each run is a
+process of its own, whose peak of memory is measured as well. Jobs and storage are not a part of it.
 """
 
 from __future__ import annotations

@@ -93,7 +93,9 @@ def error_tree() -> str:
     def add(kind: type, depth: int) -> None:
         public = f"`{kind.__name__}`" if kind.__name__ in celeriac.__all__ else kind.__name__
         rows.append(f"{'  ' * depth}- {public}: {_first_paragraph(kind)}")
-        for child in sorted(kind.__subclasses__(), key=lambda child: child.__module__):  # not by order of import
+        # As in their module, those of the core first: not in the order in which a process imported modules.
+        below = sorted(kind.__subclasses__(), key=lambda child: (child.__module__ != errors.__name__, child.__module__))
+        for child in below:
             if child.__module__.endswith(".errors"):
                 add(child, depth + 1)
 
