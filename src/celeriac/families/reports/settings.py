@@ -1,0 +1,85 @@
+"""The settings of reports."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator
+
+from celeriac.family import FamilySettings
+
+_SCHEMES = ("sqlite", "postgresql", "postgres", "postgresql+asyncpg")
+
+
+class ReportsSettings(FamilySettings):
+    """The settings of reports: where their data is, and how much each may take."""
+
+    reports_connections: Mapping[str, SecretStr] = Field(default_factory=dict[str, SecretStr])
+    """Databases that reports may read, `name=url` separated by spaces: `shop=postgresql://reader:password@host/shop`,
+    `archive=sqlite:////srv/archive.db`."""
+    reports_queries: Path | None = None
+    """Folder with queries, `NAME.sql`, that callers may ask for by name."""
+    reports_free_sql: bool = False
+    """Whether callers of the API may send SQL of their own. They can then read all that a connection's user can."""
+    reports_query_timeout: float = Field(default=60.0, gt=0, le=86_400)
+    """Seconds that a database may take for the data of one report."""
+    reports_timeout: float = Field(default=600.0, gt=0, le=86_400)
+    """Seconds that one report may take. Its process is killed after that."""
+    reports_memory_mb: int = Field(default=2048, ge=128)
+    """Megabytes of memory that one report may take. A report that asks for more fails."""
+    reports_max_rows: int = Field(default=1_000_000, ge=1)
+    """Most rows that one report may have."""
+    reports_max_cell: int = Field(default=32_767, ge=1)
+    """Most characters that one cell may have. The default is that of XLSX."""
+    reports_unpacked_mb: int = Field(default=1024, ge=1)
+    """Megabytes that an uploaded XLSX or Parquet file may have when it is unpacked."""
+    reports_scratch: Path | None = None
+    """Folder for a report's rows while it is made. Unset: a folder in the system's temporary one."""
+    reports_link_url: str | None = None
+    """Where the API serves links, `https://shop.example/links`. With it, results of reports have links to the files."""
+    reports_link_seconds: int = Field(default=7 * 86_400, ge=60, le=31 * 86_400)
+    """Seconds for which those links are valid."""
+
+    @field_validator("reports_connections", mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if value.lstrip().startswith("{"):
+            try:
+                return cast(Any, json.loads(value))
+            except ValueError:
+                raise ValueError("expected `name=url` separated by spaces, or an object in JSON") from None
+        named: dict[str, str] = {}
+        for part in value.split():
+            name, _, url = part.partition("=")
+            if not name.isidentifier() or not url or name in named:
+                raise ValueError("expected `name=url` separated by spaces, each with a name of its own")
+            named[name] = url
+        return named
+
+    @field_validator("reports_connections")
+    @classmethod
+    def _understood(cls, value: Mapping[str, SecretStr]) -> Mapping[str, SecretStr]:
+        for name, url in value.items():
+            if urlsplit(url.get_secret_value()).scheme not in _SCHEMES:
+                raise ValueError(f"the URL of {name} must begin with sqlite:/// or postgresql://")
+        return value
+
+    @field_validator("reports_queries")
+    @classmethod
+    def _folder(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_dir():
+            raise ValueError("there is no such folder")
+        return value
+
+    @field_validator("reports_link_url")
+    @classmethod
+    def _url(cls, value: str | None) -> str | None:
+        if value is not None and urlsplit(value).scheme not in ("http", "https"):
+            raise ValueError("expected http://… or https://…")
+        return value

@@ -1,0 +1,124 @@
+"""Reads a report's data from Postgres, which no query can change.
+
+- The transaction is read-only, and the query is what `DECLARE … CURSOR FOR` takes: one SELECT. So there is no COPY, no
+  DO, no COMMIT, and no second statement.
+- Superusers and members of the roles that may use the server's files and programs are refused, because their SELECT
+  alone can read files (`pg_read_file`).
+- The server stops each statement after a time, and this side breaks the connection shortly after.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import asyncpg
+
+from celeriac.families.reports.errors import QueryFailed, SourceUnavailable
+from celeriac.families.reports.sources.data import BATCH_ROWS, Data, Patience, Row
+from celeriac.families.reports.sources.sql_text import parse
+
+_CONNECT_S = 10.0
+#: Seconds between the server's limit and ours.
+_GRACE_S = 5.0
+_TOO_MUCH_POWER = """
+SELECT rolname FROM pg_roles
+WHERE pg_has_role(current_user, oid, 'member')
+  AND (rolsuper OR rolname IN ('pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program'))
+LIMIT 1
+"""
+
+
+@asynccontextmanager
+async def read_postgres(
+    name: str, url: str, sql: str, parameters: Mapping[str, Any], patience: Patience
+) -> AsyncGenerator[Data]:
+    """Run the query on the connection `name`, and give its rows.
+
+    Raises:
+        SourceUnavailable: the server does not answer, or refuses the login.
+        QueryFailed: the server refuses the query, or stops it; or the role may do too much.
+    """
+    query = parse(sql)
+    connection = await _connected(name, url, patience)
+    try:
+        try:
+            async with asyncio.timeout(patience.left + _GRACE_S):
+                await _refuse_power(name, connection)
+                await connection.execute("BEGIN TRANSACTION READ ONLY")
+                declared = f"DECLARE celeriac_report NO SCROLL CURSOR FOR {query.numbered()}"
+                await connection.fetch(declared, *(parameters[key] for key in query.parameters))
+                fetching = await connection.prepare(f"FETCH {BATCH_ROWS} FROM celeriac_report")
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            raise _failed(name, error, patience) from None
+        columns = [str(attribute.name) for attribute in fetching.get_attributes()]
+        yield Data(columns=columns, batches=_batches(name, fetching, patience))
+    finally:
+        connection.terminate()  # which also ends the transaction, whatever state it is in
+
+
+async def check_postgres(name: str, url: str) -> None:
+    """Raise `SourceUnavailable` or `QueryFailed` unless the server lets us read, and nothing more."""
+    patience = Patience(_CONNECT_S)
+    connection = await _connected(name, url, patience)
+    try:
+        async with asyncio.timeout(_CONNECT_S):
+            await _refuse_power(name, connection)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        raise SourceUnavailable(f"connection {name}: {_words(error)}") from None
+    finally:
+        connection.terminate()
+
+
+async def _connected(name: str, url: str, patience: Patience) -> Any:
+    milliseconds = str(max(1, int(patience.left * 1000)))
+    settings = {
+        "default_transaction_read_only": "on",
+        "statement_timeout": milliseconds,
+        "idle_in_transaction_session_timeout": "600000",
+        "lock_timeout": milliseconds,
+        "application_name": "celeriac reports",
+        "TimeZone": "UTC",
+    }
+    try:
+        return await cast(Any, asyncpg).connect(
+            url.replace("postgresql+asyncpg://", "postgresql://", 1),
+            timeout=min(_CONNECT_S, max(1.0, patience.left)),
+            server_settings=settings,
+        )
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, ValueError) as error:
+        raise SourceUnavailable(f"connection {name}: {_words(error)}") from None
+
+
+async def _refuse_power(name: str, connection: Any) -> None:
+    if role := await connection.fetchval(_TOO_MUCH_POWER):
+        raise QueryFailed(
+            f"connection {name}: its user has the role {role}, which can read files of the server; "
+            "name a user that may only read tables"
+        )
+
+
+async def _batches(name: str, fetching: Any, patience: Patience) -> AsyncGenerator[list[Row]]:
+    while True:
+        try:
+            async with asyncio.timeout(patience.left + _GRACE_S):
+                batch = await fetching.fetch()
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            raise _failed(name, error, patience) from None
+        if not batch:
+            return
+        yield [tuple(row.values()) for row in batch]
+
+
+def _failed(name: str, error: BaseException, patience: Patience) -> QueryFailed:
+    if isinstance(error, asyncpg.QueryCanceledError | TimeoutError):
+        return QueryFailed(
+            f"connection {name}: the query took more than {patience.seconds:g} s (CELERIAC_REPORTS_QUERY_TIMEOUT)"
+        )
+    return QueryFailed(f"connection {name}: {_words(error)}")
+
+
+def _words(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
