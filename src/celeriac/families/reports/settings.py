@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
@@ -51,7 +51,7 @@ class ReportsSettings(FamilySettings):
             return value
         if value.lstrip().startswith("{"):
             try:
-                return cast(Any, json.loads(value))
+                return json.loads(value)
             except ValueError:
                 raise ValueError("expected `name=url` separated by spaces, or an object in JSON") from None
         named: dict[str, str] = {}

@@ -1,0 +1,336 @@
+"""Keeps the rows of a report in a file while it is made: the source is read once, and each format reads the file.
+
+The file has a line of JSON for each batch. While it is written, each column's kind is found, the rows are counted, and
+all of it is digested. A value that JSON lacks is kept as text, and made again by the kind of its column.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from decimal import Decimal
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from celeriac.families.reports.errors import DataInvalid, DataTooLarge
+from celeriac.families.reports.sources.data import Row
+from celeriac.families.reports.texts import Guess, Shape, parse_boolean, parse_comma, parse_point, parse_time
+
+MAX_COLUMNS = 256
+_MAX_NAME = 200
+_INT64 = 2**63
+
+#: The kind of a column that has values of these types only. Others are text.
+_KINDS: dict[type, str] = {
+    bool: "boolean",  # before int, and datetime before date: they are subclasses
+    int: "integer",
+    float: "number",
+    Decimal: "number",
+    datetime: "datetime",
+    date: "date",
+    time: "time",
+    str: "text",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpoolLimits:
+    """What a report may have: rows, and characters in one cell."""
+
+    rows: int
+    cell: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spool:
+    """The rows of a report, to read as often as is needed.
+
+    Attributes:
+        path: the file.
+        columns: the names of the columns, each of its own.
+        kinds: what each column holds: text, integer, number, boolean, date, datetime or time.
+        shapes: how to read a column of text that stands for something else.
+        count: how many rows there are.
+        sha256: the digest of names, kinds and rows.
+    """
+
+    path: Path
+    columns: tuple[str, ...]
+    kinds: tuple[str, ...]
+    shapes: tuple[Shape | None, ...]
+    count: int
+    sha256: str
+
+    def rows(self, kinds: Sequence[str] | None = None) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows. `kinds` are those that the caller wants in place of the ones that were found.
+
+        Raises:
+            DataInvalid: a value cannot be of the kind that the caller wants.
+        """
+        wanted = kinds or self.kinds
+        readers = [
+            _reader(kind, found, shape) for kind, found, shape in zip(wanted, self.kinds, self.shapes, strict=True)
+        ]
+        with self.path.open("rb") as file:
+            number = 1
+            for line in file:
+                columns = [
+                    _read(values, reader, number, name)
+                    for values, reader, name in zip(orjson.loads(line), readers, self.columns, strict=True)
+                ]
+                number += len(columns[0])
+                yield from zip(*columns, strict=True)
+
+
+class SpoolWriter:
+    """Writes the file, as a context manager that closes it."""
+
+    def __init__(
+        self,
+        path: Path,
+        columns: Sequence[str],
+        limits: SpoolLimits,
+        *,
+        texts: str = "nothing",
+        decimal_comma: bool = False,
+    ) -> None:
+        if not columns:
+            raise DataInvalid("the data has no columns")
+        if len(columns) > MAX_COLUMNS:
+            raise DataTooLarge(f"the data has {len(columns):,} columns; a report may have {MAX_COLUMNS}")
+        self._names = _unique(columns)
+        self._columns = [_Column(name, Guess(texts, decimal_comma=decimal_comma), limits.cell) for name in self._names]
+        self._limits = limits
+        self._path = path
+        self._file = path.open("xb")
+        self._digest = hashlib.sha256()
+        self.count = 0
+
+    def __enter__(self) -> SpoolWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def write(self, batch: Sequence[Row]) -> None:
+        """Add rows.
+
+        Raises:
+            DataInvalid: a row has another number of values than there are columns, or a value that has no text.
+            DataTooLarge: there are more rows, or longer texts, than are allowed.
+        """
+        if not batch:
+            return
+        if self.count + len(batch) > self._limits.rows:
+            raise DataTooLarge(
+                f"the data has more than {self._limits.rows:,} rows; CELERIAC_REPORTS_MAX_ROWS allows more"
+            )
+        width = len(self._names)
+        for number, row in enumerate(batch, start=self.count + 1):
+            if len(row) != width:
+                raise DataInvalid(f"row {number:,} has {len(row)} values; there are {width} columns")
+        values = zip(*batch, strict=True)
+        encoded = [column.encode(cells, self.count + 1) for column, cells in zip(self._columns, values, strict=True)]
+        line = orjson.dumps(encoded, option=orjson.OPT_APPEND_NEWLINE)
+        self._file.write(line)
+        self._digest.update(line)
+        self.count += len(batch)
+
+    def finish(self) -> Spool:
+        """Close the file, and return what it has become."""
+        self._file.close()
+        kinds = tuple(column.kind for column in self._columns)
+        self._digest.update(orjson.dumps([self._names, kinds]))
+        return Spool(
+            path=self._path,
+            columns=tuple(self._names),
+            kinds=kinds,
+            shapes=tuple(column.shape for column in self._columns),
+            count=self.count,
+            sha256=self._digest.hexdigest(),
+        )
+
+
+class _Column:
+    def __init__(self, name: str, guess: Guess, longest: int) -> None:
+        self.name = name
+        self._guess = guess
+        self._longest = longest
+        self._found: set[str] = set()
+
+    @property
+    def shape(self) -> Shape | None:
+        return self._guess.shape if self._found == {"text"} else None
+
+    @property
+    def kind(self) -> str:
+        if (shape := self.shape) is not None:
+            return shape.kind
+        if self._found == {"integer", "number"}:
+            return "number"
+        return next(iter(self._found)) if len(self._found) == 1 else "text"
+
+    def encode(self, values: Sequence[Any], first_row: int) -> Sequence[Any]:
+        types = set(map(type, values)) - {type(None)}
+        if types == {str}:
+            return self._texts(values, first_row)
+        if types <= {bool} or types <= {date} or types <= {datetime} or _is_plain(types, values):
+            self._found.update(_KINDS[found] for found in types)
+            return values
+        return [self._value(value, row) for row, value in enumerate(values, start=first_row)]
+
+    def _texts(self, values: Sequence[Any], first_row: int) -> Sequence[Any]:
+        texts: list[str] = [value for value in values if value]
+        if texts:
+            self._found.add("text")
+            if max(map(len, texts)) > self._longest:
+                row = next(n for n, text in enumerate(values, first_row) if text and len(text) > self._longest)
+                raise self._too_long(row)
+            if not self._guess.is_over:
+                self._guess.see(texts)
+        if "".join(texts).isascii():
+            return [value or None for value in values]
+        return [_encodable(value) or None if value else None for value in values]
+
+    def _value(self, value: Any, row: int) -> Any:
+        """Return what JSON has for a value, and note its kind."""
+        if value is None:
+            return None
+        if isinstance(value, Enum):
+            value = value.value
+        if isinstance(value, float | Decimal) and not math.isfinite(value):
+            return None  # neither NaN nor infinity can be shown, added up or written to a spreadsheet
+        if isinstance(value, bytes | bytearray | memoryview):
+            raise DataInvalid(f"row {row:,}, column {self.name}: the value is bytes; select a text instead")
+        kind = next((kind for found, kind in _KINDS.items() if isinstance(value, found)), "text")
+        if kind == "text":
+            (text,) = self._texts([str(value)], row)
+            return text
+        self._found.add(kind)
+        if isinstance(value, Decimal) or (kind == "integer" and not -_INT64 <= value < _INT64):
+            self._found.add("number")
+            return str(value)
+        return value.isoformat() if isinstance(value, time) else value
+
+    def _too_long(self, row: int) -> DataTooLarge:
+        return DataTooLarge(
+            f"row {row:,}, column {self.name}: more than {self._longest:,} characters; "
+            "CELERIAC_REPORTS_MAX_CELL allows more"
+        )
+
+
+def _is_plain(types: set[type], values: Sequence[Any]) -> bool:
+    """Whether JSON has all these numbers as they are."""
+    if types == {int}:
+        return all(value is None or -_INT64 <= value < _INT64 for value in values)
+    return types == {float} and all(value is None or math.isfinite(value) for value in values)
+
+
+def _encodable(text: str) -> str:
+    """Return the text without lone surrogates, which no file can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode()
+    return text
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    """Return the names in one line each, and a number after those that were there before."""
+    found: dict[str, None] = {}
+    for number, name in enumerate(names, start=1):
+        plain = " ".join(_encodable(str(name)).split())[:_MAX_NAME] or f"column {number}"
+        chosen, count = plain, 1
+        while chosen in found:
+            count += 1
+            chosen = f"{plain} {count}"
+        found[chosen] = None
+    return list(found)
+
+
+Reader = Callable[[Any], Any]
+
+
+def _reader(wanted: str, found: str, shape: Shape | None) -> Reader | None:
+    """Return what makes a value of a stored one; None: they are the same."""
+    if wanted == found:
+        if shape is not None:
+            return shape.parse
+        return _STORED.get(found)
+    if wanted == "text":
+        return str
+    convert = _FROM_TEXT[wanted]
+    if shape is None:
+        return convert
+    return lambda text: convert(shape.parse(text))
+
+
+def _read(values: Sequence[Any], reader: Reader | None, first_row: int, name: str) -> Sequence[Any]:
+    if reader is None:
+        return values
+    try:
+        return [None if value is None else reader(value) for value in values]
+    except (ValueError, TypeError, ArithmeticError):
+        for row, value in enumerate(values, start=first_row):
+            try:
+                _ = None if value is None else reader(value)
+            except (ValueError, TypeError, ArithmeticError):
+                shown = str(value)[:40]
+                raise DataInvalid(f"row {row:,}, column {name}: {shown!r} is not of the kind asked for") from None
+        raise
+
+
+def _number(value: Any) -> Any:
+    return Decimal(value) if isinstance(value, str) else value
+
+
+def _number_of(value: Any) -> Any:
+    if not isinstance(value, str):
+        return Decimal(value) if isinstance(value, bool) else value
+    try:
+        return parse_point(value)
+    except ValueError:
+        return parse_comma(value)
+
+
+def _integer_of(value: Any) -> int:
+    number = _number_of(value)
+    if number != int(number):
+        raise ValueError(value)
+    return int(number)
+
+
+def _boolean_of(value: Any) -> bool:
+    if isinstance(value, str):
+        return parse_boolean(value)
+    if value in (0, 1):
+        return bool(value)
+    raise ValueError(value)
+
+
+def _dated(value: Any, wanted: str) -> Any:
+    moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    return moment.date() if wanted == "date" else moment
+
+
+_STORED: dict[str, Reader] = {
+    "number": _number,
+    "date": date.fromisoformat,
+    "datetime": datetime.fromisoformat,
+    "time": time.fromisoformat,
+    "text": str,
+}
+_FROM_TEXT: dict[str, Reader] = {
+    "number": _number_of,
+    "integer": _integer_of,
+    "boolean": _boolean_of,
+    "date": lambda value: _dated(value, "date"),
+    "datetime": lambda value: _dated(value, "datetime"),
+    "time": parse_time,
+}
