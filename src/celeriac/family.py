@@ -57,6 +57,7 @@ class JobFamily(ABC):
 
     Attributes:
         name: a lower-case name: the prefix of its routes, its group of commands, a part of its tables' names.
+        command: another name of its group of commands, such as a singular; empty if `name` is that.
         summary: what the family does, in one line.
         extra: what to install for it, such as `celeriac[email]`; empty if it needs none.
         requires: import names of the extra's packages. The family counts as not installed if one is missing.
@@ -64,6 +65,7 @@ class JobFamily(ABC):
     """
 
     name: ClassVar[str]
+    command: ClassVar[str] = ""
     summary: ClassVar[str]
     extra: ClassVar[str] = ""
     requires: ClassVar[Sequence[str]] = ()

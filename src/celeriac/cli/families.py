@@ -47,7 +47,7 @@ class WithFamilies(TyperGroup):
         return command if command is not None else self._groups().get(cmd_name) or _absent(cmd_name)
 
     def _groups(self) -> dict[str, Any]:
-        groups = {guest.name: _group(guest) for guest in _guests_or_none() if not guest.absence}
+        groups = {_command(guest): _group(guest) for guest in _guests_or_none() if not guest.absence}
         return {name: group for name, group in groups.items() if group is not None}
 
 
@@ -61,18 +61,25 @@ def _group(guest: Guest) -> Any:
         if commands is None:
             return None
         outer = typer.Typer(add_completion=False)  # else the help of the group would list options for that
-        outer.add_typer(commands, name=guest.name)
+        outer.add_typer(commands, name=_command(guest))
         group: Any = typer.main.get_command(outer)
-        return group.commands[guest.name]
+        return group.commands[_command(guest)]
     except Exception as error:
         absence = broken(guest.name, "commands()", error)
         warn(absence)
-        return _saying(guest.name, CommandLineWrong(absence))
+        return _saying(_command(guest), CommandLineWrong(absence))
+
+
+def _command(guest: Guest) -> str:
+    """Return the name of a family's group of commands. A family that cannot be imported has only its own name."""
+    return (guest.kind.command if guest.kind is not None else "") or guest.name
 
 
 def _absent(name: str) -> Any:
     """Make a command that says why the family is absent. Return None if no family has that name."""
-    guest = next((guest for guest in _guests_or_none() if guest.name == name and guest.absence), None)
+    guest = next(
+        (guest for guest in _guests_or_none() if name in (guest.name, _command(guest)) and guest.absence), None
+    )
     if guest is None:
         return None
     kind = NotInstalled if guest.presence == "missing" else CommandLineWrong

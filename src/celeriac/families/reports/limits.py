@@ -1,11 +1,12 @@
 """What holds a report within its limits: a folder of its own, and a bound to its memory.
 
-A library that gets no memory may end the process instead of raising. So the folder says, until the report is made, that
-somebody works in it. The next attempt finds that, and fails with the cause, where another crash would follow.
+A library that gets no memory may end the process instead of raising. So a file in the folder says which attempt works
+there, until the report is made. The next attempt finds it, and fails with the cause, where another crash would follow.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import resource
 import shutil
@@ -15,35 +16,41 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from celeriac.core.errors import ConfigurationError
 
 _WORKING = "working"
-#: Folders of killed processes that nobody came back to are deleted after two days; a report takes one at most.
-_FORGOTTEN_S = 2 * 86_400.0
+#: How long it is remembered that an attempt has crashed: the next one follows within seconds.
+_REMEMBERED_S = 3600.0
 _MEGABYTE = 1_000_000
 
 
 @contextmanager
 def memory_limit(megabytes: int) -> Generator[None]:
-    """Let this process use so much more memory than now. Beyond that, Python raises MemoryError."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    wanted = _address_space() + megabytes * _MEGABYTE
+    """Let this process use so much more memory than now. Beyond that, Python raises MemoryError.
+
+    It limits what can be written (RLIMIT_DATA), and not all addresses (RLIMIT_AS): the engine that draws charts
+    reserves 34 GB of these, and never touches most of them.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    wanted = _data_bytes() + megabytes * _MEGABYTE
     if soft != resource.RLIM_INFINITY:
         wanted = min(wanted, soft)
     with suppress(ValueError, OSError):  # macOS knows this limit, and does not take it
-        resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
+        resource.setrlimit(resource.RLIMIT_DATA, (wanted, hard))
     try:
         yield
     finally:
         with suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+            resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
-def _address_space() -> int:
+def _data_bytes() -> int:
+    """Return what counts towards the limit already: the field `data` of proc_pid_statm(5), in bytes."""
     try:
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-    except (OSError, ValueError):
+        pages = int(Path("/proc/self/statm").read_text().split()[5])
+    except (OSError, ValueError, IndexError):
         return 0
     return pages * os.sysconf("SC_PAGE_SIZE")
 
@@ -55,27 +62,37 @@ def peak_mb() -> float:
 
 
 class Workplace:
-    """A folder for one report: `with Workplace(...) as folder`. What a killed process left in it is deleted."""
+    """A folder for the files of one report while it is made.
+
+    Attributes:
+        folder: the folder, inside the block.
+        has_crashed: whether the process of an earlier attempt ended while it worked here.
+    """
 
     def __init__(self, base: Path | None, job_id: str, attempt: int) -> None:
         self._base = base or Path(tempfile.gettempdir()) / f"celeriac-reports-{os.geteuid()}"
-        self._folder = self._base / job_id.replace(":", "_")
+        self.folder = self._base / job_id.replace(":", "_")
         self._attempt = attempt
-        self.crashed = False
+        self._lock: IO[str] | None = None
+        self.has_crashed = False
 
-    def __enter__(self) -> Path:
+    def __enter__(self) -> Workplace:
         _own_folder(self._base)
-        _forget(self._base)
-        working = self._folder / _WORKING
-        with suppress(OSError, ValueError):  # the same attempt began again: its worker was killed, and not the report's
-            self.crashed = int(working.read_text()) < self._attempt
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir(mode=0o700)
-        working.write_text(str(self._attempt))
-        return self._folder
+        _clear(self._base)
+        with suppress(OSError, ValueError):  # if the same attempt runs again, its worker was killed, and no report
+            self.has_crashed = int((self.folder / _WORKING).read_text()) < self._attempt
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(mode=0o700)
+        self._lock = (self.folder / _WORKING).open("w")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._lock.write(str(self._attempt))
+        self._lock.flush()
+        return self
 
     def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if self._lock is not None:
+            self._lock.close()
 
 
 def _own_folder(path: Path) -> None:
@@ -87,9 +104,13 @@ def _own_folder(path: Path) -> None:
         path.chmod(0o700)
 
 
-def _forget(base: Path) -> None:
-    horizon = time.time() - _FORGOTTEN_S
-    for entry in base.iterdir():
-        with suppress(OSError):
-            if entry.stat().st_mtime < horizon:
-                shutil.rmtree(entry, ignore_errors=True)
+def _clear(base: Path) -> None:
+    """Delete what killed processes have left. A running one holds a lock on its file."""
+    for folder in base.iterdir():
+        with suppress(OSError), (folder / _WORKING).open() as working:
+            fcntl.flock(working, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for entry in folder.iterdir():
+                if entry.name != _WORKING:
+                    entry.unlink()
+            if time.time() - os.fstat(working.fileno()).st_mtime > _REMEMBERED_S:
+                shutil.rmtree(folder, ignore_errors=True)

@@ -29,8 +29,8 @@ class ReportsSettings(FamilySettings):
     """Seconds that a database may take for the data of one report."""
     reports_timeout: float = Field(default=600.0, gt=0, le=86_400)
     """Seconds that one report may take. Its process is killed after that."""
-    reports_memory_mb: int = Field(default=2048, ge=128)
-    """Megabytes of memory that one report may take. A report that asks for more fails."""
+    reports_memory_mb: int = Field(default=2048, ge=256)
+    """Megabytes of memory that one report may take. A report that asks for more fails. Charts alone need 700."""
     reports_max_rows: int = Field(default=1_000_000, ge=1)
     """Most rows that one report may have."""
     reports_max_cell: int = Field(default=32_767, ge=1)
@@ -39,6 +39,14 @@ class ReportsSettings(FamilySettings):
     """Megabytes that an uploaded XLSX or Parquet file may have when it is unpacked."""
     reports_scratch: Path | None = None
     """Folder for a report's rows while it is made. Unset: a folder in the system's temporary one."""
+    reports_logo: Path | None = None
+    """SVG or PNG file with the logo of all reports."""
+    reports_colour: str | None = Field(default=None, pattern="^#[0-9a-fA-F]{6}$")
+    """Accent colour of all reports, `#rrggbb`."""
+    reports_font: str | None = Field(default=None, min_length=1, max_length=100)
+    """Font family of all reports. Unset: the packaged Noto Sans."""
+    reports_font_folder: Path | None = None
+    """Folder with the TTF or OTF files of that font."""
     reports_link_url: str | None = None
     """Where the API serves links, `https://shop.example/links`. With it, results of reports have links to the files."""
     reports_link_seconds: int = Field(default=7 * 86_400, ge=60, le=31 * 86_400)
@@ -70,11 +78,18 @@ class ReportsSettings(FamilySettings):
                 raise ValueError(f"the URL of {name} must begin with sqlite:/// or postgresql://")
         return value
 
-    @field_validator("reports_queries")
+    @field_validator("reports_queries", "reports_font_folder")
     @classmethod
     def _folder(cls, value: Path | None) -> Path | None:
         if value is not None and not value.is_dir():
             raise ValueError("there is no such folder")
+        return value
+
+    @field_validator("reports_logo")
+    @classmethod
+    def _file(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_file():
+            raise ValueError("there is no such file")
         return value
 
     @field_validator("reports_link_url")

@@ -10,7 +10,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
@@ -30,11 +30,12 @@ _INT64 = 2**63
 _KINDS: dict[type, str] = {
     bool: "boolean",  # before int, and datetime before date: they are subclasses
     int: "integer",
-    float: "number",
-    Decimal: "number",
+    float: "decimal",
+    Decimal: "decimal",
     datetime: "datetime",
     date: "date",
     time: "time",
+    timedelta: "duration",
     str: "text",
 }
 
@@ -54,7 +55,7 @@ class Spool:
     Attributes:
         path: the file.
         columns: the names of the columns, each of its own.
-        kinds: what each column holds: text, integer, number, boolean, date, datetime or time.
+        kinds: what each column holds: text, integer, decimal, boolean, date, datetime, time or duration.
         shapes: how to read a column of text that stands for something else.
         count: how many rows there are.
         sha256: the digest of names, kinds and rows.
@@ -68,6 +69,11 @@ class Spool:
     sha256: str
 
     def rows(self, kinds: Sequence[str] | None = None) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows one by one, as `batches` does."""
+        for batch in self.batches(kinds):
+            yield from batch
+
+    def batches(self, kinds: Sequence[str] | None = None) -> Iterator[list[tuple[Any, ...]]]:
         """Yield the rows. `kinds` are those that the caller wants in place of the ones that were found.
 
         Raises:
@@ -85,7 +91,7 @@ class Spool:
                     for values, reader, name in zip(orjson.loads(line), readers, self.columns, strict=True)
                 ]
                 number += len(columns[0])
-                yield from zip(*columns, strict=True)
+                yield list(zip(*columns, strict=True))
 
 
 class SpoolWriter:
@@ -172,8 +178,8 @@ class _Column:
     def kind(self) -> str:
         if (shape := self.shape) is not None:
             return shape.kind
-        if self._found == {"integer", "number"}:
-            return "number"
+        if self._found == {"integer", "decimal"}:
+            return "decimal"
         return next(iter(self._found)) if len(self._found) == 1 else "text"
 
     def encode(self, values: Sequence[Any], first_row: int) -> Sequence[Any]:
@@ -214,8 +220,10 @@ class _Column:
             return text
         self._found.add(kind)
         if isinstance(value, Decimal) or (kind == "integer" and not -_INT64 <= value < _INT64):
-            self._found.add("number")
+            self._found.add("decimal")
             return str(value)
+        if isinstance(value, timedelta):
+            return value.total_seconds()
         return value.isoformat() if isinstance(value, time) else value
 
     def _too_long(self, row: int) -> DataTooLarge:
@@ -320,14 +328,14 @@ def _dated(value: Any, wanted: str) -> Any:
 
 
 _STORED: dict[str, Reader] = {
-    "number": _number,
+    "decimal": _number,
     "date": date.fromisoformat,
     "datetime": datetime.fromisoformat,
     "time": time.fromisoformat,
     "text": str,
 }
 _FROM_TEXT: dict[str, Reader] = {
-    "number": _number_of,
+    **dict.fromkeys(("decimal", "money", "percent", "duration"), _number_of),
     "integer": _integer_of,
     "boolean": _boolean_of,
     "date": lambda value: _dated(value, "date"),

@@ -137,7 +137,7 @@ def _dated(separator: str, order: str) -> Parse:
 
 
 _ISO = (Shape("date", parse_date), Shape("datetime", parse_datetime))
-_POINT, _COMMA = Shape("number", parse_point), Shape("number", parse_comma)
+_POINT, _COMMA = Shape("decimal", parse_point), Shape("decimal", parse_comma)
 _DOTTED = Shape("date", _dated(".", "dmy"))
 _DAY_FIRST, _MONTH_FIRST = Shape("date", _dated("/", "dmy")), Shape("date", _dated("/", "mdy"))
 _BOOLEAN = Shape("boolean", parse_boolean)

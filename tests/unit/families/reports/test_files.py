@@ -127,7 +127,7 @@ async def test_a_workbook_is_read_with_its_types(tmp_path: Path) -> None:
     path = workbook(tmp_path / "orders.csv", rows)  # the name does not matter
     spool = await read(path)
     assert spool.columns == ("name", "day", "total", "count")
-    assert spool.kinds == ("text", "date", "number", "integer")
+    assert spool.kinds == ("text", "date", "decimal", "integer")
     assert list(spool.rows()) == [("Müller", date(2026, 1, 31), 12.5, 3), ("Ö", None, 2, 4)]
     assert (await read(path, sheet="Notes")).columns == ("nothing", "here")
     with pytest.raises(DataInvalid, match="has no sheet 'Other'; it has Orders, Notes"):
@@ -151,7 +151,7 @@ def parquet(path: Path, query: str) -> Path:
 async def test_parquet_is_read_with_its_types(tmp_path: Path) -> None:
     query = "SELECT range AS id, DATE '2026-01-31' AS day, 1.25::DECIMAL(9, 2) AS total, 'Ü' AS name FROM range(2500)"
     spool = await read(parquet(tmp_path / "it's.parquet", query))
-    assert spool.kinds == ("integer", "date", "number", "text")
+    assert spool.kinds == ("integer", "date", "decimal", "text")
     rows = list(spool.rows())
     assert len(rows) == 2500
     assert rows[2499] == (2499, date(2026, 1, 31), Decimal("1.25"), "Ü")

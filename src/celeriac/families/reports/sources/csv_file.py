@@ -45,7 +45,7 @@ async def read_csv(name: str, path: Path, longest_cell: int) -> AsyncGenerator[D
             batches=_batches(rows, len(header)),
             texts="all",
             decimal_comma=delimiter == ";",
-            details={"encoding": encoding, "delimiter": delimiter},
+            details={"file": name, "encoding": encoding, "delimiter": delimiter},
         )
 
 
@@ -85,7 +85,8 @@ def _most_likely(name: str, sample: bytes) -> str:
     best = from_bytes(sample, cp_isolation=[*usual, "cp1256", "big5", "euc_kr", "utf_8"]).best()
     if best is None:
         raise DataInvalid(f"{name} is not UTF-8, and its encoding was not recognized; save it as CSV UTF-8")
-    return best.encoding
+    # cp1250 and others have the same letters for German, say: of equals, take what most machines write
+    return "cp1252" if "cp1252" in best.could_be_from_charset else best.encoding
 
 
 def delimiter_of(head: str) -> str:

@@ -22,7 +22,7 @@ from celeriac.families.reports.sources.sql_text import parse
 TYPES: Mapping[str, type] = {
     "text": str,
     "integer": int,
-    "number": Decimal,
+    "decimal": Decimal,
     "float": float,
     "boolean": bool,
     "date": date,

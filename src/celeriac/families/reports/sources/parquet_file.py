@@ -39,7 +39,7 @@ async def read_parquet(name: str, path: Path, unpacked_bytes: int) -> AsyncGener
         except duckdb.Error as error:
             raise _broken(name, error) from None
         columns = [str(column[0]) for column in found.description]
-        yield Data(columns=columns, batches=_batches(name, found), total=int(count or 0))
+        yield Data(columns=columns, batches=_batches(name, found), total=int(count or 0), details={"file": name})
 
 
 def _connected(path: Path) -> Any:

@@ -46,7 +46,7 @@ async def read_xlsx(name: str, path: Path, sheet: str | None, unpacked_bytes: in
                 columns=[str(cell) for cell in header[:width]],
                 batches=_batches(rows, width),
                 texts="nothing",
-                details={"sheet": chosen.name},
+                details={"file": name, "sheet": chosen.name},
             )
     except (python_calamine.CalamineError, OSError, ValueError, zipfile.BadZipFile) as error:
         if isinstance(error, DataInvalid | DataTooLarge):

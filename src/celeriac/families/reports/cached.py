@@ -1,0 +1,53 @@
+"""Finds a file again that was made of the same data in the same way.
+
+Under the digest of both there is a small artifact of no job, which says what job made the file. So the storage's own
+retention applies to it, all workers share it, and it is written in one step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from contextlib import suppress
+
+import celeriac
+from celeriac.core import codec
+from celeriac.core.artifact import Artifact
+from celeriac.core.errors import UnknownArtifact
+from celeriac.storage.artifacts import Artifacts
+
+_NAME = "made-by.json"
+
+
+def key_of(data_sha256: str, layout: bytes, file_format: str) -> str:
+    """Return the digest of all that the bytes of a file follow from: data, layout, format, and this version's code."""
+    digest = hashlib.sha256()
+    for part in (celeriac.__version__.encode(), data_sha256.encode(), layout, file_format.encode()):
+        digest.update(len(part).to_bytes(8, "big") + part)
+    return f"report-{digest.hexdigest()}"
+
+
+class Cached:
+    """The files that earlier reports have made."""
+
+    def __init__(self, artifacts: Callable[[], Artifacts]) -> None:
+        self._artifacts = artifacts
+
+    async def find(self, key: str) -> tuple[Artifact, int | None] | None:
+        """Return the earlier file, and how many pages it has; None: there is none any more."""
+        artifacts = self._artifacts()
+        with suppress(UnknownArtifact, FileNotFoundError):
+            index = await artifacts.get(key, _NAME)
+            made = codec.loads(b"".join([piece async for piece in artifacts.stream(index)]))
+            found = await artifacts.get(made["job_id"], made["name"])
+            if found.sha256 == made["sha256"]:  # else a retry of that job has replaced it
+                return found, made["pages"]
+        return None
+
+    async def remember(self, key: str, made: Artifact, pages: int | None) -> None:
+        """Have `find` return the file from now on."""
+        artifacts = self._artifacts()
+        content = await artifacts.begin(key, _NAME)
+        told = {"job_id": made.job_id, "name": made.name, "sha256": made.sha256, "pages": pages}
+        await content.write(codec.dumps(told))
+        await artifacts.publish(key, content)

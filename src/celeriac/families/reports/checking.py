@@ -1,0 +1,75 @@
+"""Checks what a caller asks for, before its job is accepted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celeriac.core.errors import InvalidArguments, InvalidFileName, UnknownUpload
+from celeriac.core.spec import Call
+from celeriac.engine.app import JobApp
+from celeriac.families.reports.errors import ReportInvalid
+from celeriac.families.reports.outcome import EXAMPLE, ReportOutcome
+from celeriac.families.reports.reading import connections
+from celeriac.families.reports.request import NamedRef, ReportRequest, SqlRef, UploadRef
+from celeriac.families.reports.settings import ReportsSettings
+from celeriac.families.reports.sources.named import Sources
+from celeriac.storage.names import checked_name
+
+
+async def check_request(
+    app: JobApp, sources: Sources, own: ReportsSettings, request: ReportRequest, *, owner: str | None
+) -> None:
+    """Check the source, the names and the job that follows. `owner` is the caller; None: an operator, who may more.
+
+    Raises:
+        ReportInvalid: names the fault.
+    """
+    source = request.source
+    if isinstance(source, NamedRef):
+        sources.get(source.name).checked(source.parameters)
+    elif isinstance(source, SqlRef):
+        if owner is not None and not own.reports_free_sql:
+            raise ReportInvalid("source.sql", "callers may not send SQL; CELERIAC_REPORTS_FREE_SQL=true allows it")
+        if source.connection not in connections(own):
+            raise ReportInvalid("source.connection", f"no connection is named {source.connection!r}")
+        source.typed()
+    elif isinstance(source, UploadRef):
+        await _check_upload(app, source, owner)
+    for form in request.formats:
+        try:
+            checked_name(f"{request.file_name}.{form}")
+        except InvalidFileName as error:
+            raise ReportInvalid("file_name", str(error)) from None
+    if request.then is not None:
+        following_call(app, request, EXAMPLE)
+
+
+async def _check_upload(app: JobApp, source: UploadRef, owner: str | None) -> None:
+    try:
+        upload = await app.storage.uploads.get(source.upload)
+    except UnknownUpload:
+        upload = None
+    if upload is None or owner not in (None, upload.owner):
+        raise ReportInvalid("source.upload", f"no upload with id {source.upload[:64]!r} is known")
+    if not upload.is_complete:
+        raise ReportInvalid("source.upload", f"the upload is not complete: {upload.offset:,} of {upload.size:,} bytes")
+
+
+def following_call(app: JobApp, request: ReportRequest, outcome: ReportOutcome) -> Call[Any]:
+    """Make the call of the job that follows the report.
+
+    Raises:
+        ReportInvalid: callers may not submit that job, or its arguments do not fit.
+    """
+    assert request.then is not None
+    spec = app.specs.get(request.then.task)
+    if spec is None or not spec.options.exposed:
+        raise ReportInvalid("then.task", f"no job named {request.then.task!r} can be submitted")
+    if "report" not in spec.signature.parameters:
+        raise ReportInvalid("then.task", f"job {spec.name} has no parameter `report` for the result")
+    try:
+        return Call(spec, spec.encode((), {**request.then.arguments, "report": outcome.model_dump(mode="json")}))
+    except InvalidArguments as error:
+        fault = error.errors[0]
+        place = ".".join(map(str, ("then", "arguments", *fault["loc"])))
+        raise ReportInvalid(place, fault["msg"]) from None

@@ -1,0 +1,296 @@
+"""`celeriac report`: makes, lists and fetches reports without the API."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from celeriac.core.errors import CommandLineWrong, UnknownArtifact, UnknownJob
+from celeriac.families.reports import ReportsFamily
+from celeriac.terminal import App, AsJson, Column, age, print_json, print_table, run_in_family
+
+if TYPE_CHECKING:
+    from celeriac.core.artifact import Artifact
+    from celeriac.core.records import JobRecord
+    from celeriac.engine.app import JobApp
+    from celeriac.families.reports.request import ReportRequest
+
+T = TypeVar("T")
+
+report = typer.Typer(name="report", help="Make reports, and fetch their files.", no_args_is_help=True)
+
+ReportId = Annotated[str, typer.Argument(help="The report's id, which is also its job's id.")]
+Folder = Annotated[Path, typer.Option("--output", "-o", help="Folder for the files.")]
+
+_PIECE_BYTES = 1_048_576
+_BAR = 30
+_COLOURS = {"succeeded": "green", "failed": "red", "dead": "red"}
+
+
+@report.command()
+def run(
+    source: Annotated[
+        str | None, typer.Argument(help="The name of a source; `celeriac report sources` lists them.")
+    ] = None,
+    param: Annotated[list[str] | None, typer.Option("--param", "-p", help="NAME=VALUE of a parameter.")] = None,
+    file: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="A CSV, XLSX or Parquet file as the source.")
+    ] = None,
+    sql: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="A file with a query; needs --connection.")
+    ] = None,
+    connection: Annotated[str | None, typer.Option(help="A name of CELERIAC_REPORTS_CONNECTIONS, for --sql.")] = None,
+    formats: Annotated[str, typer.Option("--format", "-f", help="pdf, xlsx, csv, parquet, html; by commas.")] = "pdf",
+    layout: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="A JSON file with the layout.")
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="The title, in place of the layout's.")] = None,
+    name: Annotated[str | None, typer.Option(help="The files' name, without its extension.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Make each file anew.")] = False,
+    output: Folder = Path(),
+    app: App = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a report, wait for it, and save its files."""
+    given = {
+        "source": _source(source, param or [], file, sql, connection),
+        "formats": [part.strip() for part in formats.split(",") if part.strip()],
+        "layout": {**(_json(layout) if layout else {}), **({"title": title} if title else {})},
+        "file_name": name or source or (file.stem if file else "report"),
+        "force": force,
+    }
+
+    async def act(application: JobApp, family: ReportsFamily) -> dict[str, Any]:
+        from celeriac.families.reports.checking import check_request
+
+        if file is not None:
+            given["source"] = {"upload": await _sent(application, file)}
+        request = _validated(given)
+        await check_request(application, family.sources, family.settings, request, owner=None)
+        handle = await family.job.enqueue(request)
+        await _watch(application, handle.id)
+        outcome = await handle.result()
+        found = {artifact.name: artifact for artifact in await application.storage.artifacts.of(handle.id)}
+        saved = [await _saved(application, found[made.name], output) for made in outcome.files]
+        return {**outcome.model_dump(), "saved": [str(path) for path in saved]}
+
+    made = _run(app, act)
+    if as_json:
+        print_json(made)
+    else:
+        for path in made["saved"]:
+            typer.echo(path)
+
+
+@report.command("list")
+def list_reports(
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, the newest first.")] = 20,
+    app: App = None,
+    as_json: AsJson = False,
+) -> None:
+    """List reports, the newest first."""
+
+    async def act(application: JobApp, family: ReportsFamily) -> list[JobRecord]:
+        found: list[JobRecord] = []
+        cursor = None
+        while len(found) < limit:
+            page, cursor = await application.client.page(
+                cursor=cursor, limit=limit - len(found), matches=lambda record: record.task == family.job.name
+            )
+            found += page
+            if cursor is None:
+                break
+        return found
+
+    found = _run(app, act)
+    rows = [_described(record) for record in found]
+    if as_json:
+        print_json(rows)
+    elif not rows:
+        typer.echo("no reports")
+    else:
+        columns = [
+            Column(name="id"),
+            Column(name="state", colour=_COLOURS.get),
+            Column(name="age", right=True),
+            Column(name="source", shortest=12),
+            Column(name="formats"),
+            Column(name="error", shortest=20),
+        ]
+        print_table(columns, [[str(row[column.name] or "") for column in columns] for row in rows])
+
+
+@report.command()
+def sources(app: App = None, as_json: AsJson = False) -> None:
+    """List the sources that reports may name, with their parameters."""
+
+    async def act(_: JobApp, family: ReportsFamily) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": source.name,
+                "kind": source.kind,
+                "about": source.about,
+                "parameters": source.parameters.model_json_schema().get("properties", {}),
+            }
+            for source in family.sources
+        ]
+
+    found = _run(app, act)
+    if as_json:
+        print_json(found)
+    elif not found:
+        typer.echo("no sources: name queries in CELERIAC_REPORTS_QUERIES, or use @reports.source")
+    else:
+        columns = [
+            Column(name="name"),
+            Column(name="kind"),
+            Column(name="parameters"),
+            Column(name="about", shortest=20),
+        ]
+        print_table(columns, [[s["name"], s["kind"], ", ".join(s["parameters"]), s["about"]] for s in found])
+
+
+@report.command()
+def fetch(report_id: ReportId, output: Folder = Path(), app: App = None, as_json: AsJson = False) -> None:
+    """Save the files of a report."""
+
+    async def act(application: JobApp, family: ReportsFamily) -> list[str]:
+        await _known(application, family, report_id)
+        found = await application.storage.artifacts.of(report_id)
+        return [str(await _saved(application, artifact, output)) for artifact in found]
+
+    _paths(_run(app, act), as_json)
+
+
+@report.command()
+def preview(report_id: ReportId, output: Folder = Path(), app: App = None, as_json: AsJson = False) -> None:
+    """Save the picture of a report's first page, if it was asked for with one."""
+
+    async def act(application: JobApp, family: ReportsFamily) -> list[str]:
+        from celeriac.families.reports.make import PREVIEW
+
+        await _known(application, family, report_id)
+        try:
+            picture = await application.storage.artifacts.get(report_id, PREVIEW)
+        except UnknownArtifact:
+            raise CommandLineWrong(f"report {report_id} has no preview; ask for it with `preview`") from None
+        return [str(await _saved(application, picture, output))]
+
+    _paths(_run(app, act), as_json)
+
+
+def _run(app: str | None, action: Callable[[JobApp, ReportsFamily], Awaitable[T]]) -> T:
+    return run_in_family(app, ReportsFamily, action)
+
+
+def _source(
+    name: str | None, parameters: Sequence[str], file: Path | None, sql: Path | None, connection: str | None
+) -> dict[str, Any]:
+    if sum(one is not None for one in (name, file, sql)) != 1:
+        raise CommandLineWrong("name one source: NAME, --file FILE, or --sql FILE with --connection")
+    if (sql is None) != (connection is None):
+        raise CommandLineWrong("--sql and --connection belong together")
+    given: dict[str, str] = {}
+    for pair in parameters:
+        key, found, value = pair.partition("=")
+        if not found:
+            raise CommandLineWrong(f"--param {pair}: expected NAME=VALUE")
+        given[key] = value
+    if sql is not None:
+        return {"sql": sql.read_text(encoding="utf-8"), "connection": connection, "parameters": given}
+    return {"name": name, "parameters": given} if name is not None else {}
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise CommandLineWrong(f"--layout {path}: is no JSON object: {error}") from None
+
+
+def _validated(given: dict[str, Any]) -> ReportRequest:
+    from pydantic import ValidationError
+
+    from celeriac.families.reports.request import ReportRequest
+
+    try:
+        return ReportRequest.model_validate(given)
+    except ValidationError as error:
+        told = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        raise CommandLineWrong(told.replace("Value error, ", "")) from None
+
+
+async def _sent(application: JobApp, file: Path) -> str:
+    uploads = application.storage.uploads
+    size = (await asyncio.to_thread(file.stat)).st_size
+    upload = await uploads.begin(file.name, size, owner="celeriac report")
+    if not upload.is_complete:
+        await uploads.append(upload, 0, _pieces(file))
+    return upload.id
+
+
+async def _pieces(path: Path) -> AsyncGenerator[bytes]:
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE_BYTES):
+            yield piece
+
+
+async def _watch(application: JobApp, job_id: str) -> None:
+    """Show the job's progress on a terminal until it has ended."""
+    async for event in application.client.events(job_id):
+        if event is None or event.name != "progress" or not sys.stderr.isatty():
+            continue
+        done, total = event.data["done"], event.data["total"]
+        share = min(1.0, done / total) if total else 0.0
+        bar = ("█" * round(share * _BAR)).ljust(_BAR, "·") if total else "·" * _BAR
+        sys.stderr.write(f"\r{bar} {event.data['message']:<12} {done:>12,.0f} rows")
+        sys.stderr.flush()
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\x1b[K")
+
+
+async def _saved(application: JobApp, artifact: Artifact, folder: Path) -> Path:
+    """Write an artifact to a file of this machine, beside its name first: nobody sees half of it."""
+    await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+    path = folder / artifact.name
+    draft = folder / f".{artifact.name}.part"
+    with draft.open("wb") as file:
+        async for piece in application.storage.artifacts.stream(artifact):
+            file.write(piece)
+    return draft.replace(path)
+
+
+async def _known(application: JobApp, family: ReportsFamily, report_id: str) -> None:
+    record = await application.client.get(report_id)
+    if record.task != family.job.name:
+        raise UnknownJob(report_id)
+
+
+def _described(record: JobRecord) -> dict[str, Any]:
+    asked: dict[str, Any] = (record.arguments or {}).get("request") or {}
+    source: dict[str, Any] = asked.get("source") or {}
+    shown = next(
+        (key if key == "rows" else str(source[key]) for key in ("name", "upload", "sql", "rows") if key in source), ""
+    )
+    return {
+        "id": record.id,
+        "state": record.state,
+        "age": age(record.created_at),
+        "source": " ".join(shown.split())[:60],
+        "formats": ",".join(asked.get("formats") or []),
+        "error": record.error.message if record.error else "",
+    }
+
+
+def _paths(paths: list[str], as_json: bool) -> None:
+    if as_json:
+        print_json(paths)
+        return
+    for path in paths:
+        typer.echo(path)

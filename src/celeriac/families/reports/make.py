@@ -1,0 +1,181 @@
+"""Makes one report: reads its source, writes each format, and publishes the files when all of them are there."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import quote
+
+from celeriac.client.options import EnqueueOptions
+from celeriac.core.artifact import Artifact
+from celeriac.core.context import JobContext
+from celeriac.engine.app import JobApp
+from celeriac.families.reports.cached import Cached, key_of
+from celeriac.families.reports.checking import following_call
+from celeriac.families.reports.errors import DataTooLarge, ReportCrashed
+from celeriac.families.reports.limits import Workplace, memory_limit, peak_mb
+from celeriac.families.reports.outcome import ReportFile, ReportOutcome
+from celeriac.families.reports.output import Output
+from celeriac.families.reports.reading import Reader
+from celeriac.families.reports.rendering import Format
+from celeriac.families.reports.request import NamedRef, ReportRequest, SqlRef, UploadRef
+from celeriac.families.reports.settings import ReportsSettings
+from celeriac.families.reports.spool import Spool
+from celeriac.storage.links import Link
+
+PREVIEW = "preview.png"
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A file that is ready to be published, and how it came to be. Under `key` it is found again; None: it is not."""
+
+    format: str
+    name: str
+    path: Path
+    pages: int | None
+    key: str | None
+    reused: bool
+
+
+class Maker:
+    """Makes reports in the process of their jobs."""
+
+    def __init__(self, app: JobApp, own: ReportsSettings, reader: Reader) -> None:
+        self._app = app
+        self._own = own
+        self._reader = reader
+        self._cached = Cached(lambda: app.storage.artifacts)
+
+    async def make(self, job: JobContext, request: ReportRequest) -> ReportOutcome:
+        """Make the report of a job.
+
+        Raises:
+            ReportCrashed: an earlier attempt ended its process.
+            DataTooLarge, DataInvalid, QueryFailed, SourceUnavailable, ReportInvalid: say what is wrong.
+        """
+        began = time.monotonic()
+        limit = self._own.reports_memory_mb
+        with ExitStack() as stack:
+            place = stack.enter_context(Workplace(self._own.reports_scratch, job.id, job.attempt))
+            if place.has_crashed:
+                raise ReportCrashed(
+                    f"its process ended while it worked on the report, most likely at its limit of {limit:,} MB "
+                    "(CELERIAC_REPORTS_MEMORY_MB)"
+                )
+            stack.enter_context(memory_limit(limit))
+            try:
+                outcome = await self._make(job, request, place.folder)
+            except MemoryError:
+                raise DataTooLarge(
+                    f"the report needs more than {limit:,} MB of memory; CELERIAC_REPORTS_MEMORY_MB allows more"
+                ) from None
+        outcome.seconds = round(time.monotonic() - began, 3)
+        if request.then is not None:
+            await self._follow(job.id, request, outcome)
+        return outcome
+
+    async def _make(self, job: JobContext, request: ReportRequest, folder: Path) -> ReportOutcome:
+        def read(done: int, total: int | None) -> None:
+            job.progress(done, total, "reading")
+
+        spool, details = await self._reader.read(request.source, folder, read)
+        output = Output(request, self._own, spool, _said(request, details))
+        made = [await self._written(job, request, spool, output, folder, form) for form in request.formats]
+        preview = folder / PREVIEW if request.preview else None
+        if preview is not None:
+            job.progress(spool.count, spool.count, "preview")
+            pdf = next(file.path for file in made if file.format == "pdf")
+            await asyncio.to_thread(output.preview, pdf, preview)
+        job.progress(spool.count, spool.count, "publishing")
+        files = [await self._publish(job, file) for file in made]
+        if preview is not None:
+            async with job.artifact(PREVIEW) as target:
+                await target.write_from(preview)
+        return _outcome(job.id, spool, files, details, PREVIEW if request.preview else None)
+
+    async def _written(
+        self, job: JobContext, request: ReportRequest, spool: Spool, output: Output, folder: Path, form: Format
+    ) -> _Made:
+        """Write one format, or fetch the file that an earlier report has made in the same way."""
+        key = key_of(spool.sha256, output.identity, form)
+        path = folder / f"report.{form}"
+        name = f"{request.file_name}.{form}"
+        # an encrypted file has other bytes each time, and a digest of its password must not be kept
+        is_kept = request.layout.password is None or form != "pdf"
+        if is_kept and not request.force and (found := await self._cached.find(key)) is not None:
+            artifact, pages = found
+            with path.open("wb") as file:
+                async for piece in self._app.storage.artifacts.stream(artifact):
+                    file.write(piece)
+            return _Made(form, name, path, pages, None, True)
+
+        def written(done: int, total: int | None) -> None:
+            job.progress(done, total or spool.count, form)
+
+        job.progress(0, spool.count, form)
+        rendered = await asyncio.to_thread(output.write, form, path, written)
+        return _Made(form, name, path, rendered.pages, key if is_kept else None, False)
+
+    async def _publish(self, job: JobContext, made: _Made) -> ReportFile:
+        target = job.artifact(made.name)
+        async with target as file:
+            await file.write_from(made.path)
+        artifact = target.artifact
+        if made.key is not None and artifact.path:  # else it is kept in memory, in a test
+            await self._cached.remember(made.key, artifact, made.pages)
+        return ReportFile(
+            format=made.format,
+            name=artifact.name,
+            size=artifact.size,
+            sha256=artifact.sha256,
+            pages=made.pages,
+            reused=made.reused,
+            link=await self._link(artifact),
+        )
+
+    async def _link(self, artifact: Artifact) -> str | None:
+        base = self._own.reports_link_url
+        if base is None:
+            return None
+        expires_at = datetime.now(UTC) + timedelta(seconds=self._own.reports_link_seconds)
+        token = await self._app.storage.links.token(Link(artifact.job_id, artifact.name, expires_at))
+        return f"{base.rstrip('/')}/{token}/{quote(artifact.name, safe='')}"
+
+    async def _follow(self, job_id: str, request: ReportRequest, outcome: ReportOutcome) -> None:
+        """Enqueue the job that gets the result; once, also if this attempt is repeated."""
+        call = following_call(self._app, request, outcome)
+        await self._app.client.submit(call, EnqueueOptions(idempotency_key=f"report:{job_id}"))
+
+
+def _said(request: ReportRequest, details: Mapping[str, str]) -> str:
+    """Say where the rows are from, in one line that readers of the report may see."""
+    match request.source:
+        case NamedRef(name=name):
+            return name
+        case SqlRef(connection=connection):
+            return connection
+        case UploadRef():
+            return details.get("file", "")
+        case _:
+            return ""
+
+
+def _outcome(
+    job_id: str, spool: Spool, files: Sequence[ReportFile], details: Mapping[str, str], preview: str | None
+) -> ReportOutcome:
+    return ReportOutcome(
+        id=job_id,
+        rows=spool.count,
+        files=list(files),
+        preview=preview,
+        data_sha256=spool.sha256,
+        source=dict(details),
+        seconds=0,
+        peak_mb=peak_mb(),
+    )

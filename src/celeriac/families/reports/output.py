@@ -1,0 +1,100 @@
+"""Hands rows and layout to the rendering, which knows nothing of sources, jobs or storage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
+
+from celeriac.families.reports.errors import ReportInvalid
+from celeriac.families.reports.rendering import Column, ColumnKind, Format, Layout, Rendered, preview, render
+from celeriac.families.reports.request import ColumnChoice, ReportRequest
+from celeriac.families.reports.settings import ReportsSettings
+from celeriac.families.reports.spool import Spool
+
+#: Takes how many rows were written, and of how many if that is known.
+Progress = Callable[[int, int | None], None]
+
+
+@dataclass(frozen=True, slots=True)
+class SpooledRows:
+    """The rows of a file, as the rendering reads them."""
+
+    spool: Spool
+    columns: Sequence[Column]
+
+    def batches(self) -> Iterator[list[tuple[object, ...]]]:
+        """Yield the rows, some at a time."""
+        return self.spool.batches([column.kind for column in self.columns])
+
+
+class Output:
+    """What a report's files are made of.
+
+    Attributes:
+        identity: all of the request and the settings that the files' bytes follow from, beside the data. The time is
+            not in it unless the caller gave it: a file that is found again keeps the time when it was made.
+    """
+
+    def __init__(self, request: ReportRequest, own: ReportsSettings, spool: Spool, source: str) -> None:
+        """`source` says where the rows are from, in one line, for layouts that do not.
+
+        Raises:
+            ReportInvalid: the request names a column that the data does not have.
+        """
+        layout = with_settings(request.layout, own)
+        if not layout.source:
+            layout = layout.model_copy(update={"source": source})
+        self._rows = SpooledRows(spool, _columns(request, spool))
+        self.identity = f"{layout.model_dump_json()}{self._rows.columns!r}".encode()
+        if layout.created_at is None:
+            layout = layout.model_copy(update={"created_at": datetime.now(UTC).replace(microsecond=0)})
+        self._layout = layout
+
+    def write(self, form: Format, path: Path, progress: Progress) -> Rendered:
+        """Write the file of one format."""
+        return render(self._rows, self._layout, form, path, progress=progress)
+
+    def preview(self, pdf: Path, target: Path) -> None:
+        """Draw the first page."""
+        preview(pdf, target, password=self._layout.password)
+
+
+def with_settings(layout: Layout, own: ReportsSettings) -> Layout:
+    """Return the layout with the settings' logo, colour and font, where it has none of its own."""
+    theme = layout.theme.model_fields_set
+    changes: dict[str, object] = {}
+    if own.reports_logo is not None and "logo" not in theme:
+        changes["logo"] = own.reports_logo.read_bytes()
+    for name, value in (("colour", own.reports_colour), ("font", own.reports_font)):
+        if value is not None and name not in theme:
+            changes[name] = value
+    if own.reports_font_folder is not None:
+        changes["font_folder"] = own.reports_font_folder
+    return layout.model_copy(update={"theme": layout.theme.model_copy(update=changes)}) if changes else layout
+
+
+def _columns(request: ReportRequest, spool: Spool) -> list[Column]:
+    for name in request.columns:
+        if name not in spool.columns:
+            raise ReportInvalid(
+                f"columns.{name}", f"the data has no such column; it has {', '.join(spool.columns[:20])}"
+            )
+    return [
+        _column(name, cast(ColumnKind, kind), request.columns.get(name) or ColumnChoice())
+        for name, kind in zip(spool.columns, spool.kinds, strict=True)
+    ]
+
+
+def _column(name: str, found: ColumnKind, choice: ColumnChoice) -> Column:
+    return Column(
+        name=name,
+        title=choice.title,
+        kind=choice.kind or ("money" if choice.currency is not None else found),
+        currency=choice.currency,
+        unit=choice.unit,
+        total=choice.total,
+        decimals=choice.decimals,
+    )
