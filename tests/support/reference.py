@@ -19,8 +19,9 @@ from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
 import celeriac
-import celeriac.families.media.errors
 import celeriac.families.email.errors  # errors of families are on the page, too
+import celeriac.families.media.errors
+import celeriac.families.reports.errors
 import celeriac.families.reports.rendering.errors
 from celeriac import JobState, Settings, testing
 from celeriac.asgi import create_api
@@ -142,7 +143,7 @@ def commands() -> str:
     add(typer.main.get_command(cli), "celeriac")
     for kind in present(Settings()):
         if kind.__module__.startswith("celeriac.") and (group := kind.commands()) is not None:
-            add(typer.main.get_command(group), f"celeriac {kind.name}")
+            add(typer.main.get_command(group), f"celeriac {kind.command or kind.name}")
     return "\n".join(parts).rstrip()
 
 

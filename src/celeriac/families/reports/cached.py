@@ -23,7 +23,7 @@ def key_of(data_sha256: str, layout: bytes, file_format: str) -> str:
     """Return the digest of all that the bytes of a file follow from: data, layout, format, and this version's code."""
     digest = hashlib.sha256()
     for part in (celeriac.__version__.encode(), data_sha256.encode(), layout, file_format.encode()):
-        digest.update(len(part).to_bytes(8, "big") + part)
+        digest.update(b"%d:%b" % (len(part), part))
     return f"report-{digest.hexdigest()}"
 
 

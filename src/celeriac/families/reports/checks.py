@@ -6,6 +6,7 @@ from celeriac.core.errors import CeleriacError
 from celeriac.core.findings import Finding, fail, ok
 from celeriac.families.reports.reading import connections
 from celeriac.families.reports.settings import ReportsSettings
+from celeriac.families.reports.sources.named import require_driver
 
 
 async def check_connections(own: ReportsSettings) -> list[Finding]:
@@ -21,6 +22,7 @@ async def _check(name: str, url: str) -> Finding:
 
             check_sqlite(name, url)
         else:
+            require_driver(name)
             from celeriac.families.reports.sources.postgres import check_postgres
 
             await check_postgres(name, url)

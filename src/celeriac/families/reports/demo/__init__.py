@@ -22,7 +22,8 @@ from celeriac.demo import Demo, DemoFailed, Outcome, client_of, follow
 
 _FORMATS = ("pdf", "xlsx", "csv")
 _FIRST_DAY = date(2025, 1, 1)
-_COUNTRIES = ("Germany", "France", "Japan", "Brazil", "Kenya")
+#: Countries by their share of the orders.
+_COUNTRIES = (*["Germany"] * 9, *["France"] * 6, *["Japan"] * 4, *["Brazil"] * 3, "Kenya")
 _PRODUCTS = ("Celery root", "Carrot", "Leek", "Parsnip", "Beetroot", "Fennel", "Kale")
 _CUSTOMERS = ("Müller GmbH", "Dupont & fils", "山田商店", "Silva Ltda", "Njeri Traders", "Ömer Bakkal")
 _CHANNELS = ("web", "shop", "phone")
@@ -118,7 +119,12 @@ def _fill(path: Path, count: int) -> int:
             total = 500 + number * 7919 % 25_000 + number // 100
             cents += total
             day = _FIRST_DAY + timedelta(days=number * 600 // count)
-            picks = (_CUSTOMERS[number % 6], _COUNTRIES[number % 5], _PRODUCTS[number % 7], _CHANNELS[number % 3])
+            picks = (
+                _CUSTOMERS[number % 6],
+                _COUNTRIES[number % len(_COUNTRIES)],
+                _PRODUCTS[number % 7],
+                _CHANNELS[number % 3],
+            )
             rows.append((_id(number), day.isoformat(), *picks, number % 9 + 1, total / 100))
         connection.executemany("INSERT INTO orders VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
         connection.commit()

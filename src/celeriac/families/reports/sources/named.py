@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
+from celeriac.core import extras
 from celeriac.families.reports.errors import ReportInvalid, SourceInvalid, SourceUnavailable
 from celeriac.families.reports.sources.data import Data, Patience
 from celeriac.families.reports.sources.rows import read_function
@@ -108,11 +109,21 @@ async def read_query(
 
         reading = read_sqlite(name, url, sql, parameters, patience)
     else:
+        require_driver(name)
         from celeriac.families.reports.sources.postgres import read_postgres
 
         reading = read_postgres(name, url, sql, parameters, patience)
     async with reading as data:
         yield data
+
+
+def require_driver(name: str) -> None:
+    """
+    Raises:
+        SourceUnavailable: the driver of Postgres is not installed.
+    """
+    if extras.absent(["asyncpg"]):
+        raise SourceUnavailable(f"connection {name}: Postgres needs asyncpg: {extras.advice('celeriac[postgres]')}")
 
 
 @dataclass(slots=True)
