@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
@@ -21,7 +21,7 @@ from celeriac.families.reports.request import ReportRequest
 from celeriac.families.reports.sources.named import NamedSource, Sources
 from celeriac.family import Host
 from celeriac.http.auth import caller
-from celeriac.http.jobs import NO_NULL, Cursor, IdempotencyKey, JobId, in_time
+from celeriac.http.jobs import IdempotencyKey, JobId, in_time
 from celeriac.http.models import JobView, view
 from celeriac.http.problems import ProblemError, responses
 from celeriac.http.route import bounded_route, require_json
@@ -47,13 +47,6 @@ class ReportView(BaseModel):
 
     job: JobView
     outcome: ReportOutcome | None = Field(description="What came of it, once it has succeeded")
-
-
-class ReportPage(BaseModel):
-    """Reports, newest first. A short page is not always the last: only a null `next` is the end."""
-
-    reports: list[JobView]
-    next: str | None = Field(description="Send it as `cursor` to get the next page")
 
 
 def create_reports_router(host: Host, job: MakeJob, sources: Sources, **options: Any) -> APIRouter:
@@ -100,14 +93,6 @@ def _add_sources(router: APIRouter, sources: Sources) -> None:
 
 def _add_reading(router: APIRouter, host: Host) -> None:
     app = host.app
-
-    @router.get("", response_model=ReportPage, summary="List reports", responses=responses(422, 503))
-    async def list_reports(
-        limit: Annotated[int, Query(ge=1, le=200)] = 50,
-        cursor: Annotated[Cursor | None, NO_NULL, Query(description="`next` of the previous page")] = None,
-    ) -> Any:
-        found, after = await app.client.page(cursor=cursor, limit=limit, matches=lambda record: record.task == NAME)
-        return ReportPage(reports=[view(record) for record in found], next=after)
 
     @router.get("/{job_id}", response_model=ReportView, summary="A report", responses=responses(404, 422, 503))
     async def show_report(job_id: JobId) -> Any:

@@ -1,0 +1,72 @@
+"""The folder and the memory of one report."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+
+import pytest
+
+from celeriac.core.errors import ConfigurationError
+from celeriac.families.reports.limits import Workplace, memory_limit
+
+
+def left_behind(base: Path, job: str, attempt: int) -> None:
+    """Leave what a killed attempt leaves: its files, and the lock that nobody holds any more."""
+    place = Workplace(base, job, attempt).__enter__()
+    (place.folder / "rows").write_text("data")
+    assert place._lock is not None  # pyright: ignore[reportPrivateUsage]
+    place._lock.close()  # pyright: ignore[reportPrivateUsage]
+
+
+def test_the_folder_is_private_and_goes(tmp_path: Path) -> None:
+    with Workplace(tmp_path / "base", "a:b", 1) as place:
+        assert place.folder.stat().st_mode & 0o777 == 0o700
+        assert place.folder.parent.stat().st_mode & 0o777 == 0o700
+        assert not place.has_crashed
+    assert not place.folder.exists()
+
+
+@pytest.mark.parametrize(("attempt", "has_crashed"), [(1, False), (2, True)])
+def test_only_an_earlier_attempt_that_was_killed_counts_as_a_crash(
+    tmp_path: Path, attempt: int, has_crashed: bool
+) -> None:
+    left_behind(tmp_path, "job", 1)
+    with Workplace(tmp_path, "job", attempt) as place:
+        assert place.has_crashed is has_crashed
+        assert not (place.folder / "rows").exists()
+
+
+def test_an_attempt_that_ended_is_no_crash(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="an error"), Workplace(tmp_path, "job", 1):
+        raise ValueError("an error")
+    with Workplace(tmp_path, "job", 2) as place:
+        assert not place.has_crashed
+
+
+def test_another_report_deletes_what_is_left_and_nothing_that_is_in_use(tmp_path: Path) -> None:
+    left_behind(tmp_path, "dead", 1)
+    with Workplace(tmp_path, "busy", 1) as busy:
+        (busy.folder / "rows").write_text("data")
+        with Workplace(tmp_path, "other", 1):
+            assert (busy.folder / "rows").exists()
+            assert not (tmp_path / "dead" / "rows").exists()
+    with Workplace(tmp_path, "dead", 2) as place:
+        assert place.has_crashed  # which is remembered
+
+
+def test_a_folder_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with pytest.raises(ConfigurationError, match="CELERIAC_REPORTS_SCRATCH"), Workplace(tmp_path / "link", "job", 1):
+        pass
+
+
+def test_memory_is_limited_inside_the_block_only() -> None:
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    with memory_limit(300):
+        with pytest.raises(MemoryError):
+            bytearray(400_000_000)
+        assert len(bytearray(100_000_000)) == 100_000_000
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
+    assert len(bytearray(400_000_000)) == 400_000_000
