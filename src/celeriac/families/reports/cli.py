@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -103,7 +104,9 @@ def list_reports(
             page, cursor = await application.client.page(
                 cursor=cursor, limit=limit - len(found), matches=lambda record: record.task == family.job.name
             )
-            found += page
+            for record in page:
+                with suppress(UnknownJob):  # it expires just now
+                    found.append(await application.client.get(record.id))  # a page leaves the arguments out
             if cursor is None:
                 break
         return found

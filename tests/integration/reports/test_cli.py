@@ -1,0 +1,120 @@
+"""`celeriac report`: reports from a terminal, through a real worker."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from celeriac import Settings
+from celeriac.cli import ExitCode, main
+from celeriac.settings import as_environment
+from tests.support.workers import Worker
+
+APP = "tests.support.report_shop:app"
+
+
+class Terminal:
+    """Runs `celeriac report ARGUMENTS` on the shop's application, in this process."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self._monkeypatch = monkeypatch
+        self._capsys = capsys
+
+    async def run(self, *arguments: str) -> tuple[int, str, str]:
+        """Exit code, stdout and stderr."""
+        self._monkeypatch.setattr("sys.argv", ["celeriac", "report", *arguments, "--app", APP])
+        code = await asyncio.to_thread(self._run)
+        printed = self._capsys.readouterr()
+        return code, printed.out, printed.err
+
+    async def json(self, *arguments: str) -> Any:
+        code, printed, errors = await self.run(*arguments, "--json")
+        assert code == 0, errors
+        return json.loads(printed)
+
+    def _run(self) -> int:
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0)
+
+
+@pytest.fixture
+def terminal(
+    shop_settings: Settings,
+    report_settings: dict[str, Any],
+    worker: Worker,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Terminal:
+    own = {f"CELERIAC_{name.upper()}": str(value) for name, value in report_settings.items()}
+    for name, value in {**as_environment(shop_settings), **own}.items():
+        monkeypatch.setenv(name, value)
+    return Terminal(monkeypatch, capsys)
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+async def test_a_report_is_made_listed_and_fetched_again(terminal: Terminal, tmp_path: Path) -> None:
+    code, printed, errors = await terminal.run(
+        *("run", "orders", "--param", "country=DE", "--format", "csv,html", "--title", "Orders"),
+        *("--output", str(tmp_path / "made")),
+    )
+    assert code == 0, errors
+    assert printed.split() == [str(tmp_path / "made" / "orders.csv"), str(tmp_path / "made" / "orders.html")]
+    assert {row["country"] for row in rows_of(tmp_path / "made" / "orders.csv")} == {"DE"}
+    assert "Orders" in (tmp_path / "made" / "orders.html").read_text()
+    newest = (await terminal.json("list", "--limit", "1"))[0]
+    assert (newest["state"], newest["source"], newest["formats"]) == ("succeeded", "orders", "csv,html")
+    fetched = await terminal.json("fetch", newest["id"], "--output", str(tmp_path / "again"))
+    assert [Path(path).name for path in fetched] == ["orders.csv", "orders.html"]
+    code, _, errors = await terminal.run("preview", newest["id"])
+    assert (code, "has no preview" in errors) == (ExitCode.USAGE, True)
+
+
+async def test_a_file_and_a_query_become_reports(terminal: Terminal, tmp_path: Path) -> None:
+    table = tmp_path / "kunden.csv"
+    table.write_text("Name;Betrag\nMüller;1,50\n")
+    made = await terminal.json("run", "--file", str(table), "--format", "csv", "--output", str(tmp_path / "made"))
+    assert made["rows"] == 1
+    assert rows_of(Path(made["saved"][0])) == [{"Name": "Müller", "Betrag": "1.50"}]
+    query = tmp_path / "query.sql"
+    query.write_text("SELECT count(*) AS n FROM orders WHERE country = :country")
+    made = await terminal.json(
+        *("run", "--sql", str(query), "--connection", "shop", "-p", "country=FR", "-f", "csv", "-o", str(tmp_path)),
+    )
+    assert rows_of(Path(made["saved"][0])) == [{"n": "667"}]
+
+
+async def test_the_sources_are_listed(terminal: Terminal) -> None:
+    listed = {source["name"]: source for source in await terminal.json("sources")}
+    assert list(listed) == ["endless", "numbers", "orders"]
+    assert list(listed["orders"]["parameters"]) == ["since", "country"]
+    _, printed, _ = await terminal.run("sources")
+    assert "orders\tquery\tsince, country\tOrders since a day" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["run"], "name one source"),
+        (["run", "orders", "--connection", "shop"], "--sql and --connection belong together"),
+        (["run", "orders", "--param", "since"], "--param since: expected NAME=VALUE"),
+        (["run", "orders", "--format", "doc"], "formats.0: Input should be 'pdf'"),
+        (["run", "other"], "source.name: no source is named 'other'"),
+        (["fetch", "nobody"], "no job with id 'nobody' is known"),
+    ],
+)
+async def test_a_mistake_is_one_line(terminal: Terminal, arguments: list[str], told: str) -> None:
+    code, printed, errors = await terminal.run(*arguments)
+    assert (code != 0, printed) == (True, "")
+    assert told in errors
+    assert errors.startswith("celeriac: error: ")
+    assert errors.count("\n") == 1
