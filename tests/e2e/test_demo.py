@@ -36,9 +36,23 @@ async def test_the_outputs_of_the_media_demo_are_there(tmp_path: Path) -> None:
     assert all(Path(path).parent == tmp_path and Path(path).stat().st_size for path in outcome["outputs"].values())
 
 
+@pytest.mark.slow
+async def test_every_file_of_the_reports_demo_has_all_orders(tmp_path: Path) -> None:
+    command = ["-m", "demo", "report", "--exit", "--json", "--rows", "3000", "--output", str(tmp_path)]
+    async with running(command) as demo:
+        assert await demo.ended(within=170) == 0, "\n".join(demo.lines)
+    outcome = json.loads(demo.lines[-1])
+    assert list(outcome) == ["family", "ok", "rows", "pages", "pdf", "xlsx", "csv", "peak_mb", "seconds"]
+    assert (outcome["family"], outcome["ok"], outcome["rows"]) == ("reports", True, 3000)
+    assert outcome["pages"] > 50
+    for form in ("pdf", "xlsx", "csv"):
+        assert Path(outcome[form]) == tmp_path / f"orders.{form}"
+        assert Path(outcome[form]).stat().st_size > 50_000
+
+
 def test_a_demo_that_does_not_exist_is_refused_with_those_that_do(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["faxes", "--exit"]) == 2
-    assert capsys.readouterr().err == "./dev demo: there is no demo of 'faxes'; there are email, media, all\n"
+    assert capsys.readouterr().err == "./dev demo: there is no demo of 'faxes'; there are email, media, reports, all\n"
 
 
 FAILING = """
