@@ -11,8 +11,13 @@ from typing import Any
 import asyncpg
 import pytest
 
+from celeriac.families.reports import ReportsSettings
+from celeriac.families.reports.checks import check_connections
 from celeriac.families.reports.errors import QueryFailed, SourceUnavailable
+from celeriac.families.reports.reading import Reader
+from celeriac.families.reports.request import NamedRef
 from celeriac.families.reports.sources.data import Patience
+from celeriac.families.reports.sources.named import Sources, query_source
 from celeriac.families.reports.sources.postgres import check_postgres, read_postgres
 from celeriac.families.reports.sources.sqlite import read_sqlite
 from tests.support.postgres import PostgresServer
@@ -192,3 +197,20 @@ async def test_a_server_that_is_not_there_is_named_without_its_password(tmp_path
         await from_postgres(f"postgresql://reader:geheim123@/shop?host={tmp_path}", "SELECT 1")
     assert "connection shop" in str(caught.value)
     assert "geheim123" not in str(caught.value)
+
+
+async def test_a_named_query_on_a_named_connection_is_read_into_a_file(reader: str, tmp_path: Path) -> None:
+    own = ReportsSettings(reports_connections=f"shop={reader}")
+    sources = Sources()
+    sql = "SELECT id, day, total FROM orders WHERE day > :since ORDER BY id"
+    sources.add(query_source("orders", sql, connection="shop", types={"since": date}))
+    told: list[tuple[int, int | None]] = []
+    reading = Reader(sources, own, lambda: pytest.fail("no upload is read"))
+    source = NamedRef(name="orders", parameters={"since": "2026-01-31"})
+    spool, _ = await reading.read(source, tmp_path, lambda done, total: told.append((done, total)))
+    assert (spool.kinds, spool.count) == (("integer", "date", "decimal"), 2470)
+    assert next(spool.rows()) == (31, date(2026, 2, 1), Decimal("46.50"))
+    assert told == [(1000, None), (2000, None), (2470, None)]
+    assert [finding.status for finding in await check_connections(own)] == ["ok"]
+    none = ReportsSettings(reports_connections=f"shop=sqlite:///{tmp_path / 'none.db'}")
+    assert [finding.status for finding in await check_connections(none)] == ["fail"]

@@ -221,3 +221,10 @@ def _isolated(worker: Worker) -> list[int]:
 
 def _open_files(pid: int) -> list[Path]:
     return [entry.readlink() for entry in Path(f"/proc/{pid}/fd").iterdir() if entry.is_symlink()]
+
+
+async def test_progress_goes_through_the_rows_for_each_format(reports: ReportApi) -> None:
+    job_id = await reports.submit(ORDERS, formats=["html", "csv"], force=True)
+    told = [event async for event in reports.events(job_id) if "done" in event]
+    assert [event["done"] for event in told] == sorted(event["done"] for event in told)
+    assert (told[-1]["done"], told[-1]["total"], told[-1]["message"]) == (6000, 6000, "publishing")

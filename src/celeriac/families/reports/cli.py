@@ -252,7 +252,8 @@ async def _watch(application: JobApp, job_id: str) -> None:
         done, total = event.data["done"], event.data["total"]
         share = min(1.0, done / total) if total else 0.0
         bar = ("█" * round(share * _BAR)).ljust(_BAR, "·") if total else "·" * _BAR
-        sys.stderr.write(f"\r{bar} {event.data['message']:<12} {done:>12,.0f} rows")
+        shown = f"{share:4.0%}" if total else f"{done:,.0f} rows"
+        sys.stderr.write(f"\r{bar} {event.data['message']:<12} {shown:<15}")
         sys.stderr.flush()
     if sys.stderr.isatty():
         sys.stderr.write("\r\x1b[K")

@@ -20,7 +20,7 @@ from celeriac.families.reports.checking import following_call
 from celeriac.families.reports.errors import DataTooLarge, ReportCrashed
 from celeriac.families.reports.limits import Workplace, memory_limit, peak_mb
 from celeriac.families.reports.outcome import ReportFile, ReportOutcome
-from celeriac.families.reports.output import Output
+from celeriac.families.reports.output import Output, Progress
 from celeriac.families.reports.reading import Reader
 from celeriac.families.reports.rendering import Format
 from celeriac.families.reports.request import NamedRef, ReportRequest, SqlRef, UploadRef
@@ -81,18 +81,26 @@ class Maker:
         return outcome
 
     async def _make(self, job: JobContext, request: ReportRequest, folder: Path) -> ReportOutcome:
+        steps = 1 + len(request.formats)  # each has all rows to go through
+
         def read(done: int, total: int | None) -> None:
-            job.progress(done, total, "reading")
+            job.progress(done, total and total * steps, "reading")
 
         spool, details = await self._reader.read(request.source, folder, read)
         output = Output(request, self._own, spool, _said(request, details))
-        made = [await self._written(job, request, spool, output, folder, form) for form in request.formats]
+        made: list[_Made] = []
+        for step, form in enumerate(request.formats, start=1):
+
+            def written(done: int, _: int | None, step: int = step, form: str = form) -> None:
+                job.progress(spool.count * step + min(done, spool.count), spool.count * steps, form)
+
+            made.append(await self._written(request, spool, output, folder, form, written))
         preview = folder / PREVIEW if request.preview else None
         if preview is not None:
-            job.progress(spool.count, spool.count, "preview")
+            job.progress(spool.count * steps, spool.count * steps, "preview")
             pdf = next(file.path for file in made if file.format == "pdf")
             await asyncio.to_thread(output.preview, pdf, preview)
-        job.progress(spool.count, spool.count, "publishing")
+        job.progress(spool.count * steps, spool.count * steps, "publishing")
         files = [await self._publish(job, file) for file in made]
         if preview is not None:
             async with job.artifact(PREVIEW) as target:
@@ -100,7 +108,7 @@ class Maker:
         return _outcome(job.id, spool, files, details, PREVIEW if request.preview else None)
 
     async def _written(
-        self, job: JobContext, request: ReportRequest, spool: Spool, output: Output, folder: Path, form: Format
+        self, request: ReportRequest, spool: Spool, output: Output, folder: Path, form: Format, written: Progress
     ) -> _Made:
         """Write one format, or fetch the file that an earlier report has made in the same way."""
         key = key_of(spool.sha256, output.identity, form)
@@ -115,10 +123,7 @@ class Maker:
                     file.write(piece)
             return _Made(form, name, path, pages, None, True)
 
-        def written(done: int, total: int | None) -> None:
-            job.progress(done, total or spool.count, form)
-
-        job.progress(0, spool.count, form)
+        written(0, spool.count)
         rendered = await asyncio.to_thread(output.write, form, path, written)
         return _Made(form, name, path, rendered.pages, key if is_kept else None, False)
 
