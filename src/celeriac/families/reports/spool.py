@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -20,7 +20,8 @@ import orjson
 
 from celeriac.families.reports.errors import DataInvalid, DataTooLarge
 from celeriac.families.reports.sources.data import Row
-from celeriac.families.reports.texts import Guess, Shape, parse_boolean, parse_comma, parse_point, parse_time
+from celeriac.families.reports.stored import read, reader_of
+from celeriac.families.reports.texts import Guess, Shape
 
 MAX_COLUMNS = 256
 _MAX_NAME = 200
@@ -81,13 +82,13 @@ class Spool:
         """
         wanted = kinds or self.kinds
         readers = [
-            _reader(kind, found, shape) for kind, found, shape in zip(wanted, self.kinds, self.shapes, strict=True)
+            reader_of(kind, found, shape) for kind, found, shape in zip(wanted, self.kinds, self.shapes, strict=True)
         ]
         with self.path.open("rb") as file:
             number = 1
             for line in file:
                 columns = [
-                    _read(values, reader, number, name)
+                    read(values, reader, number, name)
                     for values, reader, name in zip(orjson.loads(line), readers, self.columns, strict=True)
                 ]
                 number += len(columns[0])
@@ -260,85 +261,3 @@ def _unique(names: Sequence[str]) -> list[str]:
             chosen = f"{plain} {count}"
         found[chosen] = None
     return list(found)
-
-
-Reader = Callable[[Any], Any]
-
-
-def _reader(wanted: str, found: str, shape: Shape | None) -> Reader | None:
-    """Return what makes a value of a stored one; None: they are the same."""
-    if wanted == found:
-        if shape is not None:
-            return shape.parse
-        return _STORED.get(found)
-    if wanted == "text":
-        return str
-    convert = _FROM_TEXT[wanted]
-    if shape is None:
-        return convert
-    return lambda text: convert(shape.parse(text))
-
-
-def _read(values: Sequence[Any], reader: Reader | None, first_row: int, name: str) -> Sequence[Any]:
-    if reader is None:
-        return values
-    try:
-        return [None if value is None else reader(value) for value in values]
-    except (ValueError, TypeError, ArithmeticError):
-        for row, value in enumerate(values, start=first_row):
-            try:
-                _ = None if value is None else reader(value)
-            except (ValueError, TypeError, ArithmeticError):
-                shown = str(value)[:40]
-                raise DataInvalid(f"row {row:,}, column {name}: {shown!r} is not of the kind asked for") from None
-        raise
-
-
-def _number(value: Any) -> Any:
-    return Decimal(value) if isinstance(value, str) else value
-
-
-def _number_of(value: Any) -> Any:
-    if not isinstance(value, str):
-        return Decimal(value) if isinstance(value, bool) else value
-    try:
-        return parse_point(value)
-    except ValueError:
-        return parse_comma(value)
-
-
-def _integer_of(value: Any) -> int:
-    number = _number_of(value)
-    if number != int(number):
-        raise ValueError(value)
-    return int(number)
-
-
-def _boolean_of(value: Any) -> bool:
-    if isinstance(value, str):
-        return parse_boolean(value)
-    if value in (0, 1):
-        return bool(value)
-    raise ValueError(value)
-
-
-def _dated(value: Any, wanted: str) -> Any:
-    moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-    return moment.date() if wanted == "date" else moment
-
-
-_STORED: dict[str, Reader] = {
-    "decimal": _number,
-    "date": date.fromisoformat,
-    "datetime": datetime.fromisoformat,
-    "time": time.fromisoformat,
-    "text": str,
-}
-_FROM_TEXT: dict[str, Reader] = {
-    **dict.fromkeys(("decimal", "money", "percent", "duration"), _number_of),
-    "integer": _integer_of,
-    "boolean": _boolean_of,
-    "date": lambda value: _dated(value, "date"),
-    "datetime": lambda value: _dated(value, "datetime"),
-    "time": parse_time,
-}
