@@ -231,7 +231,10 @@ async def test_the_command_line_alone_runs_workers_and_looks_at_jobs(
     assert told["worker"]["status"] == "ok"
     assert told["database"]["detail"] == "none: job families with tables need the extra celeriac[database]"
     families = json.loads(output_of(*celeriac, "families", "--json", cwd=tmp_path, **variables))
-    assert [(family["family"], family["state"]) for family in families] == [("email", "missing")]
+    assert [(family["family"], family["state"]) for family in families] == [
+        ("email", "missing"),
+        ("reports", "missing"),
+    ]
 
 
 def test_the_api_says_which_extra_a_family_lacks(python: Path, broker_url: str, tmp_path: Path) -> None:
