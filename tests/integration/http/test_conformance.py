@@ -33,8 +33,8 @@ DATABASE = 11
 #: one member of a set twice.
 CONVERTED = re.compile(r"Invalid component: in body - .*: (Incorrect type|Non-unique items)$", re.MULTILINE)
 
-#: JSON Schema cannot say what a Jinja template is, an address, a CSV file, the digest of what is sent beside it, or which
-#: sources of reports there are.
+#: JSON Schema cannot say what a Jinja template is, an address, a CSV file, the digest of what is sent beside it, or
+#: which sources of reports there are.
 BEYOND_A_SCHEMA = ("POST /email/mailings", "POST /reports", "POST /uploads")
 
 
