@@ -34,21 +34,26 @@ def s3_server() -> Generator[str]:
         server.wait()
 
 
-@pytest.fixture(params=["folder", "s3"])
-def storage_url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    if request.param == "folder":
-        return f"file://{tmp_path / 'storage'}"
-    server: str = request.getfixturevalue("s3_server")
+@pytest.fixture
+def bucket_url(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of a folder in a bucket, whose keys are in the environment."""
     for name, value in {
-        "AWS_ENDPOINT_URL": server,
+        "AWS_ENDPOINT_URL": s3_server,
         "AWS_ACCESS_KEY_ID": "anyone",
         "AWS_SECRET_ACCESS_KEY": "anything",
         "AWS_REGION": "us-east-1",
     }.items():
         monkeypatch.setenv(name, value)
     bucket = f"bucket-{new_id()}"
-    with urllib.request.urlopen(urllib.request.Request(f"{server}/{bucket}", method="PUT")):
+    with urllib.request.urlopen(urllib.request.Request(f"{s3_server}/{bucket}", method="PUT")):
         return f"s3://{bucket}/celeriac"
+
+
+@pytest.fixture(params=["folder", "s3"])
+def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "folder":
+        return f"file://{tmp_path / 'storage'}"
+    return request.getfixturevalue("bucket_url")
 
 
 @pytest.fixture

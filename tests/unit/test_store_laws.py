@@ -21,6 +21,7 @@ COMMON = {
         "command",
         "delete",
         "digest",
+        "dump",
         "echo",
         "exists",
         "get",

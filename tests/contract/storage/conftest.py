@@ -1,3 +1,3 @@
-from tests.support.buckets import location, s3_server, storage_url
+from tests.support.buckets import bucket_url, location, s3_server, storage_url
 
-__all__ = ["location", "s3_server", "storage_url"]
+__all__ = ["bucket_url", "location", "s3_server", "storage_url"]

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.support import media as support
+from tests.support.buckets import bucket_url, s3_server
 from tests.support.media import Media
+
+__all__ = ["bucket_url", "s3_server"]
 
 
 @pytest.fixture

@@ -100,8 +100,8 @@ class Summary:
             for index, column in enumerate(self.columns)
             if is_totalled(column) or (column.kind == "percent" and column.total is not False)
         ]
-        fit.sort(key=lambda index: order.index(self.columns[index].kind))
-        return fit[: _FIGURES_AT_MOST - 1]
+        by_kind = sorted(fit, key=lambda index: order.index(self.columns[index].kind))
+        return by_kind[: _FIGURES_AT_MOST - 1]
 
     def _period(self) -> int | None:
         if self.layout.period is not None:
