@@ -233,6 +233,7 @@ async def test_the_command_line_alone_runs_workers_and_looks_at_jobs(
     families = json.loads(output_of(*celeriac, "families", "--json", cwd=tmp_path, **variables))
     assert [(family["family"], family["state"]) for family in families] == [
         ("email", "missing"),
+        ("media", "missing"),
         ("reports", "missing"),
     ]
 

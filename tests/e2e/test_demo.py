@@ -100,5 +100,5 @@ async def test_all_demos_run_one_after_another() -> None:
     async with running(["-m", "demo", "all", "--json", "--recipients", "10"]) as demo:
         assert await demo.ended(within=170) == 0, "\n".join(demo.lines)
     *each, last = [json.loads(line) for line in demo.lines if line.startswith("{")]
-    assert [outcome["family"] for outcome in each] == last["families"] == ["email", "media"]
+    assert [outcome["family"] for outcome in each] == last["families"] == ["email", "media", "reports"]
     assert (last["family"], last["ok"]) == ("all", True)
