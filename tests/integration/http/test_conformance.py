@@ -34,8 +34,14 @@ DATABASE = 11
 CONVERTED = re.compile(r"Invalid component: in body - .*: (Incorrect type|Non-unique items)$", re.MULTILINE)
 
 #: JSON Schema cannot say what a Jinja template is, an address, a CSV file, the digest of what is sent beside it, or
-#: which sources of reports there are.
-BEYOND_A_SCHEMA = ("POST /email/mailings", "POST /reports", "POST /uploads")
+#: which sources, presets and files there are.
+BEYOND_A_SCHEMA = (
+    "POST /email/mailings",
+    "POST /media/conversions",
+    "POST /media/probe",
+    "POST /reports",
+    "POST /uploads",
+)
 
 
 @pytest.fixture(scope="module")
