@@ -53,7 +53,9 @@ def _options(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> 
     if rounds < 1:
         parser.error("give --rounds 1 or more")
     environments = Environments(arguments.home)
-    return Options(arguments.quick, rounds, families, arguments.pool, environments=environments)
+    if arguments.size < 1:
+        parser.error("give --size 1 or more")
+    return Options(arguments.quick, rounds, families, arguments.pool, size=arguments.size, environments=environments)
 
 
 def _measure(name: str, options: Options, page: Page | None, as_json: bool) -> Bench:
@@ -86,6 +88,7 @@ def _parser(names: list[str]) -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, help="how often to measure everything (3)")
     parser.add_argument("--systems", default="", help="compare only these, for example celeriac,celery,floor")
     parser.add_argument("--pool", default="asyncio", choices=POOLS, help="Celeriac's pool (%(default)s)")
+    parser.add_argument("--size", type=int, default=Options.size, help="bytes of the file in `files` (%(default)s)")
     parser.add_argument("--page", type=Path, default=_PAGE, help=f"the page that `{_REPORT}` writes to")
     parser.add_argument("--home", type=Path, default=HOME, help="folder for the environments of other systems")
     return parser

@@ -21,6 +21,7 @@ class Options:
         families: which systems, by the first word of their names. Empty means all.
         pool: Celeriac's pool: asyncio, or one of Celery's.
         processes: how many processes run jobs: one for each core.
+        size: of the file in `files`, in bytes.
     """
 
     quick: bool = False
@@ -28,6 +29,7 @@ class Options:
     families: frozenset[str] = frozenset()
     pool: str = "asyncio"
     processes: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    size: int = 1_000_000_000
     environments: Environments = field(default_factory=Environments)
 
     def systems(self, question: str | None = None) -> list[System]:

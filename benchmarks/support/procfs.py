@@ -65,6 +65,18 @@ def rss_mib(pids: Iterable[int]) -> float:
     return sum(_kib(pid, "status", "VmRSS") for pid in pids) / 1024
 
 
+def forget_peak(pids: Iterable[int]) -> None:
+    """Let the highest resident memory of processes begin anew, at what they have now."""
+    for pid in pids:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            (_PROC / str(pid) / "clear_refs").write_text("5")
+
+
+def peak_mib(pids: Iterable[int]) -> float:
+    """The highest resident memory of each process since `forget_peak`, in MiB, and their sum."""
+    return sum(_kib(pid, "status", "VmHWM") for pid in pids) / 1024
+
+
 def _stat(pid: int) -> list[str]:
     """The fields of /proc/PID/stat from field 3 on, which is the state. Empty if the process has ended."""
     with suppress(FileNotFoundError, ProcessLookupError):

@@ -57,6 +57,19 @@ ROWS = {
     "transcode": ["plain ffmpeg", "celeriac, a job"],
     "canvas": _kinds("canvas", "chains", "chords"),
     "enqueue_peers": _kinds("enqueue_peers", "one by one", "in bulk"),
+    "files": [
+        "upload: floor",
+        "upload: floor with SHA-256",
+        "upload: celeriac, tus",
+        "upload: celeriac, tus in parts of 64 MiB",
+        "form: floor",
+        "form: celeriac",
+        "download: floor",
+        "download: celeriac",
+        "job: floor",
+        "job: floor with SHA-256",
+        "job: celeriac",
+    ],
     "recovery": [
         *_names("recovery"),
         *(system.tuned().name for system in _systems("recovery") if system.recovery),
@@ -79,7 +92,7 @@ def test_no_benchmark_is_left_out() -> None:
 @pytest.mark.parametrize("name", ROWS)
 def test_a_benchmark_measures_every_system(name: str) -> None:
     systems = QUICK_TO_RECOVER if name == "recovery" else SYSTEMS
-    done = _bench(name, "--quick", "--json", "--systems", systems)
+    done = _bench(name, "--quick", "--json", "--systems", systems, "--size", "4000000")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
     assert result["bench"] == name
@@ -108,6 +121,7 @@ def test_a_system_that_cannot_be_installed_fails_alone(tmp_path: Path) -> None:
         (["speed"], "there is no benchmark speed; there are api_enqueue, canvas,"),
         (["drain", "--systems", "huey"], "there is no system huey; there are SAQ, arq, celeriac,"),
         (["drain", "--rounds", "0"], "give --rounds 1 or more"),
+        (["files", "--size", "0"], "give --size 1 or more"),
     ],
 )
 def test_what_cannot_be_measured_is_answered_with_what_can(arguments: list[str], answer: str) -> None:

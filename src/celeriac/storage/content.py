@@ -17,14 +17,14 @@ _IN_LOOP_BYTES = 262_144
 class Content:
     """What one writer writes. Nobody sees it before `close`, and nobody ever after `drop`."""
 
-    def __init__(self, writer: PieceWriter, name: str, *, limit: int) -> None:
-        """`limit` is the largest size in bytes."""
+    def __init__(self, writer: PieceWriter, name: str, *, limit: int, digest: bool = True) -> None:
+        """`limit` is the largest size in bytes. Without `digest`, its SHA-256 is not computed."""
         self.name = name
         self._writer = writer
         self._limit = limit
         self._size = 0
         self._head = b""
-        self._digest = hashlib.sha256()
+        self._digest = hashlib.sha256() if digest else None
 
     @property
     def size(self) -> int:
@@ -33,8 +33,8 @@ class Content:
 
     @property
     def sha256(self) -> str:
-        """The digest of what was written so far, in hexadecimal digits."""
-        return self._digest.hexdigest()
+        """The digest of what was written so far, in hexadecimal digits; empty if it is not computed."""
+        return self._digest.hexdigest() if self._digest else ""
 
     async def write(self, piece: bytes) -> None:
         """Write what follows.
@@ -47,10 +47,11 @@ class Content:
             raise FileTooLarge(f"{self.name} is larger than the {max(0, self._limit):,} bytes that are left for it")
         if len(self._head) < HEAD_BYTES:
             self._head += piece[: HEAD_BYTES - len(self._head)]
-        if len(piece) > _IN_LOOP_BYTES:
+        if self._digest and len(piece) > _IN_LOOP_BYTES:
             await asyncio.gather(self._writer.write(piece), asyncio.to_thread(self._digest.update, piece))
         else:
-            self._digest.update(piece)
+            if self._digest:
+                self._digest.update(piece)
             await self._writer.write(piece)
         self._size += len(piece)
 

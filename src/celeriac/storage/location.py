@@ -23,6 +23,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, GenericError
 from obstore.store import from_url
 
 from celeriac.core.errors import ConfigurationError, StorageFull, StorageUnavailable
+from celeriac.storage.reading import read_file
 
 T = TypeVar("T")
 
@@ -95,15 +96,23 @@ class Location:
         Raises:
             FileNotFoundError: there is no file at `path`.
         """
+        with self.naming_faults():
+            if self.folder is None:
+                pieces = self._from_bucket(path, start, end)
+            else:
+                pieces = read_file(self.folder / path, start, end)
+            async for piece in pieces:
+                yield piece
+
+    async def _from_bucket(self, path: str, start: int, end: int | None) -> AsyncGenerator[bytes]:
         reach: dict[str, Any] = {}
         if end is not None:
             reach = {"range": (start, end)}
         elif start:
             reach = {"range": {"offset": start}}
-        with self.naming_faults():
-            found = await obstore.get_async(self.store(), path, options=reach)  # pyright: ignore[reportArgumentType]
-            async for piece in found.stream(min_chunk_size=1_048_576):
-                yield bytes(piece)
+        found = await obstore.get_async(self.store(), path, options=reach)  # pyright: ignore[reportArgumentType]
+        async for piece in found.stream(min_chunk_size=1_048_576):
+            yield bytes(piece)
 
     async def put(self, path: str, content: bytes, *, replace: bool = True) -> None:
         """Write a small file at once.

@@ -144,6 +144,7 @@ class Uploads:
             self.location.writer(f"{_PARTS}/{upload.id}/{offset:020d}-{new_id()}"),
             upload.name,
             limit=upload.size - offset,
+            digest=offset == 0,  # only such a part may be the whole file
         )
         try:
             async for piece in body:

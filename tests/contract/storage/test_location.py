@@ -63,6 +63,17 @@ async def test_a_part_of_a_file_is_read(location: Location) -> None:
         await content(location, "none.txt")
 
 
+async def test_a_large_file_is_read_in_large_pieces_and_to_its_end_though_it_is_deleted(location: Location) -> None:
+    written = bytes(range(256)) * 20_000
+    await location.put("a", written)
+    pieces = location.stream("a", 1, len(written) - 1)
+    read = [await anext(pieces)]
+    await location.delete(["a"])
+    read += [piece async for piece in pieces]
+    assert b"".join(read) == written[1:-1]
+    assert all(len(piece) >= MEGABYTE for piece in read[:-1])
+
+
 async def test_files_are_listed_by_folder(location: Location) -> None:
     for path in ("a/1", "a/b/2", "ab/3"):
         await location.put(path, path.encode())
