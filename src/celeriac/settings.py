@@ -22,6 +22,7 @@ from celeriac.core.errors import CeleriacError, ConfigurationError
 S = TypeVar("S", bound="FamilySettings")
 
 _BROKER_SCHEMES = ("redis", "rediss", "redis+socket")
+_STORAGE_SCHEMES = ("file", "s3", "gs", "az", "abfs", "abfss")
 _PREFIX = "CELERIAC_"
 
 #: The built-in application.
@@ -142,6 +143,13 @@ class Settings(FamilySettings):
             _check_redis_url(value.get_secret_value())
         return value
 
+    @field_validator("storage_url")
+    @classmethod
+    def _storage_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            check_storage_url(value.get_secret_value())
+        return value
+
     @property
     def embedded_address_file(self) -> Path:
         """The file with the address of a running embedded broker. Only its owner can read it."""
@@ -187,6 +195,19 @@ class Settings(FamilySettings):
                 f"CELERIAC_HOST={self.host} is reachable from other machines and CELERIAC_API_KEYS is empty; "
                 "set CELERIAC_API_KEYS=name:secret (secret of 16 characters or more), or listen on 127.0.0.1"
             )
+
+
+def check_storage_url(url: str) -> None:
+    """Refuse what is no place that all processes share.
+
+    Raises:
+        ValueError: it says what is expected.
+    """
+    scheme = urlsplit(url).scheme
+    if scheme == "memory":
+        raise ValueError("each process has a memory of its own; expected a folder, file:///folder, or a bucket")
+    if scheme not in _STORAGE_SCHEMES:
+        raise ValueError("expected file:///folder, s3://bucket, gs://bucket or az://container")
 
 
 def is_broker_url(url: str) -> bool:

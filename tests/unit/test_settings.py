@@ -42,6 +42,8 @@ WRONG_SECRETS = [
     ("broker_url", f"unix://:{SECRET}@/run/valkey.sock", "one of redis, rediss, redis+socket"),
     ("broker_url", f"redis://:{SECRET}@host:port", "the port must be a number"),
     ("result_url", f"amqp://u:{SECRET}@host", "expected a URL that starts with one of redis, rediss"),
+    ("storage_url", f"ftp://u:{SECRET}@host/x", "expected file:///folder, s3://bucket"),
+    ("storage_url", f"memory:///{SECRET}", "each process has a memory of its own; expected a folder"),
     ("flower_auth", SECRET, "expected `user:password`"),
     ("flower_auth", f":{SECRET}", "expected `user:password`"),
     ("api_keys", SECRET, "each key is `name:secret`"),

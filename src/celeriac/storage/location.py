@@ -23,13 +23,13 @@ from obstore.exceptions import AlreadyExistsError, BaseError, GenericError
 from obstore.store import from_url
 
 from celeriac.core.errors import ConfigurationError, StorageFull, StorageUnavailable
+from celeriac.settings import check_storage_url
 from celeriac.storage.reading import read_file
 
 T = TypeVar("T")
 
 #: What is held in memory of a file that is written or read, in bytes. Not below 5 MiB, S3's smallest part.
 PIECE_BYTES = 8 * 1_048_576
-_SCHEMES = ("file", "s3", "gs", "az", "abfs", "abfss", "memory")
 _PATIENCE = timedelta(seconds=20)
 #: How long the storage may take for what is no file's content.
 _ANSWER_S = 10.0
@@ -65,13 +65,12 @@ class Location:
         Raises:
             ConfigurationError: the URL is not understood.
         """
-        scheme = urlsplit(url).scheme
-        if scheme not in _SCHEMES:
-            raise ConfigurationError(
-                f"CELERIAC_STORAGE_URL={shown(url)}: expected file:///folder, s3://bucket, gs://bucket or az://container"
-            )
+        try:
+            check_storage_url(url)
+        except ValueError as error:
+            raise ConfigurationError(f"CELERIAC_STORAGE_URL={shown(url)}: {error}") from None
         self.url = url
-        self.folder = Path(unquote(urlsplit(url).path)) if scheme == "file" else None
+        self.folder = Path(unquote(urlsplit(url).path)) if urlsplit(url).scheme == "file" else None
         self._reserve_bytes = reserve_bytes
         self._store: Any = None
 

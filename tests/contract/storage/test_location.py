@@ -112,6 +112,8 @@ async def test_no_path_leads_out_of_the_location(location: Location) -> None:
 
 
 def test_another_scheme_is_named() -> None:
+    with pytest.raises(ConfigurationError, match=r"CELERIAC_STORAGE_URL=memory:/+: each process has a memory of its"):
+        Location("memory:///")
     with pytest.raises(ConfigurationError, match=r"CELERIAC_STORAGE_URL=ftp://host/x: expected file"):
         Location("ftp://user:secret@host/x")
 
