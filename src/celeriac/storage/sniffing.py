@@ -60,6 +60,9 @@ _BRANDS = {
     b"qt  ": "video/quicktime",
 }
 
+#: Boxes with which a film of QuickTime begins that has no `ftyp` (QuickTime File Format, 2016).
+_QUICKTIME_BOXES = (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
+
 #: Text without a signature is what its name says, if that is one of these.
 _TEXTS = {
     "csv": "text/csv",
@@ -95,7 +98,7 @@ def sniff(head: bytes, name: str = "") -> str:
     for offset, signature, kind in _SIGNATURES:
         if head.startswith(signature, offset):
             return kind
-    for recognize in (_riff, _iso_media, _matroska, _zip, _transport_stream, _mpeg_audio):
+    for recognize in (_riff, _aiff, _iso_media, _quicktime, _matroska, _zip, _transport_stream, _mpeg_audio):
         if found := recognize(head):
             return found
     if not is_text(head):
@@ -114,6 +117,18 @@ def is_text(head: bytes) -> bool:
 
 def _riff(head: bytes) -> str | None:
     return _RIFF.get(head[8:12]) if head.startswith(b"RIFF") else None
+
+
+def _aiff(head: bytes) -> str | None:
+    return "audio/aiff" if head.startswith(b"FORM") and head[8:12] in (b"AIFF", b"AIFC") else None
+
+
+def _quicktime(head: bytes) -> str | None:
+    """The size of a box, 4 bytes, is in front of its name. A text may have such a word there, but no size."""
+    if head[4:8] not in _QUICKTIME_BOXES or is_text(head):
+        return None
+    size = int.from_bytes(head[:4], "big")
+    return "video/quicktime" if size in (0, 1) or size >= 8 else None  # 0: to the end; 1: a longer number follows
 
 
 def _iso_media(head: bytes) -> str | None:
