@@ -72,3 +72,22 @@ class ArtifactFile(AbstractAsyncContextManager[AsyncFile], AbstractContextManage
             RuntimeError: it is not complete yet.
         """
         ...
+
+
+class BecomingArtifact:
+    """What every `ArtifactFile` remembers: its name, and in `_made` what it has become."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._made: Artifact | None = None
+
+    @property
+    def artifact(self) -> Artifact:
+        """What the file has become.
+
+        Raises:
+            RuntimeError: it is not complete yet.
+        """
+        if self._made is None:
+            raise RuntimeError(f"{self._name} is no artifact before its block has ended")
+        return self._made

@@ -8,31 +8,19 @@ from os import PathLike
 from pathlib import Path
 from types import TracebackType
 
-from celeriac.core.artifact import Artifact
+from celeriac.core.artifact import Artifact, BecomingArtifact
 from celeriac.storage.names import checked_name
 from celeriac.storage.sniffing import HEAD_BYTES, sniff
 
 
-class MemoryFile:
+class MemoryFile(BecomingArtifact):
     """See `celeriac.core.artifact.ArtifactFile`. Its content goes into `kept`, by its name."""
 
     def __init__(self, kept: dict[str, bytes], job_id: str, name: str) -> None:
+        super().__init__(name)
         self._kept = kept
         self._job_id = job_id
-        self._name = name
         self._content = bytearray()
-        self._made: Artifact | None = None
-
-    @property
-    def artifact(self) -> Artifact:
-        """What the file has become.
-
-        Raises:
-            RuntimeError: it is not complete yet.
-        """
-        if self._made is None:
-            raise RuntimeError(f"{self._name} is no artifact before its block has ended")
-        return self._made
 
     def __enter__(self) -> _BlockingFile:
         self._name = checked_name(self._name)

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from celeriac.core.artifact import Artifact
+from celeriac.core.artifact import BecomingArtifact
 from celeriac.storage.artifacts import Artifacts
 from celeriac.storage.content import Content
 
@@ -18,28 +18,16 @@ T = TypeVar("T")
 _PIECE_BYTES = 1_048_576
 
 
-class StoredFile:
+class StoredFile(BecomingArtifact):
     """See `celeriac.core.artifact.ArtifactFile`."""
 
     def __init__(self, artifacts: Callable[[], Artifacts], job_id: str, name: str) -> None:
         """`artifacts` is asked when the file is opened: only jobs that write need the storage's packages."""
+        super().__init__(name)
         self._artifacts = artifacts
         self._job_id = job_id
-        self._name = name
         self._content: Content | None = None
-        self._made: Artifact | None = None
         self._runner: asyncio.Runner | None = None
-
-    @property
-    def artifact(self) -> Artifact:
-        """What the file has become.
-
-        Raises:
-            RuntimeError: it is not complete yet.
-        """
-        if self._made is None:
-            raise RuntimeError(f"{self._name} is no artifact before its block has ended")
-        return self._made
 
     async def __aenter__(self) -> _AsyncFile:
         self._content = await self._artifacts().begin(self._job_id, self._name)
