@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -16,7 +17,7 @@ from celeriac.core.errors import UnknownArtifact
 from celeriac.engine.app import JobApp
 from celeriac.http.jobs import JobId
 from celeriac.http.problems import ProblemError, responses
-from celeriac.http.ranges import is_unchanged, part_of
+from celeriac.http.ranges import is_another, is_unchanged, part_of
 from celeriac.http.route import bounded_route
 from celeriac.storage.artifacts import Artifact
 from celeriac.storage.links import Link
@@ -83,11 +84,11 @@ def add_artifact_routes(router: APIRouter, app: JobApp) -> None:
         "/{job_id}/artifacts/{name}",
         response_class=StreamingResponse,
         summary="A file that a job has made",
-        responses={**_FETCHING, **responses(404, 416, 422, 503)},
+        responses={**_FETCHING, **responses(404, 412, 416, 422, 503)},
     )
     async def fetch_artifact(job_id: JobId, name: Name, request: Request) -> Response:
         """Ranges (RFC 9110) and conditions (ETag) are honoured, so a download can be resumed."""
-        return await _send(app, request, await app.storage.artifacts.get(job_id, name))
+        return await _fetch(app, request, job_id, name)
 
     @router.post(
         "/{job_id}/artifacts/{name}/link",
@@ -120,15 +121,28 @@ def create_links_router(app: JobApp, **options: Any) -> APIRouter:
         name=_route_name(app),
         response_class=StreamingResponse,
         summary="Follow a link to a file",
-        responses={**_FETCHING, **responses(403, 404, 416, 422, 503)},
+        responses={**_FETCHING, **responses(403, 404, 412, 416, 422, 503)},
     )
     async def follow_link(token: Annotated[str, Path(max_length=1000)], name: Name, request: Request) -> Response:
         link = await app.storage.links.read(token)
         if link.name != name:
             raise UnknownArtifact(link.job_id, name)
-        return await _send(app, request, await app.storage.artifacts.get(link.job_id, link.name))
+        return await _fetch(app, request, link.job_id, link.name)
 
     return router
+
+
+async def _fetch(app: JobApp, request: Request, job_id: str, name: str) -> Response:
+    """The answer with the newest file of that name. One that is replaced before it is opened is looked up anew."""
+    artifact = await app.storage.artifacts.get(job_id, name)
+    while True:
+        try:
+            return await _send(app, request, artifact)
+        except UnknownArtifact:
+            newest = await app.storage.artifacts.get(job_id, name)
+            if newest.path == artifact.path:
+                raise
+            artifact = newest
 
 
 async def _send(app: JobApp, request: Request, artifact: Artifact) -> Response:
@@ -142,6 +156,8 @@ async def _send(app: JobApp, request: Request, artifact: Artifact) -> Response:
         "Content-Security-Policy": "sandbox; default-src 'none'",
         "X-Content-Type-Options": "nosniff",
     }
+    if is_another(request.headers, etag):
+        raise ProblemError(412, "precondition-failed", f"the file is another now: its ETag is {etag}")
     if is_unchanged(request.headers, etag):
         return Response(status_code=304, headers=headers)
     part = part_of(request.headers, artifact.size, etag)
@@ -169,9 +185,10 @@ async def _send(app: JobApp, request: Request, artifact: Artifact) -> Response:
 
 
 async def _chained(first: bytes, pieces: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
-    yield first
-    async for piece in pieces:
-        yield piece
+    async with aclosing(pieces):  # so that the file is closed with the connection
+        yield first
+        async for piece in pieces:
+            yield piece
 
 
 def _disposition(name: str) -> str:

@@ -27,6 +27,12 @@ def is_unchanged(headers: Mapping[str, str], etag: str) -> bool:
     return etag in tags or "*" in tags
 
 
+def is_another(headers: Mapping[str, str], etag: str) -> bool:
+    """Whether the caller asks for another representation than this (If-Match), which is answered with 412."""
+    given = headers.get("if-match")
+    return given is not None and not {etag, "*"} & {tag.strip() for tag in given.split(",")}
+
+
 def part_of(headers: Mapping[str, str], size: int, etag: str) -> Part | None:
     """The part to send; None if the range lies outside, which is answered with 416.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 from datetime import UTC, datetime, timedelta
@@ -79,6 +80,60 @@ async def test_a_part_is_fetched(client: JobsClient, http_jobs_app: ContractJobs
     outside = await client.get(path(job_id), headers={"Range": f"bytes={len(CONTENT)}-"})
     problem(outside, 416, "range-not-satisfiable")
     assert outside.headers["content-range"] == f"bytes */{len(CONTENT)}"
+
+
+async def replaced(jobs: ContractJobs, job_id: str, content: bytes = CONTENT[::-1]) -> str:
+    """Have the job make its file again, and return the new ETag."""
+    artifacts = jobs.app.storage.artifacts
+    file = await artifacts.begin(job_id, NAME)
+    await file.write(content)
+    return f'"{(await artifacts.publish(job_id, file)).sha256}"'
+
+
+@pytest.mark.parametrize("start", [0, 1_000_000])
+async def test_a_file_that_is_replaced_while_it_is_read_is_read_to_its_end(
+    client: JobsClient, http_jobs_app: ContractJobs, start: int
+) -> None:
+    large = CONTENT * 4  # more than the buffers between the file and the reader hold
+    job_id = await made(http_jobs_app, content=large)
+    async with client.http.stream("GET", f"/jobs{path(job_id)}", headers={"Range": f"bytes={start}-"}) as answer:
+        pieces = answer.aiter_raw()
+        read = await anext(pieces)
+        new = await replaced(http_jobs_app, job_id)
+        read += b"".join([piece async for piece in pieces])
+    assert (answer.status_code, answer.headers["etag"]) == (206, f'"{hashlib.sha256(large).hexdigest()}"')
+    assert read == large[start:]
+    assert (await client.get(path(job_id))).headers["etag"] == new
+
+
+async def test_a_download_that_is_resumed_after_the_file_was_replaced(
+    client: JobsClient, http_jobs_app: ContractJobs
+) -> None:
+    job_id = await made(http_jobs_app)
+    first = await client.get(path(job_id), headers={"Range": "bytes=0-999"})
+    old = first.headers["etag"]
+    rest = {"Range": "bytes=1000-"}
+    same = await client.get(path(job_id), headers={**rest, "If-Range": old, "If-Match": f'"other", {old}'})
+    assert (same.status_code, first.content + same.content) == (206, CONTENT)
+    new = await replaced(http_jobs_app, job_id)
+    whole = await client.get(path(job_id), headers={**rest, "If-Range": old})
+    assert (whole.status_code, whole.content, whole.headers["etag"]) == (200, CONTENT[::-1], new)
+    problem(await client.get(path(job_id), headers={**rest, "If-Match": old}), 412, "precondition-failed")
+    assert (await client.get(path(job_id), headers={**rest, "If-Match": "*"})).status_code == 206
+
+
+async def test_a_file_that_is_replaced_all_the_time_is_always_there(
+    client: JobsClient, http_jobs_app: ContractJobs
+) -> None:
+    job_id, contents = await made(http_jobs_app, content=b"0" * 100_000), set[bytes]()
+    for number in range(1, 60):
+        answers = [asyncio.create_task(client.get(path(job_id))) for _ in range(3)]
+        await replaced(http_jobs_app, job_id, str(number % 10).encode() * 100_000)
+        for answer in await asyncio.gather(*answers):
+            assert answer.status_code == 200, answer.text
+            assert answer.headers["etag"] == f'"{hashlib.sha256(answer.content).hexdigest()}"'
+            contents.add(answer.content)
+    assert len(contents) > 1
 
 
 async def test_an_empty_file(client: JobsClient, http_jobs_app: ContractJobs) -> None:
