@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 from collections import defaultdict
@@ -25,6 +26,15 @@ class BodyTooLarge(ProblemError):
         super().__init__(413, "body-too-large", f"the body is larger than the {limit:,} bytes accepted here")
 
 
+class BodyTooSlow(ProblemError):
+    """The client has sent nothing of the body for too long."""
+
+    def __init__(self, seconds: float, http_version: str) -> None:
+        detail = f"nothing of the body has come for {seconds:g} s"
+        close = {"Connection": "close"} if http_version.startswith("1") else None  # HTTP/2 has no such header
+        super().__init__(408, "body-too-slow", detail, headers=close)
+
+
 class InvalidJson(ProblemError):
     """The body is not JSON as RFC 8259 defines it."""
 
@@ -36,8 +46,11 @@ class NothingMore(Exception):
     """Nothing will follow. The answer is 204, so that the client does not ask again."""
 
 
-def bounded_route(max_body_bytes: int) -> type[APIRoute]:
+def bounded_route(max_body_bytes: int, *, patience_s: float | None = None) -> type[APIRoute]:
     """Make a route class that refuses bodies above `max_body_bytes` before they fill memory.
+
+    With `patience_s`, it also ends a request of whose body nothing comes for so many seconds. The server of
+    `celeriac api` does so for every request; other servers wait for ever.
 
     It raises errors that have no problem again, so that the application handles and logs them as its own.
     """
@@ -55,7 +68,10 @@ def bounded_route(max_body_bytes: int) -> type[APIRoute]:
             async def answer(request: Request) -> Response:
                 try:
                     check_announced_length(request, max_body_bytes)
-                    return await handle(StrictRequest(request.scope, bounded(request.receive, max_body_bytes)))
+                    receive = bounded(request.receive, max_body_bytes)
+                    if patience_s is not None:
+                        receive = timed(receive, patience_s, request.scope["http_version"])
+                    return await handle(StrictRequest(request.scope, receive))
                 except (NothingMore, ClientDisconnect):  # nobody reads the answer to a client that has left
                     return Response(status_code=204)
                 except Exception as error:
@@ -139,6 +155,25 @@ def bounded(receive: Receive, limit: int) -> Receive:
         return message
 
     return counted
+
+
+def timed(receive: Receive, patience_s: float, http_version: str) -> Receive:
+    """Wait `patience_s` seconds for each part of a body, and for what follows the body without end."""
+    is_awaited = True
+
+    async def in_time() -> Message:
+        nonlocal is_awaited
+        if not is_awaited:
+            return await receive()
+        try:
+            async with asyncio.timeout(patience_s):
+                message = await receive()
+        except TimeoutError:
+            raise BodyTooSlow(patience_s, http_version) from None
+        is_awaited = bool(message.get("more_body"))
+        return message
+
+    return in_time
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import errno
+import shutil
+import tempfile
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -31,6 +33,7 @@ _VERSION = "1.0.0"
 _EXTENSIONS = "creation,creation-with-upload,expiration,termination"
 _PART = "application/offset+octet-stream"
 _PIECE_BYTES = 1_048_576
+_NO_ROOM = "there is no room left for temporary files: send the file in parts (tus)"
 _DIGITS = "0123456789abcdef"
 
 
@@ -52,7 +55,9 @@ def create_uploads_router(app: JobApp, **options: Any) -> APIRouter:
     """The upload resource, to include under `/uploads`. `options` are `fastapi.APIRouter`'s."""
     options.setdefault("tags", ["uploads"])
     # A part may be as large as a file; the storage counts while it writes.
-    router = APIRouter(route_class=bounded_route(app.settings.max_file_bytes), **options)
+    settings = app.settings
+    timed_route = bounded_route(settings.max_file_bytes, patience_s=settings.request_timeout)
+    router = APIRouter(route_class=timed_route, **options)
     _add_creation(router, app)
     _add_continuation(router, app)
     _add_reading(router, app)
@@ -76,7 +81,7 @@ def _add_creation(router: APIRouter, app: JobApp) -> None:
         response_model=UploadView,
         summary="Send a file, or announce one that comes in parts",
         openapi_extra=_openapi_body(),
-        responses=responses(400, 409, 412, 413, 415, 422, 503, 507),
+        responses=responses(400, 408, 409, 412, 413, 415, 422, 503, 507),
     )
     async def create(
         request: Request,
@@ -90,7 +95,7 @@ def _add_creation(router: APIRouter, app: JobApp) -> None:
         _check_version(request)
         uploads = app.storage.uploads
         if _kind(request) == "multipart/form-data":
-            upload = await _from_form(request, uploads)
+            upload = await _from_form(request, uploads, app.settings.storage_reserve_bytes)
         elif upload_length is None:
             raise ProblemError(400, "length-missing", "say how large the file is: `Upload-Length`, in bytes")
         else:
@@ -111,7 +116,7 @@ def _add_continuation(router: APIRouter, app: JobApp) -> None:
         status_code=204,
         summary="Send the next part of a file",
         openapi_extra={"requestBody": {"content": {_PART: {"schema": {"type": "string", "format": "binary"}}}}},
-        responses=responses(400, 404, 409, 412, 413, 415, 422, 503, 507),
+        responses=responses(400, 404, 408, 409, 412, 413, 415, 422, 503, 507),
     )
     async def append(upload_id: UploadId, request: Request, upload_offset: Annotated[int, Header(ge=0)]) -> Response:
         """Of a request that breaks, what has arrived is kept: `HEAD` says where to go on."""
@@ -156,16 +161,17 @@ async def _own(app: JobApp, request: Request, upload_id: str) -> Upload:
     return upload
 
 
-async def _from_form(request: Request, uploads: Uploads) -> Upload:
+async def _from_form(request: Request, uploads: Uploads, reserve_bytes: int) -> Upload:
     """The one file of a form. It is spooled to a temporary file first, as its size stands nowhere."""
     try:
-        form = await MultiPartParser(request.headers, request.stream(), max_files=1, max_fields=10).parse()
+        body = _while_there_is_room(request.stream(), reserve_bytes)
+        form = await MultiPartParser(request.headers, body, max_files=1, max_fields=10).parse()
     except MultiPartException as error:
         raise HTTPException(400, error.message) from None
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise StorageFull("there is no room left for temporary files: send the file in parts (tus)") from error
+        raise StorageFull(_NO_ROOM) from error
     try:
         files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
         if not files or files[0].size is None:
@@ -177,6 +183,21 @@ async def _from_form(request: Request, uploads: Uploads) -> Upload:
         return upload if upload.is_complete else await uploads.append(upload, 0, _pieces(files[0]))
     finally:
         await form.close()
+
+
+async def _while_there_is_room(body: AsyncGenerator[bytes], reserve_bytes: int) -> AsyncGenerator[bytes]:
+    """Yield the body until it would use the reserve of the disk of temporary files. Others use that disk meanwhile.
+
+    A disk may be smaller than the reserve of the storage: a tenth of it is enough.
+    """
+    folder, size = tempfile.gettempdir(), 0
+    async for piece in body:
+        size += len(piece)
+        if size > _PIECE_BYTES:  # the parser keeps what is smaller in memory
+            disk = shutil.disk_usage(folder)
+            if disk.free - len(piece) < min(reserve_bytes, disk.total // 10):
+                raise StorageFull(_NO_ROOM)
+        yield piece
 
 
 async def _pieces(file: UploadFile) -> AsyncGenerator[bytes]:

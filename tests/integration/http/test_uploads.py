@@ -6,15 +6,20 @@ import asyncio
 import base64
 import hashlib
 import socket
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+from pydantic import SecretStr
 
-from tests.support.api_server import ApiServer
+from celeriac import Settings
+from tests.support import http_jobs
+from tests.support.api_server import NO_TLS, ApiServer, api_of, serving
 from tests.support.contract_jobs import ContractJobs
 from tests.support.jobs_client import JobsClient, problem
-from tests.support.waiting import eventually
+from tests.support.waiting import DEADLINE, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -96,6 +101,42 @@ async def test_of_a_connection_that_breaks_what_has_arrived_is_kept(
     assert cut - 200_000 < arrived <= cut, "the server drops only what nobody has read when the connection ends"
     await send(client, path, arrived, SENT[arrived:])
     assert await stored(jobs, await shown(client, path)) == SENT
+
+
+@pytest.fixture
+def impatient(http_url: str, tmp_path: Path) -> Iterator[ApiServer]:
+    """An API under plain uvicorn that waits for half a second."""
+    jobs = http_jobs.create(Settings(broker_url=SecretStr(http_url), data_dir=tmp_path, request_timeout=0.5))
+    with serving(api_of(jobs.app)) as server:
+        yield server
+    jobs.app.close()
+
+
+def stalled(api: ApiServer, request: str, beginning: bytes) -> bytes:
+    """All that the server says to a client that sends this, and then nothing."""
+    head = f"{request}\r\nHost: 127.0.0.1\r\nContent-Length: {len(SENT)}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", api.port), timeout=DEADLINE) as connection:
+        connection.sendall(head.encode() + beginning)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+async def test_of_a_part_that_stops_what_has_arrived_is_kept(impatient: ApiServer) -> None:
+    async with httpx2.AsyncClient(verify=NO_TLS, base_url=impatient.url, timeout=60) as http:
+        client = JobsClient(http)
+        path = await begin(client)
+        request = f"PATCH {path} HTTP/1.1\r\nUpload-Offset: 0\r\nContent-Type: {PART['Content-Type']}"
+        said = await asyncio.to_thread(stalled, impatient, request, SENT[:100_000])
+        assert said.startswith(b"HTTP/1.1 408 ") and b"problem:body-too-slow" in said
+        assert await _offset(client, path) == 100_000
+        await send(client, path, 100_000, SENT[100_000:])
+        assert (await shown(client, path))["complete"]
+
+
+async def test_a_form_that_stops_is_ended(impatient: ApiServer) -> None:
+    request = "POST /uploads HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=x"
+    form = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.pdf"\r\n\r\n' + SENT[:100_000]
+    said = await asyncio.to_thread(stalled, impatient, request, form)
+    assert said.startswith(b"HTTP/1.1 408 ") and b"nothing of the body has come for 0.5 s" in said
 
 
 async def _offset(client: JobsClient, path: str) -> int:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import shutil
+import socket
 import subprocess
 from collections.abc import AsyncGenerator, Iterator
 from datetime import UTC, datetime, timedelta
@@ -120,6 +123,30 @@ async def test_a_form_that_fills_the_disk_of_temporary_files_is_refused(
             refused = await client.post("/uploads", files={"file": ("large.bin", 30 * PIECE)})
             assert (refused.status_code, refused.json()["type"]) == (507, "urn:celeriac:problem:storage-full")
             assert "in parts" in refused.json()["detail"]
+
+
+async def test_forms_that_come_together_leave_the_reserve_of_the_disk_of_temporary_files(
+    artists: ArtifactJobs, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(small_disk))
+    second = {"file": ("second.bin", 6 * PIECE)}
+    head = b"POST /uploads HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 15000000\r\n"
+    form = b'--x\r\nContent-Disposition: form-data; name="file"; filename="first.bin"\r\n\r\n' + 9 * PIECE
+
+    def free() -> int:
+        return shutil.disk_usage(small_disk).free // len(PIECE)
+
+    with serving(api_of(artists.app)) as server:
+        async with httpx2.AsyncClient(base_url=server.url, verify=NO_TLS) as client:
+            with socket.create_connection(("127.0.0.1", server.port)) as first:
+                await asyncio.to_thread(
+                    first.sendall, head + b"Content-Type: multipart/form-data; boundary=x\r\n\r\n" + form
+                )
+                await eventually(lambda: free() <= 7, "the first form has come")
+                refused = await client.post("/uploads", files=second)
+                assert (refused.status_code, refused.json()["type"]) == (507, "urn:celeriac:problem:storage-full")
+            await eventually(lambda: free() >= 15, "the first form has gone")
+            assert (await client.post("/uploads", files=second)).status_code == 201
 
 
 async def test_beat_is_told_to_sweep(artists: ArtifactJobs) -> None:
