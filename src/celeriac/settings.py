@@ -301,6 +301,11 @@ def export(**values: Any) -> None:
     set_variables({f"{_PREFIX}{name.upper()}": _as_text(value) for name, value in values.items()})
 
 
+def variable(name: str) -> str:
+    """Return a variable that a setting names in place of a secret; empty if it is not set."""
+    return os.environ.get(name, "")
+
+
 def set_variables(variables: Mapping[str, str]) -> None:
     """Set variables of this process's environment."""
     os.environ.update(variables)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from datetime import date, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -20,12 +21,14 @@ SELECT id, day, country, total FROM orders
 WHERE day >= :since AND (:country = '' OR country = :country) ORDER BY id
 """
 
+LEDGER = "SELECT id, day, total, pg_sleep(:seconds) IS NULL AS slept FROM ledger ORDER BY id"
+
 
 class ReportShop:
     """The application, its family, and an API of it."""
 
-    def __init__(self, settings: Settings, own: ReportsSettings) -> None:
-        self.app = Celeriac("shop", settings=settings)
+    def __init__(self, settings: Settings, own: ReportsSettings, name: str = "shop") -> None:
+        self.app = Celeriac(name, settings=settings)
         self.reports = self.app.include_family(ReportsFamily, own)
         self.reports.query(
             "orders",
@@ -37,6 +40,8 @@ class ReportShop:
         )
         self.reports.source(numbers)
         self.reports.source(endless)
+        self.reports.source(flaky)
+        self.reports.query("ledger", LEDGER, connection="bank", types={"seconds": float}, defaults={"seconds": 0.0})
         self.notes: Any = self.app.job(name="shop.note")(note)
 
     @property
@@ -59,18 +64,25 @@ async def endless() -> AsyncGenerator[dict[str, Any]]:
     await asyncio.Event().wait()
 
 
+async def flaky(marker: str) -> AsyncGenerator[dict[str, Any]]:
+    """Rows of a source that fails at first, and is well once there is a file."""
+    yield {"number": 1}
+    if not await asyncio.to_thread(Path(marker).exists):
+        raise RuntimeError("not yet")
+    yield {"number": 2}
+
+
 async def note(job: JobContext, customer: str, report: dict[str, Any]) -> str:
     """What a shop does with a report that was made."""
     return f"{customer} gets {report['files'][0]['name']} of {report['rows']} rows"
 
 
-def create(settings: Settings) -> ReportShop:
-    return ReportShop(settings, read(ReportsSettings))
-
-
 def __getattr__(name: str) -> Any:
-    """The application as a worker imports it."""
-    if name != "app":
+    """An application as a process imports it: the shop, `other` with reports of its own, or `timed` with a schedule."""
+    if name not in ("app", "other", "timed"):
         raise AttributeError(name)
-    app = globals()["app"] = create(load_settings()).app
+    shop = ReportShop(load_settings(), read(ReportsSettings), "other" if name == "other" else "shop")
+    if name == "timed":
+        shop.app.schedule("often", shop.reports.call({"source": {"name": "orders"}, "formats": ["csv"]}), every=1)
+    app = globals()[name] = shop.app
     return app

@@ -64,6 +64,7 @@ def shop_settings(valkey_url: str, shop_folder: Path) -> Settings:
 @pytest.fixture(scope="session")
 def report_settings(shop_folder: Path) -> dict[str, Any]:
     """The family's settings, as the environment has them."""
+    (shop_folder / "audit").write_text("of-the-audit\n")
     return {
         "reports_connections": f"shop=sqlite:///{shop_folder / 'shop.db'}",
         "reports_memory_mb": MEMORY_MB,
@@ -71,6 +72,7 @@ def report_settings(shop_folder: Path) -> dict[str, Any]:
         "reports_free_sql": "true",
         "reports_scratch": shop_folder / "scratch",
         "reports_link_url": "https://shop.example/links",
+        "reports_passwords": f"board=env:SHOP_BOARD audit=file:{shop_folder / 'audit'} lost=file:/nowhere/at/all",
     }
 
 
@@ -100,7 +102,7 @@ def start_shop_worker(
         started.append(
             start_worker(
                 "tests.support.report_shop:app",
-                {**os.environ, **as_environment(shop_settings), **own},
+                {**os.environ, **as_environment(shop_settings), **own, "SHOP_BOARD": "of-the-board"},
                 shop_folder / f"{name}.log",
                 pool="asyncio",
                 name=name,

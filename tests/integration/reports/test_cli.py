@@ -95,7 +95,7 @@ async def test_a_file_and_a_query_become_reports(terminal: Terminal, tmp_path: P
 
 async def test_the_sources_are_listed(terminal: Terminal) -> None:
     listed = {source["name"]: source for source in await terminal.json("sources")}
-    assert list(listed) == ["endless", "numbers", "orders"]
+    assert list(listed) == ["endless", "flaky", "ledger", "numbers", "orders"]
     assert list(listed["orders"]["parameters"]) == ["since", "country"]
     _, printed, _ = await terminal.run("sources")
     assert "orders\tquery\tsince, country\tOrders since a day" in printed
@@ -108,6 +108,7 @@ async def test_the_sources_are_listed(terminal: Terminal) -> None:
         (["run", "orders", "--connection", "shop"], "--sql and --connection belong together"),
         (["run", "orders", "--param", "since"], "--param since: expected NAME=VALUE"),
         (["run", "orders", "--format", "doc"], "formats.0: Input should be 'pdf'"),
+        (["run", "orders", "--password", "secret"], "password.name: no password is named 'secret'"),
         (["run", "other"], "source.name: no source is named 'other'"),
         (["fetch", "nobody"], "no job with id 'nobody' is known"),
     ],

@@ -52,7 +52,7 @@ async def test_a_wrong_request_is_refused_by_its_place(
 
 async def test_the_sources_are_listed_with_what_callers_may_choose(reports: ReportApi) -> None:
     sources = {source["name"]: source for source in (await reports.client.get("/reports/sources")).json()["sources"]}
-    assert list(sources) == ["endless", "numbers", "orders"]
+    assert list(sources) == ["endless", "flaky", "ledger", "numbers", "orders"]
     assert sources["orders"]["kind"] == "query"
     assert sources["orders"]["about"] == "Orders since a day"
     assert sources["orders"]["parameters"]["properties"]["since"]["format"] == "date"

@@ -75,13 +75,14 @@ async def test_a_named_query_becomes_files_of_each_format_from_one_reading(repor
 
 
 async def test_an_upload_becomes_a_report_and_belongs_to_its_sender(reports: ReportApi, bob: ReportApi) -> None:
-    upload = await reports.upload("käufer.csv", "Name;Betrag\nMüller;1.234,50\nGroß;2,00\n".encode("cp1252"))
-    made = await reports.made({"upload": upload}, formats=["csv"])
+    upload = await reports.upload("späte_käufer.csv", "Name;Betrag\nMüller;1.234,50\nGroß;2,00\n".encode("cp1252"))
+    made = await reports.made({"upload": upload}, formats=["csv", "html"])
+    assert "<h1>Späte käufer</h1>" in (await reports.artifact(made["id"], "report.html")).decode()
     assert csv_rows(await reports.artifact(made["id"], "report.csv")) == [
         {"Name": "Müller", "Betrag": "1234.50"},
         {"Name": "Groß", "Betrag": "2.00"},
     ]
-    assert made["source"] == {"file": "käufer.csv", "encoding": "cp1252", "delimiter": ";"}
+    assert made["source"] == {"file": "späte_käufer.csv", "encoding": "cp1252", "delimiter": ";"}
     refused = await bob.post({"upload": upload})
     assert refused.status_code == 422
     assert "no upload with id" in refused.json()["detail"]

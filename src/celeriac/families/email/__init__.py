@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from celeriac.core.findings import Finding
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fastapi import APIRouter
     from typer import Typer
 
+    from celeriac.core.records import JobRecord
     from celeriac.database.migrations import Migrations
     from celeriac.demo import Demo
 
@@ -29,19 +30,39 @@ class EmailFamily(JobFamily):
     settings_class: ClassVar[type[FamilySettings]] = EmailSettings
 
     def __init__(self, host: Host) -> None:
+        from celeriac.families.email.attachments import Attachments
         from celeriac.families.email.jobs import register
         from celeriac.families.email.ledger import Ledger
         from celeriac.families.email.smtp_url import server_of
 
         self.host = host
         self.settings = cast(EmailSettings, host.own)
-        self.jobs = register(host.app, Ledger(host.database), lambda: server_of(self.settings.smtp_url))
+        self.jobs = register(
+            host.app,
+            Ledger(host.database),
+            Attachments(host.app, self.settings.mail_attachments_mb),
+            lambda: server_of(self.settings.smtp_url),
+        )
+
+    async def send(self, mailing: Mapping[str, Any], *, idempotency_key: str | None = None) -> JobRecord:
+        """Submit a mailing, as `POST /mailings` does with JSON, and return its job's record. With the same key, it is
+        submitted once: give one in a job, which may run again.
+
+            await app.family(EmailFamily).send({"subject": "…", "text": "…", "recipients": [{"email": "…"}]})
+
+        Raises:
+            InvalidArguments, RecipientsInvalid, TemplateInvalid, AttachmentInvalid: name what to change.
+            ConfigurationError: no mail server is set.
+        """
+        from celeriac.families.email.submission import submit_mapping
+
+        return await submit_mapping(self.host.app.client, self.jobs, mailing, self.settings.mail_from, idempotency_key)
 
     @classmethod
     def migrations(cls) -> Migrations:
         from celeriac.database.migrations import Migrations
 
-        return Migrations(cls.name, "celeriac.families.email:migrations", head="0002", former_table="celeriac_schema")
+        return Migrations(cls.name, "celeriac.families.email:migrations", head="0003", former_table="celeriac_schema")
 
     @classmethod
     def commands(cls) -> Typer:

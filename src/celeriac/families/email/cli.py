@@ -49,6 +49,7 @@ def send(
     html: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="File with the HTML.")] = None,
     sender: Annotated[str | None, typer.Option(help="`address` or `Name <address>`; else CELERIAC_MAIL_FROM.")] = None,
     unsubscribe: Annotated[str | None, typer.Option(help="The List-Unsubscribe header (RFC 2369).")] = None,
+    attach: Annotated[list[str] | None, typer.Option(help="JOB/NAME: a file that a job has made; repeatable.")] = None,
     key: Annotated[str | None, typer.Option(help="Idempotency key: with it, nothing is sent twice.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for its end, and print the outcome.")] = False,
     app: App = None,
@@ -63,6 +64,7 @@ def send(
         "html": html and _content(html, "--html"),
         "sender": sender,
         "list_unsubscribe": unsubscribe,
+        "attachments": [dict(zip(("job", "name"), one.split("/", 1), strict=False)) for one in attach or ()],
     }
     given = {name: value for name, value in fields.items() if value is not None}
 

@@ -5,9 +5,11 @@ CeleriacError
 ├── JobRefused
 │   └── SubmissionInvalid
 │       ├── RecipientsInvalid   the recipients of a mailing have faults, each with its row and column
+│       ├── AttachmentInvalid   an attachment is no file of a job, or too large
 │       └── TemplateInvalid     a template cannot be used; names the template, the line and the fault
 └── how a mailing's jobs may fail
     ├── RecipientsDeferred      some recipients were refused for the time being
+    ├── AttachmentGone          a file that the mails are to have was deleted or replaced
     ├── MailingStopped          the mail server refuses the sender
     └── MailingIncomplete       chunks ended early, and recipients are still open
 """
@@ -68,6 +70,22 @@ class TemplateInvalid(SubmissionInvalid):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.template, self.line, self.fault)
+
+
+class AttachmentInvalid(SubmissionInvalid):
+    """An attachment of a mailing cannot be sent. `place` is its place in the list (from 0), `fault` says why."""
+
+    def __init__(self, place: int, fault: str) -> None:
+        self.place = place
+        self.fault = fault
+        super().__init__(f"attachments.{place}: {fault}", [{"loc": ["body", "attachments", place], "msg": fault}])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.place, self.fault)
+
+
+class AttachmentGone(CeleriacError):
+    """A file that all mails of a mailing are to have was deleted or replaced. It stops the mailing."""
 
 
 class RecipientsDeferred(CeleriacError):

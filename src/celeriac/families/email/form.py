@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, BinaryIO, TypeVar, cast
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from celeriac.families.email.address import MAX_SENDER, parse_sender
+from celeriac.families.email.attachments import MOST, AttachmentChoice
 from celeriac.families.email.message import MAX_UNFOLDED
 from celeriac.families.email.recipients import CsvRecipients, JsonRecipients
 from celeriac.families.email.submission import Submission
@@ -49,6 +51,26 @@ class MailingText(BaseModel):
     list_unsubscribe: str | None = Field(
         default=None, max_length=MAX_UNFOLDED, description="The List-Unsubscribe header (RFC 2369)"
     )
+    attachments: list[AttachmentChoice] = Field(
+        default_factory=list[AttachmentChoice], max_length=MOST, description="Files of jobs; in a form, as JSON"
+    )
+
+    @field_validator("attachments", mode="before")
+    @classmethod
+    def _of_a_form(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            raise ValueError("expected JSON: a list of objects with `job` and `name`") from None
+
+    @field_validator("attachments")
+    @classmethod
+    def _once(cls, value: list[AttachmentChoice]) -> list[AttachmentChoice]:
+        if len(set(value)) < len(value):
+            raise ValueError("name each file once")
+        return value
 
 
 class MailingJson(MailingText):
@@ -74,15 +96,22 @@ def openapi_body() -> dict[str, Any]:
         if "anyOf" in field:
             (said,) = [option for option in field.pop("anyOf") if option["type"] != "null"]
             form["properties"][name] = {**said, **{key: field[key] for key in field if key != "default"}}
+    form["properties"]["attachments"] = {
+        "type": "string",
+        "description": MailingText.model_fields["attachments"].description,
+    }
+    form.pop("$defs", None)
     form["properties"]["recipients"] = {
         "type": "string",
         "format": "binary",
         "description": "CSV, UTF-8, with a header row; one column is `email`, the others are variables",
     }
     form["required"] = ["subject", "recipients"]
+    listed = MailingJson.model_json_schema()
+    listed["properties"]["attachments"]["items"] = listed.pop("$defs")["AttachmentChoice"]  # a reference leads nowhere
     content = {
         "multipart/form-data": {"schema": form, "encoding": {"recipients": {"contentType": "text/csv"}}},
-        "application/json": {"schema": MailingJson.model_json_schema()},
+        "application/json": {"schema": listed},
     }
     return {"requestBody": {"required": True, "content": content}}
 
@@ -143,8 +172,17 @@ async def _from_json(request: Request, sender: str, max_json: int) -> Submission
     body = await request.body()
     if len(body) > max_json:  # send larger lists as CSV, which a thread reads in pieces
         raise BodyTooLarge(max_json)
-    mailing = _validated(MailingJson, await request.json())
-    return _submission(mailing, JsonRecipients(mailing.recipients), hashlib.sha256(body).hexdigest(), sender)
+    return json_submission(await request.json(), hashlib.sha256(body).hexdigest(), sender)
+
+
+def json_submission(value: Any, fingerprint: str, sender: str) -> Submission:
+    """Make a mailing of what JSON has said. `sender` is the default sender.
+
+    Raises:
+        RequestValidationError, RecipientsInvalid: name what to change.
+    """
+    mailing = _validated(MailingJson, value)
+    return _submission(mailing, JsonRecipients(mailing.recipients), fingerprint, sender)
 
 
 async def _from_form(fields: dict[str, Any], sender: str) -> Submission:
@@ -185,6 +223,7 @@ def _submission(
         text=mailing.text,
         html=mailing.html,
         list_unsubscribe=mailing.list_unsubscribe,
+        attachments=mailing.attachments,
         recipients=recipients,
         fingerprint=fingerprint,
     )

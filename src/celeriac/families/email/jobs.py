@@ -9,9 +9,10 @@ from celeriac.client.job import Job
 from celeriac.core.context import JobContext
 from celeriac.core.retry import Retry
 from celeriac.engine.app import JobApp
-from celeriac.families.email.errors import MailingIncomplete, MailingStopped, RecipientsDeferred
+from celeriac.families.email.attachments import Attachments
+from celeriac.families.email.errors import AttachmentGone, MailingIncomplete, MailingStopped, RecipientsDeferred
 from celeriac.families.email.ledger import Ledger
-from celeriac.families.email.send import ChunkOutcome, send_chunk
+from celeriac.families.email.send import NOTHING_ATTACHED, Attached, ChunkOutcome, send_chunk
 from celeriac.families.email.smtp import SmtpSession
 from celeriac.families.email.smtp_url import SmtpServer
 
@@ -38,10 +39,11 @@ class EmailJobs:
 
     ledger: Ledger
     mailing: Job[[str], MailingOutcome]
+    attachments: Attachments
     server: Callable[[], SmtpServer]
 
 
-def register(app: JobApp, ledger: Ledger, server: Callable[[], SmtpServer]) -> EmailJobs:
+def register(app: JobApp, ledger: Ledger, attachments: Attachments, server: Callable[[], SmtpServer]) -> EmailJobs:
     """Add the email jobs to `app`. They call `server` for the mail server when they are about to send."""
 
     @app.job(name="celeriac.email.chunk", retry=_RETRY, exposed=False)
@@ -55,10 +57,22 @@ def register(app: JobApp, ledger: Ledger, server: Callable[[], SmtpServer]) -> E
         mailing = await ledger.mailing(mailing_id)
         if mailing.stopped is not None:
             raise MailingStopped(mailing.stopped)
-        async with SmtpSession(server()) as session:
-            outcome = await send_chunk(
-                ledger, mailing, first, last, session, final=job.is_last_attempt, on_progress=report
-            )
+        try:
+            async with attachments.encoded(mailing) as end, SmtpSession(server()) as session:
+                attached = Attached(end, attachments.slots) if end else NOTHING_ATTACHED
+                outcome = await send_chunk(
+                    ledger,
+                    mailing,
+                    first,
+                    last,
+                    session,
+                    final=job.is_last_attempt,
+                    attached=attached,
+                    on_progress=report,
+                )
+        except AttachmentGone as error:
+            await ledger.stop(mailing_id, f"attachment {error}")
+            raise MailingStopped(f"attachment {error}") from None
         if outcome.hopeless and outcome.deferred:
             await ledger.stop(mailing_id, outcome.reason)
             raise MailingStopped(str(outcome.reason))
@@ -83,4 +97,4 @@ def register(app: JobApp, ledger: Ledger, server: Callable[[], SmtpServer]) -> E
             )
         return MailingOutcome(recipients=counts.total, sent=counts.sent, failed=counts.failed)
 
-    return EmailJobs(ledger, mailing, server)
+    return EmailJobs(ledger, mailing, attachments, server)

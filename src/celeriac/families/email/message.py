@@ -12,6 +12,7 @@ import hashlib
 import re
 from datetime import datetime
 from email.utils import format_datetime
+from urllib.parse import quote
 
 from celeriac.families.email.address import Sender
 
@@ -20,6 +21,10 @@ MAX_UNFOLDED = 900
 
 # Quoted-printable never contains "=_", so this cannot occur in a part (RFC 2045, 6.7).
 _BOUNDARY = b"=_celeriac_part"
+
+_MIXED = b"=_celeriac_mixed"
+#: The end of a message with attachments. The parts that `attachment_head` begins stand before it.
+ATTACHED_END = b"--" + _MIXED + b"--\r\n"
 
 _ENCODED_WORD_OCTETS = 39  # 52 characters in base64, 12 around them, "Subject: ": within the 76 of RFC 2047, 2
 _LINE = 76
@@ -38,11 +43,13 @@ def message_id(mailing_id: str, position: int, domain: str) -> str:
 class MessageBuilder:
     """A builder of the messages of one mailing."""
 
-    def __init__(self, sender: Sender, list_unsubscribe: str | None = None) -> None:
-        """
+    def __init__(self, sender: Sender, list_unsubscribe: str | None = None, *, attached: bool = False) -> None:
+        """`attached` messages are to be followed by their attachments, and `ATTACHED_END`.
+
         Raises:
             ValueError: a header value contains a line break; `list_unsubscribe` is not ASCII, or too long.
         """
+        self._attached = attached
         self._head = b"From: " + _mailbox(sender) + b"\r\n"
         if list_unsubscribe is not None:
             if not list_unsubscribe.isascii() or len(list_unsubscribe) > MAX_UNFOLDED:
@@ -68,7 +75,25 @@ class MessageBuilder:
             b"Message-ID: ", _one_line(message_id).encode(), b"\r\n",
             b"MIME-Version: 1.0\r\n",
         ]  # fmt: skip
-        return b"".join((*head, _body(text, html)))
+        body = _body(text, html)
+        if self._attached:
+            opening = b'Content-Type: multipart/mixed; boundary="' + _MIXED + b'"\r\n\r\n--' + _MIXED + b"\r\n"
+            return b"".join((*head, opening, body, b"\r\n"))
+        return b"".join((*head, body))
+
+
+def attachment_head(name: str, content_type: str) -> bytes:
+    """Begin a part with the content of a file, which follows in base64 (RFC 2045, RFC 2183).
+
+    Its name is given in ASCII as well, for old programs, if it is not (RFC 2231).
+    """
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in " ._-()+") else "_" for c in name)
+    exact = f'filename="{plain}"' if plain == name else f"filename*=utf-8''{quote(name, safe='')}"
+    return (
+        f'--{_MIXED.decode()}\r\nContent-Type: {_one_line(content_type)};\r\n name="{plain}"\r\n'
+        f"Content-Disposition: attachment;\r\n {exact}\r\n"
+        "Content-Transfer-Encoding: base64\r\n\r\n"
+    ).encode("ascii")
 
 
 def encode_header(value: str, used: int) -> bytes:

@@ -22,6 +22,7 @@ class Mailing:
         html: a Jinja template, values escaped; None if the mail has only a plain text.
         text: a Jinja template, values as they are; None if the mail has only HTML.
         list_unsubscribe: the List-Unsubscribe header to send (RFC 2369), or None.
+        attachments: the files of jobs that each mail has, with the digests that they had; None or empty: it has none.
         stopped: why the mailing stopped while recipients were open; None if it did not.
     """
 
@@ -32,6 +33,7 @@ class Mailing:
     text: str | None = None
     list_unsubscribe: str | None = None
     stopped: str | None = None
+    attachments: list[dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ class Preparer:
         self._seconds_left = seconds
         self._sender = parse_sender(mailing.sender)
         self._domain = self._sender.address.rpartition("@")[2]
-        self._builder = MessageBuilder(self._sender, mailing.list_unsubscribe)
+        self._builder = MessageBuilder(self._sender, mailing.list_unsubscribe, attached=bool(mailing.attachments))
         self._templates: MailTemplates | None = None
 
     @property

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 from uuid import uuid4
 
 from celeriac.core.background import background
@@ -21,6 +23,17 @@ _IN_A_ROW = 3
 _LOOK_AGAIN_S = 0.25
 _PROGRESS_EVERY_S = 0.5
 _PARTING_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """The attachments of each message, encoded, and what bounds how many such messages are sent at a time."""
+
+    end: bytes
+    slots: AbstractAsyncContextManager[Any]
+
+
+NOTHING_ATTACHED = Attached(b"", nullcontext())
 
 OnProgress = Callable[[], Awaitable[None]]
 
@@ -52,6 +65,7 @@ async def send_chunk(
     session: SmtpSession,
     *,
     final: bool = False,
+    attached: Attached = NOTHING_ATTACHED,
     on_progress: OnProgress | None = None,
 ) -> ChunkOutcome:
     """Send to the open recipients at positions `first` to `last`, both included.
@@ -62,6 +76,7 @@ async def send_chunk(
     The run ends early, and leaves the rest open, if the mail server refuses the sender or cannot be reached.
 
     Args:
+        attached: what follows each message of a mailing with attachments.
         final: there will be no other run, so temporary refusals are recorded as failures.
         on_progress: called now and then, after outcomes were recorded.
 
@@ -69,7 +84,7 @@ async def send_chunk(
         DatabaseUnavailable: the outcome of the last mail may be lost (the window).
         TemplateInvalid: a template cannot be compiled.
     """
-    return await _Chunk(ledger, mailing, (first, last), session, final, on_progress).run()
+    return await _Chunk(ledger, mailing, (first, last), session, final, attached, on_progress).run()
 
 
 class _Chunk:
@@ -80,6 +95,7 @@ class _Chunk:
         positions: tuple[int, int],
         session: SmtpSession,
         final: bool,
+        attached: Attached,
         on_progress: OnProgress | None,
     ) -> None:
         self._ledger = ledger
@@ -87,6 +103,7 @@ class _Chunk:
         self._positions = positions
         self._session = session
         self._final = final
+        self._attached = attached
         self._on_progress = on_progress
         self._progress_due = time.monotonic() + _PROGRESS_EVERY_S
         self._preparer = Preparer(mailing)
@@ -180,9 +197,7 @@ class _Chunk:
         return outcome
 
     async def _send_keeping_the_claim(self, prepared: Prepared, message: bytes) -> Outcome:
-        sending = background(
-            self._session.send(self._preparer.envelope_sender, prepared.to, message, utf8=prepared.utf8)
-        )
+        sending = background(self._send(prepared, message))
         try:
             while not (await asyncio.wait({sending}, timeout=self._ledger.claim_seconds / 3))[0]:
                 await self._ledger.renew(self._mailing_id, prepared.recipient.position, self._claim)
@@ -197,6 +212,11 @@ class _Chunk:
             if not sending.done():
                 sending.cancel()
                 await asyncio.wait({sending})
+
+    async def _send(self, prepared: Prepared, message: bytes) -> Outcome:
+        async with self._attached.slots:
+            whole = message + self._attached.end
+            return await self._session.send(self._preparer.envelope_sender, prepared.to, whole, utf8=prepared.utf8)
 
     def _settled(self, prepared: Prepared, outcome: Outcome) -> Outcome:
         """Return the outcome to record. On the final run, a temporary refusal of the recipient is a failure."""

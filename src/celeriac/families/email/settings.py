@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from pydantic import SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator
 
 from celeriac.family import FamilySettings
 
@@ -16,6 +16,9 @@ class EmailSettings(FamilySettings):
     """Mail server, `smtp://user:password@host:587?starttls=true` or `smtps://…`. Needed by the email jobs."""
     mail_from: str = "celeriac@localhost"
     """Sender of mailings that name none."""
+
+    mail_attachments_mb: int = Field(default=10, ge=1, le=100)
+    """Megabytes that the attachments of one mailing may have together. Many mail servers take some 10 to 25."""
 
     @field_validator("smtp_url")
     @classmethod

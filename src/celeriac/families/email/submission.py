@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from celeriac.client.client import JobClient
 from celeriac.client.options import EnqueueOptions
-from celeriac.core.errors import IdempotencyConflict, UnknownJob
+from celeriac.core import codec
+from celeriac.core.errors import IdempotencyConflict, InvalidArguments, UnknownJob
 from celeriac.core.ids import new_id
 from celeriac.core.interrupt import run_with_deadline
 from celeriac.core.records import JobRecord
+from celeriac.families.email.attachments import AttachmentChoice
 from celeriac.families.email.errors import TemplateInvalid
 from celeriac.families.email.jobs import EmailJobs
 from celeriac.families.email.model import Mailing, Recipient
@@ -34,6 +37,7 @@ class Submission:
     text: str | None
     html: str | None
     list_unsubscribe: str | None
+    attachments: Sequence[AttachmentChoice]
     recipients: Recipients
     fingerprint: str
 
@@ -44,7 +48,7 @@ async def submit(
     """Check and store a mailing, enqueue its job, and return the job's record. Its id is that of the mailing.
 
     Raises:
-        TemplateInvalid, RecipientsInvalid: name what to change.
+        TemplateInvalid, RecipientsInvalid, AttachmentInvalid: name what to change.
         IdempotencyConflict: the key was used before, for another mailing.
         UnknownJob: the key belongs to a mailing whose job has expired.
         DatabaseUnavailable: nothing was accepted.
@@ -57,6 +61,7 @@ async def submit(
         text=submission.text,
         html=submission.html,
         list_unsubscribe=submission.list_unsubscribe,
+        attachments=await jobs.attachments.find(submission.attachments),
     )
     await jobs.ledger.create(mailing, _checked_recipients(mailing, submission.recipients))
     options = EnqueueOptions(job_id=mailing.id, idempotency_key=idempotency_key, fingerprint=submission.fingerprint)
@@ -68,6 +73,28 @@ async def submit(
     if job.id != mailing.id:  # an earlier request was the same, and its mailing exists
         await jobs.ledger.discard(mailing.id)
     return job
+
+
+async def submit_mapping(
+    client: JobClient, jobs: EmailJobs, mailing: Mapping[str, Any], sender: str, idempotency_key: str | None
+) -> JobRecord:
+    """Submit a mailing that code has put together, as it would be sent in JSON. `sender` is the default sender.
+
+    Raises:
+        InvalidArguments: a field is missing or wrong. Else as `submit`.
+    """
+    from fastapi.exceptions import RequestValidationError
+
+    from celeriac.families.email.form import json_submission
+
+    jobs.server()  # raises if a setting is missing, before anything is stored
+    fingerprint = hashlib.sha256(codec.dumps(mailing)).hexdigest()
+    try:
+        submission = json_submission(mailing, fingerprint, sender)
+    except RequestValidationError as error:
+        told = [{**fault, "loc": fault["loc"][1:]} for fault in error.errors()]
+        raise InvalidArguments(jobs.mailing.name, told) from None
+    return await submit(client, jobs, submission, idempotency_key=idempotency_key)
 
 
 def _checked_recipients(mailing: Mailing, recipients: Recipients) -> Iterator[Recipient]:

@@ -28,6 +28,7 @@ mailing_table = Table(
     Column("text", Text),
     Column("list_unsubscribe", Text),
     Column("stopped", Text),
+    Column("attachments", JSON),
     Column("ready", Boolean, nullable=False),
     Column("created_at", BigInteger, nullable=False),
 )

@@ -90,12 +90,24 @@ class ReportsFamily(JobFamily):
         self.sources.add(query_source(name, sql, connection=connection, types=types, defaults=defaults, about=about))
 
     def call(self, request: ReportRequest | Mapping[str, Any]) -> Call[Any]:
-        """Return the call of a report's job, for `app.schedule` or `job.fan_out`.
+        """Return the call of a report's job, for `app.schedule`, `app.client.submit` or `job.fan_out`.
 
         Raises:
-            InvalidArguments: the request is wrong.
+            InvalidArguments: the request is wrong, or has a password that is not sealed.
         """
         return self.job.call(cast(Any, request))
+
+    async def sealed(self, request: ReportRequest | Mapping[str, Any]) -> ReportRequest:
+        """Return the request with its password encrypted, as it may stand in a job's arguments.
+
+        Raises:
+            ValidationError: the request is wrong.
+            StorageUnavailable: the key, which is in the storage, cannot be read.
+        """
+        from celeriac.families.reports.passwords import sealed
+        from celeriac.families.reports.request import ReportRequest
+
+        return await sealed(ReportRequest.model_validate(request), self.host.app.storage)
 
     @classmethod
     def commands(cls) -> Typer:

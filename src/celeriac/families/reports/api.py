@@ -14,9 +14,10 @@ from celeriac.core.ids import is_valid_id
 from celeriac.core.records import JobRecord
 from celeriac.core.states import JobState
 from celeriac.families.reports.checking import check_request
-from celeriac.families.reports.jobs import NAME, MakeJob
+from celeriac.families.reports.jobs import MakeJob
 from celeriac.families.reports.make import PREVIEW
 from celeriac.families.reports.outcome import ReportOutcome
+from celeriac.families.reports.passwords import sealed
 from celeriac.families.reports.request import ReportRequest
 from celeriac.families.reports.sources.named import NamedSource, Sources
 from celeriac.family import Host
@@ -55,7 +56,7 @@ def create_reports_router(host: Host, job: MakeJob, sources: Sources, **options:
     router = APIRouter(route_class=bounded_route(host.settings.max_body_bytes), **options)
     _add_submit(router, host, job, sources)
     _add_sources(router, sources)
-    _add_reading(router, host)
+    _add_reading(router, host, job.name)
     return router
 
 
@@ -78,6 +79,7 @@ def _add_submit(router: APIRouter, host: Host, job: MakeJob, sources: Sources) -
         Follow it at `/jobs/{id}/events`, cancel and retry it as any job. The files are its artifacts.
         """
         await check_request(app, sources, host.own, asked, owner=caller(request))
+        asked = await sealed(asked, app.storage)
         key = f"{caller(request)}:{idempotency_key}" if idempotency_key is not None else None
         async with in_time(app):
             record = await app.client.submit(job.call(asked), EnqueueOptions(idempotency_key=key))
@@ -91,13 +93,13 @@ def _add_sources(router: APIRouter, sources: Sources) -> None:
         return SourceList(sources=[source_view(source) for source in sources])
 
 
-def _add_reading(router: APIRouter, host: Host) -> None:
+def _add_reading(router: APIRouter, host: Host, task: str) -> None:
     app = host.app
 
     @router.get("/{job_id}", response_model=ReportView, summary="A report", responses=responses(404, 422, 503))
     async def show_report(job_id: JobId) -> Any:
         async with in_time(app):
-            record = await _report(host, job_id)
+            record = await _report(host, task, job_id)
             outcome = None
             if record.state is JobState.SUCCEEDED:
                 try:
@@ -114,7 +116,7 @@ def _add_reading(router: APIRouter, host: Host) -> None:
     )
     async def preview_report(job_id: JobId) -> StreamingResponse:
         """A report has one if it was asked for with `preview`, and has been made."""
-        record = await _report(host, job_id)
+        record = await _report(host, task, job_id)
         if not record.state.finished:
             raise ProblemError(
                 409, "report-not-made", f"the report is {record.state}; its preview comes with its files"
@@ -132,9 +134,9 @@ def _add_reading(router: APIRouter, host: Host) -> None:
         return StreamingResponse(artifacts.stream(picture), media_type="image/png", headers=headers)
 
 
-async def _report(host: Host, job_id: str) -> JobRecord:
+async def _report(host: Host, task: str, job_id: str) -> JobRecord:
     record = await host.app.client.get(job_id) if is_valid_id(job_id) else None
-    if record is None or record.task != NAME:
+    if record is None or record.task != task:
         raise UnknownJob(job_id)
     return record
 

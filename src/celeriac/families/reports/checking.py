@@ -9,6 +9,7 @@ from celeriac.core.spec import Call
 from celeriac.engine.app import JobApp
 from celeriac.families.reports.errors import ReportInvalid
 from celeriac.families.reports.outcome import EXAMPLE, ReportOutcome
+from celeriac.families.reports.passwords import check_named
 from celeriac.families.reports.reading import connections
 from celeriac.families.reports.request import NamedRef, ReportRequest, SqlRef, UploadRef
 from celeriac.families.reports.settings import ReportsSettings
@@ -35,6 +36,7 @@ async def check_request(
         source.typed()
     elif isinstance(source, UploadRef):
         await _check_upload(app, source, owner)
+    check_named(request, own.reports_passwords)
     for form in request.formats:
         try:
             checked_name(f"{request.file_name}.{form}")

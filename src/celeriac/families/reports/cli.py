@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -14,10 +12,10 @@ import typer
 
 from celeriac.core.errors import CommandLineWrong, UnknownArtifact, UnknownJob
 from celeriac.families.reports import ReportsFamily
+from celeriac.families.reports.cli_files import saved, sent, watch
 from celeriac.terminal import App, AsJson, Column, age, print_json, print_table, run_in_family
 
 if TYPE_CHECKING:
-    from celeriac.core.artifact import Artifact
     from celeriac.core.records import JobRecord
     from celeriac.engine.app import JobApp
     from celeriac.families.reports.request import ReportRequest
@@ -29,8 +27,6 @@ report = typer.Typer(name="report", help="Make reports, and fetch their files.",
 ReportId = Annotated[str, typer.Argument(help="The report's id, which is also its job's id.")]
 Folder = Annotated[Path, typer.Option("--output", "-o", help="Folder for the files.")]
 
-_PIECE_BYTES = 1_048_576
-_BAR = 30
 _COLOURS = {"succeeded": "green", "failed": "red", "dead": "red"}
 
 
@@ -53,6 +49,7 @@ def run(
     ] = None,
     title: Annotated[str | None, typer.Option(help="The title, in place of the layout's.")] = None,
     name: Annotated[str | None, typer.Option(help="The files' name, without its extension.")] = None,
+    password: Annotated[str | None, typer.Option(help="Encrypt the PDF: a name of CELERIAC_REPORTS_PASSWORDS.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Make each file anew.")] = False,
     output: Folder = Path(),
     app: App = None,
@@ -64,6 +61,7 @@ def run(
         "formats": [part.strip() for part in formats.split(",") if part.strip()],
         "layout": {**(_json(layout) if layout else {}), **({"title": title} if title else {})},
         "file_name": name or source or (file.stem if file else "report"),
+        "password": {"name": password} if password is not None else None,
         "force": force,
     }
 
@@ -71,15 +69,15 @@ def run(
         from celeriac.families.reports.checking import check_request
 
         if file is not None:
-            given["source"] = {"upload": await _sent(application, file)}
+            given["source"] = {"upload": await sent(application, file)}
         request = _validated(given)
         await check_request(application, family.sources, family.settings, request, owner=None)
         handle = await family.job.enqueue(request)
-        await _watch(application, handle.id)
+        await watch(application, handle.id)
         outcome = await handle.result()
         found = {artifact.name: artifact for artifact in await application.storage.artifacts.of(handle.id)}
-        saved = [await _saved(application, found[made.name], output) for made in outcome.files]
-        return {**outcome.model_dump(), "saved": [str(path) for path in saved]}
+        paths = [await saved(application, found[made.name], output) for made in outcome.files]
+        return {**outcome.model_dump(), "saved": [str(path) for path in paths]}
 
     made = _run(app, act)
     if as_json:
@@ -166,7 +164,7 @@ def fetch(report_id: ReportId, output: Folder = Path(), app: App = None, as_json
     async def act(application: JobApp, family: ReportsFamily) -> list[str]:
         await _known(application, family, report_id)
         found = await application.storage.artifacts.of(report_id)
-        return [str(await _saved(application, artifact, output)) for artifact in found]
+        return [str(await saved(application, artifact, output)) for artifact in found]
 
     _paths(_run(app, act), as_json)
 
@@ -183,7 +181,7 @@ def preview(report_id: ReportId, output: Folder = Path(), app: App = None, as_js
             picture = await application.storage.artifacts.get(report_id, PREVIEW)
         except UnknownArtifact:
             raise CommandLineWrong(f"report {report_id} has no preview; ask for it with `preview`") from None
-        return [str(await _saved(application, picture, output))]
+        return [str(await saved(application, picture, output))]
 
     _paths(_run(app, act), as_json)
 
@@ -227,47 +225,6 @@ def _validated(given: dict[str, Any]) -> ReportRequest:
     except ValidationError as error:
         told = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
         raise CommandLineWrong(told.replace("Value error, ", "")) from None
-
-
-async def _sent(application: JobApp, file: Path) -> str:
-    uploads = application.storage.uploads
-    size = (await asyncio.to_thread(file.stat)).st_size
-    upload = await uploads.begin(file.name, size, owner="celeriac report")
-    if not upload.is_complete:
-        await uploads.append(upload, 0, _pieces(file))
-    return upload.id
-
-
-async def _pieces(path: Path) -> AsyncGenerator[bytes]:
-    with path.open("rb") as file:
-        while piece := file.read(_PIECE_BYTES):
-            yield piece
-
-
-async def _watch(application: JobApp, job_id: str) -> None:
-    """Show the job's progress on a terminal until it has ended."""
-    async for event in application.client.events(job_id):
-        if event is None or event.name != "progress" or not sys.stderr.isatty():
-            continue
-        done, total = event.data["done"], event.data["total"]
-        share = min(1.0, done / total) if total else 0.0
-        bar = ("█" * round(share * _BAR)).ljust(_BAR, "·") if total else "·" * _BAR
-        shown = f"{share:4.0%}" if total else f"{done:,.0f} rows"
-        sys.stderr.write(f"\r{bar} {event.data['message']:<12} {shown:<15}")
-        sys.stderr.flush()
-    if sys.stderr.isatty():
-        sys.stderr.write("\r\x1b[K")
-
-
-async def _saved(application: JobApp, artifact: Artifact, folder: Path) -> Path:
-    """Write an artifact to a file of this machine, beside its name first: nobody sees half of it."""
-    await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
-    path = folder / artifact.name
-    draft = folder / f".{artifact.name}.part"
-    with draft.open("wb") as file:
-        async for piece in application.storage.artifacts.stream(artifact):
-            file.write(piece)
-    return draft.replace(path)
 
 
 async def _known(application: JobApp, family: ReportsFamily, report_id: str) -> None:

@@ -2,6 +2,7 @@
 
 CeleriacError
 ├── SourceUnavailable           a named connection cannot be reached, or refuses its login
+├── PasswordUnavailable         the password of a PDF cannot be had in the worker
 ├── ConfigurationError
 │   └── SourceInvalid           a query or a function cannot be a source of reports; the start stops
 ├── JobRefused
@@ -23,6 +24,10 @@ from celeriac.core.errors import CeleriacError, ConfigurationError, SubmissionIn
 
 class SourceUnavailable(CeleriacError):
     """A named connection cannot be reached, or refuses its login. The message has no password."""
+
+
+class PasswordUnavailable(CeleriacError):
+    """The worker cannot have the password of a PDF. The message says where it was looked for, and never what it is."""
 
 
 class SourceInvalid(ConfigurationError):

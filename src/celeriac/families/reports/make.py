@@ -21,6 +21,7 @@ from celeriac.families.reports.errors import DataTooLarge, ReportCrashed
 from celeriac.families.reports.limits import Workplace, memory_limit, peak_mb
 from celeriac.families.reports.outcome import ReportFile, ReportOutcome
 from celeriac.families.reports.output import Output, Progress
+from celeriac.families.reports.passwords import opened
 from celeriac.families.reports.reading import Reader
 from celeriac.families.reports.rendering import Format
 from celeriac.families.reports.request import NamedRef, ReportRequest, SqlRef, UploadRef
@@ -86,8 +87,9 @@ class Maker:
         def read(done: int, total: int | None) -> None:
             job.progress(done, total and total * steps, "reading")
 
+        password = await opened(request, self._own.reports_passwords, self._app.storage)
         spool, details = await self._reader.read(request.source, folder, read)
-        output = Output(request, self._own, spool, _said(request, details))
+        output = Output(request, self._own, spool, _said(request, details), password)
         made: list[_Made] = []
         for step, form in enumerate(request.formats, start=1):
 
@@ -114,8 +116,7 @@ class Maker:
         key = key_of(spool.sha256, output.identity, form)
         path = folder / f"report.{form}"
         name = f"{request.file_name}.{form}"
-        # an encrypted file has other bytes each time, and a digest of its password must not be kept
-        is_kept = request.layout.password is None or form != "pdf"
+        is_kept = request.password is None or form != "pdf"  # an encrypted file has other bytes each time
         if is_kept and not request.force and (found := await self._cached.find(key)) is not None:
             artifact, pages = found
             with path.open("wb") as file:

@@ -38,17 +38,22 @@ class Output:
             not in it unless the caller gave it: a file that is found again keeps the time when it was made.
     """
 
-    def __init__(self, request: ReportRequest, own: ReportsSettings, spool: Spool, source: str) -> None:
-        """`source` says where the rows are from, in one line, for layouts that do not.
+    def __init__(
+        self, request: ReportRequest, own: ReportsSettings, spool: Spool, source: str, password: str | None
+    ) -> None:
+        """`source` says where the rows are from, in one line, for layouts that do not. `password` is the PDF's.
 
         Raises:
             ReportInvalid: the request names a column that the data does not have.
         """
         layout = with_settings(request.layout, own)
+        if not layout.title and source:
+            layout = layout.model_copy(update={"title": _titled(source)})
         if not layout.source:
             layout = layout.model_copy(update={"source": source})
         self._rows = SpooledRows(spool, _columns(request, spool))
         self.identity = f"{layout.model_dump_json()}{self._rows.columns!r}".encode()
+        layout = layout.model_copy(update={"password": password})  # after the identity, whose digest is kept
         if layout.created_at is None:
             layout = layout.model_copy(update={"created_at": datetime.now(UTC).replace(microsecond=0)})
         self._layout = layout
@@ -60,6 +65,12 @@ class Output:
     def preview(self, pdf: Path, target: Path) -> None:
         """Draw the first page."""
         preview(pdf, target, password=self._layout.password)
+
+
+def _titled(source: str) -> str:
+    """Make a title of the name of a query, a function or a file: `late_orders.csv` is "Late orders"."""
+    words = " ".join(Path(source).stem.replace("_", " ").split()) or source
+    return words[:1].upper() + words[1:]
 
 
 def with_settings(layout: Layout, own: ReportsSettings) -> Layout:

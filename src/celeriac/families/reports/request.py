@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    SecretStr,
+    Tag,
+    field_serializer,
+    model_validator,
+)
 
 from celeriac.families.reports.rendering import Format, Layout
 from celeriac.families.reports.sources.named import TYPES
@@ -106,6 +115,40 @@ class ColumnChoice(BaseModel):
     decimals: int | None = Field(default=None, ge=0, le=12, description="Places after the point")
 
 
+class NamedPassword(BaseModel):
+    """A password of the settings, which the caller does not see."""
+
+    model_config = _EXACT
+
+    name: Name = Field(description="A name of CELERIAC_REPORTS_PASSWORDS")
+
+
+class SealedPassword(BaseModel):
+    """A caller's password as it stands in a job's arguments: only those who can read the storage's key can open it."""
+
+    model_config = _EXACT
+
+    sealed: str = Field(max_length=2_000)
+
+
+OwnPassword = Annotated[SecretStr, Field(min_length=1, max_length=127)]
+
+
+def _kind_of_password(value: Any) -> str:
+    for name in ("name", "sealed"):
+        if name in cast(Mapping[str, Any], value) if isinstance(value, Mapping) else hasattr(value, name):
+            return name
+    return "text"
+
+
+Password = Annotated[
+    Annotated[OwnPassword, Tag("text")]
+    | Annotated[NamedPassword, Tag("name")]
+    | Annotated[SealedPassword, Tag("sealed")],
+    Discriminator(_kind_of_password),
+]
+
+
 class Follower(BaseModel):
     """A job to enqueue when the report is made. It gets the report's result as the argument `report`."""
 
@@ -129,6 +172,9 @@ class ReportRequest(BaseModel):
     )
     layout: Layout = Field(default_factory=Layout)
     file_name: str = Field(default="report", min_length=1, max_length=100, description="Without its extension")
+    password: Password | None = Field(
+        default=None, description="Encrypts the PDF (AES-256): a password, or the name of one of the settings"
+    )
     preview: bool = Field(default=False, description="Whether to make a picture of the first page as well")
     force: bool = Field(
         default=False, description="Make each file anew, also if an earlier report made the same of the same data"
@@ -141,6 +187,17 @@ class ReportRequest(BaseModel):
             raise ValueError("name each format once")
         if self.preview and "pdf" not in self.formats:
             raise ValueError("a preview is a page of the PDF; name `pdf` among the formats")
+        if self.layout.password is not None:
+            raise ValueError("name the password beside the layout, as `password` of the request")
         if self.layout.theme.font_folder is not None:
             raise ValueError("fonts are a setting, CELERIAC_REPORTS_FONT_FOLDER")
         return self
+
+    @field_serializer("password", when_used="json")
+    def _never_plain(self, password: SecretStr | NamedPassword | SealedPassword | None) -> Any:
+        """What becomes JSON is sent to Redis, and shown to whoever looks at the job."""
+        if isinstance(password, SecretStr):
+            raise ValueError(
+                "a job's arguments may hold no password: `await reports.sealed(request)` makes one of them"
+            )
+        return password.model_dump() if password is not None else None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from celeriac.family import FamilySettings
 
@@ -21,6 +21,11 @@ class ReportsSettings(FamilySettings):
     reports_connections: Mapping[str, SecretStr] = Field(default_factory=dict[str, SecretStr])
     """Databases that reports may read, `name=url` separated by spaces: `shop=postgresql://reader:password@host/shop`,
     `archive=sqlite:////srv/archive.db`."""
+    reports_passwords: Mapping[str, SecretStr] = Field(default_factory=dict[str, SecretStr])
+    """Passwords of PDFs that callers may choose by name, and never see: `board=env:BOARD_PASSWORD` takes a variable of
+    the worker, `audit=file:/run/secrets/audit` a file there. Separated by spaces."""
+    reports_queue: str | None = Field(default=None, min_length=1, max_length=100)
+    """Queue of the jobs that make reports. Unset: the application's own. Start a worker with `--queues` for it."""
     reports_queries: Path | None = None
     """Folder with queries, `NAME.sql`, that callers may ask for by name."""
     reports_free_sql: bool = False
@@ -52,23 +57,33 @@ class ReportsSettings(FamilySettings):
     reports_link_seconds: int = Field(default=7 * 86_400, ge=60, le=31 * 86_400)
     """Seconds for which those links are valid."""
 
-    @field_validator("reports_connections", mode="before")
+    @field_validator("reports_connections", "reports_passwords", mode="before")
     @classmethod
-    def _named(cls, value: Any) -> Any:
+    def _named(cls, value: Any, info: ValidationInfo) -> Any:
         if not isinstance(value, str):
             return value
+        form = "name=url" if info.field_name == "reports_connections" else "name=env:VARIABLE or name=file:PATH"
         if value.lstrip().startswith("{"):
             try:
                 return json.loads(value)
             except ValueError:
-                raise ValueError("expected `name=url` separated by spaces, or an object in JSON") from None
+                raise ValueError(f"expected `{form}` separated by spaces, or an object in JSON") from None
         named: dict[str, str] = {}
         for part in value.split():
-            name, _, url = part.partition("=")
-            if not name.isidentifier() or not url or name in named:
-                raise ValueError("expected `name=url` separated by spaces, each with a name of its own")
-            named[name] = url
+            name, _, place = part.partition("=")
+            if not name.isidentifier() or not place or name in named:
+                raise ValueError(f"expected `{form}` separated by spaces, each with a name of its own")
+            named[name] = place
         return named
+
+    @field_validator("reports_passwords")
+    @classmethod
+    def _placed(cls, value: Mapping[str, SecretStr]) -> Mapping[str, SecretStr]:
+        for name, place in value.items():  # secret: somebody may put a password here
+            kind, _, where = place.get_secret_value().partition(":")
+            if kind not in ("env", "file") or not where:
+                raise ValueError(f"the place of {name} must be env:VARIABLE or file:PATH, and never the password")
+        return value
 
     @field_validator("reports_connections")
     @classmethod

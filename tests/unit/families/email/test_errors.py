@@ -22,6 +22,8 @@ EXAMPLES = [
     errors.RecipientsDeferred("later"),
     errors.MailingStopped("no"),
     errors.MailingIncomplete("2 of 3"),
+    errors.AttachmentInvalid(1, "job x has no file y"),
+    errors.AttachmentGone("report.pdf of job x is gone"),
 ]
 
 

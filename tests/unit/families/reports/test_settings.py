@@ -32,6 +32,8 @@ def test_connections_have_names(monkeypatch: pytest.MonkeyPatch, text: str) -> N
         ("CONNECTIONS", f"shop={SHOP} shop=sqlite:///a", "each with a name of its own"),
         ("CONNECTIONS", f"shop=mysql://u:{SECRET}@h/d", "the URL of shop must begin with sqlite:/// or postgresql://"),
         ("CONNECTIONS", f'{{"shop": "{SECRET}', "expected `name=url`"),
+        ("PASSWORDS", f"board={SECRET}", "the place of board must be env:VARIABLE or file:PATH"),
+        ("PASSWORDS", f"board:{SECRET}", "expected `name=env:VARIABLE or name=file:PATH`"),
         ("QUERIES", "/nowhere", "=/nowhere: there is no such folder"),
         ("LOGO", "/nowhere.png", "there is no such file"),
         ("COLOUR", "blue", "String should match pattern"),

@@ -25,7 +25,9 @@ _FIRST_DAY = date(2025, 1, 1)
 #: Countries by their share of the orders.
 _COUNTRIES = (*["Germany"] * 9, *["France"] * 6, *["Japan"] * 4, *["Brazil"] * 3, "Kenya")
 _PRODUCTS = ("Celery root", "Carrot", "Leek", "Parsnip", "Beetroot", "Fennel", "Kale")
-_CUSTOMERS = ("Müller GmbH", "Dupont & fils", "山田商店", "Silva Ltda", "Njeri Traders", "Ömer Bakkal")
+_CUSTOMERS = ("Müller GmbH", "Dupont & fils", "O'Brien Ltd", "Silva Ltda", "Njeri Traders", "Ömer Bakkal")
+#: The shop opens in Tokyo in the last twentieth of the orders. Pages with Japanese take another, slower engine.
+_IN_TOKYO = "山田商店"
 _CHANNELS = ("web", "shop", "phone")
 _LAYOUT = {
     "title": "Orders",
@@ -120,7 +122,7 @@ def _fill(path: Path, count: int) -> int:
             cents += total
             day = _FIRST_DAY + timedelta(days=number * 600 // count)
             picks = (
-                _CUSTOMERS[number % 6],
+                _IN_TOKYO if number * 20 > count * 19 and number % 6 == 2 else _CUSTOMERS[number % 6],
                 _COUNTRIES[number % len(_COUNTRIES)],
                 _PRODUCTS[number % 7],
                 _CHANNELS[number % 3],
