@@ -258,7 +258,7 @@ async def test_an_office_document_goes_through_libreoffice_with_a_profile_of_its
     ready.write_text("# Ready")
     letter = tmp_path / "letter.rtf"
     letter.write_text(r"{\rtf1 hello}")
-    with support.media(tmp_path, media_soffice=str(program)) as media:
+    with support.media(tmp_path, media_soffice=str(program), media_also_open=[tmp_path]) as media:
         await media.convert(ready, "pdf")
         shutil.copyfile(media.folder / "ready.pdf", tmp_path / "ready.pdf")
         (output,) = await media.convert(letter, "pdf")

@@ -11,9 +11,21 @@ _H264: Mapping[Effort, str] = {"fast": "veryfast", "medium": "medium", "slow": "
 _VP9: Mapping[Effort, str] = {"fast": "5", "medium": "3", "slow": "1"}
 _AV1: Mapping[Effort, str] = {"fast": "10", "medium": "8", "slow": "5"}
 
+#: None of the source's notes, which may name a place, and no chapters.
+NO_NOTES = ("-map_metadata", "-1", "-map_chapters", "-1")
+#: Silence until the sound begins, if the pictures begin before it. Segments of HLS would lose that time.
+FROM_THE_START = "aresample=async=1:first_pts=0"
+
 #: What browsers decode everywhere.
 _PIXELS = "yuv420p"
 _H264_PROFILES = ("Baseline", "Constrained Baseline", "Main", "High")
+
+
+#: To light, from there to the colours of BT.709, and to its range of brightness.
+_TO_SDR = (
+    *("zscale=transfer=linear:npl=100", "format=gbrpf32le", "zscale=primaries=bt709", "tonemap=hable:desat=0"),
+    *("zscale=transfer=bt709:matrix=bt709:range=tv", "sidedata=mode=delete"),
+)
 
 
 def size_for(stream: StreamFacts, max_height: int) -> tuple[int, int]:
@@ -30,9 +42,16 @@ def _even(side: float) -> int:
     return max(2, int(side / 2 + 0.001) * 2)
 
 
+def whole_pictures(stream: StreamFacts) -> list[str]:
+    """The filters that come first: of two fields make one picture, and of HDR colours those of common screens."""
+    steps = ["bwdif=mode=send_frame:deint=interlaced"] if stream.interlaced else []
+    return [*steps, *_TO_SDR] if stream.hdr else steps
+
+
 def filters(stream: StreamFacts, size: tuple[int, int], max_fps: float | None = None) -> str:
     """The chain that makes pictures of `size` with square pixels. ffmpeg turns them upright before."""
-    steps = [f"fps={max_fps:g}"] if max_fps is not None and stream.fps > max_fps + 0.01 else []
+    steps = whole_pictures(stream)
+    steps += [f"fps={max_fps:g}"] if max_fps is not None and stream.fps > max_fps + 0.01 else []
     if size != stream.shown or stream.aspect != 1.0:
         steps.append(f"scale={size[0]}:{size[1]}")
     return ",".join([*steps, "setsar=1", f"format={_PIXELS}"])
@@ -54,7 +73,7 @@ def video_coding(preset: VideoPreset) -> list[str]:
 def audio_coding(container: str, bitrate: int, stream: StreamFacts) -> list[str]:
     """The encoder of the sound. More than two channels become two."""
     codec = ["-c:a", "libopus", "-ar", "48000"] if container == "webm" else ["-c:a", "aac"]
-    return [*codec, "-b:a", str(bitrate), "-ac", str(min(2, stream.channels or 2))]
+    return ["-af", FROM_THE_START, *codec, "-b:a", str(bitrate), "-ac", str(min(2, stream.channels or 2))]
 
 
 def differences(facts: MediaFacts, preset: VideoPreset) -> list[str]:
@@ -74,6 +93,8 @@ def differences(facts: MediaFacts, preset: VideoPreset) -> list[str]:
         found.append(f"it has {stream.fps:g} pictures a second")
     if stream.rotation or stream.aspect != 1.0:
         found.append("its pictures are turned or stretched by the player")
+    if stream.interlaced or stream.hdr:
+        found.append("its pictures are interlaced, or HDR")
     rate = stream.bit_rate or facts.bit_rate or 0
     allowed = preset.max_bitrate or preset.bitrate
     if allowed is not None and rate > allowed * 1.1:
@@ -98,7 +119,7 @@ def container_fits(content_type: str, preset: VideoPreset) -> bool:
 def maps(facts: MediaFacts) -> list[str]:
     """Take the first video and the first audio stream, and none of the source's notes, which may name a place."""
     chosen = [stream for stream in (facts.video, facts.audio) if stream is not None]
-    return [*(part for stream in chosen for part in ("-map", f"0:{stream.index}")), "-map_metadata", "-1", "-sn", "-dn"]
+    return [*(part for stream in chosen for part in ("-map", f"0:{stream.index}")), *NO_NOTES, "-sn", "-dn"]
 
 
 def ladder(stream: StreamFacts, heights: tuple[int, ...]) -> list[int]:

@@ -58,12 +58,14 @@ _REASONS: Mapping[str, str] = {
 }
 
 
-def category_of(content_type: str, name: str) -> Category:
+def category_of(content_type: str, name: str, size: int) -> Category:
     """Say what kind of file it is.
 
     Raises:
-        MediaRefused: it is none that can be converted.
+        MediaRefused: it is none that can be converted, or empty.
     """
+    if not size:
+        raise MediaRefused(f"{name[:80]!r} cannot be converted: it is empty")
     if content_type in _DEMUXERS:
         return "audio" if content_type.startswith("audio/") else "video"
     if content_type in _IMAGES:

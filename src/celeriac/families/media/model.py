@@ -36,7 +36,7 @@ class StreamFacts(BaseModel):
     """One stream of an audio or video file. Sizes are those of the coded picture, before it is turned."""
 
     index: int
-    type: str = Field(description="video, audio, subtitle, data, attachment, picture (a cover) or unknown")
+    type: str = Field(description="video, audio, subtitle, data, attachment, picture (a cover), empty or unknown")
     codec: str
     profile: str | None = None
     bit_rate: int | None = None
@@ -49,6 +49,8 @@ class StreamFacts(BaseModel):
     frames: int = 0
     aspect: float = Field(default=1.0, description="Width of a pixel, by its height")
     rotation: int = Field(default=0, description="Degrees by which players turn it")
+    interlaced: bool = False
+    hdr: bool = Field(default=False, description="Whether it has more than the brightness of common screens")
     sample_rate: int = 0
     channels: int = 0
     tag: str = Field(default="", description="The codec as RFC 6381 names it, if known")
@@ -70,6 +72,7 @@ class MediaFacts(BaseModel):
     duration: float | None = Field(default=None, description="Seconds; null for images, documents, and if unknown")
     exact: bool = Field(default=True, description="Whether the duration stands in the file, or was measured")
     bit_rate: int | None = None
+    has_place: bool = Field(default=False, description="Whether a note in it says where it was taken")
     streams: list[StreamFacts] = Field(default_factory=list[StreamFacts])
     width: int = Field(default=0, description="Of an image, turned upright")
     height: int = 0

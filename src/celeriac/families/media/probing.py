@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from celeriac.families.media.formats import category_of, demuxer_of, image_forma
 from celeriac.families.media.model import LocalFile, MediaFacts
 from celeriac.families.media.settings import MediaSettings
 from celeriac.families.media.toolbox import ask
+from celeriac.families.media.wholeness import missing
 
 #: Seconds for one look, and for reading all of a file whose duration does not stand in it.
 _LOOK_S, _MEASURE_S = 20.0, 1800.0
@@ -23,10 +25,8 @@ async def probe(file: LocalFile, own: MediaSettings, work: Path, *, measure: boo
     Raises:
         MediaRefused: it is broken, not what it says, or larger than accepted. The message says which.
     """
-    category = category_of(file.content_type, file.name)
+    category = category_of(file.content_type, file.name, file.size)
     known: dict[str, Any] = {"category": category, "content_type": file.content_type, "size": file.size}
-    if not file.size:
-        raise MediaRefused(f"{file.name!r} cannot be converted: it is empty")
     if category == "document":
         if is_markup(file.content_type) and file.size > own.media_max_document_bytes:
             raise MediaRefused(
@@ -43,10 +43,13 @@ async def probe(file: LocalFile, own: MediaSettings, work: Path, *, measure: boo
             "frames": own.media_max_frames,
         }
         return MediaFacts(**known, **await _asked("edit_image", request, file, work, measure=False))
+    demuxer = demuxer_of(file.content_type)
+    if fault := await asyncio.to_thread(missing, file.path, demuxer):
+        raise MediaRefused(f"{file.name!r} cannot be converted: {fault}")
     request = {
         "act": "look",
         "path": str(file.path),
-        "demuxer": demuxer_of(file.content_type),
+        "demuxer": demuxer,
         "measure": measure,
         "caps": {
             "streams": own.media_max_streams,

@@ -6,6 +6,7 @@ import json
 import math
 from pathlib import Path
 
+from celeriac.families.media.encoding import FROM_THE_START, NO_NOTES
 from celeriac.families.media.errors import MediaRefused
 from celeriac.families.media.presets import AudioPreset
 from celeriac.families.media.progress import Report, part
@@ -24,18 +25,19 @@ async def make_sound(box: Toolbox, preset: AudioPreset, made: Path, report: Repo
     stream = box.facts.audio
     if stream is None:
         raise MediaRefused(f"{box.source.name!r} cannot be converted: it has no sound")
-    begin = [*FFMPEG, *box.input(), "-map", f"0:{stream.index}", "-map_metadata", "-1"]
-    filters, detail, share = "", "", 0.0
+    begin = [*FFMPEG, *box.input(), "-map", f"0:{stream.index}", *NO_NOTES]
+    filters, detail, share = FROM_THE_START, "", 0.0
     if preset.loudness is not None:
         share = 40.0
         measure = f"loudnorm=I={preset.loudness:g}:{_TARGET}:print_format=json"
         loud = [argument if argument != "warning" else "info" for argument in begin]
         told = await box.ffmpeg([*loud, "-af", measure, "-f", "null", "-"], box.duration, part(report, 0, share))
-        filters, detail = normalization(told, preset.loudness)
+        louder, detail = normalization(told, preset.loudness)
+        filters = ",".join(filter(None, (filters, louder)))
     # `loudnorm` works, and would write, with 192 kHz.
     coding = ["-c:a", _CODECS[preset.format], "-b:a", str(preset.bitrate), "-ar", "48000"]
     coding += ["-ac", str(min(2, stream.channels or 2))]
-    sound = [*(["-af", filters] if filters else []), *coding, "-f", _MUXERS[preset.format], str(made)]
+    sound = ["-af", filters, *coding, "-f", _MUXERS[preset.format], str(made)]
     duration = box.duration if stream.end is None else stream.end
     await box.ffmpeg([*begin, *sound], duration, part(report, share, 95))
     report(95, "checking")

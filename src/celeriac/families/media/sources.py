@@ -77,7 +77,7 @@ def check_fit(source: Source, chosen: list[Chosen]) -> None:
     Raises:
         MediaRefused: one does not.
     """
-    category = category_of(source.content_type, source.name)
+    category = category_of(source.content_type, source.name, source.size)
     for one in chosen:
         if category not in TAKES[one.preset.kind]:
             raise MediaRefused(

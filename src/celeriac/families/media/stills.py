@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from urllib.parse import quote
 
+from celeriac.families.media.encoding import whole_pictures
 from celeriac.families.media.errors import MediaRefused, OutputFaulty
 from celeriac.families.media.presets import PreviewPreset, SpritePreset, ThumbnailPreset
 from celeriac.families.media.progress import Report, part
@@ -22,17 +23,18 @@ _LARGEST_SIDE = 16_000
 
 async def make_thumbnail(box: Toolbox, preset: ThumbnailPreset, made: Path, report: Report) -> str:
     """Make the picture, and say its size."""
-    stream, duration = picture_of(box), box.duration
+    stream, duration = picture_of(box), _length(box)
     if preset.at is not None and preset.at >= duration:
         raise MediaRefused(f"{box.source.name!r} has no picture at {preset.at:g} s: it lasts {duration:.2f} s")
     width, height = _size(box, preset.width)
-    start = duration * 0.1 if preset.at is None else preset.at
-    choice = f"thumbnail={_TYPICAL_OF}," if preset.at is None else ""
+    # The last picture begins before the end.
+    start = min(duration * 0.1 if preset.at is None else preset.at, max(0.0, duration - 1.5 / (stream.fps or 25)))
+    choice = f"thumbnail={_TYPICAL_OF}" if preset.at is None else ""
     raw = box.work / "thumbnail.png"
     await box.ffmpeg(
         [
             *(*FFMPEG, *box.input(start=start), "-map", f"0:{stream.index}"),
-            *("-vf", f"{choice}scale={width}:{height},setsar=1", "-frames:v", "1", "-update", "1"),
+            *("-vf", _chain(box, choice, (width, height)), "-frames:v", "1", "-update", "1"),
             *("-f", "image2", "-c:v", "png", str(raw)),
         ],
         None,
@@ -52,14 +54,14 @@ async def make_thumbnail(box: Toolbox, preset: ThumbnailPreset, made: Path, repo
 
 async def make_sprite(box: Toolbox, preset: SpritePreset, made: Path, vtt: Path, name: str, report: Report) -> str:
     """Make the sheet, and the WebVTT file that says which part of the sheet, named `name`, shows which time."""
-    stream, duration = picture_of(box), box.duration
+    stream, duration = picture_of(box), _length(box)
     width, height = _size(box, preset.width)
     most = min(preset.max_pictures, preset.columns * (_LARGEST_SIDE // height))
     every = max(preset.every, duration / most)
     await box.ffmpeg(
         [
             *(*FFMPEG, *box.input(), "-map", f"0:{stream.index}"),
-            *("-vf", f"fps=1/{every:.4f}:start_time=0:round=up,scale={width}:{height},setsar=1"),
+            *("-vf", _chain(box, f"fps=1/{every:.4f}:start_time=0:round=up", (width, height))),
             *("-frames:v", str(math.ceil(duration / every)), "-f", "image2", "-c:v", "png"),
             str(box.work / "picture-%05d.png"),
         ],
@@ -106,23 +108,25 @@ def _time(seconds: float) -> str:
 
 async def make_preview(box: Toolbox, preset: PreviewPreset, made: Path, report: Report) -> str:
     """Make an animation of moments that are spread over the video."""
-    stream, duration = picture_of(box), box.duration
+    stream, duration = picture_of(box), _length(box)
     width, height = _size(box, preset.width)
-    length = min(preset.seconds, duration / preset.moments)
+    # A video that is not longer than its moments together is shown as a whole.
+    moments = preset.moments if duration > preset.moments * preset.seconds else 1
+    length = preset.seconds if moments > 1 else min(duration, preset.moments * preset.seconds)
     pictures: list[Path] = []
-    for number in range(preset.moments):
-        start = (duration - length) * (number + 0.5) / preset.moments
+    for number in range(moments):
+        start = (duration - length) * (number + 0.5) / moments
         await box.ffmpeg(
             [
                 *(*FFMPEG, *box.input(start=start, length=length), "-map", f"0:{stream.index}"),
-                *("-vf", f"fps={preset.fps},scale={width}:{height},setsar=1", "-f", "image2", "-c:v", "png"),
+                *("-vf", _chain(box, f"fps={preset.fps}:round=up", (width, height)), "-f", "image2", "-c:v", "png"),
                 str(box.work / f"moment-{number:02d}-%04d.png"),
             ],
             length,
-            part(report, 85 * number / preset.moments, 85 * (number + 1) / preset.moments),
+            part(report, 85 * number / moments, 85 * (number + 1) / moments),
         )
         pictures += sorted(box.work.glob(f"moment-{number:02d}-*.png"))
-    if len(pictures) < preset.moments:
+    if len(pictures) < moments:
         raise OutputFaulty(f"what was made of {box.source.name!r} is not published: it has {len(pictures)} pictures")
     await box.script(
         "edit_image",
@@ -141,3 +145,14 @@ def _size(box: Toolbox, width: int) -> tuple[int, int]:
     shown = picture_of(box).shown
     factor = min(1.0, width / shown[0])
     return max(2, round(shown[0] * factor)), max(2, round(shown[1] * factor))
+
+
+def _length(box: Toolbox) -> float:
+    """Seconds of the pictures. The sound may go on after them."""
+    return min(box.duration, picture_of(box).end or box.duration)
+
+
+def _chain(box: Toolbox, choice: str, size: tuple[int, int]) -> str:
+    """The filters that choose pictures, and make them whole and small."""
+    scaled = (f"scale={size[0]}:{size[1]}", "setsar=1")
+    return ",".join(filter(None, (choice, *whole_pictures(picture_of(box)), *scaled)))

@@ -38,7 +38,7 @@ async def submit(
     chosen = choose(request.presets, own.media_presets)
     source = await find(host.app.storage, request.source, owner=owner, library=own.media_library)
     check_fit(source, chosen)
-    category = category_of(source.content_type, source.name)
+    category = category_of(source.content_type, source.name, source.size)
     if category in ("video", "audio"):
         programs.ffmpeg(own)
     elif category == "document" and not is_markup(source.content_type):

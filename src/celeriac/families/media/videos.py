@@ -20,6 +20,7 @@ def compliant(box: Toolbox, preset: VideoPreset) -> bool:
     facts = box.facts
     return (
         facts.video is not None
+        and not facts.has_place
         and encoding.container_fits(facts.content_type, preset)
         and not encoding.differences(facts, preset)
         and encoding.audio_fits(facts, preset)

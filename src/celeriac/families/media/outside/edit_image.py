@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -23,6 +24,10 @@ cms: Any = ImageCms  # its types are not complete
 #: How EXIF's orientation turns an image whose sides change places.
 _SIDEWAYS = (5, 6, 7, 8)
 _ORIENTATION = 274
+#: Images up to this size are decoded in a fraction of a second.
+_QUICK_PIXELS = 16_000_000
+#: What a format's own header can say.
+_LARGEST_SIDE = {"webp": 16_383, "jpeg": 65_500, "avif": 65_535}
 _FORMATS = {"jpeg": "JPEG", "webp": "WEBP", "avif": "AVIF", "png": "PNG", "gif": "GIF"}
 
 
@@ -41,11 +46,19 @@ def main() -> None:
 
 
 def look(request: Request) -> Request:
-    """The size of the upright image, and how many frames it has. Only PNG files are decoded for that."""
+    """The size of the upright image, and how many frames it has. One that is not large is decoded, too."""
     with _opened(request) as image:
         width, height = image.size
         try:
-            frames, orientation = int(getattr(image, "n_frames", 1)), image.getexif().get(_ORIENTATION)
+            frames = _frames(image)
+            # Those of a PNG may follow its pixels, which are read for that.
+            is_quick = image.format != "PNG" or "exif" in image.info
+            orientation = image.getexif().get(_ORIENTATION) if is_quick else None
+            if width * height <= _QUICK_PIXELS:
+                image.seek(0)
+                image.draft(None, (width // 8, height // 8))  # all of a JPEG is read for that as well
+                image.load()
+                orientation = image.getexif().get(_ORIENTATION)
         except (OSError, SyntaxError, ValueError, EOFError) as error:
             raise Fault(f"it is broken: {error}") from None
         if orientation in _SIDEWAYS:
@@ -53,6 +66,20 @@ def look(request: Request) -> Request:
         if frames > request["frames"]:
             raise Fault(f"it has {frames:,} frames; {request['frames']:,} are accepted")
         return {"format": image.format.lower(), "width": width, "height": height, "frames": frames}
+
+
+def _frames(image: Any) -> int:
+    """How many frames the image has. Some formats have to be read to their end for that."""
+
+    def give_up(_number: int, _frame: Any) -> None:
+        raise Fault("it has so many frames that they cannot be counted in a second")
+
+    signal.signal(signal.SIGPROF, give_up)
+    signal.setitimer(signal.ITIMER_PROF, 1.0)  # of CPU time
+    try:
+        return int(getattr(image, "n_frames", 1))
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def convert(request: Request) -> Request:
@@ -68,6 +95,9 @@ def convert(request: Request) -> Request:
             raise Fault(f"the box {request['box']} is not inside its {upright.width} x {upright.height} pixels")
         upright = upright.crop((left, top, right, bottom))
     upright = _resized(upright, request)
+    if max(upright.size) > (most := _LARGEST_SIDE.get(request["to"], max(upright.size))):
+        size = f"{upright.width} x {upright.height}"
+        raise Fault(f"it has {size} pixels, and a side has at most {most:,} in {request['to']}: name a smaller width")
     _save(upright, request["to"], request["made"], request["quality"])
     return _checked(request["to"], request["made"], upright.size)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from typing import Any
 
 import av
@@ -16,6 +17,12 @@ from av.error import FFmpegError
 from av.stream import Disposition
 
 Facts = dict[str, Any]
+
+
+#: Transfer functions of HDR: SMPTE 2084 (PQ), and ARIB STD-B67 (HLG).
+_HDR = (16, 18)
+#: Formats whose clock may start anew, and by how many seconds it jumps then, at least.
+_JUMPING, _JUMP_S = ("mpegts", "mpeg"), 10.0
 
 
 class Fault(Exception):
@@ -124,30 +131,25 @@ def _facts(container: Any) -> Facts:
         "exact": exact,
         "start": (container.start_time or 0) / 1_000_000,
         "bit_rate": container.bit_rate,
+        "has_place": any("location" in name.lower() or "gps" in name.lower() for name in container.metadata),
         "streams": streams,
     }
 
 
 def _stream(stream: Any) -> Facts:
     codec = stream.codec_context
-    kind, attached = stream.type, bool(stream.disposition & Disposition.attached_pic)
-    facts: Facts = {"index": stream.index, "type": "picture" if attached else kind, "codec": "unknown"}
+    kind = "picture" if stream.disposition & Disposition.attached_pic else stream.type
+    facts: Facts = {"index": stream.index, "type": kind, "codec": "unknown"}
     if codec is None:
         return facts | {"type": "unknown" if kind in ("video", "audio") else kind}
     facts |= {"codec": codec.codec.canonical_name, "profile": stream.profile, "bit_rate": codec.bit_rate}
     facts["duration"] = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else None
     facts["tag"] = _tag(facts["codec"], bytes(codec.extradata or b""))
-    if kind == "video":
+    if kind in ("video", "picture"):
         ratio = stream.sample_aspect_ratio
-        facts |= {
-            "width": codec.width,
-            "height": codec.height,
-            "pixel_format": codec.pix_fmt,
-            "fps": float(stream.average_rate or stream.guessed_rate or 0),
-            "frames": stream.frames,
-            "aspect": float(ratio) if ratio else 1.0,
-            "rotation": 0,
-        }
+        facts |= {"width": codec.width, "height": codec.height, "pixel_format": codec.pix_fmt, "frames": stream.frames}
+        facts |= {"aspect": float(ratio) if ratio else 1.0, "hdr": codec.color_trc in _HDR}
+        facts["fps"] = float(stream.average_rate or stream.guessed_rate or 0)
     elif kind == "audio":
         facts |= {"sample_rate": codec.sample_rate, "channels": codec.channels}
     return facts
@@ -175,50 +177,78 @@ def _first_frame(stream: Any, container: Any, facts: Facts) -> None:
         frame = next(container.decode(stream), None)
     except FFmpegError as error:
         raise Fault(f"its {stream.type} ({stream.codec_context.name}) cannot be decoded: {_said(error)}") from None
-    if frame is None:
-        raise Fault(f"its {stream.type} has no content")
-    if stream.type == "video":
-        facts["streams"][stream.index]["rotation"] = round(frame.rotation) % 360
+    found = facts["streams"][stream.index]
+    if frame is None:  # cameras and screen recorders leave a track for a sound that they had not
+        found["type"] = "empty"
+    elif stream.type == "video":
+        found |= {"rotation": round(frame.rotation) % 360, "interlaced": bool(frame.interlaced_frame)}
 
 
 def _rewind(container: Any) -> None:
-    try:
+    with suppress(FFmpegError):  # some formats cannot, and are at their start anyway
         container.seek(container.start_time or 0)
-    except FFmpegError:  # some formats cannot, and are at their start anyway
-        return
 
 
 def _check_end(container: Any, facts: Facts) -> None:
     """A header may promise what does not follow: an upload that broke off, or a lie."""
     duration, streams = facts["duration"], _wanted(container)
-    if duration is None or not facts["exact"] or not streams:
+    if all(facts["streams"][stream.index]["type"] == "empty" for stream in streams):
+        raise Fault("its video and its audio have no content")
+    if duration is None or not facts["exact"]:
         return
-    try:
+    told = _told(container, streams, facts)
+    with suppress(FFmpegError):  # nothing can be read there, as is said below
         container.seek(int((facts["start"] + max(0.0, duration - 1)) * 1_000_000))
         _note_ends(container, streams, facts)
-    except FFmpegError:
-        pass  # nothing can be read there, as is said below
     reached = max((stream.get("end") or 0.0 for stream in facts["streams"]), default=0.0)
     if not reached:
         raise Fault(f"it ends early: it says that it lasts {duration:.1f} s, and its end cannot be read")
-    if reached < duration - max(1.0, 0.02 * duration):
-        raise Fault(f"it ends early: it says that it lasts {duration:.1f} s, and ends at {reached:.1f} s")
+    if told is not None and reached < told - max(1.0, 0.02 * told):
+        raise Fault(f"it ends early: it says that it lasts {told:.1f} s, and ends at {reached:.1f} s")
+    if abs(reached - duration) > max(0.2, 0.01 * duration):  # what lasts longer is not converted, or was told wrongly
+        facts["duration"] = reached
+
+
+def _told(container: Any, streams: list[Any], facts: Facts) -> float | None:
+    """How long the file says that its video and audio last. None if other streams may be meant."""
+    own: list[float | None] = [facts["streams"][stream.index]["duration"] or _tagged(stream) for stream in streams]
+    if all(own):
+        return max(one or 0.0 for one in own)
+    if any(stream["type"] not in ("video", "audio") for stream in facts["streams"]):
+        return None
+    # The clock of Matroska starts with the file, and not with the first picture.
+    return facts["duration"] - (max(0.0, facts["start"]) if container.format.name.startswith("matroska") else 0.0)
+
+
+def _tagged(stream: Any) -> float | None:
+    """What writers of Matroska note of each stream: where it ends, as `00:43:00.040000000`."""
+    try:
+        hours, minutes, seconds = stream.metadata.get("DURATION", "").split(":")
+        return float(hours) * 3600 + float(minutes) * 60 + float(seconds) - float(stream.start_time * stream.time_base)
+    except (TypeError, ValueError):
+        return None
 
 
 def _note_ends(container: Any, streams: list[Any], facts: Facts) -> float:
     """Read the packets that follow without decoding them, note where streams end, and return the first moment."""
     ends: dict[int, float] = {}
+    last: dict[int, float] = {}
+    shifts: dict[int, float] = {}
     first = None
     for packet in container.demux(streams):
         moment = packet.pts if packet.pts is not None else packet.dts
         if moment is None or packet.size == 0:
             continue
-        begin = float(moment * packet.time_base)
+        index, decoded = packet.stream.index, float((packet.dts or moment) * packet.time_base)
+        if facts["format"] in _JUMPING and not -0.1 < decoded - last.get(index, decoded) < _JUMP_S:  # ffmpeg's bounds
+            shifts[index] = shifts.get(index, 0.0) + last[index] - decoded
+        last[index] = decoded
+        begin = float(moment * packet.time_base) + shifts.get(index, 0.0)
         first = begin if first is None else min(first, begin)
         end = begin + float((packet.duration or 0) * packet.time_base)
-        ends[packet.stream.index] = max(end, ends.get(packet.stream.index, end))
+        ends[index] = max(end, ends.get(index, end))
     for index, end in ends.items():
-        facts["streams"][index]["end"] = max(0.0, end - facts["start"])
+        facts["streams"][index]["end"] = end - facts["start"]
     return first or 0.0
 
 
@@ -226,7 +256,7 @@ def _measure(container: Any, facts: Facts) -> None:
     """Find the duration by reading all packets."""
     _rewind(container)
     try:
-        facts["start"] = max(0.0, _note_ends(container, _wanted(container), {**facts, "start": 0.0}))
+        facts["start"] = _note_ends(container, _wanted(container), {**facts, "start": 0.0})
     except FFmpegError as error:
         raise Fault(f"it cannot be read to its end: {_said(error)}") from None
     ends = [stream for stream in facts["streams"] if stream.get("end") is not None]
