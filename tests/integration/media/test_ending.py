@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import ctypes
 import socket
 import sys
 from collections.abc import Callable, Generator
@@ -45,7 +47,8 @@ def stand_in(tmp_path: Path) -> Generator[Callable[..., Media]]:
             file = tmp_path / "ffmpeg.sh"
             file.write_text(f"#!/bin/sh\nHERE={tmp_path}\nFFMPEG={program()}\n{script}\n")
             file.chmod(0o755)
-            return open_families.enter_context(support.media(tmp_path, media_ffmpeg=str(file), **settings))
+            own = {"media_ffmpeg": str(file), "media_also_open": [tmp_path], **settings}
+            return open_families.enter_context(support.media(tmp_path, **own))
 
         yield make
 
@@ -159,6 +162,29 @@ async def test_a_converter_has_no_network(tmp_path: Path) -> None:
             tmp_path,
         )
     assert told != "reached"
+
+
+def has_landlock() -> bool:
+    return sys.platform == "linux" and ctypes.CDLL(None).syscall(444, None, 0, 1) > 0
+
+
+@pytest.mark.skipif(not has_landlock(), reason="this kernel has no Landlock: converters can read other files here")
+async def test_a_converter_opens_no_files_but_its_own(tmp_path: Path) -> None:
+    work, other, given = tmp_path / "work", tmp_path / "other", tmp_path / "given"
+    work.mkdir()
+    other.write_text("secret")
+    given.write_text("content")
+    code = (
+        "import os, sys\n"
+        "def told(*what):\n"
+        "    try: return open(*what).read(7) if what[1] == 'r' else open(*what).write('x')\n"
+        "    except OSError as error: return error.strerror\n"
+        f"print([told('{given}', 'r'), told('made', 'w'), told('/etc/passwd', 'r'), told('/dev/null', 'w'),"
+        f" told('{other}', 'r'), told('{given}', 'a'), told(f'/proc/{{os.getppid()}}/environ', 'r')])"
+    )
+    told, _ = await confined.run([sys.executable, "-I", "-c", code], LIMITS, work, reads=[given])
+    denied = "Permission denied"
+    assert ast.literal_eval(told) == ["content", 1, denied, 1, denied, denied, denied]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux does this")

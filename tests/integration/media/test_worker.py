@@ -68,7 +68,12 @@ def own(tmp_path: Path) -> MediaSettings:
     wrapper = tmp_path / "ffmpeg.sh"
     wrapper.write_text(HANGS_ONCE.format(here=tmp_path, ffmpeg=program()))
     wrapper.chmod(0o755)
-    return MediaSettings(media_ffmpeg=str(wrapper), media_work_dir=tmp_path / "work", media_library="videos")
+    return MediaSettings(
+        media_ffmpeg=str(wrapper),
+        media_also_open=[tmp_path],
+        media_work_dir=tmp_path / "work",
+        media_library="videos",
+    )
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -83,6 +88,7 @@ async def stack(
     )
     environment = {**as_environment(settings), "CELERIAC_FAMILIES_OFF": "email"}
     environment |= {"CELERIAC_MEDIA_FFMPEG": own.media_ffmpeg, "CELERIAC_MEDIA_WORK_DIR": str(own.media_work_dir)}
+    environment["CELERIAC_MEDIA_ALSO_OPEN"] = str(tmp_path)
     request.node.stash[WORKERS] = []
     with ExitStack() as started, serving(create_api(settings, {"media": own})) as server:
 

@@ -32,12 +32,31 @@ class Limits:
         cpu_s: CPU time in seconds, on all cores together.
         file_bytes: size of one file that it writes.
         seconds: time from start to end.
+        also: paths that it may read and write besides its directory.
     """
 
     memory_bytes: int
     cpu_s: int
     file_bytes: int
     seconds: float
+    also: tuple[Path, ...] = ()
+
+
+#: What programs need to run, and to know fonts and the time. All else of the machine is closed to them.
+_READABLE = (
+    *("/usr", "/bin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix/store", "/gnu/store", "/snap"),
+    *("/etc/alternatives", "/etc/fonts", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d"),
+    *(
+        "/etc/libreoffice",
+        "/etc/locale.alias",
+        "/etc/localtime",
+        "/var/cache/fontconfig",
+        "/var/lib/libreoffice",
+        "/var/spool/libreoffice",
+    ),
+    *("/dev/random", "/dev/urandom", "/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/cpu"),
+)
+_WRITABLE = ("/dev/null", "/dev/zero")
 
 
 async def run(
@@ -45,11 +64,16 @@ async def run(
     limits: Limits,
     folder: Path,
     *,
+    reads: Sequence[Path] = (),
+    sockets: Sequence[str] = (),
     given: bytes = b"",
     on_line: Callable[[str], bool] | None = None,
     stall_s: float | None = None,
 ) -> tuple[str, str]:
     """Run a program in `folder`, and return what it wrote to standard output and (the end of) standard error.
+
+    On Linux with Landlock, it can open programs and libraries of the system, `reads`, and what is in `folder`; nothing
+    else. It can make and delete sockets below `sockets`.
 
     `given` is its standard input. `on_line` gets each line of the output at once, and says whether it shows progress.
     Without progress for `stall_s` seconds, the program is ended. When this coroutine ends, so has the program.
@@ -59,7 +83,7 @@ async def run(
         ConversionFailed: it ended with an error.
     """
     process = await asyncio.create_subprocess_exec(
-        *_confined(command, limits),
+        *_confined(command, limits, _places(command, limits, folder, reads, sockets)),
         stdin=PIPE if given else DEVNULL,
         stdout=PIPE,
         stderr=PIPE,
@@ -94,9 +118,17 @@ def script(name: str) -> list[str]:
     return [sys.executable, "-I", str(_OUTSIDE / f"{name}.py")]
 
 
-def _confined(command: Sequence[str], limits: Limits) -> list[str]:
+def _confined(command: Sequence[str], limits: Limits, places: str) -> list[str]:
     numbers = (os.getpid(), limits.memory_bytes, limits.cpu_s, limits.file_bytes)
-    return [sys.executable, "-I", "-S", _CONFINE, *map(str, numbers), *command]
+    return [sys.executable, "-I", "-S", _CONFINE, *map(str, numbers), places, *command]
+
+
+def _places(command: Sequence[str], limits: Limits, folder: Path, reads: Sequence[Path], sockets: Sequence[str]) -> str:
+    home = Path(command[0]).resolve().parent  # a program may be anywhere, with its libraries beside it
+    readable = (*_READABLE, sys.prefix, sys.base_prefix, *sys.path, _OUTSIDE, home, *reads)
+    writable = (*_WRITABLE, folder, *limits.also)
+    lines = ((kind, path) for kind, paths in (("r", readable), ("w", writable), ("s", sockets)) for path in paths)
+    return "\n".join(f"{kind} {path}" for kind, path in lines)
 
 
 async def _output(process: Process, on_line: Callable[[str], bool] | None, stall_s: float | None) -> str:

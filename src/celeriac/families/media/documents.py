@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,18 @@ from celeriac.families.media.toolbox import Toolbox, ask
 
 #: Seconds for one document: a page takes milliseconds, a workbook with many sheets minutes.
 _LONGEST_S = 600.0
+#: Where LibreOffice makes a socket, whatever `TMPDIR` says.
+_SOCKETS = ("/tmp", "/var/tmp")  # noqa: S108
+#: A document may name pictures and sections of other files, which would become part of the PDF.
+_PROFILE = """<?xml version="1.0" encoding="UTF-8"?>
+<oor:items xmlns:oor="http://openoffice.org/2001/registry">
+<item oor:path="/org.openoffice.Office.Common/Security/Scripting">
+<prop oor:name="BlockUntrustedRefererLinks" oor:op="fuse"><value>true</value></prop>
+<prop oor:name="MacroSecurityLevel" oor:op="fuse"><value>3</value></prop>
+<prop oor:name="DisableMacrosExecution" oor:op="fuse"><value>true</value></prop>
+</item>
+</oor:items>
+"""
 
 
 async def make_document(box: Toolbox, preset: DocumentPreset, made: Path, report: Report) -> str:
@@ -35,17 +48,23 @@ async def make_document(box: Toolbox, preset: DocumentPreset, made: Path, report
 
 
 async def _office(box: Toolbox, made: Path) -> None:
-    """Run LibreOffice with a profile of its own: empty, so without macros and extensions. It has no network."""
+    """Run LibreOffice with a profile of its own: without macros and extensions, and it follows no links to files."""
     command, source = programs.soffice(box.own), box.work / f"document.{office_suffix(box.source.content_type)}"
     shutil.copyfile(box.source.path, source)
     command_line = [
         *(command, "--headless", "--norestore", "--nologo", f"-env:UserInstallation={(box.work / 'profile').as_uri()}"),
         *("--convert-to", "pdf", "--outdir", str(box.work), str(source)),
     ]
-    _, told = await confined.run(command_line, box.limits, box.work)
+    await asyncio.to_thread(_write_profile, box.work / "profile")
+    _, told = await confined.run(command_line, box.limits, box.work, sockets=_SOCKETS)
     written = source.with_suffix(".pdf")
     if not written.exists():
         raise MediaRefused(
             f"{box.source.name!r} cannot be converted: LibreOffice cannot read it: {told[-300:].strip()}"
         )
     shutil.move(written, made)
+
+
+def _write_profile(folder: Path) -> None:
+    (folder / "user").mkdir(parents=True)
+    (folder / "user" / "registrymodifications.xcu").write_text(_PROFILE)

@@ -98,6 +98,7 @@ def limits_of(host: Host, own: MediaSettings) -> Limits:
         cpu_s=own.media_cpu_seconds,
         file_bytes=host.settings.max_file_bytes,
         seconds=own.media_timeout,
+        also=tuple(own.media_also_open),
     )
 
 

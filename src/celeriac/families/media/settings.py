@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,9 @@ class MediaSettings(FamilySettings):
     """Folder in the storage whose files callers may name as `path`. Unset: callers cannot name files by path."""
     media_work_dir: Path | None = None
     """Directory for unfinished files of conversions. Unset: that of the system for temporary files."""
+    media_also_open: list[Path] = Field(default_factory=list[Path])
+    """Further paths that converters may read and write, with `:` between them. On Linux with Landlock, converters can
+    open their file, their directory, and the system's programs, libraries and fonts; nothing else."""
     media_slots: int = Field(default=1, ge=1, le=1000)
     """Conversions that each process of a worker runs at a time. The others wait."""
     media_timeout: float = Field(default=6 * 3600.0, gt=0, allow_inf_nan=False)
@@ -50,6 +54,11 @@ class MediaSettings(FamilySettings):
     """Most streams (video, audio, subtitles) of a file."""
     media_max_document_bytes: int = Field(default=20 * 1_048_576, ge=1)
     """Largest Markdown or HTML document, in bytes."""
+
+    @field_validator("media_also_open", mode="before")
+    @classmethod
+    def _paths(cls, value: Any) -> Any:
+        return [path for path in value.split(os.pathsep) if path] if isinstance(value, str) else value
 
     @field_validator("media_presets", mode="before")
     @classmethod

@@ -71,7 +71,12 @@ class Toolbox:
         check_room(self.work, self.reserve_bytes)
         command = [programs.ffmpeg(self.own), *arguments]
         _, told = await confined.run(
-            command, self.limits, self.work, on_line=on_line, stall_s=self.own.media_stall_timeout
+            command,
+            self.limits,
+            self.work,
+            reads=(self.source.path,),
+            on_line=on_line,
+            stall_s=self.own.media_stall_timeout,
         )
         return told
 
@@ -153,6 +158,8 @@ def tolerance(duration: float | None) -> float:
 
 async def ask(name: str, request: dict[str, Any], limits: Limits, folder: Path) -> dict[str, Any]:
     """Run a script of `outside/`, and return its answer."""
-    output, _ = await confined.run(confined.script(name), limits, folder, given=json.dumps(request).encode())
+    reads = [Path(request["path"])] if "path" in request else []
+    given = json.dumps(request).encode()
+    output, _ = await confined.run(confined.script(name), limits, folder, reads=reads, given=given)
     answer: dict[str, Any] = json.loads(output)
     return answer
