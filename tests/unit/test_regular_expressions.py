@@ -55,8 +55,22 @@ EXPRESSIONS: list[tuple[str, str | bytes, list[tuple[str, str, str]]]] = [
     ("match", r"(<\?xml|<!--|<!DOCTYPE svg|<svg)", [("", "<!-", "")]),
     (
         "search",
-        r"(^|[_\W])(id|ids|nr|no|number|nummer|year|jahr|zip|plz|code|phone|index)$",
-        [("", "_id", "!"), ("", "id", "")],
+        r"^id_|(^|[_\W])(ids?|no|num[eé]ro|identifiant|year|month|quarter|week|weekday|day|hour|jahr|monat|quartal|woche|tag"
+        r"|ann[eé]e|mois|zip|plz|postleitzahl|code_postal|phone|telefon|t[eé]l[eé]phone|mobile|fax|sku|isbn|ean|version|index)$"
+        r"|(nr|number|nummer|code|番号|コード|年|年度|月|رقم|سنة|رمز)$",
+        [("", "_id", "!"), ("", "id", ""), ("", "nr", "!"), ("", "_", "!")],
+    ),
+    (
+        "search",
+        r"(^|[_\W])(unit_price|st[uü]ckpreis|einzelpreis|prix_unitaire|rate|ratio|score|rating|age|alter|lat|latitude|lng|lon"
+        r"|longitude|temperature|temperatur|avg|average|mean|median|min|max|rank|単価|平均)($|_)",
+        [("", "_rate", "!"), ("", "_ra", ""), ("", "_", "!")],
+    ),
+    ("sub", r"(?<=[a-z\d])(?=[A-Z])", [("", "aA", ""), ("", "a", "")]),
+    (
+        "search",
+        r"(name|nom|e-?mail|street|address|strasse|straße|adresse|phone|notes?|comments?)$",
+        [("", "name", "!"), ("", "e-mai", ""), ("", "note", "!")],
     ),
     ("sub", r"0\.00", [("", "0", ""), ("", "0.0", "")]),
     ("sub", r"[_\s]+", [("", "_", "a"), ("", "a ", "")]),

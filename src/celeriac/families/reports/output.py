@@ -25,6 +25,11 @@ class SpooledRows:
     spool: Spool
     columns: Sequence[Column]
 
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        return self.spool.count
+
     def batches(self) -> Iterator[list[tuple[object, ...]]]:
         """Yield the rows, some at a time."""
         return self.spool.batches([column.kind for column in self.columns])

@@ -20,6 +20,10 @@ from celeriac.families.reports.rendering.summary import Category, Summary
 
 _STACKED_AT_MOST = 6
 _BARS_AT_MOST = 10
+_PERIODS_AT_LEAST = 3
+_BAR_AT_MOST = 64  # pixels
+_NAMES_AT_MOST = 190  # pixels
+_ROUND_TIMES = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 18_000, 36_000, 86_400)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +33,19 @@ class _Point:
     category: str = ""
 
 
-def timeline(summary: Summary, width: int, height: int) -> Chart | None:
-    """Return a chart of the first key figure over time, or None if the data has no periods."""
+def automatic(summary: Summary, width: int, height: int) -> Chart | None:
+    """Return a chart of the first key figure: over time, else by category; or None if neither says something."""
     found = _timeline(summary)
-    if found is None:
-        return None
+    if found is None or len(found[1]) < _PERIODS_AT_LEAST:
+        chart = ranking(summary, width)
+        if chart or found is None:
+            return chart
     points, places, by = found
-    spec = _spec(points, places, summary, width) | {"height": height}
-    return _chart(spec, points, by, summary)
+    kinds = list(dict.fromkeys(point.category for point in points))
+    colours = shades(summary.layout.theme.colour, len(kinds))
+    spec = _spec(points, places, kinds, colours, summary, width) | {"height": height}
+    legend = list(zip(kinds, colours, strict=True)) if len(kinds) > 1 else ()
+    return _chart(spec, points, by, summary, legend)
 
 
 def ranking(summary: Summary, width: int, but: Category | None = None) -> Chart | None:
@@ -48,16 +57,23 @@ def ranking(summary: Summary, width: int, but: Category | None = None) -> Chart 
     return _chart(_bars(points, summary, width), points, by, summary)
 
 
-def _chart(spec: Mapping[str, Any], points: Sequence[_Point], by: str, summary: Summary) -> Chart:
+def _chart(
+    spec: Mapping[str, Any],
+    points: Sequence[_Point],
+    by: str,
+    summary: Summary,
+    legend: Sequence[tuple[str, str]] = (),
+) -> Chart:
     measure = summary.formats.words.rows if summary.measure is None else column_title(summary, summary.measure)
     title = summary.formats.words.by.format(measure, by)
     told = "; ".join(" ".join(f"{point.place} {point.category} {point.value:.6g}".split()) for point in points[:24])
-    return Chart(title, draw(spec, summary.layout), f"{title}: {told}")
+    return Chart(title, draw(spec, summary.layout), f"{title}: {told}", legend)
 
 
 def has_timeline(summary: Summary) -> bool:
-    """Tell whether the data can be shown over time."""
-    return _timeline(summary) is not None
+    """Tell whether the automatic chart is one over time."""
+    found = _timeline(summary)
+    return found is not None and (len(found[1]) >= _PERIODS_AT_LEAST or _ranking(summary, None) is None)
 
 
 def _timeline(summary: Summary) -> tuple[list[_Point], list[str], str] | None:
@@ -82,13 +98,12 @@ def _timeline(summary: Summary) -> tuple[list[_Point], list[str], str] | None:
     else:
         place = summary.figures.index(summary.measure) if summary.measure is not None else None
         for day, count in days.items():
-            value = summary.by_day[day][place] if place is not None else count
+            value = (summary.by_day[day][place] or 0.0) if place is not None else count
             sums[start_of(day, length), ""] += value
     kinds = sorted(category.sums, key=lambda name: -category.sums[name]) if category else [""]
     shown = {name: summary.clean_name(name) if category else "" for name in kinds}
     points = [_Point(names[start], sums[start, name], shown[name]) for start in starts for name in kinds]
-    period = column_title(summary, summary.period)
-    return points, list(names.values()), period
+    return points, list(names.values()), summary.formats.words.periods[length]
 
 
 def stacked(summary: Summary) -> Category | None:
@@ -100,11 +115,12 @@ def stacked(summary: Summary) -> Category | None:
 
 
 def _ranking(summary: Summary, but: Category | None) -> tuple[list[_Point], str] | None:
-    category = next((one for one in summary.categories if len(one.sums) > 1 and one is not but), None)
-    if category is None or summary.count < 2:
+    fit = [one for one in summary.categories if len(one.sums) > 1 and one is not but]
+    if summary.measure is None:  # where each row has a name of its own, a count says nothing
+        fit = [one for one in fit if len(one.sums) * 2 <= summary.count]
+    if not fit or summary.count < 2:
         return None
-    if summary.measure is None and len(category.sums) == summary.count:
-        return None  # each row has a name of its own: a count says nothing
+    category = next((one for one in fit if len(one.sums) <= 1.5 * _BARS_AT_MOST), fit[0])
     ranked = sorted(category.sums.items(), key=lambda item: -item[1])
     points = [_Point(summary.clean_name(name), value) for name, value in ranked[:_BARS_AT_MOST]]
     rest = sum(value for _, value in ranked[_BARS_AT_MOST:])
@@ -113,13 +129,20 @@ def _ranking(summary: Summary, but: Category | None) -> tuple[list[_Point], str]
     return points, column_title(summary, category.index)
 
 
-def _spec(points: Sequence[_Point], places: Sequence[str], summary: Summary, width: int) -> dict[str, Any]:
+def _spec(
+    points: Sequence[_Point],
+    places: Sequence[str],
+    kinds: Sequence[str],
+    colours: Sequence[str],
+    summary: Summary,
+    width: int,
+) -> dict[str, Any]:
     stacks: dict[str, float] = defaultdict(float)
     for point in points:
         stacks[point.place] += point.value
-    kinds = list(dict.fromkeys(point.category for point in points))
     rtl = summary.formats.right_to_left
     many = len(places) > 40
+    gap = 0 if many else max(0.32, 1 - _BAR_AT_MOST * len(places) / width)
     value_axis = _ticks([*stacks.values()], summary) | {"orient": "right" if rtl else "left"}
     mark: dict[str, Any] = (
         {"type": "area", "line": {"strokeWidth": 1.5}, "fillOpacity": 0.12} if many else {"type": "bar"}
@@ -130,7 +153,7 @@ def _spec(points: Sequence[_Point], places: Sequence[str], summary: Summary, wid
             "field": "x",
             "type": "ordinal",
             "sort": None,
-            "scale": {"reverse": rtl, "paddingInner": 0 if many else 0.32, "paddingOuter": 0 if many else 0.2},
+            "scale": {"reverse": rtl, "paddingInner": gap, "paddingOuter": 0 if many else max(0.2, gap / 2)},
             "axis": {
                 "title": None,
                 "labelAngle": 0,
@@ -144,19 +167,13 @@ def _spec(points: Sequence[_Point], places: Sequence[str], summary: Summary, wid
     }
     encoding["y"]["scale"]["domain"] = [value_axis["values"][0], value_axis["values"][-1]]
     if len(kinds) > 1:
+        mark |= {"stroke": "#ffffff", "strokeWidth": 0.7}
         encoding["color"] = {
             "field": "c",
             "type": "nominal",
             "sort": kinds,
-            "scale": {"domain": kinds, "range": shades(summary.layout.theme.colour, len(kinds))},
-            "legend": {
-                "orient": "top",
-                "title": None,
-                "symbolType": "square",
-                "symbolSize": 70,
-                "offset": 8,
-                "columnPadding": 16,
-            },
+            "scale": {"domain": list(kinds), "range": list(colours)},
+            "legend": None,  # the page has one, whose texts run in the direction of the language
         }
         encoding["order"] = {"field": "o", "type": "quantitative"}
     values = [
@@ -174,7 +191,12 @@ def _bars(points: Sequence[_Point], summary: Summary, width: int) -> dict[str, A
             "type": "ordinal",
             "sort": None,
             "scale": {"paddingInner": 0.35, "paddingOuter": 0.1},
-            "axis": {"title": None, "orient": "right" if rtl else "left", "labelLimit": 190, "labelPadding": 8},
+            "axis": {
+                "title": None,
+                "orient": "right" if rtl else "left",
+                "labelLimit": _NAMES_AT_MOST,
+                "labelPadding": 8,
+            },
         },
         "x": {
             "field": "y",
@@ -184,9 +206,11 @@ def _bars(points: Sequence[_Point], summary: Summary, width: int) -> dict[str, A
         },
     }
     mark = {"type": "bar", "color": summary.layout.theme.colour, "cornerRadiusEnd": 2}
+    names = min(max(ems(point.place) for point in points) * LABEL_SIZE, _NAMES_AT_MOST)
     values = [{"x": point.place, "y": point.value} for point in points]
-    return _framed({"data": {"values": values}, "mark": mark, "encoding": encoding}, width) | {
-        "padding": {"left": 16, "right": 16, "top": 4, "bottom": 4},  # names are wider than Vega measures them
+    room = width - round(names) - 34  # so that the picture is printed in its size, and its texts in theirs
+    return _framed({"data": {"values": values}, "mark": mark, "encoding": encoding}, room) | {
+        "padding": {"left": 10, "right": 16, "top": 4, "bottom": 4},  # names are wider than Vega measures them
         "height": 24 + 30 * len(points) if len(points) < 5 else 22 * len(points),
     }
 
@@ -204,9 +228,7 @@ def _room_for(places: Sequence[str], width: int) -> list[str]:
 def _ticks(values: Sequence[float], summary: Summary) -> dict[str, Any]:
     """Return an axis with round values, written as the locale does."""
     low, high = min(0.0, *values), max(0.0, *values)
-    raw = (high - low) / 4 or 1.0
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.999)
+    step = _step((high - low) / 4 or 1.0, is_time=_kind(summary) == "duration")
     ticks = [step * place for place in range(math.floor(low / step), math.ceil(high / step) + 1)]
     if len(ticks) < 2:
         ticks = [0.0, step]
@@ -223,11 +245,27 @@ def _ticks(values: Sequence[float], summary: Summary) -> dict[str, Any]:
     }
 
 
+def _step(least: float, *, is_time: bool) -> float:
+    """Return a round number that is not smaller. Of seconds, it is a round number of minutes, hours or days."""
+    if is_time and 1 < least <= _ROUND_TIMES[-1]:
+        return next(step for step in _ROUND_TIMES if step >= least * 0.999)
+    power = 10.0 ** math.floor(math.log10(least))
+    if is_time and least > 1:
+        power = 864.0 * 10 ** math.floor(math.log10(least / 864))
+    return next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= least * 0.999)
+
+
+def _kind(summary: Summary) -> str:
+    return "" if summary.measure is None else summary.columns[summary.measure].kind
+
+
 def _compact(value: float, step: float, summary: Summary) -> str:
     formats = summary.formats
-    percent = summary.measure is not None and summary.columns[summary.measure].kind == "percent"
-    if percent:
+    kind = _kind(summary)
+    if kind == "percent":
         return formats.percent(value, 0 if step >= 0.01 else 1)
+    if kind == "duration" and step >= 1:
+        return formats.duration(value)
     if abs(value) < 1_000 or abs(value) >= 1e15:
         places = max(0, -math.floor(math.log10(step))) + (1 if str(step).rstrip("0").endswith("25") else 0)
         return formats.number(value, min(places, 6)) if abs(value) < 1_000 else f"{value:.1e}"

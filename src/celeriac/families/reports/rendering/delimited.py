@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from celeriac.families.reports.rendering.columns import chosen
-from celeriac.families.reports.rendering.formats import Formats
+from celeriac.families.reports.rendering.formats import Formats, odd_number
 from celeriac.families.reports.rendering.model import Layout, Progress, Rendered, Rows
 from celeriac.families.reports.rendering.text import storable
 
@@ -64,15 +64,11 @@ def _plain(value: object, text: Callable[[str], str], formats: Formats) -> objec
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
+        return value if math.isfinite(value) else text(odd_number(value) or "")
     if isinstance(value, Decimal):
-        return (
-            f"{value:f}"
-            if value.is_finite() and abs(value.adjusted()) < 400
-            else str(value)
-            if value.is_finite()
-            else None
-        )
+        if not value.is_finite():
+            return text(odd_number(value) or "")
+        return f"{value:f}" if abs(value.adjusted()) < 400 else str(value)
     if isinstance(value, datetime):
         return (value.astimezone(formats.zone) if value.tzinfo else value).isoformat(" ")
     if isinstance(value, date | time):

@@ -9,6 +9,7 @@ from typing import Any
 
 from celeriac.families.reports.rendering import charts, drawing
 from celeriac.families.reports.rendering.document import Cells, data_of, heads, totals_of
+from celeriac.families.reports.rendering.figures import has_figures
 from celeriac.families.reports.rendering.formats import number_of
 from celeriac.families.reports.rendering.geometry import MARGIN_X, Page, plan
 from celeriac.families.reports.rendering.model import Layout
@@ -29,14 +30,16 @@ def chart_of(summary: Summary, rows: Sequence[Row], page: Page, height: int = 17
         return [drawing.custom(wanted, plain_rows(summary, rows[:_CHART_ROWS_AT_MOST]), summary.layout, width)]
     if wanted == "off" or not summary.count:
         return []
-    chart = charts.timeline(summary, width, height) or charts.ranking(summary, width)
+    chart = charts.automatic(summary, width, height)
     return [chart] if chart else []
 
 
 def second(summary: Summary, page: Page) -> list[drawing.Chart]:
-    """Return a second chart, by a category that the one over time does not show."""
-    timeline = charts.has_timeline(summary)
-    chart = charts.ranking(summary, _chart_width(page), but=charts.stacked(summary)) if timeline else None
+    """Return a second chart, by a category that the one over time does not show, if there is one."""
+    width = _chart_width(page)
+    if not charts.has_timeline(summary):
+        return []
+    chart = charts.ranking(summary, width, but=charts.stacked(summary)) or charts.ranking(summary, width)
     return [chart] if chart else []
 
 
@@ -76,17 +79,19 @@ def design(summary: Summary, rows: Sequence[Row], table: Sequence[int], cells: C
         check(layout.template)
     columns = [summary.columns[index] for index in table]
     chosen = [cells[index] for index in table]
-    texts = [[breakable(cell(row[index])[:300]) for cell, index in zip(chosen, table, strict=True)] for row in rows]
+    texts = [
+        [breakable(one_line(cell(row[index]), 300)) for cell, index in zip(chosen, table, strict=True)] for row in rows
+    ]
     totals = totals_of(summary, cells, table)
     sample = [*texts, totals] if totals else texts
-    page = plan(columns, [formats.title(column) for column in columns], sample, layout)
+    page = plan(columns, [formats.title(column) for column in columns], sample, layout, wraps=True)
     shown = chart_of(summary, rows, page)
     data = data_of(
         summary,
         page,
         shown,
         {
-            "title": formats.words.data if shown or summary.figures else "",
+            "title": formats.words.data if shown or has_figures(summary) else "",
             "columns": heads(columns, page, formats),
             "size": page.size,
             "rows": texts,

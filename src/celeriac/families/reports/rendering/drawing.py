@@ -24,17 +24,18 @@ _QUIET, _LINE = "#5f6b7a", "#e3e7ec"
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A drawn chart, with the text that describes it to those who cannot see it."""
+    """A drawn chart, with the text that describes it to those who cannot see it. `legend`: names and their colours."""
 
     title: str
     svg: str
     description: str
+    legend: Sequence[tuple[str, str]] = ()
 
 
 def shades(colour: str, count: int) -> list[str]:
     """Return that many shades of the colour, from full to light."""
     parts = [int(colour[place : place + 2], 16) for place in (1, 3, 5)]
-    strengths = [1 - 0.82 * place / max(count - 1, 1) for place in range(count)]
+    strengths = [1 - 0.75 * place / max(count - 1, 1) for place in range(count)]
     return ["#" + "".join(f"{round(255 - (255 - part) * strength):02x}" for part in parts) for strength in strengths]
 
 
@@ -62,7 +63,7 @@ def draw(spec: Mapping[str, Any], layout: Layout) -> str:
     except Exception as error:  # vl-convert raises ValueError, and others for faults of a spec
         reason = " ".join(str(error).split())[:300]
         raise ChartFailed(f"the chart cannot be drawn: {reason}: correct the Vega-Lite spec in `chart`") from None
-    families = escape(", ".join(fonts.chain(layout.theme.font)), {'"': "&quot;"})
+    families = escape(", ".join((*fonts.chain(layout.theme.font), "sans-serif")), {'"': "&quot;"})
     return svg.replace(f'font-family="{_MEASURED}"', f'font-family="{families}"')
 
 

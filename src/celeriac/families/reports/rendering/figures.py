@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import date, time
 from decimal import Decimal
 from typing import Any
 
 from celeriac.families.reports.rendering.formats import Number, number_of
-from celeriac.families.reports.rendering.periods import Length, day_of, is_complete, length_for, name_of, start_of
+from celeriac.families.reports.rendering.periods import day_of, is_complete, length_for, name_of, start_of
 from celeriac.families.reports.rendering.summary import Summary, is_totalled
+from celeriac.families.reports.rendering.words import Length
+
+_EVENING = time(21)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ def comparison(summary: Summary) -> Comparison | None:
     periods = sorted(set(starts.values()))
     created = summary.layout.created_at
     today = day_of(created, summary.formats) if created else None
+    if length == "day" and summary.latest is not None and summary.latest[1] < _EVENING:
+        periods.pop()  # the rows end in the middle of the day
     while periods and not is_complete(periods[-1], length, days, today):
         periods.pop()
     if len(periods) < 2:
@@ -59,9 +64,14 @@ def _label(last: date, before: date, length: Length, summary: Summary) -> str:
     return summary.formats.words.versus.format(*names)
 
 
+def has_figures(summary: Summary) -> bool:
+    """Tell whether the report has key figures."""
+    return summary.count > 0 and (summary.layout.figures is None or len(summary.layout.figures) > 0)
+
+
 def figures_of(summary: Summary) -> list[dict[str, Any]]:
     """Return the key figures, as JSON."""
-    if not summary.count or (summary.layout.figures is not None and not summary.layout.figures):
+    if not has_figures(summary):
         return []
     compared = comparison(summary)
     shown = [_figure(summary, place, index, compared) for place, index in enumerate(summary.figures)]
@@ -73,7 +83,7 @@ def figures_of(summary: Summary) -> list[dict[str, Any]]:
 def _figure(summary: Summary, place: int, index: int, compared: Comparison | None) -> Figure | None:
     column, total = summary.columns[index], summary.sums[index]
     formats = summary.formats
-    title = formats.title(column) if column.kind != "money" else column_title(summary, index)
+    title = column_title(summary, index)
     if not total.count:
         return None
     if not is_totalled(column):
@@ -82,13 +92,13 @@ def _figure(summary: Summary, place: int, index: int, compared: Comparison | Non
     value = number_of(total.value)
     if value is None:
         return None
-    sums = {day: values[place] for day, values in summary.by_day.items()}
+    sums = {day: number for day, values in summary.by_day.items() if (number := values[place]) is not None}
     change = _change(summary, compared, sums, better_down=column.name in summary.layout.better_down)
     return Figure(title, formats.figure(column, value), *change)
 
 
 def column_title(summary: Summary, index: int) -> str:
-    """Return the title of a column without the sign of its currency, which the figure has itself."""
+    """Return the title of a column without its currency or unit, which the figure has itself."""
     column = summary.columns[index]
     return summary.formats.title(type(column)(column.name, column.title, "text"))
 
@@ -106,6 +116,8 @@ def _change(
     by_period: dict[date, float] = defaultdict(float)
     for day, value in sums.items():
         by_period[compared.days[day]] += float(value)
+    if compared.before not in by_period or compared.last not in by_period:
+        return ()
     before, last = by_period[compared.before], by_period[compared.last]
     if before <= 0 or last < 0:
         return ()

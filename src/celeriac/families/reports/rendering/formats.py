@@ -19,8 +19,20 @@ from celeriac.families.reports.rendering.text import one_line
 from celeriac.families.reports.rendering.words import Words, words_of
 
 NOTHING = "\u2013"  # a dash
+_INFINITE = ("-Infinity", "Infinity")
 _WIDE = Context(prec=80, rounding=ROUND_HALF_EVEN)
-_ID = re.compile(r"(^|[_\W])(id|ids|nr|no|number|nummer|year|jahr|zip|plz|code|phone|index)$", re.IGNORECASE)
+_WORD_START = re.compile(r"(?<=[a-z\d])(?=[A-Z])")
+_ID = re.compile(
+    r"^id_|(^|[_\W])(ids?|no|num[eé]ro|identifiant|year|month|quarter|week|weekday|day|hour|jahr|monat|quartal|woche|tag"
+    r"|ann[eé]e|mois|zip|plz|postleitzahl|code_postal|phone|telefon|t[eé]l[eé]phone|mobile|fax|sku|isbn|ean|version|index)$"
+    r"|(nr|number|nummer|code|番号|コード|年|年度|月|رقم|سنة|رمز)$",
+    re.IGNORECASE,
+)
+_NO_SUM = re.compile(
+    r"(^|[_\W])(unit_price|st[uü]ckpreis|einzelpreis|prix_unitaire|rate|ratio|score|rating|age|alter|lat|latitude|lng|lon"
+    r"|longitude|temperature|temperatur|avg|average|mean|median|min|max|rank|単価|平均)($|_)",
+    re.IGNORECASE,
+)
 #: Countries whose customs are shown for a language without a country. Others follow Babel's own choice.
 _USUAL = {"de": "de_DE", "en": "en_US", "fr": "fr_FR", "ja": "ja_JP"}
 
@@ -38,7 +50,14 @@ Number = int | float | Decimal
 
 def is_label(column: Column) -> bool:
     """Tell whether the numbers of a column are names of things, such as ids or years: nobody adds them up."""
-    return column.kind == "integer" and _ID.search(column.name) is not None
+    return column.kind == "integer" and _ID.search(_WORD_START.sub("_", column.name)) is not None
+
+
+def is_additive(column: Column) -> bool:
+    """Tell whether a sum of the column means something, as far as its kind and name tell."""
+    if column.kind not in NUMBERS or column.kind == "percent" or is_label(column):
+        return False
+    return _NO_SUM.search(_WORD_START.sub("_", column.name)) is None
 
 
 def number_of(value: object) -> Number | None:
@@ -50,6 +69,15 @@ def number_of(value: object) -> Number | None:
     if isinstance(value, Decimal):
         return value if value.is_finite() else None
     return value.total_seconds() if isinstance(value, timedelta) else None
+
+
+def odd_number(value: object) -> str | None:
+    """Return the name of a number that is not finite, as programs write it; None for any other value."""
+    if isinstance(value, float):
+        return None if math.isfinite(value) else "NaN" if math.isnan(value) else _INFINITE[value > 0]
+    if isinstance(value, Decimal):
+        return None if value.is_finite() else "NaN" if value.is_nan() else _INFINITE[value > 0]
+    return None
 
 
 def places_of(column: Column) -> int:
@@ -80,6 +108,7 @@ class Formats:
         digits = _DIGITS.get(self.locale.default_numbering_system)
         self._digits = str.maketrans("0123456789", digits) if digits else None
         self._minute = lru_cache(2_000)(self._minute_of_day)
+        self._around_money = lru_cache(200)(self._signs_of_money)
 
     @cached_property
     def _signs(self) -> dict[int, str] | None:
@@ -132,13 +161,18 @@ class Formats:
         """Return an amount with the sign of its currency."""
         if not currency or not -1e60 < value < 1e60:
             return self.number(value, places)
-        pattern = self.locale.currency_formats["standard"].pattern.partition(";")[0]
-        pattern = re.sub(r"0\.00", f"0.{'0' * places}" if places else "0", pattern)
-        with localcontext(_WIDE):
-            shown = numbers.format_currency(
-                value, currency, pattern, self.locale, currency_digits=False, numbering_system="default"
-            )
-        return self.digits(shown)
+        shown = self.number(abs(value), places)
+        is_zero = not any(sign.isdigit() and int(sign) for sign in shown)
+        prefix, suffix = self._around_money(currency, value < 0 and not is_zero)
+        return f"{prefix}{shown}{suffix}"
+
+    def _signs_of_money(self, currency: str, negative: bool) -> tuple[str, str]:
+        pattern = re.sub(r"0\.00", "0", self.locale.currency_formats["standard"].pattern)
+        shown = numbers.format_currency(
+            -7 if negative else 7, currency, pattern, self.locale, currency_digits=False, numbering_system="latn"
+        )
+        before, _, after = shown.partition("7")
+        return before, after
 
     def _day(self, value: date) -> str:
         return self.digits(dates.format_date(value, "medium", self.locale))
@@ -158,6 +192,8 @@ class Formats:
         name = dates.get_timezone_name(local, "short", locale=self.locale)
         if name[:1] in "+-":  # the language has no name for it
             name = local.tzname() or ""
+        if name[:1] in "+-":  # nor has the zone one
+            name = self.digits(dates.get_timezone_gmt(local, "long", locale=self.locale).replace(":00", ""))
         return f"{self.moment(local)} {name}"
 
     def duration(self, seconds: Number) -> str:
@@ -178,7 +214,6 @@ class Formats:
                 number = number_of(value)
                 if number is not None:
                     return shown(number)
-                return NOTHING if isinstance(value, float | Decimal) else self.any(value)
             return self.any(value)
 
         return cell
@@ -198,6 +233,8 @@ class Formats:
             return one_line(value) or NOTHING
         if value is None:
             return NOTHING
+        if odd := odd_number(value):
+            return odd.replace("Infinity", "∞")
         if isinstance(value, bool):
             return self.words.yes if value else self.words.no
         if isinstance(value, datetime):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from celeriac.families.reports.rendering.formats import is_label
 from celeriac.families.reports.rendering.model import NUMBERS, Column, Layout
 
 MM = 72 / 25.4
@@ -17,6 +19,7 @@ PAPERS = {
 }
 MARGIN_X, MARGIN_TOP, MARGIN_BOTTOM = 18 * MM, 24 * MM, 20 * MM
 SIZE, SMALLEST = 8.5, 5.0
+_READABLE = 6.5
 #: Room before and behind the text of a cell, in parts of the font's size.
 PADDING = 0.65
 
@@ -63,19 +66,32 @@ def ems(text: str) -> float:
 
 
 def is_right(column: Column) -> bool:
-    """Tell whether the column's values stand at the right: digits of one weight below each other."""
-    return column.kind in NUMBERS
+    """Tell whether the column's values stand at the right: digits of one weight below each other.
+
+    Ids and years stand at the left, as the names that they are.
+    """
+    return column.kind in NUMBERS and not is_label(column)
 
 
-def plan(columns: Sequence[Column], titles: Sequence[str], samples: Sequence[Sequence[str]], layout: Layout) -> Page:
+def plan(
+    columns: Sequence[Column],
+    titles: Sequence[str],
+    samples: Sequence[Sequence[str]],
+    layout: Layout,
+    *,
+    wraps: bool,
+) -> Page:
     """Return the page and the widths of columns that show the sampled rows, the totals among them.
 
-    Numbers are never cut: a smaller font makes room for them. Long texts are wrapped, or cut.
+    Numbers are never cut: a smaller font makes room for them. Long texts are cut; or they are wrapped before the font
+    becomes hard to read.
     """
-    needs = [
-        _need(column, title, [row[i] for row in samples])
+    cells = [
+        (column, title, [row[i] for row in samples])
         for i, (column, title) in enumerate(zip(columns, titles, strict=True))
     ]
+    needs = [_need(*one) for one in cells]
+    least = [min(need, _least(*one, need, wraps=wraps)) for one, need in zip(cells, needs, strict=True)]
     short, tall = PAPERS[layout.paper]
     wanted = sum(needs) * SIZE
     landscape = layout.orientation == "landscape" or (
@@ -83,28 +99,46 @@ def plan(columns: Sequence[Column], titles: Sequence[str], samples: Sequence[Seq
     )
     width, height = (tall, short) if landscape else (short, tall)
     room = width - 2 * MARGIN_X
-    size = max(SMALLEST, min(SIZE, room / sum(needs) if wanted > room else SIZE))
-    return Page(width, height, landscape, round(size, 2), _shares(columns, needs, room / size, room))
+    size = max(SMALLEST, min(SIZE, room / sum(needs)))
+    if wraps and size < _READABLE:
+        size = max(SMALLEST, min(_READABLE, room / sum(least)))
+    return Page(width, height, landscape, round(size, 2), _shares(needs, least, room / size, room))
 
 
 def _need(column: Column, title: str, values: Sequence[str]) -> float:
     longest = sorted(values, key=len, reverse=True)
     widths = sorted(map(ems, longest[:40]), reverse=True)
     head = ems(title) * 1.08
-    if is_right(column):
+    if column.kind in NUMBERS:
         return max(min(head, 14), *widths[:1], 2.5) + 2 * PADDING
     usual = widths[len(widths) // 10] if widths else 0.0
     if widths and widths[0] <= usual * 1.4:
         usual = widths[0]  # else a few long texts would make the column wide
-    return max(min(head, 12), min(usual + 0.4, 26), 2.5) + 2 * PADDING
+    return max(min(head, 12), min(usual * 1.04 + 0.4, 26), 2.5) + 2 * PADDING
 
 
-def _shares(columns: Sequence[Column], needs: Sequence[float], room_ems: float, room: float) -> list[float]:
-    """Return widths that fill the room. Too little of it is taken from texts, as far as they have some to give."""
-    lack = sum(needs) - room_ems
-    if lack > 0:
-        spare = [0 if is_right(column) else max(0.0, need - 4) for column, need in zip(columns, needs, strict=True)]
-        given = min(1.0, lack / sum(spare)) if sum(spare) else 0.0
-        needs = [need - part * given for need, part in zip(needs, spare, strict=True)]
+def _least(column: Column, title: str, values: Sequence[str], need: float, *, wraps: bool) -> float:
+    """Return how narrow a column may become: a text that is wrapped keeps its words whole, unless they are long."""
+    if column.kind != "text":
+        return math.inf
+    if not wraps:
+        return 4.0
+    words = {word for value in values for word in value.replace("\u200b", " ").split()}
+    longest = sorted((*words, *title.split()), key=len, reverse=True)
+    widest = min(max((ems(word) for word in longest[:40]), default=0.0) * 1.04 + 0.2, 12)
+    return max(widest + 2 * PADDING, 0.6 * need)  # else it becomes a tower of words
+
+
+def _shares(needs: Sequence[float], least: Sequence[float], room_ems: float, room: float) -> list[float]:
+    """Return widths that fill the room. Too little of it is taken from the widest columns that have some to give."""
+    low, high = 0.0, max(needs)
+    for _ in range(30):
+        cap = (low + high) / 2
+        low, high = (low, cap) if sum(_capped(needs, least, cap)) > room_ems else (cap, high)
+    needs = needs if sum(needs) <= room_ems else _capped(needs, least, low)
     scale = room / sum(needs)
     return [round(need * scale, 2) for need in needs]
+
+
+def _capped(needs: Sequence[float], least: Sequence[float], cap: float) -> list[float]:
+    return [max(low, min(need, cap)) for need, low in zip(needs, least, strict=True)]

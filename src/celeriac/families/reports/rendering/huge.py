@@ -28,7 +28,7 @@ from celeriac.families.reports.rendering.document import (
 )
 from celeriac.families.reports.rendering.drawing import Chart
 from celeriac.families.reports.rendering.geometry import PADDING, Page, ems, is_right, plan
-from celeriac.families.reports.rendering.model import Progress
+from celeriac.families.reports.rendering.model import NUMBERS, Progress
 from celeriac.families.reports.rendering.summary import Summary
 from celeriac.families.reports.rendering.table_pages import TablePages, rows_on
 from celeriac.families.reports.rendering.text import one_line
@@ -44,11 +44,18 @@ Texts = Sequence[Sequence[str]]
 
 
 def write_huge(
-    summary: Summary, batches: Iterator[list[Row]], table: Sequence[int], cells: Cells, path: Path, progress: Progress
+    summary: Summary,
+    batches: Iterator[list[Row]],
+    table: Sequence[int],
+    cells: Cells,
+    path: Path,
+    progress: Progress,
+    *,
+    expected: int | None,
 ) -> int:
-    """Write the PDF, and return how many pages it has."""
+    """Write the PDF, and return how many pages it has. `expected` is how many rows will come, if that is known."""
     with TemporaryFile() as spool:
-        book = _Book(summary, table, cells, spool)
+        book = _Book(summary, table, cells, spool, expected)
         for batch in batches:
             book.add(batch)
             progress(summary.count, None)
@@ -59,9 +66,11 @@ def write_huge(
 class _Book:
     """The pages of one report. Those that Typst has to draw wait in a file until the number of all pages is known."""
 
-    def __init__(self, summary: Summary, table: Sequence[int], cells: Cells, spool: Any) -> None:
+    def __init__(self, summary: Summary, table: Sequence[int], cells: Cells, spool: Any, expected: int | None) -> None:
+        self.expected = expected
         self.summary, self.table, self.cells, self.spool = summary, table, cells, spool
         self.columns = [summary.columns[index] for index in table]
+        self.whole = [column.kind in NUMBERS for column in self.columns]
         self.titles = [summary.formats.title(column) for column in self.columns]
         self.rights = [is_right(column) for column in self.columns]
         self.sample: list[Row] = []
@@ -93,7 +102,7 @@ class _Book:
     def _open(self) -> None:
         layout, formats = self.summary.layout, self.summary.formats
         sample = [*self.waiting[:_SAMPLE], self._large_totals()]
-        self.page = plan(self.columns, self.titles, sample, layout)
+        self.page = plan(self.columns, self.titles, sample, layout, wraps=False)
         self.per_page = rows_on(self.page)
         self.chrome = one_line(title_of(layout, formats), 90), created_of(layout, formats), source_of(layout, formats)
         title, created, source = self.chrome
@@ -105,9 +114,14 @@ class _Book:
             source=source,
             page_word=formats.words.page,
             accent=layout.theme.colour,
+            digits=len(str(self._expected_pages())),
         )
         always = set("".join((*self.chrome, *self.titles, formats.words.page, formats.words.total)))
         self.only_shaped = formats.right_to_left or not self.pages.can_draw(always)
+
+    def _expected_pages(self) -> int:
+        """Return about how many pages there will be; 10,000 if nobody knows how many rows there are."""
+        return 10_000 if self.expected is None else _FIRST + self.expected // self.per_page
 
     def _large_totals(self) -> list[str]:
         """Totals of which none will probably be wider: there may be a hundred times as many rows."""
@@ -199,8 +213,8 @@ class _Book:
         size = self.page.size
         rooms = [width / size - 2 * PADDING for width in self.page.widths]
         return [
-            text if right else _one_line(text, room - 0.2).replace(" ", self.space)
-            for text, right, room in zip(row, self.rights, rooms, strict=True)
+            text if whole else _one_line(text, room - 0.2).replace(" ", self.space)
+            for text, whole, room in zip(row, self.whole, rooms, strict=True)
         ]
 
     def _front(self, total: int) -> bytes:

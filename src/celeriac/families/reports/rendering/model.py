@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -55,6 +55,16 @@ class Rows(Protocol):
 
     def batches(self) -> Iterator[list[tuple[object, ...]]]:
         """Yield the rows, some at a time."""
+        ...
+
+
+@runtime_checkable
+class Counted(Protocol):
+    """Rows of which it is known how many there are, before they are read."""
+
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
         ...
 
 

@@ -21,16 +21,17 @@ from celeriac.families.reports.rendering.document import (
     title_of,
     totals_of,
 )
-from celeriac.families.reports.rendering.figures import figures_of
+from celeriac.families.reports.rendering.figures import figures_of, has_figures
 from celeriac.families.reports.rendering.formats import Formats
-from celeriac.families.reports.rendering.geometry import is_right
-from celeriac.families.reports.rendering.model import Layout, Progress, Rendered, Rows
+from celeriac.families.reports.rendering.geometry import ems, is_right
+from celeriac.families.reports.rendering.model import Column, Layout, Progress, Rendered, Rows
 from celeriac.families.reports.rendering.summary import Summary
-from celeriac.families.reports.rendering.text import one_line
+from celeriac.families.reports.rendering.text import breakable, one_line
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _CHART_ROWS_AT_MOST = 5_000
 _CHART_WIDTH = 900
+_MEASURED = 300
 _STYLE = """
 :root{--accent:ACCENT;--ink:#1f2933;--quiet:#5f6b7a;--hair:#d9dee5}
 *{box-sizing:border-box}
@@ -48,16 +49,20 @@ header img{height:44px;max-width:220px}
 .figure b{display:block;font-size:24px;font-weight:600;line-height:1.35;white-space:nowrap}
 .figure small{color:var(--quiet);font-size:12px}
 .good{color:#17714a;font-weight:600}.bad{color:#b3261e;font-weight:600}
+.legend{color:var(--quiet);font-size:12px;margin:0 0 10px}
+.legend span{display:inline-block;margin-inline-end:18px}
+.legend i{display:inline-block;width:10px;height:10px;margin-inline-end:6px}
 .chart img{width:100%;height:auto;display:block}
-.table{overflow-x:auto}
+.table{overflow:auto;max-height:92vh}
 table{border-collapse:collapse;width:100%;font-size:13px}
-th,td{padding:6px 10px;text-align:start;vertical-align:top;max-width:420px;overflow-wrap:anywhere}
+th,td{padding:6px 10px;text-align:start;vertical-align:top;max-width:420px;overflow-wrap:break-word}
 th{position:sticky;top:0;background:#fff;color:var(--quiet);font-weight:600;border-bottom:2px solid var(--accent)}
-.n{text-align:right;white-space:nowrap}
+.n{text-align:right}.n,.d{white-space:nowrap}
 tbody tr:nth-child(even){background:#f5f7f9}
 tfoot td{font-weight:700;border-top:2px solid var(--accent)}
 footer{border-top:1px solid var(--hair);margin-top:36px;padding-top:10px;font-size:12px}
-@media print{main{padding:0;max-width:none}th{position:static}tr{break-inside:avoid}.figure{break-inside:avoid}}
+@media print{main{padding:0;max-width:none}.table{max-height:none;overflow:visible}
+th{position:static}tr{break-inside:avoid}.figure{break-inside:avoid}}
 """
 
 
@@ -76,7 +81,7 @@ def render_html(rows: Rows, layout: Layout, path: Path, progress: Progress) -> R
             _write_rows(spool, batch, summary, table, cells)
             progress(summary.count, None)
         with path.open("w", encoding="utf-8", newline="") as file:
-            file.writelines(_above(summary, table, sample))
+            file.writelines(_above(summary, table, cells, sample))
             spool.seek(0)
             while piece := spool.read(1 << 16):
                 file.write(piece)
@@ -87,13 +92,27 @@ def render_html(rows: Rows, layout: Layout, path: Path, progress: Progress) -> R
 def _write_rows(
     file: IO[str], batch: Sequence[tuple[object, ...]], summary: Summary, table: Sequence[int], cells: Cells
 ) -> None:
-    kinds = ['<td class="n">' if is_right(summary.columns[index]) else "<td>" for index in table]
+    kinds = [_tag(summary.columns[index]) for index in table]
     for row in batch:
-        texts = (kind + escape(cells[index](row[index])) for kind, index in zip(kinds, table, strict=True))
+        texts = (kind + _safe(cells[index](row[index])) for kind, index in zip(kinds, table, strict=True))
         file.write(f"<tr>{''.join(texts)}\n")
 
 
-def _above(summary: Summary, table: Sequence[int], sample: Sequence[tuple[object, ...]]) -> Iterator[str]:
+def _tag(column: Column) -> str:
+    return '<td class="n">' if is_right(column) else "<td>" if column.kind in ("text", "binary") else '<td class="d">'
+
+
+def _least_width(column: Column, texts: Sequence[str]) -> float:
+    """Return how narrow a column of texts may become, so that a sentence is no tower of words."""
+    return min(max(map(ems, texts), default=0.0) * 0.6, 18) + 1
+
+
+def _safe(text: str) -> str:
+    """Return the text as HTML, with places where a very long word may be broken."""
+    return escape(breakable(text)).replace("\u200b", "<wbr>")
+
+
+def _above(summary: Summary, table: Sequence[int], cells: Cells, sample: Sequence[tuple[object, ...]]) -> Iterator[str]:
     layout, formats = summary.layout, summary.formats
     title = escape(title_of(layout, formats))
     direction = "rtl" if formats.right_to_left else "ltr"
@@ -117,13 +136,17 @@ def _above(summary: Summary, table: Sequence[int], sample: Sequence[tuple[object
     yield from _figures(figures_of(summary))
     shown = _charts(summary, sample)
     for chart in shown:
+        names = "".join(f'<span><i style="background:{hue}"></i>{escape(name)}</span>' for name, hue in chart.legend)
         yield f"<h2>{escape(chart.title)}</h2>\n" if chart.title else ""
+        yield f'<p class="legend">{names}</p>\n' if names else ""
         yield f'<div class="chart" role="img" aria-label="{escape(chart.description)}">{_picture(chart.svg)}</div>\n'
-    yield f"<h2>{escape(formats.words.data)}</h2>\n" if shown or summary.figures else "<p>"
+    yield f"<h2>{escape(formats.words.data)}</h2>\n" if shown or has_figures(summary) else ""
     yield '<div class="table">\n<table>\n<thead>\n<tr>'
     for index in table:
         column = summary.columns[index]
-        yield f'<th scope="col"{" class=n" if is_right(column) else ""}>{escape(formats.title(column))}</th>'
+        wide = _least_width(column, [cells[index](row[index]) for row in sample[:_MEASURED]])
+        kind = " class=n" if is_right(column) else f' style="min-width:{wide:.1f}em"'
+        yield f'<th scope="col"{kind}>{escape(formats.title(column))}</th>'
     yield "</tr>\n</thead>\n<tbody>\n"
 
 
@@ -147,7 +170,7 @@ def _charts(summary: Summary, sample: Sequence[tuple[object, ...]]) -> list[draw
         return [drawing.custom(wanted, plain_rows(summary, sample), summary.layout, _CHART_WIDTH)]
     if wanted == "off" or not summary.count:
         return []
-    chart = charts.timeline(summary, _CHART_WIDTH, 240) or charts.ranking(summary, _CHART_WIDTH)
+    chart = charts.automatic(summary, _CHART_WIDTH, 240)
     return [chart] if chart else []
 
 

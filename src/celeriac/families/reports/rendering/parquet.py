@@ -16,7 +16,7 @@ import pyarrow
 from pyarrow import parquet
 
 from celeriac.families.reports.rendering.columns import chosen
-from celeriac.families.reports.rendering.formats import number_of, places_of
+from celeriac.families.reports.rendering.formats import number_of, odd_number, places_of
 from celeriac.families.reports.rendering.model import Column, ColumnKind, Layout, Progress, Rendered, Rows
 from celeriac.families.reports.rendering.text import storable
 
@@ -69,6 +69,8 @@ def _decimal(value: object, places: int) -> Decimal | None:
 def _float(value: object) -> float | None:
     if isinstance(value, float):
         return value
+    if odd := odd_number(value):
+        return float(odd)
     number = number_of(value)
     return None if number is None or abs(number) > 10**300 else float(number)
 

@@ -11,7 +11,7 @@ from celeriac.families.reports.rendering.columns import chosen
 from celeriac.families.reports.rendering.designed import Row, design
 from celeriac.families.reports.rendering.errors import LayoutInvalid, TooManyRows
 from celeriac.families.reports.rendering.formats import Formats
-from celeriac.families.reports.rendering.model import Layout, Progress, Rendered, Rows
+from celeriac.families.reports.rendering.model import Counted, Layout, Progress, Rendered, Rows
 from celeriac.families.reports.rendering.summary import Summary
 
 #: Rows that only Typst can lay out: those of archival documents and of the user's own templates. Each thousand of them
@@ -47,7 +47,8 @@ def render_pdf(rows: Rows, layout: Layout, path: Path, progress: Progress) -> Re
     from celeriac.families.reports.rendering.huge import write_huge
 
     summary = Summary(columns, layout, formats)
-    pages = write_huge(summary, _in_pieces(first, batches), table, cells, path, progress)
+    expected = rows.count if isinstance(rows, Counted) else None
+    pages = write_huge(summary, _in_pieces(first, batches), table, cells, path, progress, expected=expected)
     return Rendered(summary.count, pages, path.stat().st_size, "reportlab")
 
 

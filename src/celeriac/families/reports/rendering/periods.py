@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import date, datetime, timedelta
-from typing import Literal
+from datetime import date, datetime, time, timedelta
 
 from babel import dates
 
 from celeriac.families.reports.rendering.formats import Formats
-
-Length = Literal["day", "week", "month", "quarter", "year"]
+from celeriac.families.reports.rendering.words import Length
 
 
 def day_of(value: object, formats: Formats) -> date | None:
@@ -18,6 +16,13 @@ def day_of(value: object, formats: Formats) -> date | None:
     if isinstance(value, datetime):
         return (value.astimezone(formats.zone) if value.tzinfo else value).date()
     return value if isinstance(value, date) else None
+
+
+def time_of(value: object, formats: Formats) -> time:
+    """Return the time of a point in time; for a day its end, for it is there as a whole."""
+    if isinstance(value, datetime):
+        return (value.astimezone(formats.zone) if value.tzinfo else value).time()
+    return time.max
 
 
 def start_of(day: date, length: Length) -> date:

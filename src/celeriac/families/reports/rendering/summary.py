@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, time
 from decimal import Context, Decimal, localcontext
 
 from celeriac.families.reports.rendering.columns import index_of
-from celeriac.families.reports.rendering.formats import NOTHING, Formats, Number, is_label, number_of
+from celeriac.families.reports.rendering.formats import NOTHING, Formats, Number, is_additive, is_label, number_of
 from celeriac.families.reports.rendering.model import NUMBERS, Column, Layout
-from celeriac.families.reports.rendering.periods import day_of
+from celeriac.families.reports.rendering.periods import day_of, time_of
 from celeriac.families.reports.rendering.text import one_line
 
 _EXACT = Context(prec=80)
 _CATEGORIES_AT_MOST = 50
+_CATEGORIES_TRIED = 6
+#: Columns of these names say who or where one is. They make poor categories.
+_PERSONAL = re.compile(
+    r"(name|nom|e-?mail|street|address|strasse|straße|adresse|phone|notes?|comments?)$", re.IGNORECASE
+)
 _DAYS_AT_MOST = 20_000
 _FIGURES_AT_MOST = 4
 _DRAWN_AT_MOST = 1e60
@@ -86,21 +92,27 @@ class Summary:
         self.period = self._period()
         totalled = [index for index in self.figures if is_totalled(columns[index])]
         self.measure = totalled[0] if totalled else None
-        self.by_day: dict[date, list[float]] = {}
+        #: By day, a sum for each key figure; None where there was no number.
+        self.by_day: dict[date, list[float | None]] = {}
         self.rows_by_day: dict[date, int] = defaultdict(int)
         kinds = [index for index, column in enumerate(columns) if column.kind in ("text", "boolean")]
-        self.categories = [Category(index) for index in kinds[:4]]
+        kinds = sorted(kinds, key=lambda index: _PERSONAL.search(columns[index].name) is not None)
+        self.categories = [Category(index) for index in kinds[:_CATEGORIES_TRIED]]
+        #: The last day that has a row, and the last time of that day, if the rows have times.
+        self.latest: tuple[date, time] | None = None
 
     def _figures(self) -> list[int]:
         if self.layout.figures is not None:
             return [self.index_of(name) for name in self.layout.figures if name][:8]
-        order = ("money", "integer", "decimal", "duration", "percent")
+        order = ("money", "integer", "decimal", "duration", "percent")  # sums first, and averages after them
         fit = [
             index
             for index, column in enumerate(self.columns)
-            if is_totalled(column) or (column.kind == "percent" and column.total is not False)
+            if is_totalled(column) or (column.kind in NUMBERS and not is_label(column) and column.total is None)
         ]
-        by_kind = sorted(fit, key=lambda index: order.index(self.columns[index].kind))
+        by_kind = sorted(
+            fit, key=lambda index: (not is_totalled(self.columns[index]), order.index(self.columns[index].kind))
+        )
         return by_kind[: _FIGURES_AT_MOST - 1]
 
     def _period(self) -> int | None:
@@ -130,7 +142,13 @@ class Summary:
     def _days(self, columns: Sequence[Sequence[object]]) -> list[date | None]:
         if self.period is None:
             return []
-        return [day_of(value, self.formats) for value in columns[self.period]]
+        values = columns[self.period]
+        days = [day_of(value, self.formats) for value in values]
+        last = max(filter(None, days), default=None)
+        if last is not None and (self.latest is None or last >= self.latest[0]):
+            times = [time_of(value, self.formats) for value, day in zip(values, days, strict=True) if day == last]
+            self.latest = max((last, max(times)), self.latest or (last, time.min))
+        return days
 
     def _add_days(self, columns: Sequence[Sequence[object]], days: list[date | None]) -> None:
         counts = self.rows_by_day
@@ -143,8 +161,9 @@ class Summary:
                     continue
                 sums = self.by_day.get(day)
                 if sums is None:
-                    sums = self.by_day[day] = [0.0] * len(self.figures)
-                sums[place] += _float(value)
+                    sums = self.by_day[day] = [None] * len(self.figures)
+                if value is not None:
+                    sums[place] = (sums[place] or 0.0) + _float(value)
         if len(counts) > _DAYS_AT_MOST:
             self._coarsen()
 
@@ -155,8 +174,8 @@ class Summary:
         for day, count in counts.items():
             self.rows_by_day[day.replace(month=1, day=1)] += count
         for day, values in sums.items():
-            kept = self.by_day.setdefault(day.replace(month=1, day=1), [0.0] * len(values))
-            kept[:] = [a + b for a, b in zip(kept, values, strict=True)]
+            kept = self.by_day.setdefault(day.replace(month=1, day=1), [None] * len(values))
+            kept[:] = [a if b is None else (a or 0.0) + b for a, b in zip(kept, values, strict=True)]
 
     def _add_categories(
         self, columns: Sequence[Sequence[object]], days: list[date | None], values: list[float]
@@ -187,7 +206,7 @@ def is_totalled(column: Column) -> bool:
         return False
     if column.total is not None:
         return column.total
-    return column.kind != "percent" and not is_label(column)
+    return is_additive(column)
 
 
 def _float(value: object) -> float:

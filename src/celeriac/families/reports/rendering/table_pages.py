@@ -22,6 +22,7 @@ from celeriac.families.reports.rendering.geometry import MARGIN_BOTTOM, MARGIN_T
 
 _FONT = "CeleriacSans"
 _INK, _QUIET, _HAIR, _BAND = "#1f2933", "#5f6b7a", "#d9dee5", "#f5f7f9"
+_NEARLY = 1.2
 _LINE_HEIGHT = 2.0  # of a row, in parts of the font's size
 _RANGES = ((0x20, 0x7E), (0xA0, 0x2FF), (0x370, 0x52F), (0x1E00, 0x1FFF), (0x2010, 0x2027), (0x202F, 0x205E))
 _MORE = "€₽₹₺\u2212™№\ufffd"
@@ -84,7 +85,16 @@ class TablePages:
     """A PDF of pages with one table, of fixed height of rows."""
 
     def __init__(
-        self, file: IO[bytes], page: Page, *, title: str, created: str, source: str, page_word: str, accent: str
+        self,
+        file: IO[bytes],
+        page: Page,
+        *,
+        title: str,
+        created: str,
+        source: str,
+        page_word: str,
+        accent: str,
+        digits: int,
     ) -> None:
         self._canvas = Canvas(file, pagesize=(page.width, page.height), invariant=1, pageCompression=1)
         _font()
@@ -92,6 +102,7 @@ class TablePages:
         self._encoder = _Encoder(self._canvas)
         self._texts = title, created, source, page_word
         self._accent = accent
+        self._digits = digits  # for how many the number of all pages has room
         self._height = page.size * _LINE_HEIGHT
         self._top = page.height - MARGIN_TOP
         self.pages = 0
@@ -145,7 +156,7 @@ class TablePages:
             self._at(right - 8 * width_of(created), top, created),
             self._at(left, bottom, source),
         ]
-        end = right - 8 * width_of("0") * 5
+        end = right - 8 * width_of("0") * self._digits
         lines.append(self._at(end - 8 * width_of(count), bottom, count))
         self._text(_QUIET, 8, lines)
         self._canvas.saveState()
@@ -165,14 +176,24 @@ class TablePages:
                     out.append(self._narrow(x + pad * size, y, text, room / wide))
                 else:
                     out.append(self._at(x + width - (pad + wide) * size, y, text))
+            elif text and len(text) <= room * 0.9:  # few characters are wider than 1.1 em
+                out.append(self._at(x + pad * size, y, text))
             elif text:
-                fits = len(text) <= room * 0.9 or width_of(text) <= room  # few characters are wider than 1.1 em
-                out.append(self._at(x + pad * size, y, text if fits else _cut(text, room)))
+                out.append(self._fitted(x + pad * size, y, text, room))
             x += width
         return "\n".join(out)
 
     def _at(self, x: float, y: float, text: str) -> str:
         return f"1 0 0 1 {x:.2f} {y:.2f} Tm ({text.translate(self._encoder)}) Tj"
+
+    def _fitted(self, x: float, y: float, text: str, room: float) -> str:
+        """Return a text at the left that is cut if it is too long, and made narrow if it nearly fits."""
+        wide = width_of(text)
+        if wide <= room:
+            return self._at(x, y, text)
+        if wide <= room * _NEARLY:
+            return self._narrow(x, y, text, room / wide)
+        return self._at(x, y, _cut(text, room))
 
     def _narrow(self, x: float, y: float, text: str, part: float) -> str:
         return f"{part:.3f} 0 0 1 {x:.2f} {y:.2f} Tm ({text.translate(self._encoder)}) Tj"

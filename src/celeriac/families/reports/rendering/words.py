@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
+
+Length = Literal["day", "week", "month", "quarter", "year"]
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """`by`, `versus` and `share` are patterns for `str.format`."""
+    """`created`, `average`, `by` and `versus` are patterns for `str.format`."""
 
     page: str
     source: str
@@ -24,7 +27,7 @@ class Words:
     empty: str
     other: str
     report: str
-    cut: str
+    periods: Mapping[Length, str]
 
 
 _ENGLISH = Words(
@@ -42,7 +45,7 @@ _ENGLISH = Words(
     empty="There are no rows.",
     other="Other",
     report="Report",
-    cut="Long texts are cut.",
+    periods={"day": "day", "week": "week", "month": "month", "quarter": "quarter", "year": "year"},
 )
 _WORDS: Mapping[str, Words] = {
     "en": _ENGLISH,
@@ -61,7 +64,7 @@ _WORDS: Mapping[str, Words] = {
         empty="Es gibt keine Zeilen.",
         other="Übrige",
         report="Bericht",
-        cut="Lange Texte sind gekürzt.",
+        periods={"day": "Tag", "week": "Woche", "month": "Monat", "quarter": "Quartal", "year": "Jahr"},
     ),
     "fr": Words(
         page="Page",
@@ -78,7 +81,7 @@ _WORDS: Mapping[str, Words] = {
         empty="Aucune ligne.",
         other="Autres",
         report="Rapport",
-        cut="Les textes longs sont abrégés.",
+        periods={"day": "jour", "week": "semaine", "month": "mois", "quarter": "trimestre", "year": "année"},
     ),
     "ja": Words(
         page="ページ",
@@ -95,7 +98,7 @@ _WORDS: Mapping[str, Words] = {
         empty="データがありません。",
         other="その他",
         report="レポート",
-        cut="長いテキストは省略されています。",
+        periods={"day": "日", "week": "週", "month": "月", "quarter": "四半期", "year": "年"},
     ),
     "ar": Words(
         page="صفحة",
@@ -112,7 +115,7 @@ _WORDS: Mapping[str, Words] = {
         empty="لا توجد صفوف.",
         other="أخرى",
         report="تقرير",
-        cut="تم اختصار النصوص الطويلة.",
+        periods={"day": "اليوم", "week": "الأسبوع", "month": "الشهر", "quarter": "ربع السنة", "year": "السنة"},
     ),
 }
 

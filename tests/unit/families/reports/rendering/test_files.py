@@ -237,3 +237,32 @@ def test_progress_counts_rows(tmp_path: Path) -> None:
         )
         assert told == [10, 20, 25]
         told.clear()
+
+
+def test_numbers_that_are_not_finite_are_shown_and_left_out_of_totals(tmp_path: Path) -> None:
+    odd = [1.5, math.nan, math.inf, -math.inf, Decimal("NaN"), Decimal("-Infinity"), Decimal("sNaN"), 2]
+    table = Table([Column("row"), Column("n", kind="decimal")], [(f"r{i}", value) for i, value in enumerate(odd)])
+    for designed in (2_000, 0):
+        write(table, layout(designed_rows=designed, figures=["n"]), "pdf", tmp_path / "r.pdf")
+        text = " ".join(page_texts(tmp_path / "r.pdf"))
+        assert (text.count("NaN"), text.count("∞"), "3.50" in text) == (3, 3, True)
+    write(table, layout(), "html", tmp_path / "r.html")
+    assert re.findall(r'<td class="n">(\D*?)\n', (tmp_path / "r.html").read_text()) == [
+        "NaN",
+        "∞",
+        "-∞",
+        "NaN",
+        "-∞",
+        "NaN",
+    ]
+    names = ["NaN", "Infinity", "-Infinity", "NaN", "-Infinity", "NaN"]
+    write(table, layout(csv=CsvOptions(spreadsheet_safe=False)), "csv", tmp_path / "r.csv")
+    assert [row[1] for row in read_csv(tmp_path / "r.csv")] == ["n", "1.5", *names, "2"]
+    write(table, layout(), "csv", tmp_path / "r.csv")  # a spreadsheet would run -Infinity as a formula
+    assert [row[1] for row in read_csv(tmp_path / "r.csv")][3:5] == ["Infinity", "'-Infinity"]
+    write(table, layout(), "xlsx", tmp_path / "r.xlsx")
+    sheet = CalamineWorkbook.from_path(str(tmp_path / "r.xlsx")).get_sheet_by_index(0).to_python()
+    assert [row[1] for row in sheet[1:]] == [1.5, *names, 2.0, 3.5]
+    write(table, layout(), "parquet", tmp_path / "r.parquet")
+    kept = parquet.read_table(tmp_path / "r.parquet").column("n").to_pylist()
+    assert [str(value) for value in kept] == ["1.5", "nan", "inf", "-inf", "nan", "-inf", "nan", "2.0"]

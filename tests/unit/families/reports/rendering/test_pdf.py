@@ -38,7 +38,7 @@ def test_a_report_from_rows_alone_has_figures_chart_table_totals_page_date_and_s
     for part in (
         "Sales",
         "Created Dec 1, 2026",
-        "Revenue by Month",
+        "Revenue by month",
         "€33,000",
         "Total",
         "33,000.00",
@@ -89,7 +89,7 @@ def test_the_faster_engine_has_a_designed_page_first_and_totals_on_the_last(tmp_
     texts = page_texts(tmp_path / "r.pdf")
     assert made.engine == "reportlab"
     assert made.pages == len(texts) == 4
-    assert "Revenue by Month" in texts[0]
+    assert "Revenue by month" in texts[0]
     for number, text in enumerate(texts, 1):
         assert re.search(rf"Page\s+{number} /\s+4", text)
     assert all("Orders" in text and "Created Dec 1" in text for text in texts[1:])

@@ -1,0 +1,190 @@
+"""What a demanding reader sees: where things stand, what is added up and compared, and which chart is drawn."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pikepdf
+import pytest
+from python_calamine import CalamineWorkbook
+
+from celeriac.families.reports.rendering import Column, Theme
+from celeriac.families.reports.rendering.figures import figures_of
+from celeriac.families.reports.rendering.formats import Formats
+from celeriac.families.reports.rendering.geometry import plan
+from celeriac.families.reports.rendering.summary import Summary, is_totalled
+from tests.support.reports import Table, box_of, layout, page_texts, sales, write
+
+NAMES_OF_THINGS = (
+    *("id", "order_id", "customerId", "id_client", "sku", "Kundennummer", "rechnungsnr", "numéro", "番号"),
+    *("year", "fiscal_year", "Jahr", "année", "年度", "month", "week"),
+    *("zip", "zip_code", "postcode", "PLZ", "code_postal", "郵便番号"),
+)
+
+
+@pytest.mark.parametrize("name", NAMES_OF_THINGS)
+def test_numbers_that_name_things_are_neither_added_up_nor_grouped(name: str) -> None:
+    column = Column(name, kind="integer")
+    assert not is_totalled(column)
+    assert Formats("en", "UTC").cell(column)(1_234_567) == "1234567"
+
+
+@pytest.mark.parametrize("name", ["paid", "orders", "days", "amount_no_vat", "valid", "units", "grid", "hours"])
+def test_other_whole_numbers_are_added_up(name: str) -> None:
+    assert is_totalled(Column(name, kind="integer"))
+
+
+@pytest.mark.parametrize("name", ["unit_price", "exchangeRate", "rating", "avg_delay", "temperature"])
+def test_numbers_whose_sum_means_nothing_are_averaged(name: str) -> None:
+    found = summed(Table([Column(name, "N", "decimal")], [(2.0,), (4.0,)]))
+    assert (found[0]["label"], found[0]["value"]) == ("Ø N", "3.00")
+
+
+def summed(table: Table, **options: object) -> list[dict[str, str]]:
+    summary = Summary(table.columns, layout(**options), Formats("en", "UTC"))
+    for batch in table.batches():
+        summary.add(batch)
+    return figures_of(summary)
+
+
+def test_ids_stand_at_the_left_like_the_texts_beside_them(tmp_path: Path) -> None:
+    table = Table([Column("order_id", kind="integer"), Column("n", "Amount", "integer")], [(77_001, 5), (8, 1_234)])
+    write(table, layout(figures=[]), "pdf", tmp_path / "r.pdf")
+    assert box_of(tmp_path / "r.pdf", "77001")[0] == pytest.approx(box_of(tmp_path / "r.pdf", "Order id")[0], abs=1)
+    assert box_of(tmp_path / "r.pdf", "1,234")[2] == pytest.approx(box_of(tmp_path / "r.pdf", "Amount")[2], abs=1)
+
+
+@pytest.mark.parametrize(
+    ("locale", "currency", "shown"),
+    [
+        ("de-CH", "CHF", "CHF\xa03'660'705"),
+        ("de", "EUR", "3.660.705\xa0€"),
+        ("en", "USD", "$3,660,705"),
+        ("ja", "JPY", "\uffe53,660,705"),
+    ],
+)
+def test_large_amounts_are_grouped_with_the_sign_of_the_currency(locale: str, currency: str, shown: str) -> None:
+    formats = Formats(locale, "UTC")
+    assert formats.money(3_660_705, currency, 0).replace("\u2019", "'") == shown
+    assert "3" in formats.money(Decimal("-0.003"), currency, 3)
+    assert "-" not in formats.money(Decimal("-0.003"), currency, 2)
+
+
+def test_a_zone_without_a_name_is_a_distance_from_greenwich() -> None:
+    moment = datetime(2026, 12, 1, 2, tzinfo=UTC)
+    assert Formats("en", "Asia/Dubai").created(moment).endswith("AM GMT+04")
+    assert Formats("fr", "Europe/Paris").created(moment).endswith("CET")
+
+
+def test_a_period_without_any_number_is_not_compared() -> None:
+    columns = [Column("month", kind="date"), Column("actual", kind="decimal"), Column("plan", kind="decimal")]
+    rows = [(date(2026, month, 1), 100.0 if month < 11 else None, 100.0) for month in range(1, 12)]
+    actual, plan_, _ = summed(Table(columns, rows))
+    assert actual["change"] == ""  # and no fall of 100 %
+    assert plan_["change"] == "= 0.0%"
+
+
+@pytest.mark.parametrize(("hours", "versus"), [(12, "Nov 9 vs. Nov 8"), (23, "Nov 10 vs. Nov 9")])
+def test_a_day_that_ends_at_noon_is_not_compared_with_whole_days(hours: int, versus: str) -> None:
+    rows = [(datetime(2026, 11, 1, tzinfo=UTC) + timedelta(hours=h), 1) for h in range(9 * 24 + hours)]
+    assert summed(Table([Column("at", kind="datetime"), Column("n", kind="integer")], rows))[0]["versus"] == versus
+
+
+def test_no_page_has_the_totals_alone(tmp_path: Path) -> None:
+    table = Table([Column("name"), Column("n", kind="integer")], [(f"row {i};", 1) for i in range(48)])
+    for number in range(34, 48):  # the page ends somewhere among these
+        write(Table(table.columns, table.rows[:number]), layout(), "pdf", tmp_path / "r.pdf")
+        assert f"row {number - 1};" in page_texts(tmp_path / "r.pdf")[-1], number
+
+
+def test_a_legend_runs_in_the_direction_of_the_language(tmp_path: Path) -> None:
+    table = sales(11, ("aaaa", "bbbb"))
+    for locale in ("en", "ar"):
+        write(table, layout(locale=locale, chart="auto"), "pdf", tmp_path / f"{locale}.pdf")
+    assert box_of(tmp_path / "en.pdf", "aaaa")[2] < box_of(tmp_path / "en.pdf", "bbbb")[0]
+    assert box_of(tmp_path / "ar.pdf", "aaaa")[0] > box_of(tmp_path / "ar.pdf", "bbbb")[2]
+
+
+def chart_texts(table: Table, path: Path, **options: object) -> str:
+    write(table, layout(chart="auto", **options), "pdf", path)
+    return page_texts(path)[0]
+
+
+def test_a_chart_over_time_names_its_periods_and_counts_time_in_hours(tmp_path: Path) -> None:
+    columns = [Column("day", kind="date"), Column("work", kind="duration")]
+    rows = [(date(2026, 9, 1) + timedelta(n), timedelta(hours=3)) for n in range(90)]
+    text = chart_texts(Table(columns, rows), tmp_path / "r.pdf")
+    assert "Work by week" in text
+    assert "10:00:00" in text
+    assert "Arbeit nach Woche" in chart_texts(
+        Table([columns[0], Column("work", "Arbeit", "duration")], rows), tmp_path / "r.pdf", locale="de"
+    )
+
+
+def test_too_few_periods_give_a_chart_by_category(tmp_path: Path) -> None:
+    assert "Revenue by Region" in chart_texts(sales(2), tmp_path / "r.pdf")
+
+
+def test_rows_without_numbers_are_counted_by_their_first_useful_category(tmp_path: Path) -> None:
+    rows = [(f"Task {n}", ("open", "done")[n % 2]) for n in range(20)]
+    assert "Rows by Status" in chart_texts(Table([Column("name"), Column("status")], rows), tmp_path / "r.pdf")
+
+
+def wide(texts: Sequence[str]) -> tuple[list[Column], list[list[str]]]:
+    columns = [Column(f"column {n}") for n in range(len(texts))]
+    return columns, [list(texts)] * 20
+
+
+def test_fifteen_columns_stay_readable_and_leave_long_texts_their_room() -> None:
+    texts = ["Jean-Luc de la Fontaine", "user100@example.com", "Germany"] * 4 + ["A long remark of many words " * 6]
+    columns, rows = wide(texts)
+    page = plan(columns, [column.name for column in columns], rows, layout(), wraps=True)
+    assert page.landscape
+    assert page.size >= 6
+    assert page.widths[-1] == max(page.widths)
+    assert sum(page.widths) == pytest.approx(page.room, abs=0.1)
+
+
+def test_pages_of_a_huge_table_end_their_footer_where_the_first_page_does(tmp_path: Path) -> None:
+    table = Table([Column("name"), Column("n", kind="integer")], [(f"r{i}", 1) for i in range(500)])
+    counted = Counting(table.columns, table.rows)
+    write(counted, layout(designed_rows=0), "pdf", tmp_path / "r.pdf")
+    total = len(page_texts(tmp_path / "r.pdf"))
+    first, last = (box_of(tmp_path / "r.pdf", f"/ {total}", page)[2] for page in (0, total - 1))
+    assert first == pytest.approx(last, abs=1.5)
+
+
+class Counting(Table):
+    """Rows that say how many they are."""
+
+    @property
+    def count(self) -> int:
+        return len(self.rows)
+
+
+def test_pages_of_a_huge_table_have_the_colour_of_the_theme(tmp_path: Path) -> None:
+    write(sales(), layout(designed_rows=0, theme=Theme(colour="#ff0080")), "pdf", tmp_path / "r.pdf")
+    with pikepdf.open(tmp_path / "r.pdf") as pdf:
+        strokes = [
+            [round(float(part), 2) for part in operands]
+            for operands, operator in pikepdf.parse_content_stream(pdf.pages[1])
+            if str(operator) == "RG"
+        ]
+    assert [1.0, 0.0, 0.5] in strokes
+
+
+def test_a_sheet_adds_up_time_and_tells_where_it_is_from(tmp_path: Path) -> None:
+    columns = [Column("at", kind="datetime"), Column("work", kind="duration"), Column("done", kind="boolean")]
+    rows = [(datetime(2026, 1, day, tzinfo=UTC), timedelta(hours=20), True) for day in (1, 2)]
+    write(Table(columns, rows), layout(title="A & B"), "xlsx", tmp_path / "r.xlsx")
+    found = CalamineWorkbook.from_path(str(tmp_path / "r.xlsx")).get_sheet_by_index(0).to_python()
+    assert found[-1][1] == timedelta(hours=40)
+    assert found[1][2] is True
+    with zipfile.ZipFile(tmp_path / "r.xlsx") as parts:
+        sheet = parts.read("xl/worksheets/sheet1.xml").decode()
+    assert "&amp;LA &amp;&amp; B&amp;RCreated Dec 1, 2026" in sheet
+    assert "&amp;LSource: shop&amp;R&amp;P / &amp;N" in sheet
