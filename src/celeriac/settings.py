@@ -10,7 +10,8 @@ import ipaddress
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -309,6 +310,21 @@ def variable(name: str) -> str:
 def set_variables(variables: Mapping[str, str]) -> None:
     """Set variables of this process's environment."""
     os.environ.update(variables)
+
+
+@contextmanager
+def variables_set(variables: Mapping[str, str]) -> Generator[None]:
+    """Set variables of this process's environment inside the block."""
+    before = {name: os.environ.get(name) for name in variables}
+    set_variables(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def wants_colour() -> bool:

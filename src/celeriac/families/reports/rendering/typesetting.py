@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import nullcontext
 from datetime import datetime
 from functools import cache
 from importlib.resources import files
@@ -17,6 +18,7 @@ import typst
 from celeriac.families.reports.rendering import fonts
 from celeriac.families.reports.rendering.errors import TemplateFailed
 from celeriac.families.reports.rendering.model import Theme
+from celeriac.settings import variables_set
 
 #: Typst drops what it has kept of a compilation once it has not been used in this many further ones.
 _COMPILATIONS_KEPT = 10
@@ -29,6 +31,10 @@ _LOADING = re.compile(
 _kept = 0
 _STANDARDS = ("a-2a", "ua-1")
 _NOWHERE = "/dev/null/packages"  # nothing can be read or written below it
+#: Typst asks its registry through this proxy. No program can listen on port 0, so no connection is ever opened.
+_NO_NETWORK = {"HTTP_PROXY": "http://127.0.0.1:0", "NO_PROXY": ""}
+_NO_NETWORK |= {f"{name}_PROXY": _NO_NETWORK["HTTP_PROXY"] for name in ("HTTPS", "ALL")}
+_NO_NETWORK |= {name.lower(): value for name, value in _NO_NETWORK.items()}
 
 
 @cache
@@ -59,7 +65,7 @@ def _empty_compiler() -> typst.Compiler:
 
 
 def check(template: str) -> None:
-    """Refuse a template that would load something. What this does not see finds no files and no packages either.
+    """Refuse a template that would load something. What this does not see finds no files, and reaches no network.
 
     Raises:
         TemplateFailed: the message names the line.
@@ -82,14 +88,15 @@ def typeset(
     """
     told = json.dumps(data, ensure_ascii=False)
     try:
-        made = _compiler(str(theme.font_folder or "")).compile(
-            input=source,
-            format="pdf",
-            sys_inputs={"report": told},
-            pdf_standards=list(_STANDARDS) if archival else [],
-            timestamp=int(moment.timestamp()) if moment else 0,
-            pdf_tags=tagged,
-        )
+        with nullcontext() if source == built_in() else variables_set(_NO_NETWORK):
+            made = _compiler(str(theme.font_folder or "")).compile(
+                input=source,
+                format="pdf",
+                sys_inputs={"report": told},
+                pdf_standards=list(_STANDARDS) if archival else [],
+                timestamp=int(moment.timestamp()) if moment else 0,
+                pdf_tags=tagged,
+            )
         assert isinstance(made, bytes)
         return made
     except typst.TypstError as error:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pikepdf
@@ -178,7 +182,6 @@ def test_an_archival_report_with_a_password_is_refused(tmp_path: Path) -> None:
         ('#import "@preview/cetz:0.3.1": canvas', "line 1: packages are not fetched"),
         ("= A\n#import calc: *", "line 2: 'import' is not allowed"),
         ('#eval("1 + 1")', "line 1: 'eval' is not allowed"),
-        ('#dictionary(std).at("ev" + "al")("impo" + "rt \\"@" + "preview/a:1.0.0\\": b")', "packages are not fetched"),
         ('#read("/etc/passwd")', "a template has no files"),
         ('#read("../../../../etc/passwd")', "a template has no files"),
         ('#image("/etc/hostname")', "a template has no files"),
@@ -191,6 +194,35 @@ def test_a_template_that_loads_something_or_is_wrong_is_refused(template: str, m
         write(sales(), layout(template=template), "pdf", tmp_path / "r.pdf")
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "r.pdf").exists()
+
+
+HIDDEN = '#dictionary(std).at("ev" + "al")("impo" + "rt \\"@" + "preview/a:1.0.0\\": b")'
+
+
+def test_a_template_that_hides_a_package_from_the_check_opens_no_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[object] = []
+
+    def answer() -> None:
+        with suppress(OSError):
+            while True:
+                connection, peer = listening.accept()
+                seen.append(peer)
+                connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        proxy = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, proxy)
+        with pytest.raises(TemplateFailed, match="packages are not fetched"):
+            write(sales(), layout(template=HIDDEN), "pdf", tmp_path / "r.pdf")
+        assert os.environ["HTTPS_PROXY"] == proxy  # others, such as a storage, still use it
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    assert seen == []
 
 
 def test_a_template_of_ones_own_gets_the_rows_as_data(tmp_path: Path) -> None:
