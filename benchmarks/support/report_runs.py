@@ -23,9 +23,9 @@ import xlsxwriter
 
 from celeriac.families.reports.rendering import Column, Format, Layout, fonts, render, typesetting
 
-_MOMENT = datetime(2026, 12, 1, 12, tzinfo=UTC)
+MOMENT = datetime(2026, 12, 1, 12, tzinfo=UTC)
 _HEADS = ("id", "day", "region", "customer", "status", "orders", "revenue", "margin")
-_REPEATS = 20
+REPEATS = 20
 
 Row = tuple[int, date, str, str, str, int, float, float]
 
@@ -125,7 +125,7 @@ def _plain_csv(orders: Orders, path: Path) -> None:
 
 def _ours(kind: Format) -> Callable[[Orders, Path], None]:
     def write(orders: Orders, path: Path) -> None:
-        layout = Layout(title="Orders", source="shop", created_at=_MOMENT)
+        layout = Layout(title="Orders", source="shop", created_at=MOMENT)
         render(orders, layout, kind, path, progress=lambda done, total: None)
 
     return write
@@ -157,7 +157,7 @@ def _designed(system: str, orders: Orders, path: Path) -> float:
     designed.typeset = typeset
     (source := path.with_suffix(".typ")).write_bytes(typesetting.built_in())
     taken: list[float] = []
-    for number in range(_REPEATS):
+    for number in range(REPEATS):
         began = time.perf_counter()
         if system == "plain":
             inputs = {"report": json.dumps(made | {"title": f"Orders {number}"})}
@@ -165,10 +165,10 @@ def _designed(system: str, orders: Orders, path: Path) -> float:
                 typst.compile(str(source), font_paths=fonts.folders(), ignore_system_fonts=True, sys_inputs=inputs)
             )
         else:
-            layout = Layout(title=f"Orders {number}", source="shop", created_at=_MOMENT)
+            layout = Layout(title=f"Orders {number}", source="shop", created_at=MOMENT)
             render(orders, layout, "pdf", path, progress=lambda done, total: None)
         taken.append(time.perf_counter() - began)
-    return sorted(taken)[_REPEATS // 2]
+    return sorted(taken)[REPEATS // 2]
 
 
 def main(kind: str, system: str, count: int) -> None:

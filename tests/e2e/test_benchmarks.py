@@ -53,7 +53,10 @@ ROWS = {
         *_names("finished"),
         *(f"{system.name}, stream-node-max-bytes 4096" for system in _systems("finished") if system.records),
     ],
-    "reports": [f"{kind}: {system}" for kind in ("pdf", "xlsx", "csv", "designed") for system in ("plain", "celeriac")],
+    "reports": [
+        *(f"{kind}: {system}" for kind in ("pdf", "xlsx", "csv", "designed") for system in ("plain", "celeriac")),
+        "designed: celeriac, a job",
+    ],
     "transcode": ["plain ffmpeg", "celeriac, a job"],
     "canvas": _kinds("canvas", "chains", "chords"),
     "enqueue_peers": _kinds("enqueue_peers", "one by one", "in bulk"),
