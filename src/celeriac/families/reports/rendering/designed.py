@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from celeriac.families.reports.rendering import charts, drawing
-from celeriac.families.reports.rendering.document import Cells, data_of, heads, totals_of
+from celeriac.families.reports.rendering.document import Cells, data_of, heads, notice_of, totals_of
 from celeriac.families.reports.rendering.figures import has_figures
 from celeriac.families.reports.rendering.formats import number_of
 from celeriac.families.reports.rendering.geometry import MARGIN_X, Page, plan
@@ -84,7 +85,8 @@ def design(summary: Summary, rows: Sequence[Row], table: Sequence[int], cells: C
     ]
     totals = totals_of(summary, cells, table)
     sample = [*texts, totals] if totals else texts
-    page = plan(columns, [formats.title(column) for column in columns], sample, layout, wraps=True)
+    page_heads = [formats.title(column) for column in columns]
+    page = plan(columns, page_heads, sample, layout, wraps=True)
     shown = chart_of(summary, rows, page)
     data = data_of(
         summary,
@@ -99,6 +101,8 @@ def design(summary: Summary, rows: Sequence[Row], table: Sequence[int], cells: C
             "per-page": None,
         },
     )
+    signs = set("".join(map("".join, texts))).union(json.dumps(data | {"table": None}, ensure_ascii=False), *page_heads)
+    data["notice"] = notice_of(signs, layout, formats)
     return _typeset(layout, data, summary, rows)
 
 

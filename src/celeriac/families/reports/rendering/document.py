@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import struct
 from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from celeriac.families.reports.rendering import fonts
+from celeriac.families.reports.rendering.coverage import unshown
 from celeriac.families.reports.rendering.drawing import Chart
 from celeriac.families.reports.rendering.errors import LayoutInvalid
 from celeriac.families.reports.rendering.figures import figures_of
@@ -21,6 +23,7 @@ from celeriac.families.reports.rendering.text import breakable, one_line
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _LOGO_AT_MOST = 2_000_000
+_log = logging.getLogger(__name__)
 Cells = Sequence[Callable[[object], str]]
 
 
@@ -118,4 +121,23 @@ def data_of(
         "head": True,
         "start": None,
         "pages": None,
+        "notice": "",
     } | changes
+
+
+def notice_of(signs: Iterable[str], layout: Layout, formats: Formats) -> str:
+    """Return the line that names what no font can show, or nothing.
+
+    Raises:
+        LayoutInvalid: the report is archival, so that all of it has to be shown.
+    """
+    lacking = ", ".join(unshown(signs, layout.theme))
+    if not lacking:
+        return ""
+    _log.warning("a report has characters that no font has: %s; see CELERIAC_REPORTS_FONT_FOLDER", lacking)
+    if layout.archival:
+        raise LayoutInvalid(
+            f"an archival PDF has to show all characters, and no font has {lacking}: put one that does into the folder "
+            "that CELERIAC_REPORTS_FONT_FOLDER names, or leave out `archival`"
+        )
+    return formats.words.unshown.format(lacking)

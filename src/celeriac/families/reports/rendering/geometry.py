@@ -73,6 +73,11 @@ def is_right(column: Column) -> bool:
     return column.kind in NUMBERS and not is_label(column)
 
 
+def wider(layout: Layout) -> float:
+    """Return how much wider texts may be than they are measured, which is in Noto Sans."""
+    return 1.0 if layout.theme.font == "Noto Sans" else 1.15
+
+
 def plan(
     columns: Sequence[Column],
     titles: Sequence[str],
@@ -90,7 +95,7 @@ def plan(
         (column, title, [row[i] for row in samples])
         for i, (column, title) in enumerate(zip(columns, titles, strict=True))
     ]
-    needs = [_need(*one) for one in cells]
+    needs = [_need(*one) * wider(layout) for one in cells]
     least = [min(need, _least(*one, need, wraps=wraps)) for one, need in zip(cells, needs, strict=True)]
     short, tall = PAPERS[layout.paper]
     wanted = sum(needs) * SIZE

@@ -7,6 +7,7 @@ Arabic, or that Noto Sans lacks, such as Japanese. All pages look alike.
 from __future__ import annotations
 
 import io
+import json
 import pickle
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,22 +16,23 @@ from typing import Any
 
 import pikepdf
 
-from celeriac.families.reports.rendering import finishing
+from celeriac.families.reports.rendering import finishing, fonts
 from celeriac.families.reports.rendering.designed import Row, chart_of, second
 from celeriac.families.reports.rendering.document import (
     Cells,
     created_of,
     data_of,
     heads,
+    notice_of,
     source_of,
     title_of,
     totals_of,
 )
 from celeriac.families.reports.rendering.drawing import Chart
-from celeriac.families.reports.rendering.geometry import PADDING, Page, ems, is_right, plan
+from celeriac.families.reports.rendering.geometry import PADDING, Page, ems, is_right, plan, wider
 from celeriac.families.reports.rendering.model import NUMBERS, Progress
 from celeriac.families.reports.rendering.summary import Summary
-from celeriac.families.reports.rendering.table_pages import TablePages, rows_on
+from celeriac.families.reports.rendering.table_pages import TablePages, known, rows_on
 from celeriac.families.reports.rendering.text import one_line
 from celeriac.families.reports.rendering.typesetting import built_in, typeset
 
@@ -78,6 +80,7 @@ class _Book:
         self.shaped: list[Texts] = []
         self.segments: list[tuple[bool, int]] = []  # whether Typst draws them, and how many pages
         self.number = _FIRST
+        self.unusual: set[str] = set()  # characters that have to be looked for in all fonts
         # Texts of a row stay on one line. In Arabic a no-break space would join two numbers, so it has marks around it.
         self.space = "\u200f\u00a0\u200f" if summary.formats.right_to_left else "\u00a0"
         self.plain = io.BytesIO()
@@ -117,7 +120,9 @@ class _Book:
             digits=len(str(self._expected_pages())),
         )
         always = set("".join((*self.chrome, *self.titles, formats.words.page, formats.words.total)))
-        self.only_shaped = formats.right_to_left or not self.pages.can_draw(always)
+        self.unusual |= always - known()
+        is_plain = layout.theme.font == fonts.FAMILIES[0] and not formats.right_to_left
+        self.only_shaped = not is_plain or not self.pages.can_draw(always)
 
     def _expected_pages(self) -> int:
         """Return about how many pages there will be; 10,000 if nobody knows how many rows there are."""
@@ -134,6 +139,7 @@ class _Book:
 
     def _draw(self, rows: Texts, totals: Sequence[str] | None) -> None:
         signs = set("".join(map("".join, rows))).union(*(totals or ()))
+        self.unusual |= signs - known()
         if self.only_shaped or not self.pages.can_draw(signs):
             self.shaped.append(rows)
             if len(self.shaped) >= _SHAPED_PAGES_AT_ONCE or totals:
@@ -211,7 +217,7 @@ class _Book:
     def _cut(self, row: Sequence[str]) -> list[str]:
         assert self.page
         size = self.page.size
-        rooms = [width / size - 2 * PADDING for width in self.page.widths]
+        rooms = [(width / size - 2 * PADDING) / wider(self.summary.layout) for width in self.page.widths]
         return [
             text if whole else _one_line(text, room - 0.2).replace(" ", self.space)
             for text, whole, room in zip(row, self.whole, rooms, strict=True)
@@ -220,9 +226,11 @@ class _Book:
     def _front(self, total: int) -> bytes:
         assert self.page
         pages = {"total": self.summary.formats.digits(str(total))}
+        told = json.dumps(data_of(self.summary, self.page, (), None), ensure_ascii=False)
+        notice = notice_of(self.unusual.union(told), self.summary.layout, self.summary.formats)
         front = b""
         for charts in self._charts():
-            front = self._compile(data_of(self.summary, self.page, charts, None, pages=pages))
+            front = self._compile(data_of(self.summary, self.page, charts, None, pages=pages, notice=notice))
             with pikepdf.open(io.BytesIO(front)) as made:
                 if len(made.pages) == 1:
                     break  # on small paper there may be no room for a chart

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from celeriac.families.reports.rendering import finishing
 from celeriac.families.reports.rendering.columns import chosen
+from celeriac.families.reports.rendering.coverage import check_font
 from celeriac.families.reports.rendering.designed import Row, design
 from celeriac.families.reports.rendering.errors import LayoutInvalid, TooManyRows
 from celeriac.families.reports.rendering.formats import Formats
@@ -23,6 +24,7 @@ def render_pdf(rows: Rows, layout: Layout, path: Path, progress: Progress) -> Re
     """Write the report as PDF."""
     if layout.archival and layout.password is not None:
         raise LayoutInvalid("an archival PDF cannot be encrypted: leave out `archival` or `password`")
+    check_font(layout.theme)
     formats = Formats(layout.locale, layout.timezone)
     columns = list(rows.columns)
     summary = Summary(columns, layout, formats)

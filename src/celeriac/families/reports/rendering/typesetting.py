@@ -32,9 +32,12 @@ _kept = 0
 _STANDARDS = ("a-2a", "ua-1")
 _NOWHERE = "/dev/null/packages"  # nothing can be read or written below it
 #: Typst asks its registry through this proxy. No program can listen on port 0, so no connection is ever opened.
-_NO_NETWORK = {"HTTP_PROXY": "http://127.0.0.1:0", "NO_PROXY": ""}
-_NO_NETWORK |= {f"{name}_PROXY": _NO_NETWORK["HTTP_PROXY"] for name in ("HTTPS", "ALL")}
-_NO_NETWORK |= {name.lower(): value for name, value in _NO_NETWORK.items()}
+_NO_NETWORK = {
+    **dict.fromkeys(
+        ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:0"
+    ),
+    **dict.fromkeys(("NO_PROXY", "no_proxy"), ""),
+}
 
 
 @cache

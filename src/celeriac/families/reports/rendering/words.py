@@ -11,7 +11,7 @@ Length = Literal["day", "week", "month", "quarter", "year"]
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """`created`, `average`, `by` and `versus` are patterns for `str.format`."""
+    """`created`, `average`, `by`, `versus` and `unshown` are patterns for `str.format`."""
 
     page: str
     source: str
@@ -28,6 +28,7 @@ class Words:
     other: str
     report: str
     periods: Mapping[Length, str]
+    unshown: str
 
 
 _ENGLISH = Words(
@@ -46,6 +47,7 @@ _ENGLISH = Words(
     other="Other",
     report="Report",
     periods={"day": "day", "week": "week", "month": "month", "quarter": "quarter", "year": "year"},
+    unshown="Characters for which there is no font are missing: {}",
 )
 _WORDS: Mapping[str, Words] = {
     "en": _ENGLISH,
@@ -65,6 +67,7 @@ _WORDS: Mapping[str, Words] = {
         other="Übrige",
         report="Bericht",
         periods={"day": "Tag", "week": "Woche", "month": "Monat", "quarter": "Quartal", "year": "Jahr"},
+        unshown="Zeichen, für die es keine Schrift gibt, fehlen: {}",
     ),
     "fr": Words(
         page="Page",
@@ -82,6 +85,7 @@ _WORDS: Mapping[str, Words] = {
         other="Autres",
         report="Rapport",
         periods={"day": "jour", "week": "semaine", "month": "mois", "quarter": "trimestre", "year": "année"},
+        unshown="Les caractères sans police disponible manquent : {}",
     ),
     "ja": Words(
         page="ページ",
@@ -99,6 +103,7 @@ _WORDS: Mapping[str, Words] = {
         other="その他",
         report="レポート",
         periods={"day": "日", "week": "週", "month": "月", "quarter": "四半期", "year": "年"},
+        unshown="対応するフォントがない文字は表示されません: {}",
     ),
     "ar": Words(
         page="صفحة",
@@ -116,6 +121,7 @@ _WORDS: Mapping[str, Words] = {
         other="أخرى",
         report="تقرير",
         periods={"day": "اليوم", "week": "الأسبوع", "month": "الشهر", "quarter": "ربع السنة", "year": "السنة"},
+        unshown="لا تظهر الحروف التي لا يتوفر لها خط: {}",
     ),
 }
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import socket
+import subprocess
+import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -268,6 +270,58 @@ def test_too_many_rows_for_typst_are_refused_before_they_are_laid_out(tmp_path: 
     table = Table([Column("a")], [("x",)] * 10_001)
     with pytest.raises(TooManyRows, match="archival PDF holds at most 10000 rows"):
         write(table, layout(archival=True), "pdf", tmp_path / "r.pdf")
+
+
+@pytest.mark.parametrize("rows", [2_000, 0])
+def test_characters_that_no_font_has_are_named_on_the_first_page(rows: int, tmp_path: Path) -> None:
+    table = Table([Column("name")], [("ไทย 한국",), ("日本語 हिन्दी مرحبا Ω Ж",), ("😀",)])
+    write(table, layout(designed_rows=rows), "pdf", tmp_path / "r.pdf")
+    assert "no font are missing: Thai, Hangul, U+1F600" in page_texts(tmp_path / "r.pdf")[0]
+    write(sales(), layout(designed_rows=rows), "pdf", tmp_path / "r.pdf")
+    assert "missing" not in page_texts(tmp_path / "r.pdf")[0]
+    with pytest.raises(LayoutInvalid, match=r"no font has Thai, Hangul.*CELERIAC_REPORTS_FONT_FOLDER"):
+        write(table, layout(archival=True), "pdf", tmp_path / "r.pdf")
+
+
+@pytest.mark.parametrize("rows", [2_000, 0])
+def test_the_font_of_the_theme_is_on_all_pages(rows: int, tmp_path: Path) -> None:
+    theme = Theme(font="Noto Serif JP")
+    write(sales(11, tuple("ABCDEF")), layout(designed_rows=rows, theme=theme), "pdf", tmp_path / "r.pdf")
+    with pikepdf.open(tmp_path / "r.pdf") as pdf:
+        for page in pdf.pages:
+            names = [str(font.BaseFont) for font in page.Resources.Font.values()]
+            assert any("NotoSerifJP" in name for name in names), names
+
+
+def test_a_font_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LayoutInvalid, match=r"no font 'Comic Mono', only Noto Sans.*CELERIAC_REPORTS_FONT_FOLDER"):
+        write(sales(), layout(theme=Theme(font="Comic Mono")), "pdf", tmp_path / "r.pdf")
+
+
+RENDER = """
+import sys
+from pathlib import Path
+from tests.support.reports import layout, sales, write
+
+for kind, rows in (("pdf", 2_000), ("pdf", 0), ("html", 0), ("xlsx", 0), ("csv", 0), ("parquet", 0)):
+    table = sales(11, ("North", "South", "East"))
+    write(table, layout(chart="auto", designed_rows=rows), kind, Path(sys.argv[1], f"{rows}.{kind}"))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_at_other_times_in_other_zones_make_the_same_bytes(tmp_path: Path) -> None:
+    made: list[dict[str, bytes]] = []
+    for seed, zone in (("1", "Asia/Tokyo"), ("2", "America/Los_Angeles")):
+        (folder := tmp_path / seed).mkdir()
+        subprocess.run(
+            [sys.executable, "-c", RENDER, str(folder)],
+            check=True,
+            env=os.environ | {"PYTHONHASHSEED": seed, "TZ": zone, "LANG": "C" if seed == "1" else "de_DE.UTF-8"},
+        )
+        made.append({file.name: file.read_bytes() for file in folder.iterdir()})
+    assert len(made[0]) == 6
+    assert {name for name in made[0] if made[0][name] != made[1][name]} == set()
 
 
 def test_a_preview_is_a_picture_of_the_page(tmp_path: Path) -> None:
