@@ -34,3 +34,15 @@ def bomb(path: Path, megabytes: int, *, claims: int | None = None) -> Path:
         true = struct.pack("<I", megabytes * 1_000_000)
         path.write_bytes(content.replace(true, struct.pack("<I", claims)))
     return path
+
+
+def changed(path: Path, part: str, old: bytes, new: bytes, *, packed: bool = True) -> Path:
+    """A copy of the workbook, one part of which has `new` in place of `old`."""
+    copy = path.with_name(f"changed-{path.name}")
+    kind = zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED
+    with zipfile.ZipFile(path) as given, zipfile.ZipFile(copy, "w", kind) as archive:
+        for name in given.namelist():
+            content = given.read(name)
+            assert name != part or old in content
+            archive.writestr(name, content.replace(old, new) if name == part else content)
+    return copy

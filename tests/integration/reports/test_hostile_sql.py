@@ -89,6 +89,25 @@ async def test_sqlite_refuses(shop: Path, sql: str) -> None:
     assert not stolen.exists()
 
 
+@pytest.mark.parametrize(
+    ("sql", "parameters"),
+    [
+        ("SELECT :x", {"x": 10**30}),
+        ("SELECT :x", {"x": "\ud800"}),
+        ("SELECT '\ud800'", {}),
+        ("SELECT 'a\0b'", {}),
+        ("SELECT CAST(x'ff' AS TEXT)", {}),
+        ("SELECT " + "(" * 5000 + "1" + ")" * 5000, {}),
+        ("SELECT 1" + ",1" * 3000, {}),
+        ("SELECT ?1, @y, $z", {"y": 1}),
+        ("SELECT * FROM json_each('" + "[" * 3000 + "]" * 3000 + "')", {}),
+    ],
+)
+async def test_what_sqlite_cannot_take_is_an_error_of_the_query(shop: Path, sql: str, parameters: Any) -> None:
+    with pytest.raises(QueryFailed, match="connection shop: "):
+        await from_sqlite(shop, sql, parameters)
+
+
 async def test_sqlite_stops_an_endless_query(shop: Path) -> None:
     endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n"
     with pytest.raises(QueryFailed, match=r"took more than 0\.3 s"):
@@ -181,6 +200,13 @@ async def test_postgres_stops_a_long_query(reader: str, sql: str, monkeypatch: p
     monkeypatch.setattr("celeriac.families.reports.sources.postgres._GRACE_S", 0.5)
     with pytest.raises(QueryFailed, match=r"took more than 0\.5 s"):
         await from_postgres(reader, sql, seconds=0.5)
+
+
+@pytest.mark.parametrize("value", ["'4713-01-01 BC'::date", "'99999-01-01'::timestamp", "'24:00:00'::time"])
+async def test_dates_that_python_lacks_are_named(reader: str, value: str) -> None:
+    with pytest.raises(QueryFailed, match=r"out of range .*; select it as text"):
+        await from_postgres(reader, f"SELECT {value}")
+    assert len(await from_postgres(reader, f"SELECT ({value})::text")) == 1
 
 
 async def test_a_powerful_user_of_postgres_is_refused(reader: str) -> None:

@@ -37,7 +37,9 @@ class Reader:
         Raises:
             ReportInvalid, SourceUnavailable, QueryFailed, DataInvalid, DataTooLarge: say what is wrong.
         """
-        limits = SpoolLimits(rows=self.own.reports_max_rows, cell=self.own.reports_max_cell)
+        limits = SpoolLimits(
+            rows=self.own.reports_max_rows, cell=self.own.reports_max_cell, megabytes=self.own.reports_max_data_mb
+        )
         async with self._opened(source, folder) as data:
             writing = SpoolWriter(
                 folder / "rows", data.columns, limits, texts=data.texts, decimal_comma=data.decimal_comma

@@ -38,6 +38,8 @@ class ReportsSettings(FamilySettings):
     """Megabytes of memory that one report may take. A report that asks for more fails. Charts alone need 700."""
     reports_max_rows: int = Field(default=1_000_000, ge=1)
     """Most rows that one report may have."""
+    reports_max_data_mb: int = Field(default=2000, ge=1)
+    """Megabytes that the rows of one report may have on disk while it is made."""
     reports_max_cell: int = Field(default=32_767, ge=1)
     """Most characters that one cell may have. The default is that of XLSX."""
     reports_unpacked_mb: int = Field(default=1024, ge=1)

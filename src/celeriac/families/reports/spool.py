@@ -43,10 +43,11 @@ _KINDS: dict[type, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpoolLimits:
-    """What a report may have: rows, and characters in one cell."""
+    """What a report may have: rows, characters in one cell, and megabytes of all rows in the file."""
 
     rows: int
     cell: int
+    megabytes: int = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +115,7 @@ class SpoolWriter:
         self._names = _unique(columns)
         self._columns = [_Column(name, Guess(texts, decimal_comma=decimal_comma), limits.cell) for name in self._names]
         self._limits = limits
+        self._left = limits.megabytes * 1_000_000
         self._path = path
         self._file = path.open("xb")
         self._digest = hashlib.sha256()
@@ -145,6 +147,11 @@ class SpoolWriter:
         values = zip(*batch, strict=True)
         encoded = [column.encode(cells, self.count + 1) for column, cells in zip(self._columns, values, strict=True)]
         line = orjson.dumps(encoded, option=orjson.OPT_APPEND_NEWLINE)
+        self._left -= len(line)
+        if self._left < 0:
+            raise DataTooLarge(
+                f"the rows have more than {self._limits.megabytes:,} MB; CELERIAC_REPORTS_MAX_DATA_MB allows more"
+            )
         self._file.write(line)
         self._digest.update(line)
         self.count += len(batch)

@@ -15,18 +15,20 @@ from celeriac.families.reports.sources.csv_file import delimiter_of
 from celeriac.families.reports.sources.upload import read_upload
 from celeriac.families.reports.spool import Spool, SpoolLimits, SpoolWriter
 from celeriac.storage.sniffing import HEAD_BYTES, sniff
-from tests.support.tables import bomb, workbook
+from tests.support.tables import bomb, changed, workbook
 
 CELL = 32_767
 
 
-async def read(path: Path, *, sheet: str | None = None, unpacked: int = 50_000_000, cell: int = CELL) -> Spool:
+async def read(
+    path: Path, *, sheet: str | None = None, unpacked: int = 50_000_000, cell: int = CELL, megabytes: int = 100
+) -> Spool:
     """What the family makes of the file, whose type is found as the storage finds it."""
     found = sniff(path.read_bytes()[:HEAD_BYTES], path.name)
     async with read_upload(path.name, found, path, sheet=sheet, unpacked_bytes=unpacked, longest_cell=cell) as data:
         spool = path.with_name("spool")
         spool.unlink(missing_ok=True)
-        limits = SpoolLimits(rows=100_000, cell=cell)
+        limits = SpoolLimits(rows=100_000, cell=cell, megabytes=megabytes)
         writing = SpoolWriter(spool, data.columns, limits, texts=data.texts, decimal_comma=data.decimal_comma)
         with writing as writer:
             async for batch in data.batches:
@@ -140,6 +142,25 @@ async def test_a_zip_bomb_is_refused_whatever_its_directory_claims(tmp_path: Pat
     assert path.stat().st_size < 100_000
     with pytest.raises(DataTooLarge, match="more than 10 MB when it is unpacked; CELERIAC_REPORTS_UNPACKED_MB"):
         await read(path, unpacked=10_000_000)
+
+
+@pytest.mark.parametrize("place", ['r="XFD1048576"', "r='XFD1048576'", 'r="B1048576"', 'r="XFD9000"'])
+@pytest.mark.parametrize("packed", [True, False])
+async def test_a_small_workbook_whose_last_cell_is_far_away_is_refused(
+    tmp_path: Path, place: str, packed: bool
+) -> None:
+    path = workbook(tmp_path / "a.xlsx", [["a", "b"], [1, 2], [3, 4]])
+    far = changed(path, "xl/worksheets/sheet1.xml", b'r="B3"', place.encode(), packed=packed)
+    assert far.stat().st_size < 20_000
+    with pytest.raises(DataTooLarge, match="when it is unpacked"):
+        await read(far)
+
+
+async def test_texts_that_are_repeated_by_reference_are_bounded_on_the_disk(tmp_path: Path) -> None:
+    path = parquet(tmp_path / "a.parquet", "SELECT repeat('x', 30000) AS x FROM range(2000)")
+    assert path.stat().st_size < 100_000
+    with pytest.raises(DataTooLarge, match="more than 1 MB; CELERIAC_REPORTS_MAX_DATA_MB"):
+        await read(path, megabytes=1)
 
 
 def parquet(path: Path, query: str) -> Path:

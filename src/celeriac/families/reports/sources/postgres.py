@@ -114,6 +114,10 @@ async def _batches(name: str, fetching: Any, patience: Patience) -> AsyncGenerat
                 batch = await fetching.fetch()
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
             raise _failed(name, error, patience) from None
+        except (ValueError, OverflowError) as error:  # a year before 1 or after 9999, or 24:00
+            raise QueryFailed(
+                f"connection {name}: a date or time is out of range ({error}); select it as text"
+            ) from None
         if not batch:
             return
         yield [tuple(row.values()) for row in batch]

@@ -45,7 +45,7 @@ async def read_sqlite(
         connection.set_progress_handler(lambda: patience.is_over, _STEPS)
         try:
             cursor = connection.execute(sql, {key: _sqlite_value(value) for key, value in parameters.items()})
-        except (sqlite3.Error, sqlite3.Warning) as error:
+        except (sqlite3.Error, sqlite3.Warning, OverflowError, UnicodeError) as error:  # numbers beyond 64 bits, say
             raise _failed(name, error, patience) from None
         if cursor.description is None:
             raise QueryFailed(f"connection {name}: the query has no rows; only SELECT is allowed")
@@ -92,7 +92,7 @@ async def _batches(name: str, cursor: sqlite3.Cursor, patience: Patience) -> Asy
     try:
         while batch := cursor.fetchmany(BATCH_ROWS):
             yield batch
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeError) as error:
         raise _failed(name, error, patience) from None
 
 

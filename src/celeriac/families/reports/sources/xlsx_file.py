@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 import zlib
 from collections.abc import AsyncGenerator, Iterator
@@ -16,6 +17,11 @@ from celeriac.families.reports.sources.data import BATCH_ROWS, Data, Row
 _PIECE = 262_144
 _MOST_PARTS = 10_000
 _LOCAL_HEADER = 30
+#: What the reader takes for a cell.
+_CELL_BYTES = 32
+#: The place of a cell, `r="AB12"`, or of a row, `r="12"`.
+_PLACE = re.compile(rb"""\sr=["']([A-Z]{0,3})([0-9]{1,10})["']""")
+_LONGEST_PLACE = 20
 
 
 @asynccontextmanager
@@ -92,8 +98,9 @@ def check_unpacked(name: str, path: Path, most: int) -> None:
                 raise DataTooLarge(f"{name} has {len(parts):,} parts; is it an XLSX file?")
             left = most
             for part in parts:
-                left -= _unpacked_size(file, part, left)
-                if left < 0:
+                cells = _Cells()
+                left -= _unpacked_size(file, part, left, cells)
+                if left < 0 or cells.memory > most:
                     raise DataTooLarge(
                         f"{name} has more than {most // 1_000_000:,} MB when it is unpacked; "
                         "CELERIAC_REPORTS_UNPACKED_MB allows more"
@@ -102,11 +109,33 @@ def check_unpacked(name: str, path: Path, most: int) -> None:
         raise DataInvalid(f"{name} cannot be read as XLSX: {error}") from None
 
 
-def _unpacked_size(file: BinaryIO, part: zipfile.ZipInfo, most: int) -> int:
-    """Return how many bytes a part really has; it stops counting soon after `most`."""
-    if part.compress_type == zipfile.ZIP_STORED:
-        return part.compress_size
-    if part.compress_type != zipfile.ZIP_DEFLATED:
+class _Cells:
+    """Finds out how large the table of a sheet is. A reader keeps room for each cell up to the last, empty or not."""
+
+    def __init__(self) -> None:
+        self._column = self._row = 0
+        self._rest = b""
+
+    @property
+    def memory(self) -> int:
+        """Bytes that the table takes."""
+        return self._column * self._row * _CELL_BYTES
+
+    def see(self, piece: bytes) -> None:
+        """Look at what follows of the sheet's XML."""
+        text = self._rest + piece
+        for column, row in set(_PLACE.findall(text)):
+            self._row = max(self._row, int(row))
+            number = 0
+            for letter in column:
+                number = number * 26 + letter - 64
+            self._column = max(self._column, number)
+        self._rest = text[-_LONGEST_PLACE:]
+
+
+def _unpacked_size(file: BinaryIO, part: zipfile.ZipInfo, most: int, cells: _Cells) -> int:
+    """Return how many bytes a part really has; it stops counting soon after `most`. `cells` sees them."""
+    if part.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise zipfile.BadZipFile(f"{part.filename[:100]} is packed in a way that XLSX does not know")
     if part.flag_bits & 1:
         raise zipfile.BadZipFile("it is encrypted")
@@ -115,6 +144,7 @@ def _unpacked_size(file: BinaryIO, part: zipfile.ZipInfo, most: int) -> int:
     if len(header) < _LOCAL_HEADER:
         raise zipfile.BadZipFile("a part is missing")
     file.seek(int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little"), 1)
+    is_packed = part.compress_type == zipfile.ZIP_DEFLATED
     unpacking = zlib.decompressobj(-15)
     size, left = 0, part.compress_size
     while left > 0 and size <= most and not unpacking.eof:
@@ -123,6 +153,8 @@ def _unpacked_size(file: BinaryIO, part: zipfile.ZipInfo, most: int) -> int:
             break
         left -= len(packed)
         while packed and size <= most:
-            size += len(unpacking.decompress(packed, _PIECE))
-            packed = unpacking.unconsumed_tail
+            piece = unpacking.decompress(packed, _PIECE) if is_packed else packed
+            packed = unpacking.unconsumed_tail if is_packed else b""
+            size += len(piece)
+            cells.see(piece)
     return size
