@@ -131,6 +131,7 @@ async def test_an_explicit_time_makes_the_same_bytes_again(reports: ReportApi) -
     assert digests[0] == digests[1]
 
 
+@pytest.mark.slow
 async def test_a_runaway_template_is_stopped_by_memory_and_the_worker_goes_on(reports: ReportApi) -> None:
     told = await reports.failed(ORDERS, layout={"template": GREEDY})
     assert (
@@ -171,19 +172,6 @@ async def test_what_the_source_says_is_the_error_of_the_job(
     assert error in await reports.failed(source)
 
 
-async def test_progress_is_told_and_a_report_can_be_cancelled_and_retried(reports: ReportApi) -> None:
-    job_id = await reports.submit({"name": "endless"})
-    async for event in reports.events(job_id):
-        if event.get("message") == "reading":
-            assert event["done"] > 0
-            assert (await reports.client.post(f"/jobs/{job_id}/cancel")).status_code in (200, 202)
-            break
-    assert (await reports.ended(job_id))["job"]["state"] == "cancelled"
-    assert (await reports.client.post(f"/jobs/{job_id}/retry")).status_code in (200, 202)
-    await reports.client.post(f"/jobs/{job_id}/cancel")
-    assert (await reports.ended(job_id))["job"]["state"] == "cancelled"
-
-
 async def test_a_job_that_follows_gets_the_result_and_a_link(reports: ReportApi, shop: ReportShop) -> None:
     then = {"task": "shop.note", "arguments": {"customer": "Ann"}}
     made = await reports.made(ORDERS, formats=["csv"], then=then)
@@ -195,22 +183,6 @@ async def test_a_job_that_follows_gets_the_result_and_a_link(reports: ReportApi,
     assert len(csv_rows(followed.content)) == 2000
     noted, *_ = (await reports.client.get("/jobs?task=shop.note")).json()["jobs"]
     assert await shop.notes.handle(noted["id"]).result(timeout=60) == "Ann gets report.csv of 2000 rows"
-
-
-async def test_a_report_whose_process_is_killed_tells_it_and_leaves_nothing(
-    reports: ReportApi, worker: Worker, shop_folder: Path
-) -> None:
-    job_id = await reports.submit({"name": "endless"})
-    async for event in reports.events(job_id):
-        if event.get("message") == "reading":
-            break
-    (process,) = _isolated(worker)
-    os.kill(process, signal.SIGKILL)
-    report = await reports.ended(job_id)
-    assert report["job"]["error"]["type"] == "ReportCrashed"
-    assert report["job"]["attempt"] == 2
-    await reports.made(ORDERS, formats=["csv"])
-    assert [path for path in (shop_folder / "scratch").rglob("*") if path.name == "rows"] == []
 
 
 def _isolated(worker: Worker) -> list[int]:
@@ -229,3 +201,35 @@ async def test_progress_goes_through_the_rows_for_each_format(reports: ReportApi
     told = [event async for event in reports.events(job_id) if "done" in event]
     assert [event["done"] for event in told] == sorted(event["done"] for event in told)
     assert (told[-1]["done"], told[-1]["total"], told[-1]["message"]) == (6000, 6000, "publishing")
+
+
+# Those that end the process of reports come last: the next report waits for another one.
+
+
+async def test_progress_is_told_and_a_report_can_be_cancelled_and_retried(reports: ReportApi) -> None:
+    job_id = await reports.submit({"name": "endless"})
+    async for event in reports.events(job_id):
+        if event.get("message") == "reading":
+            assert event["done"] > 0
+            assert (await reports.client.post(f"/jobs/{job_id}/cancel")).status_code in (200, 202)
+            break
+    assert (await reports.ended(job_id))["job"]["state"] == "cancelled"
+    assert (await reports.client.post(f"/jobs/{job_id}/retry")).status_code in (200, 202)
+    await reports.client.post(f"/jobs/{job_id}/cancel")
+    assert (await reports.ended(job_id))["job"]["state"] == "cancelled"
+
+
+async def test_a_report_whose_process_is_killed_tells_it_and_leaves_nothing(
+    reports: ReportApi, worker: Worker, shop_folder: Path
+) -> None:
+    job_id = await reports.submit({"name": "endless"})
+    async for event in reports.events(job_id):
+        if event.get("message") == "reading":
+            break
+    (process,) = _isolated(worker)
+    os.kill(process, signal.SIGKILL)
+    report = await reports.ended(job_id)
+    assert report["job"]["error"]["type"] == "ReportCrashed"
+    assert report["job"]["attempt"] == 2
+    await reports.made(ORDERS, formats=["csv"])
+    assert [path for path in (shop_folder / "scratch").rglob("*") if path.name == "rows"] == []
