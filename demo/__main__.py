@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     except ConfigurationError as error:
         return _refuse(str(error))
     family, *rest = arguments if arguments and not arguments[0].startswith("-") else (_DEFAULT, *arguments)
-    family = _commands().get(family, family)
+    family = next((guest.name for guest in guests(Settings()) if guest.command == family), family)
     if family != _ALL and family not in demos:
         absence = next((guest.absence for guest in guests(Settings()) if guest.name == family), "")
         return _refuse(absence or f"there is no demo of {family!r}; there are {', '.join([*demos, _ALL])}")
@@ -54,11 +54,6 @@ def main(arguments: Sequence[str]) -> int:
 def _demos() -> Mapping[str, type[Demo]]:
     """The demos of the families that are there."""
     return {kind.name: demo for kind in present(Settings()) if (demo := kind.demo()) is not None}
-
-
-def _commands() -> Mapping[str, str]:
-    """The families by the names of their commands, where those are others."""
-    return {kind.command: kind.name for kind in present(Settings()) if kind.command}
 
 
 def _options(family: str, demos: Mapping[str, type[Demo]], arguments: Sequence[str]) -> argparse.Namespace:

@@ -67,6 +67,11 @@ class Guest:
         """What the family does, in one line; empty if unknown."""
         return self.kind.summary if self.kind else ""
 
+    @property
+    def command(self) -> str:
+        """The name of its group of commands. A family that cannot be imported has only its own name."""
+        return (self.kind.command if self.kind else "") or self.name
+
 
 def guests(settings: Settings) -> list[Guest]:
     """Return all families of this installation, sorted by name.
@@ -146,6 +151,13 @@ def found() -> Mapping[str, type[JobFamily] | str]:
             kinds[entry.name] = f"the job family {entry.name!r} is broken: two packages define it"
         else:
             kinds[entry.name] = _load(entry)
+    commands = set(kinds)
+    for name, kind in kinds.items():
+        if isinstance(kind, str) or kind.command in ("", name):
+            continue
+        if kind.command in commands:
+            kinds[name] = f"the job family {name!r} is broken: another has the command {kind.command!r}"
+        commands.add(kind.command)
     return kinds
 
 
@@ -204,6 +216,8 @@ def _load(entry: EntryPoint) -> type[JobFamily] | str:
             f"{where} has the name {kind.name!r}: use the name of its entry point, only a-z, 0-9 and _, "
             f"and none of {', '.join(sorted(_TAKEN))}"
         )
+    if kind.command and (not _NAME.fullmatch(kind.command) or kind.command in _TAKEN):
+        return f"{where} has the command {kind.command!r}: use only a-z, 0-9 and _, and none of Celeriac's own commands"
     return kind
 
 

@@ -57,7 +57,7 @@ class JobFamily(ABC):
 
     Attributes:
         name: a lower-case name: the prefix of its routes, its group of commands, a part of its tables' names.
-        command: another name of its group of commands, such as a singular; empty if `name` is that.
+        command: another name that its group of commands is listed under, such as a singular; empty: `name`.
         summary: what the family does, in one line.
         extra: what to install for it, such as `celeriac[email]`; empty if it needs none.
         requires: import names of the extra's packages. The family counts as not installed if one is missing.

@@ -157,6 +157,9 @@ def test_families_share_one_database(installed: Callable[..., None], tmp_path: P
         ({"jobs": type("Taken", (Other,), {"name": "jobs"})}, "has the name 'jobs'"),
         ({"worker": type("Taken", (Other,), {"name": "worker"})}, "has the name 'worker'"),
         ({"my-own": type("Dashed", (Other,), {"name": "my-own"})}, "has the name 'my-own'"),
+        ({"one": type("One", (Other,), {"name": "one", "command": "jobs"})}, "has the command 'jobs'"),
+        ({"one": type("One", (Other,), {"name": "one", "command": "o/e"})}, "has the command 'o/e'"),
+        ({"one": type("One", (Other,), {"name": "one", "command": "email"})}, "another has the command 'email'"),
         ({"Other": type("Loud", (Other,), {"name": "Other"})}, "has the name 'Other'"),
     ],
 )

@@ -40,19 +40,21 @@ class WithFamilies(TyperGroup):
     """Celeriac's own commands, and one group for each family that has commands."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return [*super().list_commands(ctx), *self._groups()]
+        own = super().list_commands(ctx)
+        return [*own, *(guest.command for guest in _guests_or_none() if _group_of(guest) is not None)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         command = super().get_command(ctx, cmd_name)
-        return command if command is not None else self._groups().get(cmd_name) or _absent(cmd_name)
+        if command is not None:
+            return command
+        named = next((guest for guest in _guests_or_none() if cmd_name in (guest.command, guest.name)), None)
+        return named and (_group_of(named) or _absent(cmd_name, named))
 
-    def _groups(self) -> dict[str, Any]:
-        groups = {_command(guest): _group(guest) for guest in _guests_or_none() if not guest.absence}
-        return {name: group for name, group in groups.items() if group is not None}
 
-
-def _group(guest: Guest) -> Any:
+def _group_of(guest: Guest) -> Any:
     """Return a family's commands, or None if it has none. The command of a broken family says what is wrong."""
+    if guest.absence:
+        return None
     from celeriac.discovery import broken, warn
 
     assert guest.kind is not None
@@ -61,26 +63,18 @@ def _group(guest: Guest) -> Any:
         if commands is None:
             return None
         outer = typer.Typer(add_completion=False)  # else the help of the group would list options for that
-        outer.add_typer(commands, name=_command(guest))
+        outer.add_typer(commands, name=guest.command)
         group: Any = typer.main.get_command(outer)
-        return group.commands[_command(guest)]
+        return group.commands[guest.command]
     except Exception as error:
         absence = broken(guest.name, "commands()", error)
         warn(absence)
-        return _saying(_command(guest), CommandLineWrong(absence))
+        return _saying(guest.command, CommandLineWrong(absence))
 
 
-def _command(guest: Guest) -> str:
-    """Return the name of a family's group of commands. A family that cannot be imported has only its own name."""
-    return (guest.kind.command if guest.kind is not None else "") or guest.name
-
-
-def _absent(name: str) -> Any:
-    """Make a command that says why the family is absent. Return None if no family has that name."""
-    guest = next(
-        (guest for guest in _guests_or_none() if name in (guest.name, _command(guest)) and guest.absence), None
-    )
-    if guest is None:
+def _absent(name: str, guest: Guest) -> Any:
+    """Make a command that says why the family is absent. Return None if it is there, and only has no commands."""
+    if not guest.absence:
         return None
     kind = NotInstalled if guest.presence == "missing" else CommandLineWrong
     return _saying(name, kind(guest.absence))

@@ -25,9 +25,9 @@ class Terminal:
         self._monkeypatch = monkeypatch
         self._capsys = capsys
 
-    async def run(self, *arguments: str) -> tuple[int, str, str]:
+    async def run(self, *arguments: str, family: str = "report") -> tuple[int, str, str]:
         """Exit code, stdout and stderr."""
-        self._monkeypatch.setattr("sys.argv", ["celeriac", "report", *arguments, "--app", APP])
+        self._monkeypatch.setattr("sys.argv", ["celeriac", family, *arguments, "--app", APP])
         code = await asyncio.to_thread(self._run)
         printed = self._capsys.readouterr()
         return code, printed.out, printed.err
@@ -97,7 +97,7 @@ async def test_the_sources_are_listed(terminal: Terminal) -> None:
     listed = {source["name"]: source for source in await terminal.json("sources")}
     assert list(listed) == ["endless", "flaky", "ledger", "numbers", "orders"]
     assert list(listed["orders"]["parameters"]) == ["since", "country"]
-    _, printed, _ = await terminal.run("sources")
+    _, printed, _ = await terminal.run("sources", family="reports")  # the family's name, which help does not list
     assert "orders\tquery\tsince, country\tOrders since a day" in printed
 
 
