@@ -35,6 +35,8 @@ ORDERS = {"name": "orders"}
         (ORDERS, {"formats": ["doc"]}, "formats"),
         (ORDERS, {"formats": ["csv"], "preview": True}, "a preview is a page of the PDF"),
         (ORDERS, {"file_name": "../x"}, "file_name: the file name '../x.pdf' contains /"),
+        (ORDERS, {"file_name": ".."}, "begins or ends with a dot or a space"),
+        (ORDERS, {"file_name": "fdp\u202efdp.exe"}, "contains characters that cannot be printed"),
         (ORDERS, {"layout": {"theme": {"font_folder": "/etc"}}}, "fonts are a setting, CELERIAC_REPORTS_FONT_FOLDER"),
         (ORDERS, {"layout": {"colour": "red"}}, "layout.colour: Extra inputs are not permitted"),
         (ORDERS, {"then": {"task": "celeriac.reports.make"}}, "then.task: no job named 'celeriac.reports.make' can be"),

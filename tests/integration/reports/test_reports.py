@@ -16,6 +16,9 @@ import pypdfium2
 import pytest
 from python_calamine import load_workbook
 
+from celeriac.families.reports.make import follow
+from celeriac.families.reports.outcome import EXAMPLE
+from celeriac.families.reports.request import ReportRequest
 from tests.integration.reports.conftest import MEMORY_MB
 from tests.support.report_api import ReportApi
 from tests.support.report_shop import ReportShop
@@ -201,6 +204,14 @@ async def test_progress_goes_through_the_rows_for_each_format(reports: ReportApi
     told = [event async for event in reports.events(job_id) if "done" in event]
     assert [event["done"] for event in told] == sorted(event["done"] for event in told)
     assert (told[-1]["done"], told[-1]["total"], told[-1]["message"]) == (6000, 6000, "publishing")
+
+
+async def test_the_job_that_follows_is_enqueued_once_though_the_report_is_made_again(shop: ReportShop) -> None:
+    then = {"task": "shop.note", "arguments": {"customer": "Eve"}}
+    request = ReportRequest.model_validate({"source": ORDERS, "then": then})
+    first = await follow(shop.app, "made-twice", request, EXAMPLE)
+    again = await follow(shop.app, "made-twice", request, EXAMPLE.model_copy(update={"seconds": 1.0}))
+    assert first.id == again.id
 
 
 # Those that end the process of reports come last: the next report waits for another one.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -14,6 +15,7 @@ from urllib.parse import quote
 from celeriac.client.options import EnqueueOptions
 from celeriac.core.artifact import Artifact
 from celeriac.core.context import JobContext
+from celeriac.core.records import JobRecord
 from celeriac.engine.app import JobApp
 from celeriac.families.reports.cached import Cached, key_of
 from celeriac.families.reports.checking import following_call
@@ -78,7 +80,7 @@ class Maker:
                 ) from None
         outcome.seconds = round(time.monotonic() - began, 3)
         if request.then is not None:
-            await self._follow(job.id, request, outcome)
+            await follow(self._app, job.id, request, outcome)
         return outcome
 
     async def _make(self, job: JobContext, request: ReportRequest, folder: Path) -> ReportOutcome:
@@ -153,10 +155,12 @@ class Maker:
         token = await self._app.storage.links.token(Link(artifact.job_id, artifact.name, expires_at))
         return f"{base.rstrip('/')}/{token}/{quote(artifact.name, safe='')}"
 
-    async def _follow(self, job_id: str, request: ReportRequest, outcome: ReportOutcome) -> None:
-        """Enqueue the job that gets the result; once, also if this attempt is repeated."""
-        call = following_call(self._app, request, outcome)
-        await self._app.client.submit(call, EnqueueOptions(idempotency_key=f"report:{job_id}"))
+
+async def follow(app: JobApp, job_id: str, request: ReportRequest, outcome: ReportOutcome) -> JobRecord:
+    """Enqueue the job that gets the result; once, also if the report is made again because its worker was killed."""
+    fingerprint = hashlib.sha256(job_id.encode()).hexdigest()  # the outcome's seconds and links are others each time
+    options = EnqueueOptions(idempotency_key=f"report:{job_id}", fingerprint=fingerprint)
+    return await app.client.submit(following_call(app, request, outcome), options)
 
 
 def _said(request: ReportRequest, details: Mapping[str, str]) -> str:
