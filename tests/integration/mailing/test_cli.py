@@ -17,6 +17,7 @@ from celeriac import Settings
 from celeriac.cli import ExitCode, main
 from celeriac.families.email.demo.sink import MailSink
 from celeriac.settings import as_environment
+from celeriac.storage.storage import Storage
 from tests.support.mailing_api import table
 from tests.support.waiting import eventually
 from tests.support.workers import Worker
@@ -144,3 +145,22 @@ async def test_what_cannot_be_sent_is_one_line_and_an_exit_code(
     monkeypatch.delitem(sys.modules, "tests.support.shop_with_mail")
     code, _, errors = await terminal.run("send", *letter)
     assert code == ExitCode.CONFIGURATION and "CELERIAC_SMTP_URL" in errors
+
+
+async def test_a_file_of_a_job_is_attached(
+    terminal: Terminal,
+    letter: tuple[str, ...],
+    settings: Settings,
+    sink: MailSink,
+    start_mail_worker: Callable[[str], Worker],
+) -> None:
+    storage = Storage(settings)
+    writing = await storage.artifacts.begin("job-1", "a b.txt")
+    await writing.write(b"a file")
+    await storage.artifacts.publish("job-1", writing)
+    start_mail_worker(APP)
+    made = await terminal.json("send", *letter, "--attach", "job-1/a b.txt", "--wait")
+    assert made["sent"] == 3
+    for wrong, told in (("job-1", "name: Field required"), ("job-1/x.txt", "job 'job-1' has no file 'x.txt'")):
+        code, printed, errors = await terminal.run("send", *letter, "--attach", wrong)
+        assert (code != 0, printed, told in errors) == (True, "", True), errors

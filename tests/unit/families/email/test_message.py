@@ -10,7 +10,13 @@ from typing import Any, cast
 import pytest
 
 from celeriac.families.email.address import Sender
-from celeriac.families.email.message import MessageBuilder, encode_header, message_id
+from celeriac.families.email.message import (
+    ATTACHED_END,
+    MessageBuilder,
+    attachment_head,
+    encode_header,
+    message_id,
+)
 
 DATE = datetime(2026, 11, 22, 10, 30, tzinfo=UTC)
 SENDER = Sender("News", "news@example.com")
@@ -166,3 +172,21 @@ def test_any_job_id_makes_a_valid_message_id(odd: str) -> None:
 
 def test_folding_leaves_room_for_the_headers_name() -> None:
     assert encode_header("word " * 14 + "end", used=9).split(b"\r\n")[0] == b"word " * 12 + b"word"
+
+
+@pytest.mark.parametrize("name", ["report.pdf", "März (1).csv", 'a"b; c=d.txt', "東京" * 30, "'' % *.pdf"])
+def test_an_attachment_keeps_its_name_and_is_no_part_of_the_text(name: str) -> None:
+    message = MessageBuilder(SENDER, attached=True).build(
+        to="bob@example.com", subject="Hello", text="--=_celeriac_mixed--\n", html=None, message_id="<1@a>", date=DATE
+    )
+    parsed = parse(message + attachment_head(name, "application/pdf") + b"QUJD\r\n" + ATTACHED_END)
+    (part,) = parsed.iter_attachments()
+    assert (part.get_filename(), part.get_content_type(), part.get_payload(decode=True)) == (
+        name,
+        "application/pdf",
+        b"ABC",
+    )
+    text = parsed.get_body(("plain",))
+    assert text is not None
+    assert text.get_content().strip() == "--=_celeriac_mixed--"
+    assert [piece.defects for piece in parsed.walk() if piece.defects] == []
