@@ -162,7 +162,7 @@ async def test_a_loud_sound_and_a_quiet_one_end_up_alike(media: Media, clips: Pa
 async def test_silence_has_no_loudness(media: Media, clips: Path) -> None:
     source = make(clips / "silence.wav", "-f", "lavfi", "-i", "anullsrc=r=48000:cl=mono", "-t", "1")
     (output,) = await media.convert(source, "m4a")
-    assert output["detail"] == "silent"
+    assert output["detail"].startswith("silent")
 
 
 def photograph(orientation: int) -> bytes:

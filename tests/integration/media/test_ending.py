@@ -30,6 +30,11 @@ LIMITS = Limits(memory_bytes=4 << 30, cpu_s=60, file_bytes=1 << 30, seconds=60)
 #: Scripts in place of ffmpeg. `$HERE` is a folder of the test's, `$FFMPEG` the real program.
 SAYS_NOTHING = "sleep 1000 & echo $! > $HERE/child; exec sleep 1000"
 STANDS_STILL = "while :; do printf 'frame=5\\nout_time_us=200000\\nprogress=continue\\n'; sleep 0.05; done"
+LEAVES_A_CHILD = "(trap '' TERM; exec sleep 1000) & echo $! > $HERE/child; exit 3"
+STOPS_ITSELF = "echo $$ > $HERE/pid; kill -STOP $$; sleep 1000"
+FORKS = (
+    "(trap '' TERM; while :; do sleep 1000; done) & echo $! > $HERE/pid; trap 'exit 0' TERM; while :; do sleep 1; done"
+)
 IGNORES_SIGTERM = "trap '' TERM; echo $$ > $HERE/pid; while :; do sleep 1000; done"
 _THEN = 'for last; do :; done; "$FFMPEG" "$@" || exit 1; '
 _AGAIN = '"$FFMPEG" -v error -y -i "$last" -c copy {} "$last.mp4" && mv "$last.mp4" "$last"'
@@ -81,6 +86,17 @@ async def test_an_ffmpeg_that_says_nothing_is_ended_with_all_its_processes(
     assert not is_alive(await pid_in(tmp_path / "child"))
 
 
+async def test_what_a_converter_leaves_behind_is_ended(
+    stand_in: Callable[..., Media], clip: Path, tmp_path: Path
+) -> None:
+    """It holds the pipes of its parent, which has ended: nobody waits for it."""
+    with fair_clock() as clock:
+        with pytest.raises(ConversionFailed, match="ended with code 3"):
+            await stand_in(LEAVES_A_CHILD).convert(clip, {"name": "mp4", "max_height": 60})
+        assert clock() < 20  # and not the 1000 s of the child; three attempts
+    assert not is_alive(await pid_in(tmp_path / "child"))
+
+
 @pytest.mark.slow
 async def test_an_ffmpeg_that_talks_and_stands_still_is_ended(stand_in: Callable[..., Media], clip: Path) -> None:
     await fails(stand_in(STANDS_STILL, media_stall_timeout=0.5), clip, ConversionStalled)
@@ -92,10 +108,15 @@ async def test_a_conversion_that_takes_too_long_is_ended(stand_in: Callable[...,
     assert "CELERIAC_MEDIA_TIMEOUT" in told or "was ended after 2 s" in told
 
 
+@pytest.mark.parametrize(
+    "script",
+    quick_first([IGNORES_SIGTERM, STOPS_ITSELF, FORKS]),
+    ids=["ignores SIGTERM", "is stopped", "has a child that ignores SIGTERM"],
+)
 async def test_a_cancelled_conversion_ends_a_converter_that_does_not_want_to_within_three_seconds(
-    stand_in: Callable[..., Media], clip: Path, tmp_path: Path
+    stand_in: Callable[..., Media], clip: Path, tmp_path: Path, script: str
 ) -> None:
-    media = stand_in(IGNORES_SIGTERM)
+    media = stand_in(script)
     running = asyncio.create_task(media.submit(clip, {"name": "mp4", "max_height": 60}))
     pid = await pid_in(tmp_path / "pid")
     with fair_clock() as clock:

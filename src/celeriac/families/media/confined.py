@@ -18,6 +18,8 @@ _OUTSIDE = Path(__file__).with_name("outside")
 _CONFINE = str(_OUTSIDE / "confine.py")
 #: How long a converter may take to end after SIGTERM. With what follows it must stay below 3 s.
 _GRACE_S = 1.0
+#: How often it is looked whether the program has ended and left others of its group.
+_LOOK_S = 0.1
 #: What is kept of a converter's messages, in bytes, from their end.
 _MESSAGES_BYTES = 32_768
 _LINE_BYTES = 8 * 1_048_576
@@ -93,6 +95,7 @@ async def run(
         limit=_LINE_BYTES,
     )
     messages = asyncio.create_task(_end_of(process.stderr))
+    group = asyncio.create_task(_end_group(process))
     try:
         async with asyncio.timeout(limits.seconds):
             if given and process.stdin is not None:
@@ -107,6 +110,7 @@ async def run(
         raise ConversionLimited(f"{_name(command)} was ended after {limits.seconds:g} s") from None
     finally:
         await _end(process)
+        await group
         messages.cancel()
     if code:
         raise _failure(_name(command), code, told)
@@ -155,6 +159,13 @@ async def _end_of(stream: asyncio.StreamReader | None) -> str:
     while piece := await stream.read(65_536):
         kept = (kept + piece)[-_MESSAGES_BYTES:]
     return kept.decode("utf-8", "replace")
+
+
+async def _end_group(process: Process) -> None:
+    """When the program has ended, kill what it has started. That holds its pipes open, for which `wait` would wait."""
+    while process.returncode is None:
+        await asyncio.sleep(_LOOK_S)
+    _signal(process.pid, signal.SIGKILL)
 
 
 async def _end(process: Process) -> None:

@@ -26,10 +26,12 @@ async def make_sound(box: Toolbox, preset: AudioPreset, made: Path, report: Repo
     if stream is None:
         raise MediaRefused(f"{box.source.name!r} cannot be converted: it has no sound")
     begin = [*FFMPEG, *box.input(), "-map", f"0:{stream.index}", *NO_NOTES]
-    filters, detail, share = FROM_THE_START, "", 0.0
+    # More than two channels become two before they are measured, as their loudness changes with that.
+    filters = f"{FROM_THE_START},aformat=channel_layouts=stereo" if stream.channels > 2 else FROM_THE_START
+    detail, share = "", 0.0
     if preset.loudness is not None:
         share = 40.0
-        measure = f"loudnorm=I={preset.loudness:g}:{_TARGET}:print_format=json"
+        measure = f"{filters},loudnorm=I={preset.loudness:g}:{_TARGET}:print_format=json"
         loud = [argument if argument != "warning" else "info" for argument in begin]
         told = await box.ffmpeg([*loud, "-af", measure, "-f", "null", "-"], box.duration, part(report, 0, share))
         louder, detail = normalization(told, preset.loudness)
@@ -48,7 +50,7 @@ async def make_sound(box: Toolbox, preset: AudioPreset, made: Path, report: Repo
 def normalization(told: str, target: float) -> tuple[str, str]:
     """The filter of the second pass from what ffmpeg measured in the first, and what it changes, for people.
 
-    Silence has no loudness, and stays as it is.
+    Silence has no loudness, nor has what is shorter than 0.4 s. They stay as they are.
     """
     start, end = told.rfind("{"), told.rfind("}")
     measured: dict[str, str] = json.loads(told[start : end + 1]) if 0 <= start < end else {}
@@ -58,7 +60,7 @@ def normalization(told: str, target: float) -> tuple[str, str]:
     except (KeyError, ValueError):
         return "", ""
     if not all(map(math.isfinite, (*values.values(), offset))):
-        return "", "silent"
+        return "", "silent, or shorter than what loudness is measured of"
     # The filter accepts no measures outside of these.
     values["I"], values["TP"] = max(-99.0, min(0.0, values["I"])), max(-99.0, min(99.0, values["TP"]))
     given = ":".join(f"measured_{name}={value:g}" for name, value in values.items())
