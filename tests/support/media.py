@@ -79,8 +79,11 @@ class Media:
 
     async def submit(self, file: Path, *presets: Any, name: str | None = None) -> JobRecord:
         """Upload the file and convert it. The job has ended."""
-        source = SourceChoice(upload=await self.upload(file, name))
-        request = ConversionRequest(source=source, presets=list(presets))
+        return await self.submit_upload(await self.upload(file, name), *presets)
+
+    async def submit_upload(self, upload: str, *presets: Any) -> JobRecord:
+        """Convert a file that has been uploaded. The job has ended."""
+        request = ConversionRequest(source=SourceChoice(upload=upload), presets=list(presets))
         family = self.family
         return await submit(family.host, family.settings, family.jobs, request, owner="", key=None)
 

@@ -12,6 +12,7 @@ import m3u8
 import pytest
 from PIL import Image
 
+from celeriac.core.errors import StorageFull
 from celeriac.families.media.errors import OutputFaulty
 from celeriac.families.media.sounds import normalization
 from tests.support import media as support
@@ -47,6 +48,21 @@ async def test_a_file_in_a_bucket_is_fetched_first(tmp_path: Path, bucket_url: s
         assert output["detail"] == "80 x 40"
         assert any(progress.message == "fetching" for progress in media.last.progress)
     assert list((tmp_path / "work").glob("*/*")) == []
+
+
+@pytest.mark.slow
+async def test_a_file_in_a_bucket_is_not_fetched_when_the_disk_has_no_room_for_it(
+    tmp_path: Path, bucket_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "photo.jpg"
+    source.write_bytes(photograph(1))
+    room = shutil.disk_usage(tmp_path)._replace(free=source.stat().st_size - 1)
+    with support.media(tmp_path, storage=bucket_url) as media:
+        upload = await media.upload(source)
+        monkeypatch.setattr("celeriac.families.media.workspace.shutil.disk_usage", lambda _folder: room)
+        await media.submit_upload(upload, "png")
+        assert isinstance(media.last.error, StorageFull) and "CELERIAC_MEDIA_WORK_DIR" in str(media.last.error)
+        assert not any(progress.message == "fetching" for progress in media.last.progress)
 
 
 @pytest.mark.slow
@@ -240,6 +256,16 @@ async def test_markdown_becomes_a_pdf_with_its_text_and_nothing_of_the_machine(m
         text = document[0].get_textpage().get_text_bounded()
     for part in ("Title", '#read("/etc/hostname")', "emphasis", "12", "[chart]"):
         assert part in text, text
+
+
+async def test_letters_that_no_font_has_are_named(media: Media, tmp_path: Path) -> None:
+    source = tmp_path / "letters.md"
+    source.write_text("# Ж ελ 日本語 مرحبا\n\n\U00012000")  # the last is cuneiform
+    (output,) = await media.convert(source, "pdf")
+    assert output["detail"] == "1 page; no font has '\U00012000', which shows as a box, and maybe more"
+    source.write_text("# Ж ελ 日本語 مرحبا")
+    (output,) = await media.convert(source, "pdf")
+    assert output["detail"] == "1 page"
 
 
 #: In place of LibreOffice, which few machines of developers have: copies a PDF, and says how it was called.

@@ -163,7 +163,7 @@ async def _end_of(stream: asyncio.StreamReader | None) -> str:
 
 async def _end_group(process: Process) -> None:
     """When the program has ended, kill what it has started. That holds its pipes open, for which `wait` would wait."""
-    while process.returncode is None:
+    while process.returncode is None:  # noqa: ASYNC110 (asyncio tells of it only when the pipes are closed)
         await asyncio.sleep(_LOOK_S)
     _signal(process.pid, signal.SIGKILL)
 

@@ -44,7 +44,10 @@ async def make_document(box: Toolbox, preset: DocumentPreset, made: Path, report
         found = await ask("typeset_document", {"act": "count", "made": str(made)}, box.limits, box.work)
         if "fault" in found:
             raise OutputFaulty(f"what was made of {box.source.name!r} is not published: {found['fault']}")
-    return f"{found['pages']} {'page' if found['pages'] == 1 else 'pages'}"
+    detail = f"{found['pages']} {'page' if found['pages'] == 1 else 'pages'}"
+    if found.get("lacking"):
+        detail += f"; no font has {found['lacking']!r}, which shows as a box, and maybe more"
+    return detail
 
 
 async def _office(box: Toolbox, made: Path) -> None:

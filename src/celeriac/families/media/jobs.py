@@ -74,7 +74,8 @@ async def _run(
     storage = host.app.storage
     with workspace(own.media_work_dir, job.id) as work:
         report(0, "looking at the file")
-        file = await bring(storage, source, work, part(report, 0, _LOOKED))
+        reserve = host.settings.storage_reserve_bytes
+        file = await bring(storage, source, work, part(report, 0, _LOOKED), reserve_bytes=reserve)
         facts = await probe(file, own, work, measure=True)
         report(_LOOKED, "")
         box = Toolbox(
@@ -83,7 +84,7 @@ async def _run(
             facts=facts,
             work=work,
             limits=limits_of(host, own),
-            reserve_bytes=host.settings.storage_reserve_bytes,
+            reserve_bytes=reserve,
         )
         publisher = await Publisher.of(job, storage.artifacts)
         outputs = await convert(box, presets, publisher, part(report, _LOOKED, 100))
@@ -111,7 +112,8 @@ async def look(own: MediaSettings, host: Host, source: Source) -> MediaFacts:
     if host.app.storage.location.folder is None and source.size > _LARGEST_FETCHED:
         raise MediaRefused(f"{source.name!r} is too large to look at in a request: a conversion looks at it first")
     with workspace(own.media_work_dir, "look") as work:
-        file = await bring(host.app.storage, source, work, lambda _percent, _text: None)
+        reserve = host.settings.storage_reserve_bytes
+        file = await bring(host.app.storage, source, work, lambda _percent, _text: None, reserve_bytes=reserve)
         return await probe(file, own, work)
 
 

@@ -13,6 +13,7 @@ from celeriac.families.media.formats import category_of
 from celeriac.families.media.model import LocalFile, Source
 from celeriac.families.media.presets import TAKES, Chosen
 from celeriac.families.media.progress import Report
+from celeriac.families.media.workspace import check_room
 from celeriac.storage.sniffing import HEAD_BYTES, sniff
 from celeriac.storage.storage import Storage
 
@@ -86,11 +87,12 @@ def check_fit(source: Source, chosen: list[Chosen]) -> None:
             )
 
 
-async def bring(storage: Storage, source: Source, work: Path, report: Report) -> LocalFile:
+async def bring(storage: Storage, source: Source, work: Path, report: Report, *, reserve_bytes: int) -> LocalFile:
     """Say where the file is on this machine. A folder's is read where it lies; a bucket's is fetched to `work`.
 
     Raises:
         MediaRefused: it has been deleted meanwhile.
+        StorageFull: the disk has no room for it beside the reserve.
     """
     folder = storage.location.folder
     if folder is not None:
@@ -98,6 +100,7 @@ async def bring(storage: Storage, source: Source, work: Path, report: Report) ->
         if not path.is_file():
             raise MediaRefused(f"{source.name!r} is gone from the storage")
         return LocalFile(path=path, name=source.name, content_type=source.content_type, size=source.size)
+    await asyncio.to_thread(check_room, work, reserve_bytes + source.size)
     path, written = work / "source", 0
     try:
         with await asyncio.to_thread(path.open, "wb") as file:

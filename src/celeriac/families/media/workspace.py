@@ -60,11 +60,11 @@ def sweep(home: Path) -> int:
     return swept
 
 
-def check_room(folder: Path, reserve_bytes: int) -> None:
-    """Raise `StorageFull` if the disk of `folder` has less free space than the reserve."""
+def check_room(folder: Path, needed_bytes: int) -> None:
+    """Raise `StorageFull` if the disk of `folder` has less free space than is needed, with the reserve."""
     free = shutil.disk_usage(folder).free
-    if free < reserve_bytes:
+    if free < needed_bytes:
         raise StorageFull(
-            f"the disk of {folder} has {free:,} bytes free, of {reserve_bytes:,} that are a reserve "
+            f"the disk of {folder} has {free:,} bytes free, and {needed_bytes:,} are needed, with the reserve "
             "(CELERIAC_STORAGE_RESERVE_BYTES): make room there, or set CELERIAC_MEDIA_WORK_DIR to another place"
         )

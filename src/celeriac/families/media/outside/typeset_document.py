@@ -10,6 +10,7 @@ import json
 import shutil
 import sys
 from html.parser import HTMLParser
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ _INLINE = {"strong": "strong", "b": "strong", "em": "emph", "i": "emph", "cite":
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _BLOCK_KINDS = frozenset({*_BLOCKS.values(), "heading", "pre", "rule", "table"})
 _CELLS = ("td", "th")
+_FONTS = {"fontpkg_noto_sans": "files", "fontpkg_noto_sans_arabic": "files", "pylopdf_fonts_jp": ""}
 _LINKS = ("http://", "https://", "mailto:")
 
 
@@ -52,12 +54,31 @@ def make(request: Node) -> Node:
     folder = Path(request["folder"])
     (folder / "document.json").write_text(json.dumps({**document, "paper": request["paper"]}))
     shutil.copyfile(Path(__file__).with_name("document.typ"), folder / "document.typ")
+    compiler = typst.Compiler(str(folder / "document.typ"), str(folder), font_paths=_fonts(), package_path=str(folder))
     try:
-        made = typst.compile(str(folder / "document.typ"), root=str(folder), format="pdf", package_path=str(folder))
+        made, lacking = _typeset(compiler)
     except RuntimeError as error:
         raise Fault(f"it cannot be typeset: {str(error)[:300]}") from None
     Path(request["made"]).write_bytes(made)
-    return {"pages": pages(request["made"]), "title": document["title"]}
+    return {"pages": pages(request["made"]), "title": document["title"], "lacking": lacking}
+
+
+def _typeset(compiler: Any) -> tuple[bytes, str]:
+    """The PDF, and the first text that no font has; that shows as a box."""
+    try:
+        return compiler.compile(format="pdf", pdf_standards=["a-2u"]), ""
+    except RuntimeError as error:  # only for this standard is that an error
+        before, found, _ = str(error).partition('"` could not be displayed')
+        return compiler.compile(format="pdf"), before.rpartition('`"')[2][:20] if found else ""
+
+
+def _fonts() -> list[str]:
+    """The folders of the packaged fonts. Typst brings some of its own, and finds those of the system."""
+    found: list[str] = []
+    for package, folder in _FONTS.items():
+        spec = find_spec(package)
+        found += [str(Path(place, folder)) for place in (spec and spec.submodule_search_locations) or ()]
+    return found
 
 
 def pages(made: str) -> int:
