@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+import threading
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,7 @@ from obstore.store import from_url
 from celeriac.core.errors import ConfigurationError, StorageFull, StorageUnavailable
 from celeriac.settings import check_storage_url
 from celeriac.storage.reading import read_file
+from celeriac.storage.threads import in_thread
 
 T = TypeVar("T")
 
@@ -79,15 +81,12 @@ class Location:
 
     async def size(self, path: str) -> int | None:
         """The size of the file at `path`, in bytes; None if there is none."""
-        return await self._told(lambda store: obstore.head_async(store, path), lambda meta: int(meta["size"]))
+        meta = await self._told(obstore.head, path)
+        return None if meta is None else int(meta["size"])
 
     async def read(self, path: str) -> bytes | None:
         """The content of a small file; None if there is none."""
-
-        async def whole(store: Any) -> bytes:
-            return bytes(await (await obstore.get_async(store, path)).bytes_async())
-
-        return await self._told(whole, lambda content: content)
+        return await self._told(lambda store, path: bytes(obstore.get(store, path).bytes()), path)
 
     async def stream(self, path: str, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes]:
         """Yield the bytes from `start` up to and without `end`, in pieces of about a megabyte.
@@ -109,8 +108,9 @@ class Location:
             reach = {"range": (start, end)}
         elif start:
             reach = {"range": {"offset": start}}
-        found = await obstore.get_async(self.store(), path, options=reach)  # pyright: ignore[reportArgumentType]
-        async for piece in found.stream(min_chunk_size=1_048_576):
+        found = await in_thread(obstore.get, self.store(), path, options=reach)
+        pieces = iter(found.stream(min_chunk_size=1_048_576))
+        while (piece := await in_thread(_next, pieces)) is not None:
             yield bytes(piece)
 
     async def put(self, path: str, content: bytes, *, replace: bool = True) -> None:
@@ -123,7 +123,7 @@ class Location:
         with self.naming_faults():
             try:
                 mode = "overwrite" if replace else "create"
-                await self._in_time(obstore.put_async(self.store(), path, content, mode=mode))
+                await self._in_time(obstore.put, self.store(), path, content, mode=mode)
             except AlreadyExistsError:
                 raise PathTaken(path) from None
 
@@ -136,7 +136,7 @@ class Location:
         for path in paths:
             with self.naming_faults():
                 try:
-                    await obstore.delete_async(self.store(), path)
+                    await in_thread(obstore.delete, self.store(), path)
                 except FileNotFoundError:
                     continue
 
@@ -144,11 +144,7 @@ class Location:
         """Yield every file below the folder `prefix`, in no order."""
         with self.naming_faults():
             listing: Any = obstore.list(self.store(), prefix, chunk_size=_LISTED_AT_ONCE)  # pyright: ignore[reportUnknownMemberType]
-            while True:
-                try:
-                    found = await self._in_time(anext(listing))
-                except StopAsyncIteration:
-                    return
+            while (found := await self._in_time(_next, listing)) is not None:
                 for meta in found:
                     yield Stored(str(meta["path"]), int(meta["size"]), meta["last_modified"])
 
@@ -194,18 +190,18 @@ class Location:
             except OSError:  # it is not empty
                 continue
 
-    async def _told(self, ask: Callable[[Any], Awaitable[Any]], read: Callable[[Any], T]) -> T | None:
+    async def _told(self, ask: Callable[[Any, str], T], path: str) -> T | None:
         with self.naming_faults():
             try:
-                return read(await self._in_time(ask(self.store())))
+                return await self._in_time(ask, self.store(), path)
             except FileNotFoundError:
                 return None
 
-    async def _in_time(self, answer: Awaitable[T]) -> T:
+    async def _in_time(self, call: Callable[..., T], *arguments: Any, **options: Any) -> T:
         """Await the answer to a small request: what waits for it is a caller of the API, or a job."""
         try:
             async with asyncio.timeout(_ANSWER_S):
-                return await answer
+                return await in_thread(call, *arguments, **options)
         except TimeoutError:
             raise StorageUnavailable(shown(self.url), f"it did not answer within {_ANSWER_S:g} s") from None
 
@@ -247,6 +243,7 @@ class PieceWriter:
         self._location = location
         self.path = path
         self._writer: Any = None
+        self._lock = threading.Lock()
 
     async def write(self, content: bytes) -> None:
         """Write what follows. It waits while the storage is slower than the writer."""
@@ -254,10 +251,10 @@ class PieceWriter:
         location.check_room(len(content))
         with location.naming_faults():
             if self._writer is None:
-                self._writer = obstore.open_writer_async(
+                self._writer = obstore.open_writer(
                     location.store(), self.path, buffer_size=PIECE_BYTES, max_concurrency=2
                 )
-            await self._writer.write(content)
+            await in_thread(self._alone, self._writer.write, content)
 
     async def close(self) -> None:
         """Publish the file."""
@@ -265,7 +262,7 @@ class PieceWriter:
             await self._location.put(self.path, b"")
             return
         with self._location.naming_faults():
-            await self._writer.close()
+            await in_thread(self._alone, self._writer.close)
 
     async def drop(self) -> None:
         """Leave nothing behind of a file that is not published."""
@@ -273,8 +270,18 @@ class PieceWriter:
             return
         writer, self._writer = self._writer, None
         with suppress(OSError):  # closing it has failed, on a full disk for example
-            await asyncio.shield(writer.__aexit__(GeneratorExit, GeneratorExit(), None))
+            await asyncio.shield(in_thread(self._alone, writer.__exit__, GeneratorExit, GeneratorExit(), None))
         self._location.forget_aside(self.path)
+
+    def _alone(self, call: Callable[..., Any], *arguments: Any) -> None:
+        """Call the writer after what it still does for one who awaits that no more."""
+        with self._lock:
+            call(*arguments)
+
+
+def _next(iterator: Iterator[Any]) -> Any:
+    """What follows, or None: a thread cannot hand over a StopIteration."""
+    return next(iterator, None)
 
 
 def shown(url: str) -> str:

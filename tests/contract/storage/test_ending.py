@@ -1,0 +1,46 @@
+"""A process may end as soon as it has its answer from the storage."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+#: In the unlucky order: an answer wakes the loop, and the thread that brought it goes on while the interpreter ends.
+_PROGRAM = """
+import asyncio, sys, threading, time
+from celeriac.storage.location import Location
+
+class SlowlyTold(asyncio.SelectorEventLoop):
+    def call_soon_threadsafe(self, *arguments, **options):
+        try:
+            return super().call_soon_threadsafe(*arguments, **options)
+        finally:
+            if threading.current_thread().name.startswith(("Dummy", "celeriac-storage")):  # a native one, or ours
+                time.sleep(0.3)
+
+class SlowlyEnded:
+    def __del__(self, sleep=time.sleep):
+        sleep(0.6)
+
+sys.slowly_ended = SlowlyEnded()  # deleted when no thread may run any more
+
+async def use(location):
+    writer = location.writer("folder/large")
+    await writer.write(b"0123456789")
+    await writer.close()
+    await location.put("folder/small", b"small")
+    assert await location.read("folder/small") == b"small"
+    assert await location.read("folder/nothing") is None
+    assert b"".join([piece async for piece in location.stream("folder/large", 2, 5)]) == b"234"
+    await location.delete(["folder/small"])
+    assert [(found.path, found.size) async for found in location.list("folder/")] == [("folder/large", 10)]
+    return await location.size("folder/large")
+
+with asyncio.Runner(loop_factory=SlowlyTold) as runner:
+    print(runner.run(use(Location(sys.argv[1]))))
+"""
+
+
+def test_a_program_that_ends_right_after_its_last_call_ends_well(storage_url: str) -> None:
+    ended = subprocess.run([sys.executable, "-c", _PROGRAM, storage_url], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "10\n", "")
