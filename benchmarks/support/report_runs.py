@@ -1,12 +1,14 @@
 """One rendering in a process of its own: `python -m benchmarks.support.report_runs KIND SYSTEM ROWS`, answered as JSON.
 
-`plain` is what one writes with the library alone, for the same rows. The time does not include imports.
+`plain` is what one writes with the library alone, for the same rows. The time does not include imports; CPU time does.
+Designed reports are made one by one, each when a line comes.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import os
 import random
 import resource
 import sys
@@ -21,6 +23,7 @@ from typing import Any
 import typst
 import xlsxwriter
 
+from benchmarks.support.procfs import peak_mib
 from celeriac.families.reports.rendering import Column, Format, Layout, fonts, render, typesetting
 
 MOMENT = datetime(2026, 12, 1, 12, tzinfo=UTC)
@@ -35,6 +38,7 @@ class Orders:
     """That many orders of one year, made as they are read."""
 
     count: int
+    seed: int = 1
 
     @property
     def columns(self) -> list[Column]:
@@ -47,7 +51,7 @@ class Orders:
 
     def rows(self) -> Iterator[Row]:
         """Make the rows."""
-        chance = random.Random(1)
+        chance = random.Random(self.seed)
         first = date(2026, 1, 1)
         for number in range(self.count):
             day = first + timedelta(days=number * 330 // self.count)
@@ -141,48 +145,71 @@ _SYSTEMS: dict[tuple[str, str], Callable[[Orders, Path], None]] = {
 }
 
 
-def _designed(system: str, orders: Orders, path: Path) -> float:
-    """Return the seconds of one designed report in a warm process: the median of some, each with other data."""
-    made: dict[str, Any] = {}
+def _designed(system: str, count: int, path: Path) -> Iterator[float]:
+    """Make designed reports in this process, and yield the seconds of each. No two have the same rows."""
+    if system == "celeriac":
+        for number in range(REPEATS):
+            yield _timed(lambda number=number: _render_designed(Orders(count, number), number, path))
+        return
+    (source := path.with_suffix(".typ")).write_bytes(typesetting.built_in())
+    for inputs in _inputs(count, path):  # all were made before: Typst remembers its last ten compilations
+        yield _timed(
+            lambda inputs=inputs: path.write_bytes(
+                typst.compile(
+                    str(source),
+                    font_paths=fonts.folders(),
+                    ignore_system_fonts=True,
+                    sys_inputs={"report": json.dumps(inputs)},
+                )
+            )
+        )
+
+
+def _timed(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def _render_designed(orders: Orders, number: int, path: Path) -> None:
+    layout = Layout(title=f"Orders {number}", source="shop", created_at=MOMENT)
+    render(orders, layout, "pdf", path, progress=lambda done, total: None)
+
+
+def _inputs(count: int, path: Path) -> list[Any]:
+    """Return what our template gets for each of the reports."""
+    from celeriac.families.reports.rendering import designed
+
+    kept: list[Any] = []
     typeset = typesetting.typeset
 
     def keep(source: bytes, data: Any, *args: Any, **options: Any) -> bytes:
-        made.update(data)
+        kept.append(data)
         return typeset(source, data, *args, **options)
 
-    from celeriac.families.reports.rendering import designed
-
     designed.typeset = keep
-    _ours("pdf")(orders, path)
-    designed.typeset = typeset
-    (source := path.with_suffix(".typ")).write_bytes(typesetting.built_in())
-    taken: list[float] = []
     for number in range(REPEATS):
-        began = time.perf_counter()
-        if system == "plain":
-            inputs = {"report": json.dumps(made | {"title": f"Orders {number}"})}
-            path.write_bytes(
-                typst.compile(str(source), font_paths=fonts.folders(), ignore_system_fonts=True, sys_inputs=inputs)
-            )
-        else:
-            layout = Layout(title=f"Orders {number}", source="shop", created_at=MOMENT)
-            render(orders, layout, "pdf", path, progress=lambda done, total: None)
-        taken.append(time.perf_counter() - began)
-    return sorted(taken)[REPEATS // 2]
+        _render_designed(Orders(count, number), number, path)
+    designed.typeset = typeset
+    return kept
 
 
 def main(kind: str, system: str, count: int) -> None:
-    """Render once, and print the seconds and the peak of memory."""
+    """Render once, and print what it took. Make designed reports one by one, each when a line comes."""
     with TemporaryDirectory() as folder:
         path = Path(folder, f"report.{kind}")
         if kind == "designed":
-            seconds = _designed(system, Orders(count), path)
+            runs = _designed(system, count, path)
+            for _, seconds in zip(sys.stdin, runs, strict=False):
+                print(json.dumps({"seconds": seconds, **_figures(path)}), flush=True)
         else:
-            began = time.perf_counter()
-            _SYSTEMS[kind, system](Orders(count), path)
-            seconds = time.perf_counter() - began
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_024
-        print(json.dumps({"seconds": seconds, "peak": peak, "bytes": path.stat().st_size}))
+            seconds = _timed(lambda: _SYSTEMS[kind, system](Orders(count), path))
+            print(json.dumps({"seconds": seconds, **_figures(path)}))
+
+
+def _figures(path: Path) -> dict[str, float]:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return {"peak": peak_mib([os.getpid()]), "cpu": used.ru_utime + used.ru_stime, "bytes": path.stat().st_size}
 
 
 if __name__ == "__main__":
