@@ -16,6 +16,7 @@ from celeriac.families.reports.rendering.model import Layout, Progress, Rendered
 from celeriac.families.reports.rendering.text import storable
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_AT_FIRST = frozenset("=+-@ ")
 _BETWEEN = "\ue000"
 # Finds out for a whole column at once whether one of its texts needs a closer look.
 _SUSPICIOUS = re.compile(
@@ -51,11 +52,18 @@ def _texts(values: tuple[object, ...], text: Callable[[str], str], formats: Form
     kinds.discard(type(None))
     if kinds <= {int} or kinds == {date}:
         return values
-    if kinds == {float} and all(map(math.isfinite, filter(None, values))):  # type: ignore[arg-type]
+    if kinds == {float} and math.isfinite(sum(filter(None, values))):  # type: ignore[arg-type]
         return values
-    if kinds == {str} and not _SUSPICIOUS.search(_BETWEEN + _BETWEEN.join(filter(None, values))):  # type: ignore[arg-type]
+    if kinds == {str} and _are_harmless(list(filter(None, values))):  # type: ignore[arg-type]
         return values
     return [_plain(value, text, formats) for value in values]
+
+
+def _are_harmless(texts: Sequence[str]) -> bool:
+    joined = "".join(texts)
+    if joined.isascii() and joined.isprintable() and _AT_FIRST.isdisjoint({text[0] for text in texts}):
+        return True  # found in half of the time that the expression takes
+    return not _SUSPICIOUS.search(_BETWEEN + _BETWEEN.join(texts))
 
 
 def _plain(value: object, text: Callable[[str], str], formats: Formats) -> object:
