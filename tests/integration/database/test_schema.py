@@ -83,7 +83,7 @@ async def test_a_database_of_a_newer_version_is_refused(database: Database) -> N
     statement = text(f"UPDATE {EMAIL.table} SET version_num = '9999'")
     await database.write(lambda connection: connection.execute(statement))
     await database.dispose()  # what comes next is a new process's first look
-    told = r"'email' are at revision '9999', and the installed version knows none after '0002': install the version"
+    told = r"'email' are at revision '9999', and the installed version knows none after '0003': install the version"
     with pytest.raises(SchemaTooNew, match=told):
         await database.ensure_schema()
     assert [state for _, state in await database.states()] == [State.NEWER]
