@@ -185,6 +185,16 @@ async def test_a_converter_has_no_network(tmp_path: Path) -> None:
     assert told != "reached"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no capabilities")
+async def test_a_converter_has_no_rights_of_root_but_to_files(tmp_path: Path) -> None:
+    told = await python(
+        "print(*(line for line in open('/proc/self/status') if line[:6] in ('CapEff', 'NoNewP')))", tmp_path
+    )
+    rights = dict(line.strip().split(":\t") for line in told.split("\n") if line.strip())
+    effective, gains = (rights[name].strip() for name in rights)
+    assert int(effective, 16) & ~0b110 == 0 and gains == "1"
+
+
 def has_landlock() -> bool:
     return sys.platform == "linux" and ctypes.CDLL(None).syscall(444, None, 0, 1) > 0
 

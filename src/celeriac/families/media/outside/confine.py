@@ -21,7 +21,9 @@ from typing import Any
 
 _GRACE_S = 5
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
-_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
+_PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 24, 38
+#: What root keeps: to read and write files of others, as the storage may be another user's.
+_CAPABILITIES, _KEPT = 64, (1, 2)
 
 #: Landlock's calls, the same on all processors.
 _CREATE, _ADD_RULE, _RESTRICT = 444, 445, 446
@@ -66,6 +68,9 @@ def _confine(parent: int, places: list[str]) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     # root may leave the network at once. Others become the owner of a world of their own for that, if they may.
     libc.unshare(_CLONE_NEWNET if os.geteuid() == 0 else _CLONE_NEWUSER | _CLONE_NEWNET)
+    for number in range(_CAPABILITIES):
+        if number not in _KEPT:
+            libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     _keep_to(libc, places)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
