@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from celeriac.core.errors import InvalidArguments, InvalidFileName, UnknownUpload
 from celeriac.core.spec import Call
 from celeriac.engine.app import JobApp
+from celeriac.families.reports import layouts
 from celeriac.families.reports.errors import ReportInvalid
 from celeriac.families.reports.outcome import EXAMPLE, ReportOutcome
 from celeriac.families.reports.passwords import check_named
 from celeriac.families.reports.reading import connections
-from celeriac.families.reports.request import NamedRef, ReportRequest, SqlRef, UploadRef
+from celeriac.families.reports.request import NamedRef, ReportRequest, RowsRef, SqlRef, UploadRef
 from celeriac.families.reports.settings import ReportsSettings
 from celeriac.families.reports.sources.named import Sources
+from celeriac.families.reports.sources.rows import names_of
+from celeriac.families.reports.spool import unique_names
 from celeriac.storage.names import checked_name
 
 
@@ -25,17 +29,29 @@ async def check_request(
     Raises:
         ReportInvalid: names the fault.
     """
+    if isinstance(request.source, SqlRef) and owner is not None and not own.reports_free_sql:
+        raise ReportInvalid("source.sql", "callers may not send SQL; CELERIAC_REPORTS_FREE_SQL=true allows it")
+    if isinstance(request.source, UploadRef):
+        await _check_upload(app, request.source, owner)
+    await asyncio.to_thread(check_call, app, sources, own, request)
+
+
+def check_call(app: JobApp, sources: Sources, own: ReportsSettings, request: ReportRequest) -> None:
+    """Check all that the application itself knows, once it is complete. It blocks.
+
+    Raises:
+        ReportInvalid: names the fault.
+    """
     source = request.source
     if isinstance(source, NamedRef):
         sources.get(source.name).checked(source.parameters)
     elif isinstance(source, SqlRef):
-        if owner is not None and not own.reports_free_sql:
-            raise ReportInvalid("source.sql", "callers may not send SQL; CELERIAC_REPORTS_FREE_SQL=true allows it")
         if source.connection not in connections(own):
             raise ReportInvalid("source.connection", f"no connection is named {source.connection!r}")
         source.typed()
-    elif isinstance(source, UploadRef):
-        await _check_upload(app, source, owner)
+    elif isinstance(source, RowsRef):
+        layouts.check_named(request, unique_names(names_of(source.rows, source.columns)))
+    layouts.check_alone(request, own)
     check_named(request, own.reports_passwords)
     for form in request.formats:
         try:

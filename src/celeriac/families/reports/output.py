@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
-from celeriac.families.reports.errors import ReportInvalid
-from celeriac.families.reports.rendering import Column, ColumnKind, Format, Layout, Rendered, preview, render
+from celeriac.families.reports.layouts import check_kinds, check_named, with_settings
+from celeriac.families.reports.rendering import Column, ColumnKind, Format, Rendered, preview, render
 from celeriac.families.reports.request import ColumnChoice, ReportRequest
 from celeriac.families.reports.settings import ReportsSettings
 from celeriac.families.reports.spool import Spool
@@ -49,14 +49,16 @@ class Output:
         """`source` says where the rows are from, in one line, for layouts that do not. `password` is the PDF's.
 
         Raises:
-            ReportInvalid: the request names a column that the data does not have.
+            ReportInvalid: the request names a column that the data does not have, or has in another kind.
         """
+        check_named(request, spool.columns)
         layout = with_settings(request.layout, own)
         if not layout.title and source:
             layout = layout.model_copy(update={"title": _titled(source)})
         if not layout.source:
             layout = layout.model_copy(update={"source": source})
         self._rows = SpooledRows(spool, _columns(request, spool))
+        check_kinds(layout, {column.name: column.kind for column in self._rows.columns if column.name in spool.filled})
         self.identity = f"{layout.model_dump_json()}{self._rows.columns!r}".encode()
         layout = layout.model_copy(update={"password": password})  # after the identity, whose digest is kept
         if layout.created_at is None:
@@ -78,26 +80,7 @@ def _titled(source: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def with_settings(layout: Layout, own: ReportsSettings) -> Layout:
-    """Return the layout with the settings' logo, colour and font, where it has none of its own."""
-    theme = layout.theme.model_fields_set
-    changes: dict[str, object] = {}
-    if own.reports_logo is not None and "logo" not in theme:
-        changes["logo"] = own.reports_logo.read_bytes()
-    for name, value in (("colour", own.reports_colour), ("font", own.reports_font)):
-        if value is not None and name not in theme:
-            changes[name] = value
-    if own.reports_font_folder is not None:
-        changes["font_folder"] = own.reports_font_folder
-    return layout.model_copy(update={"theme": layout.theme.model_copy(update=changes)}) if changes else layout
-
-
 def _columns(request: ReportRequest, spool: Spool) -> list[Column]:
-    for name in request.columns:
-        if name not in spool.columns:
-            raise ReportInvalid(
-                f"columns.{name}", f"the data has no such column; it has {', '.join(spool.columns[:20])}"
-            )
     return [
         _column(name, cast(ColumnKind, kind), request.columns.get(name) or ColumnChoice())
         for name, kind in zip(spool.columns, spool.kinds, strict=True)

@@ -13,6 +13,7 @@ from pydantic import (
     SecretStr,
     Tag,
     field_serializer,
+    field_validator,
     model_validator,
 )
 
@@ -70,15 +71,42 @@ class RowsRef(BaseModel):
 
     model_config = _EXACT
 
-    rows: list[dict[str, Scalar]] | list[list[Scalar]]
-    columns: list[Name] | None = None
+    rows: list[dict[str, Scalar]] | list[list[Scalar]] = Field(description="Objects; or arrays, beside `columns`")
+    columns: list[Name] | None = Field(default=None, description="The names of the columns of rows that are arrays")
+
+    @field_validator("rows", mode="before")
+    @classmethod
+    def _alike(cls, rows: Any) -> Any:
+        """Name the first fault. Else each fault would be told twice, once for either kind of row."""
+        if not isinstance(rows, list):
+            raise ValueError("give an array of rows")
+        given = cast(list[object], rows)
+        first = type(given[0]) if given else dict
+        for number, row in enumerate(given, 1):
+            if not isinstance(row, dict | list | tuple):
+                raise ValueError(f"row {number:,} is {_json_name(row)}; each row is an object, or each an array")
+            if type(cast(object, row)) is not first:
+                raise ValueError(
+                    f"row {number:,} is {_json_name(cast(object, row))}, and the first is not; all must be alike"
+                )
+            cells = cast(dict[object, object], row).values() if isinstance(row, dict) else cast(list[object], row)
+            for cell in cells:
+                if isinstance(cell, dict | list):
+                    told = _json_name(cast(object, cell))
+                    raise ValueError(f"row {number:,} has {told} as a cell; give a text, a number, a boolean or null")
+        return given
 
     @model_validator(mode="after")
     def _named(self) -> RowsRef:
-        if self.columns is None and (not self.rows or not isinstance(self.rows[0], dict)):
+        if self.columns is None and not self.rows:
+            raise ValueError("without a row, name the columns in `columns`, which makes an empty table")
+        if self.columns is None and not isinstance(self.rows[0], dict):
             raise ValueError("rows that are arrays need `columns`, the names of the columns")
         if self.columns is not None and self.rows and isinstance(self.rows[0], dict):
             raise ValueError("rows that are objects have their names already; leave `columns` out")
+        for number, row in enumerate(self.rows, 1):
+            if self.columns is not None and len(row) != len(self.columns):
+                raise ValueError(f"row {number:,} has {len(row)} cells; `columns` has {len(self.columns)} names")
         return self
 
 
@@ -87,7 +115,12 @@ def _kind_of(value: Any) -> str | None:
     for name in ("name", "sql", "upload", "rows"):
         if name in cast(Mapping[str, Any], value) if isinstance(value, Mapping) else hasattr(value, name):
             return name
-    return "name"
+    return None
+
+
+def _json_name(value: object) -> str:
+    names: dict[type, str] = {dict: "an object", str: "a text", bool: "a boolean", type(None): "null"}
+    return "an array" if isinstance(value, list | tuple) else names.get(type(value), "a number")
 
 
 SourceRef = Annotated[
@@ -95,7 +128,11 @@ SourceRef = Annotated[
     | Annotated[SqlRef, Tag("sql")]
     | Annotated[UploadRef, Tag("upload")]
     | Annotated[RowsRef, Tag("rows")],
-    Discriminator(_kind_of),
+    Discriminator(
+        _kind_of,
+        custom_error_type="source_of_no_kind",
+        custom_error_message="give one of: name; sql; upload; rows",
+    ),
 ]
 
 
@@ -192,6 +229,11 @@ class ReportRequest(BaseModel):
         if self.layout.theme.font_folder is not None:
             raise ValueError("fonts are a setting, CELERIAC_REPORTS_FONT_FOLDER")
         return self
+
+    @field_serializer("layout", when_used="json")
+    def _as_given(self, layout: Layout) -> Any:
+        """Leave out what the caller did not say: the settings have their say there, when the report is made."""
+        return layout.model_dump(mode="json", exclude_unset=True)
 
     @field_serializer("password", when_used="json")
     def _never_plain(self, password: SecretStr | NamedPassword | SealedPassword | None) -> Any:

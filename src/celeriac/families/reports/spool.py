@@ -14,7 +14,7 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -59,6 +59,7 @@ class Spool:
         columns: the names of the columns, each of its own.
         kinds: what each column holds: text, integer, decimal, boolean, date, datetime, time or duration.
         shapes: how to read a column of text that stands for something else.
+        filled: the columns that have a value. That of the others may be of any kind.
         count: how many rows there are.
         sha256: the digest of names, kinds and rows.
     """
@@ -69,6 +70,7 @@ class Spool:
     shapes: tuple[Shape | None, ...]
     count: int
     sha256: str
+    filled: frozenset[str] = frozenset()
 
     def rows(self, kinds: Sequence[str] | None = None) -> Iterator[tuple[Any, ...]]:
         """Yield the rows one by one, as `batches` does."""
@@ -112,7 +114,7 @@ class SpoolWriter:
             raise DataInvalid("the data has no columns")
         if len(columns) > MAX_COLUMNS:
             raise DataTooLarge(f"the data has {len(columns):,} columns; a report may have {MAX_COLUMNS}")
-        self._names = _unique(columns)
+        self._names = unique_names(columns)
         self._columns = [_Column(name, Guess(texts, decimal_comma=decimal_comma), limits.cell) for name in self._names]
         self._limits = limits
         self._left = limits.megabytes * 1_000_000
@@ -168,6 +170,7 @@ class SpoolWriter:
             shapes=tuple(column.shape for column in self._columns),
             count=self.count,
             sha256=self._digest.hexdigest(),
+            filled=frozenset(column.name for column in self._columns if column.has_values),
         )
 
 
@@ -177,6 +180,10 @@ class _Column:
         self._guess = guess
         self._longest = longest
         self._found: set[str] = set()
+
+    @property
+    def has_values(self) -> bool:
+        return bool(self._found)
 
     @property
     def shape(self) -> Shape | None:
@@ -222,6 +229,11 @@ class _Column:
             return None  # neither NaN nor infinity can be shown, added up or written to a spreadsheet
         if isinstance(value, bytes | bytearray | memoryview):
             raise DataInvalid(f"row {row:,}, column {self.name}: the value is bytes; select a text instead")
+        if _has_no_text(cast(type, type(value))):
+            raise DataInvalid(
+                f"row {row:,}, column {self.name}: the value is a {type(value).__name__}, which has no text; "
+                "give a text, a number or a date"
+            )
         kind = next((kind for found, kind in _KINDS.items() if isinstance(value, found)), "text")
         if kind == "text":
             (text,) = self._texts([str(value)], row)
@@ -248,6 +260,11 @@ def _is_plain(types: set[type], values: Sequence[Any]) -> bool:
     return types == {float} and all(value is None or math.isfinite(value) for value in values)
 
 
+def _has_no_text(kind: type) -> bool:
+    """Whether `str` of such a value says no more than where it is in memory."""
+    return kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__
+
+
 def _encodable(text: str) -> str:
     """Return the text without lone surrogates, which no file can hold."""
     try:
@@ -257,7 +274,7 @@ def _encodable(text: str) -> str:
     return text
 
 
-def _unique(names: Sequence[str]) -> list[str]:
+def unique_names(names: Sequence[str]) -> list[str]:
     """Return the names in one line each, and a number after those that were there before."""
     found: dict[str, None] = {}
     for number, name in enumerate(names, start=1):

@@ -61,10 +61,20 @@ def draw(spec: Mapping[str, Any], layout: Layout) -> str:
     try:
         svg = vl_convert.vegalite_to_svg(dict(spec), config=_config(layout), allowed_base_urls=[], show_warnings=False)
     except Exception as error:  # vl-convert raises ValueError, and others for faults of a spec
-        reason = " ".join(str(error).split())[:300]
-        raise ChartFailed(f"the chart cannot be drawn: {reason}: correct the Vega-Lite spec in `chart`") from None
+        raise ChartFailed(
+            f"the chart cannot be drawn: {_reason(error)}: correct the Vega-Lite spec in `chart`"
+        ) from None
     families = escape(", ".join((*fonts.chain(layout.theme.font), "sans-serif")), {'"': "&quot;"})
     return svg.replace(f'font-family="{_MEASURED}"', f'font-family="{families}"')
+
+
+def _reason(error: Exception) -> str:
+    """Return Vega's own words, without what it quotes: the spec, with all rows, and places in its code."""
+    words = " ".join(str(error).split()).partition("https://")[0].removeprefix("Vega-Lite to SVG conversion failed: ")
+    before, quoted, rest = words.partition("{")
+    if quoted:
+        words = before.rstrip() + rest.rpartition("}")[2]
+    return words.rpartition(" at ")[0][:300] or words[:300]
 
 
 @cache

@@ -20,15 +20,19 @@ def data_of(rows: Sequence[Mapping[str, Any]] | Sequence[Row], columns: Sequence
     Raises:
         DataInvalid: there are neither rows nor names.
     """
+    names = names_of(rows, columns)
+    if not names:
+        raise DataInvalid("the rows have no columns")
     if columns is not None:
         listed = cast(Sequence[Row], rows)
     else:
-        objects = cast(Sequence[Mapping[str, Any]], rows)
-        columns = list(dict.fromkeys(chain.from_iterable(objects)))
-        if not columns:
-            raise DataInvalid("the rows have no columns")
-        listed = [[row.get(name) for name in columns] for row in objects]
-    return Data(columns=columns, batches=_in_batches(listed), total=len(listed), texts="dates")
+        listed = [[row.get(name) for name in names] for row in cast(Sequence[Mapping[str, Any]], rows)]
+    return Data(columns=names, batches=_in_batches(listed), total=len(listed), texts="dates")
+
+
+def names_of(rows: Sequence[Any], columns: Sequence[str] | None) -> Sequence[str]:
+    """Return the names of the columns of rows in a request: those beside arrays, or those of all objects."""
+    return columns if columns is not None else list(dict.fromkeys(chain.from_iterable(rows)))
 
 
 async def _in_batches(rows: Iterable[Row]) -> AsyncGenerator[list[Row]]:
