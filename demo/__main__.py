@@ -33,10 +33,12 @@ def main(arguments: Sequence[str]) -> int:
     except ConfigurationError as error:
         return _refuse(str(error))
     family, *rest = arguments if arguments and not arguments[0].startswith("-") else (_DEFAULT, *arguments)
-    family = next((guest.name for guest in guests(Settings()) if guest.command == family), family)
+    family = {command: name for name, command in _commands(demos).items()}.get(family, family)
     if family != _ALL and family not in demos:
         absence = next((guest.absence for guest in guests(Settings()) if guest.name == family), "")
-        return _refuse(absence or f"there is no demo of {family!r}; there are {', '.join([*demos, _ALL])}")
+        return _refuse(
+            absence or f"there is no demo of {family!r}; there are {', '.join([*_commands(demos).values(), _ALL])}"
+        )
     options = _options(family, demos, rest)
     console = Console(stderr=options.json, highlight=False)
     chosen = demos if family == _ALL else {family: demos[family]}
@@ -56,11 +58,17 @@ def _demos() -> Mapping[str, type[Demo]]:
     return {kind.name: demo for kind in present(Settings()) if (demo := kind.demo()) is not None}
 
 
+def _commands(demos: Mapping[str, type[Demo]]) -> Mapping[str, str]:
+    """What users call each demo: by its group of commands. The family's name is understood, too."""
+    return {kind.name: kind.command or kind.name for kind in present(Settings()) if kind.name in demos}
+
+
 def _options(family: str, demos: Mapping[str, type[Demo]], arguments: Sequence[str]) -> argparse.Namespace:
+    commands = _commands(demos)
     parser = argparse.ArgumentParser(
-        prog=f"./dev demo {family}",
+        prog=f"./dev demo {commands.get(family, family)}",
         description=__doc__,
-        usage=f"./dev demo [{'|'.join([*demos, _ALL])}] [OPTION...]",
+        usage=f"./dev demo [{'|'.join([*commands.values(), _ALL])}] [OPTION...]",
         epilog=f"Without a name it is the demo of {_DEFAULT}; {_ALL} runs each once.",
     )
     for name in demos if family == _ALL else [family]:

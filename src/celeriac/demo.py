@@ -88,7 +88,8 @@ async def follow(client: httpx2.AsyncClient, job: str, console: Console, *, doin
         shown = bar.add_task(doing, total=total)
         async for name, data in _events(client, job):
             if name == "progress":
-                bar.update(shown, completed=data["done"])
+                of = data["total"]  # in the job's own steps, of which an item may take more than one
+                bar.update(shown, completed=round(total * data["done"] / of) if of else data["done"])
             elif data["state"] == "succeeded":
                 bar.update(shown, completed=total)
                 return

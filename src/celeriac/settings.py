@@ -44,7 +44,17 @@ class FamilySettings(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, validate_default=True, hide_input_in_errors=True)
 
     def __init__(self, **given: Any) -> None:
-        super().__init__(**{**_read_environment(type(self)), **given})
+        """
+        Raises:
+            ConfigurationError: a variable of the environment is wrong; the message names it.
+            ValidationError: an argument is wrong.
+        """
+        try:
+            super().__init__(**{**_read_environment(type(self)), **given})
+        except ValidationError as error:
+            if all(not fault["loc"] or fault["loc"][0] in given for fault in error.errors()):
+                raise
+            raise _wrong(type(self), error) from None
 
 
 class Settings(FamilySettings):
@@ -251,7 +261,7 @@ def read(kind: type[S], **overrides: Any) -> S:
     try:
         return kind(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
-        raise ConfigurationError("; ".join(_fault(kind, e) for e in error.errors())) from None
+        raise _wrong(kind, error) from None
 
 
 def _read_environment(kind: type[FamilySettings]) -> dict[str, str]:
@@ -345,6 +355,10 @@ def _wants_tracebacks() -> bool:
         return load_settings().traceback
     except ConfigurationError:
         return False
+
+
+def _wrong(kind: type[FamilySettings], error: ValidationError) -> ConfigurationError:
+    return ConfigurationError("; ".join(_fault(kind, fault) for fault in error.errors()))
 
 
 def _fault(kind: type[FamilySettings], error: Any) -> str:

@@ -68,7 +68,7 @@ def report_settings(shop_folder: Path) -> dict[str, Any]:
     return {
         "reports_connections": f"shop=sqlite:///{shop_folder / 'shop.db'}",
         "reports_memory_mb": MEMORY_MB,
-        "reports_timeout": 20,
+        "reports_timeout": 120,
         "reports_free_sql": "true",
         "reports_scratch": shop_folder / "scratch",
         "reports_link_url": "https://shop.example/links",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import pytest
 
 from celeriac import Settings
 from celeriac.cli import ExitCode, main
+from celeriac.families.reports.request import NamedRef, ReportRequest
 from celeriac.settings import as_environment
+from tests.support.report_shop import ReportShop
 from tests.support.workers import Worker
 
 APP = "tests.support.report_shop:app"
@@ -101,6 +104,42 @@ async def test_the_sources_are_listed(terminal: Terminal) -> None:
     assert "orders\tquery\tsince, country\tOrders since a day" in printed
 
 
+async def test_a_report_without_files_says_why(terminal: Terminal, tmp_path: Path) -> None:
+    (table := tmp_path / "kunden.csv").write_text("Name;Betrag\nMüller;1,50\n")
+    layout = tmp_path / "layout.json"
+    layout.write_text('{"figures": ["Name"]}')
+    code, _, errors = await terminal.run("run", "--file", str(table), "--layout", str(layout))
+    assert (code, "column 'Name' is text" in errors) == (ExitCode.FAILURE, True)
+    newest = (await terminal.json("list", "--limit", "1"))[0]
+    for command in ("fetch", "preview"):
+        code, printed, errors = await terminal.run(command, newest["id"])
+        assert (code, printed) == (ExitCode.FAILURE, "")
+        assert errors.startswith(
+            f"celeriac: error: report {newest['id']} failed: layout.figures: column 'Name' is text"
+        )
+
+
+@pytest.mark.parametrize(
+    ("command", "told"), [("fetch", "is cancelled"), ("preview", "is cancelled"), ("fetch", "is running; `celeriac")]
+)
+async def test_a_report_that_is_not_made_says_how_it_is(
+    terminal: Terminal, shop: ReportShop, command: str, told: str
+) -> None:
+    handle = await shop.reports.job.enqueue(ReportRequest(source=NamedRef(name="endless")))
+    async with aclosing(handle.events()) as events:
+        async for event in events:
+            if event.name == "progress":
+                break
+    if told == "is cancelled":
+        await handle.cancel()
+        async for _ in handle.events():
+            pass
+    code, printed, errors = await terminal.run(command, handle.id)
+    await handle.cancel()
+    assert (code, printed) == (ExitCode.FAILURE, "")
+    assert f"report {handle.id} {told}" in errors
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -109,7 +148,7 @@ async def test_the_sources_are_listed(terminal: Terminal) -> None:
         (["run", "orders", "--param", "since"], "--param since: expected NAME=VALUE"),
         (["run", "orders", "--format", "doc"], "formats.0: Input should be 'pdf'"),
         (["run", "orders", "--password", "secret"], "password.name: no password is named 'secret'"),
-        (["run", "other"], "source.name: no source is named 'other'"),
+        (["run", "other"], "source.name: no source is named 'other'; `celeriac report sources`"),
         (["fetch", "nobody"], "no job with id 'nobody' is known"),
     ],
 )

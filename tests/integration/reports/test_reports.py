@@ -28,7 +28,6 @@ from tests.support.workers import Worker
 pytestmark = pytest.mark.usefixtures("worker")
 ORDERS = {"name": "orders"}
 #: Templates that never end, or that take all memory: of three nested loops, and of a list of hundreds of megabytes.
-ENDLESS = "#for a in range(9000) { for b in range(9000) { for c in range(9000) { let d = a } } }"
 GREEDY = "#let a = range(9000000)\n" + "#let a = a + a\n" * 8
 
 
@@ -144,12 +143,6 @@ async def test_a_runaway_template_is_stopped_by_memory_and_the_worker_goes_on(re
     assert (await reports.made(ORDERS, force=True))["rows"] == 2000
 
 
-@pytest.mark.slow
-async def test_a_template_that_never_ends_is_stopped_by_time(reports: ReportApi) -> None:
-    told = await reports.failed(ORDERS, layout={"template": ENDLESS})
-    assert told.startswith("JobTimedOut: exceeded its time limit of 20 s; its process was killed")
-
-
 async def test_a_failed_report_publishes_nothing(reports: ReportApi) -> None:
     report = await reports.ended(
         await reports.submit(ORDERS, formats=["csv", "pdf"], layout={"template": '#panic("no")'})
@@ -164,7 +157,10 @@ async def test_a_failed_report_publishes_nothing(reports: ReportApi) -> None:
 @pytest.mark.parametrize(
     ("source", "error"),
     [
-        ({"sql": "DROP TABLE orders", "connection": "shop"}, "QueryFailed: connection shop: not authorized"),
+        (
+            {"sql": "WITH x AS (SELECT 1) DELETE FROM orders", "connection": "shop"},
+            "QueryFailed: connection shop: a query can only SELECT",
+        ),
         ({"sql": "SELECT missing FROM orders", "connection": "shop"}, "no such column: missing"),
     ],
 )

@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ import pytest
 import redis
 from pydantic import SecretStr
 
-from celeriac import Settings
+from celeriac import JobFailed, Settings
 from celeriac.families.reports import ReportsSettings
 from celeriac.families.reports.outcome import ReportOutcome
+from celeriac.families.reports.rendering import Layout
 from celeriac.families.reports.request import NamedRef, ReportRequest
 from celeriac.settings import as_environment
 from tests.conftest import on_database
@@ -32,6 +34,7 @@ __all__ = ["bucket_url", "s3_server"]
 pytestmark = pytest.mark.slow
 DATABASE = 14
 ORDERS = NamedRef(name="orders")
+ENDLESS = "#for a in range(9000) { for b in range(9000) { for c in range(9000) { let d = a } } }"
 
 
 class Here:
@@ -108,18 +111,26 @@ async def bank(postgres_server: PostgresServer) -> AsyncGenerator[tuple[str, Any
 async def test_a_report_of_a_killed_worker_is_made_by_another(here: Here) -> None:
     shop = here.shop()
     source = NamedRef(name="numbers", parameters={"count": 300_000})
-    first = here.worker(reports_timeout=120)
+    first = here.worker()
     handle = await shop.reports.job.enqueue(ReportRequest(source=source, formats=["csv", "html"]))
-    async for event in handle.events():
-        if event.name == "progress" and event.data["message"] == "csv":
-            break
+    async with aclosing(handle.events()) as events:
+        async for event in events:
+            if event.name == "progress" and event.data["message"] == "csv":
+                break
     first.kill()
     assert await shop.app.storage.artifacts.of(handle.id) == []
-    here.worker(reports_timeout=120)
+    here.worker()
     made = await handle.result(timeout=120)
     record = await handle.status()
     assert (made.rows, record.attempt) == (300_000, 1)
     assert sorted(a.name for a in await shop.app.storage.artifacts.of(handle.id)) == ["report.csv", "report.html"]
+
+
+async def test_a_template_that_never_ends_is_stopped_by_time(here: Here) -> None:
+    here.worker(reports_timeout=5)
+    handle = await here.shop().reports.job.enqueue(ReportRequest(source=ORDERS, layout=Layout(template=ENDLESS)))
+    with pytest.raises(JobFailed, match="exceeded its time limit of 5 s; its process was killed"):
+        await handle.result(timeout=120)
 
 
 async def test_beat_has_a_report_made_each_second(here: Here) -> None:

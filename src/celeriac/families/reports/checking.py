@@ -17,6 +17,7 @@ from celeriac.families.reports.request import NamedRef, ReportRequest, RowsRef, 
 from celeriac.families.reports.settings import ReportsSettings
 from celeriac.families.reports.sources.named import Sources
 from celeriac.families.reports.sources.rows import names_of
+from celeriac.families.reports.sources.sql_text import why_no_select
 from celeriac.families.reports.spool import unique_names
 from celeriac.storage.names import checked_name
 
@@ -48,6 +49,8 @@ def check_call(app: JobApp, sources: Sources, own: ReportsSettings, request: Rep
     elif isinstance(source, SqlRef):
         if source.connection not in connections(own):
             raise ReportInvalid("source.connection", f"no connection is named {source.connection!r}")
+        if fault := why_no_select(source.sql):
+            raise ReportInvalid("source.sql", fault)
         source.typed()
     elif isinstance(source, RowsRef):
         layouts.check_named(request, unique_names(names_of(source.rows, source.columns)))

@@ -13,6 +13,7 @@ import typer
 from celeriac.core.errors import CommandLineWrong, UnknownArtifact, UnknownJob
 from celeriac.families.reports import ReportsFamily
 from celeriac.families.reports.cli_files import saved, sent, watch
+from celeriac.families.reports.errors import ReportNotMade
 from celeriac.terminal import App, AsJson, Column, age, print_json, print_table, run_in_family
 
 if TYPE_CHECKING:
@@ -162,8 +163,10 @@ def fetch(report_id: ReportId, output: Folder = Path(), app: App = None, as_json
     """Save the files of a report."""
 
     async def act(application: JobApp, family: ReportsFamily) -> list[str]:
-        await _known(application, family, report_id)
+        await _made(application, family, report_id)
         found = await application.storage.artifacts.of(report_id)
+        if not found:
+            raise ReportNotMade(f"the files of report {report_id} are gone; make it anew")
         return [str(await saved(application, artifact, output)) for artifact in found]
 
     _paths(_run(app, act), as_json)
@@ -176,7 +179,7 @@ def preview(report_id: ReportId, output: Folder = Path(), app: App = None, as_js
     async def act(application: JobApp, family: ReportsFamily) -> list[str]:
         from celeriac.families.reports.make import PREVIEW
 
-        await _known(application, family, report_id)
+        await _made(application, family, report_id)
         try:
             picture = await application.storage.artifacts.get(report_id, PREVIEW)
         except UnknownArtifact:
@@ -227,10 +230,21 @@ def _validated(given: dict[str, Any]) -> ReportRequest:
         raise CommandLineWrong(told.replace("Value error, ", "")) from None
 
 
-async def _known(application: JobApp, family: ReportsFamily, report_id: str) -> None:
+async def _made(application: JobApp, family: ReportsFamily, report_id: str) -> None:
+    """
+    Raises:
+        UnknownJob: there is no report with that id.
+        ReportNotMade: it has no files.
+    """
     record = await application.client.get(report_id)
     if record.task != family.job.name:
         raise UnknownJob(report_id)
+    if record.state == "succeeded":
+        return
+    why = f" failed: {record.error.message}" if record.error else f" is {record.state}"
+    if not record.state.finished:
+        why += f"; `celeriac jobs result {report_id}` waits for it"
+    raise ReportNotMade(f"report {report_id}{why}")
 
 
 def _described(record: JobRecord) -> dict[str, Any]:

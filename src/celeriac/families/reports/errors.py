@@ -2,6 +2,7 @@
 
 CeleriacError
 ├── SourceUnavailable           a named connection cannot be reached, or refuses its login
+├── ReportNotMade               a report has no files: it has failed, or is not ready
 ├── PasswordUnavailable         the password of a PDF cannot be had in the worker
 ├── ConfigurationError
 │   └── SourceInvalid           a query or a function cannot be a source of reports; the start stops
@@ -28,6 +29,10 @@ class SourceUnavailable(CeleriacError):
 
 class PasswordUnavailable(CeleriacError):
     """The worker cannot have the password of a PDF. The message says where it was looked for, and never what it is."""
+
+
+class ReportNotMade(CeleriacError):
+    """A report has no files to fetch: it has failed, was cancelled, or is not ready yet. The message says which."""
 
 
 class SourceInvalid(ConfigurationError):

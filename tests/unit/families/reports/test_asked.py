@@ -78,6 +78,11 @@ def test_a_fault_of_a_column_is_refused_by_its_member(api: TestClient, column: d
     ("source", "fault"),
     [
         ({}, "source: give one of: name; sql; upload; rows"),
+        (
+            {"sql": "DELETE FROM orders", "connection": "shop"},
+            "source.sql: a query can only SELECT; this one begins with",
+        ),
+        ({"sql": "-- x\n PRAGMA a", "connection": "shop"}, "source.sql: a query can only SELECT; this one"),
         ({"rows": 3}, "give an array of rows"),
         ({"rows": [1]}, "row 1 is a number; each row is an object, or each an array"),
         ({"rows": []}, "without a row, name the columns in `columns`"),

@@ -14,6 +14,7 @@ from celeriac.http.problems import as_problem
 
 EXAMPLES = [
     errors.SourceUnavailable("connection shop: no answer"),
+    errors.ReportNotMade("report x is queued"),
     errors.PasswordUnavailable("the password cannot be opened"),
     errors.SourceInvalid("two sources are named orders"),
     errors.ReportInvalid("source.name", "no source is named x"),

@@ -81,7 +81,12 @@ def test_queries_of_a_folder_say_what_they_need(tmp_path: Path) -> None:
         ("SELECT 1", "name no connection"),
         ("-- connection: shop\n-- parameter: x money\nSELECT :x", "parameter x: name one of the types text, integer"),
         ("-- connection: shop\n-- parameter: x date\nSELECT 1", "it has no parameter :x"),
-        ("-- connection: shop\n-- parameter: x date = soon\nSELECT :x", "x: Input should be a valid date"),
+        (
+            "-- connection: shop\n-- parameter: x date = soon\nSELECT :x",
+            "parameter x: its default is wrong: Input",
+        ),
+        ("-- connection: shop\nSELECT :x", "parameter :x is not declared; add a line `-- parameter: x text`"),
+        ("-- connection: shop\nDROP TABLE x", "a query can only SELECT; this one begins with DROP"),
     ],
 )
 def test_a_file_that_is_no_query_stops_the_start(tmp_path: Path, text: str, fault: str) -> None:

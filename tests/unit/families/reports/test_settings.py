@@ -51,6 +51,12 @@ def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, valu
     assert SECRET not in f"{caught.value} {caught.value.__cause__}"
 
 
+def test_a_wrong_variable_is_named_also_where_settings_are_made_in_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELERIAC_REPORTS_QUERIES", "/nowhere")
+    with pytest.raises(ConfigurationError, match=r"^CELERIAC_REPORTS_QUERIES=/nowhere: there is no such folder$"):
+        ReportsSettings(reports_link_url="https://shop.example/links")
+
+
 def test_a_folder_and_a_file_are_taken(tmp_path: Path) -> None:
     logo = tmp_path / "logo.svg"
     logo.write_text("<svg/>")

@@ -17,7 +17,7 @@ from celeriac.core import extras
 from celeriac.families.reports.errors import ReportInvalid, SourceInvalid, SourceUnavailable
 from celeriac.families.reports.sources.data import Data, Patience
 from celeriac.families.reports.sources.rows import read_function
-from celeriac.families.reports.sources.sql_text import parse
+from celeriac.families.reports.sources.sql_text import parse, why_no_select
 
 #: The types of parameters that a query's file or a request may name.
 TYPES: Mapping[str, type] = {
@@ -144,7 +144,9 @@ class Sources:
         found = self._named.get(name)
         if found is None:
             raise ReportInvalid(
-                "source.name", f"no source is named {name[:_LONGEST_NAME]!r}; GET /reports/sources lists them"
+                "source.name",
+                f"no source is named {name[:_LONGEST_NAME]!r}; "
+                "`celeriac report sources` and GET /reports/sources list them",
             )
         return found
 
@@ -172,8 +174,10 @@ def query_source(
     """Make a source of a query. Parameters without a type are text; those with a default may be left out.
 
     Raises:
-        SourceInvalid: a type or a default is given for what is no parameter of the query.
+        SourceInvalid: it is no SELECT; or a type or a default is given for what is no parameter of it.
     """
+    if fault := why_no_select(sql):
+        raise SourceInvalid(f"query {name}: {fault}")
     used = parse(sql).parameters
     types, defaults = types or {}, defaults or {}
     for given in (*types, *defaults):
@@ -244,13 +248,17 @@ def _query_in(path: Path) -> QuerySource:
             defaults[name] = default
     if "connection" not in told:
         raise SourceInvalid(f"{path}: its first lines name no connection: -- connection: NAME")
+    for name in parse(sql).parameters:
+        if name not in types:
+            raise SourceInvalid(f"{path}: parameter :{name} is not declared; add a line `-- parameter: {name} text`")
     source = query_source(
         path.stem, sql, connection=told["connection"], types=types, defaults=defaults, about=told.get("about", "")
     )
     try:  # defaults of a file are text, and become what the parameters are
         source.parameters.model_validate({**{key: _example(kind) for key, kind in types.items()}, **defaults})
     except ValidationError as error:
-        raise SourceInvalid(f"{path}: {error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}") from None
+        fault = error.errors()[0]
+        raise SourceInvalid(f"{path}: parameter {fault['loc'][0]}: its default is wrong: {fault['msg']}") from None
     return source
 
 

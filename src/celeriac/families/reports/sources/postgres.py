@@ -19,7 +19,7 @@ import asyncpg
 
 from celeriac.families.reports.errors import QueryFailed, SourceUnavailable
 from celeriac.families.reports.sources.data import BATCH_ROWS, Data, Patience, Row
-from celeriac.families.reports.sources.sql_text import parse
+from celeriac.families.reports.sources.sql_text import ONLY_SELECT, parse
 
 _CONNECT_S = 10.0
 #: Seconds between the server's limit and ours.
@@ -128,6 +128,8 @@ def _failed(name: str, error: BaseException, patience: Patience) -> QueryFailed:
         return QueryFailed(
             f"connection {name}: the query took more than {patience.seconds:g} s (CELERIAC_REPORTS_QUERY_TIMEOUT)"
         )
+    if "DECLARE CURSOR" in str(error):  # "must not contain data-modifying statements in WITH", for example
+        return QueryFailed(f"connection {name}: {ONLY_SELECT}")
     return QueryFailed(f"connection {name}: {_words(error)}")
 
 

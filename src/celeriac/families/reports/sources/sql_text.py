@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+ONLY_SELECT = "a query can only SELECT"
+_BEGINNINGS = frozenset(("SELECT", "WITH", "VALUES", "TABLE"))
+
 
 @dataclass(frozen=True, slots=True)
 class Query:
@@ -46,6 +49,27 @@ def parse(sql: str) -> Query:
         names.append(name)
         start = colon + 1 + len(name)
     return Query((*texts, sql[start:]), tuple(names))
+
+
+def why_no_select(sql: str) -> str:
+    """Say what is wrong with a query that begins with another word than a SELECT may. Empty: it may be one.
+
+    It is for a clear message. What a query can do is held by the database, and not by its first word.
+    """
+    at = 0
+    while at < len(sql):
+        if sql.startswith("--", at):
+            at = _after(sql, at, "\n")
+        elif sql.startswith("/*", at):
+            at = _after(sql, at + 2, "*/")
+        elif sql[at].isspace() or sql[at] == "(":
+            at += 1
+        else:
+            break
+    word = _name(sql, at)
+    if word.upper() in _BEGINNINGS:
+        return ""
+    return f"{ONLY_SELECT}; this one begins with {word[:30].upper()}" if word else f"{ONLY_SELECT}; this is none"
 
 
 def _parameters(sql: str) -> Iterator[tuple[int, str]]:

@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from celeriac.families.reports.errors import QueryFailed, SourceUnavailable
 from celeriac.families.reports.sources.data import BATCH_ROWS, Data, Patience, Row
+from celeriac.families.reports.sources.sql_text import ONLY_SELECT
 
 #: Longest value in bytes, which also bounds what `zeroblob` or `printf` make.
 _LONGEST_VALUE = 16_000_000
@@ -101,6 +102,8 @@ def _failed(name: str, error: Exception, patience: Patience) -> QueryFailed:
         return QueryFailed(
             f"connection {name}: the query took more than {patience.seconds:g} s (CELERIAC_REPORTS_QUERY_TIMEOUT)"
         )
+    if str(error) == "not authorized":  # what the authorizer has refused is a statement, and no function
+        return QueryFailed(f"connection {name}: {ONLY_SELECT}")
     return QueryFailed(f"connection {name}: {error}")
 
 

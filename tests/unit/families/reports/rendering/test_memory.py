@@ -29,14 +29,15 @@ print(json.dumps(seen))
 """
 
 _LARGE = """
-import json, resource, sys
+import json, sys
 from pathlib import Path
 from benchmarks.support.report_runs import Orders
+from celeriac.families.reports.limits import peak_mb
 from celeriac.families.reports.rendering import render
 from tests.support.reports import layout
 
 render(Orders(int(sys.argv[3])), layout(), sys.argv[2], Path(sys.argv[1]), progress=lambda done, total: None)
-print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024))
+print(json.dumps(round(peak_mb())))
 """
 
 
