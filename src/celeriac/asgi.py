@@ -37,7 +37,8 @@ def create_api(settings: Settings | None = None, families: Mapping[str, FamilySe
     `families` has settings of job families by name. The environment has those of other families.
 
     Raises:
-        ConfigurationError: a setting is wrong, or the API would be open to other machines without keys.
+        ConfigurationError: a setting is wrong, what the application declares does not fit, or the API would be open to
+            other machines without keys.
         InstallationBroken: the package's own files do not belong together.
     """
     check_scripts()
@@ -49,6 +50,7 @@ def create_api(settings: Settings | None = None, families: Mapping[str, FamilySe
 
 
 def _api_of(app: JobApp) -> FastAPI:
+    app.check_complete()
     api = FastAPI(title="Celeriac", version=celeriac.__version__, lifespan=app.lifespan, docs_url=None, redoc_url=None)
     include(api, app)
     add_docs(api)

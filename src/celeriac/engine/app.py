@@ -136,7 +136,11 @@ class JobApp(ConfiguredApp):
 
     @asynccontextmanager
     async def lifespan(self, _: object) -> AsyncGenerator[None]:
-        """Close this application's connections when the API ends: `FastAPI(lifespan=app.lifespan)`."""
+        """Check what was declared, and close this application's connections when the API ends.
+
+        api = FastAPI(lifespan=app.lifespan)
+        """
+        self.check_complete()
         try:
             yield
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, cast
 
@@ -23,6 +24,7 @@ class ConfiguredApp(Celery):
         self.settings = settings
         self._defaults: dict[str, Any] = {}
         self._schedules: dict[str, Any] = {}
+        self._completion_checks: list[Callable[[], None]] = []
         super().__init__(main, **options)
         cast(Any, self.on_after_configure).connect(self._complete)
         cast(Any, self.on_after_finalize).connect(self._add_schedules)
@@ -74,11 +76,32 @@ class ConfiguredApp(Celery):
     def _is_configured_eager(self) -> bool:
         return bool(self.conf.task_always_eager)
 
+    @property
+    def schedules(self) -> Mapping[str, Mapping[str, Any]]:
+        """Beat's entries that code has added, by name."""
+        return self._schedules
+
     def add_schedule(self, name: str, entry: dict[str, Any]) -> None:
         """Add an entry to `beat_schedule`, which later configuration does not remove."""
         self._schedules[name] = entry
         if self.configured:
             self._add_schedules()
+
+    def when_complete(self, check: Callable[[], None]) -> None:
+        """Have `check` look at the application when a worker, beat or an API of it starts, and all is declared.
+
+        It raises `ConfigurationError`, which stops the start.
+        """
+        self._completion_checks.append(check)
+
+    def check_complete(self) -> None:
+        """Run the checks of `when_complete`.
+
+        Raises:
+            ConfigurationError: something that was declared does not fit.
+        """
+        for check in self._completion_checks:
+            check()
 
     def _complete(self, source: Any, **_: Any) -> None:
         for maps in (source.maps, source.defaults):

@@ -41,6 +41,7 @@ _REQUEST = "celery.worker.request:Request"
 
 USED: tuple[Private, ...] = (
     *_each("celery._state", "which task is the current one goes by coroutine", "_task_stack"),
+    *_each("celery._state", "the applications that an API has imported are checked", "_get_active_apps"),
     *_each("celery.app.autoretry", "the task's own function, below what `autoretry_for` wraps", "_orig_run"),
     *_each("celery.app.trace:TraceInfo", "logs what a task has raised", "_log_error"),
     *_each("celery.app.base:Celery", "the result backend is made once for all threads", "_backend_cache"),

@@ -29,6 +29,8 @@ __all__ = ["postgres_server"]
 
 DATABASE = 10
 MEMORY_MB = 1000
+#: A bank that does not answer. Tests that need one have a server of their own.
+BANK = "bank=postgresql://nobody@127.0.0.1:1/bank"
 KEYS = ("ann:0123456789abcdef0", "bob:0123456789abcdef1")
 
 
@@ -66,7 +68,7 @@ def report_settings(shop_folder: Path) -> dict[str, Any]:
     """The family's settings, as the environment has them."""
     (shop_folder / "audit").write_text("of-the-audit\n")
     return {
-        "reports_connections": f"shop=sqlite:///{shop_folder / 'shop.db'}",
+        "reports_connections": f"shop=sqlite:///{shop_folder / 'shop.db'} {BANK}",
         "reports_memory_mb": MEMORY_MB,
         "reports_timeout": 120,
         "reports_free_sql": "true",

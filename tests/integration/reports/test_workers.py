@@ -22,6 +22,7 @@ from celeriac.families.reports.rendering import Layout
 from celeriac.families.reports.request import NamedRef, ReportRequest
 from celeriac.settings import as_environment
 from tests.conftest import on_database
+from tests.integration.reports.conftest import BANK
 from tests.support.buckets import bucket_url, s3_server
 from tests.support.postgres import PostgresServer
 from tests.support.report_shop import ReportShop
@@ -174,7 +175,7 @@ async def test_postgres_is_read_by_a_worker_and_its_query_ends_when_the_report_i
     here: Here, bank: tuple[str, Any]
 ) -> None:
     url, owner = bank
-    connections = f"{here.own['reports_connections']} bank={url}"
+    connections = here.own["reports_connections"].replace(BANK, f"bank={url}")
     shop = here.shop(reports_connections=connections)
     here.worker(reports_connections=connections)
     made = await (await shop.reports.job.enqueue(ReportRequest(source=NamedRef(name="ledger")))).result(timeout=60)

@@ -20,12 +20,13 @@ from typing import Any, NoReturn
 
 import celery
 import kombu
-from celery import Celery
+from celery import Celery, _state
 from celery.app.utils import find_app
 
 from celeriac.core.errors import ApplicationNotLoaded, CeleriacError, ConfigurationError
 from celeriac.core.exits import exit_code
 from celeriac.core.parent_protocol import Refused, encode
+from celeriac.engine.configuration import ConfiguredApp
 from celeriac.settings import DEFAULT_APP, show
 from celeriac.store.declared import check_scripts
 
@@ -59,7 +60,7 @@ def load_with_tasks(address: str) -> Any:
     """Load the application at `address`, with the task modules that its settings name. Raises as `load` does.
 
     Raises:
-        ConfigurationError: its result backend cannot be used.
+        ConfigurationError: its result backend cannot be used, or something that it declares does not fit.
         InstallationBroken: the package's own files do not belong together.
     """
     app = load(address)
@@ -68,7 +69,14 @@ def load_with_tasks(address: str) -> Any:
         app.loader.import_default_modules()
         app.finalize()
     _check_result_backend(app)
+    check_complete(app)
     return app
+
+
+def check_complete(app: Any) -> None:
+    """Check what the application declares. One of Celery's own class has no checks. Raises `ConfigurationError`."""
+    if isinstance(app, ConfiguredApp):
+        app.check_complete()
 
 
 def load_asgi(address: str) -> Callable[..., Any]:
@@ -76,6 +84,7 @@ def load_asgi(address: str) -> Callable[..., Any]:
 
     Raises:
         ApplicationNotLoaded: there is none at `address`, or its module cannot be imported.
+        ConfigurationError: an application that was imported with it declares something that does not fit.
         InstallationBroken: the package's own files do not belong together.
     """
     check_scripts()
@@ -89,6 +98,8 @@ def load_asgi(address: str) -> Callable[..., Any]:
         found = getattr(found, name)
     if not callable(found):
         raise ApplicationNotLoaded(f"{option}: is a {type(found).__name__} and no ASGI application, as a FastAPI is")
+    for app in _state._get_active_apps():  # pyright: ignore[reportPrivateUsage]
+        check_complete(app)
     return found
 
 

@@ -15,6 +15,7 @@ from celeriac.engine import options
 from celeriac.engine.adoption import CONSUMER
 from celeriac.engine.options import Option, Where
 from celeriac.engine.start import shard
+from celeriac.engine.start.loading import check_complete
 
 #: Types of values that messages show. Others may be long, or contain secrets.
 _SHOWN = (bool, int, float, tuple)
@@ -54,6 +55,10 @@ def check(app: Any, controller: Any, *, is_asyncio: bool) -> None:
     for name, value, reason in _dropped(options.COMMAND_LINE, lambda name: _given(controller, name), places, {}):
         raise OptionRefused(f"--{_shown(name, value)} cannot be used: {reason}")
     _check_transport_options(conf.broker_transport_options or {}, places)
+    try:
+        check_complete(app)  # again, because Celery's own command line has not
+    except ConfigurationError as error:
+        raise SettingRefused(str(error)) from None
 
 
 def check_consumer(named: str | type) -> None:

@@ -42,6 +42,12 @@ class ReportsFamily(JobFamily):
         for query in queries_in(self.settings.reports_queries) if self.settings.reports_queries else ():
             self.sources.add(query)
         self.job = register(host.app, self.sources, self.settings)
+        host.app.when_complete(self._check_complete)
+
+    def _check_complete(self) -> None:
+        from celeriac.families.reports.checking import check_declared
+
+        check_declared(self.host.app, self.job.name, self.sources, self.settings)
 
     @overload
     def source(self, function: F, /) -> F: ...

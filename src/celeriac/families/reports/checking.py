@@ -9,13 +9,13 @@ from celeriac.core.errors import InvalidArguments, InvalidFileName, UnknownUploa
 from celeriac.core.spec import Call
 from celeriac.engine.app import JobApp
 from celeriac.families.reports import layouts
-from celeriac.families.reports.errors import ReportInvalid
+from celeriac.families.reports.errors import ReportInvalid, SourceInvalid
 from celeriac.families.reports.outcome import EXAMPLE, ReportOutcome
 from celeriac.families.reports.passwords import check_named
 from celeriac.families.reports.reading import connections
 from celeriac.families.reports.request import NamedRef, ReportRequest, RowsRef, SqlRef, UploadRef
 from celeriac.families.reports.settings import ReportsSettings
-from celeriac.families.reports.sources.named import Sources
+from celeriac.families.reports.sources.named import QuerySource, Sources
 from celeriac.families.reports.sources.rows import names_of
 from celeriac.families.reports.sources.sql_text import why_no_select
 from celeriac.families.reports.spool import unique_names
@@ -63,6 +63,29 @@ def check_call(app: JobApp, sources: Sources, own: ReportsSettings, request: Rep
             raise ReportInvalid("file_name", str(error)) from None
     if request.then is not None:
         following_call(app, request, EXAMPLE)
+
+
+def check_declared(app: JobApp, task: str, sources: Sources, own: ReportsSettings) -> None:
+    """Check the queries' connections, and the reports that are scheduled. `task` is the name of the job of reports.
+
+    Raises:
+        SourceInvalid: a query or a schedule is wrong. The message names it.
+    """
+    known = connections(own)
+    for source in sources:
+        if isinstance(source, QuerySource) and source.connection not in known:
+            named = ", ".join(sorted(known)) or "none"
+            raise SourceInvalid(
+                f"query {source.name}: no connection is named {source.connection!r}; "
+                f"CELERIAC_REPORTS_CONNECTIONS names {named}"
+            )
+    for name, entry in app.schedules.items():
+        if entry["task"] != task:
+            continue
+        try:
+            check_call(app, sources, own, ReportRequest.model_validate(entry["kwargs"]["request"]))
+        except ReportInvalid as error:
+            raise SourceInvalid(f"schedule {name!r}: {error}") from None
 
 
 async def _check_upload(app: JobApp, source: UploadRef, owner: str | None) -> None:
