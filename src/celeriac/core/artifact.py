@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -72,6 +73,30 @@ class ArtifactFile(AbstractAsyncContextManager[AsyncFile], AbstractContextManage
             RuntimeError: it is not complete yet.
         """
         ...
+
+
+def check_bytes(piece: object) -> None:
+    """Refuse what a file cannot be written of, with what to do instead.
+
+    Raises:
+        TypeError: it is no bytes.
+    """
+    if not isinstance(piece, bytes | bytearray | memoryview):
+        advice = "; encode the text: `write(text.encode())`" if isinstance(piece, str) else ""
+        raise TypeError(f"a file is written in bytes, not {type(piece).__name__}{advice}")
+
+
+def check_no_loop(name: str) -> None:
+    """Refuse a blocking file in an `async def` job: all other jobs of its process would wait for it.
+
+    Raises:
+        RuntimeError: a loop runs in this thread.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError(f"in an `async def` job, use `async with job.artifact({name!r})` and `await file.write(...)`")
 
 
 class BecomingArtifact:

@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from types import TracebackType
 
-from celeriac.core.artifact import Artifact, BecomingArtifact
+from celeriac.core.artifact import Artifact, BecomingArtifact, check_bytes, check_no_loop
 from celeriac.storage.names import checked_name
 from celeriac.storage.sniffing import HEAD_BYTES, sniff
 
@@ -23,6 +23,10 @@ class MemoryFile(BecomingArtifact):
         self._content = bytearray()
 
     def __enter__(self) -> _BlockingFile:
+        check_no_loop(self._name)
+        return self._open()
+
+    def _open(self) -> _BlockingFile:
         self._name = checked_name(self._name)
         self._content.clear()
         return _BlockingFile(self._content)
@@ -42,7 +46,7 @@ class MemoryFile(BecomingArtifact):
         )
 
     async def __aenter__(self) -> _AsyncFile:
-        return _AsyncFile(self.__enter__())
+        return _AsyncFile(self._open())
 
     async def __aexit__(self, kind: type[BaseException] | None, error: object, traceback: TracebackType | None) -> None:
         self.__exit__(kind, error, traceback)
@@ -53,6 +57,7 @@ class _BlockingFile:
         self._content = content
 
     def write(self, piece: bytes) -> None:
+        check_bytes(piece)
         self._content += piece
 
     def write_from(self, path: str | PathLike[str]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from celeriac.core.artifact import BecomingArtifact
+from celeriac.core.artifact import BecomingArtifact, check_bytes, check_no_loop
 from celeriac.storage.artifacts import Artifacts
 from celeriac.storage.content import Content
 
@@ -41,6 +41,7 @@ class StoredFile(BecomingArtifact):
         self._made = await self._artifacts().publish(self._job_id, self._content)
 
     def __enter__(self) -> _BlockingFile:
+        check_no_loop(self._name)
         self._runner = asyncio.Runner()
         try:
             return _BlockingFile(self._run(self.__aenter__()), self._run)
@@ -63,6 +64,7 @@ class _AsyncFile:
         self._content = content
 
     async def write(self, piece: bytes) -> None:
+        check_bytes(piece)
         await self._content.write(piece)
 
     async def write_from(self, path: str | PathLike[str]) -> None:
