@@ -29,6 +29,7 @@ CeleriacError
 │   ├── UnknownArtifact         the job has made no file of that name, or it has expired
 │   ├── UnknownUpload           no upload with that id is kept
 │   ├── OffsetMismatch          the upload goes on at another offset
+│   ├── UploadIncomplete        an upload cannot be read before all of it has arrived
 │   ├── ChecksumMismatch        an upload arrived changed
 │   ├── LinkInvalid             the link to a file was changed, or has expired
 │   └── WrongState              the job's state does not allow the operation
@@ -238,6 +239,18 @@ class OffsetMismatch(JobRefused):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.offset,)
+
+
+class UploadIncomplete(JobRefused):
+    """The upload cannot be read yet: `offset` of its `size` bytes have arrived."""
+
+    def __init__(self, offset: int, size: int) -> None:
+        self.offset = offset
+        self.size = size
+        super().__init__(f"the upload is incomplete: {offset:,} of {size:,} bytes")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.offset, self.size)
 
 
 class ChecksumMismatch(JobRefused, ValueError):

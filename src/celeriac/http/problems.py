@@ -36,6 +36,7 @@ from celeriac.core.errors import (
     UnknownJob,
     UnknownTask,
     UnknownUpload,
+    UploadIncomplete,
     WrongState,
 )
 
@@ -52,6 +53,7 @@ _STATUS: dict[type[CeleriacError], int] = {
     UnknownArtifact: 404,
     UnknownUpload: 404,
     OffsetMismatch: 409,
+    UploadIncomplete: 409,
     TooManyFiles: 409,
     FileTooLarge: 413,
     InvalidFileName: 422,

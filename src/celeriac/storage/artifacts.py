@@ -72,10 +72,11 @@ class Artifacts:
             TooManyFiles: the job has as many as it may.
         """
         name = checked_name(name)
-        left = await self._room(job_id, name)
-        return Content(
-            self.location.writer(f"{_FILES}/{job_id}/{new_id()}/{name}"), name, limit=min(self.limits.file_bytes, left)
+        limit, setting = min(
+            (self.limits.file_bytes, "CELERIAC_MAX_FILE_BYTES"),
+            (await self._room(job_id, name), "CELERIAC_MAX_JOB_ARTIFACT_BYTES"),
         )
+        return Content(self.location.writer(f"{_FILES}/{job_id}/{new_id()}/{name}"), name, limit=limit, setting=setting)
 
     async def publish(self, job_id: str, content: Content) -> Artifact:
         """Complete the file, and make it the artifact of its name. Deletes what had that name before.
@@ -87,7 +88,10 @@ class Artifacts:
         artifact = Artifact(job_id=job_id, created_at=datetime.now(UTC), **facts)
         try:
             if artifact.size > await self._room(job_id, artifact.name):
-                raise FileTooLarge(f"the artifacts of a job may have {self.limits.job_bytes:,} bytes together")
+                raise FileTooLarge(
+                    f"the artifacts of a job may have {self.limits.job_bytes:,} bytes together "
+                    "(CELERIAC_MAX_JOB_ARTIFACT_BYTES)"
+                )
             former = await self._record(_record_path(job_id, artifact.name))
             await self.location.put(_record_path(job_id, artifact.name), encoded(artifact))
         except (TooManyFiles, FileTooLarge):
@@ -176,7 +180,10 @@ class Artifacts:
         kept = [found async for found in self.location.list(f"{_FILES}/{job_id}/")]
         others = {found.path: found.size for found in kept if found.path.rpartition("/")[2] != name}
         if len(others) >= self.limits.job_files:
-            raise TooManyFiles(f"job {job_id} has {len(others)} artifacts, which is as many as a job may have")
+            raise TooManyFiles(
+                f"job {job_id} has {len(others)} artifacts, which is as many as a job may have "
+                "(CELERIAC_MAX_JOB_ARTIFACTS)"
+            )
         return self.limits.job_bytes - sum(others.values())
 
 

@@ -17,11 +17,15 @@ _IN_LOOP_BYTES = 262_144
 class Content:
     """What one writer writes. Nobody sees it before `close`, and nobody ever after `drop`."""
 
-    def __init__(self, writer: PieceWriter, name: str, *, limit: int, digest: bool = True) -> None:
-        """`limit` is the largest size in bytes. Without `digest`, its SHA-256 is not computed."""
+    def __init__(self, writer: PieceWriter, name: str, *, limit: int, setting: str = "", digest: bool = True) -> None:
+        """`limit` is the largest size in bytes, and `setting` the variable that says so.
+
+        Without `digest`, its SHA-256 is not computed.
+        """
         self.name = name
         self._writer = writer
         self._limit = limit
+        self._setting = f" ({setting})" if setting else ""
         self._size = 0
         self._head = b""
         self._digest = hashlib.sha256() if digest else None
@@ -44,7 +48,8 @@ class Content:
             StorageFull, StorageUnavailable: it cannot be kept.
         """
         if self._size + len(piece) > self._limit:
-            raise FileTooLarge(f"{self.name} is larger than the {max(0, self._limit):,} bytes that are left for it")
+            left = f"{max(0, self._limit):,} bytes that are left for it"
+            raise FileTooLarge(f"{self.name} is larger than the {left}{self._setting}")
         if len(self._head) < HEAD_BYTES:
             self._head += piece[: HEAD_BYTES - len(self._head)]
         if self._digest and len(piece) > _IN_LOOP_BYTES:

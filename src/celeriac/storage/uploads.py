@@ -29,6 +29,7 @@ from celeriac.core.errors import (
     StorageUnavailable,
     TooManyFiles,
     UnknownUpload,
+    UploadIncomplete,
 )
 from celeriac.core.ids import is_valid_id, new_id
 from celeriac.storage.content import Content
@@ -104,12 +105,20 @@ class Uploads:
             FileTooLarge, TooManyFiles: the caller may not keep that much.
         """
         if size > self.limits.file_bytes:
-            raise FileTooLarge(f"an upload may have {self.limits.file_bytes:,} bytes; {size:,} were announced")
-        kept = [upload async for upload in self._all() if upload.owner == owner]
+            raise FileTooLarge(
+                f"an upload may have {self.limits.file_bytes:,} bytes (CELERIAC_MAX_FILE_BYTES); "
+                f"{size:,} were announced"
+            )
+        kept = await self.of(owner)
         if len(kept) >= self.limits.owner_files:
-            raise TooManyFiles(f"there are {len(kept)} uploads, as many as one caller may have: delete some")
+            raise TooManyFiles(
+                f"there are {len(kept)} uploads, as many as one caller may have (CELERIAC_MAX_UPLOADS): delete some"
+            )
         if sum(upload.size for upload in kept) + size > self.limits.owner_bytes:
-            raise FileTooLarge(f"the uploads of one caller may have {self.limits.owner_bytes:,} bytes: delete some")
+            raise FileTooLarge(
+                f"the uploads of one caller may have {self.limits.owner_bytes:,} bytes "
+                "(CELERIAC_UPLOAD_QUOTA_BYTES): delete some"
+            )
         self.location.check_room(size)
         upload = Upload(
             id=new_id(), owner=owner, name=checked_name(name), size=size, sha256=sha256, created_at=datetime.now(UTC)
@@ -129,6 +138,11 @@ class Uploads:
         if (complete := await self._read(_complete_path(upload_id))) is not None:
             return complete
         return replace(upload, offset=sum(part.size for part in await self._parts(upload)))
+
+    async def of(self, owner: str) -> list[Upload]:
+        """The uploads of a caller as they were announced, the newest first. `get` says how far one is."""
+        kept = [upload async for upload in self._all() if upload.owner == owner]
+        return sorted(kept, key=lambda upload: (upload.created_at, upload.id), reverse=True)
 
     async def append(self, upload: Upload, offset: int, body: AsyncIterable[bytes]) -> Upload:
         """Add what `body` brings, from `offset` on. What has arrived is kept, also if `body` ends with an error.
@@ -163,7 +177,13 @@ class Uploads:
         return await self._complete(arrived, await self._parts(arrived)) if arrived.offset == upload.size else arrived
 
     def stream(self, upload: Upload, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes]:
-        """Yield the content of a complete upload from byte `start` up to and without `end`."""
+        """Yield the content of a complete upload from byte `start` up to and without `end`.
+
+        Raises:
+            UploadIncomplete: it was not complete when `get` told of it.
+        """
+        if not upload.is_complete:
+            raise UploadIncomplete(upload.offset, upload.size)
         return self.location.stream(upload.path, start, end)
 
     async def delete(self, upload_id: str) -> None:

@@ -99,7 +99,7 @@ async def test_files_that_are_written_at_the_same_time_share_the_room(location: 
     for file in (first, second):
         await file.write(bytes(60))
     made = await artifacts.publish(JOB, first)
-    with pytest.raises(FileTooLarge, match="together"):
+    with pytest.raises(FileTooLarge, match=r"together \(CELERIAC_MAX_JOB_ARTIFACT_BYTES\)"):
         await artifacts.publish(JOB, second)
     assert await artifacts.of(JOB) == [made]
     assert await files(artifacts) == [made.path]
@@ -119,12 +119,12 @@ async def test_a_record_that_cannot_be_read_counts_as_none(artifacts: Artifacts)
 async def test_a_job_keeps_no_more_than_it_may(artifacts: Artifacts) -> None:
     for name in ("a", "b", "c"):
         await make(artifacts, name, b"1")
-    with pytest.raises(TooManyFiles):
+    with pytest.raises(TooManyFiles, match="CELERIAC_MAX_JOB_ARTIFACTS"):
         await artifacts.begin(JOB, "d")
     await make(artifacts, "c", b"2")  # which replaces one
     small = Artifacts(artifacts.location, Limits(file_bytes=10, job_bytes=12, job_files=9))
     file = await small.begin(JOB, "d")
-    with pytest.raises(FileTooLarge, match="the 9 bytes that are left"):
+    with pytest.raises(FileTooLarge, match=r"the 9 bytes that are left for it \(CELERIAC_MAX_JOB_ARTIFACT_BYTES\)"):
         await file.write(b"0123456789")
     await file.drop()
 

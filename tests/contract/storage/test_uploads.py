@@ -15,6 +15,7 @@ from celeriac.core.errors import (
     OffsetMismatch,
     TooManyFiles,
     UnknownUpload,
+    UploadIncomplete,
 )
 from celeriac.storage.location import PIECE_BYTES, Location
 from celeriac.storage.uploads import Upload, UploadLimits, Uploads
@@ -74,6 +75,20 @@ async def test_what_has_arrived_of_a_broken_request_is_kept(uploads: Uploads) ->
     assert upload.offset == 4
     done = await uploads.append(upload, 4, body(b"456789"))
     assert await content(uploads, done) == b"0123456789"
+
+
+async def test_an_incomplete_upload_cannot_be_read(uploads: Uploads) -> None:
+    announced = await uploads.begin("a.txt", 50)
+    upload = await uploads.append(announced, 0, body(b"twelve bytes"))
+    with pytest.raises(UploadIncomplete, match="the upload is incomplete: 12 of 50 bytes"):
+        await content(uploads, upload)
+
+
+async def test_a_caller_lists_its_uploads(uploads: Uploads) -> None:
+    made = [await uploads.begin(name, 5, owner="ada") for name in ("a", "b")]
+    await uploads.begin("c", 5, owner="bob")
+    assert await uploads.of("ada") == made[::-1]
+    assert await uploads.of("") == []
 
 
 async def test_a_part_at_another_offset_is_refused(uploads: Uploads) -> None:
@@ -147,15 +162,15 @@ async def test_a_record_that_cannot_be_read_counts_as_none(uploads: Uploads) -> 
 
 
 async def test_a_caller_keeps_no_more_than_it_may(uploads: Uploads) -> None:
-    with pytest.raises(FileTooLarge, match="104,857,601 were announced"):
+    with pytest.raises(FileTooLarge, match=r"CELERIAC_MAX_FILE_BYTES\); 104,857,601 were announced"):
         await uploads.begin("a", 100 * 1_048_576 + 1)
     await uploads.begin("a", 100 * 1_048_576, owner="ada")
-    with pytest.raises(FileTooLarge, match="delete some"):
+    with pytest.raises(FileTooLarge, match=r"CELERIAC_UPLOAD_QUOTA_BYTES\): delete some"):
         await uploads.begin("b", 60 * 1_048_576, owner="ada")
     await uploads.begin("b", 60 * 1_048_576, owner="bob")
     await uploads.begin("b", 1, owner="ada")
     await uploads.begin("c", 1, owner="ada")
-    with pytest.raises(TooManyFiles):
+    with pytest.raises(TooManyFiles, match=r"CELERIAC_MAX_UPLOADS\): delete some"):
         await uploads.begin("d", 1, owner="ada")
     with pytest.raises(InvalidFileName):
         await uploads.begin("../d", 1)

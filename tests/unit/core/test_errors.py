@@ -13,6 +13,7 @@ EXAMPLES: list[BaseException] = [
     errors.UnknownArtifact("job-1", "a.pdf"),
     errors.UnknownUpload("upload-1"),
     errors.OffsetMismatch(5),
+    errors.UploadIncomplete(12, 50),
     errors.ApplicationNotLoaded("there is none", "Traceback"),
     errors.StartRefused("there is none", 6, "Traceback"),
     errors.InvalidArguments(

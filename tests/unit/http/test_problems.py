@@ -23,6 +23,7 @@ REFUSALS: dict[type[Exception], Exception] = {
     errors.UnknownArtifact: errors.UnknownArtifact("some-id", "a.pdf"),
     errors.UnknownUpload: errors.UnknownUpload("some-id"),
     errors.OffsetMismatch: errors.OffsetMismatch(5),
+    errors.UploadIncomplete: errors.UploadIncomplete(12, 50),
     errors.ChecksumMismatch: errors.ChecksumMismatch("another digest"),
     errors.LinkInvalid: errors.LinkInvalid("it has expired"),
     errors.WrongState: errors.WrongState("it has ended"),
