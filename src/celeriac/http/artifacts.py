@@ -10,12 +10,12 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.routing import NoMatchFound
 
 from celeriac.core.errors import UnknownArtifact
 from celeriac.engine.app import JobApp
-from celeriac.http.jobs import JobId
+from celeriac.http.jobs import JobId, encoded
 from celeriac.http.problems import ProblemError, responses
 from celeriac.http.ranges import is_another, is_unchanged, part_of
 from celeriac.http.route import bounded_route
@@ -50,6 +50,8 @@ class ArtifactList(BaseModel):
 
 class LinkRequest(BaseModel):
     """For how long a link is to be valid."""
+
+    model_config = ConfigDict(extra="forbid")
 
     expires_in: int = Field(default=3600, ge=1, le=_WEEK, description="Seconds")
 
@@ -107,7 +109,7 @@ def add_artifact_routes(router: APIRouter, app: JobApp) -> None:
             raise ProblemError(
                 409, "links-not-served", "this API serves no links: include app.links() without dependencies"
             ) from None
-        return LinkView(url=str(url), expires_at=expires_at)
+        return LinkView(url=encoded(str(url)), expires_at=expires_at)
 
 
 def create_links_router(app: JobApp, **options: Any) -> APIRouter:

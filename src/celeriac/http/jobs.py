@@ -73,7 +73,12 @@ def in_time(app: JobApp) -> AbstractAsyncContextManager[None]:
 def location(request: Request, app: JobApp, job_id: str) -> str:
     """Return the path of a job of `app`, under the prefixes where its router and application are mounted."""
     path = request.app.url_path_for(_route_name(app), job_id=job_id)
-    return quote(request.scope.get("root_path", "").rstrip("/") + path, safe="/:@!$&'()*+,;=%-._~")
+    return encoded(request.scope.get("root_path", "").rstrip("/") + path)
+
+
+def encoded(url: str) -> str:
+    """Return a URL or a path with what it cannot contain percent-encoded. Starlette leaves that to its callers."""
+    return quote(url, safe="/:@!$&'()*+,;=%-._~[]")
 
 
 def _route_name(app: JobApp) -> str:

@@ -152,6 +152,7 @@ async def test_a_link_is_followed_until_it_expires(client: JobsClient, http_jobs
     job_id = await made(http_jobs_app)
     link = (await client.post(f"{path(job_id)}/link", json={"expires_in": 60})).json()
     assert datetime.fromisoformat(link["expires_at"]) <= datetime.now(UTC) + timedelta(seconds=60)
+    assert link["url"].isascii() and link["url"].endswith(f"/{quote(NAME)}")
     assert (await client.http.get(link["url"])).content == CONTENT
     assert (await client.http.get(link["url"], headers={"Range": "bytes=0-3"})).content == b"%PDF"
     changed = re.sub(r"/links/(.)", lambda found: f"/links/{'A' if found[1] != 'A' else 'B'}", link["url"])
@@ -162,6 +163,14 @@ async def test_a_link_is_followed_until_it_expires(client: JobsClient, http_jobs
     token = await http_jobs_app.app.storage.links.token(expired)
     answer = await client.http.get(f"/links/{token}/{quote(NAME)}")
     assert "was valid until" in problem(answer, 403, "link-invalid")["detail"]
+
+
+@pytest.mark.parametrize("asked", [{"expiresin": 1}, {"expires_in": 0}, {"expires_in": 60, "once": True}])
+async def test_a_link_with_wrong_wishes(
+    client: JobsClient, http_jobs_app: ContractJobs, asked: dict[str, object]
+) -> None:
+    answer = await client.post(f"{path(await made(http_jobs_app))}/link", json=asked)
+    problem(answer, 422, "invalid-request")
 
 
 async def test_a_link_to_what_is_not_there(client: JobsClient) -> None:
