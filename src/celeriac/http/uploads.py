@@ -4,37 +4,30 @@ from __future__ import annotations
 
 import base64
 import binascii
-import errno
-import shutil
-import tempfile
-from collections.abc import AsyncGenerator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from urllib.parse import quote
 from wsgiref.handlers import format_date_time
 
-from fastapi import APIRouter, Header, Path, Request, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response
 from pydantic import BaseModel, Field
-from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
-from starlette.formparsers import MultiPartException, MultiPartParser
 
-from celeriac.core.errors import StorageFull, UnknownUpload
+from celeriac.core.errors import UnknownUpload
 from celeriac.engine.app import JobApp
 from celeriac.http.auth import caller
-from celeriac.http.jobs import NO_NULL
+from celeriac.http.jobs import NO_NULL, Cursor
 from celeriac.http.problems import ProblemError, responses
 from celeriac.http.route import bounded_route
-from celeriac.storage.uploads import Upload, Uploads
+from celeriac.http.upload_forms import digest, from_form
+from celeriac.storage.uploads import Upload
 
 UploadId = Annotated[str, Path(description="The upload's id", max_length=128)]
 
 _VERSION = "1.0.0"
 _EXTENSIONS = "creation,creation-with-upload,expiration,termination"
 _PART = "application/offset+octet-stream"
-_PIECE_BYTES = 1_048_576
-_NO_ROOM = "there is no room left for temporary files: send the file in parts (tus)"
-_DIGITS = "0123456789abcdef"
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 class UploadView(BaseModel):
@@ -49,6 +42,13 @@ class UploadView(BaseModel):
     sha256: str | None = Field(description="The digest of its content: as announced, or once it is complete")
     created_at: datetime
     expires_at: datetime
+
+
+class UploadPage(BaseModel):
+    """Some of the caller's uploads, newest first. `next` is the cursor of the next page, or null."""
+
+    uploads: list[UploadView]
+    next: str | None
 
 
 def create_uploads_router(app: JobApp, **options: Any) -> APIRouter:
@@ -80,7 +80,7 @@ def _add_creation(router: APIRouter, app: JobApp) -> None:
         status_code=201,
         response_model=UploadView,
         summary="Send a file, or announce one that comes in parts",
-        openapi_extra=_openapi_body(),
+        openapi_extra={**_openapi_body(), **_openapi_version(required=False)},
         responses=responses(400, 408, 409, 412, 413, 415, 422, 503, 507),
     )
     async def create(
@@ -89,19 +89,20 @@ def _add_creation(router: APIRouter, app: JobApp) -> None:
         upload_length: Annotated[int | None, NO_NULL, Header(ge=0)] = None,
         upload_metadata: Annotated[str | None, NO_NULL, Header(max_length=4000)] = None,
     ) -> Any:
-        """Either a form (`multipart/form-data`) with one file, or the headers of tus: `Upload-Length`, and
-        `Upload-Metadata` with `filename` and, if the whole is to be checked, `sha256` in hexadecimal digits.
+        """Either a form (`multipart/form-data`) with one file, or the headers of tus: `Tus-Resumable`, `Upload-Length`,
+        and `Upload-Metadata` with `filename` and, if the whole is to be checked, `sha256` in hexadecimal digits.
         """
-        _check_version(request)
         uploads = app.storage.uploads
         if _kind(request) == "multipart/form-data":
-            upload = await _from_form(request, uploads, app.settings.storage_reserve_bytes)
+            upload = await from_form(request, uploads, app.settings.storage_reserve_bytes)
         elif upload_length is None:
-            raise ProblemError(400, "length-missing", "say how large the file is: `Upload-Length`, in bytes")
+            detail = "send a form with a file, or say how large the file is: `Upload-Length`, in bytes"
+            raise ProblemError(400, "length-missing", detail)
         else:
+            _check_version(request)
             told = _metadata(upload_metadata or "")
             upload = await uploads.begin(
-                told.get("filename") or "unnamed", upload_length, owner=caller(request), sha256=_digest(told)
+                told.get("filename") or "unnamed", upload_length, owner=caller(request), sha256=digest(told)
             )
             if _kind(request) == _PART:
                 upload = await uploads.append(upload, 0, request.stream())
@@ -115,7 +116,10 @@ def _add_continuation(router: APIRouter, app: JobApp) -> None:
         "/{upload_id}",
         status_code=204,
         summary="Send the next part of a file",
-        openapi_extra={"requestBody": {"content": {_PART: {"schema": {"type": "string", "format": "binary"}}}}},
+        openapi_extra={
+            "requestBody": {"content": {_PART: {"schema": {"type": "string", "format": "binary"}}}},
+            **_openapi_version(required=True),
+        },
         responses=responses(400, 404, 408, 409, 412, 413, 415, 422, 503, 507),
     )
     async def append(upload_id: UploadId, request: Request, upload_offset: Annotated[int, Header(ge=0)]) -> Response:
@@ -131,6 +135,7 @@ def _add_continuation(router: APIRouter, app: JobApp) -> None:
         "/{upload_id}",
         response_class=Response,
         summary="How far an upload is",
+        openapi_extra=_openapi_version(required=True),
         responses=responses(404, 412, 422, 503),
     )
     async def offset(upload_id: UploadId, request: Request) -> Response:
@@ -139,7 +144,13 @@ def _add_continuation(router: APIRouter, app: JobApp) -> None:
         headers = {**_headers(app, upload), "Upload-Length": str(upload.size), "Cache-Control": "no-store"}
         return Response(status_code=200, headers=headers)
 
-    @router.delete("/{upload_id}", status_code=204, summary="Delete an upload", responses=responses(404, 412, 422, 503))
+    @router.delete(
+        "/{upload_id}",
+        status_code=204,
+        summary="Delete an upload",
+        openapi_extra=_openapi_version(required=True),
+        responses=responses(404, 412, 422, 503),
+    )
     async def delete(upload_id: UploadId, request: Request) -> Response:
         _check_version(request)
         await _own(app, request, upload_id)
@@ -148,6 +159,22 @@ def _add_continuation(router: APIRouter, app: JobApp) -> None:
 
 
 def _add_reading(router: APIRouter, app: JobApp) -> None:
+    @router.get("", response_model=UploadPage, summary="List the caller's uploads", responses=responses(422, 503))
+    async def list_uploads(
+        request: Request,
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+        cursor: Annotated[Cursor | None, NO_NULL, Query(description="`next` of the previous page")] = None,
+    ) -> Any:
+        uploads = app.storage.uploads
+        kept = await uploads.of(caller(request))
+        if cursor is not None:
+            kept = [upload for upload in kept if _cursor(upload) < cursor]
+        views: list[UploadView] = []
+        for upload in kept[:limit]:
+            with suppress(UnknownUpload):  # it is deleted just now
+                views.append(_view(app, await uploads.get(upload.id)))
+        return UploadPage(uploads=views, next=_cursor(kept[limit - 1]) if len(kept) > limit else None)
+
     @router.get("/{upload_id}", response_model=UploadView, summary="An upload", responses=responses(404, 422, 503))
     async def show(upload_id: UploadId, request: Request) -> Any:
         return _view(app, await _own(app, request, upload_id))
@@ -159,50 +186,6 @@ async def _own(app: JobApp, request: Request, upload_id: str) -> Upload:
     if upload.owner != caller(request):
         raise UnknownUpload(upload_id)
     return upload
-
-
-async def _from_form(request: Request, uploads: Uploads, reserve_bytes: int) -> Upload:
-    """The one file of a form. It is spooled to a temporary file first, as its size stands nowhere."""
-    try:
-        body = _while_there_is_room(request.stream(), reserve_bytes)
-        form = await MultiPartParser(request.headers, body, max_files=1, max_fields=10).parse()
-    except MultiPartException as error:
-        raise HTTPException(400, error.message) from None
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise StorageFull(_NO_ROOM) from error
-    try:
-        files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
-        if not files or files[0].size is None:
-            raise ProblemError(422, "file-missing", "the form has no file")
-        sha256 = _digest({key: value for key, value in form.multi_items() if isinstance(value, str)})
-        upload = await uploads.begin(
-            files[0].filename or "unnamed", files[0].size, owner=caller(request), sha256=sha256
-        )
-        return upload if upload.is_complete else await uploads.append(upload, 0, _pieces(files[0]))
-    finally:
-        await form.close()
-
-
-async def _while_there_is_room(body: AsyncGenerator[bytes], reserve_bytes: int) -> AsyncGenerator[bytes]:
-    """Yield the body until it would use the reserve of the disk of temporary files. Others use that disk meanwhile.
-
-    A disk may be smaller than the reserve of the storage: a tenth of it is enough.
-    """
-    folder, size = tempfile.gettempdir(), 0
-    async for piece in body:
-        size += len(piece)
-        if size > _PIECE_BYTES:  # the parser keeps what is smaller in memory
-            disk = shutil.disk_usage(folder)
-            if disk.free - len(piece) < min(reserve_bytes, disk.total // 10):
-                raise StorageFull(_NO_ROOM)
-        yield piece
-
-
-async def _pieces(file: UploadFile) -> AsyncGenerator[bytes]:
-    while piece := await file.read(_PIECE_BYTES):
-        yield piece
 
 
 def _metadata(header: str) -> dict[str, str]:
@@ -217,21 +200,11 @@ def _metadata(header: str) -> dict[str, str]:
     return told
 
 
-def _digest(told: dict[str, str]) -> str:
-    """The announced SHA-256 of the whole; empty if there is none."""
-    if "sha256" not in told:
-        return ""
-    digest = told["sha256"].lower()
-    if len(digest) != 64 or digest.strip(_DIGITS):
-        raise ProblemError(422, "digest-invalid", "sha256 has 64 hexadecimal digits")
-    return digest
-
-
 def _check_version(request: Request) -> None:
-    """Clients of tus name their version; others need not."""
-    version = request.headers.get("tus-resumable", _VERSION)
-    if version != _VERSION:
-        raise ProblemError(412, "tus-version", f"this server speaks tus {_VERSION}", headers={"Tus-Version": _VERSION})
+    """Every request of tus names its version, by the specification."""
+    if request.headers.get("tus-resumable") != _VERSION:
+        detail = f"this server speaks tus {_VERSION}: send the header `Tus-Resumable: {_VERSION}`"
+        raise ProblemError(412, "tus-version", detail, headers={"Tus-Version": _VERSION})
 
 
 def _kind(request: Request) -> str:
@@ -244,6 +217,11 @@ def _headers(app: JobApp, upload: Upload) -> dict[str, str]:
         "Upload-Offset": str(upload.offset),
         "Upload-Expires": format_date_time(_expiry(app, upload).timestamp()),
     }
+
+
+def _cursor(upload: Upload) -> str:
+    """Its place in the list: microseconds, whose texts sort as the numbers do, and its id."""
+    return f"{(upload.created_at - _EPOCH) // timedelta(microseconds=1):016d}_{upload.id}"
 
 
 def _expiry(app: JobApp, upload: Upload) -> datetime:
@@ -262,6 +240,17 @@ def _view(app: JobApp, upload: Upload) -> UploadView:
         created_at=upload.created_at,
         expires_at=_expiry(app, upload),
     )
+
+
+def _openapi_version(*, required: bool) -> dict[str, Any]:
+    """The header of tus. FastAPI would answer 422 if it is missing, where tus says 412."""
+    schema = {"type": "string", "enum": [_VERSION]}
+    about = "Every request of tus has it" if required else "Every request of tus has it; a form need not"
+    return {
+        "parameters": [
+            {"name": "Tus-Resumable", "in": "header", "required": required, "schema": schema, "description": about}
+        ]
+    }
 
 
 def _openapi_body() -> dict[str, Any]:

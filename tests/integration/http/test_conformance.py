@@ -43,6 +43,12 @@ BEYOND_A_SCHEMA = (
     "POST /uploads",
 )
 
+#: Of a request without its version, tus wants 412.
+TUS = {
+    "negative_data_rejection": {"expected-statuses": ["400", "401", "403", "404", "406", "412", "422", "428"]},
+    "missing_required_header": {"expected-statuses": ["412", "422"]},
+}
+
 
 @pytest.fixture(scope="module")
 def api_settings(valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
@@ -87,7 +93,10 @@ def faults(api: FastAPI, *, examples: int) -> list[str]:
         "continue-on-failure": True,
         # The stream of an unfinished job has no end, and after its last event there is none to wait for.
         "max-stream-events": 1,
-        "operations": [{"include-path": "/jobs/{job_id}/events", "request-timeout": 5}],
+        "operations": [
+            {"include-path": "/jobs/{job_id}/events", "request-timeout": 5},
+            {"include-path": "/uploads/{upload_id}", "checks": TUS},
+        ],
         "generation": {"max-examples": examples, "deterministic": True, "database": "none", "no-shrink": True},
     }
     found: list[str] = []

@@ -90,11 +90,13 @@ async def test_of_a_connection_that_breaks_what_has_arrived_is_kept(
 ) -> None:
     path = await begin(client)
     cut = 8_000_000
-    head = f"PATCH {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(SENT)}\r\nUpload-Offset: 0\r\n"
+    head = f"PATCH {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(SENT)}\r\nTus-Resumable: 1.0.0\r\n"
 
     def send_and_break() -> None:
         with socket.create_connection(("127.0.0.1", api.port)) as connection:
-            connection.sendall(f"{head}Content-Type: {PART['Content-Type']}\r\n\r\n".encode() + SENT[:cut])
+            connection.sendall(
+                f"{head}Upload-Offset: 0\r\nContent-Type: {PART['Content-Type']}\r\n\r\n".encode() + SENT[:cut]
+            )
 
     await asyncio.to_thread(send_and_break)
     arrived = await eventually(lambda: _offset(client, path))
@@ -124,7 +126,8 @@ async def test_of_a_part_that_stops_what_has_arrived_is_kept(impatient: ApiServe
     async with httpx2.AsyncClient(verify=NO_TLS, base_url=impatient.url, timeout=60) as http:
         client = JobsClient(http)
         path = await begin(client)
-        request = f"PATCH {path} HTTP/1.1\r\nUpload-Offset: 0\r\nContent-Type: {PART['Content-Type']}"
+        headers = f"Tus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\nContent-Type: {PART['Content-Type']}"
+        request = f"PATCH {path} HTTP/1.1\r\n{headers}"
         said = await asyncio.to_thread(stalled, impatient, request, SENT[:100_000])
         assert said.startswith(b"HTTP/1.1 408 ") and b"problem:body-too-slow" in said
         assert await _offset(client, path) == 100_000
@@ -140,7 +143,7 @@ async def test_a_form_that_stops_is_ended(impatient: ApiServer) -> None:
 
 
 async def _offset(client: JobsClient, path: str) -> int:
-    return int((await client.http.head(path)).headers["upload-offset"])
+    return int((await client.http.head(path, headers=TUS)).headers["upload-offset"])
 
 
 async def test_what_is_refused(client: JobsClient) -> None:
@@ -161,7 +164,7 @@ async def test_what_is_refused(client: JobsClient) -> None:
     headers = {**TUS, "Upload-Length": "1", "Upload-Metadata": "filename ~~~"}
     problem(await client.http.post("/uploads", headers=headers), 400, "metadata-invalid")
     problem(await client.http.post("/uploads", data={"a": "b"}, files={}), 400, "length-missing")
-    assert (await client.http.head(path)).headers["upload-offset"] == "0"
+    assert (await client.http.head(path, headers=TUS)).headers["upload-offset"] == "0"
 
 
 async def test_another_file_than_was_announced(client: JobsClient) -> None:
@@ -174,7 +177,44 @@ async def test_an_upload_is_deleted(client: JobsClient) -> None:
     path = await begin(client)
     assert (await client.http.delete(path, headers=TUS)).status_code == 204
     problem(await client.http.get(path), 404, "unknown-upload")
-    problem(await client.http.delete(path), 404, "unknown-upload")
+    problem(await client.http.delete(path, headers=TUS), 404, "unknown-upload")
+
+
+async def test_a_request_of_tus_names_its_version(client: JobsClient) -> None:
+    path = await begin(client)
+    part = {"Content-Type": PART["Content-Type"], "Upload-Offset": "0"}
+    for answer in (
+        await client.http.patch(path, headers=part, content=b"12345"),
+        await client.http.delete(path),
+        await client.http.post("/uploads", headers={"Upload-Length": "5"}),
+    ):
+        assert "send the header `Tus-Resumable: 1.0.0`" in problem(answer, 412, "tus-version")["detail"]
+        assert answer.headers["tus-version"] == "1.0.0"
+    assert (await client.http.head(path)).status_code == 412
+    assert await _offset(client, path) == 0
+
+
+async def test_a_caller_sees_its_uploads(client: JobsClient) -> None:
+    paths = [await begin(client, size) for size in (5, 6, 7)]
+    await send(client, paths[1], 0, b"123")
+    page = (await client.http.get("/uploads", params={"limit": 2})).json()
+    assert [upload["size"] for upload in page["uploads"]] == [7, 6]
+    assert page["uploads"][1] == await shown(client, paths[1]) and page["uploads"][1]["offset"] == 3
+    page = (await client.http.get("/uploads", params={"limit": 200, "cursor": page["next"]})).json()
+    assert (page["uploads"][0]["size"], page["next"]) == (5, None)
+    problem(await client.http.get("/uploads", params={"cursor": "x"}), 422, "invalid-request")
+
+
+async def test_another_caller_sees_none_of_them(http_url: str, tmp_path: Path) -> None:
+    keys = (SecretStr("ada:0123456789abcdef"), SecretStr("bob:fedcba9876543210"))
+    jobs = http_jobs.create(Settings(broker_url=SecretStr(http_url), data_dir=tmp_path, api_keys=keys))
+    with serving(api_of(jobs.app)) as server:
+        async with httpx2.AsyncClient(verify=NO_TLS, base_url=server.url, timeout=60) as http:
+            ada, bob = ({"Authorization": f"Bearer {key.get_secret_value()[4:]}"} for key in keys)
+            made = (await http.post("/uploads", headers=ada, files={"file": ("a.txt", b"12345")})).json()
+            assert (await http.get("/uploads", headers=ada)).json() == {"uploads": [made], "next": None}
+            assert (await http.get("/uploads", headers=bob)).json() == {"uploads": [], "next": None}
+    jobs.app.close()
 
 
 async def test_what_the_server_can_do(client: JobsClient) -> None:

@@ -104,7 +104,8 @@ async def test_a_full_disk_refuses_an_upload_and_leaves_nothing(artists: Artifac
     size = 30 * len(PIECE)
     with serving(api_of(app)) as server:
         async with httpx2.AsyncClient(base_url=server.url, verify=NO_TLS) as client:
-            part = {"Content-Type": "application/offset+octet-stream", "Upload-Length": str(size)}
+            tus = {"Tus-Resumable": "1.0.0", "Upload-Length": str(size)}
+            part = {**tus, "Content-Type": "application/offset+octet-stream"}
             refused = await client.post("/uploads", headers=part, content=30 * PIECE)
             assert (refused.status_code, refused.json()["type"]) == (507, "urn:celeriac:problem:storage-full")
             files = [path for path in small_disk.rglob("*") if path.is_file()]
