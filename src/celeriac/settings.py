@@ -98,14 +98,15 @@ class Settings(FamilySettings):
     max_body_bytes: int = Field(default=1_048_576, ge=1024)
     """Largest JSON body that the API accepts, in bytes."""
     max_upload_bytes: int = Field(default=64 * 1_048_576, ge=1024)
-    """Largest upload that the API accepts, in bytes: of a CSV file, for example."""
+    """Largest file in a request to a job family, in bytes: recipients as CSV, for example. At `/uploads`,
+    `max_file_bytes` is the limit."""
     storage_url: SecretStr | None = None
     """Where artifacts and uploads are kept: `file:///folder`, `s3://bucket/prefix`, `gs://…` or `az://…`. Unset: a
     folder in `data_dir`. A bucket's credentials come from its provider's variables, for example `AWS_ACCESS_KEY_ID`."""
     storage_reserve_bytes: int = Field(default=1_073_741_824, ge=0)
     """Bytes to keep free on the disk of that folder. A job that would use them fails."""
     max_file_bytes: int = Field(default=10 * 1_073_741_824, ge=1024)
-    """Largest artifact or resumable upload, in bytes."""
+    """Largest artifact, and largest file at `/uploads`, in a form or in parts. In bytes."""
     max_job_artifacts: int = Field(default=1000, ge=1)
     """Most artifacts that one job may keep."""
     max_job_artifact_bytes: int = Field(default=20 * 1_073_741_824, ge=1024)
