@@ -113,4 +113,5 @@ class Lease:
     def _bring_back(self) -> None:
         ended = [worker for worker in self.hold.workers() if has_ended(worker)]
         for worker, count in self.hold.reclaim(ended).items():
-            log.warning("brought back %d messages that worker %s held when it vanished", count, worker)
+            what = "message" if count == 1 else "messages"
+            log.warning("brought back %d %s that worker %s held when it vanished", count, what, worker)

@@ -103,7 +103,7 @@ async def test_a_killed_shards_job_runs_again_at_once(jobs: ShardJobs, start: St
         jobs.trace.open(gate)
         assert await handle.result(timeout=STARTS) != first
         await worker.printed(r"celeriac \| worker-\d was killed by SIGKILL; starting it again in 0\.05 s")
-        await worker.printed(r"celeriac \| brought back 1 messages that worker ")
+        await worker.printed(r"celeriac \| brought back 1 message that worker ")
     assert jobs.trace.of(handle.id).count("end") == 1
 
 

@@ -105,7 +105,8 @@ class ChildLeases:
             await run(client, extend(living, self._lease_ms))
         if ended:
             for name, count in (await run(client, reclaim(ended, lease_ms=self._lease_ms))).items():
-                self._say(f"brought back {count} messages that worker {name} held when it ended")
+                what = "message" if count == 1 else "messages"
+                self._say(f"brought back {count} {what} that worker {name} held when it ended")
 
     def _client(self, url: str) -> Client:
         if url not in self._clients:
