@@ -47,8 +47,9 @@ def _extra_of_family(name: str) -> tuple[str, Sequence[str]]:
     """Return the extra of Celeriac that the family needs, and its modules; nothing if there is no such family."""
     from celeriac.discovery import found
 
-    kind = found().get(name)
-    if kind is None or isinstance(kind, str) or not kind.extra.startswith("celeriac["):
+    kinds = [kind for kind in found().values() if not isinstance(kind, str)]
+    kind = next((kind for kind in kinds if name in (kind.name, kind.command or kind.name)), None)
+    if kind is None or not kind.extra.startswith("celeriac["):
         return "", ()
     return kind.extra.removeprefix("celeriac[").removesuffix("]"), kind.requires
 

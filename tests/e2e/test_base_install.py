@@ -187,6 +187,11 @@ def test_the_base_hosts_the_family_of_the_example(python: Path, tmp_path: Path) 
             "`celeriac email` needs typer and aiosmtplib and email_validator and jinja2 and sqlalchemy and alembic: "
             "pip install 'celeriac[cli,email]'",
         ),
+        (
+            "report list",  # of the family `reports`
+            "`celeriac report` needs typer and typst and reportlab and xlsxwriter and duckdb and pypdfium2 and "
+            "python_calamine and obstore: pip install 'celeriac[cli,reports]'",
+        ),
     ],
 )
 def test_without_the_command_line_each_command_names_all_that_it_lacks(
