@@ -8,15 +8,17 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from celeriac.core import codec
-from celeriac.core.errors import FamilyAbsent
+from celeriac.core.errors import CommandLineWrong, FamilyAbsent
 from celeriac.settings import wants_colour
 
 if TYPE_CHECKING:
@@ -102,6 +104,20 @@ def run_in_family(app: str | None, kind: type[F], action: Callable[[JobApp, F], 
         return await action(application, application.family(kind))
 
     return run(app, act)
+
+
+def folder_for_files(path: Path) -> Path:
+    """Make the folder that `--output` names, before the command does its work.
+
+    Raises:
+        CommandLineWrong: it cannot be made, or no file in it.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            return path
+    except OSError as error:
+        raise CommandLineWrong(f"--output {path}: files cannot be saved there: {error.strerror}") from None
 
 
 def print_json(value: Any) -> None:

@@ -140,6 +140,20 @@ async def test_a_report_that_is_not_made_says_how_it_is(
     assert f"report {handle.id} {told}" in errors
 
 
+@pytest.mark.parametrize("command", [["run", "orders"], ["fetch", "unknown"], ["preview", "unknown"]])
+@pytest.mark.parametrize("folder", ["here.txt", "here.txt/below", "/proc/celeriac"])
+async def test_a_folder_that_cannot_be_made_is_told_before_any_work(
+    terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str], folder: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("here.txt").touch()
+    before = {report["id"] for report in await terminal.json("list")}
+    code, printed, errors = await terminal.run(*command, "--output", folder)
+    assert (code, printed, errors.count("\n")) == (ExitCode.USAGE, "", 1), errors
+    assert errors.startswith(f"celeriac: error: --output {folder}: files cannot be saved there: ")
+    assert {report["id"] for report in await terminal.json("list")} == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

@@ -12,7 +12,7 @@ import typer
 
 from celeriac.core.errors import CommandLineWrong
 from celeriac.families.media import MediaFamily
-from celeriac.terminal import App, AsJson, Column, print_json, print_table, run_in_family
+from celeriac.terminal import App, AsJson, Column, folder_for_files, print_json, print_table, run_in_family
 
 if TYPE_CHECKING:
     from celeriac.engine.app import JobApp
@@ -35,9 +35,7 @@ def convert(
     ],
     key: Annotated[str | None, typer.Option(help="Idempotency key: with it, the job is not repeated.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for its end, and print the outcome.")] = False,
-    output: Annotated[
-        Path | None, typer.Option(file_okay=False, help="With --wait: directory to copy the outputs to.")
-    ] = None,
+    output: Annotated[Path | None, typer.Option(help="With --wait: directory to copy the outputs to.")] = None,
     app: App = None,
     as_json: AsJson = False,
 ) -> None:
@@ -45,7 +43,7 @@ def convert(
     if output is not None and not wait:
         raise CommandLineWrong("--output needs --wait: there is nothing to copy before")
     if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
+        folder_for_files(output)
     choices = [_choice(text) for text in preset]
 
     async def act(application: JobApp, family: MediaFamily) -> dict[str, Any]:

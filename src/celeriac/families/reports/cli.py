@@ -14,7 +14,7 @@ from celeriac.core.errors import CommandLineWrong, UnknownArtifact, UnknownJob
 from celeriac.families.reports import ReportsFamily
 from celeriac.families.reports.cli_files import saved, sent, watch
 from celeriac.families.reports.errors import ReportNotMade
-from celeriac.terminal import App, AsJson, Column, age, print_json, print_table, run_in_family
+from celeriac.terminal import App, AsJson, Column, age, folder_for_files, print_json, print_table, run_in_family
 
 if TYPE_CHECKING:
     from celeriac.core.records import JobRecord
@@ -65,6 +65,8 @@ def run(
         "password": {"name": password} if password is not None else None,
         "force": force,
     }
+
+    folder_for_files(output)
 
     async def act(application: JobApp, family: ReportsFamily) -> dict[str, Any]:
         from celeriac.families.reports.checking import check_request
@@ -161,6 +163,7 @@ def sources(app: App = None, as_json: AsJson = False) -> None:
 @report.command()
 def fetch(report_id: ReportId, output: Folder = Path(), app: App = None, as_json: AsJson = False) -> None:
     """Save the files of a report."""
+    folder_for_files(output)
 
     async def act(application: JobApp, family: ReportsFamily) -> list[str]:
         await _made(application, family, report_id)
@@ -175,6 +178,7 @@ def fetch(report_id: ReportId, output: Folder = Path(), app: App = None, as_json
 @report.command()
 def preview(report_id: ReportId, output: Folder = Path(), app: App = None, as_json: AsJson = False) -> None:
     """Save the picture of a report's first page, if it was asked for with one."""
+    folder_for_files(output)
 
     async def act(application: JobApp, family: ReportsFamily) -> list[str]:
         from celeriac.families.reports.make import PREVIEW
