@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import json
 import re
 from collections.abc import Callable, Iterator
 from enum import Enum
@@ -15,7 +16,7 @@ from typing import Any
 
 import typer.main
 from fastapi import FastAPI
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 from pydantic_core import PydanticUndefined
 
 import celeriac
@@ -34,6 +35,9 @@ from celeriac.discovery import present, settings_classes
 from celeriac.engine import options
 from celeriac.engine.app import JobApp
 from celeriac.engine.options import Fate, Option, Where
+from celeriac.families.reports.rendering.described import attributes_of
+from celeriac.families.reports.rendering.model import CsvOptions, Layout, Theme
+from celeriac.families.reports.request import ColumnChoice, ReportRequest
 from tests.support.workers import ROOT
 
 REFERENCE = ROOT / "docs" / "reference"
@@ -279,6 +283,27 @@ def _remark(option: Option) -> str:
     return "; ".join(notes)
 
 
+def members(kind: type[BaseModel], *left_out: str) -> Callable[[], str]:
+    """The members of a part of a request, as JSON has them."""
+
+    def rows() -> str:
+        made = ["| Member | Default | Meaning |", "|---|---|---|"]
+        told = attributes_of(kind)
+        for name, field in kind.model_fields.items():
+            if name in left_out:
+                continue
+            default = field.default
+            shown = _default(json.dumps(default)) if isinstance(default, str | bool | int) else "unset"
+            choices = re.findall(r"'([\w-]+)'", str(field.annotation)) if "Literal" in str(field.annotation) else []
+            named = f" One of {', '.join(f'`{choice}`' for choice in choices)}." if choices else ""
+            text = (field.description or told.get(name, "")).removesuffix(".")
+            assert text, f"{kind.__name__}.{name} is not described"
+            made.append(f"| `{name}` | {shown} | {_cell(f'{text}.{named}')} |")
+        return "\n".join(made)
+
+    return rows
+
+
 SECTIONS: dict[str, Callable[[], str]] = {
     "settings": settings,
     "transitions": transitions,
@@ -289,6 +314,11 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "exit-codes": exit_codes,
     "public-names": public_names,
     "testing": testing_names,
+    "report-request": members(ReportRequest),
+    "report-layout": members(Layout, "password"),
+    "report-theme": members(Theme, "font_folder"),
+    "report-csv": members(CsvOptions),
+    "report-columns": members(ColumnChoice),
     "celery-command-line": celery_options(options.COMMAND_LINE, "--"),
     "celery-settings": celery_options(options.SETTINGS),
     "celery-transport-options": celery_options(options.TRANSPORT),

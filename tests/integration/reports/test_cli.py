@@ -96,6 +96,15 @@ async def test_a_file_and_a_query_become_reports(terminal: Terminal, tmp_path: P
     assert rows_of(Path(made["saved"][0])) == [{"n": "667"}]
 
 
+async def test_columns_are_chosen_in_a_terminal(terminal: Terminal, tmp_path: Path) -> None:
+    code, _, errors = await terminal.run(
+        *("run", "orders", "-f", "html", "-o", str(tmp_path), "--column", "total.title=Revenue"),
+        *("--column", "total.currency=EUR", "--column", "id.total=false"),
+    )
+    assert code == 0, errors
+    assert "Revenue €" in (tmp_path / "orders.html").read_text()
+
+
 async def test_the_sources_are_listed(terminal: Terminal) -> None:
     listed = {source["name"]: source for source in await terminal.json("sources")}
     assert list(listed) == ["endless", "flaky", "ledger", "numbers", "orders"]
@@ -160,6 +169,8 @@ async def test_a_folder_that_cannot_be_made_is_told_before_any_work(
         (["run"], "name one source"),
         (["run", "orders", "--connection", "shop"], "--sql and --connection belong together"),
         (["run", "orders", "--param", "since"], "--param since: expected NAME=VALUE"),
+        (["run", "orders", "--column", "total=EUR"], "--column total=EUR: expected NAME.MEMBER=VALUE"),
+        (["run", "orders", "--column", "total.currency=XXY"], "columns.total.currency: XXY is no currency"),
         (["run", "orders", "--format", "doc"], "formats.0: Input should be 'pdf'"),
         (["run", "orders", "--password", "secret"], "password.name: no password is named 'secret'"),
         (["run", "other"], "source.name: no source is named 'other'; `celeriac report sources`"),

@@ -48,6 +48,10 @@ def run(
     layout: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="A JSON file with the layout.")
     ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME.MEMBER=VALUE of a column: title, kind, currency, unit, total or decimals."),
+    ] = None,
     title: Annotated[str | None, typer.Option(help="The title, in place of the layout's.")] = None,
     name: Annotated[str | None, typer.Option(help="The files' name, without its extension.")] = None,
     password: Annotated[str | None, typer.Option(help="Encrypt the PDF: a name of CELERIAC_REPORTS_PASSWORDS.")] = None,
@@ -61,6 +65,7 @@ def run(
         "source": _source(source, param or [], file, sql, connection),
         "formats": [part.strip() for part in formats.split(",") if part.strip()],
         "layout": {**(_json(layout) if layout else {}), **({"title": title} if title else {})},
+        "columns": _columns(column or []),
         "file_name": name or source or (file.stem if file else "report"),
         "password": {"name": password} if password is not None else None,
         "force": force,
@@ -213,6 +218,17 @@ def _source(
     if sql is not None:
         return {"sql": sql.read_text(encoding="utf-8"), "connection": connection, "parameters": given}
     return {"name": name, "parameters": given} if name is not None else {}
+
+
+def _columns(given: Sequence[str]) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for pair in given:
+        key, equals, value = pair.partition("=")
+        name, point, member = key.rpartition(".")
+        if not (equals and point and name and member):
+            raise CommandLineWrong(f"--column {pair}: expected NAME.MEMBER=VALUE, such as total.currency=EUR")
+        found.setdefault(name, {})[member] = value
+    return found
 
 
 def _json(path: Path) -> dict[str, Any]:

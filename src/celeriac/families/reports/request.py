@@ -200,14 +200,20 @@ class ReportRequest(BaseModel):
 
     model_config = _EXACT
 
-    source: SourceRef
+    source: SourceRef = Field(description="Where the rows are from: one of `name`, `sql`, `upload` and `rows`")
     formats: list[Format] = Field(
-        default_factory=lambda: ["pdf"], min_length=1, max_length=5, json_schema_extra={"uniqueItems": True}
+        default_factory=lambda: ["pdf"],
+        min_length=1,
+        max_length=5,
+        json_schema_extra={"uniqueItems": True},
+        description="A file is made of each",
     )
     columns: dict[str, ColumnChoice] = Field(
-        default_factory=dict[str, ColumnChoice], max_length=256, description="By the names of the data"
+        default_factory=dict[str, ColumnChoice],
+        max_length=256,
+        description="Heads, kinds and currencies of columns, by their names in the data",
     )
-    layout: Layout = Field(default_factory=Layout)
+    layout: Layout = Field(default_factory=Layout, description="What the report says, and how it looks")
     file_name: str = Field(default="report", min_length=1, max_length=100, description="Without its extension")
     password: Password | None = Field(
         default=None, description="Encrypts the PDF (AES-256): a password, or the name of one of the settings"
@@ -216,7 +222,7 @@ class ReportRequest(BaseModel):
     force: bool = Field(
         default=False, description="Make each file anew, also if an earlier report made the same of the same data"
     )
-    then: Follower | None = None
+    then: Follower | None = Field(default=None, description="A job to enqueue when the report is made")
 
     @model_validator(mode="after")
     def _once(self) -> ReportRequest:

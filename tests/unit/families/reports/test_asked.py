@@ -143,3 +143,10 @@ async def test_a_chart_that_cannot_be_drawn_tells_nothing_of_the_data(tmp_path: 
     job = await made(tmp_path, {"source": ROWS, "formats": ["pdf"], "layout": {"chart": {"height": 90}}})
     assert "the chart cannot be drawn: Error: Invalid specification. Make sure" in str(job.error)
     assert "Müller" not in str(job.error)
+
+
+def test_the_description_of_the_api_describes_each_member_of_a_request(api: TestClient) -> None:
+    schemas = api.get("/openapi.json").json()["components"]["schemas"]
+    for part in ("ReportRequest", "Layout", "Theme", "ColumnChoice"):
+        lacking = [name for name, member in schemas[part]["properties"].items() if not member.get("description")]
+        assert lacking == [], part

@@ -191,3 +191,11 @@ async def test_broken_parquet_is_refused(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(DataInvalid, match="cannot be read as Parquet"):
         await read(path)
+
+
+async def test_rows_that_lack_cells_are_counted(tmp_path: Path) -> None:
+    (path := tmp_path / "ragged.csv").write_text("a,b\n1,2\n3\n4\n5,6\n")
+    async with read_upload(path.name, "text/csv", path, sheet=None, unpacked_bytes=1000, longest_cell=CELL) as data:
+        rows = [row async for batch in data.batches for row in batch]
+    assert rows == [["1", "2"], ["3", ""], ["4", ""], ["5", "6"]]
+    assert data.details["short_rows"] == "2"

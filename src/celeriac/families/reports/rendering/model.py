@@ -10,6 +10,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from celeriac.families.reports.rendering.described import Described
+
 Format = Literal["pdf", "xlsx", "csv", "parquet", "html"]
 
 ColumnKind = Literal[
@@ -68,11 +70,11 @@ class Counted(Protocol):
         ...
 
 
-class Theme(BaseModel):
+class Theme(Described):
     """How reports look: logo, colour and font.
 
     Attributes:
-        logo: the bytes of an SVG or PNG picture.
+        logo: an SVG or PNG picture; in JSON as base64.
         colour: the accent colour, as "#rrggbb".
         font: the name of a font family; packaged is "Noto Sans". Packaged fonts fill in what it lacks.
         font_folder: a folder with the font's TTF or OTF files, if it is not a packaged one.
@@ -87,7 +89,14 @@ class Theme(BaseModel):
 
 
 class CsvOptions(BaseModel):
-    """How CSV is written. `spreadsheet_safe` disarms text that a spreadsheet would run as a formula."""
+    """How CSV is written.
+
+    Attributes:
+        delimiter: what stands between cells.
+        bom: whether the file begins with a mark by which Excel knows UTF-8.
+        spreadsheet_safe: whether an apostrophe stands before texts that a spreadsheet would run as a formula: those
+            that begin with = + - or @ and are no numbers.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -96,24 +105,30 @@ class CsvOptions(BaseModel):
     spreadsheet_safe: bool = True
 
 
-class Layout(BaseModel):
+class Layout(Described):
     """What a report says and how it looks. All of it is optional.
 
     Attributes:
-        title, subtitle, author: stand in the head and in the document's properties.
+        title: the title, in the head and in the properties of the file; made from the source's name by default.
+        subtitle: a line below the title.
+        author: who made the report, in the head and in the properties of the file.
         source: where the data is from, in one line; stands in the footer.
-        created_at: when the report was made. None leaves the date out. Bytes depend on it, and on no clock.
+        created_at: when the report was made, which stands in its head; by default the time at which it is made.
         locale: a language, or a language and a country: "de", "fr-CA", "ja", "ar-EG".
         timezone: the zone in which points in time are shown.
-        figures: columns for the key figures. None chooses, an empty list leaves them out.
-        columns: columns of the table, in this order. None takes all.
-        period: the date column by which key figures are compared. None takes the first; "" compares nothing.
+        figures: columns for the key figures. by default they are chosen, an empty list leaves them out.
+        columns: columns of the table, in this order; by default all.
+        period: the date column by which key figures are compared. by default the first; "" compares nothing.
         better_down: columns of which less is better, so that a rise is shown in red.
-        chart: "auto" chooses one from the data, "off" has none, a mapping is a Vega-Lite spec. The spec gets the rows
+        chart: "auto" chooses one from the data, "off" has none, an object is a Vega-Lite spec. The spec gets the rows
             as its data, up to 5,000 of them, with the names of columns as fields.
         totals: whether the table ends with a row of totals.
-        archival: PDF/A-2a and PDF/UA-1.
+        archival: whether a PDF is PDF/A-2a and PDF/UA-1, for archives and for screen readers.
         password: encrypts a PDF (AES-256).
+        csv: how CSV is written.
+        theme: logo, colour and font.
+        paper: the size of a page.
+        orientation: of pages; "auto" turns them when a table is wide.
         template: the text of a Typst template of your own. It reads the report with `json(bytes(sys.inputs.report))`.
         designed_rows: a PDF with more rows is written by a faster engine, without a template.
     """

@@ -40,12 +40,13 @@ async def read_csv(name: str, path: Path, longest_cell: int) -> AsyncGenerator[D
         header = next(rows, None)
         if header is None:
             raise DataInvalid(f"{name} is empty; its first row has the names of the columns")
+        details = {"file": name, "encoding": encoding, "delimiter": delimiter}
         yield Data(
             columns=header,
-            batches=_batches(rows, len(header)),
+            batches=_batches(rows, len(header), details),
             texts="all",
             decimal_comma=delimiter == ";",
-            details={"file": name, "encoding": encoding, "delimiter": delimiter},
+            details=details,
         )
 
 
@@ -138,9 +139,13 @@ def _rows(name: str, lines: Iterator[str], delimiter: str, encoding: str) -> Ite
         raise DataInvalid(f"{name}, line {reader.line_num:,}: {error}") from None
 
 
-async def _batches(rows: Iterator[list[str]], width: int) -> AsyncGenerator[list[Row]]:
+async def _batches(rows: Iterator[list[str]], width: int, details: dict[str, str]) -> AsyncGenerator[list[Row]]:
     batch: list[Row] = []
+    short = 0
     for row in rows:
+        if len(row) < width:
+            short += 1
+            details["short_rows"] = str(short)
         batch.append(row if len(row) == width else _fitted(row, width))
         if len(batch) == BATCH_ROWS:
             yield batch
