@@ -32,8 +32,9 @@ T = TypeVar("T")
 
 #: What is held in memory of a file that is written or read, in bytes. Not below 5 MiB, S3's smallest part.
 PIECE_BYTES = 8 * 1_048_576
-_PATIENCE = timedelta(seconds=20)
-#: How long the storage may take for what is no file's content.
+_RETRYING_S = 20.0
+#: How long the storage may take for a piece of a file, and for what is no file's content.
+_CONTENT_S = 60.0
 _ANSWER_S = 10.0
 _LISTED_AT_ONCE = 1000
 
@@ -74,7 +75,7 @@ class Location:
         self.url = url
         self.folder = Path(unquote(urlsplit(url).path)) if urlsplit(url).scheme == "file" else None
         self._reserve_bytes = reserve_bytes
-        self._store: Any = None
+        self._stores: dict[float, Any] = {}
 
     def __repr__(self) -> str:
         return f"Location({shown(self.url)!r})"
@@ -123,7 +124,7 @@ class Location:
         with self.naming_faults():
             try:
                 mode = "overwrite" if replace else "create"
-                await self._in_time(obstore.put, self.store(), path, content, mode=mode)
+                await self._in_time(obstore.put, self.store(_ANSWER_S), path, content, mode=mode)
             except AlreadyExistsError:
                 raise PathTaken(path) from None
 
@@ -136,14 +137,14 @@ class Location:
         for path in paths:
             with self.naming_faults():
                 try:
-                    await in_thread(obstore.delete, self.store(), path)
+                    await in_thread(obstore.delete, self.store(_ANSWER_S), path)
                 except FileNotFoundError:
                     continue
 
     async def list(self, prefix: str) -> AsyncGenerator[Stored]:
         """Yield every file below the folder `prefix`, in no order."""
         with self.naming_faults():
-            listing: Any = obstore.list(self.store(), prefix, chunk_size=_LISTED_AT_ONCE)  # pyright: ignore[reportUnknownMemberType]
+            listing: Any = obstore.list(self.store(_ANSWER_S), prefix, chunk_size=_LISTED_AT_ONCE)  # pyright: ignore[reportUnknownMemberType]
             while (found := await self._in_time(_next, listing)) is not None:
                 for meta in found:
                     yield Stored(str(meta["path"]), int(meta["size"]), meta["last_modified"])
@@ -193,7 +194,7 @@ class Location:
     async def _told(self, ask: Callable[[Any, str], T], path: str) -> T | None:
         with self.naming_faults():
             try:
-                return await self._in_time(ask, self.store(), path)
+                return await self._in_time(ask, self.store(_ANSWER_S), path)
             except FileNotFoundError:
                 return None
 
@@ -205,12 +206,12 @@ class Location:
         except TimeoutError:
             raise StorageUnavailable(shown(self.url), f"it did not answer within {_ANSWER_S:g} s") from None
 
-    def store(self) -> Any:
-        """Obstore's own object, which is made at the first use."""
-        if self._store is None:
-            options: dict[str, Any] = {"mkdir": True} if self.folder else _BUCKET_OPTIONS
-            self._store = from_url(self.url, **options)
-        return self._store
+    def store(self, patience_s: float = _CONTENT_S) -> Any:
+        """Obstore's own object, which is made at the first use. It gives up a request after so many seconds."""
+        if patience_s not in self._stores:
+            options: dict[str, Any] = {"mkdir": True} if self.folder else _bucket_options(patience_s)
+            self._stores[patience_s] = from_url(self.url, **options)
+        return self._stores[patience_s]
 
     @contextmanager
     def naming_faults(self) -> Generator[None]:
@@ -226,14 +227,15 @@ class Location:
             raise StorageUnavailable(shown(self.url), reason) from error
 
 
-_BUCKET_OPTIONS: dict[str, Any] = {
-    "client_options": {
-        "connect_timeout": timedelta(seconds=5),
-        "timeout": timedelta(seconds=60),
-        "allow_http": True,  # an endpoint of one's own may be on the same machine; the providers' are https
-    },
-    "retry_config": {"max_retries": 4, "retry_timeout": _PATIENCE},
-}
+def _bucket_options(patience_s: float) -> dict[str, Any]:
+    return {
+        "client_options": {
+            "connect_timeout": timedelta(seconds=5),
+            "timeout": timedelta(seconds=patience_s),
+            "allow_http": True,  # an endpoint of one's own may be on the same machine; the providers' are https
+        },
+        "retry_config": {"max_retries": 4, "retry_timeout": timedelta(seconds=min(patience_s, _RETRYING_S))},
+    }
 
 
 class PieceWriter:

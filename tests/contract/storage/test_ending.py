@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
+
+import pytest
 
 #: In the unlucky order: an answer wakes the loop, and the thread that brought it goes on while the interpreter ends.
 _PROGRAM = """
@@ -44,3 +47,22 @@ with asyncio.Runner(loop_factory=SlowlyTold) as runner:
 def test_a_program_that_ends_right_after_its_last_call_ends_well(storage_url: str) -> None:
     ended = subprocess.run([sys.executable, "-c", _PROGRAM, storage_url], capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "10\n", "")
+
+
+_IMPATIENT = """
+import asyncio, sys
+from celeriac.storage import location
+
+location._ANSWER_S = 1.0
+asyncio.run(location.Location(sys.argv[1]).read("folder/small"))
+"""
+
+
+def test_a_program_ends_soon_after_a_bucket_has_not_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "anyone")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "anything")
+        program = [sys.executable, "-c", _IMPATIENT, "s3://bucket/celeriac"]
+        ended = subprocess.run(program, capture_output=True, text=True, timeout=30)
+    assert (ended.returncode, "it did not answer within 1 s" in ended.stderr) == (1, True), ended.stderr
