@@ -231,7 +231,7 @@ class _Column:
             raise DataInvalid(f"row {row:,}, column {self.name}: the value is bytes; select a text instead")
         if _has_no_text(cast(type, type(value))):
             raise DataInvalid(
-                f"row {row:,}, column {self.name}: the value is a {type(value).__name__}, which has no text; "
+                f"row {row:,}, column {self.name}: the value is of type {type(value).__name__}, which has no text; "
                 "give a text, a number or a date"
             )
         kind = next((kind for found, kind in _KINDS.items() if isinstance(value, found)), "text")

@@ -85,6 +85,13 @@ def test_bytes_are_refused_with_their_place(tmp_path: Path) -> None:
         spooled(tmp_path, ["x"], [("a",), ("b",)], [(b"c",)])
 
 
+def test_a_value_without_a_text_of_its_own_is_refused_with_its_place(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataInvalid, match="row 2, column b: the value is of type object, which has no text; give a text"
+    ):
+        spooled(tmp_path, ["a", "b"], [(1, "x"), (2, object())])
+
+
 def test_a_row_of_another_width_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataInvalid, match="row 2 has 3 values; there are 2 columns"):
         spooled(tmp_path, ["x", "y"], [(1, 2), (1, 2, 3)])
