@@ -66,6 +66,13 @@ EXPRESSIONS: list[tuple[str, str | bytes, list[tuple[str, str, str]]]] = [
         r"|longitude|temperature|temperatur|avg|average|mean|median|min|max|rank|単価|平均)($|_)",
         [("", "_rate", "!"), ("", "_ra", ""), ("", "_", "!")],
     ),
+    (
+        "search",
+        r"(^|[_\W])(amount|total|subtotal|revenue|turnover|sales|price|cost|costs|net|gross|profit|budget|value)($|[_\W])"
+        r"|(betrag|umsatz|erl[oö]s|preis|kosten|summe|netto|brutto|gewinn|wert|montant|prix|co[uû]t|chiffre_d_affaires)"
+        r"($|[_\W])|金額|売上|مبلغ",
+        [("", "_amount", "!"), ("", "preis", ""), ("", "chiffre_", ""), ("", "_", "!")],
+    ),
     ("sub", r"(?<=[a-z\d])(?=[A-Z])", [("", "aA", ""), ("", "a", "")]),
     (
         "search",

@@ -62,7 +62,7 @@ async def test_a_named_query_becomes_files_of_each_format_from_one_reading(repor
     assert made["rows"] == len(expected)
     rows = csv_rows(files["csv"])
     assert [int(row["id"]) for row in rows] == expected
-    assert sum(float(row["Summe"]) for row in rows) == sum(expected) * 1.5
+    assert sum(float(row["total"]) for row in rows) == sum(expected) * 1.5
     shown = texts(files["pdf"])
     assert "Die Bestellungen" in shown
     assert "Lager" in shown

@@ -91,7 +91,8 @@ class Maker:
 
         password = await opened(request, self._own.reports_passwords, self._app.storage)
         spool, details = await self._reader.read(request.source, folder, read)
-        output = Output(request, self._own, spool, _said(request, details), password)
+        about = self._reader.about(request.source)
+        output = Output(request, self._own, spool, _said(request, details), password, about=about)
         made: list[_Made] = []
         for step, form in enumerate(request.formats, start=1):
 

@@ -16,6 +16,7 @@ from celeriac.families.reports.spool import Spool
 
 #: Takes how many rows were written, and of how many if that is known.
 Progress = Callable[[int, int | None], None]
+_TITLE_AT_MOST = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +45,26 @@ class Output:
     """
 
     def __init__(
-        self, request: ReportRequest, own: ReportsSettings, spool: Spool, source: str, password: str | None
+        self,
+        request: ReportRequest,
+        own: ReportsSettings,
+        spool: Spool,
+        source: str,
+        password: str | None,
+        *,
+        about: str = "",
     ) -> None:
         """`source` says where the rows are from, in one line, for layouts that do not. `password` is the PDF's.
+
+        A layout without a title gets one of `about`, what the source says of itself; else of its name.
 
         Raises:
             ReportInvalid: the request names a column that the data does not have, or has in another kind.
         """
         check_named(request, spool.columns)
         layout = with_settings(request.layout, own)
-        if not layout.title and source:
-            layout = layout.model_copy(update={"title": _titled(source)})
+        if not layout.title and (title := _title(about) or _titled(source)):
+            layout = layout.model_copy(update={"title": title})
         if not layout.source:
             layout = layout.model_copy(update={"source": source})
         self._rows = SpooledRows(spool, _columns(request, spool))
@@ -74,26 +84,34 @@ class Output:
         preview(pdf, target, password=self._layout.password)
 
 
+def _title(about: str) -> str:
+    """Make a title of what a source says of itself, if that is short enough."""
+    words = " ".join(about.split()).removesuffix(".")
+    return words if len(words) <= _TITLE_AT_MOST else ""
+
+
 def _titled(source: str) -> str:
     """Make a title of the name of a query, a function or a file: `late_orders.csv` is "Late orders"."""
+    if not source:
+        return ""
     words = " ".join(Path(source).stem.replace("_", " ").split()) or source
     return words[:1].upper() + words[1:]
 
 
 def _columns(request: ReportRequest, spool: Spool) -> list[Column]:
     return [
-        _column(name, cast(ColumnKind, kind), request.columns.get(name) or ColumnChoice())
-        for name, kind in zip(spool.columns, spool.kinds, strict=True)
+        _column(name, cast(ColumnKind, kind), request.columns.get(name) or ColumnChoice(), is_flag=is_flag)
+        for name, kind, is_flag in zip(spool.columns, spool.kinds, spool.flags, strict=True)
     ]
 
 
-def _column(name: str, found: ColumnKind, choice: ColumnChoice) -> Column:
+def _column(name: str, found: ColumnKind, choice: ColumnChoice, *, is_flag: bool) -> Column:
     return Column(
         name=name,
         title=choice.title,
         kind=choice.kind or ("money" if choice.currency is not None else found),
         currency=choice.currency,
         unit=choice.unit,
-        total=choice.total,
+        total=False if is_flag and choice.total is None else choice.total,
         decimals=choice.decimals,
     )

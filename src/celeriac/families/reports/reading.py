@@ -31,6 +31,10 @@ class Reader:
     own: ReportsSettings
     uploads: Callable[[], Uploads]
 
+    def about(self, source: SourceRef) -> str:
+        """Return what a named source says of itself, or nothing."""
+        return self.sources.get(source.name).about if isinstance(source, NamedRef) else ""
+
     async def read(self, source: SourceRef, folder: Path, report: Report) -> tuple[Spool, Mapping[str, str]]:
         """Read all rows into a file in `folder`. Return them, and what was found out about the source.
 

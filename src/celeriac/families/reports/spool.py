@@ -60,6 +60,7 @@ class Spool:
         kinds: what each column holds: text, integer, decimal, boolean, date, datetime, time or duration.
         shapes: how to read a column of text that stands for something else.
         filled: the columns that have a value. That of the others may be of any kind.
+        flags: whether a column has 0 and 1 and no other number: a yes and no of a database that lacks them.
         count: how many rows there are.
         sha256: the digest of names, kinds and rows.
     """
@@ -68,6 +69,7 @@ class Spool:
     columns: tuple[str, ...]
     kinds: tuple[str, ...]
     shapes: tuple[Shape | None, ...]
+    flags: tuple[bool, ...]
     count: int
     sha256: str
     filled: frozenset[str] = frozenset()
@@ -168,6 +170,7 @@ class SpoolWriter:
             columns=tuple(self._names),
             kinds=kinds,
             shapes=tuple(column.shape for column in self._columns),
+            flags=tuple(column.is_flag for column in self._columns),
             count=self.count,
             sha256=self._digest.hexdigest(),
             filled=frozenset(column.name for column in self._columns if column.has_values),
@@ -180,6 +183,7 @@ class _Column:
         self._guess = guess
         self._longest = longest
         self._found: set[str] = set()
+        self._different: set[Any] = set()  # values, until there are more than two
 
     @property
     def has_values(self) -> bool:
@@ -197,8 +201,14 @@ class _Column:
             return "decimal"
         return next(iter(self._found)) if len(self._found) == 1 else "text"
 
+    @property
+    def is_flag(self) -> bool:
+        return self.kind == "integer" and self._different in ({0, 1}, {"0", "1"})
+
     def encode(self, values: Sequence[Any], first_row: int) -> Sequence[Any]:
         types = set(map(type, values)) - {type(None)}
+        if types in ({int}, {str}) and len(self._different) <= 2:
+            self._different = self._different.union(values) - {None, ""}
         if types == {str}:
             return self._texts(values, first_row)
         if types <= {bool} or types <= {date} or types <= {datetime} or _is_plain(types, values):

@@ -36,27 +36,32 @@ def render_csv(rows: Rows, layout: Layout, path: Path, progress: Progress) -> Re
     count = 0
     with path.open("w", encoding="utf-8-sig" if options.bom else "utf-8", newline="") as file:
         writer = csv.writer(file, delimiter=options.delimiter, lineterminator="\r\n")
-        writer.writerow([text(columns[index].title or columns[index].name) for index in wanted])
+        heads = [formats.title(column) if options.titles else column.name for column in columns]
+        writer.writerow([text(heads[index]) for index in wanted])
         for batch in rows.batches():
             values = list(zip(*batch, strict=True)) if batch else []
-            made = [_texts(values[index], text, formats) for index in wanted] if values else []
+            made = [_texts(values[index], text, formats, options.decimal) for index in wanted] if values else []
             writer.writerows(zip(*made, strict=True) if made or not whole else ())
             count += len(batch)
             progress(count, None)
     return Rendered(count, None, path.stat().st_size, "csv")
 
 
-def _texts(values: tuple[object, ...], text: Callable[[str], str], formats: Formats) -> Sequence[object]:
+def _texts(values: tuple[object, ...], text: Callable[[str], str], formats: Formats, decimal: str) -> Sequence[object]:
     """Return the values of one column as the csv module writes them best."""
     kinds = set(map(type, values))
     kinds.discard(type(None))
     if kinds <= {int} or kinds == {date}:
         return values
-    if kinds == {float} and math.isfinite(sum(filter(None, values))):  # type: ignore[arg-type]
+    if kinds == {float} and decimal == "." and math.isfinite(sum(filter(None, values))):  # type: ignore[arg-type]
         return values
     if kinds == {str} and _are_harmless(list(filter(None, values))):  # type: ignore[arg-type]
         return values
-    return [_plain(value, text, formats) for value in values]
+    if decimal == ".":
+        return [_plain(value, text, formats) for value in values]
+    numbers = (float, Decimal, timedelta)
+    plain = ((value, _plain(value, text, formats)) for value in values)
+    return [str(shown).replace(".", decimal) if isinstance(value, numbers) else shown for value, shown in plain]
 
 
 def _are_harmless(texts: Sequence[str]) -> bool:

@@ -33,6 +33,12 @@ _NO_SUM = re.compile(
     r"|longitude|temperature|temperatur|avg|average|mean|median|min|max|rank|単価|平均)($|_)",
     re.IGNORECASE,
 )
+_MONEY = re.compile(
+    r"(^|[_\W])(amount|total|subtotal|revenue|turnover|sales|price|cost|costs|net|gross|profit|budget|value)($|[_\W])"
+    r"|(betrag|umsatz|erl[oö]s|preis|kosten|summe|netto|brutto|gewinn|wert|montant|prix|co[uû]t|chiffre_d_affaires)"
+    r"($|[_\W])|金額|売上|مبلغ",
+    re.IGNORECASE,
+)
 #: Countries whose customs are shown for a language without a country. Others follow Babel's own choice.
 _USUAL = {"de": "de_DE", "en": "en_US", "fr": "fr_FR", "ja": "ja_JP"}
 
@@ -58,6 +64,13 @@ def is_additive(column: Column) -> bool:
     if column.kind not in NUMBERS or column.kind == "percent" or is_label(column):
         return False
     return _NO_SUM.search(_WORD_START.sub("_", column.name)) is None
+
+
+def is_money(column: Column) -> bool:
+    """Tell whether the column holds amounts of money, as far as its kind and name tell."""
+    if column.kind not in ("integer", "decimal"):
+        return column.kind == "money"
+    return _MONEY.search(_WORD_START.sub("_", column.name)) is not None
 
 
 def number_of(value: object) -> Number | None:

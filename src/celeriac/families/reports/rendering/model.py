@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from celeriac.families.reports.rendering.described import Described
 
@@ -93,7 +93,9 @@ class CsvOptions(BaseModel):
 
     Attributes:
         delimiter: what stands between cells.
+        decimal: the decimal sign. German and French Excel read `12,5` beside the delimiter ";" as a number.
         bom: whether the file begins with a mark by which Excel knows UTF-8.
+        titles: whether the first line has the heads of the table. It has the names of the data otherwise.
         spreadsheet_safe: whether an apostrophe stands before texts that a spreadsheet would run as a formula: those
             that begin with = + - or @ and are no numbers.
     """
@@ -101,8 +103,16 @@ class CsvOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     delimiter: str = Field(default=",", min_length=1, max_length=1, pattern=r'^[^"\r\n]$')
+    decimal: Literal[".", ","] = "."
     bom: bool = False
+    titles: bool = False
     spreadsheet_safe: bool = True
+
+    @model_validator(mode="after")
+    def _can_be_read(self) -> CsvOptions:
+        if self.decimal == self.delimiter:
+            raise ValueError(f"`decimal` and `delimiter` are both {self.decimal!r}; take the delimiter ';'")
+        return self
 
 
 class Layout(Described):

@@ -11,7 +11,15 @@ from datetime import date, time
 from decimal import Context, Decimal, localcontext
 
 from celeriac.families.reports.rendering.columns import index_of
-from celeriac.families.reports.rendering.formats import NOTHING, Formats, Number, is_additive, is_label, number_of
+from celeriac.families.reports.rendering.formats import (
+    NOTHING,
+    Formats,
+    Number,
+    is_additive,
+    is_label,
+    is_money,
+    number_of,
+)
 from celeriac.families.reports.rendering.model import NUMBERS, Column, Layout
 from celeriac.families.reports.rendering.periods import day_of, time_of
 from celeriac.families.reports.rendering.text import one_line
@@ -104,16 +112,12 @@ class Summary:
     def _figures(self) -> list[int]:
         if self.layout.figures is not None:
             return [self.index_of(name) for name in self.layout.figures if name][:8]
-        order = ("money", "integer", "decimal", "duration", "percent")  # sums first, and averages after them
         fit = [
             index
             for index, column in enumerate(self.columns)
             if is_totalled(column) or (column.kind in NUMBERS and not is_label(column) and column.total is None)
         ]
-        by_kind = sorted(
-            fit, key=lambda index: (not is_totalled(self.columns[index]), order.index(self.columns[index].kind))
-        )
-        return by_kind[: _FIGURES_AT_MOST - 1]
+        return sorted(fit, key=lambda index: _rank(self.columns[index]))[: _FIGURES_AT_MOST - 1]
 
     def _period(self) -> int | None:
         if self.layout.period is not None:
@@ -198,6 +202,12 @@ class Summary:
     def clean_name(self, name: str) -> str:
         """Return the name of a category as it is shown."""
         return one_line(name, 40) if name else NOTHING
+
+
+def _rank(column: Column) -> tuple[bool, bool, int]:
+    """Return where a key figure stands: sums before averages, and money before all that is counted."""
+    order = ("money", "integer", "decimal", "duration", "percent")
+    return not is_totalled(column), not is_money(column), order.index(column.kind)
 
 
 def is_totalled(column: Column) -> bool:

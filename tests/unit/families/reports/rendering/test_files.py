@@ -142,16 +142,27 @@ def test_csv_disarms_formulas_and_leaves_numbers_alone(tmp_path: Path) -> None:
 
 
 def test_csv_has_the_delimiter_and_the_mark_that_are_asked_for(tmp_path: Path) -> None:
-    write(sales(1), layout(csv=CsvOptions(delimiter=";", bom=True)), "csv", tmp_path / "f.csv")
+    write(sales(1), layout(csv=CsvOptions(delimiter=";", bom=True, titles=True)), "csv", tmp_path / "f.csv")
     content = (tmp_path / "f.csv").read_bytes()
-    assert content.startswith(b"\xef\xbb\xbfMonth;Region;Revenue;Orders;Margin\r\n2026-01-01;North;1000;10;0.125\r\n")
+    assert content.startswith(
+        b"\xef\xbb\xbfMonth;Region;Revenue \xe2\x82\xac;Orders;Margin\r\n2026-01-01;North;1000;10;0.125\r\n"
+    )
 
 
 def test_csv_has_the_chosen_columns_in_their_order_and_an_empty_table_its_head(tmp_path: Path) -> None:
     write(sales(1), layout(columns=["orders", "month"]), "csv", tmp_path / "f.csv")
-    assert read_csv(tmp_path / "f.csv")[:2] == [["Orders", "Month"], ["10", "2026-01-01"]]
+    assert read_csv(tmp_path / "f.csv")[:2] == [["orders", "month"], ["10", "2026-01-01"]]
     write(sales(0), layout(), "csv", tmp_path / "f.csv")
-    assert read_csv(tmp_path / "f.csv") == [["Month", "Region", "Revenue", "Orders", "Margin"]]
+    assert read_csv(tmp_path / "f.csv") == [["month", "region", "revenue", "orders", "margin"]]
+
+
+def test_csv_has_a_decimal_comma_if_it_is_asked_for(tmp_path: Path) -> None:
+    columns = [Column("n", kind="decimal"), Column("m", kind="money"), Column("v")]
+    table = Table(columns, [(12216.8, Decimal("-1.50"), "2.0"), (None, None, "a.b")])
+    write(table, layout(csv=CsvOptions(delimiter=";", decimal=",")), "csv", tmp_path / "f.csv")
+    assert (tmp_path / "f.csv").read_text() == "n;m;v\n12216,8;-1,50;2.0\n;;a.b\n"  # texts stay as they are
+    with pytest.raises(ValueError, match="take the delimiter ';'"):
+        CsvOptions(decimal=",")
 
 
 def test_parquet_has_the_types_of_the_columns(tmp_path: Path) -> None:

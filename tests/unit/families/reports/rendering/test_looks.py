@@ -51,6 +51,16 @@ def summed(table: Table, **options: object) -> list[dict[str, str]]:
     return figures_of(summary)
 
 
+def test_money_is_the_first_figure_whatever_stands_before_it() -> None:
+    columns = [Column("Menge", kind="integer"), Column("Gewicht", kind="decimal"), Column("Betrag", kind="decimal")]
+    assert [found["label"] for found in summed(Table(columns, [(5, 1.5, 9.99)]))] == [
+        "Betrag",
+        "Menge",
+        "Gewicht",
+        "Rows",
+    ]
+
+
 def test_ids_stand_at_the_left_like_the_texts_beside_them(tmp_path: Path) -> None:
     table = Table([Column("order_id", kind="integer"), Column("n", "Amount", "integer")], [(77_001, 5), (8, 1_234)])
     write(table, layout(figures=[]), "pdf", tmp_path / "r.pdf")
