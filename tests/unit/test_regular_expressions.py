@@ -73,6 +73,14 @@ EXPRESSIONS: list[tuple[str, str | bytes, list[tuple[str, str, str]]]] = [
         r"($|[_\W])|金額|売上|مبلغ",
         [("", "_amount", "!"), ("", "preis", ""), ("", "chiffre_", ""), ("", "_", "!")],
     ),
+    ("fullmatch", r"[dmy]{1,4}[./-][dmy]{1,4}[./-][dmy]{1,4}", [("", "d", ""), ("", "d.", "")]),
+    (
+        "sub",
+        r"(?<=\w{3})(?=(?:sch|(?<!s)ch|ph|th|qu|(?<![cpt])h|[bcdfgjklmnpqrstvwxzßñç])[aeiouyäöüàâáãåæèéêëìíîïòóôõøùúû]\w)",
+        [("", "scha", ""), ("", "sc", ""), ("", "b", "!")],
+    ),
+    ("fullmatch", r"[A-Za-z\xaa-\xff\u0100-\u024f]+", [("", "a", "!")]),
+    ("sub", "y+", [("", "y", ""), ("", "yd", "")]),
     ("sub", r"(?<=[a-z\d])(?=[A-Z])", [("", "aA", ""), ("", "a", "")]),
     (
         "search",

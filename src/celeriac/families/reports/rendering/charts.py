@@ -12,8 +12,9 @@ from typing import Any
 
 from babel import numbers
 
-from celeriac.families.reports.rendering.drawing import LABEL_SIZE, Chart, draw, shades
+from celeriac.families.reports.rendering.drawing import LABEL_SIZE, NO_CATEGORY, Chart, draw, shades
 from celeriac.families.reports.rendering.figures import column_title
+from celeriac.families.reports.rendering.formats import NOTHING
 from celeriac.families.reports.rendering.geometry import ems
 from celeriac.families.reports.rendering.periods import length_for, name_of, next_start, start_of
 from celeriac.families.reports.rendering.summary import Category, Summary
@@ -42,10 +43,13 @@ def automatic(summary: Summary, width: int, height: int) -> Chart | None:
             return chart
     points, places, by = found
     kinds = list(dict.fromkeys(point.category for point in points))
-    colours = shades(summary.layout.theme.colour, len(kinds))
+    named = shades(summary.layout.theme.colour, sum(kind != NOTHING for kind in kinds))
+    colours = [NO_CATEGORY if kind == NOTHING else named.pop(0) for kind in kinds]
     spec = _spec(points, places, kinds, colours, summary, width) | {"height": height}
     legend = list(zip(kinds, colours, strict=True)) if len(kinds) > 1 else ()
-    return _chart(spec, points, by, summary, legend)
+    category = stacked(summary) if legend else None
+    of = column_title(summary, category.index) if category else ""
+    return _chart(spec, points, by, summary, legend, of)
 
 
 def ranking(summary: Summary, width: int, but: Category | None = None) -> Chart | None:
@@ -63,11 +67,12 @@ def _chart(
     by: str,
     summary: Summary,
     legend: Sequence[tuple[str, str]] = (),
+    of: str = "",
 ) -> Chart:
     measure = summary.formats.words.rows if summary.measure is None else column_title(summary, summary.measure)
     title = summary.formats.words.by.format(measure, by)
     told = "; ".join(" ".join(f"{point.place} {point.category} {point.value:.6g}".split()) for point in points[:24])
-    return Chart(title, draw(spec, summary.layout), f"{title}: {told}", legend)
+    return Chart(title, draw(spec, summary.layout), f"{title}: {told}", legend, of)
 
 
 def has_timeline(summary: Summary) -> bool:
@@ -100,7 +105,7 @@ def _timeline(summary: Summary) -> tuple[list[_Point], list[str], str] | None:
         for day, count in days.items():
             value = (summary.by_day[day][place] or 0.0) if place is not None else count
             sums[start_of(day, length), ""] += value
-    kinds = sorted(category.sums, key=lambda name: -category.sums[name]) if category else [""]
+    kinds = sorted(category.sums, key=lambda name: (not name, -category.sums[name])) if category else [""]
     shown = {name: summary.clean_name(name) if category else "" for name in kinds}
     points = [_Point(names[start], sums[start, name], shown[name]) for start in starts for name in kinds]
     return points, list(names.values()), summary.formats.words.periods[length]
@@ -232,7 +237,7 @@ def _ticks(values: Sequence[float], summary: Summary) -> dict[str, Any]:
     ticks = [step * place for place in range(math.floor(low / step), math.ceil(high / step) + 1)]
     if len(ticks) < 2:
         ticks = [0.0, step]
-    labels = [_compact(tick, step, summary) for tick in ticks]
+    labels = [_label(tick, step, summary) for tick in ticks]
     label = f"{json.dumps(labels)}[round((datum.value - {ticks[0]!r}) / {step!r})]"
     return {
         "title": None,
@@ -257,6 +262,16 @@ def _step(least: float, *, is_time: bool) -> float:
 
 def _kind(summary: Summary) -> str:
     return "" if summary.measure is None else summary.columns[summary.measure].kind
+
+
+def _label(value: float, step: float, summary: Summary) -> str:
+    """Return the text at a tick, with the sign of the currency."""
+    text = _compact(value, step, summary)
+    column = None if summary.measure is None else summary.columns[summary.measure]
+    if column is None or column.kind != "money" or not column.currency or not value:
+        return text
+    before, after = summary.formats.around_money(column.currency, False)
+    return f"{before}{text}{after}"
 
 
 def _compact(value: float, step: float, summary: Summary) -> str:

@@ -24,18 +24,27 @@ _QUIET, _LINE = "#5f6b7a", "#e3e7ec"
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A drawn chart, with the text that describes it to those who cannot see it. `legend`: names and their colours."""
+    """A drawn chart, with the text that describes it to those who cannot see it.
+
+    `legend`: names and their colours. `legend_title`: what the names are of.
+    """
 
     title: str
     svg: str
     description: str
     legend: Sequence[tuple[str, str]] = ()
+    legend_title: str = ""
+
+
+#: The colour of rows that have no category.
+NO_CATEGORY = "#b4bcc6"
 
 
 def shades(colour: str, count: int) -> list[str]:
-    """Return that many shades of the colour, from full to light."""
+    """Return that many shades of the colour, from full to light. Few of them need not become pale."""
     parts = [int(colour[place : place + 2], 16) for place in (1, 3, 5)]
-    strengths = [1 - 0.75 * place / max(count - 1, 1) for place in range(count)]
+    palest = 0.75 if count > 3 else 0.6
+    strengths = [1 - palest * place / max(count - 1, 1) for place in range(count)]
     return ["#" + "".join(f"{round(255 - (255 - part) * strength):02x}" for part in parts) for strength in strengths]
 
 

@@ -15,6 +15,9 @@ from celeriac.families.reports.rendering.summary import Summary, is_totalled
 from celeriac.families.reports.rendering.words import Length
 
 _EVENING = time(21)
+#: Fewer rows in a period say too little, unless each row stands for a whole period itself.
+_ROWS_AT_LEAST = 5
+_CHANGE_AT_MOST = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,10 @@ def comparison(summary: Summary) -> Comparison | None:
     if len(periods) < 2:
         return None
     last, before = periods[-1], periods[-2]
+    if not (length != "day" and all(start == day for day, start in starts.items())):
+        counts = [sum(days[day] for day, start in starts.items() if start == one) for one in (last, before)]
+        if min(counts) < _ROWS_AT_LEAST:
+            return None
     return Comparison(starts, last, before, _label(last, before, length, summary))
 
 
@@ -122,7 +129,7 @@ def _change(
     if before <= 0 or last < 0:
         return ()
     change = last / before - 1
-    if abs(change) >= 100:
+    if abs(change) > _CHANGE_AT_MOST:
         return ()
     shown = summary.formats.percent(abs(change), 1)
     if round(abs(change), 3) == 0:

@@ -121,7 +121,7 @@ class Formats:
         digits = _DIGITS.get(self.locale.default_numbering_system)
         self._digits = str.maketrans("0123456789", digits) if digits else None
         self._minute = lru_cache(2_000)(self._minute_of_day)
-        self._around_money = lru_cache(200)(self._signs_of_money)
+        self.around_money = lru_cache(200)(self._signs_of_money)
 
     @cached_property
     def _signs(self) -> dict[int, str] | None:
@@ -176,7 +176,7 @@ class Formats:
             return self.number(value, places)
         shown = self.number(abs(value), places)
         is_zero = not any(sign.isdigit() and int(sign) for sign in shown)
-        prefix, suffix = self._around_money(currency, value < 0 and not is_zero)
+        prefix, suffix = self.around_money(currency, value < 0 and not is_zero)
         return f"{prefix}{shown}{suffix}"
 
     def _signs_of_money(self, currency: str, negative: bool) -> tuple[str, str]:

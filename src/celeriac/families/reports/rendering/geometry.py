@@ -34,7 +34,7 @@ _WIDTHS = (
 )
 # fmt: on
 
-_INVISIBLE = frozenset((0x061C, 0x200B, 0x200E, 0x200F))
+_INVISIBLE = frozenset((0xAD, 0x061C, 0x200B, 0x200E, 0x200F))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ def _least(column: Column, title: str, values: Sequence[str], need: float, *, wr
         return math.inf
     if not wraps:
         return 4.0
-    words = {word for value in values for word in value.replace("\u200b", " ").split()}
+    words = {word for value in values for word in value.replace("\u200b", " ").replace("\xad", " ").split()}
     longest = sorted((*words, *title.split()), key=len, reverse=True)
     widest = min(max((ems(word) for word in longest[:40]), default=0.0) * 1.04 + 0.2, 12)
     return max(widest + 2 * PADDING, 0.6 * need)  # else it becomes a tower of words

@@ -109,7 +109,7 @@ def _least_width(column: Column, texts: Sequence[str]) -> float:
 
 def _safe(text: str) -> str:
     """Return the text as HTML, with places where a very long word may be broken."""
-    return escape(breakable(text)).replace("\u200b", "<wbr>")
+    return escape(breakable(text)).replace("\u200b", "<wbr>").replace("\xad", "&shy;")
 
 
 def _above(summary: Summary, table: Sequence[int], cells: Cells, sample: Sequence[tuple[object, ...]]) -> Iterator[str]:
@@ -138,7 +138,8 @@ def _above(summary: Summary, table: Sequence[int], cells: Cells, sample: Sequenc
     for chart in shown:
         names = "".join(f'<span><i style="background:{hue}"></i>{escape(name)}</span>' for name, hue in chart.legend)
         yield f"<h2>{escape(chart.title)}</h2>\n" if chart.title else ""
-        yield f'<p class="legend">{names}</p>\n' if names else ""
+        of = f"<span>{escape(chart.legend_title)}:</span>" if chart.legend_title else ""
+        yield f'<p class="legend">{of}{names}</p>\n' if names else ""
         yield f'<div class="chart" role="img" aria-label="{escape(chart.description)}">{_picture(chart.svg)}</div>\n'
     yield f"<h2>{escape(formats.words.data)}</h2>\n" if shown or has_figures(summary) else ""
     yield '<div class="table">\n<table>\n<thead>\n<tr>'

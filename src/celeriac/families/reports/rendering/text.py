@@ -10,6 +10,12 @@ _SPACE = re.compile(r"[\t\r\n\u2028\u2029]+")
 _UNFIT_IN_FILES = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _LONG_WORD = re.compile(r"[^\s\u200b-]{24,}")
 _PIECE = re.compile(r".{12}")
+_LATIN = re.compile(r"[A-Za-z\xaa-\xff\u0100-\u024f]+")
+#: About where a syllable begins: before the last consonant that a vowel follows.
+_SYLLABLE = re.compile(
+    r"(?<=\w{3})(?=(?:sch|(?<!s)ch|ph|th|qu|(?<![cpt])h|[bcdfgjklmnpqrstvwxzßñç])[aeiouyäöüàâáãåæèéêëìíîïòóôõøùúû]\w)",
+    re.IGNORECASE,
+)
 
 
 def one_line(text: str, limit: int = 1_000) -> str:
@@ -25,7 +31,15 @@ def breakable(text: str) -> str:
     """Return the text with places where a very long word may be broken."""
     if len(text) < 24:
         return text
-    return _LONG_WORD.sub(lambda word: _PIECE.sub("\\g<0>\u200b", word[0]), text)
+    return _LONG_WORD.sub(_broken, text)
+
+
+def _broken(word: re.Match[str]) -> str:
+    """Break letters with a hyphen between syllables, as far as that is found, and all else every twelve signs."""
+    if not _LATIN.fullmatch(word[0]):
+        return _PIECE.sub("\\g<0>\u200b", word[0])
+    syllables = _SYLLABLE.sub("\xad", word[0]).split("\xad")
+    return "\xad".join(_PIECE.sub("\\g<0>\xad", one).removesuffix("\xad") for one in syllables)
 
 
 def storable(text: str) -> str:

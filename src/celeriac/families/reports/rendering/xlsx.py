@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -32,6 +33,7 @@ _CELL_AT_MOST = 32_767
 _EXACT_AT_MOST = 10**15  # Excel keeps 15 digits of a number; longer ones are written as text
 _FIRST_YEAR = 1900
 _SAMPLE = 500
+_DATE_FORMAT = re.compile(r"[dmy]{1,4}[./-][dmy]{1,4}[./-][dmy]{1,4}")
 _PORTRAIT_AT_MOST = 105  # characters
 _PAPERS = {"a3": 8, "a4": 9, "a5": 11, "us-letter": 1, "us-legal": 5}
 
@@ -74,7 +76,7 @@ def _fill(
     formats: Formats,
     progress: Progress,
 ) -> int:
-    sheet = book.add_worksheet()
+    sheet = book.add_worksheet(_sheet_name(title_of(layout, formats)))
     book.set_properties(
         {"title": title_of(layout, formats), "author": one_line(layout.author, 200), "created": _created(layout)}
     )
@@ -114,6 +116,16 @@ def _fill(
     return line
 
 
+def _sheet_name(title: str) -> str:
+    """Return the title as the name of a sheet: 31 characters, without those that Excel refuses there."""
+    name = "".join(" " if sign in "[]:*?/\\\ufffd" else sign for sign in title)
+    name = " ".join(name.split()).strip("'")
+    while len(name.encode("utf-16-le")) > 62:
+        name = name[:-1]
+    name = name.strip("' ")
+    return name if name and name.casefold() != "history" else "Report"
+
+
 def _created(layout: Layout) -> datetime:
     made = layout.created_at
     return made.replace(tzinfo=None) if made else datetime(2000, 1, 1)  # the file's bytes depend on no clock
@@ -135,9 +147,10 @@ def _alignment(column: Column, *, rtl: bool) -> dict[str, Any]:
 
 
 def _style(column: Column, formats: Formats) -> dict[str, Any]:
-    return {"num_format": _number_format(column)} | (
-        {} if is_right(column) else _alignment(column, rtl=formats.right_to_left)
-    )
+    style: dict[str, Any] = {"num_format": _number_format(column, formats), "valign": "top"}
+    if column.kind == "text":
+        style["text_wrap"] = True
+    return style if is_right(column) else style | _alignment(column, rtl=formats.right_to_left)
 
 
 def _width(column: Column, values: list[object], formats: Formats) -> float:
@@ -188,9 +201,16 @@ def _totals(
             sheet.write_blank(line + 1, place, None, style)
 
 
-def _number_format(column: Column) -> str:
+def _date_format(formats: Formats) -> str:
+    """Return how the locale writes days, with all digits of the year; else as ISO 8601 does."""
+    pattern = str(formats.locale.date_formats["short"].pattern).lower()
+    pattern = re.sub("y+", "yyyy", pattern.replace("\u200f", ""))
+    return pattern if _DATE_FORMAT.fullmatch(pattern) else "yyyy-mm-dd"
+
+
+def _number_format(column: Column, formats: Formats) -> str:
     if column.kind in ("date", "datetime"):
-        return "yyyy-mm-dd" if column.kind == "date" else "yyyy-mm-dd hh:mm:ss"
+        return _date_format(formats) + (" hh:mm:ss" if column.kind == "datetime" else "")
     if column.kind == "duration":
         return "[h]:mm:ss"
     if column.kind == "time":

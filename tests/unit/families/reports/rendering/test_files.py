@@ -103,7 +103,7 @@ def test_a_sheet_has_types_a_head_that_stays_filters_and_totals(tmp_path: Path) 
     assert 'state="frozen"' in sheet
     assert '<autoFilter ref="A1:E5"/>' in sheet  # without the totals
     assert "#,##0.00" in styles
-    assert "yyyy-mm-dd" in styles
+    assert "m/d/yyyy" in styles
 
 
 def test_no_text_of_a_sheet_is_a_formula_or_a_link(tmp_path: Path) -> None:

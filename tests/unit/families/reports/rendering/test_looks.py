@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -12,11 +13,13 @@ import pikepdf
 import pytest
 from python_calamine import CalamineWorkbook
 
-from celeriac.families.reports.rendering import Column, Theme
+from celeriac.families.reports.rendering import Column, Theme, charts
+from celeriac.families.reports.rendering.drawing import NO_CATEGORY, shades
 from celeriac.families.reports.rendering.figures import figures_of
 from celeriac.families.reports.rendering.formats import Formats
 from celeriac.families.reports.rendering.geometry import plan
 from celeriac.families.reports.rendering.summary import Summary, is_totalled
+from celeriac.families.reports.rendering.text import breakable
 from tests.support.reports import Table, box_of, layout, page_texts, sales, write
 
 NAMES_OF_THINGS = (
@@ -198,3 +201,71 @@ def test_a_sheet_adds_up_time_and_tells_where_it_is_from(tmp_path: Path) -> None
         sheet = parts.read("xl/worksheets/sheet1.xml").decode()
     assert "&amp;LA &amp;&amp; B&amp;RCreated Dec 1, 2026" in sheet
     assert "&amp;LSource: shop&amp;R&amp;P / &amp;N" in sheet
+
+
+def test_two_series_are_told_apart_and_rows_without_a_category_are_grey(tmp_path: Path) -> None:
+    rows = [(date(2026, 1 + n % 4, 1), ("paid", "open", None)[n % 3], 100.0 * (1 + n % 3)) for n in range(24)]
+    columns = [Column("month", kind="date"), Column("status"), Column("sum", kind="money", currency="EUR")]
+    summary = Summary(columns, layout(chart="auto"), Formats("en", "UTC"))
+    summary.add(rows)
+    chart = charts.automatic(summary, 600, 170)
+    assert chart
+    assert chart.legend_title == "Status"
+    assert chart.legend == [("open", "#1d4ed8"), ("paid", shades("#1d4ed8", 2)[1]), ("\u2013", NO_CATEGORY)]
+    red, green, blue = (int(chart.legend[1][1][place : place + 2], 16) for place in (1, 3, 5))
+    assert 0.2126 * red + 0.7152 * green + 0.0722 * blue < 190  # else it is hardly seen on white
+    write(Table(columns, rows), layout(chart="auto"), "pdf", tmp_path / "r.pdf")
+    assert "Status:" in page_texts(tmp_path / "r.pdf")[0]
+    assert "\u20ac1K" in page_texts(tmp_path / "r.pdf")[0]  # at the axis
+
+
+def test_an_empty_report_has_the_heads_of_its_columns(tmp_path: Path) -> None:
+    for archival in (False, True):
+        write(sales(0), layout(archival=archival), "pdf", tmp_path / "r.pdf")
+        text = page_texts(tmp_path / "r.pdf")[0]
+        assert "Region" in text
+        assert "There are no rows." in text
+
+
+@pytest.mark.parametrize(("each", "is_compared"), [(4, False), (5, True)])
+def test_a_period_is_compared_if_it_has_five_rows(each: int, is_compared: bool) -> None:
+    days = [date(2026, month, 3 + n) for month in range(1, 7) for n in range(each)] + [date(2026, 6, 30)] * each
+    found = summed(Table([Column("day", kind="date"), Column("n", kind="integer")], [(day, 1) for day in days]))
+    assert (found[0]["change"] != "") is is_compared
+
+
+def test_a_change_to_more_than_eleven_times_is_not_shown() -> None:
+    rows = [(date(2026, month, 1), 10.0 if month < 4 else 432.0) for month in range(1, 5)]
+    assert summed(Table([Column("month", kind="date"), Column("n", kind="decimal")], rows))[0]["change"] == ""
+
+
+@pytest.mark.parametrize(
+    ("title", "name"),
+    [("Sales", "Sales"), ("A/B: [x]*?", "A B x"), ("'s " + "x" * 40, "s " + "x" * 29), ("History", "Report")],
+)
+def test_a_sheet_is_called_as_the_report(title: str, name: str, tmp_path: Path) -> None:
+    write(sales(2), layout(title=title), "xlsx", tmp_path / "r.xlsx")
+    assert CalamineWorkbook.from_path(str(tmp_path / "r.xlsx")).sheet_names == [name]
+
+
+@pytest.mark.parametrize(
+    ("locale", "shown"),
+    [("de", "dd.mm.yyyy"), ("en", "m/d/yyyy"), ("en-GB", "dd/mm/yyyy"), ("ja", "yyyy/mm/dd"), ("ar-EG", "d/m/yyyy")],
+)
+def test_a_sheet_has_the_days_of_the_locale_and_wraps_its_texts(locale: str, shown: str, tmp_path: Path) -> None:
+    write(sales(2), layout(locale=locale), "xlsx", tmp_path / "r.xlsx")
+    with zipfile.ZipFile(tmp_path / "r.xlsx") as parts:
+        styles = parts.read("xl/styles.xml").decode()
+    assert f'formatCode="{shown}"' in styles or (shown == "m/d/yyyy" and 'numFmtId="14"' in styles)
+    assert re.search('<alignment [^>]*vertical="top" [^>]*wrapText="1"', styles)
+
+
+def test_long_words_are_broken_with_a_hyphen_and_addresses_without_one(tmp_path: Path) -> None:
+    assert breakable("Donaudampfschifffahrtsgesellschaft").split("\xad") == [
+        *("Donau", "dampf", "schiff", "fahrts", "ge", "sell", "schaft")
+    ]
+    assert breakable("x" * 30) == "\xad".join(("x" * 12, "x" * 12, "x" * 6))
+    assert "\xad" not in breakable("https://example.com/a-page/with/a/long/address")
+    table = Table([Column(f"c{n}") for n in range(5)], [("Donaudampfschifffahrtsgesellschaftskapitän",) * 5])
+    write(table, layout(figures=[], orientation="portrait"), "pdf", tmp_path / "r.pdf")
+    assert len(re.findall("(?:fahrts|gesell)[-\u2010\xad\x02\ufffe]", page_texts(tmp_path / "r.pdf")[0])) == 5
