@@ -19,7 +19,7 @@ async def read_file(path: Path, start: int = 0, end: int | None = None) -> Async
     Raises:
         FileNotFoundError: there is no file at `path`.
     """
-    file = await asyncio.to_thread(os.open, path, os.O_RDONLY | os.O_CLOEXEC)
+    file = await _opened(path)
     try:
         while size := PIECE_BYTES if end is None else min(PIECE_BYTES, end - start):
             # It moves no position: a read that nobody awaits any more may outlive the descriptor.
@@ -29,3 +29,18 @@ async def read_file(path: Path, start: int = 0, end: int | None = None) -> Async
             yield piece
     finally:
         os.close(file)
+
+
+async def _opened(path: Path) -> int:
+    """Open the file. The thread goes on when this is cancelled, and then nobody else would close what it opens."""
+    opening = asyncio.ensure_future(asyncio.to_thread(os.open, path, os.O_RDONLY | os.O_CLOEXEC))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_close)
+        raise
+
+
+def _close(opened: asyncio.Future[int]) -> None:
+    if not opened.cancelled() and opened.exception() is None:
+        os.close(opened.result())
