@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import ctypes
+import os
 import socket
 import sys
 from collections.abc import Callable, Generator
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from celeriac.core.errors import ConfigurationError
 from celeriac.core.ids import new_id
 from celeriac.families.media import confined
 from celeriac.families.media.confined import Limits
@@ -52,7 +54,7 @@ def stand_in(tmp_path: Path) -> Generator[Callable[..., Media]]:
             file = tmp_path / "ffmpeg.sh"
             file.write_text(f"#!/bin/sh\nHERE={tmp_path}\nFFMPEG={program()}\n{script}\n")
             file.chmod(0o755)
-            own = {"media_ffmpeg": str(file), "media_also_open": [tmp_path], **settings}
+            own = {"media_ffmpeg": str(file), "media_also_open": [tmp_path, Path(program()).parent], **settings}
             return open_families.enter_context(support.media(tmp_path, **own))
 
         yield make
@@ -142,6 +144,14 @@ async def test_an_output_that_is_not_whole_is_never_published(
     assert why in told and "is not published" in told
 
 
+async def test_a_work_directory_that_cannot_be_used_is_tried_once(
+    stand_in: Callable[..., Media], clip: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / f"celeriac-media-{os.getuid()}").symlink_to(tmp_path)
+    assert "CELERIAC_MEDIA_WORK_DIR" in await fails(stand_in(SAYS_NOTHING), clip, ConfigurationError)
+
+
 @pytest.mark.slow
 async def test_the_last_words_of_ffmpeg_are_in_the_error(stand_in: Callable[..., Media], clip: Path) -> None:
     media = stand_in("echo 'Unknown encoder libx264' >&2; exit 8")
@@ -200,10 +210,14 @@ def has_landlock() -> bool:
 
 
 @pytest.mark.skipif(not has_landlock(), reason="this kernel has no Landlock: converters can read other files here")
-async def test_a_converter_opens_no_files_but_its_own(tmp_path: Path) -> None:
-    work, other, given = tmp_path / "work", tmp_path / "other", tmp_path / "given"
+async def test_a_converter_opens_no_files_but_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    work, project, given = tmp_path / "work", tmp_path / "project", tmp_path / "given"
     work.mkdir()
+    project.mkdir()
+    other = project / ".env"
     other.write_text("secret")
+    monkeypatch.chdir(project)  # as a worker that was started there
+    monkeypatch.syspath_prepend(str(project))
     given.write_text("content")
     code = (
         "import os, sys\n"
@@ -216,6 +230,19 @@ async def test_a_converter_opens_no_files_but_its_own(tmp_path: Path) -> None:
     told, _ = await confined.run([sys.executable, "-I", "-c", code], LIMITS, work, reads=[given])
     denied = "Permission denied"
     assert ast.literal_eval(told) == ["content", 1, denied, 1, denied, denied, denied]
+
+
+@pytest.mark.parametrize(
+    ("command", "on_line"),
+    [("exec yes", None), ("exec tr '\\0' x </dev/zero", lambda _: True)],
+    ids=["an answer", "a line of progress"],
+)
+async def test_a_converter_that_talks_without_end_is_ended(
+    tmp_path: Path, command: str, on_line: Callable[[str], bool] | None
+) -> None:
+    """This process once took 2.4 GB for it."""
+    with pytest.raises(ConversionLimited, match=r"more than [0-9,]+ bytes, and was ended"):
+        await confined.run(["/bin/sh", "-c", command], LIMITS, tmp_path, on_line=on_line)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux does this")

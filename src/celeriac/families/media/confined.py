@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+import sysconfig
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -22,7 +23,9 @@ _GRACE_S = 1.0
 _LOOK_S = 0.1
 #: What is kept of a converter's messages, in bytes, from their end.
 _MESSAGES_BYTES = 32_768
-_LINE_BYTES = 8 * 1_048_576
+_LINE_BYTES = 1_048_576
+#: How much a converter may answer. Its answers are short; more is an attack on this process's memory.
+_OUTPUT_BYTES = 8 * 1_048_576
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,9 +112,11 @@ async def run(
     except TimeoutError:
         raise ConversionLimited(f"{_name(command)} was ended after {limits.seconds:g} s") from None
     finally:
+        rest = asyncio.create_task(_end_of(process.stdout))  # its end is told only when all of it is read
         await _end(process)
         await group
         messages.cancel()
+        rest.cancel()
     if code:
         raise _failure(_name(command), code, told)
     return output, told
@@ -129,20 +134,30 @@ def _confined(command: Sequence[str], limits: Limits, places: str) -> list[str]:
 
 def _places(command: Sequence[str], limits: Limits, folder: Path, reads: Sequence[Path], sockets: Sequence[str]) -> str:
     home = Path(command[0]).resolve().parent  # a program may be anywhere, with its libraries beside it
-    readable = (*_READABLE, sys.prefix, sys.base_prefix, *sys.path, _OUTSIDE, home, *reads)
+    readable = (*_READABLE, *(_packages() if command[0] == sys.executable else ()), home, *reads)
     writable = (*_WRITABLE, folder, *limits.also)
     lines = ((kind, path) for kind, paths in (("r", readable), ("w", writable), ("s", sockets)) for path in paths)
     return "\n".join(f"{kind} {path}" for kind, path in lines)
 
 
+def _packages() -> set[str | Path]:
+    """What Python scripts import. Not `sys.path`: it has the worker's directory, with its secrets and storage."""
+    return {sys.prefix, sys.base_prefix, sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), _OUTSIDE}
+
+
 async def _output(process: Process, on_line: Callable[[str], bool] | None, stall_s: float | None) -> str:
     assert process.stdout is not None
     if on_line is None:
-        return (await process.stdout.read()).decode("utf-8", "replace")
+        output = bytearray()
+        while piece := await process.stdout.read(65_536):
+            output += piece
+            if len(output) > _OUTPUT_BYTES:
+                raise ConversionLimited(f"the converter answered more than {_OUTPUT_BYTES:,} bytes, and was ended")
+        return output.decode("utf-8", "replace")
     now = asyncio.get_running_loop().time
     try:
         async with asyncio.timeout(stall_s) as patience:
-            while line := await process.stdout.readline():
+            while line := await _line(process.stdout):
                 if on_line(line.decode("utf-8", "replace").rstrip()) and stall_s is not None:
                     patience.reschedule(now() + stall_s)
     except TimeoutError:
@@ -150,6 +165,15 @@ async def _output(process: Process, on_line: Callable[[str], bool] | None, stall
             f"the converter made no progress for {stall_s:g} s, and was ended (CELERIAC_MEDIA_STALL_TIMEOUT)"
         ) from None
     return ""
+
+
+async def _line(stream: asyncio.StreamReader) -> bytes:
+    try:
+        return await stream.readline()
+    except ValueError:
+        raise ConversionLimited(
+            f"the converter wrote a line of more than {_LINE_BYTES:,} bytes, and was ended"
+        ) from None
 
 
 async def _end_of(stream: asyncio.StreamReader | None) -> str:

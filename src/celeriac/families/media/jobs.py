@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 from celeriac.client.job import Job
 from celeriac.core.context import JobContext
-from celeriac.core.errors import StorageFull
+from celeriac.core.errors import ConfigurationError, FileTooLarge, StorageFull
 from celeriac.core.retry import Retry
 from celeriac.families.media.confined import Limits
 from celeriac.families.media.conversion import convert
@@ -34,7 +34,10 @@ _LOOKED = 1.0
 #: How much a request may fetch from a bucket, in bytes.
 _LARGEST_FETCHED = 1_073_741_824
 #: What would end the same way again.
-_NEVER = (MediaRefused, ConverterMissing, ConversionLimited, ConversionStalled, OutputFaulty, StorageFull)
+_NEVER = (
+    *(MediaRefused, ConverterMissing, ConversionLimited, ConversionStalled, OutputFaulty),
+    *(StorageFull, FileTooLarge, ConfigurationError),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NoReturn
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
 
 from celeriac.families.media.errors import PresetInvalid
 
@@ -15,6 +15,9 @@ OWN_PRESETS = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
 Side = Annotated[int, Field(ge=2, le=16_384)]
 Bitrate = Annotated[int, Field(ge=8_000, le=200_000_000, description="Bits per second")]
+AudioBitrate = Annotated[int, Field(ge=8_000, le=320_000, description="Bits per second")]
+#: What its encoder takes for one channel.
+_OPUS_BITRATE = 256_000
 #: How an encoder trades time for size, from fast to small.
 Effort = Literal["fast", "medium", "slow"]
 
@@ -23,19 +26,37 @@ class _Preset(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _for_opus(bitrate: int) -> int:
+    if bitrate > _OPUS_BITRATE:
+        raise ValueError(f"Opus has {_OPUS_BITRATE} bits per second at most")
+    return bitrate
+
+
 class VideoPreset(_Preset):
     """A video that browsers play. It is never larger than its source."""
 
     kind: Literal["video"] = "video"
     container: Literal["mp4", "webm"] = "mp4"
-    codec: Literal["h264", "vp9", "av1"] = "h264"
+    codec: Literal["h264", "vp9", "av1"] = Field(default="h264", validate_default=True)
     max_height: Side = 1080
     max_fps: float | None = Field(default=None, gt=0, le=240)
     crf: int = Field(default=23, ge=0, le=63, description="Constant quality, lower is better; unused with `bitrate`")
     bitrate: Bitrate | None = Field(default=None, description="Encode in two passes to this average")
     max_bitrate: Bitrate | None = Field(default=None, description="A source above it is encoded anew")
     effort: Effort = "medium"
-    audio_bitrate: Bitrate = 128_000
+    audio_bitrate: AudioBitrate = 128_000
+
+    @field_validator("codec")
+    @classmethod
+    def _in_container(cls, value: str, info: ValidationInfo) -> str:
+        if value == "h264" and info.data.get("container") == "webm":
+            raise ValueError("WebM has vp9 or av1, and not h264")
+        return value
+
+    @field_validator("audio_bitrate")
+    @classmethod
+    def _of_sound(cls, value: int, info: ValidationInfo) -> int:
+        return _for_opus(value) if info.data.get("container") == "webm" else value
 
 
 class HlsPreset(_Preset):
@@ -46,7 +67,7 @@ class HlsPreset(_Preset):
     segment_seconds: float = Field(default=6.0, ge=1, le=30)
     crf: int = Field(default=23, ge=0, le=51)
     effort: Effort = "fast"
-    audio_bitrate: Bitrate = 128_000
+    audio_bitrate: AudioBitrate = 128_000
 
 
 class AudioPreset(_Preset):
@@ -54,8 +75,13 @@ class AudioPreset(_Preset):
 
     kind: Literal["audio"] = "audio"
     format: Literal["mp3", "opus", "m4a"] = "mp3"
-    bitrate: Bitrate = 128_000
+    bitrate: AudioBitrate = 128_000
     loudness: float | None = Field(default=-16.0, ge=-36, le=-5, description="LUFS by EBU R 128; null: as it is")
+
+    @field_validator("bitrate")
+    @classmethod
+    def _of_format(cls, value: int, info: ValidationInfo) -> int:
+        return _for_opus(value) if info.data.get("format") == "opus" else value
 
 
 class ThumbnailPreset(_Preset):
@@ -182,11 +208,28 @@ def choose(wanted: list[str | PresetChoice], own: Mapping[str, Preset]) -> list[
         if name not in known:
             _refuse(number, name, f"there is no preset {name[:60]!r}; there are {', '.join(known)}")
         chosen.append(Chosen(name=name, preset=_changed(number, name, known[name], changes)))
-    names = [suffix(one) for one in chosen]
     for number, one in enumerate(chosen):
-        if names.index(names[number]) != number:
+        if any(_meet(one, other) for other in chosen[:number]):
             _refuse(number, one.name, f"the preset {one.name!r} would make the same file as another")
     return chosen
+
+
+def _meet(one: Chosen, other: Chosen) -> bool:
+    """Whether two presets may make a file of the same name. A ladder's heights depend on its source."""
+    return suffix(one) == suffix(other) or _is_rendition(one, other) or _is_rendition(other, one)
+
+
+def _is_rendition(one: Chosen, ladder: Chosen) -> bool:
+    """Whether what `one` makes has the name of a rendition of `ladder`, such as `-hls-360p.mp4`."""
+    begin = f"-{ladder.name}-"
+    name, _, extension = suffix(one).rpartition(".")
+    height = name.removeprefix(begin).removesuffix("p")
+    return (
+        isinstance(ladder.preset, HlsPreset)
+        and extension in ("mp4", "m3u8")
+        and height.isdecimal()
+        and name == f"{begin}{height}p"
+    )
 
 
 def _changed(number: int, name: str, preset: Preset, changes: dict[str, Any]) -> Preset:

@@ -12,7 +12,16 @@ from celeriac.core.errors import ConfigurationError
 from celeriac.families.media import MediaSettings
 from celeriac.families.media.conversion import stem_of
 from celeriac.families.media.errors import PresetInvalid
-from celeriac.families.media.presets import BUILT_IN, TAKES, ImagePreset, PresetChoice, VideoPreset, choose, suffix
+from celeriac.families.media.presets import (
+    BUILT_IN,
+    TAKES,
+    HlsPreset,
+    ImagePreset,
+    PresetChoice,
+    VideoPreset,
+    choose,
+    suffix,
+)
 from celeriac.settings import read
 
 OWN = {"tiny": {"kind": "video", "max_height": 144, "crf": 30}, "icon": {"kind": "image", "format": "png", "width": 64}}
@@ -43,6 +52,11 @@ def test_values_in_place_of_a_presets_own() -> None:
         ([{"name": "mp4"}, {"name": "mp4", "crf": 30}], "would make the same file"),
         ([{"name": "hls", "heights": [720]}], "heights: Tuple should have at least 2 items"),
         ([{"name": "hls", "heights": [1, 2, 3, 4, 5, 6]}], "heights"),
+        ([{"name": "webm", "codec": "h264"}], "codec: Value error, WebM has vp9 or av1"),
+        ([{"name": "mp4", "container": "webm"}], "codec: Value error, WebM has vp9 or av1"),
+        ([{"name": "opus", "bitrate": 200_000_000}], "bitrate: Input should be less than or equal to 320000"),
+        ([{"name": "opus", "bitrate": 320_000}], "bitrate: Value error, Opus has 256000"),
+        ([{"name": "webm", "audio_bitrate": 320_000}], "audio_bitrate: Value error, Opus has 256000"),
     ],
 )
 def test_what_a_preset_cannot_be(wanted: list[dict[str, Any]], told: str) -> None:
@@ -50,6 +64,19 @@ def test_what_a_preset_cannot_be(wanted: list[dict[str, Any]], told: str) -> Non
         choose([PresetChoice.model_validate(one) for one in wanted], {})
     assert told in str(caught.value)
     assert caught.value.faults[0]["loc"][0] == "presets"
+
+
+def test_a_preset_never_replaces_a_rendition_of_a_ladder() -> None:
+    own = {"hls-96p": VideoPreset(), "hls-small": VideoPreset(), "a": HlsPreset(), "a-360p": HlsPreset()}
+    for wanted in (["hls", "hls-96p"], ["hls-96p", "hls"], ["a", "a-360p"]):
+        with pytest.raises(PresetInvalid, match="would make the same file"):
+            choose(list(wanted), own)
+    assert len(choose(["hls", "hls-small", "a"], own)) == 3
+
+
+def test_a_video_is_no_webm_of_h264_in_code_either() -> None:
+    with pytest.raises(ValueError, match="WebM has vp9 or av1"):
+        VideoPreset(container="webm")
 
 
 def test_own_presets_come_from_json_or_a_file_or_code(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
