@@ -21,6 +21,7 @@ from celeriac.families.reports.sources.named import Sources, query_source
 from celeriac.families.reports.sources.postgres import check_postgres, read_postgres
 from celeriac.families.reports.sources.sqlite import read_sqlite
 from tests.support.postgres import PostgresServer
+from tests.support.waiting import eventually
 
 LONG = 60.0
 
@@ -114,6 +115,12 @@ async def test_sqlite_stops_an_endless_query(shop: Path) -> None:
         await from_sqlite(shop, endless, seconds=0.3)
 
 
+async def test_what_sqlite_sorts_counts_towards_its_memory_and_fills_no_disk(shop: Path) -> None:
+    sql = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 600)"
+    with pytest.raises(QueryFailed, match="needs more than 512 MB of memory"):
+        await from_sqlite(shop, f"{sql} SELECT x, zeroblob(1000000) FROM n ORDER BY -x")
+
+
 async def test_sqlite_makes_no_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(SourceUnavailable, match="unable to open"):
         await from_sqlite(tmp_path / "none.db", "SELECT 1")
@@ -193,6 +200,9 @@ async def test_postgres_refuses(reader: str, sql: str) -> None:
         "SELECT pg_sleep(60)",
         # a query that lifts the server's limit for the statements after it does not lift ours
         "SELECT set_config('statement_timeout', '0', false) FROM orders UNION ALL SELECT pg_sleep(60)::text",
+        "SELECT set_config('statement_timeout', '0', false)"
+        " || set_config('client_connection_check_interval', '0', false) FROM orders"
+        " UNION ALL SELECT pg_sleep(60)::text",
         "SELECT count(*) FROM orders a, orders b, orders c",
     ],
 )
@@ -200,6 +210,35 @@ async def test_postgres_stops_a_long_query(reader: str, sql: str, monkeypatch: p
     monkeypatch.setattr("celeriac.families.reports.sources.postgres._GRACE_S", 0.2)
     with pytest.raises(QueryFailed, match=r"took more than 0\.2 s"):
         await from_postgres(reader, sql, seconds=0.2)
+    await until_idle(reader)
+
+
+async def test_a_query_that_lifts_the_servers_limits_is_cancelled(reader: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("celeriac.families.reports.sources.postgres._GRACE_S", 0.2)
+    lifted = (
+        "SELECT set_config('statement_timeout', '0', false), set_config('client_connection_check_interval', '0', false)"
+    )
+    monkeypatch.setattr("celeriac.families.reports.sources.postgres._LIMITS", f"{lifted} WHERE $1 <> ''")
+    with pytest.raises(QueryFailed, match=r"took more than 0\.2 s"):
+        await from_postgres(reader, "SELECT pg_sleep(60)", seconds=0.2)
+    await until_idle(reader)
+
+
+async def until_idle(url: str) -> None:
+    """Fail unless the server soon works on no report's query."""
+    connection: Any = await asyncpg.connect(url.replace("+asyncpg", "").replace("reader@", "celeriac@"))
+    try:
+        active = (
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid()"
+        )
+
+        async def is_idle() -> bool:
+            return await connection.fetchval(active) == 0
+
+        await eventually(is_idle, within=10)
+    finally:
+        await connection.close()
 
 
 @pytest.mark.parametrize("value", ["'4713-01-01 BC'::date", "'99999-01-01'::timestamp", "'24:00:00'::time"])

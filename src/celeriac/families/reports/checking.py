@@ -13,7 +13,7 @@ from celeriac.families.reports.errors import ReportInvalid, SourceInvalid
 from celeriac.families.reports.outcome import EXAMPLE, ReportOutcome
 from celeriac.families.reports.passwords import check_named
 from celeriac.families.reports.reading import connections
-from celeriac.families.reports.request import NamedRef, ReportRequest, RowsRef, SqlRef, UploadRef
+from celeriac.families.reports.request import NamedRef, ReportRequest, RowsRef, SealedPassword, SqlRef, UploadRef
 from celeriac.families.reports.settings import ReportsSettings
 from celeriac.families.reports.sources.named import QuerySource, Sources
 from celeriac.families.reports.sources.rows import names_of
@@ -32,6 +32,8 @@ async def check_request(
     """
     if isinstance(request.source, SqlRef) and owner is not None and not own.reports_free_sql:
         raise ReportInvalid("source.sql", "callers may not send SQL; CELERIAC_REPORTS_FREE_SQL=true allows it")
+    if isinstance(request.password, SealedPassword) and owner is not None:
+        raise ReportInvalid("password.sealed", "callers give a password or a name; what is sealed is another's")
     if isinstance(request.source, UploadRef):
         await _check_upload(app, request.source, owner)
     await asyncio.to_thread(check_call, app, sources, own, request)

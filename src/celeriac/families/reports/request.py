@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -168,7 +169,13 @@ class SealedPassword(BaseModel):
     sealed: str = Field(max_length=2_000)
 
 
-OwnPassword = Annotated[SecretStr, Field(min_length=1, max_length=127)]
+def _without_nul(password: SecretStr) -> SecretStr:
+    if "\0" in password.get_secret_value():
+        raise ValueError("a password may have no NUL character")
+    return password
+
+
+OwnPassword = Annotated[SecretStr, Field(min_length=1, max_length=127), AfterValidator(_without_nul)]
 
 
 def _kind_of_password(value: Any) -> str:

@@ -199,6 +199,8 @@ class _Column:
             return shape.kind
         if self._found == {"integer", "decimal"}:
             return "decimal"
+        if self._found == {"date", "datetime"}:  # a spreadsheet's time at midnight is a day
+            return "datetime"
         return next(iter(self._found)) if len(self._found) == 1 else "text"
 
     @property

@@ -98,6 +98,15 @@ def test_a_wrong_source_is_told_in_one_line(api: TestClient, source: dict[str, A
     assert len(answer.json()["errors"]) == 1
 
 
+@pytest.mark.parametrize(
+    ("password", "fault"),
+    [({"sealed": "AAAA"}, "password.sealed: callers give"), ("a\0", "a password may have no NUL character")],
+)
+def test_a_password_that_is_none_of_the_callers_is_refused(api: TestClient, password: Any, fault: str) -> None:
+    answer = api.post("/reports", json={"source": ROWS, "password": password})
+    assert (answer.status_code, fault in answer.text) == (422, True), answer.text
+
+
 async def made(folder: Path, request: dict[str, Any], **own: Any) -> Any:
     """The job of a report that ran in this process, of a request that went through JSON as any job's does."""
     app, reports = shop(folder, **own)

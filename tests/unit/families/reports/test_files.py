@@ -2,7 +2,7 @@
 
 import codecs
 from contextlib import closing
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -136,6 +136,13 @@ async def test_a_workbook_is_read_with_its_types(tmp_path: Path) -> None:
         await read(path, sheet="Other")
 
 
+async def test_a_column_of_times_with_one_at_midnight_is_one_of_times(tmp_path: Path) -> None:
+    rows: list[list[Any]] = [["when"], [datetime(2026, 1, 31, 9, 30)], [datetime(2026, 2, 1)]]
+    spool = await read(workbook(tmp_path / "a.xlsx", rows))
+    assert spool.kinds == ("datetime",)
+    assert list(spool.rows()) == [(datetime(2026, 1, 31, 9, 30),), (datetime(2026, 2, 1),)]
+
+
 @pytest.mark.parametrize("claims", [None, 1000])
 async def test_a_zip_bomb_is_refused_whatever_its_directory_claims(tmp_path: Path, claims: int | None) -> None:
     path = bomb(tmp_path / "orders.xlsx", 20, claims=claims)
@@ -144,7 +151,21 @@ async def test_a_zip_bomb_is_refused_whatever_its_directory_claims(tmp_path: Pat
         await read(path, unpacked=10_000_000)
 
 
-@pytest.mark.parametrize("place", ['r="XFD1048576"', "r='XFD1048576'", 'r="B1048576"', 'r="XFD9000"'])
+@pytest.mark.parametrize(
+    "place",
+    [
+        'r="XFD1048576"',
+        "r='XFD1048576'",
+        'r="B1048576"',
+        'r="XFD9000"',
+        'r ="XFD1048576"',
+        "r\n=\t'XFD1048576'",
+        f'r{" " * 2_000}={" " * 2_000}"XFD1048576"',
+        'r="xfd1048576"',
+        'r="XFD000000000001048576"',
+    ],
+    ids=range(9),
+)
 @pytest.mark.parametrize("packed", [True, False])
 async def test_a_small_workbook_whose_last_cell_is_far_away_is_refused(
     tmp_path: Path, place: str, packed: bool

@@ -4,19 +4,21 @@
   DO, no COMMIT, and no second statement.
 - Superusers and members of the roles that may use the server's files and programs are refused, because their SELECT
   alone can read files (`pg_read_file`).
-- The server stops each statement after a time, and this side breaks the connection shortly after. A query whose report
-  was cancelled ends within a second or two.
+- The server stops each statement after a time. A query can lift that limit for the statements after it, so it is set
+  again before each, and this side cancels what still runs shortly after. A query whose report was cancelled ends within
+  a second or two.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
 import asyncpg
 
+from celeriac.core.errors import CeleriacError
 from celeriac.families.reports.errors import QueryFailed, SourceUnavailable
 from celeriac.families.reports.sources.data import BATCH_ROWS, Data, Patience, Row
 from celeriac.families.reports.sources.sql_text import ONLY_SELECT, parse
@@ -24,10 +26,12 @@ from celeriac.families.reports.sources.sql_text import ONLY_SELECT, parse
 _CONNECT_S = 10.0
 #: Seconds between the server's limit and ours.
 _GRACE_S = 5.0
-#: Has the server look each second whether we are still there: a cancelled report's process is killed, and says nothing.
-#: Postgres can since version 14. Older ones go on until the statement's time is over.
-_WATCH_US = """
-SELECT set_config(name, '1000', false) FROM pg_settings WHERE name = 'client_connection_check_interval'
+_CANCEL_S = 5.0
+#: The time of a statement. And has the server look each second whether we are still there: a cancelled report's process
+#: is killed, and says nothing. Postgres can since version 14. Older ones go on until the statement's time is over.
+_LIMITS = """
+SELECT set_config(name, CASE name WHEN 'statement_timeout' THEN $1 ELSE '1000' END, false)
+FROM pg_settings WHERE name IN ('statement_timeout', 'client_connection_check_interval')
 """
 _TOO_MUCH_POWER = """
 SELECT rolname FROM pg_roles
@@ -50,18 +54,25 @@ async def read_postgres(
     query = parse(sql)
     connection = await _connected(name, url, patience)
     try:
-        try:
-            async with asyncio.timeout(patience.left + _GRACE_S):
-                await _refuse_power(name, connection)
-                await connection.fetch(_WATCH_US)
-                await connection.execute("BEGIN TRANSACTION READ ONLY")
-                declared = f"DECLARE celeriac_report NO SCROLL CURSOR FOR {query.numbered()}"
-                await connection.fetch(declared, *(parameters[key] for key in query.parameters))
-                fetching = await connection.prepare(f"FETCH {BATCH_ROWS} FROM celeriac_report")
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-            raise _failed(name, error, patience) from None
-        columns = [str(attribute.name) for attribute in fetching.get_attributes()]
-        yield Data(columns=columns, batches=_batches(name, fetching, patience))
+        async with _limited(name, url, connection, patience):
+            await _refuse_power(name, connection)
+            limiting = await connection.prepare(_LIMITS)
+            await limiting.fetch(_milliseconds(patience))
+            await connection.execute("BEGIN TRANSACTION READ ONLY")
+            declared = f"DECLARE celeriac_report NO SCROLL CURSOR FOR {query.numbered()}"
+            await connection.fetch(declared, *(parameters[key] for key in query.parameters))
+            fetching = await connection.prepare(f"FETCH {BATCH_ROWS} FROM celeriac_report")
+
+        async def batches() -> AsyncGenerator[list[Row]]:
+            while True:
+                async with _limited(name, url, connection, patience):
+                    await limiting.fetch(_milliseconds(patience))
+                    batch = await fetching.fetch()
+                if not batch:
+                    return
+                yield [tuple(row.values()) for row in batch]
+
+        yield Data(columns=[str(attribute.name) for attribute in fetching.get_attributes()], batches=batches())
     finally:
         connection.terminate()  # which also ends the transaction, whatever state it is in
 
@@ -80,7 +91,7 @@ async def check_postgres(name: str, url: str) -> None:
 
 
 async def _connected(name: str, url: str, patience: Patience) -> Any:
-    milliseconds = str(max(1, int(patience.left * 1000)))
+    milliseconds = _milliseconds(patience)
     settings = {
         "default_transaction_read_only": "on",
         "statement_timeout": milliseconds,
@@ -107,24 +118,41 @@ async def _refuse_power(name: str, connection: Any) -> None:
         )
 
 
-async def _batches(name: str, fetching: Any, patience: Patience) -> AsyncGenerator[list[Row]]:
-    while True:
-        try:
-            async with asyncio.timeout(patience.left + _GRACE_S):
-                batch = await fetching.fetch()
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-            raise _failed(name, error, patience) from None
-        except (ValueError, OverflowError) as error:  # a year before 1 or after 9999, or 24:00
-            raise QueryFailed(
-                f"connection {name}: a date or time is out of range ({error}); select it as text"
-            ) from None
-        if not batch:
-            return
-        yield [tuple(row.values()) for row in batch]
+def _milliseconds(patience: Patience) -> str:
+    return str(int(patience.left * 1000) + 2)  # so that our time is over, too, when the server stops a statement
+
+
+@asynccontextmanager
+async def _limited(name: str, url: str, connection: Any, patience: Patience) -> AsyncGenerator[None]:
+    """Bound the time of statements, cancel one that still runs after it, and say in our errors what failed."""
+    try:
+        async with asyncio.timeout(patience.left + _GRACE_S):
+            yield
+    except (TimeoutError, asyncio.CancelledError) as error:
+        await _cancel(url, connection.get_server_pid())
+        if isinstance(error, asyncio.CancelledError):
+            raise
+        raise _failed(name, error, patience) from None
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        raise _failed(name, error, patience) from None
+    except (ValueError, OverflowError) as error:  # a year before 1 or after 9999, or 24:00
+        raise QueryFailed(f"connection {name}: a date or time is out of range ({error}); select it as text") from None
+
+
+async def _cancel(url: str, process: int) -> None:
+    """Have the server stop the statement of that process. It need not look for a client that went while it works."""
+    with suppress(CeleriacError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        async with asyncio.timeout(_CANCEL_S):
+            other = await _connected("", url, Patience(_CANCEL_S))
+            try:
+                await other.execute(f"SELECT pg_cancel_backend({process})")
+            finally:
+                other.terminate()
 
 
 def _failed(name: str, error: BaseException, patience: Patience) -> QueryFailed:
-    if isinstance(error, asyncpg.QueryCanceledError | TimeoutError):
+    is_stopped = isinstance(error, asyncpg.QueryCanceledError) and patience.is_over
+    if is_stopped or isinstance(error, TimeoutError):
         return QueryFailed(
             f"connection {name}: the query took more than {patience.seconds:g} s (CELERIAC_REPORTS_QUERY_TIMEOUT)"
         )

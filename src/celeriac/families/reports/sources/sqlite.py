@@ -22,6 +22,8 @@ _LONGEST_VALUE = 16_000_000
 _HEAP_BYTES = 512_000_000
 #: Steps of SQLite's machine between two looks at the clock: well below a millisecond.
 _STEPS = 10_000
+#: OverflowError: a number beyond 64 bits. MemoryError: SQLite's heap is full.
+_FAULTS = (sqlite3.Error, sqlite3.Warning, OverflowError, UnicodeError, MemoryError)
 _ALLOWED = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE})
 #: Functions that reach out of the database, or that only programs need.
 _REFUSED_FUNCTIONS = frozenset({"load_extension", "readfile", "writefile", "edit", "fts3_tokenizer", "sqlite_dbpage"})
@@ -46,7 +48,7 @@ async def read_sqlite(
         connection.set_progress_handler(lambda: patience.is_over, _STEPS)
         try:
             cursor = connection.execute(sql, {key: _sqlite_value(value) for key, value in parameters.items()})
-        except (sqlite3.Error, sqlite3.Warning, OverflowError, UnicodeError) as error:  # numbers beyond 64 bits, say
+        except _FAULTS as error:
             raise _failed(name, error, patience) from None
         if cursor.description is None:
             raise QueryFailed(f"connection {name}: the query has no rows; only SELECT is allowed")
@@ -71,7 +73,12 @@ def _opened(name: str, file: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA query_only = on")
     except sqlite3.Error as error:
         raise SourceUnavailable(f"connection {name}: {file.name}: {error}") from None
-    for pragma in ("trusted_schema = off", "cell_size_check = on", f"hard_heap_limit = {_HEAP_BYTES}"):
+    for pragma in (
+        "trusted_schema = off",
+        "cell_size_check = on",
+        "temp_store = memory",  # so that what a query sorts counts towards the limit, and fills no disk
+        f"hard_heap_limit = {_HEAP_BYTES}",
+    ):
         connection.execute(f"PRAGMA {pragma}")
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE)
     connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
@@ -93,7 +100,7 @@ async def _batches(name: str, cursor: sqlite3.Cursor, patience: Patience) -> Asy
     try:
         while batch := cursor.fetchmany(BATCH_ROWS):
             yield batch
-    except (sqlite3.Error, UnicodeError) as error:
+    except _FAULTS as error:
         raise _failed(name, error, patience) from None
 
 
@@ -102,6 +109,8 @@ def _failed(name: str, error: Exception, patience: Patience) -> QueryFailed:
         return QueryFailed(
             f"connection {name}: the query took more than {patience.seconds:g} s (CELERIAC_REPORTS_QUERY_TIMEOUT)"
         )
+    if isinstance(error, MemoryError):
+        return QueryFailed(f"connection {name}: the query needs more than {_HEAP_BYTES // 1_000_000} MB of memory")
     if str(error) == "not authorized":  # what the authorizer has refused is a statement, and no function
         return QueryFailed(f"connection {name}: {ONLY_SELECT}")
     return QueryFailed(f"connection {name}: {error}")

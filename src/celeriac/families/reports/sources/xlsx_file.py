@@ -19,9 +19,10 @@ _MOST_PARTS = 10_000
 _LOCAL_HEADER = 30
 #: What the reader takes for a cell.
 _CELL_BYTES = 32
-#: The place of a cell, `r="AB12"`, or of a row, `r="12"`.
-_PLACE = re.compile(rb"""\sr=["']([A-Z]{0,3})([0-9]{1,10})["']""")
-_LONGEST_PLACE = 20
+#: The place of a cell, `r="AB12"`, or of a row, `r = "12"`, where each run of spaces is one.
+_PLACE = re.compile(rb"""\sr\s?=\s?["']([A-Za-z]{0,7})([0-9]{1,11})""")
+_LONGEST_PLACE = 24
+_MOST_DIGITS = 10
 
 
 @asynccontextmanager
@@ -123,11 +124,11 @@ class _Cells:
 
     def see(self, piece: bytes) -> None:
         """Look at what follows of the sheet's XML."""
-        text = self._rest + piece
+        text = b" ".join((b"." + self._rest + piece + b".").split())[1:-1]  # any run of spaces is one
         for column, row in set(_PLACE.findall(text)):
-            self._row = max(self._row, int(row))
+            self._row = max(self._row, int(row) if len(row) <= _MOST_DIGITS else 10**_MOST_DIGITS)
             number = 0
-            for letter in column:
+            for letter in column.upper():
                 number = number * 26 + letter - 64
             self._column = max(self._column, number)
         self._rest = text[-_LONGEST_PLACE:]
