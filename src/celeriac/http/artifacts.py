@@ -90,7 +90,7 @@ def add_artifact_routes(router: APIRouter, app: JobApp) -> None:
     )
     async def fetch_artifact(job_id: JobId, name: Name, request: Request) -> Response:
         """Ranges (RFC 9110) and conditions (ETag) are honoured, so a download can be resumed."""
-        return await _fetch(app, request, job_id, name)
+        return await send_artifact(app, request, job_id, name)
 
     @router.post(
         "/{job_id}/artifacts/{name}/link",
@@ -129,12 +129,12 @@ def create_links_router(app: JobApp, **options: Any) -> APIRouter:
         link = await app.storage.links.read(token)
         if link.name != name:
             raise UnknownArtifact(link.job_id, name)
-        return await _fetch(app, request, link.job_id, link.name)
+        return await send_artifact(app, request, link.job_id, link.name)
 
     return router
 
 
-async def _fetch(app: JobApp, request: Request, job_id: str, name: str) -> Response:
+async def send_artifact(app: JobApp, request: Request, job_id: str, name: str) -> Response:
     """The answer with the newest file of that name. One that is replaced before it is opened is looked up anew."""
     artifact = await app.storage.artifacts.get(job_id, name)
     while True:

@@ -13,7 +13,7 @@ import pytest
 
 from celeriac.families.reports import ReportsSettings
 from celeriac.families.reports.checks import check_connections
-from celeriac.families.reports.errors import QueryFailed, SourceUnavailable
+from celeriac.families.reports.errors import QueryFailed, SourceInvalid, SourceUnavailable
 from celeriac.families.reports.reading import Reader
 from celeriac.families.reports.request import NamedRef
 from celeriac.families.reports.sources.data import Patience
@@ -122,7 +122,7 @@ async def test_what_sqlite_sorts_counts_towards_its_memory_and_fills_no_disk(sho
 
 
 async def test_sqlite_makes_no_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(SourceUnavailable, match="unable to open"):
+    with pytest.raises(SourceInvalid, match="unable to open"):
         await from_sqlite(tmp_path / "none.db", "SELECT 1")
     assert not (tmp_path / "none.db").exists()
 
@@ -222,6 +222,26 @@ async def test_a_query_that_lifts_the_servers_limits_is_cancelled(reader: str, m
     with pytest.raises(QueryFailed, match=r"took more than 0\.2 s"):
         await from_postgres(reader, "SELECT pg_sleep(60)", seconds=0.2)
     await until_idle(reader)
+
+
+@pytest.mark.parametrize(
+    ("sql", "kind", "words"),
+    [
+        ("SELECT pg_terminate_backend(pg_backend_pid())", SourceUnavailable, "terminating connection"),
+        ("SELECT pg_cancel_backend(pg_backend_pid())", QueryFailed, "canceling statement due to user request"),
+    ],
+)
+async def test_what_another_attempt_may_not_meet_is_tried_again(
+    reader: str, sql: str, kind: type[Exception], words: str
+) -> None:
+    with pytest.raises(kind, match=words):
+        await from_postgres(reader, sql)
+
+
+async def test_a_connection_that_is_wrong_is_not_tried_again(reader: str) -> None:
+    for url in (reader.replace("reader@", "nobody-here@"), reader.replace("?", "_gone?", 1)):
+        with pytest.raises(SourceInvalid, match="does not exist"):
+            await from_postgres(url, "SELECT 1")
 
 
 async def until_idle(url: str) -> None:

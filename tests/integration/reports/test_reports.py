@@ -8,6 +8,7 @@ import io
 import os
 import signal
 import subprocess
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from tests.integration.reports.conftest import MEMORY_MB
 from tests.support.report_api import ReportApi
 from tests.support.report_shop import ReportShop
 from tests.support.tables import workbook
+from tests.support.waiting import eventually
 from tests.support.workers import Worker
 
 pytestmark = pytest.mark.usefixtures("worker")
@@ -72,6 +74,8 @@ async def test_a_named_query_becomes_files_of_each_format_from_one_reading(repor
     assert files["parquet"].startswith(b"PAR1")
     assert b"Die Bestellungen" in files["html"]
     picture = await reports.client.get(f"/reports/{made['id']}/preview")
+    known = {"If-None-Match": picture.headers["ETag"]}
+    assert (await reports.client.get(f"/reports/{made['id']}/preview", headers=known)).status_code == 304
     assert picture.headers["content-type"] == "image/png"
     assert picture.content.startswith(b"\x89PNG")
 
@@ -190,8 +194,16 @@ def _isolated(worker: Worker) -> list[int]:
     return [pid for pid in pids if any(str(link).endswith("/rows") for link in _open_files(pid))]
 
 
+def _only(processes: list[int]) -> list[int]:
+    return processes if len(processes) == 1 else []
+
+
 def _open_files(pid: int) -> list[Path]:
-    return [entry.readlink() for entry in Path(f"/proc/{pid}/fd").iterdir() if entry.is_symlink()]
+    found: list[Path] = []
+    with suppress(OSError):  # the process, or a file of it, has gone meanwhile
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            found.append(entry.readlink())
+    return found
 
 
 async def test_progress_goes_through_the_rows_for_each_format(reports: ReportApi) -> None:
@@ -232,7 +244,7 @@ async def test_a_report_whose_process_is_killed_tells_it_and_leaves_nothing(
     async for event in reports.events(job_id):
         if event.get("message") == "reading":
             break
-    (process,) = _isolated(worker)
+    (process,) = await eventually(lambda: _only(_isolated(worker)))  # that of the test before may be about to go
     os.kill(process, signal.SIGKILL)
     report = await reports.ended(job_id)
     assert report["job"]["error"]["type"] == "ReportCrashed"

@@ -21,6 +21,7 @@ from celeriac.families.reports.passwords import sealed
 from celeriac.families.reports.request import ReportRequest
 from celeriac.families.reports.sources.named import NamedSource, Sources
 from celeriac.family import Host
+from celeriac.http.artifacts import send_artifact
 from celeriac.http.auth import caller
 from celeriac.http.jobs import IdempotencyKey, JobId, in_time
 from celeriac.http.models import JobView, view
@@ -112,26 +113,19 @@ def _add_reading(router: APIRouter, host: Host, task: str) -> None:
         "/{job_id}/preview",
         summary="A picture of a report's first page",
         response_class=StreamingResponse,
-        responses={200: {"content": {"image/png": {}}}, **responses(404, 409, 422, 503)},
+        responses={200: {"content": {"image/png": {}}}, **responses(404, 409, 412, 416, 422, 503)},
     )
-    async def preview_report(job_id: JobId) -> StreamingResponse:
+    async def preview_report(job_id: JobId, request: Request) -> Response:
         """A report has one if it was asked for with `preview`, and has been made."""
         record = await _report(host, task, job_id)
         if not record.state.finished:
             raise ProblemError(
                 409, "report-not-made", f"the report is {record.state}; its preview comes with its files"
             )
-        artifacts = app.storage.artifacts
         try:
-            picture = await artifacts.get(job_id, PREVIEW)
+            return await send_artifact(app, request, job_id, PREVIEW)
         except UnknownArtifact:
             raise ProblemError(404, "no-preview", "the report has no preview; ask for it with `preview`") from None
-        headers = {
-            "Content-Length": str(picture.size),
-            "ETag": f'"{picture.sha256}"',
-            "X-Content-Type-Options": "nosniff",
-        }
-        return StreamingResponse(artifacts.stream(picture), media_type="image/png", headers=headers)
 
 
 async def _report(host: Host, task: str, job_id: str) -> JobRecord:

@@ -1,11 +1,11 @@
 """Errors of reports.
 
 CeleriacError
-├── SourceUnavailable           a named connection cannot be reached, or refuses its login
+├── SourceUnavailable           a named connection cannot be reached, or was lost; it is tried again
 ├── ReportNotMade               a report has no files: it has failed, or is not ready
 ├── PasswordUnavailable         the password of a PDF cannot be had in the worker
 ├── ConfigurationError
-│   └── SourceInvalid           a query or a function cannot be a source of reports; the start stops
+│   └── SourceInvalid           a query, a function or a connection cannot be a source of reports
 ├── JobRefused
 │   └── SubmissionInvalid
 │       └── ReportInvalid       a report was asked for wrongly; names the place and the fault
@@ -24,7 +24,7 @@ from celeriac.core.errors import CeleriacError, ConfigurationError, SubmissionIn
 
 
 class SourceUnavailable(CeleriacError):
-    """A named connection cannot be reached, or refuses its login. The message has no password."""
+    """A named connection cannot be reached, or was lost; the report is tried again. The message has no password."""
 
 
 class PasswordUnavailable(CeleriacError):
@@ -36,7 +36,7 @@ class ReportNotMade(CeleriacError):
 
 
 class SourceInvalid(ConfigurationError):
-    """A query or a function cannot be a source of reports. The message says what to change."""
+    """A query, a function or a connection cannot be a source of reports. The message says what to change."""
 
 
 class ReportInvalid(SubmissionInvalid):

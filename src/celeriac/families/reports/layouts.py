@@ -44,8 +44,6 @@ def check_alone(request: ReportRequest, own: ReportsSettings) -> None:
         _try("layout.theme.logo", lambda: _logo(layout.theme.logo))
     if "font" in theme:
         _try("layout.theme.font", lambda: _font(with_settings(layout, own)))
-    if layout.template is not None:
-        _try("layout.template", lambda: _template(layout.template or ""))
     if layout.columns is not None and not layout.columns:
         raise ReportInvalid("layout.columns", "is empty: name at least one column, or leave it out")
     for name, choice in request.columns.items():
@@ -128,9 +126,3 @@ def _font(layout: Layout) -> None:
     from celeriac.families.reports.rendering.coverage import check_font
 
     check_font(layout.theme)
-
-
-def _template(template: str) -> None:
-    from celeriac.families.reports.rendering.typesetting import check
-
-    check(template)

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -122,10 +122,10 @@ class Maker:
         is_kept = request.password is None or form != "pdf"  # an encrypted file has other bytes each time
         if is_kept and not request.force and (found := await self._cached.find(key)) is not None:
             artifact, pages = found
-            with path.open("wb") as file:
+            with suppress(FileNotFoundError), path.open("wb") as file:  # it may be deleted meanwhile
                 async for piece in self._app.storage.artifacts.stream(artifact):
                     file.write(piece)
-            return _Made(form, name, path, pages, None, True)
+                return _Made(form, name, path, pages, None, True)
 
         written(0, spool.count)
         rendered = await asyncio.to_thread(output.write, form, path, written)

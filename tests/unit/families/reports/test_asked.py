@@ -45,7 +45,6 @@ def api(tmp_path: Path) -> Iterator[TestClient]:
         ({"timezone": "Berlin"}, "layout.timezone", "the time zone 'Berlin' is not known"),
         ({"theme": {"logo": b64encode(b"no picture").decode()}}, "layout.theme.logo", "neither SVG nor PNG"),
         ({"theme": {"font": "Comic Sans"}}, "layout.theme.font", "there is no font 'Comic Sans'"),
-        ({"template": '#import "@preview/x:1.0.0"'}, "layout.template", "template, line 1"),
         ({"columns": []}, "layout.columns", "name at least one column"),
         ({"columns": ["kunden"]}, "layout.columns", "the data has no column 'kunden'; it has kunde, betrag, tag"),
         ({"figures": ["umsatz"]}, "layout.figures", "the data has no column 'umsatz'"),

@@ -1,6 +1,6 @@
 """Rendering of reports: rows and a layout become a file. It knows neither jobs nor storage.
 
-`render` blocks and uses the CPU. Limits to time and memory are the caller's: see `caps`.
+`render` blocks and uses the CPU. Limits to time and memory are the caller's.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from celeriac.families.reports.rendering.geometry import MARGIN_X, Page, plan
 from celeriac.families.reports.rendering.model import Layout
 from celeriac.families.reports.rendering.summary import Summary
 from celeriac.families.reports.rendering.text import breakable, one_line
-from celeriac.families.reports.rendering.typesetting import built_in, check, typeset
+from celeriac.families.reports.rendering.typesetting import built_in, typeset
 
 Row = tuple[object, ...]
 #: Pixels of a chart for each point of the page: its texts are printed at 8 points.
@@ -76,8 +76,6 @@ def design(summary: Summary, rows: Sequence[Row], table: Sequence[int], cells: C
         RenderingFailed: the template or the chart has an error, or the layout does not fit.
     """
     layout, formats = summary.layout, summary.formats
-    if layout.template is not None:
-        check(layout.template)
     columns = [summary.columns[index] for index in table]
     chosen = [cells[index] for index in table]
     texts = [

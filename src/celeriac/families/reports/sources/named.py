@@ -14,7 +14,7 @@ from typing import Any, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from celeriac.core import extras
-from celeriac.families.reports.errors import ReportInvalid, SourceInvalid, SourceUnavailable
+from celeriac.families.reports.errors import ReportInvalid, SourceInvalid
 from celeriac.families.reports.sources.data import Data, Patience
 from celeriac.families.reports.sources.rows import read_function
 from celeriac.families.reports.sources.sql_text import parse, why_no_select
@@ -97,13 +97,14 @@ async def read_query(
     """Run a query on the connection `name`.
 
     Raises:
-        SourceUnavailable: there is no such connection, or it does not answer.
+        SourceInvalid: there is no such connection.
+        SourceUnavailable: it does not answer.
         QueryFailed: the database refuses the query, or stops it.
     """
     url = connections.get(name)
     if url is None:
         known = ", ".join(sorted(connections)) or "there are none"
-        raise SourceUnavailable(f"no connection is named {name!r}; CELERIAC_REPORTS_CONNECTIONS names them: {known}")
+        raise SourceInvalid(f"no connection is named {name!r}; CELERIAC_REPORTS_CONNECTIONS names them: {known}")
     if url.startswith("sqlite:"):
         from celeriac.families.reports.sources.sqlite import read_sqlite
 
@@ -120,10 +121,10 @@ async def read_query(
 def require_driver(name: str) -> None:
     """
     Raises:
-        SourceUnavailable: the driver of Postgres is not installed.
+        SourceInvalid: the driver of Postgres is not installed.
     """
     if extras.absent(["asyncpg"]):
-        raise SourceUnavailable(f"connection {name}: Postgres needs asyncpg: {extras.advice('celeriac[postgres]')}")
+        raise SourceInvalid(f"connection {name}: Postgres needs asyncpg: {extras.advice('celeriac[postgres]')}")
 
 
 @dataclass(slots=True)

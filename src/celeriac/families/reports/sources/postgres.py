@@ -19,7 +19,7 @@ from typing import Any, cast
 import asyncpg
 
 from celeriac.core.errors import CeleriacError
-from celeriac.families.reports.errors import QueryFailed, SourceUnavailable
+from celeriac.families.reports.errors import QueryFailed, SourceInvalid, SourceUnavailable
 from celeriac.families.reports.sources.data import BATCH_ROWS, Data, Patience, Row
 from celeriac.families.reports.sources.sql_text import ONLY_SELECT, parse
 
@@ -27,6 +27,8 @@ _CONNECT_S = 10.0
 #: Seconds between the server's limit and ours.
 _GRACE_S = 5.0
 _CANCEL_S = 5.0
+#: Errors that another attempt may not meet: the connection is lost, a deadlock, the server stops or starts.
+_TRY_AGAIN = ("08", "40", "57P0")
 #: The time of a statement. And has the server look each second whether we are still there: a cancelled report's process
 #: is killed, and says nothing. Postgres can since version 14. Older ones go on until the statement's time is over.
 _LIMITS = """
@@ -48,7 +50,8 @@ async def read_postgres(
     """Run the query on the connection `name`, and give its rows.
 
     Raises:
-        SourceUnavailable: the server does not answer, or refuses the login.
+        SourceUnavailable: the server does not answer, or the connection is lost. Another attempt may succeed.
+        SourceInvalid: the server has no such database, or refuses the login.
         QueryFailed: the server refuses the query, or stops it; or the role may do too much.
     """
     query = parse(sql)
@@ -106,6 +109,8 @@ async def _connected(name: str, url: str, patience: Patience) -> Any:
             timeout=min(_CONNECT_S, max(1.0, patience.left)),
             server_settings=settings,
         )
+    except (asyncpg.InvalidCatalogNameError, asyncpg.InvalidAuthorizationSpecificationError) as error:
+        raise SourceInvalid(f"connection {name}: {_words(error)}") from None
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, ValueError) as error:
         raise SourceUnavailable(f"connection {name}: {_words(error)}") from None
 
@@ -132,9 +137,9 @@ async def _limited(name: str, url: str, connection: Any, patience: Patience) -> 
         await _cancel(url, connection.get_server_pid())
         if isinstance(error, asyncio.CancelledError):
             raise
-        raise _failed(name, error, patience) from None
+        raise _failed(name, error, patience, is_lost=False) from None
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-        raise _failed(name, error, patience) from None
+        raise _failed(name, error, patience, is_lost=connection.is_closed()) from None
     except (ValueError, OverflowError) as error:  # a year before 1 or after 9999, or 24:00
         raise QueryFailed(f"connection {name}: a date or time is out of range ({error}); select it as text") from None
 
@@ -150,12 +155,14 @@ async def _cancel(url: str, process: int) -> None:
                 other.terminate()
 
 
-def _failed(name: str, error: BaseException, patience: Patience) -> QueryFailed:
+def _failed(name: str, error: BaseException, patience: Patience, *, is_lost: bool) -> QueryFailed | SourceUnavailable:
     is_stopped = isinstance(error, asyncpg.QueryCanceledError) and patience.is_over
     if is_stopped or isinstance(error, TimeoutError):
         return QueryFailed(
             f"connection {name}: the query took more than {patience.seconds:g} s (CELERIAC_REPORTS_QUERY_TIMEOUT)"
         )
+    if isinstance(error, OSError) or is_lost or str(getattr(error, "sqlstate", "")).startswith(_TRY_AGAIN):
+        return SourceUnavailable(f"connection {name}: {_words(error)}")
     if "DECLARE CURSOR" in str(error):  # "must not contain data-modifying statements in WITH", for example
         return QueryFailed(f"connection {name}: {ONLY_SELECT}")
     return QueryFailed(f"connection {name}: {_words(error)}")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from celeriac.families.reports.errors import QueryFailed, SourceUnavailable
+from celeriac.families.reports.errors import QueryFailed, SourceInvalid, SourceUnavailable
 from celeriac.families.reports.sources.data import BATCH_ROWS, Data, Patience, Row
 from celeriac.families.reports.sources.sql_text import ONLY_SELECT
 
@@ -41,7 +41,8 @@ async def read_sqlite(
     """Run the query on the connection `name`, and give its rows. It blocks the event loop while SQLite works.
 
     Raises:
-        SourceUnavailable: there is no such file.
+        SourceInvalid: there is no such file.
+        SourceUnavailable: it cannot be opened.
         QueryFailed: SQLite or the authorizer refuses the query, or its time is over.
     """
     with closing(_opened(name, file_of(url))) as connection:
@@ -57,7 +58,7 @@ async def read_sqlite(
 
 
 def check_sqlite(name: str, url: str) -> None:
-    """Raise `SourceUnavailable` unless the file is there and is a database."""
+    """Raise `SourceInvalid` or `SourceUnavailable` unless the file is there and is a database."""
     with closing(_opened(name, file_of(url))) as connection:
         try:
             connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()
@@ -72,7 +73,8 @@ def _opened(name: str, file: Path) -> sqlite3.Connection:
         )
         connection.execute("PRAGMA query_only = on")
     except sqlite3.Error as error:
-        raise SourceUnavailable(f"connection {name}: {file.name}: {error}") from None
+        kind = SourceUnavailable if file.exists() else SourceInvalid
+        raise kind(f"connection {name}: {file.name}: {error}") from None
     for pragma in (
         "trusted_schema = off",
         "cell_size_check = on",

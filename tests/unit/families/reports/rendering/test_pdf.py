@@ -181,9 +181,12 @@ def test_an_archival_report_with_a_password_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("template", "message"),
     [
-        ('#import "@preview/cetz:0.3.1": canvas', "line 1: packages are not fetched"),
-        ("= A\n#import calc: *", "line 2: 'import' is not allowed"),
-        ('#eval("1 + 1")', "line 1: 'eval' is not allowed"),
+        ('#import "@preview/cetz:0.3.1": canvas', "packages are not fetched"),
+        ('#import "@local/a:0.3.1": canvas', "packages are not fetched"),
+        ('#import "/etc/a.typ": b', "a template has no files"),
+        ('#include "a.typ"', "a template has no files"),
+        ('#let p = plugin("a.wasm")', "a template has no files"),
+        ('#eval("read(\\"/etc/passwd\\")")', "a template has no files"),
         ('#read("/etc/passwd")', "a template has no files"),
         ('#read("../../../../etc/passwd")', "a template has no files"),
         ('#image("/etc/hostname")', "a template has no files"),
@@ -225,6 +228,22 @@ def test_a_template_that_hides_a_package_from_the_check_opens_no_connection(
         listening.shutdown(socket.SHUT_RDWR)
         thread.join()
     assert seen == []
+
+
+def test_a_templates_prose_may_have_the_words_of_typsts_code(tmp_path: Path) -> None:
+    prose = (
+        'Costs;include VAT. max\\@local.example wrote: {import duties rose} #import calc: abs\n eval(x) #eval("1 + 1")'
+    )
+    write(sales(), layout(template=prose), "pdf", tmp_path / "r.pdf")
+    assert "import duties rose" in page_texts(tmp_path / "r.pdf")[0]
+
+
+def test_a_process_leaves_no_folder(tmp_path: Path) -> None:
+    program = (
+        "from celeriac.families.reports.rendering import typesetting; typesetting._compiler(None).compile(input=b'a')"
+    )
+    subprocess.run([sys.executable, "-c", program], env={**os.environ, "TMPDIR": str(tmp_path)}, check=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_template_of_ones_own_gets_the_rows_as_data(tmp_path: Path) -> None:
