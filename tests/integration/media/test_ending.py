@@ -20,7 +20,7 @@ from celeriac.core.ids import new_id
 from celeriac.families.media import confined
 from celeriac.families.media.confined import Limits
 from celeriac.families.media.errors import ConversionFailed, ConversionLimited, ConversionStalled, OutputFaulty
-from celeriac.families.media.workspace import sweep, workspace
+from celeriac.families.media.workspace import sweep, workspace, workspace_in_thread
 from tests.support import media as support
 from tests.support.clock import fair_clock
 from tests.support.media import Media, program
@@ -273,6 +273,27 @@ def test_what_a_killed_worker_leaves_is_swept_and_what_a_living_one_uses_is_not(
             assert other != mine and (mine / "half").exists()
         assert sweep(home) == 0
     assert list(home.iterdir()) == []
+
+
+async def test_looking_for_what_is_left_blocks_no_event_loop_and_a_look_deletes_a_few_only(tmp_path: Path) -> None:
+    """With 20,000 of them, the API stood still for 50 s."""
+    with workspace(tmp_path, new_id()) as mine:
+        home = mine.parent.parent
+    for number in range(30):
+        (home / f"dead-{number}").mkdir()
+        os.mkfifo(home / f"dead-{number}" / "lock")  # opening it takes until somebody writes
+
+    async def look() -> int:
+        async with workspace_in_thread(tmp_path, "look", hurry=True) as work:
+            return len(list(work.parent.parent.iterdir())) - 1
+
+    looking = asyncio.create_task(look())
+    while not looking.done():
+        for lock in home.glob("*/lock"):
+            with suppress(OSError):  # nobody reads it now
+                os.close(os.open(lock, os.O_WRONLY | os.O_NONBLOCK))
+        await asyncio.sleep(0)
+    assert looking.result() == 20
 
 
 async def test_a_full_disk_ends_the_conversion_and_leaves_the_reserve(clip: Path, tmp_path: Path) -> None:

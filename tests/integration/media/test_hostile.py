@@ -207,3 +207,14 @@ async def test_without_any_ffmpeg_the_error_names_both_ways_to_get_one(
     monkeypatch.setattr("celeriac.families.media.programs.find_spec", lambda _name: None)
     with pytest.raises(ConverterMissing, match=r"apt install ffmpeg.*celeriac\[ffmpeg\].*CELERIAC_MEDIA_FFMPEG"):
         await media.convert(clip, "mp4")
+
+
+async def test_an_office_document_has_a_largest_size(tmp_path: Path) -> None:
+    file = tmp_path / "large.rtf"
+    file.write_bytes(b"{\\rtf1 " + b"x" * 5000 + b"}")
+    with support.media(tmp_path, media_max_office_bytes=1000) as media:
+        from celeriac.families.media.probing import probe
+        from celeriac.families.media.sources import local
+
+        with pytest.raises(MediaRefused, match=r"5,008 bytes; 1,000 are accepted \(CELERIAC_MEDIA_MAX_OFFICE_BYTES"):
+            await probe(local(file), media.family.settings, tmp_path)

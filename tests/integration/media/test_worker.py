@@ -70,7 +70,7 @@ def own(tmp_path: Path) -> MediaSettings:
     wrapper.chmod(0o755)
     return MediaSettings(
         media_ffmpeg=str(wrapper),
-        media_also_open=[tmp_path],
+        media_also_open=[tmp_path, Path(program()).parent],
         media_work_dir=tmp_path / "work",
         media_library="videos",
     )
@@ -88,7 +88,7 @@ async def stack(
     )
     environment = {**as_environment(settings), "CELERIAC_FAMILIES_OFF": "email"}
     environment |= {"CELERIAC_MEDIA_FFMPEG": own.media_ffmpeg, "CELERIAC_MEDIA_WORK_DIR": str(own.media_work_dir)}
-    environment["CELERIAC_MEDIA_ALSO_OPEN"] = str(tmp_path)
+    environment["CELERIAC_MEDIA_ALSO_OPEN"] = f"{tmp_path}:{Path(program()).parent}"
     request.node.stash[WORKERS] = []
     with ExitStack() as started, serving(create_api(settings, {"media": own})) as server:
 
@@ -189,6 +189,18 @@ async def test_a_look_at_a_file_of_each_place(stack: Stack, clip: Path, tmp_path
     broken.write_bytes(b"\0\0\0\x18ftypmp42" + bytes(100))
     answer = await stack.client.post("/media/probe", json={"source": {"upload": await stack.upload(broken)}})
     assert "is not a whole" in problem(answer, 422, "media-refused")["detail"]
+
+
+@pytest.fixture
+def nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("celeriac.families.media.api._LOOKS", 0)
+    monkeypatch.setattr("celeriac.families.media.api._PATIENCE_S", 0.1, raising=False)
+
+
+async def test_a_look_waits_for_its_turn_but_not_for_ever(nobody_looks: None, stack: Stack, clip: Path) -> None:
+    answer = await stack.client.post("/media/probe", json={"source": {"upload": await stack.upload(clip)}}, timeout=5)
+    assert "ask again later" in problem(answer, 503, "busy")["detail"]
+    assert answer.headers["Retry-After"] == "10"
 
 
 async def test_the_presets_are_listed(stack: Stack) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -20,11 +21,13 @@ from celeriac.family import Host
 from celeriac.http.auth import caller
 from celeriac.http.jobs import IdempotencyKey, location
 from celeriac.http.models import JobView, view
-from celeriac.http.problems import responses
+from celeriac.http.problems import ProblemError, responses
 from celeriac.http.route import bounded_route, require_json
 
 #: Files that one API process looks at a time: each look is a process of its own.
 _LOOKS = 2
+#: Seconds that a request waits for its turn.
+_PATIENCE_S = 10.0
 
 
 class ProbeRequest(BaseModel):
@@ -91,12 +94,27 @@ def _add_looking(router: APIRouter, host: Host, own: MediaSettings) -> None:
     async def probe_file(request: Request, body: ProbeRequest) -> Any:
         """Say what a file has: streams, sizes, duration. A broken file is answered with 422, and what is wrong."""
         source = await find(host.app.storage, body.source, owner=caller(request), library=own.media_library)
-        async with room:
+        async with _turn(room):
             return await look(own, host, source)
 
     @router.get("/presets", response_model=list[PresetView], summary="The presets")
     async def list_presets() -> Any:
         return presets_of(own)
+
+
+@asynccontextmanager
+async def _turn(room: asyncio.Semaphore) -> AsyncGenerator[None]:
+    """Wait for room, but not for long: without a bound, requests would gather until the process has no memory."""
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            await room.acquire()
+    except TimeoutError:
+        detail = "other files are being looked at: ask again later"
+        raise ProblemError(503, "busy", detail, headers={"Retry-After": "10"}) from None
+    try:
+        yield
+    finally:
+        room.release()
 
 
 def presets_of(own: MediaSettings) -> list[PresetView]:

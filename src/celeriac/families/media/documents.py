@@ -12,6 +12,7 @@ from celeriac.families.media.formats import is_markup, office_suffix
 from celeriac.families.media.presets import DocumentPreset
 from celeriac.families.media.progress import Report
 from celeriac.families.media.toolbox import Toolbox, ask
+from celeriac.families.media.workspace import check_room
 
 #: Seconds for one document: a page takes milliseconds, a workbook with many sheets minutes.
 _LONGEST_S = 600.0
@@ -32,28 +33,34 @@ _PROFILE = """<?xml version="1.0" encoding="UTF-8"?>
 async def make_document(box: Toolbox, preset: DocumentPreset, made: Path, report: Report) -> str:
     """Make the PDF, read it again, and say how many pages it has."""
     report(5, "typesetting")
-    box = box.with_limits(seconds=min(_LONGEST_S, box.limits.seconds))
+    longest = {"seconds": min(_LONGEST_S, box.limits.seconds), "cpu_s": min(int(_LONGEST_S), box.limits.cpu_s)}
+    box = box.with_limits(**longest)
+    lacking = ""
     if is_markup(box.source.content_type):
         request = {
-            **{"act": "make", "path": str(box.source.path), "markdown": box.source.content_type == "text/markdown"},
+            **{"path": str(box.source.path), "markdown": box.source.content_type == "text/markdown"},
             **{"paper": preset.paper, "folder": str(box.work), "made": str(made)},
         }
-        found = await box.script("typeset_document", request)
+        lacking = (await box.script("typeset_document", request))["lacking"]
     else:
         await _office(box, made)
-        found = await ask("typeset_document", {"act": "count", "made": str(made)}, box.limits, box.work)
-        if "fault" in found:
-            raise OutputFaulty(f"what was made of {box.source.name!r} is not published: {found['fault']}")
+    found = await ask("count_pages", {"made": str(made)}, box.limits, box.work)
+    if "fault" in found:
+        raise OutputFaulty(f"what was made of {box.source.name!r} is not published: {found['fault']}")
     detail = f"{found['pages']} {'page' if found['pages'] == 1 else 'pages'}"
-    if found.get("lacking"):
-        detail += f"; no font has {found['lacking']!r}, which shows as a box, and maybe more"
+    if lacking:
+        detail += f"; no font has {lacking!r}, which shows as a box, and maybe more"
     return detail
 
 
 async def _office(box: Toolbox, made: Path) -> None:
     """Run LibreOffice with a profile of its own: without macros and extensions, and it follows no links to files."""
-    command, source = programs.soffice(box.own), box.work / f"document.{office_suffix(box.source.content_type)}"
-    shutil.copyfile(box.source.path, source)
+    command, source = (
+        await asyncio.to_thread(programs.soffice, box.own),
+        box.work / f"document.{office_suffix(box.source.content_type)}",
+    )
+    await asyncio.to_thread(check_room, box.work, box.reserve_bytes + 2 * box.source.size)  # and for the PDF
+    await asyncio.to_thread(shutil.copyfile, box.source.path, source)
     command_line = [
         *(command, "--headless", "--norestore", "--nologo", f"-env:UserInstallation={(box.work / 'profile').as_uri()}"),
         *("--convert-to", "pdf", "--outdir", str(box.work), str(source)),
@@ -61,11 +68,11 @@ async def _office(box: Toolbox, made: Path) -> None:
     await asyncio.to_thread(_write_profile, box.work / "profile")
     _, told = await confined.run(command_line, box.limits, box.work, sockets=_SOCKETS)
     written = source.with_suffix(".pdf")
-    if not written.exists():
+    if not await asyncio.to_thread(written.exists):
         raise MediaRefused(
             f"{box.source.name!r} cannot be converted: LibreOffice cannot read it: {told[-300:].strip()}"
         )
-    shutil.move(written, made)
+    await asyncio.to_thread(shutil.move, written, made)
 
 
 def _write_profile(folder: Path) -> None:

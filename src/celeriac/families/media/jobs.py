@@ -27,7 +27,7 @@ from celeriac.families.media.publishing import Publisher
 from celeriac.families.media.settings import MediaSettings
 from celeriac.families.media.sources import bring
 from celeriac.families.media.toolbox import Toolbox
-from celeriac.families.media.workspace import workspace
+from celeriac.families.media.workspace import workspace_in_thread
 from celeriac.family import Host
 
 _LOOKED = 1.0
@@ -75,7 +75,7 @@ async def _run(
     host: Host, own: MediaSettings, job: JobContext, source: Source, presets: list[Chosen], report: Report
 ) -> MediaOutcome:
     storage = host.app.storage
-    with workspace(own.media_work_dir, job.id) as work:
+    async with workspace_in_thread(own.media_work_dir, job.id) as work:
         report(0, "looking at the file")
         reserve = host.settings.storage_reserve_bytes
         file = await bring(storage, source, work, part(report, 0, _LOOKED), reserve_bytes=reserve)
@@ -114,7 +114,7 @@ async def look(own: MediaSettings, host: Host, source: Source) -> MediaFacts:
     """
     if host.app.storage.location.folder is None and source.size > _LARGEST_FETCHED:
         raise MediaRefused(f"{source.name!r} is too large to look at in a request: a conversion looks at it first")
-    with workspace(own.media_work_dir, "look") as work:
+    async with workspace_in_thread(own.media_work_dir, "look", hurry=True) as work:
         reserve = host.settings.storage_reserve_bytes
         file = await bring(host.app.storage, source, work, lambda _percent, _text: None, reserve_bytes=reserve)
         return await probe(file, own, work)

@@ -28,10 +28,12 @@ async def probe(file: LocalFile, own: MediaSettings, work: Path, *, measure: boo
     category = category_of(file.content_type, file.name, file.size)
     known: dict[str, Any] = {"category": category, "content_type": file.content_type, "size": file.size}
     if category == "document":
-        if is_markup(file.content_type) and file.size > own.media_max_document_bytes:
+        most, setting = own.media_max_office_bytes, "CELERIAC_MEDIA_MAX_OFFICE_BYTES"
+        if is_markup(file.content_type):
+            most, setting = own.media_max_document_bytes, "CELERIAC_MEDIA_MAX_DOCUMENT_BYTES"
+        if file.size > most:
             raise MediaRefused(
-                f"{file.name!r} cannot be converted: it has {file.size:,} bytes; "
-                f"{own.media_max_document_bytes:,} are accepted (CELERIAC_MEDIA_MAX_DOCUMENT_BYTES)"
+                f"{file.name!r} cannot be converted: it has {file.size:,} bytes; {most:,} are accepted ({setting})"
             )
         return MediaFacts(format=file.content_type.rpartition("/")[2], **known)
     if category == "image":

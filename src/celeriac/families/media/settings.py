@@ -54,6 +54,8 @@ class MediaSettings(FamilySettings):
     """Most streams (video, audio, subtitles) of a file."""
     media_max_document_bytes: int = Field(default=20 * 1_048_576, ge=1)
     """Largest Markdown or HTML document, in bytes."""
+    media_max_office_bytes: int = Field(default=200 * 1_048_576, ge=1)
+    """Largest office document, in bytes."""
 
     @field_validator("media_also_open", mode="before")
     @classmethod

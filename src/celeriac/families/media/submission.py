@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from celeriac.client.options import EnqueueOptions
@@ -40,7 +42,7 @@ async def submit(
     check_fit(source, chosen)
     category = category_of(source.content_type, source.name, source.size)
     if category in ("video", "audio"):
-        programs.ffmpeg(own)
+        await asyncio.to_thread(programs.ffmpeg, own)
     elif category == "document" and not is_markup(source.content_type):
-        programs.soffice(own)
+        await asyncio.to_thread(programs.soffice, own)
     return await host.app.client.submit(jobs.convert.call(source, chosen), EnqueueOptions(idempotency_key=key))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -68,8 +69,8 @@ class Toolbox:
                 check_room(self.work, self.reserve_bytes)
             return moved
 
-        check_room(self.work, self.reserve_bytes)
-        command = [programs.ffmpeg(self.own), *arguments]
+        await asyncio.to_thread(check_room, self.work, self.reserve_bytes)
+        command = [await asyncio.to_thread(programs.ffmpeg, self.own), *arguments]
         _, told = await confined.run(
             command,
             self.limits,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
@@ -17,9 +19,24 @@ from celeriac.core.errors import ConfigurationError, StorageFull
 _LOCK = "lock"
 
 
+#: Directories that a look at a file deletes: its caller waits.
+_FEW = 10
+
+
+@asynccontextmanager
+async def workspace_in_thread(base: Path | None, job_id: str, *, hurry: bool = False) -> AsyncGenerator[Path]:
+    """The same as `workspace`, without blocking the event loop. In a `hurry` it deletes a few of those left only."""
+    own = workspace(base, job_id, at_most=_FEW if hurry else None)
+    work = await asyncio.to_thread(own.__enter__)
+    try:
+        yield work
+    finally:
+        await asyncio.to_thread(own.__exit__, None, None, None)
+
+
 @contextmanager
-def workspace(base: Path | None, job_id: str) -> Generator[Path]:
-    """Make an empty directory for a job, and delete it at the end. First delete those of jobs that were killed.
+def workspace(base: Path | None, job_id: str, *, at_most: int | None = None) -> Generator[Path]:
+    """Make an empty directory for a job, and delete it at the end. First delete (at most so many) of killed jobs.
 
     Each has a lock, which the kernel gives back when its worker dies, however that happens.
     """
@@ -28,7 +45,7 @@ def workspace(base: Path | None, job_id: str) -> Generator[Path]:
     found = home.lstat()  # in a directory that all write, another user may have been first
     if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
         raise ConfigurationError(f"{home} belongs to another user: set CELERIAC_MEDIA_WORK_DIR to another place")
-    sweep(home)
+    sweep(home, at_most)
     folder, lock = _locked(home, job_id)
     with lock:
         work = folder / "work"
@@ -49,10 +66,10 @@ def _locked(home: Path, job_id: str) -> tuple[Path, IO[str]]:
         lock.close()  # another job's sweep took it, just before the lock was there
 
 
-def sweep(home: Path) -> int:
-    """Delete the directories whose workers are gone, and say how many."""
+def sweep(home: Path, at_most: int | None = None) -> int:
+    """Look at (at most so many) directories. Delete those whose workers are gone, and say how many."""
     swept = 0
-    for folder in home.iterdir():
+    for folder in islice(home.iterdir(), at_most):
         with suppress(OSError), (folder / _LOCK).open("r") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # refused while its worker lives
             shutil.rmtree(folder, ignore_errors=True)

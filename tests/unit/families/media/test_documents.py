@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from celeriac.families.media.outside.inspect_media import check
-from celeriac.families.media.outside.typeset_document import Fault, read
+from celeriac.families.media.outside.typeset_document import Fault, read, read_within
 
 
 def tree(text: str, *, markdown: bool = False) -> Any:
@@ -53,6 +53,36 @@ def test_what_is_no_text_is_refused() -> None:
 def test_a_row_without_all_its_cells_is_filled() -> None:
     (table,) = tree("<table><tr><td>1<td>2<tr><td>3</table>")["body"]
     assert [len(row) for row in table["rows"]] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "x" + "<a " * 20_000,
+        "x" + '<a href="' * 20_000,
+        "<p>x" + "<svg>" * 20_000 + "</math>" * 20_000,
+        "<pre>" + "x<x>" * 100_000,
+    ],
+    ids=["unclosed tags", "unclosed values", "skipped parts", "pieces of text"],
+)
+def test_a_hostile_page_is_read_in_a_time_that_grows_with_its_length(page: str) -> None:
+    """30 KB of the first took 27 s."""
+    assert read_within(10, page.encode(), markdown=False)["body"]
+
+
+def test_reading_is_ended_when_it_takes_too_long() -> None:
+    with pytest.raises(Fault, match="reading it takes too long"):
+        read_within(0.2, ("<!-- >" * 200_000).encode(), markdown=False)
+
+
+def test_a_table_that_would_be_filled_with_millions_of_cells_is_refused() -> None:
+    with pytest.raises(Fault, match="more than 200,000 cells"):
+        tree("<table><tr>" + "<td>x" * 2_000 + "<tr><td>y" * 2_000)
+
+
+def test_text_of_many_pieces_is_whole() -> None:
+    (part,) = tree("<pre>a<u>b</u>&lt;c\n</pre>")["body"]
+    assert part == {"kind": "pre", "text": "ab<c"}
 
 
 CAPS = {"streams": 2, "pixels": 1000, "frames": 100, "duration": 10}

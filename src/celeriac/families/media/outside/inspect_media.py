@@ -18,7 +18,6 @@ from av.stream import Disposition
 
 Facts = dict[str, Any]
 
-
 #: Transfer functions of HDR: SMPTE 2084 (PQ), and ARIB STD-B67 (HLG).
 _HDR = (16, 18)
 #: Formats whose clock may start anew, and by how many seconds it jumps then, at least.
@@ -106,8 +105,7 @@ def _opened(request: Facts) -> Any:
     av.logging.set_level(None)
     options = {"protocol_whitelist": "file", "format_whitelist": request["demuxer"]}
     if request["demuxer"] == "mov":
-        options |= {"enable_drefs": "0", "use_absolute_path": "0"}
-        options["format_whitelist"] = "mov,mp4,m4a,3gp,3g2,mj2"
+        options |= {"enable_drefs": "0", "use_absolute_path": "0", "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2"}
     if request["demuxer"] == "matroska":
         options["format_whitelist"] = "matroska,webm"
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import sys
 from html.parser import HTMLParser
 from importlib.util import find_spec
@@ -19,6 +20,7 @@ Node = dict[str, Any]
 _DEEPEST = 12  # Typst calls functions in functions some 80 times
 _MOST_OPEN = 100
 _MOST_NODES = 200_000
+_READING_S = 30.0  # of CPU time; 20 MB of usual text take a third of it
 _SKIPPED = frozenset({"script", "style", "template", "head", "noscript", "svg", "math", "iframe", "object", "select"})
 _BLOCKS = {
     **{"p": "par", "blockquote": "quote", "ul": "list", "ol": "enum", "li": "item", "dl": "div", "dd": "quote"},
@@ -40,17 +42,17 @@ def main() -> None:
     """Answer one request."""
     request = json.load(sys.stdin)
     try:
-        answer = make(request) if request["act"] == "make" else {"pages": pages(request["made"])}
+        answer = make(request)
     except Fault as fault:
         answer = {"fault": str(fault)}
     sys.stdout.write(json.dumps(answer))
 
 
 def make(request: Node) -> Node:
-    """Write the PDF, read it again, and count its pages."""
+    """Write the PDF."""
     import typst
 
-    document = read(Path(request["path"]).read_bytes(), markdown=request["markdown"])
+    document = read_within(_READING_S, Path(request["path"]).read_bytes(), markdown=request["markdown"])
     folder = Path(request["folder"])
     (folder / "document.json").write_text(json.dumps({**document, "paper": request["paper"]}))
     shutil.copyfile(Path(__file__).with_name("document.typ"), folder / "document.typ")
@@ -60,7 +62,7 @@ def make(request: Node) -> Node:
     except RuntimeError as error:
         raise Fault(f"it cannot be typeset: {str(error)[:300]}") from None
     Path(request["made"]).write_bytes(made)
-    return {"pages": pages(request["made"]), "title": document["title"], "lacking": lacking}
+    return {"lacking": lacking}
 
 
 def _typeset(compiler: Any) -> tuple[bytes, str]:
@@ -81,18 +83,18 @@ def _fonts() -> list[str]:
     return found
 
 
-def pages(made: str) -> int:
-    """How many pages the PDF has, by reading it."""
-    import pypdfium2
-
+def read_within(seconds: float, content: bytes, *, markdown: bool) -> Node:
+    """The same as `read`, with a limit: parsers have texts for which their time grows with the square of the length."""
+    signal.signal(signal.SIGPROF, _too_long)
+    signal.setitimer(signal.ITIMER_PROF, seconds, 1.0)  # again, if what is raised was lost in a callback
     try:
-        with pypdfium2.PdfDocument(made) as document:
-            count = len(document)
-    except pypdfium2.PdfiumError as error:
-        raise Fault(f"the PDF that was made cannot be read: {error}") from None
-    if not count:
-        raise Fault("the PDF that was made has no pages")
-    return count
+        return read(content, markdown=markdown)
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def _too_long(*_: Any) -> None:
+    raise Fault("reading it takes too long: its markup is not as that of other documents")
 
 
 def read(content: bytes, *, markdown: bool) -> Node:
@@ -105,6 +107,9 @@ def read(content: bytes, *, markdown: bool) -> Node:
         from markdown_it import MarkdownIt
 
         text = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"]).render(text)
+    end = text.rfind(">") + 1
+    if text.count("<", end) > _MOST_OPEN:  # the end of each tag would be searched in all of the rest
+        text = text[:end] + text[end:].replace("<", "&lt;")
     builder = _Builder()
     builder.feed(text)
     builder.close()
@@ -146,7 +151,8 @@ class _Builder(HTMLParser):
         elif tag == "body":
             self._skipping.clear()
         elif tag in _SKIPPED:
-            self._skipping.append(tag)
+            if tag not in self._skipping:  # the first end closes all of them
+                self._skipping.append(tag)
         elif not self._skipping and len(self._open) < _MOST_OPEN:
             self._begin(tag, told)
 
@@ -159,9 +165,9 @@ class _Builder(HTMLParser):
             self._add({"kind": "text", "text": f"[{told.get('alt') or 'picture'}]"})
         elif tag == "pre":
             self._pre += 1
-            self._push(tag, {"kind": "pre", "text": ""})
+            self._push(tag, {"kind": "pre", "text": []})
         elif tag == "code" and not self._pre:
-            self._push(tag, {"kind": "code", "text": ""})
+            self._push(tag, {"kind": "code", "text": []})
         elif tag == "a" and (told.get("href") or "").lower().startswith(_LINKS):
             self._push(tag, {"kind": "link", "target": told["href"], "body": []})
         elif tag == "table":
@@ -201,7 +207,7 @@ class _Builder(HTMLParser):
             return
         node = self._open[-1][1]
         if "text" in node:
-            node["text"] += data
+            node["text"].append(data)
             return
         text = data if self._pre else _spaced(data)
         if node["kind"] in ("table", "list", "enum") or (text == " " and not node["body"]):
@@ -210,14 +216,17 @@ class _Builder(HTMLParser):
             self._add({"kind": "text", "text": text})
 
     def _add(self, node: Node) -> None:
-        self._nodes += 1
-        if self._nodes > _MOST_NODES:
-            raise Fault(f"it has more than {_MOST_NODES:,} parts")
+        self._count()
         parent = self._open[-1][1]
         if parent["kind"] in ("list", "enum") and node["kind"] != "item":
             node = {"kind": "item", "body": [node]}
         if "body" in parent:
             parent["body"].append(node)
+
+    def _count(self) -> None:
+        self._nodes += 1
+        if self._nodes > _MOST_NODES:
+            raise Fault(f"it has more than {_MOST_NODES:,} parts")
 
     def _push(self, tag: str, node: Node) -> None:
         if len(self._open) > _DEEPEST and node["kind"] not in ("pre", "code"):
@@ -227,10 +236,8 @@ class _Builder(HTMLParser):
         self._open.append((tag, node))
 
     def _pop(self) -> None:
-        tag, node = self._open.pop()
-        if tag == "pre":
-            self._pre -= 1
-            node["text"] = node["text"].removesuffix("\n")
+        tag, _ = self._open.pop()
+        self._pre -= tag == "pre"
 
     def _close(self, kind: str) -> None:
         """End an open part whose end tag may be left out."""
@@ -250,6 +257,7 @@ class _Builder(HTMLParser):
         self._close("cell")
         if not table["rows"]:
             table["rows"].append([])
+        self._count()
         cell: Node = {"kind": "cell", "body": [], "head": head, "right": right}
         table["rows"][-1].append(cell)
         table["columns"] = max(table["columns"], len(table["rows"][-1]))
@@ -268,8 +276,12 @@ def _spaced(text: str) -> str:
 
 
 def _tidy(node: Node) -> None:
-    """Give each row of a table as many cells, and drop what is empty."""
+    """Join texts, give each row of a table as many cells, and drop what is empty."""
+    if node["kind"] in ("pre", "code"):
+        node["text"] = "".join(node["text"]).removesuffix("\n" if node["kind"] == "pre" else "")
     if node["kind"] == "table":
+        if node["columns"] * len(node["rows"]) > _MOST_NODES:
+            raise Fault(f"a table of it has more than {_MOST_NODES:,} cells")
         for row in node["rows"]:
             row.extend(
                 {"kind": "cell", "body": [], "head": False, "right": False} for _ in range(node["columns"] - len(row))
@@ -280,14 +292,12 @@ def _tidy(node: Node) -> None:
         for part in node["body"]:
             _tidy(part)
         has_blocks = any(part["kind"] in _BLOCK_KINDS for part in node["body"])
-        node["body"] = [part for part in node["body"] if _shows(part) and not (has_blocks and _is_space(part))]
+        node["body"] = [part for part in node["body"] if _shows(part, beside_blocks=has_blocks)]
 
 
-def _is_space(node: Node) -> bool:
-    return node["kind"] == "text" and not node["text"].strip()
-
-
-def _shows(node: Node) -> bool:
+def _shows(node: Node, *, beside_blocks: bool) -> bool:
+    if node["kind"] == "text" and beside_blocks:
+        return bool(node["text"].strip())
     if node["kind"] == "table":
         return node["columns"] > 0
     return bool(node["body"]) if "body" in node else bool(node.get("text", "x"))
