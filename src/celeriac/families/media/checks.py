@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import sys
+import tempfile
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Sequence
+from pathlib import Path
 
 from celeriac.core.findings import Finding, fail, ok, warn
-from celeriac.families.media import programs
-from celeriac.families.media.errors import ConverterMissing
+from celeriac.families.media import confined, programs
+from celeriac.families.media.confined import Limits
+from celeriac.families.media.errors import ConversionFailed, ConverterMissing
 from celeriac.families.media.settings import MediaSettings
 
 _PATIENCE_S = 5.0
@@ -16,9 +21,48 @@ _PATIENCE_S = 5.0
 _ENCODERS = ("libx264", "libvpx-vp9", "libsvtav1", "aac", "libopus", "libmp3lame")
 
 
+_LIMITS = Limits(memory_bytes=4 * 1_073_741_824, cpu_s=10, file_bytes=1_048_576, seconds=10)
+#: Says what succeeded.
+_TRIES = """
+import socket, sys
+for name, act in (
+    ("files", lambda: open(sys.argv[1])),
+    ("network", lambda: socket.create_connection(("127.0.0.1", int(sys.argv[2])), 2)),
+):
+    try:
+        act()
+        print(name)
+    except OSError:
+        pass
+"""
+
+
 async def check_programs(own: MediaSettings) -> Sequence[Finding]:
-    """Report whether ffmpeg is there, with its encoders, and LibreOffice."""
-    return [await _ffmpeg(own), _office(own)]
+    """Report whether ffmpeg is there, with its encoders, and LibreOffice, and how far converters are confined."""
+    return [await _ffmpeg(own), _office(own), await _confinement()]
+
+
+async def _confinement() -> Finding:
+    """Try what a hostile file may: to read another file, and to reach the network."""
+    with (
+        tempfile.TemporaryDirectory(prefix="celeriac-") as folder,
+        tempfile.NamedTemporaryFile() as other,
+        socket.create_server(("127.0.0.1", 0)) as server,
+    ):
+        tries = [sys.executable, "-I", "-c", _TRIES, other.name, str(server.getsockname()[1])]
+        try:
+            told, _ = await confined.run(tries, _LIMITS, Path(folder))
+        except (OSError, ConversionFailed) as error:
+            return fail("confinement", f"converters cannot be started: {error}", "see the documentation of conversions")
+    if not (reached := told.split()):
+        return ok("confinement", "converters can open their own files only, and have no network")
+    lacks = {"files": "read all files of this user", "network": "reach the network"}
+    return warn(
+        "confinement",
+        f"converters can {' and '.join(lacks[one] for one in reached)}: this system cannot keep them from it",
+        "use Linux 5.13 or newer with Landlock, or run workers in containers without secrets and network, "
+        "if strangers send files",
+    )
 
 
 async def _ffmpeg(own: MediaSettings) -> Finding:

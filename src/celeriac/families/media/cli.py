@@ -140,10 +140,14 @@ async def _pieces(file: Path) -> AsyncGenerator[bytes]:
 async def _copy(application: JobApp, job_id: str, folder: Path) -> list[str]:
     copied: list[str] = []
     for artifact in await application.storage.artifacts.of(job_id):
-        place = folder / artifact.name
-        with place.open("wb") as file:
-            async for piece in application.storage.artifacts.stream(artifact):
-                await asyncio.to_thread(file.write, piece)
+        place, draft = folder / artifact.name, folder / f".{artifact.name}.part"
+        try:
+            with draft.open("wb") as file:
+                async for piece in application.storage.artifacts.stream(artifact):
+                    await asyncio.to_thread(file.write, piece)
+            draft.replace(place)
+        finally:
+            draft.unlink(missing_ok=True)
         copied.append(str(place))
     return copied
 
