@@ -72,7 +72,7 @@ def test_a_hostile_page_is_read_in_a_time_that_grows_with_its_length(page: str) 
 
 def test_reading_is_ended_when_it_takes_too_long() -> None:
     with pytest.raises(Fault, match="reading it takes too long"):
-        read_within(0.2, ("<!-- >" * 200_000).encode(), markdown=False)
+        read_within(0.02, ("<p>x</p>" * 60_000).encode(), markdown=False)  # takes 0.8 s
 
 
 def test_a_table_that_would_be_filled_with_millions_of_cells_is_refused() -> None:
