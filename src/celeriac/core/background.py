@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -27,17 +28,21 @@ def background(coroutine: Coroutine[Any, Any, T], *, name: str | None = None) ->
     """
     task = asyncio.Task(coroutine, loop=asyncio.get_running_loop(), name=name)
     if task.get_loop() is _shared:
-        _unlist(task)
+        # As asyncio documents for extensions (docs.python.org/3/library/asyncio-extending.html).
+        asyncio._unregister_task(task)  # type: ignore[attr-defined]
     return task
 
 
-async def unlisted(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Await `coroutine`, and hide the current task from `asyncio.all_tasks()` from its first step on."""
-    if asyncio.get_running_loop() is _shared:
-        _unlist(asyncio.current_task())
-    return await coroutine
+def background_of(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+    """Run `coroutine` as such a task of `loop`, from another thread.
+
+    `asyncio.run_coroutine_threadsafe` would list it until its first step. A job that cancels all tasks at that moment
+    would keep it from running at all.
+    """
+    outcome: Future[T] = Future()
+    loop.call_soon_threadsafe(_start, coroutine, outcome)
+    return outcome
 
 
-def _unlist(task: asyncio.Task[Any] | None) -> None:
-    """Hide a task as asyncio documents for extensions (docs.python.org/3/library/asyncio-extending.html)."""
-    asyncio._unregister_task(task)  # type: ignore[attr-defined]
+def _start(coroutine: Coroutine[Any, Any, T], outcome: Future[T]) -> None:
+    asyncio.futures._chain_future(background(coroutine), outcome)  # type: ignore[attr-defined]  # as asyncio does

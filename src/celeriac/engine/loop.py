@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from os import _exit as end_at_once  # public, by the documentation of Python
 from typing import Any, TypeVar
 
-from celeriac.core.background import share, unlisted
+from celeriac.core.background import background_of, share
 
 try:
     from uvloop import new_event_loop
@@ -55,8 +55,8 @@ class JobLoop:
         return threading.current_thread() is self._thread
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
-        """Run `coroutine` on the loop, as a task that `asyncio.all_tasks()` in a job does not list."""
-        return asyncio.run_coroutine_threadsafe(unlisted(coroutine), self.loop)
+        """Run `coroutine` on the loop, as a task that `asyncio.all_tasks()` in a job never lists."""
+        return background_of(self.loop, coroutine)
 
     @property
     def has_ended(self) -> bool:
