@@ -35,7 +35,7 @@ def facts(*streams: StreamFacts, **changes: Any) -> MediaFacts:
 def box(found: MediaFacts) -> Toolbox:
     source = LocalFile(Path("/files/in.mp4"), "in.mp4", found.content_type, found.size)
     limits = Limits(memory_bytes=1, cpu_s=1, file_bytes=1, seconds=1)
-    return Toolbox(own=MediaSettings(), source=source, facts=found, work=Path("/work"), limits=limits)
+    return Toolbox(own=MediaSettings(), source=source, facts=found, work=Path("/made"), limits=limits)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_sound_and_container_count_too() -> None:
 
 
 def test_the_source_is_opened_with_one_demuxer_and_no_protocol_but_files() -> None:
-    (arguments,) = passes_of(box(facts(picture(), sound(codec="mp3"))), VideoPreset(), picture(), Path("/work/out.mp4"))
+    (arguments,) = passes_of(box(facts(picture(), sound(codec="mp3"))), VideoPreset(), picture(), Path("/made/out.mp4"))
     before, after = arguments[: arguments.index("-i")], arguments[arguments.index("-i") + 1 :]
     assert tuple(before[: len(FFMPEG)]) == FFMPEG
     for option, value in (("-protocol_whitelist", "file"), ("-f", "mov"), ("-max_pixels", "40000000")):
@@ -109,15 +109,15 @@ def test_the_source_is_opened_with_one_demuxer_and_no_protocol_but_files() -> No
     assert arguments.count("-i") == 1
     assert [after[n + 1] for n, one in enumerate(after) if one == "-map"] == ["0:0", "0:1"]
     assert after[after.index("-map_metadata") + 1] == "-1"
-    assert after[-1] == "/work/out.mp4"
+    assert after[-1] == "/made/out.mp4"
 
 
 def test_a_bitrate_takes_two_passes_and_quality_one() -> None:
     source = box(facts(picture(), sound()))
-    first, second = passes_of(source, VideoPreset(bitrate=2_000_000), picture(), Path("/work/out.mp4"))
+    first, second = passes_of(source, VideoPreset(bitrate=2_000_000), picture(), Path("/made/out.mp4"))
     assert first[first.index("-pass") + 1] == "1" and first[-2:] == ["null", "-"]
     assert second[second.index("-pass") + 1] == "2" and "-crf" not in second
-    (only,) = passes_of(source, VideoPreset(crf=20), picture(), Path("/work/out.mp4"))
+    (only,) = passes_of(source, VideoPreset(crf=20), picture(), Path("/made/out.mp4"))
     assert only[only.index("-crf") + 1] == "20" and "-pass" not in only
 
 
