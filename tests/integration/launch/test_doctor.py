@@ -83,6 +83,7 @@ async def test_a_running_stack_is_well(tmp_path: Path) -> None:
             ("mail", "ok"),
             ("ffmpeg", "ok"),
             ("libreoffice", "ok"),
+            ("confinement", "ok"),
             ("api", "ok"),
             ("worker", "ok"),
         ]

@@ -187,15 +187,11 @@ async def test_a_job_that_follows_gets_the_result_and_a_link(reports: ReportApi,
     assert await shop.notes.handle(noted["id"]).result(timeout=60) == "Ann gets report.csv of 2000 rows"
 
 
-def _isolated(worker: Worker) -> list[int]:
-    """The processes of the worker that run reports now: those that hold the rows of one open."""
+def _isolated(worker: Worker, job_id: str) -> list[int]:
+    """The processes of the worker that make this report now: those that hold its rows open."""
     listing = subprocess.run(["ps", "-o", "pid=", "--ppid", str(worker.pid)], capture_output=True, text=True)
     pids = [int(pid) for pid in listing.stdout.split()]
-    return [pid for pid in pids if any(str(link).endswith("/rows") for link in _open_files(pid))]
-
-
-def _only(processes: list[int]) -> list[int]:
-    return processes if len(processes) == 1 else []
+    return [pid for pid in pids if any(str(link).endswith(f"/{job_id}/rows") for link in _open_files(pid))]
 
 
 def _open_files(pid: int) -> list[Path]:
@@ -244,10 +240,10 @@ async def test_a_report_whose_process_is_killed_tells_it_and_leaves_nothing(
     async for event in reports.events(job_id):
         if event.get("message") == "reading":
             break
-    (process,) = await eventually(lambda: _only(_isolated(worker)))  # that of the test before may be about to go
+    (process,) = await eventually(lambda: _isolated(worker, job_id))
     os.kill(process, signal.SIGKILL)
     report = await reports.ended(job_id)
     assert report["job"]["error"]["type"] == "ReportCrashed"
     assert report["job"]["attempt"] == 2
     await reports.made(ORDERS, formats=["csv"])
-    assert [path for path in (shop_folder / "scratch").rglob("*") if path.name == "rows"] == []
+    assert [path for path in (shop_folder / "scratch" / job_id).rglob("*") if path.name == "rows"] == []
