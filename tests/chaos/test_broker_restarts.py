@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import statistics
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, closing, suppress
 
@@ -19,6 +17,7 @@ from celeriac.store import keys
 from tests.conftest import StartWorker, immortal_keys
 from tests.integration.engine.conftest import Broker, jobs_on_own_broker, own_broker
 from tests.support import plain_twins
+from tests.support.clock import fair_clock
 from tests.support.contract_jobs import ContractJobs
 from tests.support.waiting import eventually
 from tests.support.workers import Worker
@@ -117,7 +116,7 @@ async def _restart_under_load(broker: Broker, worker: Worker, load: Load) -> Non
                 times.append(await _time_until_a_job_is_done(load, client))
         print(f"{len(load.accepted)} jobs; s until one is done: {', '.join(f'{t:.2f}' for t in sorted(times))}")
         await eventually(lambda: not _missing(client, load.accepted), "every accepted job is done", within=60)
-        assert statistics.median(times) <= TARGET  # a busy machine has some that are longer
+        assert sum(taken > TARGET for taken in times) <= 2
         assert max(times) <= LONGEST
         assert worker.process.poll() is None
         await eventually(lambda: not client.keys(keys.held("*")), "nothing is held")
@@ -133,10 +132,10 @@ async def _kill(broker: Broker, client: redis.Redis) -> None:
 
 
 async def _time_until_a_job_is_done(load: Load, client: redis.Redis) -> float:
-    answering = time.monotonic()
-    job_id = await eventually(load.one, "the server accepts a job")
-    await eventually(lambda: not _missing(client, [job_id]), "it is done")
-    return time.monotonic() - answering
+    with fair_clock() as clock:
+        job_id = await eventually(load.one, "the server accepts a job")
+        await eventually(lambda: not _missing(client, [job_id]), "it is done")
+        return clock()
 
 
 def _missing(client: redis.Redis, ids: list[str]) -> list[str]:

@@ -9,47 +9,22 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from celeriac import Settings
-from celeriac.cli import ExitCode, main
+from celeriac.cli import ExitCode
 from celeriac.families.email.demo.sink import MailSink
 from celeriac.settings import as_environment
 from celeriac.storage.storage import Storage
 from tests.support.mailing_api import table
+from tests.support.terminal import Terminal
 from tests.support.waiting import eventually
 from tests.support.workers import Worker
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 APP = "tests.support.shop_with_mail:app"
-
-
-class Terminal:
-    """Runs `celeriac email ARGUMENTS` on the shop's application, in this process."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self._monkeypatch = monkeypatch
-        self._capsys = capsys
-
-    async def run(self, *arguments: str) -> tuple[int, str, str]:
-        """Exit code, stdout and stderr."""
-        self._monkeypatch.setattr("sys.argv", ["celeriac", "email", *arguments, "--app", APP])
-        code = await asyncio.to_thread(self._run)
-        printed = self._capsys.readouterr()
-        return code, printed.out, printed.err
-
-    async def json(self, *arguments: str) -> Any:
-        code, printed, errors = await self.run(*arguments, "--json")
-        assert code == 0, errors
-        return json.loads(printed)
-
-    def _run(self) -> int:
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return int(ended.value.code or 0)
 
 
 @pytest.fixture
@@ -64,7 +39,7 @@ def terminal(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delitem(sys.modules, "tests.support.shop_with_mail", raising=False)  # it reads them when imported
-    return Terminal(monkeypatch, capsys)
+    return Terminal("email", APP, monkeypatch, capsys)
 
 
 @pytest.fixture

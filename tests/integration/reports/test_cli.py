@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
-import json
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -12,38 +10,14 @@ from typing import Any
 import pytest
 
 from celeriac import Settings
-from celeriac.cli import ExitCode, main
+from celeriac.cli import ExitCode
 from celeriac.families.reports.request import NamedRef, ReportRequest
 from celeriac.settings import as_environment
 from tests.support.report_shop import ReportShop
+from tests.support.terminal import Terminal
 from tests.support.workers import Worker
 
 APP = "tests.support.report_shop:app"
-
-
-class Terminal:
-    """Runs `celeriac report ARGUMENTS` on the shop's application, in this process."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self._monkeypatch = monkeypatch
-        self._capsys = capsys
-
-    async def run(self, *arguments: str, family: str = "report") -> tuple[int, str, str]:
-        """Exit code, stdout and stderr."""
-        self._monkeypatch.setattr("sys.argv", ["celeriac", family, *arguments, "--app", APP])
-        code = await asyncio.to_thread(self._run)
-        printed = self._capsys.readouterr()
-        return code, printed.out, printed.err
-
-    async def json(self, *arguments: str) -> Any:
-        code, printed, errors = await self.run(*arguments, "--json")
-        assert code == 0, errors
-        return json.loads(printed)
-
-    def _run(self) -> int:
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return int(ended.value.code or 0)
 
 
 @pytest.fixture
@@ -57,7 +31,7 @@ def terminal(
     own = {f"CELERIAC_{name.upper()}": str(value) for name, value in report_settings.items()}
     for name, value in {**as_environment(shop_settings), **own}.items():
         monkeypatch.setenv(name, value)
-    return Terminal(monkeypatch, capsys)
+    return Terminal("report", APP, monkeypatch, capsys)
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:

@@ -17,6 +17,8 @@ import pytest_asyncio
 from pydantic import SecretStr
 
 from celeriac import JobFailed, Settings
+from celeriac.core.errors import StorageFull
+from celeriac.storage.local import save
 from celeriac.storage.storage import Storage
 from tests.conftest import StartWorker
 from tests.support import artifact_jobs
@@ -155,3 +157,16 @@ async def test_beat_is_told_to_sweep(artists: ArtifactJobs) -> None:
     app.sweep_files(every=60)
     (entry,) = app.conf.beat_schedule.values()
     assert (entry["task"], entry["schedule"].run_every) == ("celeriac.sweep_files", timedelta(seconds=60))
+
+
+async def test_a_full_disk_of_the_one_who_saves_a_file_is_said_and_leaves_nothing(
+    artists: ArtifactJobs, small_disk: Path
+) -> None:
+    storage = artists.app.storage
+    content = await storage.artifacts.begin("job", "film.bin")
+    for _ in range(20):
+        await content.write(b"x" * 1_048_576)
+    film = await storage.artifacts.publish("job", content)
+    with pytest.raises(StorageFull, match=f"the disk of {small_disk} is full"):
+        await save(storage.artifacts, film, small_disk)
+    assert list(small_disk.iterdir()) == []

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -23,8 +22,6 @@ T = TypeVar("T")
 media = typer.Typer(name="media", help="Convert videos, sounds, images and documents.", no_args_is_help=True)
 
 InputFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The file.")]
-
-_PIECE_BYTES = 4 * 1_048_576
 
 
 @media.command()
@@ -50,11 +47,10 @@ def convert(
         from celeriac.families.media.presets import choose
         from celeriac.families.media.sources import SourceChoice
         from celeriac.families.media.submission import ConversionRequest, submit
+        from celeriac.storage.local import save, send
 
         choose(choices, family.settings.media_presets)  # before the file is copied
-        upload = await application.storage.uploads.begin(file.name, file.stat().st_size)
-        if not upload.is_complete:
-            upload = await application.storage.uploads.append(upload, 0, _pieces(file))
+        upload = await send(application.storage.uploads, file)
         request = ConversionRequest(source=SourceChoice(upload=upload.id), presets=choices)
         idempotency_key = f"cli:{key}" if key else None
         job = await submit(family.host, family.settings, family.jobs, request, owner="", key=idempotency_key)
@@ -63,7 +59,8 @@ def convert(
         typer.echo(job.id, err=True)
         outcome: dict[str, Any] = {"id": job.id, **await application.client.result(job.id)}
         if output is not None:
-            outcome["copied"] = await _copy(application, job.id, output)
+            artifacts = application.storage.artifacts
+            outcome["copied"] = [str(await save(artifacts, made, output)) for made in await artifacts.of(job.id)]
         return outcome
 
     outcome = _run(app, act)
@@ -129,27 +126,6 @@ def _choice(text: str) -> str | PresetChoice:
         return PresetChoice(**{**json.loads(values), "name": name})
     except (ValueError, TypeError, ValidationError):
         raise CommandLineWrong(f'--preset {text}: expected a name, or name:{{"width": 800}}') from None
-
-
-async def _pieces(file: Path) -> AsyncGenerator[bytes]:
-    with file.open("rb") as opened:
-        while piece := await asyncio.to_thread(opened.read, _PIECE_BYTES):
-            yield piece
-
-
-async def _copy(application: JobApp, job_id: str, folder: Path) -> list[str]:
-    copied: list[str] = []
-    for artifact in await application.storage.artifacts.of(job_id):
-        place, draft = folder / artifact.name, folder / f".{artifact.name}.part"
-        try:
-            with draft.open("wb") as file:
-                async for piece in application.storage.artifacts.stream(artifact):
-                    await asyncio.to_thread(file.write, piece)
-            draft.replace(place)
-        finally:
-            draft.unlink(missing_ok=True)
-        copied.append(str(place))
-    return copied
 
 
 def _values(preset: dict[str, Any]) -> str:

@@ -12,11 +12,12 @@ import typer
 
 from celeriac.core.errors import CommandLineWrong, UnknownArtifact, UnknownJob
 from celeriac.families.reports import ReportsFamily
-from celeriac.families.reports.cli_files import saved, sent, watch
 from celeriac.families.reports.errors import ReportNotMade
+from celeriac.families.reports.watching import watch
 from celeriac.terminal import App, AsJson, Column, age, folder_for_files, print_json, print_table, run_in_family
 
 if TYPE_CHECKING:
+    from celeriac.core.artifact import Artifact
     from celeriac.core.records import JobRecord
     from celeriac.engine.app import JobApp
     from celeriac.families.reports.request import ReportRequest
@@ -75,17 +76,18 @@ def run(
 
     async def act(application: JobApp, family: ReportsFamily) -> dict[str, Any]:
         from celeriac.families.reports.checking import check_request
+        from celeriac.storage.local import send
 
         if file is not None:
-            given["source"] = {"upload": await sent(application, file)}
+            given["source"] = {"upload": (await send(application.storage.uploads, file, owner="celeriac report")).id}
         request = _validated(given)
         await check_request(application, family.sources, family.settings, request, owner=None)
         handle = await family.job.enqueue(request)
         await watch(application, handle.id)
         outcome = await handle.result()
         found = {artifact.name: artifact for artifact in await application.storage.artifacts.of(handle.id)}
-        paths = [await saved(application, found[made.name], output) for made in outcome.files]
-        return {**outcome.model_dump(), "saved": [str(path) for path in paths]}
+        saved = await _saved(application, [found[made.name] for made in outcome.files], output)
+        return {**outcome.model_dump(), "saved": saved}
 
     made = _run(app, act)
     if as_json:
@@ -175,7 +177,7 @@ def fetch(report_id: ReportId, output: Folder = Path(), app: App = None, as_json
         found = await application.storage.artifacts.of(report_id)
         if not found:
             raise ReportNotMade(f"the files of report {report_id} are gone; make it anew")
-        return [str(await saved(application, artifact, output)) for artifact in found]
+        return await _saved(application, found, output)
 
     _paths(_run(app, act), as_json)
 
@@ -193,7 +195,7 @@ def preview(report_id: ReportId, output: Folder = Path(), app: App = None, as_js
             picture = await application.storage.artifacts.get(report_id, PREVIEW)
         except UnknownArtifact:
             raise CommandLineWrong(f"report {report_id} has no preview; ask for it with `preview`") from None
-        return [str(await saved(application, picture, output))]
+        return await _saved(application, [picture], output)
 
     _paths(_run(app, act), as_json)
 
@@ -289,3 +291,9 @@ def _paths(paths: list[str], as_json: bool) -> None:
         return
     for path in paths:
         typer.echo(path)
+
+
+async def _saved(application: JobApp, artifacts: Sequence[Artifact], folder: Path) -> list[str]:
+    from celeriac.storage.local import save
+
+    return [str(await save(application.storage.artifacts, artifact, folder)) for artifact in artifacts]

@@ -30,6 +30,7 @@ from celeriac.families.reports.request import NamedRef, ReportRequest, SqlRef, U
 from celeriac.families.reports.settings import ReportsSettings
 from celeriac.families.reports.spool import Spool
 from celeriac.storage.links import Link
+from celeriac.storage.local import write
 
 PREVIEW = "preview.png"
 
@@ -122,9 +123,8 @@ class Maker:
         is_kept = request.password is None or form != "pdf"  # an encrypted file has other bytes each time
         if is_kept and not request.force and (found := await self._cached.find(key)) is not None:
             artifact, pages = found
-            with suppress(FileNotFoundError), path.open("wb") as file:  # it may be deleted meanwhile
-                async for piece in self._app.storage.artifacts.stream(artifact):
-                    file.write(piece)
+            with suppress(FileNotFoundError):  # it may be deleted meanwhile
+                await write(path, self._app.storage.artifacts.stream(artifact))
                 return _Made(form, name, path, pages, None, True)
 
         written(0, spool.count)

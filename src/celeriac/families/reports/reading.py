@@ -15,8 +15,9 @@ from celeriac.families.reports.settings import ReportsSettings
 from celeriac.families.reports.sources.data import Data, Patience
 from celeriac.families.reports.sources.named import Sources, read_query
 from celeriac.families.reports.sources.rows import data_of
-from celeriac.families.reports.sources.upload import fetch, read_upload
+from celeriac.families.reports.sources.upload import read_upload
 from celeriac.families.reports.spool import Spool, SpoolLimits, SpoolWriter
+from celeriac.storage.local import write
 from celeriac.storage.uploads import Uploads
 
 #: Takes how many rows were read, and of how many if that is known.
@@ -76,7 +77,7 @@ class Reader:
         try:
             upload = await self.uploads().get(source.upload)
             path = folder / "upload"
-            await fetch(self.uploads().stream(upload), path)
+            await write(path, self.uploads().stream(upload))
         except (UnknownUpload, FileNotFoundError):
             raise DataInvalid(
                 f"upload {source.upload} is gone; uploads are kept for CELERIAC_UPLOAD_RETENTION"

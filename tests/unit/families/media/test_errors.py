@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
-import pickle
-
 import pytest
 
 from celeriac.core.errors import CeleriacError
 from celeriac.families.media import errors
 from celeriac.http.problems import as_problem
+from tests.support.family_errors import assert_survives_pickling, assert_tree_is_whole
 
 EXAMPLES = [
     errors.ConverterMissing("no ffmpeg is there"),
@@ -24,16 +22,11 @@ EXAMPLES = [
 
 @pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
 def test_an_error_can_be_pickled_and_keeps_its_message(error: CeleriacError) -> None:
-    again = pickle.loads(pickle.dumps(error))
-    assert type(again) is type(error)
-    assert str(again) == str(error) != ""
-    assert vars(again) == vars(error)
+    assert_survives_pickling(error)
 
 
 def test_all_are_in_the_tree() -> None:
-    own = {kind for _, kind in inspect.getmembers(errors, inspect.isclass) if kind.__module__ == errors.__name__}
-    assert own == {type(error) for error in EXAMPLES}
-    assert all(kind.__name__ in (errors.__doc__ or "") and kind.__doc__ for kind in own)
+    assert_tree_is_whole(errors, EXAMPLES)
 
 
 @pytest.mark.parametrize(("number", "status"), [(0, 501), (1, 422), (2, 422)])

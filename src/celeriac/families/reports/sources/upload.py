@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -39,10 +39,3 @@ async def read_upload(
         raise DataInvalid(f"{name} is {content_type}; send CSV, XLSX or Parquet")
     async with reading as data:
         yield data
-
-
-async def fetch(pieces: AsyncIterable[bytes], path: Path) -> None:
-    """Write a file of the storage to this machine, because its readers need to move about in it."""
-    with path.open("xb") as file:
-        async for piece in pieces:
-            file.write(piece)
