@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 import tempfile
 from collections.abc import AsyncGenerator, Mapping
@@ -15,6 +14,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from celeriac.core.errors import StorageFull
 from celeriac.http.auth import caller
 from celeriac.http.problems import ProblemError
+from celeriac.storage.location import is_full
 from celeriac.storage.uploads import Upload, Uploads
 
 _PIECE_BYTES = 1_048_576
@@ -30,7 +30,7 @@ async def from_form(request: Request, uploads: Uploads, reserve_bytes: int) -> U
     except MultiPartException as error:
         raise HTTPException(400, error.message) from None
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not is_full(error):
             raise
         raise StorageFull(_NO_ROOM) from error
     try:

@@ -7,8 +7,8 @@ import hashlib
 from typing import Any
 
 from celeriac.core.errors import FileTooLarge
-from celeriac.storage.location import PieceWriter
 from celeriac.storage.sniffing import HEAD_BYTES, sniff
+from celeriac.storage.writers import PieceWriter
 
 #: The digest of a larger piece is computed in a thread: a megabyte takes a millisecond or two.
 _IN_LOOP_BYTES = 262_144

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 from collections.abc import AsyncGenerator, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from celeriac.core.artifact import Artifact
 from celeriac.core.errors import StorageFull
 from celeriac.storage.artifacts import Artifacts
+from celeriac.storage.location import is_full
 from celeriac.storage.reading import read_file
 from celeriac.storage.uploads import Upload, Uploads
 
@@ -49,6 +49,6 @@ def _room_needed(folder: Path) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not is_full(error):
             raise
         raise StorageFull(f"the disk of {folder} is full: make room, or name another folder") from error

@@ -1,20 +1,19 @@
 """Where files are kept: a folder, or a bucket of S3, GCS or Azure. One interface for all, by obstore.
 
-Every path is written aside and appears at once, complete: obstore renames in a folder, and a bucket shows an object
+Every path is written aside and appears at once, complete: a folder renames, and a bucket shows an object
 when its last part has been accepted.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
-import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from glob import escape
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -27,11 +26,10 @@ from celeriac.core.errors import ConfigurationError, StorageFull, StorageUnavail
 from celeriac.settings import check_storage_url
 from celeriac.storage.reading import read_file
 from celeriac.storage.threads import in_thread
+from celeriac.storage.writers import BucketWriter, FolderWriter, PieceWriter
 
 T = TypeVar("T")
 
-#: What is held in memory of a file that is written or read, in bytes. Not below 5 MiB, S3's smallest part.
-PIECE_BYTES = 8 * 1_048_576
 _RETRYING_S = 20.0
 #: How long the storage may take for a piece of a file, and for what is no file's content.
 _CONTENT_S = 60.0
@@ -130,7 +128,7 @@ class Location:
 
     def writer(self, path: str) -> PieceWriter:
         """A writer of a large file, which appears at `path` when it is closed."""
-        return PieceWriter(self, path)
+        return BucketWriter(self, path) if self.folder is None else FolderWriter(self, self.folder, path)
 
     async def delete(self, paths: Sequence[str]) -> None:
         """Delete files. Those that are not there are passed over."""
@@ -163,7 +161,7 @@ class Location:
     def delete_aside(self, older_than: timedelta, now: datetime) -> list[Stored]:
         """Delete what writers that were killed have left aside in a folder: files that `list` does not show."""
         deleted: list[Stored] = []
-        # obstore writes `NAME#NUMBER` and renames it to `NAME`; it takes no path with a `#`, so no file is named so.
+        # `NAME#NUMBER` is renamed to `NAME`. obstore takes no path with a `#`, so no file is named so.
         for found in self.folder.rglob("*#*") if self.folder else ():
             with suppress(FileNotFoundError):  # its writer has just published it
                 facts = found.stat()
@@ -172,14 +170,6 @@ class Location:
                     found.unlink()
                     deleted.append(Stored(str(found), facts.st_size, modified))
         return deleted
-
-    def forget_aside(self, path: str) -> None:
-        """Delete what a writer of `path` has left aside in a folder. A full disk would stay full."""
-        if self.folder is None:
-            return
-        goal = self.folder / path
-        for left in goal.parent.glob(f"{escape(goal.name)}#*"):
-            left.unlink(missing_ok=True)
 
     def drop_empty_folders(self, prefix: str) -> None:
         """Delete the empty folders below `prefix`; buckets have none."""
@@ -222,7 +212,8 @@ class Location:
             raise
         except (BaseError, GenericError, OSError) as error:
             reason = str(error).partition("\n")[0]
-            if "os error 28" in reason or "os error 122" in reason:  # ENOSPC, EDQUOT
+            # ENOSPC, EDQUOT: as obstore tells them, or as Python does
+            if "os error 28" in reason or "os error 122" in reason or is_full(error):
                 raise StorageFull(f"there is no room left in {shown(self.url)}") from error
             raise StorageUnavailable(shown(self.url), reason) from error
 
@@ -238,52 +229,14 @@ def _bucket_options(patience_s: float) -> dict[str, Any]:
     }
 
 
-class PieceWriter:
-    """Writes a file piece by piece. It appears when the writer is closed, and never if it is dropped."""
-
-    def __init__(self, location: Location, path: str) -> None:
-        self._location = location
-        self.path = path
-        self._writer: Any = None
-        self._lock = threading.Lock()
-
-    async def write(self, content: bytes) -> None:
-        """Write what follows. It waits while the storage is slower than the writer."""
-        location = self._location
-        location.check_room(len(content))
-        with location.naming_faults():
-            if self._writer is None:
-                self._writer = obstore.open_writer(
-                    location.store(), self.path, buffer_size=PIECE_BYTES, max_concurrency=2
-                )
-            await in_thread(self._alone, self._writer.write, content)
-
-    async def close(self) -> None:
-        """Publish the file."""
-        if self._writer is None:
-            await self._location.put(self.path, b"")
-            return
-        with self._location.naming_faults():
-            await in_thread(self._alone, self._writer.close)
-
-    async def drop(self) -> None:
-        """Leave nothing behind of a file that is not published."""
-        if self._writer is None:
-            return
-        writer, self._writer = self._writer, None
-        with suppress(OSError):  # closing it has failed, on a full disk for example
-            await asyncio.shield(in_thread(self._alone, writer.__exit__, GeneratorExit, GeneratorExit(), None))
-        self._location.forget_aside(self.path)
-
-    def _alone(self, call: Callable[..., Any], *arguments: Any) -> None:
-        """Call the writer after what it still does for one who awaits that no more."""
-        with self._lock:
-            call(*arguments)
-
-
 def _next(iterator: Iterator[Any]) -> Any:
     """What follows, or None: a thread cannot hand over a StopIteration."""
     return next(iterator, None)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether Python found no room on a disk, or the user's share of it used up."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def shown(url: str) -> str:

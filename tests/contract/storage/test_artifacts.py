@@ -12,7 +12,8 @@ import pytest
 
 from celeriac.core.errors import FileTooLarge, InvalidFileName, TooManyFiles, UnknownArtifact
 from celeriac.storage.artifacts import Artifact, Artifacts, Limits
-from celeriac.storage.location import PIECE_BYTES, Location
+from celeriac.storage.location import Location
+from celeriac.storage.writers import PART_BYTES
 
 JOB = "0f8fad5b-d9cb-469f-a165-70867728950e"
 LIMITS = Limits(file_bytes=100 * 1_048_576, job_bytes=100 * 1_048_576, job_files=3)
@@ -21,7 +22,8 @@ WEEK = timedelta(days=7)
 # Writes more than a piece of a file, says so, and goes on writing nothing.
 WRITES_FOR_EVER = """
 import asyncio, sys
-from celeriac.storage.location import PIECE_BYTES, Location
+from celeriac.storage.location import Location
+from celeriac.storage.writers import PART_BYTES
 from celeriac.storage.artifacts import Artifacts, Limits
 
 async def main():
@@ -29,7 +31,7 @@ async def main():
         sys.argv[2], "half.bin"
     )
     for _ in range(3):
-        await content.write(bytes(PIECE_BYTES))
+        await content.write(bytes(PART_BYTES))
     print("written", flush=True)
     await asyncio.Event().wait()
 
@@ -67,7 +69,7 @@ async def test_an_artifact_is_described_by_its_content(artifacts: Artifacts) -> 
 
 async def test_nobody_sees_half_of_a_file(artifacts: Artifacts) -> None:
     file = await artifacts.begin(JOB, "large.bin")
-    await file.write(bytes(2 * PIECE_BYTES))
+    await file.write(bytes(2 * PART_BYTES))
     assert await artifacts.of(JOB) == []
     await file.drop()
     assert await artifacts.of(JOB) == [] and await files(artifacts) == []
@@ -167,5 +169,5 @@ async def test_what_a_killed_writer_leaves_is_swept(artifacts: Artifacts) -> Non
     swept = await artifacts.sweep(WEEK, in_three_days)
     if artifacts.location.folder is None:  # a bucket drops unfinished uploads by a rule of its own
         return
-    assert swept.orphans == 1 and swept.freed_bytes >= PIECE_BYTES
+    assert swept.orphans == 1 and swept.freed_bytes >= PART_BYTES
     assert [path for path in artifacts.location.folder.rglob("*") if path.is_file()] == []

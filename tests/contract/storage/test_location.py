@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 import pytest
 
 from celeriac.core.errors import ConfigurationError, StorageFull, StorageUnavailable
-from celeriac.storage.location import PIECE_BYTES, Location, PathTaken
+from celeriac.storage.location import Location, PathTaken
+from celeriac.storage.writers import PART_BYTES
 
 MEGABYTE = 1_048_576
 
@@ -34,7 +35,7 @@ async def test_a_path_is_taken_once_unless_it_is_replaced(location: Location) ->
     assert await location.read("key") == b"third"
 
 
-@pytest.mark.parametrize("size", [0, 1, PIECE_BYTES, 2 * PIECE_BYTES + 3])
+@pytest.mark.parametrize("size", [0, 1, PART_BYTES, 2 * PART_BYTES + 3])
 async def test_a_file_appears_complete_and_at_once(location: Location, size: int) -> None:
     writer = location.writer("files/large.bin")
     for at in range(0, size, MEGABYTE):
@@ -48,7 +49,7 @@ async def test_a_file_appears_complete_and_at_once(location: Location, size: int
 
 async def test_a_dropped_file_leaves_nothing(location: Location) -> None:
     writer = location.writer("files/large.bin")
-    await writer.write(bytes(2 * PIECE_BYTES))
+    await writer.write(bytes(2 * PART_BYTES))
     await writer.drop()
     await writer.drop()
     assert [found async for found in location.list("files")] == []

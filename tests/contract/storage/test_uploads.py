@@ -17,8 +17,9 @@ from celeriac.core.errors import (
     UnknownUpload,
     UploadIncomplete,
 )
-from celeriac.storage.location import PIECE_BYTES, Location
+from celeriac.storage.location import Location
 from celeriac.storage.uploads import Upload, UploadLimits, Uploads
+from celeriac.storage.writers import PART_BYTES
 
 DAY = timedelta(days=1)
 
@@ -44,7 +45,7 @@ async def paths(uploads: Uploads) -> list[str]:
 
 
 async def test_a_file_that_comes_at_once(uploads: Uploads) -> None:
-    sent = b"%PDF-1.7" + bytes(2 * PIECE_BYTES)
+    sent = b"%PDF-1.7" + bytes(2 * PART_BYTES)
     upload = await uploads.begin("a.pdf", len(sent), sha256=hashlib.sha256(sent).hexdigest())
     assert (upload.offset, upload.is_complete) == (0, False)
     done = await uploads.append(upload, 0, body(sent[:100], sent[100:]))

@@ -19,6 +19,7 @@ from pydantic import SecretStr
 from celeriac import JobFailed, Settings
 from celeriac.core.errors import StorageFull
 from celeriac.storage.local import save
+from celeriac.storage.location import Location
 from celeriac.storage.storage import Storage
 from tests.conftest import StartWorker
 from tests.support import artifact_jobs
@@ -28,6 +29,7 @@ from tests.support.waiting import eventually
 
 MODULE = "tests.support.artifact_jobs"
 WEEK = timedelta(days=7)
+MEBIBYTE = 1_048_576
 
 
 @pytest_asyncio.fixture
@@ -165,8 +167,20 @@ async def test_a_full_disk_of_the_one_who_saves_a_file_is_said_and_leaves_nothin
     storage = artists.app.storage
     content = await storage.artifacts.begin("job", "film.bin")
     for _ in range(20):
-        await content.write(b"x" * 1_048_576)
+        await content.write(b"x" * MEBIBYTE)
     film = await storage.artifacts.publish("job", content)
     with pytest.raises(StorageFull, match=f"the disk of {small_disk} is full"):
         await save(storage.artifacts, film, small_disk)
     assert list(small_disk.iterdir()) == []
+
+
+async def test_a_file_never_uses_the_reserve_and_is_gone_at_once_when_it_is_refused(small_disk: Path) -> None:
+    location = Location(small_disk.as_uri(), reserve_bytes=8 * MEBIBYTE)
+    for _ in range(20):
+        writer = location.writer("large.bin")
+        with pytest.raises(StorageFull, match="are a reserve"):
+            while True:
+                await writer.write(bytes(MEBIBYTE))
+        assert shutil.disk_usage(small_disk).free >= 8 * MEBIBYTE
+        await writer.drop()
+        assert shutil.disk_usage(small_disk).free >= 15 * MEBIBYTE
