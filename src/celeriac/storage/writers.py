@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 #: What is held in memory of a file on its way to a bucket, in bytes. Not below 5 MiB, S3's smallest part.
 PART_BYTES = 8 * 1_048_576
-#: What is held in memory of a file on its way to a folder, so that not each line becomes a call of the system.
-_BUFFER_BYTES = 262_144
+#: The same on its way to a folder: so much is written by one call in a thread. The network brings 64 KiB at a time.
+_HELD_BYTES = 1_048_576
 
 
 class PieceWriter(Protocol):
@@ -53,33 +53,54 @@ class FolderWriter:
         self._location = location
         self._goal = folder / path
         self._aside = self._goal.with_name(f"{self._goal.name}#1")  # as obstore names them: its lists pass them over
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self._has_begun = False
         self._file: IO[bytes] | None = None
+        self._fault: OSError | None = None
         self._lock = threading.Lock()
 
     async def write(self, content: bytes) -> None:
-        self._location.check_room(len(content))
-        with self._location.naming_faults():
-            await in_thread(self._write, content)
+        self._location.check_room(self._held_bytes + len(content))
+        self._held.append(bytes(content))
+        self._held_bytes += len(content)
+        if self._held_bytes >= _HELD_BYTES:
+            await self._write_held()
 
     async def close(self) -> None:
-        if self._file is None:
-            await self._location.put(self.path, b"")
+        if not self._has_begun:
+            await self._location.put(self.path, b"".join(self._held))
             return
+        await self._write_held()
         with self._location.naming_faults():
-            await in_thread(self._publish, self._file)
+            await in_thread(self._publish)
 
     async def drop(self) -> None:
+        self._held = []
         with self._location.naming_faults():
             await asyncio.shield(in_thread(self._forget))
 
-    def _write(self, content: bytes) -> None:
-        with self._lock:
-            self._file = self._file or self._opened()
-            self._file.write(content)
+    async def _write_held(self) -> None:
+        held, self._held = self._held, []
+        self._held_bytes, self._has_begun = 0, True
+        with self._location.naming_faults():
+            await in_thread(self._write, held)
 
-    def _publish(self, file: IO[bytes]) -> None:
+    def _write(self, pieces: list[bytes]) -> None:
         with self._lock:
-            file.close()
+            try:
+                self._file = self._file or self._opened()
+                self._file.writelines(pieces)
+            except OSError as error:
+                self._fault = error
+                raise
+
+    def _publish(self) -> None:
+        with self._lock:
+            if self._fault is not None:
+                raise self._fault  # there is a hole in it
+            assert self._file is not None  # `_write` has opened it
+            self._file.close()
             self._aside.replace(self._goal)
 
     def _forget(self) -> None:
@@ -94,7 +115,7 @@ class FolderWriter:
         while True:
             self._aside.parent.mkdir(parents=True, exist_ok=True)
             with suppress(FileNotFoundError):  # a sweep has just deleted the empty folder
-                return self._aside.open("xb", buffering=_BUFFER_BYTES)
+                return self._aside.open("xb")
 
 
 class BucketWriter:

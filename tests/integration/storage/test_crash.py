@@ -184,3 +184,15 @@ async def test_a_file_never_uses_the_reserve_and_is_gone_at_once_when_it_is_refu
         assert shutil.disk_usage(small_disk).free >= 8 * MEBIBYTE
         await writer.drop()
         assert shutil.disk_usage(small_disk).free >= 15 * MEBIBYTE
+
+
+async def test_a_file_of_which_a_piece_could_not_be_written_is_never_published(small_disk: Path) -> None:
+    location = Location(small_disk.as_uri())
+    writer = location.writer("large.bin")
+    with pytest.raises(StorageFull):
+        await writer.write(bytes(32 * MEBIBYTE))
+    await writer.write(b"what fits")
+    with pytest.raises(StorageFull):
+        await writer.close()
+    await writer.drop()
+    assert list(small_disk.iterdir()) == []
