@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -92,34 +92,15 @@ def shop_api(shop: ReportShop) -> Iterator[ApiServer]:
 
 
 @pytest.fixture(scope="session")
-def start_shop_worker(
-    shop_settings: Settings, report_settings: dict[str, Any], shop_folder: Path
-) -> Iterator[Callable[..., Worker]]:
-    """Starts workers of the shop: `start_shop_worker(reports_timeout=3)`."""
-    started: list[Worker] = []
-
-    def start(**changed: Any) -> Worker:
-        own = {f"CELERIAC_{name.upper()}": str(value) for name, value in {**report_settings, **changed}.items()}
-        name = f"shop-{len(started)}"
-        started.append(
-            start_worker(
-                "tests.support.report_shop:app",
-                {**os.environ, **as_environment(shop_settings), **own, "SHOP_BOARD": "of-the-board"},
-                shop_folder / f"{name}.log",
-                pool="asyncio",
-                name=name,
-            )
-        )
-        return started[-1]
-
-    yield start
-    for worker in started:
-        worker.kill()
-
-
-@pytest.fixture(scope="session")
-def shared_worker(start_shop_worker: Callable[..., Worker]) -> Worker:
-    return start_shop_worker()
+def shared_worker(shop_settings: Settings, report_settings: dict[str, Any], shop_folder: Path) -> Iterator[Worker]:
+    """The only worker on this queue: a test that looks for the process of its report finds it here."""
+    own = {f"CELERIAC_{name.upper()}": str(value) for name, value in report_settings.items()}
+    environment = {**os.environ, **as_environment(shop_settings), **own, "SHOP_BOARD": "of-the-board"}
+    worker = start_worker(
+        "tests.support.report_shop:app", environment, shop_folder / "shop.log", pool="asyncio", name="shop"
+    )
+    yield worker
+    worker.kill()
 
 
 @pytest.fixture

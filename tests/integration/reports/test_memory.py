@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from statistics import median
 from typing import Any
 
@@ -34,9 +33,8 @@ def request(number: int) -> ReportRequest:
 @pytest.mark.slow
 @pytest.mark.timeout(3_600)
 async def test_memory_is_flat_over_two_thousand_reports(
-    shop: ReportShop, start_shop_worker: Callable[..., Worker], capsys: pytest.CaptureFixture[str]
+    shop: ReportShop, worker: Worker, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    worker = start_shop_worker(reports_timeout=300)
     samples: list[dict[str, float]] = []
     open_slots = asyncio.Semaphore(AT_ONCE)
 

@@ -196,9 +196,10 @@ def _isolated(worker: Worker, job_id: str) -> list[int]:
 
 def _open_files(pid: int) -> list[Path]:
     found: list[Path] = []
-    with suppress(OSError):  # the process, or a file of it, has gone meanwhile
+    with suppress(OSError):  # the process has gone meanwhile
         for entry in Path(f"/proc/{pid}/fd").iterdir():
-            found.append(entry.readlink())
+            with suppress(OSError):  # or this file of it
+                found.append(entry.readlink())
     return found
 
 
