@@ -36,7 +36,7 @@ from celeriac.families.media.videos import passes_of, picture_of
 from celeriac.settings import as_environment
 from celeriac.worker import create_app
 
-_LENGTH_S, _QUICK_S = 30, 2
+_LENGTH_S, _QUICK_S = 120, 2
 _SIZE, _QUICK_SIZE = "1280x720", "160x90"
 _PLAIN, _JOB = "plain ffmpeg", "celeriac, a job"
 _LONGEST_S = 900.0

@@ -114,7 +114,8 @@ async def run(
     finally:
         rest = asyncio.create_task(_end_of(process.stdout))  # its end is told only when all of it is read
         await _end(process)
-        await group
+        group.cancel()  # it looks now and then only; the caller waits
+        _signal(process.pid, signal.SIGKILL)
         messages.cancel()
         rest.cancel()
     if code:
