@@ -115,6 +115,15 @@ async def test_sqlite_stops_an_endless_query(shop: Path) -> None:
         await from_sqlite(shop, endless, seconds=0.3)
 
 
+async def test_a_database_that_is_locked_for_long_is_tried_again(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("celeriac.families.reports.sources.sqlite._LOCKED_S", 0.1)
+    with closing(sqlite3.connect(shop, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(SourceUnavailable, match="connection shop: database is locked"):
+            await from_sqlite(shop, "SELECT id FROM orders")
+    assert len(await from_sqlite(shop, "SELECT id FROM orders")) == 3
+
+
 async def test_what_sqlite_sorts_counts_towards_its_memory_and_fills_no_disk(shop: Path) -> None:
     sql = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 600)"
     with pytest.raises(QueryFailed, match="needs more than 512 MB of memory"):
@@ -238,10 +247,46 @@ async def test_what_another_attempt_may_not_meet_is_tried_again(
         await from_postgres(reader, sql)
 
 
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("40001", SourceUnavailable),  # serialization_failure
+        ("40P01", SourceUnavailable),  # deadlock_detected
+        ("57P03", SourceUnavailable),  # cannot_connect_now
+        ("22012", QueryFailed),  # division_by_zero
+        ("42501", QueryFailed),  # insufficient_privilege
+    ],
+)
+async def test_what_the_state_of_the_server_causes_is_tried_again(
+    reader: str, code: str, kind: type[Exception]
+) -> None:
+    owner: Any = await asyncpg.connect(reader.replace("+asyncpg", "").replace("reader@", "celeriac@"))
+    await owner.execute(
+        """
+        CREATE FUNCTION refuse(code text) RETURNS int LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'refused with %', code USING ERRCODE = code; END $$
+        """
+    )
+    await owner.close()
+    with pytest.raises(kind, match=f"connection shop: refused with {code}"):
+        await from_postgres(reader, "SELECT refuse(:code)", {"code": code})
+
+
 async def test_a_connection_that_is_wrong_is_not_tried_again(reader: str) -> None:
     for url in (reader.replace("reader@", "nobody-here@"), reader.replace("?", "_gone?", 1)):
         with pytest.raises(SourceInvalid, match="does not exist"):
             await from_postgres(url, "SELECT 1")
+    for url in ("postgresql://u:SECRET/1@h/d", "postgresql://u:SECRET@h:0/d?sslmode=SECRET"):
+        with pytest.raises(SourceInvalid, match=r"is not understood: .* percent-encode") as wrong:
+            await from_postgres(url, "SELECT 1")
+        assert "SECRET" not in f"{wrong.value} {wrong.value.__cause__}"
+    owner: Any = await asyncpg.connect(reader.replace("+asyncpg", "").replace("reader@", "celeriac@"))
+    await owner.execute("""
+        DO $$ BEGIN EXECUTE format('REVOKE CONNECT ON DATABASE %I FROM PUBLIC', current_database()); END $$
+    """)
+    await owner.close()
+    with pytest.raises(SourceInvalid, match="permission denied for database"):
+        await from_postgres(reader, "SELECT 1")
 
 
 async def until_idle(url: str) -> None:

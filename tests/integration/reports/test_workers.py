@@ -19,7 +19,7 @@ from celeriac import JobFailed, Settings
 from celeriac.families.reports import ReportsSettings
 from celeriac.families.reports.outcome import ReportOutcome
 from celeriac.families.reports.rendering import Layout
-from celeriac.families.reports.request import NamedRef, ReportRequest
+from celeriac.families.reports.request import NamedRef, ReportRequest, SqlRef
 from celeriac.settings import as_environment
 from tests.conftest import on_database
 from tests.integration.reports.conftest import BANK
@@ -198,6 +198,36 @@ async def test_postgres_is_read_by_a_worker_and_its_query_ends_when_the_report_i
     assert (await handle.status()).state == "cancelled"
     await eventually(_none(running), "Postgres has stopped the query")
     assert time.monotonic() - asked < 3, "seconds from the request to the end of the query"
+
+
+async def test_a_report_goes_on_after_a_deadlock_of_the_database(here: Here, bank: tuple[str, Any]) -> None:
+    url, owner = bank
+    connections = here.own["reports_connections"].replace(BANK, f"bank={url}")
+    shop = here.shop(reports_connections=connections)
+    here.worker(reports_connections=connections)
+    await owner.execute(
+        """
+        CREATE TABLE state (locked bool);
+        INSERT INTO state VALUES (true);
+        CREATE FUNCTION checked(id int) RETURNS bool LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
+            IF (SELECT locked FROM state) THEN RAISE EXCEPTION 'deadlock detected' USING ERRCODE = '40P01'; END IF;
+            RETURN true;
+        END $$
+        """
+    )
+    source = SqlRef(sql="SELECT id, total FROM ledger WHERE checked(id)", connection="bank")
+    handle = await shop.reports.job.enqueue(ReportRequest(source=source, formats=["csv"]))
+    async with aclosing(handle.events()) as events:
+        async for event in events:
+            if event.name == "state" and event.data["state"] == "retrying":
+                break
+    record = await handle.status()
+    assert record.error and (record.error.type, "deadlock detected" in record.error.message) == (
+        *("SourceUnavailable", True),
+    )
+    await owner.execute("UPDATE state SET locked = false")
+    assert (await handle.result(timeout=60)).rows == 5000
+    assert (await handle.status()).attempt >= 2
 
 
 def _none(count: Callable[[], Any]) -> Callable[[], Any]:

@@ -91,7 +91,15 @@ class ReportsSettings(FamilySettings):
     @classmethod
     def _understood(cls, value: Mapping[str, SecretStr]) -> Mapping[str, SecretStr]:
         for name, url in value.items():
-            if urlsplit(url.get_secret_value()).scheme not in _SCHEMES:
+            try:
+                parts = urlsplit(url.get_secret_value())
+                for host in parts.netloc.rpartition("@")[2].split(","):  # there may be several, each with a port
+                    _ = urlsplit(f"//{host}").port
+            except ValueError:  # whose words may have a part of the password
+                raise ValueError(
+                    f"the URL of {name} has no valid port; percent-encode the password, such as %2F for /"
+                ) from None
+            if parts.scheme not in _SCHEMES:
                 raise ValueError(f"the URL of {name} must begin with sqlite:/// or postgresql://")
         return value
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from celeriac.core.errors import ConfigurationError
 from celeriac.families.reports import ReportsSettings
@@ -31,6 +32,7 @@ def test_connections_have_names(monkeypatch: pytest.MonkeyPatch, text: str) -> N
         ("CONNECTIONS", f"postgresql://u:{SECRET}@h/d", "=***: expected `name=url` separated by spaces"),
         ("CONNECTIONS", f"shop={SHOP} shop=sqlite:///a", "each with a name of its own"),
         ("CONNECTIONS", f"shop=mysql://u:{SECRET}@h/d", "the URL of shop must begin with sqlite:/// or postgresql://"),
+        ("CONNECTIONS", f"shop=postgresql://u:{SECRET}/1@h/d", "the URL of shop has no valid port; percent-encode"),
         ("CONNECTIONS", f'{{"shop": "{SECRET}', "expected `name=url`"),
         ("PASSWORDS", f"board={SECRET}", "the place of board must be env:VARIABLE or file:PATH"),
         ("PASSWORDS", f"board:{SECRET}", "expected `name=env:VARIABLE or name=file:PATH`"),
@@ -49,6 +51,11 @@ def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, valu
     assert str(caught.value).startswith(f"CELERIAC_REPORTS_{name}=")
     assert message in str(caught.value)
     assert SECRET not in f"{caught.value} {caught.value.__cause__}"
+
+
+def test_a_connection_may_have_several_hosts_or_a_socket() -> None:
+    for url in (f"postgresql://u:{SECRET}@a:5432,b:5433/d", "postgresql://u@/d?host=/run/postgresql", "sqlite:///a.db"):
+        assert connections(ReportsSettings(reports_connections={"shop": SecretStr(url)})) == {"shop": url}
 
 
 def test_a_wrong_variable_is_named_also_where_settings_are_made_in_code(monkeypatch: pytest.MonkeyPatch) -> None:

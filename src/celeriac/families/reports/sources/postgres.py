@@ -29,6 +29,12 @@ _GRACE_S = 5.0
 _CANCEL_S = 5.0
 #: Errors that another attempt may not meet: the connection is lost, a deadlock, the server stops or starts.
 _TRY_AGAIN = ("08", "40", "57P0")
+#: Faults of the connection that another attempt would meet again.
+_WRONG = (
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InsufficientPrivilegeError,
+)
 #: The time of a statement. And has the server look each second whether we are still there: a cancelled report's process
 #: is killed, and says nothing. Postgres can since version 14. Older ones go on until the statement's time is over.
 _LIMITS = """
@@ -109,9 +115,14 @@ async def _connected(name: str, url: str, patience: Patience) -> Any:
             timeout=min(_CONNECT_S, max(1.0, patience.left)),
             server_settings=settings,
         )
-    except (asyncpg.InvalidCatalogNameError, asyncpg.InvalidAuthorizationSpecificationError) as error:
+    except _WRONG as error:
         raise SourceInvalid(f"connection {name}: {_words(error)}") from None
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, ValueError) as error:
+    except ValueError:  # whose words may have a part of the password
+        raise SourceInvalid(
+            f"connection {name}: its URL in CELERIAC_REPORTS_CONNECTIONS is not understood: check host, port and "
+            "options, and percent-encode the password"
+        ) from None
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
         raise SourceUnavailable(f"connection {name}: {_words(error)}") from None
 
 

@@ -24,6 +24,9 @@ _HEAP_BYTES = 512_000_000
 _STEPS = 10_000
 #: OverflowError: a number beyond 64 bits. MemoryError: SQLite's heap is full.
 _FAULTS = (sqlite3.Error, sqlite3.Warning, OverflowError, UnicodeError, MemoryError)
+_LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+#: Seconds to wait for one who writes.
+_LOCKED_S = 5.0
 _ALLOWED = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE})
 #: Functions that reach out of the database, or that only programs need.
 _REFUSED_FUNCTIONS = frozenset({"load_extension", "readfile", "writefile", "edit", "fts3_tokenizer", "sqlite_dbpage"})
@@ -42,7 +45,7 @@ async def read_sqlite(
 
     Raises:
         SourceInvalid: there is no such file.
-        SourceUnavailable: it cannot be opened.
+        SourceUnavailable: it cannot be opened, or is locked by one who writes.
         QueryFailed: SQLite or the authorizer refuses the query, or its time is over.
     """
     with closing(_opened(name, file_of(url))) as connection:
@@ -69,7 +72,11 @@ def check_sqlite(name: str, url: str) -> None:
 def _opened(name: str, file: Path) -> sqlite3.Connection:
     try:
         connection = sqlite3.connect(
-            f"file:{quote(str(file))}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+            f"file:{quote(str(file))}?mode=ro",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=_LOCKED_S,
         )
         connection.execute("PRAGMA query_only = on")
     except sqlite3.Error as error:
@@ -106,11 +113,13 @@ async def _batches(name: str, cursor: sqlite3.Cursor, patience: Patience) -> Asy
         raise _failed(name, error, patience) from None
 
 
-def _failed(name: str, error: Exception, patience: Patience) -> QueryFailed:
+def _failed(name: str, error: Exception, patience: Patience) -> QueryFailed | SourceUnavailable:
     if patience.is_over and "interrupt" in str(error):
         return QueryFailed(
             f"connection {name}: the query took more than {patience.seconds:g} s (CELERIAC_REPORTS_QUERY_TIMEOUT)"
         )
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in _LOCKED:  # above are details
+        return SourceUnavailable(f"connection {name}: {error}")
     if isinstance(error, MemoryError):
         return QueryFailed(f"connection {name}: the query needs more than {_HEAP_BYTES // 1_000_000} MB of memory")
     if str(error) == "not authorized":  # what the authorizer has refused is a statement, and no function
