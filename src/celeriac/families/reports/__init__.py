@@ -43,11 +43,17 @@ class ReportsFamily(JobFamily):
             self.sources.add(query)
         self.job = register(host.app, self.sources, self.settings)
         host.app.when_complete(self._check_complete)
+        host.app.when_complete(self._clear_scratch)
 
     def _check_complete(self) -> None:
         from celeriac.families.reports.checking import check_declared
 
         check_declared(self.host.app, self.job.name, self.sources, self.settings)
+
+    def _clear_scratch(self) -> None:
+        from celeriac.families.reports.limits import clear_scratch
+
+        clear_scratch(self.settings.reports_scratch)
 
     @overload
     def source(self, function: F, /) -> F: ...

@@ -82,7 +82,7 @@ class Workplace:
     """
 
     def __init__(self, base: Path | None, job_id: str, attempt: int) -> None:
-        self._base = base or Path(tempfile.gettempdir()) / f"celeriac-reports-{os.geteuid()}"
+        self._base = _base_of(base)
         self.folder = self._base / job_id.replace(":", "_")
         self._attempt = attempt
         self._lock: IO[str] | None = None
@@ -90,13 +90,14 @@ class Workplace:
 
     def __enter__(self) -> Workplace:
         _own_folder(self._base)
-        _clear(self._base)
-        with suppress(OSError, ValueError):  # if the same attempt runs again, its worker was killed, and no report
-            self.has_crashed = int((self.folder / _WORKING).read_text()) < self._attempt
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(mode=0o700)
-        self._lock = (self.folder / _WORKING).open("w")
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        with _alone(self._base):
+            _clear(self._base)
+            with suppress(OSError, ValueError):  # if the same attempt runs again, its worker was killed, and no report
+                self.has_crashed = int((self.folder / _WORKING).read_text()) < self._attempt
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder.mkdir(mode=0o700)
+            self._lock = (self.folder / _WORKING).open("w")
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
         self._lock.write(str(self._attempt))
         self._lock.flush()
         return self
@@ -105,6 +106,30 @@ class Workplace:
         shutil.rmtree(self.folder, ignore_errors=True)
         if self._lock is not None:
             self._lock.close()
+
+
+def clear_scratch(base: Path | None) -> None:
+    """Delete what reports have left whose processes, or whose machine, were killed."""
+    place = _base_of(base)
+    with suppress(OSError):  # mostly it is not there yet
+        if place.lstat().st_uid == os.geteuid():
+            with _alone(place):
+                _clear(place)
+
+
+def _base_of(base: Path | None) -> Path:
+    return base or Path(tempfile.gettempdir()) / f"celeriac-reports-{os.geteuid()}"
+
+
+@contextmanager
+def _alone(base: Path) -> Generator[None]:
+    """Keep other processes from making and clearing folders: one would clear what another has just made anew."""
+    folder = os.open(base, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def _own_folder(path: Path) -> None:
@@ -118,11 +143,13 @@ def _own_folder(path: Path) -> None:
 
 def _clear(base: Path) -> None:
     """Delete what killed processes have left. A running one holds a lock on its file."""
-    for folder in base.iterdir():
+    for folder in list(base.iterdir()):
         with suppress(OSError), (folder / _WORKING).open() as working:
             fcntl.flock(working, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for entry in folder.iterdir():
-                if entry.name != _WORKING:
-                    entry.unlink()
+            for entry in os.scandir(folder):
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry, ignore_errors=True)
+                elif entry.name != _WORKING:
+                    Path(entry).unlink()
             if time.time() - os.fstat(working.fileno()).st_mtime > _REMEMBERED_S:
                 shutil.rmtree(folder, ignore_errors=True)

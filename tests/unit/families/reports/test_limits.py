@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import resource
 import subprocess
 import sys
@@ -9,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from celeriac import Celeriac, Settings
 from celeriac.core.errors import ConfigurationError
+from celeriac.families.reports import ReportsFamily, ReportsSettings, limits
 from celeriac.families.reports.limits import Workplace, memory_limit
 
 
@@ -55,6 +59,47 @@ def test_another_report_deletes_what_is_left_and_nothing_that_is_in_use(tmp_path
             assert not (tmp_path / "dead" / "rows").exists()
     with Workplace(tmp_path, "dead", 2) as place:
         assert place.has_crashed  # which is remembered
+
+
+def test_a_start_of_the_application_deletes_what_is_left_and_nothing_that_is_in_use(tmp_path: Path) -> None:
+    left_behind(scratch := tmp_path / "scratch", "dead", 1)
+    (scratch / "dead" / "folder").mkdir()
+    app = Celeriac("shop", settings=Settings(data_dir=tmp_path))
+    app.include_family(ReportsFamily, ReportsSettings(reports_scratch=scratch))
+    with Workplace(scratch, "busy", 1) as busy:
+        left_behind(scratch, "killed", 1)
+        (busy.folder / "rows").write_text("data")
+        app.check_complete()  # as workers, beat and the API do
+        assert sorted(str(path.relative_to(scratch)) for path in scratch.rglob("*")) == [
+            *("busy", "busy/rows", "busy/working", "dead", "dead/working", "killed", "killed/working")
+        ]
+        with Workplace(scratch, "killed", 2) as place:
+            assert place.has_crashed  # which is remembered
+
+
+def test_folders_are_made_and_cleared_by_one_process_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused: list[bool] = []
+
+    def clear(base: Path) -> None:
+        other = os.open(base, os.O_RDONLY)
+        try:
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            refused.append(True)
+        os.close(other)
+
+    monkeypatch.setattr(limits, "_clear", clear)
+    limits.clear_scratch(tmp_path)
+    with Workplace(tmp_path, "job", 1):
+        limits.clear_scratch(tmp_path)  # does not wait for the report
+    assert refused == [True] * 3
+
+
+def test_a_scratch_of_another_user_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left_behind(tmp_path, "dead", 1)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    limits.clear_scratch(tmp_path)
+    assert (tmp_path / "dead" / "rows").exists()
 
 
 def test_a_folder_that_is_a_link_is_refused(tmp_path: Path) -> None:
