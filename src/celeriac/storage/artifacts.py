@@ -139,6 +139,12 @@ class Artifacts:
             await self._forget(artifact)
         return len(found)
 
+    async def withdraw(self, artifact: Artifact) -> None:
+        """Delete an artifact, unless another of its name has replaced it."""
+        found = await self._record(_record_path(artifact.job_id, artifact.name))
+        if found is not None and found.path == artifact.path:
+            await self._forget(artifact)
+
     async def sweep(self, retention: timedelta, now: datetime | None = None) -> Swept:
         """Delete artifacts older than `retention`, and what crashes have left behind. May run anywhere, any time."""
         now = now or datetime.now(UTC)

@@ -79,6 +79,14 @@ async def test_columns_are_chosen_in_a_terminal(terminal: Terminal, tmp_path: Pa
     assert "Revenue €" in (tmp_path / "orders.html").read_text()
 
 
+async def test_a_warning_of_the_report_is_told_beside_its_files(terminal: Terminal, tmp_path: Path) -> None:
+    (table := tmp_path / "thai.csv").write_text("name\nไทย\n")
+    code, printed, errors = await terminal.run("run", "--file", str(table), "--output", str(tmp_path))
+    assert (code, printed) == (0, f"{tmp_path / 'thai.pdf'}\n")
+    assert errors.startswith("celeriac: warning: the PDF lacks characters, because no font has Thai: ")
+    assert errors.count("\n") == 1
+
+
 async def test_the_sources_are_listed(terminal: Terminal) -> None:
     listed = {source["name"]: source for source in await terminal.json("sources")}
     assert list(listed) == ["endless", "flaky", "ledger", "numbers", "orders"]

@@ -93,8 +93,9 @@ def run(
     if as_json:
         print_json(made)
     else:
-        for path in made["saved"]:
-            typer.echo(path)
+        _paths(made["saved"], as_json)
+        for warning in made["warnings"]:
+            typer.echo(f"celeriac: warning: {warning}", err=True)
 
 
 @report.command("list")
@@ -288,9 +289,8 @@ def _described(record: JobRecord) -> dict[str, Any]:
 def _paths(paths: list[str], as_json: bool) -> None:
     if as_json:
         print_json(paths)
-        return
-    for path in paths:
-        typer.echo(path)
+    else:
+        typer.echo("\n".join(paths))
 
 
 async def _saved(application: JobApp, artifacts: Sequence[Artifact], folder: Path) -> list[str]:

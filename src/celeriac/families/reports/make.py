@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -15,6 +16,7 @@ from urllib.parse import quote
 from celeriac.client.options import EnqueueOptions
 from celeriac.core.artifact import Artifact
 from celeriac.core.context import JobContext
+from celeriac.core.errors import StorageFull, StorageUnavailable
 from celeriac.core.records import JobRecord
 from celeriac.engine.app import JobApp
 from celeriac.families.reports.cached import Cached, key_of
@@ -24,6 +26,7 @@ from celeriac.families.reports.limits import Workplace, memory_limit, peak_mb
 from celeriac.families.reports.outcome import ReportFile, ReportOutcome
 from celeriac.families.reports.output import Output, Progress
 from celeriac.families.reports.passwords import opened
+from celeriac.families.reports.publishing import publish
 from celeriac.families.reports.reading import Reader
 from celeriac.families.reports.rendering import Format
 from celeriac.families.reports.request import NamedRef, ReportRequest, SqlRef, UploadRef
@@ -31,8 +34,10 @@ from celeriac.families.reports.settings import ReportsSettings
 from celeriac.families.reports.spool import Spool
 from celeriac.storage.links import Link
 from celeriac.storage.local import write
+from celeriac.storage.names import checked_name
 
 PREVIEW = "preview.png"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,7 @@ class _Made:
     pages: int | None
     key: str | None
     reused: bool
+    warnings: Sequence[str]
 
 
 class Maker:
@@ -107,11 +113,7 @@ class Maker:
             pdf = next(file.path for file in made if file.format == "pdf")
             await asyncio.to_thread(output.preview, pdf, preview)
         job.progress(spool.count * steps, spool.count * steps, "publishing")
-        files = [await self._publish(job, file) for file in made]
-        if preview is not None:
-            async with job.artifact(PREVIEW) as target:
-                await target.write_from(preview)
-        return _outcome(job.id, spool, files, details, PREVIEW if request.preview else None)
+        return _outcome(job.id, spool, await self._published(job, made, preview), made, details, preview)
 
     async def _written(
         self, request: ReportRequest, spool: Spool, output: Output, folder: Path, form: Format, written: Progress
@@ -119,42 +121,42 @@ class Maker:
         """Write one format, or fetch the file that an earlier report has made in the same way."""
         key = key_of(spool.sha256, output.identity, form)
         path = folder / f"report.{form}"
-        name = f"{request.file_name}.{form}"
+        name = checked_name(f"{request.file_name}.{form}")
         is_kept = request.password is None or form != "pdf"  # an encrypted file has other bytes each time
         if is_kept and not request.force and (found := await self._cached.find(key)) is not None:
-            artifact, pages = found
             with suppress(FileNotFoundError):  # it may be deleted meanwhile
-                await write(path, self._app.storage.artifacts.stream(artifact))
-                return _Made(form, name, path, pages, None, True)
+                await write(path, self._app.storage.artifacts.stream(found.artifact))
+                return _Made(form, name, path, found.pages, None, reused=True, warnings=found.warnings)
 
         written(0, spool.count)
         rendered = await asyncio.to_thread(output.write, form, path, written)
-        return _Made(form, name, path, rendered.pages, key if is_kept else None, False)
+        kept_as = key if is_kept else None
+        return _Made(form, name, path, rendered.pages, kept_as, reused=False, warnings=rendered.warnings)
 
-    async def _publish(self, job: JobContext, made: _Made) -> ReportFile:
-        target = job.artifact(made.name)
-        async with target as file:
-            await file.write_from(made.path)
-        artifact = target.artifact
-        if made.key is not None and artifact.path:  # else it is kept in memory, in a test
-            await self._cached.remember(made.key, artifact, made.pages)
-        return ReportFile(
-            format=made.format,
-            name=artifact.name,
-            size=artifact.size,
-            sha256=artifact.sha256,
-            pages=made.pages,
-            reused=made.reused,
-            link=await self._link(artifact),
-        )
+    async def _published(self, job: JobContext, made: Sequence[_Made], preview: Path | None) -> list[ReportFile]:
+        links = [await self._link(job.id, file.name) for file in made]  # before any file appears: this may fail
+        paths = {file.name: file.path for file in made} | ({PREVIEW: preview} if preview else {})
+        artifacts = await publish(job, paths, self._app.storage)
+        for file in made:
+            await self._remember(file, artifacts[file.name])
+        return [_file(one, artifacts[one.name], link) for one, link in zip(made, links, strict=True)]
 
-    async def _link(self, artifact: Artifact) -> str | None:
+    async def _remember(self, made: _Made, artifact: Artifact) -> None:
+        """Let other reports find the file. Without that they make their own, so this report is made all the same."""
+        if made.key is None or not artifact.path:  # a path is missing in a test, which keeps files in memory
+            return
+        try:
+            await self._cached.remember(made.key, artifact, made.pages, made.warnings)
+        except (StorageUnavailable, StorageFull) as error:
+            _log.warning("report %s: %s will be made again by the next one: %s", artifact.job_id, made.name, error)
+
+    async def _link(self, job_id: str, name: str) -> str | None:
         base = self._own.reports_link_url
         if base is None:
             return None
         expires_at = datetime.now(UTC) + timedelta(seconds=self._own.reports_link_seconds)
-        token = await self._app.storage.links.token(Link(artifact.job_id, artifact.name, expires_at))
-        return f"{base.rstrip('/')}/{token}/{quote(artifact.name, safe='')}"
+        token = await self._app.storage.links.token(Link(job_id, name, expires_at))
+        return f"{base.rstrip('/')}/{token}/{quote(name, safe='')}"
 
 
 async def follow(app: JobApp, job_id: str, request: ReportRequest, outcome: ReportOutcome) -> JobRecord:
@@ -177,14 +179,32 @@ def _said(request: ReportRequest, details: Mapping[str, str]) -> str:
             return ""
 
 
+def _file(made: _Made, artifact: Artifact, link: str | None) -> ReportFile:
+    return ReportFile(
+        format=made.format,
+        name=made.name,
+        size=artifact.size,
+        sha256=artifact.sha256,
+        pages=made.pages,
+        reused=made.reused,
+        link=link,
+    )
+
+
 def _outcome(
-    job_id: str, spool: Spool, files: Sequence[ReportFile], details: Mapping[str, str], preview: str | None
+    job_id: str,
+    spool: Spool,
+    files: Sequence[ReportFile],
+    made: Sequence[_Made],
+    details: Mapping[str, str],
+    preview: Path | None,
 ) -> ReportOutcome:
     return ReportOutcome(
         id=job_id,
         rows=spool.count,
         files=list(files),
-        preview=preview,
+        preview=PREVIEW if preview else None,
+        warnings=list(dict.fromkeys(warning for file in made for warning in file.warnings)),
         data_sha256=spool.sha256,
         source=dict(details),
         seconds=0,

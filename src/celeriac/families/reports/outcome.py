@@ -24,6 +24,9 @@ class ReportOutcome(BaseModel):
     rows: int
     files: list[ReportFile]
     preview: str | None = Field(description="The artifact with a picture of the first page")
+    warnings: list[str] = Field(
+        default_factory=list, description="What a file does not show as it should, such as letters that no font has"
+    )
     data_sha256: str
     source: dict[str, str] = Field(description="What was found out about the source: of a CSV file, its delimiter")
     seconds: float
@@ -36,6 +39,7 @@ EXAMPLE = ReportOutcome(
     rows=0,
     files=[ReportFile(format="pdf", name="report.pdf", size=0, sha256="", pages=1, reused=False, link=None)],
     preview=None,
+    warnings=[],
     data_sha256="",
     source={},
     seconds=0,

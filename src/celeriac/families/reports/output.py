@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import cast
 
 from celeriac.families.reports.layouts import check_kinds, check_named, with_settings
-from celeriac.families.reports.rendering import Column, ColumnKind, Format, Rendered, preview, render
+from celeriac.families.reports.rendering import Column, ColumnKind, Format, Rendered, fonts, preview, render
 from celeriac.families.reports.request import ColumnChoice, ReportRequest
 from celeriac.families.reports.settings import ReportsSettings
 from celeriac.families.reports.spool import Spool
@@ -69,7 +69,8 @@ class Output:
             layout = layout.model_copy(update={"source": source})
         self._rows = SpooledRows(spool, _columns(request, spool))
         check_kinds(layout, {column.name: column.kind for column in self._rows.columns if column.name in spool.filled})
-        self.identity = f"{layout.model_dump_json()}{self._rows.columns!r}".encode()
+        fonts_seen = fonts.fingerprint(layout.theme.font_folder)  # a font that is added shows what was missing
+        self.identity = f"{layout.model_dump_json()}{self._rows.columns!r}{fonts_seen}".encode()
         layout = layout.model_copy(update={"password": password})  # after the identity, whose digest is kept
         if layout.created_at is None:
             layout = layout.model_copy(update={"created_at": datetime.now(UTC).replace(microsecond=0)})

@@ -69,8 +69,8 @@ def _plain(value: object) -> Any:
     return one_line(str(value))
 
 
-def design(summary: Summary, rows: Sequence[Row], table: Sequence[int], cells: Cells) -> bytes:
-    """Return the PDF of these rows.
+def design(summary: Summary, rows: Sequence[Row], table: Sequence[int], cells: Cells) -> tuple[bytes, Sequence[str]]:
+    """Return the PDF of these rows, and what it does not show as it should.
 
     Raises:
         RenderingFailed: the template or the chart has an error, or the layout does not fit.
@@ -100,8 +100,9 @@ def design(summary: Summary, rows: Sequence[Row], table: Sequence[int], cells: C
         },
     )
     signs = set("".join(map("".join, texts))).union(json.dumps(data | {"table": None}, ensure_ascii=False), *page_heads)
-    data["notice"] = notice_of(signs, layout, formats)
-    return _typeset(layout, data, summary, rows)
+    notice = notice_of(signs, layout, formats)
+    data["notice"] = notice.shown
+    return _typeset(layout, data, summary, rows), notice.warnings
 
 
 def _typeset(layout: Layout, data: dict[str, Any], summary: Summary, rows: Sequence[Row]) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from celeriac.families.reports.rendering import fonts
@@ -19,6 +19,7 @@ from celeriac.families.reports.rendering.model import Column, Layout
 from celeriac.families.reports.rendering.summary import Summary, is_totalled
 from celeriac.families.reports.rendering.text import breakable, one_line
 
+_REMEDY = "put one that does into the folder that CELERIAC_REPORTS_FONT_FOLDER names"
 _log = logging.getLogger(__name__)
 Cells = Sequence[Callable[[object], str]]
 
@@ -98,19 +99,27 @@ def data_of(
     } | changes
 
 
-def notice_of(signs: Iterable[str], layout: Layout, formats: Formats) -> str:
-    """Return the line that names what no font can show, or nothing.
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What no font can show: as the report says it, in its language, and as those are told who asked for it."""
+
+    shown: str = ""
+    warnings: Sequence[str] = ()
+
+
+def notice_of(signs: Iterable[str], layout: Layout, formats: Formats) -> Notice:
+    """Return the notice that names what no font can show; an empty one if they can show all.
 
     Raises:
         LayoutInvalid: the report is archival, so that all of it has to be shown.
     """
     lacking = ", ".join(unshown(signs, layout.theme))
     if not lacking:
-        return ""
-    _log.warning("a report has characters that no font has: %s; see CELERIAC_REPORTS_FONT_FOLDER", lacking)
+        return Notice()
     if layout.archival:
         raise LayoutInvalid(
-            f"an archival PDF has to show all characters, and no font has {lacking}: put one that does into the folder "
-            "that CELERIAC_REPORTS_FONT_FOLDER names, or leave out `archival`"
+            f"an archival PDF has to show all characters, and no font has {lacking}: {_REMEDY}, or leave out `archival`"
         )
-    return formats.words.unshown.format(lacking)
+    told = f"the PDF lacks characters, because no font has {lacking}: {_REMEDY}"
+    _log.warning("%s", told)
+    return Notice(formats.words.unshown.format(lacking), (told,))

@@ -34,6 +34,13 @@ def chain(font: str) -> Sequence[str]:
 
 
 @cache
+def fingerprint(own: Path | None) -> str:
+    """Return what tells one content of the theme's folder from another: its files' names and sizes."""
+    files = sorted(filter(Path.is_file, own.rglob("*"))) if own else ()
+    return "".join(f"{path.name}={path.stat().st_size};" for path in files)
+
+
+@cache
 def sans_file() -> Path:
     """Return the file of Noto Sans; its default instance is the regular weight."""
     return _folder("fontpkg_noto_sans") / "NotoSans[wdth,wght].ttf"

@@ -54,15 +54,18 @@ def write_huge(
     progress: Progress,
     *,
     expected: int | None,
-) -> int:
-    """Write the PDF, and return how many pages it has. `expected` is how many rows will come, if that is known."""
-    with TemporaryFile() as spool:
+) -> tuple[int, Sequence[str]]:
+    """Write the PDF, and return how many pages it has, and what it does not show as it should.
+
+    `expected` is how many rows will come, if that is known.
+    """
+    with TemporaryFile(dir=path.parent) as spool:
         book = _Book(summary, table, cells, spool, expected)
         for batch in batches:
             book.add(batch)
             progress(summary.count, None)
         book.finish(path)
-    return finishing.count_pages(path, summary.layout.password)
+    return finishing.count_pages(path, summary.layout.password), book.warnings
 
 
 class _Book:
@@ -85,6 +88,7 @@ class _Book:
         self.space = "\u200f\u00a0\u200f" if summary.formats.right_to_left else "\u00a0"
         self.plain = io.BytesIO()
         self.page: Page | None = None
+        self.warnings: Sequence[str] = ()
 
     def add(self, batch: list[Row]) -> None:
         """Take some rows, and draw the pages that are full."""
@@ -228,9 +232,10 @@ class _Book:
         pages = {"total": self.summary.formats.digits(str(total))}
         told = json.dumps(data_of(self.summary, self.page, (), None), ensure_ascii=False)
         notice = notice_of(self.unusual.union(told), self.summary.layout, self.summary.formats)
+        self.warnings = notice.warnings
         front = b""
         for charts in self._charts():
-            front = self._compile(data_of(self.summary, self.page, charts, None, pages=pages, notice=notice))
+            front = self._compile(data_of(self.summary, self.page, charts, None, pages=pages, notice=notice.shown))
             with pikepdf.open(io.BytesIO(front)) as made:
                 if len(made.pages) == 1:
                     break  # on small paper there may be no room for a chart

@@ -170,9 +170,18 @@ class Layout(Described):
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """What has been rendered: `rows`, `pages` of a PDF, `size` in bytes, and the `engine` that did it."""
+    """What has been rendered.
+
+    Attributes:
+        rows: how many there are.
+        pages: of a PDF.
+        size: in bytes.
+        engine: what did it.
+        warnings: what the file does not show as it should, each in one line.
+    """
 
     rows: int
     pages: int | None
     size: int
     engine: Literal["typst", "reportlab", "xlsxwriter", "csv", "pyarrow", "html"]
+    warnings: Sequence[str] = ()

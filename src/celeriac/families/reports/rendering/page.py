@@ -74,7 +74,7 @@ def render_html(rows: Rows, layout: Layout, path: Path, progress: Progress) -> R
     table = chosen(columns, layout.columns)
     cells = [formats.cell(column) for column in columns]
     sample: list[tuple[object, ...]] = []
-    with TemporaryFile("w+", encoding="utf-8", newline="") as spool:
+    with TemporaryFile("w+", dir=path.parent, encoding="utf-8", newline="") as spool:
         for batch in rows.batches():
             summary.add(batch)
             sample += batch[: _CHART_ROWS_AT_MOST - len(sample)]

@@ -41,17 +41,19 @@ def render_pdf(rows: Rows, layout: Layout, path: Path, progress: Progress) -> Re
         summary.add(batch)
         progress(len(first), None)
     if len(first) <= limit:
-        finishing.write(design(summary, first, table, cells), path, layout.password)
+        content, warnings = design(summary, first, table, cells)
+        finishing.write(content, path, layout.password)
         pages = finishing.count_pages(path, layout.password)
-        return Rendered(len(first), pages, path.stat().st_size, "typst")
+        return Rendered(len(first), pages, path.stat().st_size, "typst", warnings)
     if only_typst:
         raise TooManyRows(_too_many(layout, limit))
     from celeriac.families.reports.rendering.huge import write_huge
 
     summary = Summary(columns, layout, formats)
     expected = rows.count if isinstance(rows, Counted) else None
-    pages = write_huge(summary, _in_pieces(first, batches), table, cells, path, progress, expected=expected)
-    return Rendered(summary.count, pages, path.stat().st_size, "reportlab")
+    batches = _in_pieces(first, batches)
+    pages, warnings = write_huge(summary, batches, table, cells, path, progress, expected=expected)
+    return Rendered(summary.count, pages, path.stat().st_size, "reportlab", warnings)
 
 
 def _too_many(layout: Layout, limit: int) -> str:

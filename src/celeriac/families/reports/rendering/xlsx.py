@@ -47,6 +47,7 @@ def render_xlsx(rows: Rows, layout: Layout, path: Path, progress: Progress) -> R
         raise TooManyRows(f"a sheet has at most {_COLUMNS_AT_MOST} columns: choose fewer in `columns`")
     options = {
         "constant_memory": True,
+        "tmpdir": str(path.parent),  # where it goes with the report, if this process is killed
         "strings_to_formulas": False,
         "strings_to_urls": False,
         "nan_inf_to_errors": True,

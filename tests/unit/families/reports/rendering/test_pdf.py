@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -14,11 +16,13 @@ from pathlib import Path
 import pikepdf
 import pytest
 from PIL import Image
+from reportlab.pdfgen.canvas import Canvas
 
 from celeriac.families.reports.rendering import (
     ChartFailed,
     Column,
     DocumentBroken,
+    Format,
     Layout,
     LayoutInvalid,
     TemplateFailed,
@@ -27,6 +31,9 @@ from celeriac.families.reports.rendering import (
     preview,
 )
 from celeriac.families.reports.rendering.finishing import count_pages
+from celeriac.families.reports.rendering.geometry import Page
+from celeriac.families.reports.rendering.table_pages import TablePages
+from celeriac.families.reports.rendering.typesetting import typeset
 from tests.support.reports import Table, box_of, layout, page_texts, sales, write
 
 LOGO = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><rect width="9" height="9" fill="#123456"/></svg>'
@@ -294,9 +301,10 @@ def test_too_many_rows_for_typst_are_refused_before_they_are_laid_out(tmp_path: 
 @pytest.mark.parametrize("rows", [2_000, 0])
 def test_characters_that_no_font_has_are_named_on_the_first_page(rows: int, tmp_path: Path) -> None:
     table = Table([Column("name")], [("ไทย 한국",), ("日本語 हिन्दी مرحبا Ω Ж",), ("😀",)])
-    write(table, layout(designed_rows=rows), "pdf", tmp_path / "r.pdf")
+    made = write(table, layout(designed_rows=rows), "pdf", tmp_path / "r.pdf")
     assert "no font are missing: Thai, Hangul, U+1F600" in page_texts(tmp_path / "r.pdf")[0]
-    write(sales(), layout(designed_rows=rows), "pdf", tmp_path / "r.pdf")
+    assert ["no font has Thai, Hangul, U+1F600: " in warning for warning in made.warnings] == [True]
+    assert not write(sales(), layout(designed_rows=rows), "pdf", tmp_path / "r.pdf").warnings
     assert "missing" not in page_texts(tmp_path / "r.pdf")[0]
     with pytest.raises(LayoutInvalid, match=r"no font has Thai, Hangul.*CELERIAC_REPORTS_FONT_FOLDER"):
         write(table, layout(archival=True), "pdf", tmp_path / "r.pdf")
@@ -315,6 +323,35 @@ def test_the_font_of_the_theme_is_on_all_pages(rows: int, tmp_path: Path) -> Non
 def test_a_font_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LayoutInvalid, match=r"no font 'Comic Mono', only Noto Sans.*CELERIAC_REPORTS_FONT_FOLDER"):
         write(sales(), layout(theme=Theme(font="Comic Mono")), "pdf", tmp_path / "r.pdf")
+
+
+def test_the_faster_engine_compresses_pages_and_leaves_other_documents_of_reportlab_alone(tmp_path: Path) -> None:
+    plain = io.BytesIO()
+    pages = TablePages(
+        *(plain, Page(595, 842, landscape=False, size=9, widths=[100.0])),
+        **{"title": "T", "created": "", "source": "", "page_word": "Page", "accent": "#000000", "digits": 1},
+    )
+    pages.add(2, ["a"], [False], [["x"]] * 30, None)
+    pages.close(2)
+    with pikepdf.open(plain) as pdf:
+        streams = [one for one in pdf.objects if isinstance(one, pikepdf.Stream)]
+        assert len(streams) == 4  # the page, the number of pages, the font, and what its glyphs mean
+        assert {tuple(map(str, stream.Filter.as_list())) for stream in streams} == {("/FlateDecode",)}
+    other = io.BytesIO()
+    canvas = Canvas(other, pageCompression=1)
+    canvas.drawString(100, 100, "a")
+    canvas.save()
+    assert b"/ASCII85Decode /FlateDecode" in other.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["pdf", "html", "xlsx"])
+def test_what_is_written_on_the_way_is_beside_the_file(
+    kind: Format, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typeset(b"", {}, Theme(), archival=False, tagged=False, moment=None)  # has the name of a folder that is not there
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    write(sales(), fast(), kind, tmp_path / "r")
+    assert [path.name for path in tmp_path.iterdir()] == ["r"]
 
 
 RENDER = """
