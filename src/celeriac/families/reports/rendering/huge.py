@@ -36,7 +36,7 @@ from celeriac.families.reports.rendering.table_pages import TablePages, known, r
 from celeriac.families.reports.rendering.text import one_line
 from celeriac.families.reports.rendering.typesetting import built_in, typeset
 
-_SHAPED_PAGES_AT_ONCE = 30
+_SHAPED_PAGES_AT_ONCE = 10
 _ROWS_FOR_CHARTS = 5_000
 _SAMPLE = 1_000
 #: The first page is the designed one.

@@ -25,7 +25,7 @@ from celeriac.settings import variables_set
 #: Typst drops what it has kept of a compilation once it has not been used in this many further ones.
 _COMPILATIONS_KEPT = 10
 #: How much data is typeset before Typst is made to drop what it has kept (bytes of JSON).
-_KEPT_AT_MOST = 300_000
+_KEPT_AT_MOST = 100_000
 _kept = 0
 _STANDARDS = ("a-2a", "ua-1")
 _NOWHERE = "/dev/null/packages"  # nothing can be read or written below it
