@@ -12,6 +12,7 @@ from types import ModuleType
 
 import pytest
 import pytest_asyncio
+import uvloop
 
 from celeriac import ConfigurationError, JobCrashed, RetryAfter
 from celeriac.core.clock import now_ms
@@ -92,6 +93,20 @@ async def _double(process: JobProcess, number: int) -> object:
 
 async def test_a_process_is_of_use_on_any_event_loop(process: JobProcess) -> None:
     assert [await _double(process, number) for number in (4, 10**6)] == [8, 2 * 10**6]
+
+
+def test_a_process_that_reads_no_more_is_told_as_crashed_and_is_not_used_again() -> None:
+    async def use() -> None:
+        process = await JobProcess.start("tests.support.main_program:app")
+        assert not process.has_ended
+        process._input.close()
+        assert process.has_ended
+        with pytest.raises(JobCrashed):
+            await _double(process, 1)
+        await process.kill()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # its streams raise RuntimeError then
+        runner.run(use())
 
 
 async def test_a_job_that_is_not_registered_on_import_is_refused(process: JobProcess) -> None:

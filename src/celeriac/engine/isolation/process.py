@@ -51,8 +51,8 @@ class JobProcess:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the process is known to have ended."""
-        return self._process.returncode is not None
+        """Whether the process is known to have ended, or to read nothing more."""
+        return self._process.returncode is not None or self._input.is_closing()
 
     async def run(self, request: wire.Message, report: Report) -> wire.Message:
         """Run a job, and return the message about its end. Its progress goes to `report`.
@@ -75,6 +75,8 @@ class JobProcess:
                 await self._process.wait()
 
     async def _tell(self, message: wire.Message) -> None:
+        if self._input.is_closing():  # uvloop would raise RuntimeError
+            raise await self._crash()
         try:
             self._input.write(wire.frame(message))
             await self._input.drain()
