@@ -115,6 +115,9 @@ class Settings(FamilySettings):
     """Most uploads that one API key may keep."""
     upload_quota_bytes: int = Field(default=20 * 1_073_741_824, ge=1024)
     """Total size of the uploads of one API key, in bytes."""
+    min_upload_rate: int = Field(default=1000, ge=0)
+    """Bytes a second that a request to `/uploads` must bring, on average over each `request_timeout`. What a slower one
+    has brought is kept, and the answer is 408."""
     upload_retention: float = Field(default=86400.0, ge=60, allow_inf_nan=False)
     """Seconds for which an upload is kept, complete or not."""
     artifact_retention: float | None = Field(default=None, ge=60, allow_inf_nan=False)

@@ -17,7 +17,7 @@ from celeriac.core.errors import UnknownArtifact
 from celeriac.engine.app import JobApp
 from celeriac.http.jobs import JobId, encoded
 from celeriac.http.problems import ProblemError, responses
-from celeriac.http.ranges import is_another, is_unchanged, part_of
+from celeriac.http.ranges import Part, is_another, is_unchanged, part_of
 from celeriac.http.route import bounded_route
 from celeriac.storage.artifacts import Artifact
 from celeriac.storage.links import Link
@@ -162,7 +162,8 @@ async def _send(app: JobApp, request: Request, artifact: Artifact) -> Response:
         raise ProblemError(412, "precondition-failed", f"the file is another now: its ETag is {etag}")
     if is_unchanged(request.headers, etag):
         return Response(status_code=304, headers=headers)
-    part = part_of(request.headers, artifact.size, etag)
+    is_head = request.method == "HEAD"  # for which RFC 9110 has no ranges
+    part = Part(0, artifact.size, is_partial=False) if is_head else part_of(request.headers, artifact.size, etag)
     if part is None:
         raise ProblemError(
             416,
@@ -174,7 +175,7 @@ async def _send(app: JobApp, request: Request, artifact: Artifact) -> Response:
     if part.is_partial:
         headers["Content-Range"] = f"bytes {part.start}-{part.end - 1}/{artifact.size}"
     status = 206 if part.is_partial else 200
-    if request.method == "HEAD" or part.start == part.end:
+    if is_head or part.start == part.end:
         return Response(status_code=status, headers={**headers, "Content-Type": artifact.content_type})
     pieces = app.storage.artifacts.stream(artifact, part.start, part.end)
     try:

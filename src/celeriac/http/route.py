@@ -7,6 +7,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from fastapi import Request, Response
@@ -27,10 +28,9 @@ class BodyTooLarge(ProblemError):
 
 
 class BodyTooSlow(ProblemError):
-    """The client has sent nothing of the body for too long."""
+    """The client sends the body too slowly."""
 
-    def __init__(self, seconds: float, http_version: str) -> None:
-        detail = f"nothing of the body has come for {seconds:g} s"
+    def __init__(self, detail: str, http_version: str) -> None:
         close = {"Connection": "close"} if http_version.startswith("1") else None  # HTTP/2 has no such header
         super().__init__(408, "body-too-slow", detail, headers=close)
 
@@ -46,11 +46,26 @@ class NothingMore(Exception):
     """Nothing will follow. The answer is 204, so that the client does not ask again."""
 
 
-def bounded_route(max_body_bytes: int, *, patience_s: float | None = None) -> type[APIRoute]:
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How slowly a body may come. Only the time counts in which the application waits for the client.
+
+    Attributes:
+        patience_s: how long nothing may come.
+        min_rate: bytes that must come each second, on average over each `patience_s` seconds.
+        longest_s: how long a whole body may take.
+    """
+
+    patience_s: float
+    min_rate: int
+    longest_s: float
+
+
+def bounded_route(max_body_bytes: int, *, pace: Pace | None = None) -> type[APIRoute]:
     """Make a route class that refuses bodies above `max_body_bytes` before they fill memory.
 
-    With `patience_s`, it also ends a request of whose body nothing comes for so many seconds. The server of
-    `celeriac api` does so for every request; other servers wait for ever.
+    With `pace`, it also ends a request whose body comes too slowly. The server of `celeriac api` does so for every
+    request; other servers wait for ever.
 
     It raises errors that have no problem again, so that the application handles and logs them as its own.
     """
@@ -69,8 +84,8 @@ def bounded_route(max_body_bytes: int, *, patience_s: float | None = None) -> ty
                 try:
                     check_announced_length(request, max_body_bytes)
                     receive = bounded(request.receive, max_body_bytes)
-                    if patience_s is not None:
-                        receive = timed(receive, patience_s, request.scope["http_version"])
+                    if pace is not None:
+                        receive = timed(receive, pace, request.scope["http_version"])
                     return await handle(StrictRequest(request.scope, receive))
                 except (NothingMore, ClientDisconnect):  # nobody reads the answer to a client that has left
                     return Response(status_code=204)
@@ -157,19 +172,30 @@ def bounded(receive: Receive, limit: int) -> Receive:
     return counted
 
 
-def timed(receive: Receive, patience_s: float, http_version: str) -> Receive:
-    """Wait `patience_s` seconds for each part of a body, and for what follows the body without end."""
-    is_awaited = True
+def timed(receive: Receive, pace: Pace, http_version: str) -> Receive:
+    """Refuse a body that comes more slowly than `pace`. Wait for what follows the body without end."""
+    is_awaited, waited_s, lately_s, arrived = True, 0.0, 0.0, 0
 
     async def in_time() -> Message:
-        nonlocal is_awaited
+        nonlocal is_awaited, waited_s, lately_s, arrived
         if not is_awaited:
             return await receive()
+        if lately_s >= pace.patience_s:  # looked at only now: what came last is kept
+            if arrived < pace.min_rate * lately_s:
+                raise BodyTooSlow(f"the body comes more slowly than {pace.min_rate:,} bytes a second", http_version)
+            lately_s, arrived = 0.0, 0
+        clock, left_s = asyncio.get_running_loop().time, pace.longest_s - waited_s
+        began = clock()
         try:
-            async with asyncio.timeout(patience_s):
+            async with asyncio.timeout(min(pace.patience_s, left_s)):
                 message = await receive()
         except TimeoutError:
-            raise BodyTooSlow(patience_s, http_version) from None
+            fault = f"nothing of the body has come for {pace.patience_s:g} s"
+            if left_s < pace.patience_s:
+                fault = f"the body has taken {pace.longest_s:g} s"
+            raise BodyTooSlow(fault, http_version) from None
+        waited_s, lately_s = waited_s + clock() - began, lately_s + clock() - began
+        arrived += len(message.get("body", b""))
         is_awaited = bool(message.get("more_body"))
         return message
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -18,7 +17,7 @@ from celeriac.engine.app import JobApp
 from celeriac.http.auth import caller
 from celeriac.http.jobs import NO_NULL, Cursor
 from celeriac.http.problems import ProblemError, responses
-from celeriac.http.route import bounded_route
+from celeriac.http.route import Pace, bounded_route
 from celeriac.http.upload_forms import digest, from_form
 from celeriac.storage.uploads import Upload
 
@@ -27,7 +26,6 @@ UploadId = Annotated[str, Path(description="The upload's id", max_length=128)]
 _VERSION = "1.0.0"
 _EXTENSIONS = "creation,creation-with-upload,expiration,termination"
 _PART = "application/offset+octet-stream"
-_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 class UploadView(BaseModel):
@@ -56,8 +54,8 @@ def create_uploads_router(app: JobApp, **options: Any) -> APIRouter:
     options.setdefault("tags", ["uploads"])
     # A part may be as large as a file; the storage counts while it writes.
     settings = app.settings
-    timed_route = bounded_route(settings.max_file_bytes, patience_s=settings.request_timeout)
-    router = APIRouter(route_class=timed_route, **options)
+    pace = Pace(settings.request_timeout, settings.min_upload_rate, longest_s=settings.upload_retention)
+    router = APIRouter(route_class=bounded_route(settings.max_file_bytes, pace=pace), **options)
     _add_creation(router, app)
     _add_continuation(router, app)
     _add_reading(router, app)
@@ -136,11 +134,11 @@ def _add_continuation(router: APIRouter, app: JobApp) -> None:
         response_class=Response,
         summary="How far an upload is",
         openapi_extra=_openapi_version(required=True),
-        responses=responses(404, 412, 422, 503),
+        responses=responses(404, 412, 422, 503, 507),
     )
     async def offset(upload_id: UploadId, request: Request) -> Response:
         _check_version(request)
-        upload = await _own(app, request, upload_id)
+        upload = await _completed(app, request, upload_id)
         headers = {**_headers(app, upload), "Upload-Length": str(upload.size), "Cache-Control": "no-store"}
         return Response(status_code=200, headers=headers)
 
@@ -165,27 +163,26 @@ def _add_reading(router: APIRouter, app: JobApp) -> None:
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
         cursor: Annotated[Cursor | None, NO_NULL, Query(description="`next` of the previous page")] = None,
     ) -> Any:
-        uploads = app.storage.uploads
-        kept = await uploads.of(caller(request))
-        if cursor is not None:
-            kept = [upload for upload in kept if _cursor(upload) < cursor]
-        views: list[UploadView] = []
-        for upload in kept[:limit]:
-            with suppress(UnknownUpload):  # it is deleted just now
-                views.append(_view(app, await uploads.get(upload.id)))
-        return UploadPage(uploads=views, next=_cursor(kept[limit - 1]) if len(kept) > limit else None)
+        found, following = await app.storage.uploads.page(caller(request), limit=limit, cursor=cursor)
+        return UploadPage(uploads=[_view(app, upload) for upload in found], next=following)
 
-    @router.get("/{upload_id}", response_model=UploadView, summary="An upload", responses=responses(404, 422, 503))
+    @router.get("/{upload_id}", response_model=UploadView, summary="An upload", responses=responses(404, 422, 503, 507))
     async def show(upload_id: UploadId, request: Request) -> Any:
-        return _view(app, await _own(app, request, upload_id))
+        return _view(app, await _completed(app, request, upload_id))
 
 
 async def _own(app: JobApp, request: Request, upload_id: str) -> Upload:
     """The caller's upload; another's is as unknown as none."""
-    upload = await app.storage.uploads.get(upload_id)
+    upload = await app.storage.uploads.find(upload_id)
     if upload.owner != caller(request):
         raise UnknownUpload(upload_id)
     return upload
+
+
+async def _completed(app: JobApp, request: Request, upload_id: str) -> Upload:
+    """The caller's upload. A client takes one of which all has arrived for complete, so it is completed now."""
+    await _own(app, request, upload_id)
+    return await app.storage.uploads.get(upload_id)
 
 
 def _metadata(header: str) -> dict[str, str]:
@@ -217,11 +214,6 @@ def _headers(app: JobApp, upload: Upload) -> dict[str, str]:
         "Upload-Offset": str(upload.offset),
         "Upload-Expires": format_date_time(_expiry(app, upload).timestamp()),
     }
-
-
-def _cursor(upload: Upload) -> str:
-    """Its place in the list: microseconds, whose texts sort as the numbers do, and its id."""
-    return f"{(upload.created_at - _EPOCH) // timedelta(microseconds=1):016d}_{upload.id}"
 
 
 def _expiry(app: JobApp, upload: Upload) -> datetime:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from celeriac.core.artifact import Artifact
-from celeriac.core.errors import FileTooLarge, InvalidFileName, TooManyFiles, UnknownArtifact
+from celeriac.core.errors import FileTooLarge, InvalidFileName, StorageFull, TooManyFiles, UnknownArtifact
 from celeriac.core.ids import is_valid_id, new_id
 from celeriac.storage.content import Content
 from celeriac.storage.location import Location
@@ -86,15 +86,16 @@ class Artifacts:
         """
         facts = await content.close()
         artifact = Artifact(job_id=job_id, created_at=datetime.now(UTC), **facts)
+        record = _record_path(job_id, artifact.name)
         try:
             if artifact.size > await self._room(job_id, artifact.name):
                 raise FileTooLarge(
                     f"the artifacts of a job may have {self.limits.job_bytes:,} bytes together "
                     "(CELERIAC_MAX_JOB_ARTIFACT_BYTES)"
                 )
-            former = await self._record(_record_path(job_id, artifact.name))
-            await self.location.put(_record_path(job_id, artifact.name), encoded(artifact))
-        except (TooManyFiles, FileTooLarge):
+            former = await self._record(record)
+            await self.location.put(record, encoded(artifact))
+        except (TooManyFiles, FileTooLarge, StorageFull):  # after another fault, the record may be there
             await self.location.delete([artifact.path])
             raise
         if former is not None:
@@ -164,9 +165,9 @@ class Artifacts:
             if file.path not in named and now - file.modified > _GRACE:
                 await self.location.delete([file.path])
                 orphans, freed = orphans + 1, freed + file.size
-        for aside in self.location.delete_aside(_WRITING, now):
+        for aside in self.location.delete_aside(("artifacts", "uploads"), _WRITING, now):
             freed, orphans = freed + aside.size, orphans + 1
-        self.location.drop_empty_folders("artifacts")
+        self.location.drop_empty_folders("artifacts", _GRACE, now)
         return Swept(expired, orphans, freed)
 
     async def _forget(self, artifact: Artifact) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from typing import Any
 
-from celeriac.core.errors import FileTooLarge
+from celeriac.core.errors import CeleriacError, FileTooLarge
 from celeriac.storage.sniffing import HEAD_BYTES, sniff
 from celeriac.storage.writers import PieceWriter
 
@@ -29,6 +29,8 @@ class Content:
         self._size = 0
         self._head = b""
         self._digest = hashlib.sha256() if digest else None
+        self._turn = asyncio.Lock()
+        self._fault: BaseException | None = None
 
     @property
     def size(self) -> int:
@@ -40,13 +42,54 @@ class Content:
         """The digest of what was written so far, in hexadecimal digits; empty if it is not computed."""
         return self._digest.hexdigest() if self._digest else ""
 
-    async def write(self, piece: bytes) -> None:
-        """Write what follows.
+    async def write(self, piece: bytes | bytearray | memoryview) -> None:
+        """Write what follows. Pieces that are written at the same time follow one another as they were given.
 
         Raises:
             FileTooLarge: it would be larger than it may be.
             StorageFull, StorageUnavailable: it cannot be kept.
         """
+        piece = bytes(piece)  # its caller may use the memory again; what has elements of several bytes counts in bytes
+        async with self._turn:
+            self._check_no_hole()
+            try:
+                await self._write(piece)
+            except BaseException as fault:
+                self._fault = fault
+                raise
+
+    async def close(self) -> dict[str, Any]:
+        """Publish the file, and say what it is: `name`, `size`, `content_type`, `sha256` and `path`.
+
+        If that fails, or if a piece of it could not be written, nothing is left behind.
+        """
+        try:
+            self._check_no_hole()
+            await self._writer.close()
+        except BaseException:
+            await asyncio.shield(self.drop())
+            raise
+        return {
+            "name": self.name,
+            "size": self._size,
+            "content_type": sniff(self._head, self.name),
+            "sha256": self.sha256,
+            "path": self._writer.path,
+        }
+
+    async def keep(self) -> None:
+        """Publish what came before the piece that could not be written, if one could not."""
+        try:
+            await self._writer.close()
+        except BaseException:
+            await asyncio.shield(self.drop())
+            raise
+
+    async def drop(self) -> None:
+        """Leave nothing behind."""
+        await self._writer.drop()
+
+    async def _write(self, piece: bytes) -> None:
         if self._size + len(piece) > self._limit:
             left = f"{max(0, self._limit):,} bytes that are left for it"
             raise FileTooLarge(f"{self.name} is larger than the {left}{self._setting}")
@@ -60,24 +103,11 @@ class Content:
             await self._writer.write(piece)
         self._size += len(piece)
 
-    async def close(self) -> dict[str, Any]:
-        """Publish the file, and say what it is: `name`, `size`, `content_type`, `sha256` and `path`.
-
-        If that fails, nothing is left behind.
-        """
-        try:
-            await self._writer.close()
-        except BaseException:
-            await asyncio.shield(self.drop())
-            raise
-        return {
-            "name": self.name,
-            "size": self._size,
-            "content_type": sniff(self._head, self.name),
-            "sha256": self.sha256,
-            "path": self._writer.path,
-        }
-
-    async def drop(self) -> None:
-        """Leave nothing behind."""
-        await self._writer.drop()
+    def _check_no_hole(self) -> None:
+        """Refuse a file that lacks a piece, also if the job that wrote it has caught the error."""
+        if isinstance(self._fault, CeleriacError):
+            raise self._fault
+        if self._fault is not None:
+            raise RuntimeError(
+                f"a piece of {self.name} was not written ({type(self._fault).__name__})"
+            ) from self._fault

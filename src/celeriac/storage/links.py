@@ -70,6 +70,7 @@ class Links:
         key = await self._location.read(_KEY_PATH)
         if key is None:
             try:
+                self._location.make_folder(_KEY_PATH.rpartition("/")[0])  # nobody else is to sign
                 await self._location.put(_KEY_PATH, key := secrets.token_bytes(_KEY_BYTES), replace=False)
             except PathTaken:  # another process was faster
                 key = await self._location.read(_KEY_PATH)

@@ -10,8 +10,9 @@ import asyncio
 import errno
 import os
 import shutil
+import stat
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -98,8 +99,9 @@ class Location:
                 pieces = self._from_bucket(path, start, end)
             else:
                 pieces = read_file(self.folder / path, start, end)
-            async for piece in pieces:
-                yield piece
+            async with aclosing(pieces):  # so that its file is closed with this one
+                async for piece in pieces:
+                    yield piece
 
     async def _from_bucket(self, path: str, start: int, end: int | None) -> AsyncGenerator[bytes]:
         reach: dict[str, Any] = {}
@@ -158,28 +160,39 @@ class Location:
                 "(CELERIAC_STORAGE_RESERVE_BYTES): make room there, or set CELERIAC_STORAGE_URL to another place"
             )
 
-    def delete_aside(self, older_than: timedelta, now: datetime) -> list[Stored]:
-        """Delete what writers that were killed have left aside in a folder: files that `list` does not show."""
+    def delete_aside(self, prefixes: Sequence[str], older_than: timedelta, now: datetime) -> list[Stored]:
+        """Delete what killed writers have left below the folders `prefixes`: files that `list` does not show."""
         deleted: list[Stored] = []
-        # `NAME#NUMBER` is renamed to `NAME`. obstore takes no path with a `#`, so no file is named so.
-        for found in self.folder.rglob("*#*") if self.folder else ():
+        for found in self._aside(prefixes):
             with suppress(FileNotFoundError):  # its writer has just published it
-                facts = found.stat()
+                facts = found.lstat()
                 modified = datetime.fromtimestamp(facts.st_mtime, UTC)
-                if now - modified > older_than:
+                if stat.S_ISREG(facts.st_mode) and now - modified > older_than:
                     found.unlink()
                     deleted.append(Stored(str(found), facts.st_size, modified))
         return deleted
 
-    def drop_empty_folders(self, prefix: str) -> None:
-        """Delete the empty folders below `prefix`; buckets have none."""
+    def _aside(self, prefixes: Sequence[str]) -> Iterator[Path]:
+        """Files `NAME#NUMBER`, which are renamed to `NAME`. obstore takes no `#`, so no file is named so for good."""
         if self.folder is None:
             return
+        for prefix in prefixes:
+            for found in (self.folder / prefix).rglob("*#*"):
+                if found.name.rpartition("#")[2].isdecimal():
+                    yield found
+
+    def drop_empty_folders(self, prefix: str, older_than: timedelta, now: datetime) -> None:
+        """Delete folders below `prefix` that have been empty for so long; buckets have none.
+
+        One that is new may be about to get a file.
+        """
+        if self.folder is None:
+            return
+        horizon = (now - older_than).timestamp()
         for folder, _, _ in os.walk(self.folder / prefix, topdown=False):
-            try:
-                Path(folder).rmdir()
-            except OSError:  # it is not empty
-                continue
+            with suppress(OSError):  # it is not empty
+                if Path(folder) != self.folder / prefix and Path(folder).lstat().st_mtime < horizon:
+                    Path(folder).rmdir()
 
     async def _told(self, ask: Callable[[Any, str], T], path: str) -> T | None:
         with self.naming_faults():
@@ -199,9 +212,15 @@ class Location:
     def store(self, patience_s: float = _CONTENT_S) -> Any:
         """Obstore's own object, which is made at the first use. It gives up a request after so many seconds."""
         if patience_s not in self._stores:
-            options: dict[str, Any] = {"mkdir": True} if self.folder else _bucket_options(patience_s)
+            self.make_folder()
+            options = {} if self.folder else _bucket_options(patience_s)
             self._stores[patience_s] = from_url(self.url, **options)
         return self._stores[patience_s]
+
+    def make_folder(self, name: str = "") -> None:
+        """Make the folder, or one in it, unless it is there. Only its owner may look into one that is made here."""
+        if self.folder is not None:
+            (self.folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
 
     @contextmanager
     def naming_faults(self) -> Generator[None]:

@@ -10,7 +10,9 @@ from celeriac.core.errors import InvalidFileName
 MAX_NAME_BYTES = 200
 _FORBIDDEN = frozenset('/\\#%:*?"<>|')
 #: Devices of Windows, on which a file of that name cannot be saved.
-_DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{kind}{n}" for kind in ("com", "lpt") for n in range(1, 10))})
+_DEVICES = frozenset(
+    {"con", "prn", "aux", "nul", "conin$", "conout$", *(kind + n for kind in ("com", "lpt") for n in "123456789¹²³")}
+)
 
 
 def checked_name(name: str) -> str:
@@ -40,6 +42,6 @@ def _fault(name: str) -> str:
         return "contains characters that cannot be printed"
     if name[0] in ". " or name[-1] in ". ":
         return "begins or ends with a dot or a space"
-    if name.partition(".")[0].lower() in _DEVICES:
+    if name.partition(".")[0].rstrip().lower() in _DEVICES:
         return "is that of a device on Windows"
     return ""

@@ -20,9 +20,9 @@ T = TypeVar("T")
 _MOST_THREADS = 64
 
 
-async def in_thread(call: Callable[..., T], *arguments: Any, **options: Any) -> T:
-    """Return what the call returns. One that has begun goes on when nobody awaits it any more."""
-    return await asyncio.get_running_loop().run_in_executor(_pool(), partial(call, *arguments, **options))
+def in_thread(call: Callable[..., T], *arguments: Any, **options: Any) -> asyncio.Future[T]:
+    """Call it, and tell what it returns. One that has begun goes on when nobody awaits it any more."""
+    return asyncio.get_running_loop().run_in_executor(_pool(), partial(call, *arguments, **options))
 
 
 @cache

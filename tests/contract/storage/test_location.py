@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -53,7 +53,7 @@ async def test_a_dropped_file_leaves_nothing(location: Location) -> None:
     await writer.drop()
     await writer.drop()
     assert [found async for found in location.list("files")] == []
-    assert location.delete_aside(older_than=datetime.now(UTC) - datetime.now(UTC), now=datetime.now(UTC)) == []
+    assert location.delete_aside(("files",), timedelta(0), datetime.now(UTC)) == []
 
 
 async def test_a_part_of_a_file_is_read(location: Location) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from celeriac.core.errors import (
     UnknownUpload,
     UploadIncomplete,
 )
+from celeriac.core.ids import new_id
 from celeriac.storage.location import Location
 from celeriac.storage.uploads import Upload, UploadLimits, Uploads
 from celeriac.storage.writers import PART_BYTES
@@ -52,7 +54,7 @@ async def test_a_file_that_comes_at_once(uploads: Uploads) -> None:
     assert (done.is_complete, done.offset, done.content_type) == (True, len(sent), "application/pdf")
     assert await uploads.get(upload.id) == done
     assert await content(uploads, done) == sent
-    records = [f"uploads/complete/{upload.id}.json", f"uploads/records/{upload.id}.json"]
+    records = [f"uploads/complete/{upload.id}.json", f"uploads/records/{upload.id}.json", upload.entry.path]
     assert await paths(uploads) == sorted([done.path, *records])
 
 
@@ -64,7 +66,7 @@ async def test_a_file_that_comes_in_parts(uploads: Uploads) -> None:
     done = await uploads.append(await uploads.get(upload.id), 6, body(b"6789"))
     assert done.is_complete and done.sha256 == hashlib.sha256(b"0123456789").hexdigest()
     assert await content(uploads, done) == b"0123456789"
-    records = [f"uploads/complete/{upload.id}.json", f"uploads/records/{upload.id}.json"]
+    records = [f"uploads/complete/{upload.id}.json", f"uploads/records/{upload.id}.json", upload.entry.path]
     assert await paths(uploads) == sorted([done.path, *records])
 
 
@@ -88,8 +90,8 @@ async def test_an_incomplete_upload_cannot_be_read(uploads: Uploads) -> None:
 async def test_a_caller_lists_its_uploads(uploads: Uploads) -> None:
     made = [await uploads.begin(name, 5, owner="ada") for name in ("a", "b")]
     await uploads.begin("c", 5, owner="bob")
-    assert await uploads.of("ada") == made[::-1]
-    assert await uploads.of("") == []
+    assert await uploads.page("ada", limit=9) == (made[::-1], None)
+    assert await uploads.page("", limit=9) == ([], None)
 
 
 async def test_a_part_at_another_offset_is_refused(uploads: Uploads) -> None:
@@ -193,4 +195,64 @@ async def test_uploads_are_deleted_and_swept(uploads: Uploads) -> None:
     assert await uploads.sweep(DAY) == 1
     assert (await uploads.get(done.id)).is_complete
     assert await uploads.sweep(DAY, datetime.now(UTC) + DAY + timedelta(seconds=5)) == 2
+    assert await paths(uploads) == []
+
+
+async def test_a_list_reads_no_other_uploads_than_it_shows(
+    uploads: Uploads, location: Location, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [await uploads.begin(name, 5, owner="ada") for name in ("a", "b", "c")]
+    for _ in range(3):
+        await uploads.begin("other", 5, owner="bob")
+    read, asked = location.read, list[str]()
+
+    async def counted(path: str) -> bytes | None:
+        asked.append(path)
+        return await read(path)
+
+    monkeypatch.setattr(location, "read", counted)
+    first, cursor = await uploads.page("ada", limit=2)
+    assert first == made[:0:-1] and cursor is not None
+    assert {path.rpartition("/")[2] for path in asked} == {f"{upload.id}.json" for upload in first}
+    assert await uploads.page("ada", limit=2, cursor=cursor) == (made[:1], None)
+    asked.clear()
+    with pytest.raises(TooManyFiles):
+        await uploads.begin("d", 5, owner="ada")
+    assert asked == []
+
+
+async def test_uploads_that_are_announced_at_the_same_time_share_the_quota(uploads: Uploads) -> None:
+    begun = await asyncio.gather(*(uploads.begin("a", 1) for _ in range(20)), return_exceptions=True)
+    assert all(isinstance(upload, Upload | TooManyFiles) for upload in begun), begun
+    accepted = [upload for upload in begun if isinstance(upload, Upload)]
+    assert len(accepted) <= 3
+    kept, _ = await uploads.page("", limit=100)
+    assert {upload.id for upload in kept} == {upload.id for upload in accepted}
+    for _ in range(3 - len(accepted)):
+        await uploads.begin("a", 1)
+
+
+@pytest.mark.parametrize("parts", [(b"0123456789",), (b"01234", b"56789")])
+async def test_an_upload_whose_server_was_killed_after_the_last_part_is_completed_later(
+    uploads: Uploads, parts: tuple[bytes, ...]
+) -> None:
+    upload, offset = await uploads.begin("a.txt", 10, sha256=hashlib.sha256(b"0123456789").hexdigest()), 0
+    for part in parts:
+        await uploads.location.put(f"uploads/parts/{upload.id}/{offset:020d}-{new_id()}", part)
+        offset += len(part)
+    left = await uploads.find(upload.id)
+    assert (left.offset, left.is_complete) == (10, False)
+    done, *others = await asyncio.gather(*(uploads.get(upload.id) for _ in range(9)))
+    assert done.is_complete and others == 8 * [done]
+    assert await content(uploads, done) == b"0123456789"
+    records = [f"uploads/complete/{upload.id}.json", f"uploads/records/{upload.id}.json", upload.entry.path]
+    assert await paths(uploads) == sorted([done.path, *records])
+
+
+async def test_what_a_killed_server_has_announced_of_an_upload_is_swept(uploads: Uploads) -> None:
+    upload = await uploads.begin("a", 9)
+    await uploads.location.delete([f"uploads/records/{upload.id}.json"])  # killed before it was written
+    assert await uploads.page("", limit=9) == ([], None)
+    assert await uploads.sweep(DAY) == 0
+    assert await uploads.sweep(DAY, datetime.now(UTC) + DAY + timedelta(seconds=5)) == 1
     assert await paths(uploads) == []

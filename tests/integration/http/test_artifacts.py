@@ -77,6 +77,8 @@ async def test_a_part_is_fetched(client: JobsClient, http_jobs_app: ContractJobs
     assert (answer.status_code, answer.content) == (206, CONTENT[1000:2000])
     assert answer.headers["content-range"] == f"bytes 1000-1999/{len(CONTENT)}"
     assert (await client.get(path(job_id), headers={"Range": "bytes=-5"})).content == CONTENT[-5:]
+    head = await client.http.head(f"/jobs{path(job_id)}", headers={"Range": "bytes=0-3"})
+    assert (head.status_code, head.headers["content-length"]) == (200, str(len(CONTENT))), "RFC 9110: only for GET"
     outside = await client.get(path(job_id), headers={"Range": f"bytes={len(CONTENT)}-"})
     problem(outside, 416, "range-not-satisfiable")
     assert outside.headers["content-range"] == f"bytes */{len(CONTENT)}"

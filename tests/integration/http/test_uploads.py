@@ -6,7 +6,10 @@ import asyncio
 import base64
 import hashlib
 import socket
+import time
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +109,65 @@ async def test_of_a_connection_that_breaks_what_has_arrived_is_kept(
 
 
 @pytest.fixture
+def slow_file(http_url: str, tmp_path: Path) -> Iterator[ApiServer]:
+    """An API under plain uvicorn that wants 1,000 bytes in each half second."""
+    settings = Settings(broker_url=SecretStr(http_url), data_dir=tmp_path, request_timeout=0.5, min_upload_rate=2000)
+    jobs = http_jobs.create(settings)
+    with serving(api_of(jobs.app)) as server:
+        yield server
+    jobs.app.close()
+
+
+def dripped(api: ApiServer, request: str, pieces: Iterator[bytes]) -> tuple[bytes, int]:
+    """All that the server says to a client that sends a piece each tenth of a second, and how many bytes it sent."""
+    head, sent, said = f"{request}\r\nHost: 127.0.0.1\r\nContent-Length: {len(SENT)}\r\n\r\n", 0, b""
+    with socket.create_connection(("127.0.0.1", api.port), timeout=DEADLINE) as connection:
+        connection.sendall(head.encode())
+        connection.settimeout(0.1)
+        began = time.monotonic()
+        for piece in pieces:
+            connection.sendall(piece)
+            sent += len(piece)
+            try:
+                said = connection.recv(65536)
+                break
+            except TimeoutError:
+                assert time.monotonic() - began < DEADLINE, "the server still waits"
+        connection.settimeout(DEADLINE)
+        with suppress(ConnectionResetError):  # a byte was on its way when the server ended the connection
+            said += b"".join(iter(lambda: connection.recv(65536), b""))
+        return said, sent
+
+
+async def test_a_part_that_trickles_in_is_ended_and_what_has_arrived_is_kept(slow_file: ApiServer) -> None:
+    async with httpx2.AsyncClient(verify=NO_TLS, base_url=slow_file.url, timeout=60) as http:
+        client = JobsClient(http)
+        path = await begin(client)
+        headers = f"Tus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\nContent-Type: {PART['Content-Type']}"
+        pieces = (SENT[at : at + 1] for at in count())
+        said, sent = await asyncio.to_thread(dripped, slow_file, f"PATCH {path} HTTP/1.1\r\n{headers}", pieces)
+        assert said.startswith(b"HTTP/1.1 408 ") and b"more slowly than 2,000 bytes a second" in said
+        arrived = await _offset(client, path)
+        assert sent - 1 <= arrived <= sent, "the last byte may come after the answer"
+        await send(client, path, arrived, SENT[arrived:])
+        assert (await shown(client, path))["complete"]
+
+
+async def test_a_part_that_comes_fast_enough_takes_many_times_as_long(slow_file: ApiServer) -> None:
+    async with httpx2.AsyncClient(verify=NO_TLS, base_url=slow_file.url, timeout=60) as http:
+        client = JobsClient(http)
+        path = await begin(client)
+        headers = f"Tus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\nContent-Type: {PART['Content-Type']}"
+        size = len(SENT) // 30 + 1  # for three seconds
+        pieces = (SENT[at : at + size] for at in range(0, len(SENT), size))
+        said, _ = await asyncio.to_thread(
+            dripped, slow_file, f"PATCH {path} HTTP/1.1\r\nConnection: close\r\n{headers}", pieces
+        )
+        assert said.startswith(b"HTTP/1.1 204 "), said
+        assert (await shown(client, path))["complete"]
+
+
+@pytest.fixture
 def impatient(http_url: str, tmp_path: Path) -> Iterator[ApiServer]:
     """An API under plain uvicorn that waits for half a second."""
     jobs = http_jobs.create(Settings(broker_url=SecretStr(http_url), data_dir=tmp_path, request_timeout=0.5))
@@ -165,6 +227,20 @@ async def test_what_is_refused(client: JobsClient) -> None:
     problem(await client.http.post("/uploads", headers=headers), 400, "metadata-invalid")
     problem(await client.http.post("/uploads", data={"a": "b"}, files={}), 400, "length-missing")
     assert (await client.http.head(path, headers=TUS)).headers["upload-offset"] == "0"
+
+
+async def test_an_upload_whose_server_was_killed_after_the_last_part_is_complete_when_it_is_looked_at(
+    client: JobsClient, jobs: ContractJobs
+) -> None:
+    uploads = jobs.app.storage.uploads
+    for ask in (client.http.head, client.http.get):
+        path = await begin(client, size=5)
+        await uploads.location.put(f"uploads/parts/{path.rpartition('/')[2]}/{0:020d}-token", b"12345")
+        assert (await ask(path, headers=TUS)).status_code == 200
+        assert (await uploads.find(path.rpartition("/")[2])).is_complete
+    path = await begin(client, size=5, sha256="0" * 64)
+    await uploads.location.put(f"uploads/parts/{path.rpartition('/')[2]}/{0:020d}-token", b"12345")
+    problem(await client.http.get(path), 422, "checksum-mismatch")
 
 
 async def test_another_file_than_was_announced(client: JobsClient) -> None:

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 
 from celeriac import JobFailed, Settings
 from celeriac.core.errors import StorageFull
+from celeriac.storage.artifacts import Artifacts, Limits
 from celeriac.storage.local import save
 from celeriac.storage.location import Location
 from celeriac.storage.storage import Storage
@@ -113,7 +114,7 @@ async def test_a_full_disk_refuses_an_upload_and_leaves_nothing(artists: Artifac
             refused = await client.post("/uploads", headers=part, content=30 * PIECE)
             assert (refused.status_code, refused.json()["type"]) == (507, "urn:celeriac:problem:storage-full")
             files = [path for path in small_disk.rglob("*") if path.is_file()]
-            assert [path.parent.name for path in files] == ["records"], files
+            assert sorted(path.relative_to(small_disk).parts[2] for path in files) == ["owners", "records"], files
             fits = await client.post("/uploads", files={"file": ("small.bin", PIECE)})
             assert fits.status_code == 201, fits.text
     app.close()
@@ -172,6 +173,20 @@ async def test_a_full_disk_of_the_one_who_saves_a_file_is_said_and_leaves_nothin
     with pytest.raises(StorageFull, match=f"the disk of {small_disk} is full"):
         await save(storage.artifacts, film, small_disk)
     assert list(small_disk.iterdir()) == []
+
+
+async def test_a_file_whose_record_has_no_room_leaves_nothing(small_disk: Path) -> None:
+    artifacts = Artifacts(
+        Location(small_disk.as_uri()), Limits(file_bytes=20 * MEBIBYTE, job_bytes=20 * MEBIBYTE, job_files=9)
+    )
+    content = await artifacts.begin("job", "film.bin")
+    await content.write(bytes(2 * MEBIBYTE))
+    with pytest.raises(OSError), (small_disk / "of others").open("wb", buffering=0) as others:
+        while True:
+            others.write(bytes(MEBIBYTE))
+    with pytest.raises(StorageFull):
+        await artifacts.publish("job", content)
+    assert [path.name for path in small_disk.rglob("*") if path.is_file()] == ["of others"]
 
 
 async def test_a_file_never_uses_the_reserve_and_is_gone_at_once_when_it_is_refused(small_disk: Path) -> None:
