@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.project import project
 from tests.support.workers import ROOT
 
 DEV = (ROOT / "dev").read_text()
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
 PAGES = [ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / ".github" / "pull_request_template.md"]
 FILES = [*PAGES, ROOT / ".pre-commit-config.yaml", ROOT / ".github" / "workflows" / "ci.yml", *FORMS]
@@ -36,7 +35,7 @@ def commands_of(job: str) -> list[str]:
 def supported() -> list[str]:
     """The Python versions that the classifiers name."""
     prefix = "Programming Language :: Python :: "
-    return [name.removeprefix(prefix) for name in PROJECT["project"]["classifiers"] if name.startswith(prefix)]
+    return [name.removeprefix(prefix) for name in project()["classifiers"] if name.startswith(prefix)]
 
 
 def steps_of_check() -> list[str]:
@@ -66,7 +65,7 @@ def test_the_workflow_runs_what_contributors_run() -> None:
 def test_the_workflow_tests_every_python_that_is_supported_and_no_other() -> None:
     matrix = jobs()["test"]["strategy"]["matrix"]["python"]
     assert matrix == supported()
-    assert PROJECT["project"]["requires-python"] == f">={supported()[0]}"
+    assert project()["requires-python"] == f">={supported()[0]}"
 
 
 def test_the_tests_of_the_matrix_run_on_the_python_that_they_name() -> None:

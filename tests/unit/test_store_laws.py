@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
-import tomllib
 from pathlib import Path
 
 from redis import Redis
 
 from celeriac.store import keys
-from tests.support.workers import ROOT
+from tests.support.project import pyproject
+from tests.support.source import nodes_of, tree_of
 
 SOURCE = Path(keys.__file__).parents[1]
 #: Commands of redis-py's clients whose names methods of other classes have, too.
@@ -44,7 +44,7 @@ def test_only_the_module_of_keys_spells_a_key_out() -> None:
 
 
 def test_the_rule_that_only_the_store_imports_redis_names_every_other_package() -> None:
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    contracts = pyproject()["tool"]["importlinter"]["contracts"]
     (rule,) = [contract for contract in contracts if contract["name"] == "Only the store talks Redis"]
     packages = {path.stem for path in SOURCE.iterdir() if path.stem not in ("__init__", "__main__", "__pycache__")}
     assert {name.removeprefix("celeriac.") for name in rule["source_modules"]} == {
@@ -59,7 +59,7 @@ def test_no_module_outside_of_the_store_calls_a_command_of_a_client() -> None:
         f"{path.relative_to(SOURCE)}: {node.func.attr}"
         for path in SOURCE.rglob("*.py")
         if "store" not in path.relative_to(SOURCE).parts
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in nodes_of(tree_of(path))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in commands
     }
     assert {"hgetall", "evalsha", "blmove", "execute_command", "pipeline", "config_get"} <= commands

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-import tomllib
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -18,8 +18,9 @@ from celeriac.core.states import TRANSITIONS
 from celeriac.http import problems
 from celeriac.http.models import JobView
 from celeriac.store import keys
-from tests.support.project import lower_bounds, project
+from tests.support.project import locked, lower_bounds, project, pyproject
 from tests.support.reference import REFERENCE, SECTIONS, written
+from tests.support.source import nodes_of, tree_of
 from tests.support.workers import ROOT
 
 _IDEMPOTENCY = "celeriac:idempotency:{sha256}"
@@ -74,7 +75,7 @@ def test_the_page_on_architecture_knows_every_script_and_layer() -> None:
     page = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
     scripts = {path.name for path in (ROOT / "src" / "celeriac" / "store" / "scripts").glob("[!_]*.lua")}
     assert set(re.findall(r"`(\w+\.lua)`", page)) == scripts
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    contracts = pyproject()["tool"]["importlinter"]["contracts"]
     whole, store = (contract["layers"] for contract in contracts if contract["type"] == "layers")
     before, _, after = page.partition("### The store")
     for text, layers in ((before, whole), (after, store)):
@@ -120,10 +121,10 @@ def test_the_base_is_lean() -> None:
 
 def _pinned() -> dict[str, str]:
     """The version of each direct dependency in uv.lock."""
-    lock = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
-    return {package["name"]: package["version"] for package in lock if package["name"] in _places()}
+    return {name: version for name, version in locked().items() if name in _places()}
 
 
+@cache
 def _places() -> dict[str, str]:
     """Each direct dependency, and the extras that bring it, or `base`. Extras may include each other."""
     groups = {"base": project()["dependencies"], **project()["optional-dependencies"]}
@@ -161,7 +162,7 @@ def _problem_kinds() -> set[str]:
     kinds = {re.sub(r"(?<!^)(?=[A-Z])", "-", error.__name__).lower() for error in {*problems._STATUS, *refused}}
     sources = ROOT / "src" / "celeriac"
     for source in [*(sources / "http").rglob("*.py"), *(sources / "families").rglob("*.py")]:
-        for call in ast.walk(ast.parse(source.read_text())):
+        for call in nodes_of(tree_of(source)):
             match call:
                 case ast.Call(args=[ast.Constant(value=int(status)), ast.Constant(value=str(kind)), *_]) if (
                     status >= 400

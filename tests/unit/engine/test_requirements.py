@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import tomllib
 
 import pytest
 
 from celeriac.core.errors import ConfigurationError
 from celeriac.engine import requirements
-from tests.support.workers import ROOT
+from tests.support.project import project
 
 
 @pytest.mark.parametrize("version", ["5.6.9", "5.8.0", "4.4.7", "6.0.0rc1"])
@@ -22,5 +21,5 @@ def test_another_version_is_refused_with_both_versions_in_one_line(name: str, ve
 
 def test_the_supported_versions_are_those_that_the_package_asks_for() -> None:
     requirements.check(celery="5.7.0", kombu="5.7.12")
-    asked = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    asked = project()["dependencies"]
     assert {"celery[redis]>=5.7,<5.8", "kombu>=5.7,<5.8"} <= set(asked)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import pytest
+import typer.main
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -20,12 +22,18 @@ WORDS = (
 )
 
 
+@cache
+def command() -> Any:
+    """What `cli` makes of its functions at each call, which takes longer than reading a line."""
+    return typer.main.get_command(cli)
+
+
 def read_by_typer(arguments: list[str], patch: pytest.MonkeyPatch) -> WorkerLine | None:
     """What the command gets; None if typer does not run it."""
     seen: list[WorkerLine] = []
     patch.setattr(command_line, "run", seen.append)
     try:
-        cli(["worker", *arguments], standalone_mode=False)
+        command()(["worker", *arguments], standalone_mode=False)
     except Exception:
         return None
     return seen[0] if seen else None

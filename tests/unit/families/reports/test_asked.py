@@ -29,9 +29,11 @@ def shop(folder: Path, **own: Any) -> tuple[Celeriac, ReportsFamily]:
     return app, app.include_family(ReportsFamily, settings)
 
 
-@pytest.fixture
-def api(tmp_path: Path) -> Iterator[TestClient]:
-    app, _ = shop(tmp_path, reports_connections=f"shop=sqlite:///{tmp_path}/shop.db", reports_free_sql=True)
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """An API that refuses all that it is asked here, and so is the same for each test."""
+    folder = tmp_path_factory.mktemp("asked")
+    app, _ = shop(folder, reports_connections=f"shop=sqlite:///{folder}/shop.db", reports_free_sql=True)
     served = FastAPI()
     include(served, app)
     with TestClient(served, "http://127.0.0.1", client=("127.0.0.1", 1)) as client:
