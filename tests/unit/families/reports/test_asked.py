@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,25 +14,18 @@ from pydantic import SecretStr
 from celeriac import Celeriac, Settings
 from celeriac.asgi import include
 from celeriac.families.reports import ReportsFamily, ReportsSettings
-from celeriac.testing import in_process
 
 ROWS = {"rows": [{"kunde": "Müller", "betrag": 3, "tag": "2026-01-31"}, {"kunde": "Groß", "betrag": 4, "tag": None}]}
-SVG = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 10 10"><rect width="10" height="10" fill="#0a7"/></svg>'
-LOGO = b64encode(SVG).decode()
-
-
-def shop(folder: Path, **own: Any) -> tuple[Celeriac, ReportsFamily]:
-    nowhere = SecretStr("redis://127.0.0.1:1/0")  # nothing of these tests needs it
-    app = Celeriac("shop", settings=Settings(broker_url=nowhere, data_dir=folder, storage_reserve_bytes=0))
-    settings = ReportsSettings(reports_scratch=folder / "scratch", **own)
-    return app, app.include_family(ReportsFamily, settings)
 
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     """An API that refuses all that it is asked here, and so is the same for each test."""
     folder = tmp_path_factory.mktemp("asked")
-    app, _ = shop(folder, reports_connections=f"shop=sqlite:///{folder}/shop.db", reports_free_sql=True)
+    nowhere = SecretStr("redis://127.0.0.1:1/0")  # nothing of these tests needs it
+    app = Celeriac("shop", settings=Settings(broker_url=nowhere, data_dir=folder, storage_reserve_bytes=0))
+    own: dict[str, Any] = {"reports_connections": f"shop=sqlite:///{folder}/shop.db", "reports_free_sql": True}
+    app.include_family(ReportsFamily, ReportsSettings(reports_scratch=folder / "scratch", **own))
     served = FastAPI()
     include(served, app)
     with TestClient(served, "http://127.0.0.1", client=("127.0.0.1", 1)) as client:
@@ -106,53 +98,6 @@ def test_a_wrong_source_is_told_in_one_line(api: TestClient, source: dict[str, A
 def test_a_password_that_is_none_of_the_callers_is_refused(api: TestClient, password: Any, fault: str) -> None:
     answer = api.post("/reports", json={"source": ROWS, "password": password})
     assert (answer.status_code, fault in answer.text) == (422, True), answer.text
-
-
-async def made(folder: Path, request: dict[str, Any], **own: Any) -> Any:
-    """The job of a report that ran in this process, of a request that went through JSON as any job's does."""
-    app, reports = shop(folder, **own)
-    with in_process(app) as jobs:
-        await app.client.submit(reports.call({"formats": ["html"], **request}))
-    return jobs.all[-1]
-
-
-async def test_the_settings_looks_are_those_of_reports_that_say_nothing_of_theirs(tmp_path: Path) -> None:
-    (logo := tmp_path / "logo.svg").write_bytes(SVG)
-    own = {"reports_colour": "#0b7a5c", "reports_logo": logo}
-    page = (await made(tmp_path, {"source": ROWS}, **own)).artifacts["report.html"].decode()
-    assert "#0b7a5c" in page and LOGO in page
-    chosen = {"source": ROWS, "layout": {"theme": {"colour": "#1d4ed8", "logo": None}}}
-    page = (await made(tmp_path, chosen, **own)).artifacts["report.html"].decode()
-    assert "#1d4ed8" in page and "#0b7a5c" not in page and LOGO not in page
-
-
-async def test_the_settings_font_is_that_of_reports_that_name_none(tmp_path: Path) -> None:
-    job = await made(tmp_path, {"source": ROWS, "formats": ["pdf"]}, reports_font="Nowhere Sans")
-    assert "there is no font 'Nowhere Sans'" in str(job.error)
-
-
-@pytest.mark.parametrize(
-    ("layout", "fault"),
-    [
-        ({"figures": ["kunde"]}, "layout.figures: column 'kunde' is text; a key figure is a number"),
-        ({"period": "kunde"}, "layout.period: column 'kunde' is text; a period is found in dates"),
-    ],
-)
-async def test_what_only_the_data_tells_fails_the_report(tmp_path: Path, layout: dict[str, Any], fault: str) -> None:
-    assert fault in str((await made(tmp_path, {"source": ROWS, "layout": layout})).error)
-
-
-async def test_a_column_without_a_value_may_be_of_any_kind(tmp_path: Path) -> None:
-    empty = {"rows": [{"kunde": "a", "betrag": None, "tag": None}]}
-    layout = {"figures": ["betrag"], "period": "tag"}
-    job = await made(tmp_path, {"source": empty, "layout": layout})
-    assert job.error is None
-
-
-async def test_a_chart_that_cannot_be_drawn_tells_nothing_of_the_data(tmp_path: Path) -> None:
-    job = await made(tmp_path, {"source": ROWS, "formats": ["pdf"], "layout": {"chart": {"height": 90}}})
-    assert "the chart cannot be drawn: Error: Invalid specification. Make sure" in str(job.error)
-    assert "Müller" not in str(job.error)
 
 
 def test_the_description_of_the_api_describes_each_member_of_a_request(api: TestClient) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +14,6 @@ from celeriac import Celeriac, Settings
 from celeriac.asgi import create_api
 from celeriac.families.reports import ReportsFamily, ReportsSettings
 from celeriac.families.reports.errors import SourceInvalid
-from celeriac.settings import as_environment
 
 FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"source": {"name": "orders"}}, "schedule 'nightly': source.name: no source is named 'orders'"),
@@ -78,41 +74,3 @@ def test_a_file_with_a_query_on_an_unknown_connection_stops_the_built_in_api(
     monkeypatch.setenv("CELERIAC_REPORTS_QUERIES", str(tmp_path))
     with pytest.raises(SourceInvalid, match="query orders: no connection is named 'firmx'"):
         create_api(Settings(broker_url=SecretStr("redis://127.0.0.1:1/0"), data_dir=tmp_path))
-
-
-PROGRAM = """
-from celeriac import Celeriac
-from fastapi import FastAPI
-from celeriac.families.reports import ReportsFamily
-
-app = Celeriac("shop")
-reports = app.include_family(ReportsFamily)
-app.schedule("nightly", reports.call({"source": {"name": "orders"}}), every=60)
-api = FastAPI(lifespan=app.lifespan)
-"""
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        ["celeriac.engine.start.command", "-A", "late:app", "worker"],
-        ["celeriac.engine.start.command", "-A", "late:app", "beat"],
-        ["celeriac.launch.programs.serve", "late:api"],
-    ],
-    ids=["worker", "beat", "api"],
-)
-def test_each_process_ends_at_its_start_in_one_line(tmp_path: Path, command: list[str]) -> None:
-    (tmp_path / "late.py").write_text(PROGRAM)
-    settings = Settings(broker_url=SecretStr("redis://127.0.0.1:1/0"), data_dir=tmp_path)
-    ended = subprocess.run(
-        [sys.executable, "-m", *command],
-        cwd=tmp_path,
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": os.pathsep.join(sys.path), **as_environment(settings)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert ended.returncode == 3, ended.stderr
-    assert ended.stderr.count("\n") == 1
-    assert "schedule 'nightly': source.name: no source is named 'orders'" in ended.stderr
