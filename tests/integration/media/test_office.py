@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import socket
+import sys
 import zipfile
 from collections.abc import Generator
+from contextlib import suppress
 from pathlib import Path
 
 import pypdfium2
@@ -17,6 +21,7 @@ from celeriac.families.media.errors import ConverterMissing
 from celeriac.families.media.programs import soffice
 from tests.support import media as support
 from tests.support.media import Media
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
@@ -97,3 +102,49 @@ async def test_nothing_that_a_document_points_at_is_read(office: Media, tmp_path
         server.setblocking(False)
         with pytest.raises(BlockingIOError):  # nobody has called
             server.accept()
+
+
+def sockets() -> set[Path]:
+    return set(Path("/tmp").glob("OSL_PIPE_*"))  # where LibreOffice makes them
+
+
+async def test_libreoffice_leaves_no_socket(office: Media, tmp_path: Path) -> None:
+    before = sockets()
+    await office.convert(docx(tmp_path / "letter.docx", "hello"), "pdf")
+    await eventually(lambda: not sockets() - before, "no socket is left, also of others that run now")
+
+
+CONVERTS = """
+import asyncio, sys
+from pathlib import Path
+from tests.support import media as support
+
+with support.media(Path(sys.argv[1])) as media:
+    asyncio.run(media.convert(Path(sys.argv[1], "letter.docx"), "pdf"))
+"""
+
+
+def office_processes(folder: Path) -> list[int]:
+    """LibreOffice, where it works in the folder."""
+    found: list[int] = []
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            program, *arguments = place.read_bytes().decode(errors="replace").split("\0")
+            if program.endswith("soffice.bin") and str(folder) in " ".join(arguments):
+                found.append(int(place.parent.name))
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux does this")
+async def test_libreoffice_dies_with_a_worker_that_is_killed(office: Media, tmp_path: Path) -> None:
+    docx(tmp_path / "letter.docx", "hello")
+    worker = await asyncio.create_subprocess_exec(sys.executable, "-c", CONVERTS, str(tmp_path))
+    (pid,) = await eventually(lambda: office_processes(tmp_path), "LibreOffice runs")
+    os.kill(pid, signal.SIGSTOP)  # it cannot end by itself now
+    try:
+        worker.kill()
+        await worker.wait()
+        await eventually(lambda: not office_processes(tmp_path), "LibreOffice has died", within=10)
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

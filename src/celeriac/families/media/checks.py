@@ -25,9 +25,11 @@ _LIMITS = Limits(memory_bytes=4 * 1_073_741_824, cpu_s=10, file_bytes=1_048_576,
 #: Says what succeeded.
 _TRIES = """
 import socket, sys
+place = ("127.0.0.1", int(sys.argv[2]))
 for name, act in (
     ("files", lambda: open(sys.argv[1])),
-    ("network", lambda: socket.create_connection(("127.0.0.1", int(sys.argv[2])), 2)),
+    ("network", lambda: socket.create_connection(place, 2)),
+    ("network", lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", place)),
 ):
     try:
         act()
@@ -39,10 +41,10 @@ for name, act in (
 
 async def check_programs(own: MediaSettings) -> Sequence[Finding]:
     """Report whether ffmpeg is there, with its encoders, and LibreOffice, and how far converters are confined."""
-    return [await _ffmpeg(own), _office(own), await _confinement()]
+    return [await _ffmpeg(own), _office(own), await _confinement(own)]
 
 
-async def _confinement() -> Finding:
+async def _confinement(own: MediaSettings) -> Finding:
     """Try what a hostile file may: to read another file, and to reach the network."""
     with (
         tempfile.TemporaryDirectory(prefix="celeriac-") as folder,
@@ -54,10 +56,10 @@ async def _confinement() -> Finding:
             told, _ = await confined.run(tries, _LIMITS, Path(folder))
         except (OSError, ConversionFailed) as error:
             return fail("confinement", f"converters cannot be started: {error}", "see the documentation of conversions")
-    if not (reached := told.split()):
+    if not (reached := list(dict.fromkeys(told.split()))):
         return ok("confinement", "converters can open their own files only, and have no network")
     lacks = {"files": "read all files of this user", "network": "reach the network"}
-    return warn(
+    return (fail if own.media_require_confinement else warn)(
         "confinement",
         f"converters can {' and '.join(lacks[one] for one in reached)}: this system cannot keep them from it",
         "use Linux 5.13 or newer with Landlock, or run workers in containers without secrets and network, "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -11,9 +12,12 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from celeriac.families.media.errors import ConversionFailed, ConversionLimited, ConversionStalled
+from celeriac.families.media.errors import ConversionFailed, ConversionLimited, ConversionStalled, NotConfined
+
+log = logging.getLogger("celeriac.media")
 
 _OUTSIDE = Path(__file__).with_name("outside")
 _CONFINE = str(_OUTSIDE / "confine.py")
@@ -38,6 +42,7 @@ class Limits:
         file_bytes: size of one file that it writes.
         seconds: time from start to end.
         also: paths that it may read and write besides its directory.
+        strict: start nothing that cannot be confined.
     """
 
     memory_bytes: int
@@ -45,6 +50,7 @@ class Limits:
     file_bytes: int
     seconds: float
     also: tuple[Path, ...] = ()
+    strict: bool = False
 
 
 #: What programs need to run, and to know fonts and the time. All else of the machine is closed to them.
@@ -63,6 +69,15 @@ _READABLE = (
 )
 _WRITABLE = ("/dev/null", "/dev/zero")
 
+#: How `confine.py` begins the line that says what the system refused, and its code if it started nothing.
+_UNCONFINED, _NOT_STARTED = "UNCONFINED ", 78
+#: What a converter can do then.
+_REFUSED = {
+    "files": "open all files of this user",
+    "network": "reach the network",
+    "rights": "keep rights of root",
+}
+
 
 async def run(
     command: Sequence[str],
@@ -78,7 +93,7 @@ async def run(
     """Run a program in `folder`, and return what it wrote to standard output and (the end of) standard error.
 
     On Linux with Landlock, it can open programs and libraries of the system, `reads`, and what is in `folder`; nothing
-    else. It can make and delete sockets below `sockets`.
+    else. It can make sockets below `sockets`, and no file, and deletes nothing there.
 
     `given` is its standard input. `on_line` gets each line of the output at once, and says whether it shows progress.
     Without progress for `stall_s` seconds, the program is ended. When this coroutine ends, so has the program.
@@ -86,6 +101,7 @@ async def run(
     Raises:
         ConversionStalled, ConversionLimited: it was ended.
         ConversionFailed: it ended with an error.
+        NotConfined: the limits are strict, and this system cannot confine it.
     """
     process = await asyncio.create_subprocess_exec(
         *_confined(command, limits, _places(command, limits, folder, reads, sockets)),
@@ -118,8 +134,9 @@ async def run(
         _signal(process.pid, signal.SIGKILL)
         messages.cancel()
         rest.cancel()
+    told = _without_refusals(told, code)
     if code:
-        raise _failure(_name(command), code, told)
+        raise _failure(_name(command), code, told, limits)
     return output, told
 
 
@@ -129,7 +146,7 @@ def script(name: str) -> list[str]:
 
 
 def _confined(command: Sequence[str], limits: Limits, places: str) -> list[str]:
-    numbers = (os.getpid(), limits.memory_bytes, limits.cpu_s, limits.file_bytes)
+    numbers = (os.getpid(), limits.memory_bytes, limits.cpu_s, limits.file_bytes, int(limits.strict))
     return [sys.executable, "-I", "-S", _CONFINE, *map(str, numbers), places, *command]
 
 
@@ -214,14 +231,43 @@ def _signal(group: int, number: int) -> None:
         os.killpg(group, number)
 
 
-def _failure(name: str, code: int, told: str) -> ConversionFailed:
+def _without_refusals(told: str, code: int) -> str:
+    """Take away the first line if it says what the system refused, and warn of that."""
+    first, _, rest = told.partition("\n")
+    if not first.startswith(_UNCONFINED):
+        return told
+    can = " and ".join(_REFUSED.get(name, name) for name in first.removeprefix(_UNCONFINED).split())
+    if code == _NOT_STARTED:
+        raise NotConfined(
+            f"no converter is started: it could {can} on this system, and CELERIAC_MEDIA_REQUIRE_CONFINEMENT is set. "
+            "Linux 5.13 or newer with Landlock can keep it from that"
+        )
+    _warn(can)
+    return rest
+
+
+@cache
+def _warn(can: str) -> None:
+    """Once in each process."""
+    log.warning(
+        "converters can %s: this system does not keep them from it. That matters if strangers send files; "
+        "CELERIAC_MEDIA_REQUIRE_CONFINEMENT=true refuses to convert here",
+        can,
+    )
+
+
+def _failure(name: str, code: int, told: str, limits: Limits) -> ConversionFailed:
     last = "; ".join(line.strip() for line in told.splitlines()[-4:] if line.strip())[-600:]
     if code == -signal.SIGXCPU:
-        return ConversionLimited(f"{name} used more CPU time than CELERIAC_MEDIA_CPU_SECONDS allows")
+        return ConversionLimited(f"{name} used more than {limits.cpu_s:,} s of CPU time (CELERIAC_MEDIA_CPU_SECONDS)")
     if code == -signal.SIGXFSZ:
-        return ConversionLimited(f"{name} wrote a file larger than CELERIAC_MAX_FILE_BYTES allows")
+        return ConversionLimited(
+            f"{name} wrote a file of more than {limits.file_bytes:,} bytes (CELERIAC_MAX_FILE_BYTES)"
+        )
     if "Cannot allocate memory" in told or "MemoryError" in told:
-        return ConversionLimited(f"{name} needs more memory than CELERIAC_MEDIA_MEMORY_BYTES allows: {last}")
+        return ConversionLimited(
+            f"{name} needs more than {limits.memory_bytes:,} bytes of memory (CELERIAC_MEDIA_MEMORY_BYTES): {last}"
+        )
     how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
     return ConversionFailed(f"{name} {how}: {last or 'it said nothing'}")
 

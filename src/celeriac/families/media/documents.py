@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import shutil
 from pathlib import Path
 
 from celeriac.families.media import confined, programs
-from celeriac.families.media.errors import MediaRefused, OutputFaulty
+from celeriac.families.media.errors import ConversionFailed, MediaRefused, OutputFaulty
 from celeriac.families.media.formats import is_markup, office_suffix
 from celeriac.families.media.presets import DocumentPreset
 from celeriac.families.media.progress import Report
@@ -55,18 +56,16 @@ async def make_document(box: Toolbox, preset: DocumentPreset, made: Path, report
 
 async def _office(box: Toolbox, made: Path) -> None:
     """Run LibreOffice with a profile of its own: without macros and extensions, and it follows no links to files."""
-    command, source = (
-        await asyncio.to_thread(programs.soffice, box.own),
-        box.work / f"document.{office_suffix(box.source.content_type)}",
-    )
+    command = await asyncio.to_thread(_program, box)
+    profile, source = box.work / "profile", box.work / f"document.{office_suffix(box.source.content_type)}"
     await asyncio.to_thread(check_room, box.work, box.reserve_bytes + 2 * box.source.size)  # and for the PDF
     await asyncio.to_thread(shutil.copyfile, box.source.path, source)
     command_line = [
-        *(command, "--headless", "--norestore", "--nologo", f"-env:UserInstallation={(box.work / 'profile').as_uri()}"),
+        *(command, "--headless", "--norestore", "--nologo", f"-env:UserInstallation={profile.as_uri()}"),
         *("--convert-to", "pdf", "--outdir", str(box.work), str(source)),
     ]
-    await asyncio.to_thread(_write_profile, box.work / "profile")
-    _, told = await confined.run(command_line, box.limits, box.work, sockets=_SOCKETS)
+    await asyncio.to_thread(_write_profile, profile)
+    told = await _start(command_line, box, profile)
     written = source.with_suffix(".pdf")
     if not await asyncio.to_thread(written.exists):
         raise MediaRefused(
@@ -75,6 +74,36 @@ async def _office(box: Toolbox, made: Path) -> None:
     await asyncio.to_thread(shutil.move, written, made)
 
 
+async def _start(command_line: list[str], box: Toolbox, profile: Path) -> str:
+    """Start LibreOffice. In a new profile it ends, to start anew, for which its old socket has to be gone."""
+    for is_second in (False, True):
+        try:
+            _, told = await confined.run(command_line, box.limits, box.work, sockets=_SOCKETS)
+            return told
+        except ConversionFailed as error:
+            if is_second or type(error) is not ConversionFailed:
+                raise
+        finally:
+            await asyncio.to_thread(_delete_socket, profile)
+    raise AssertionError
+
+
+def _program(box: Toolbox) -> str:
+    """LibreOffice itself, which dies with the worker, rather than the script that starts it; if it can be found."""
+    found = programs.soffice(box.own)
+    itself = Path(found).resolve().with_name("soffice.bin")
+    return str(itself) if itself.exists() else found
+
+
 def _write_profile(folder: Path) -> None:
     (folder / "user").mkdir(parents=True)
     (folder / "user" / "registrymodifications.xcu").write_text(_PROFILE)
+
+
+def _delete_socket(profile: Path) -> None:
+    """Delete the socket, which LibreOffice cannot. It has a hash of the profile's address in its name."""
+    digest = hashlib.md5(profile.as_uri().encode("utf-16-le"), usedforsecurity=False).digest()
+    name = "".join(f"{byte:x}" for byte in digest)
+    for place in _SOCKETS:
+        for left in Path(place).glob(f"OSL_PIPE_*SingleOfficeIPC_{name}"):
+            left.unlink(missing_ok=True)

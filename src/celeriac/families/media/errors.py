@@ -2,7 +2,8 @@
 
 CeleriacError
 ├── NotInstalled
-│   └── ConverterMissing        ffmpeg or LibreOffice is not there; the message says what to install
+│   ├── ConverterMissing        ffmpeg or LibreOffice is not there; the message says what to install
+│   └── NotConfined             converters have to be confined, and this system cannot do that
 ├── SubmissionInvalid
 │   ├── MediaRefused            the file is not converted; the message says what is wrong with it
 │   └── PresetInvalid           there is no such preset, or its values do not fit
@@ -19,6 +20,10 @@ from celeriac.core.errors import CeleriacError, NotInstalled, SubmissionInvalid
 
 class ConverterMissing(NotInstalled):
     """A program that converts is not there. The message names what to install, or the setting with its path."""
+
+
+class NotConfined(NotInstalled):
+    """Converters have to be confined (`CELERIAC_MEDIA_REQUIRE_CONFINEMENT`), and this system cannot do that."""
 
 
 class MediaRefused(SubmissionInvalid):

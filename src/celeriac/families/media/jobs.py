@@ -103,6 +103,7 @@ def limits_of(host: Host, own: MediaSettings) -> Limits:
         file_bytes=host.settings.max_file_bytes,
         seconds=own.media_timeout,
         also=tuple(own.media_also_open),
+        strict=own.media_require_confinement,
     )
 
 

@@ -44,7 +44,7 @@ async def probe(file: LocalFile, own: MediaSettings, work: Path, *, measure: boo
             "pixels": own.media_max_image_pixels,
             "frames": own.media_max_frames,
         }
-        return MediaFacts(**known, **await _asked("edit_image", request, file, work, measure=False))
+        return MediaFacts(**known, **await _asked("edit_image", request, file, own, work))
     demuxer = demuxer_of(file.content_type)
     if fault := await asyncio.to_thread(missing, file.path, demuxer):
         raise MediaRefused(f"{file.name!r} cannot be converted: {fault}")
@@ -60,16 +60,19 @@ async def probe(file: LocalFile, own: MediaSettings, work: Path, *, measure: boo
             "duration": own.media_max_duration,
         },
     }
-    found = MediaFacts(**known, **await _asked("inspect_media", request, file, work, measure=measure))
+    found = MediaFacts(**known, **await _asked("inspect_media", request, file, own, work, measure=measure))
     return found if found.video else found.model_copy(update={"category": "audio"})
 
 
-async def _asked(name: str, request: dict[str, Any], file: LocalFile, work: Path, *, measure: bool) -> dict[str, Any]:
+async def _asked(
+    name: str, request: dict[str, Any], file: LocalFile, own: MediaSettings, work: Path, *, measure: bool = False
+) -> dict[str, Any]:
     limits = Limits(
-        memory_bytes=_MEMORY_BYTES,
-        cpu_s=int(_MEASURE_S),
+        memory_bytes=min(_MEMORY_BYTES, own.media_memory_bytes),
+        cpu_s=min(int(_MEASURE_S), own.media_cpu_seconds),
         file_bytes=1_048_576,
         seconds=_MEASURE_S if measure else _LOOK_S,
+        strict=own.media_require_confinement,
     )
     try:
         answer = await ask(name, request, limits, work)

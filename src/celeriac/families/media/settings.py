@@ -32,6 +32,9 @@ class MediaSettings(FamilySettings):
     media_also_open: list[Path] = Field(default_factory=list[Path])
     """Further paths that converters may read and write, with `:` between them. On Linux with Landlock, converters can
     open their file, their directory, and the system's programs, libraries and fonts; nothing else."""
+    media_require_confinement: bool = False
+    """Refuse to convert where the system cannot keep converters from other files and the network. Unset: the log of
+    the worker warns of it."""
     media_slots: int = Field(default=1, ge=1, le=1000)
     """Conversions that each process of a worker runs at a time. The others wait."""
     media_timeout: float = Field(default=6 * 3600.0, gt=0, allow_inf_nan=False)
@@ -39,7 +42,7 @@ class MediaSettings(FamilySettings):
     media_stall_timeout: float = Field(default=60.0, gt=0, allow_inf_nan=False)
     """Seconds without any progress after which ffmpeg is ended."""
     media_cpu_seconds: int = Field(default=24 * 3600, ge=1)
-    """Seconds of CPU time that one run of a converter may use, on all cores together."""
+    """Seconds of CPU time that one run of a converter may use, on all cores together. Documents have at most 600."""
     media_memory_bytes: int = Field(default=8 * _GIB, ge=256 * 1_048_576)
     """Address space that one run of a converter may use, in bytes."""
     media_max_duration: float = Field(default=6 * 3600.0, gt=0, allow_inf_nan=False)

@@ -11,6 +11,7 @@ from tests.support.family_errors import assert_survives_pickling, assert_tree_is
 
 EXAMPLES = [
     errors.ConverterMissing("no ffmpeg is there"),
+    errors.NotConfined("no converter is started"),
     errors.MediaRefused("it is a playlist"),
     errors.PresetInvalid("there is no preset", [{"loc": ["presets", 0]}]),
     errors.ConversionFailed("ffmpeg ended with code 1"),
@@ -29,7 +30,7 @@ def test_all_are_in_the_tree() -> None:
     assert_tree_is_whole(errors, EXAMPLES)
 
 
-@pytest.mark.parametrize(("number", "status"), [(0, 501), (1, 422), (2, 422)])
+@pytest.mark.parametrize(("number", "status"), [(0, 501), (1, 501), (2, 422), (3, 422)])
 def test_their_statuses(number: int, status: int) -> None:
     response = as_problem(EXAMPLES[number])
     assert response is not None and response.status_code == status
