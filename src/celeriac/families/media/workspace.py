@@ -59,18 +59,22 @@ def workspace(base: Path | None, job_id: str, *, at_most: int | None = None) -> 
 def _locked(home: Path, job_id: str) -> tuple[Path, IO[str]]:
     while True:
         folder = Path(tempfile.mkdtemp(prefix=f"{job_id[:64]}-", dir=home))
-        lock = (folder / _LOCK).open("w")
+        try:
+            lock = (folder / _LOCK).open("a")
+        except FileNotFoundError:  # another job's sweep took it, as it had no lock yet
+            continue
         fcntl.flock(lock, fcntl.LOCK_EX)
         if (folder / _LOCK).exists():
             return folder, lock
-        lock.close()  # another job's sweep took it, just before the lock was there
+        lock.close()  # it took it now
 
 
 def sweep(home: Path, at_most: int | None = None) -> int:
     """Look at (at most so many) directories. Delete those whose workers are gone, and say how many."""
     swept = 0
     for folder in islice(home.iterdir(), at_most):
-        with suppress(OSError), (folder / _LOCK).open("r") as lock:
+        # Without a lock, its worker died when it began or deleted it. One that lives makes another directory.
+        with suppress(OSError), (folder / _LOCK).open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # refused while its worker lives
             shutil.rmtree(folder, ignore_errors=True)
             swept += 1

@@ -75,9 +75,12 @@ def test_reading_is_ended_when_it_takes_too_long() -> None:
         read_within(0.02, ("<p>x</p>" * 60_000).encode(), markdown=False)  # takes 0.8 s
 
 
-def test_a_table_that_would_be_filled_with_millions_of_cells_is_refused() -> None:
-    with pytest.raises(Fault, match="more than 200,000 cells"):
-        tree("<table><tr>" + "<td>x" * 2_000 + "<tr><td>y" * 2_000)
+@pytest.mark.parametrize(("tables", "side"), [(1, 2_000), (30, 100)], ids=["one table", "tables together"])
+def test_tables_that_would_be_filled_with_more_cells_than_a_document_may_have_are_refused(
+    tables: int, side: int
+) -> None:
+    with pytest.raises(Fault, match="more than 200,000 parts"):
+        tree(("<table><tr>" + "<td>x" * side + "<tr><td>y" * side + "</table>") * tables)
 
 
 def test_text_of_many_pieces_is_whole() -> None:

@@ -29,7 +29,6 @@ _BLOCKS = {
 _INLINE = {"strong": "strong", "b": "strong", "em": "emph", "i": "emph", "cite": "emph", "s": "strike", "del": "strike"}
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _BLOCK_KINDS = frozenset({*_BLOCKS.values(), "heading", "pre", "rule", "table"})
-_CELLS = ("td", "th")
 _FONTS = {"fontpkg_noto_sans": "files", "fontpkg_noto_sans_arabic": "files", "pylopdf_fonts_jp": ""}
 _LINKS = ("http://", "https://", "mailto:")
 
@@ -157,10 +156,8 @@ class _Builder(HTMLParser):
             self._begin(tag, told)
 
     def _begin(self, tag: str, told: dict[str, str | None]) -> None:
-        if tag == "br":
-            self._add({"kind": "break"})
-        elif tag == "hr":
-            self._add({"kind": "rule"})
+        if tag in ("br", "hr"):
+            self._add({"kind": "break" if tag == "br" else "rule"})
         elif tag == "img":
             self._add({"kind": "text", "text": f"[{told.get('alt') or 'picture'}]"})
         elif tag == "pre":
@@ -172,11 +169,12 @@ class _Builder(HTMLParser):
             self._push(tag, {"kind": "link", "target": told["href"], "body": []})
         elif tag == "table":
             self._push(tag, {"kind": "table", "rows": [], "columns": 0})
-        elif tag == "tr" and self._table() is not None:
-            self._row()
-        elif tag in _CELLS and (table := self._table()) is not None:
-            right = "right" in f"{told.get('style')} {told.get('align')}"
-            self._cell(table, head=tag == "th", right=right)
+        elif tag == "tr" and (table := self._table()) is not None:
+            self._close("cell")
+            if len(self._open) <= _DEEPEST:
+                table["rows"].append([])
+        elif tag in ("td", "th") and (table := self._table()) is not None:
+            self._cell(table, _cell(head=tag == "th", right="right" in f"{told.get('style')} {told.get('align')}"))
         elif tag in _HEADINGS:
             self._push(tag, {"kind": "heading", "level": _HEADINGS[tag], "body": []})
         elif kind := _BLOCKS.get(tag) or _INLINE.get(tag):
@@ -192,7 +190,7 @@ class _Builder(HTMLParser):
         elif self._skipping:
             if tag in self._skipping:
                 del self._skipping[self._skipping.index(tag) :]
-        elif tag in _CELLS:
+        elif tag in ("td", "th"):
             self._close("cell")
         elif any(opened == tag for opened, _ in self._open[1:]):
             while self._open[-1][0] != tag:
@@ -223,8 +221,8 @@ class _Builder(HTMLParser):
         if "body" in parent:
             parent["body"].append(node)
 
-    def _count(self) -> None:
-        self._nodes += 1
+    def _count(self, more: int = 1) -> None:
+        self._nodes += more
         if self._nodes > _MOST_NODES:
             raise Fault(f"it has more than {_MOST_NODES:,} parts")
 
@@ -247,18 +245,11 @@ class _Builder(HTMLParser):
     def _table(self) -> Node | None:
         return next((node for _, node in reversed(self._open) if node["kind"] == "table"), None)
 
-    def _row(self) -> None:
-        self._close("cell")
-        table = self._table()
-        if table is not None and len(self._open) <= _DEEPEST:
-            table["rows"].append([])
-
-    def _cell(self, table: Node, *, head: bool, right: bool) -> None:
+    def _cell(self, table: Node, cell: Node) -> None:
         self._close("cell")
         if not table["rows"]:
             table["rows"].append([])
         self._count()
-        cell: Node = {"kind": "cell", "body": [], "head": head, "right": right}
         table["rows"][-1].append(cell)
         table["columns"] = max(table["columns"], len(table["rows"][-1]))
         self._open.append(("td", cell))
@@ -267,32 +258,32 @@ class _Builder(HTMLParser):
         super().close()
         while len(self._open) > 1:
             self._pop()
-        _tidy(self.root)
+        self._tidy(self.root)
+
+    def _tidy(self, node: Node) -> None:
+        """Join texts, give each row of a table as many cells, and drop what is empty."""
+        if node["kind"] in ("pre", "code"):
+            node["text"] = "".join(node["text"]).removesuffix("\n" if node["kind"] == "pre" else "")
+        for row in node.get("rows", ()):
+            lacking = node["columns"] - len(row)
+            self._count(lacking)
+            row.extend(_cell() for _ in range(lacking))
+            for cell in row:
+                self._tidy(cell)
+        if "body" in node:
+            for part in node["body"]:
+                self._tidy(part)
+            has_blocks = any(part["kind"] in _BLOCK_KINDS for part in node["body"])
+            node["body"] = [part for part in node["body"] if _shows(part, beside_blocks=has_blocks)]
+
+
+def _cell(*, head: bool = False, right: bool = False) -> Node:
+    return {"kind": "cell", "body": [], "head": head, "right": right}
 
 
 def _spaced(text: str) -> str:
     words = " ".join(text.split())
-    return f"{' ' if text[:1].isspace() else ''}{words}{' ' if words and text[-1:].isspace() else ''}" or ""
-
-
-def _tidy(node: Node) -> None:
-    """Join texts, give each row of a table as many cells, and drop what is empty."""
-    if node["kind"] in ("pre", "code"):
-        node["text"] = "".join(node["text"]).removesuffix("\n" if node["kind"] == "pre" else "")
-    if node["kind"] == "table":
-        if node["columns"] * len(node["rows"]) > _MOST_NODES:
-            raise Fault(f"a table of it has more than {_MOST_NODES:,} cells")
-        for row in node["rows"]:
-            row.extend(
-                {"kind": "cell", "body": [], "head": False, "right": False} for _ in range(node["columns"] - len(row))
-            )
-            for cell in row:
-                _tidy(cell)
-    if "body" in node:
-        for part in node["body"]:
-            _tidy(part)
-        has_blocks = any(part["kind"] in _BLOCK_KINDS for part in node["body"])
-        node["body"] = [part for part in node["body"] if _shows(part, beside_blocks=has_blocks)]
+    return f"{' ' if text[:1].isspace() else ''}{words}{' ' if words and text[-1:].isspace() else ''}"
 
 
 def _shows(node: Node, *, beside_blocks: bool) -> bool:
