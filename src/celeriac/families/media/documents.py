@@ -17,6 +17,8 @@ from celeriac.families.media.workspace import check_room
 
 #: Seconds for one document: a page takes milliseconds, a workbook with many sheets minutes.
 _LONGEST_S = 600.0
+#: Seconds of CPU time for reading Markdown or HTML; 20 MB of usual text take a third of it.
+_READING_S = 30.0
 #: Where LibreOffice makes a socket, whatever `TMPDIR` says.
 _SOCKETS = ("/tmp", "/var/tmp")  # noqa: S108
 #: A document may name pictures and sections of other files, which would become part of the PDF.
@@ -41,6 +43,7 @@ async def make_document(box: Toolbox, preset: DocumentPreset, made: Path, report
         request = {
             **{"path": str(box.source.path), "markdown": box.source.content_type == "text/markdown"},
             **{"paper": preset.paper, "folder": str(box.work), "made": str(made)},
+            "reading_s": _READING_S,
         }
         lacking = (await box.script("typeset_document", request))["lacking"]
     else:
