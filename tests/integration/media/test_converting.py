@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import av
 import m3u8
 import pytest
 from PIL import Image
@@ -94,6 +95,21 @@ async def test_codecs(media: Media, clip: Path, case: tuple[object, dict[str, st
     found = streams_of(media.folder / output["files"][0])
     assert {kind: found.get(kind) for kind in expected} == expected
     assert abs(found["duration"] - 2) <= 0.2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "preset",
+    [{"name": "mp4"}, {"name": "mp4", "bitrate": 100_000}, {"name": "webm"}, {"name": "webm", "bitrate": 100_000}],
+)
+async def test_a_player_can_begin_every_five_seconds(media: Media, clips: Path, preset: dict[str, object]) -> None:
+    source = video(clips / "twelve.mkv", seconds=12, sound=False)
+    (output,) = await media.convert(source, {**preset, "max_height": 60})
+    with av.open(str(media.folder / output["files"][0])) as container:
+        begins = [
+            float((packet.pts or 0) * packet.time_base) for packet in container.demux(video=0) if packet.is_keyframe
+        ]
+    assert [round(begin) for begin in begins] == [0, 5, 10]
 
 
 @pytest.mark.slow

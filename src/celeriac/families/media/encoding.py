@@ -16,6 +16,8 @@ NO_NOTES = ("-map_metadata", "-1", "-map_chapters", "-1")
 #: Silence until the sound begins, if the pictures begin before it. Segments of HLS would lose that time.
 FROM_THE_START = "aresample=async=1:first_pts=0"
 
+#: Seconds from one picture that stands for itself to the next, at most: players begin there, and so does a proof.
+_KEY_S, _USUAL_FPS = 5.0, 25.0
 #: What browsers decode everywhere.
 _PIXELS = "yuv420p"
 _H264_PROFILES = ("Baseline", "Constrained Baseline", "Main", "High")
@@ -57,14 +59,16 @@ def filters(stream: StreamFacts, size: tuple[int, int], max_fps: float | None = 
     return ",".join([*steps, "setsar=1", f"format={_PIXELS}"])
 
 
-def video_coding(preset: VideoPreset) -> list[str]:
-    """The encoder of the pictures, and its quality."""
+def video_coding(preset: VideoPreset, fps: float) -> list[str]:
+    """The encoder of the pictures, and its quality. `fps` is that of the source."""
     if preset.codec == "h264":
         coding = ["-c:v", "libx264", "-preset", _H264[preset.effort], "-profile:v", "high"]
     elif preset.codec == "vp9":
         coding = ["-c:v", "libvpx-vp9", "-row-mt", "1", "-deadline", "good", "-cpu-used", _VP9[preset.effort]]
     else:
         coding = ["-c:v", "libsvtav1", "-preset", _AV1[preset.effort]]
+    fps = min(fps or _USUAL_FPS, preset.max_fps or fps or _USUAL_FPS)
+    coding += ["-g", str(max(1, round(_KEY_S * fps)))]
     if preset.bitrate is None:
         return [*coding, "-crf", str(preset.crf), *(["-b:v", "0"] if preset.codec == "vp9" else [])]
     return [*coding, "-b:v", str(preset.bitrate)]

@@ -50,7 +50,7 @@ def passes_of(
     begin = [*FFMPEG, *box.input(), *encoding.maps(box.facts)]
     video = ["-c:v", "copy"]
     if not copy:
-        video = ["-vf", encoding.filters(stream, size, preset.max_fps), *encoding.video_coding(preset)]
+        video = ["-vf", encoding.filters(stream, size, preset.max_fps), *encoding.video_coding(preset, stream.fps)]
     sound = _sound(box, preset)
     output = [*(["-movflags", "+faststart"] if preset.container == "mp4" else []), "-f", preset.container, str(made)]
     if copy or preset.bitrate is None:

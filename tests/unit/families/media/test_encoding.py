@@ -121,6 +121,20 @@ def test_a_bitrate_takes_two_passes_and_quality_one() -> None:
     assert only[only.index("-crf") + 1] == "20" and "-pass" not in only
 
 
+@pytest.mark.parametrize(
+    ("fps", "most", "pictures"), [(25, None, "125"), (60, 30, "150"), (0, None, "125"), (0.1, None, "1")]
+)
+def test_pictures_that_stand_for_themselves_come_every_five_seconds(
+    fps: float, most: float | None, pictures: str
+) -> None:
+    for container, codec in (("mp4", "h264"), ("webm", "vp9"), ("webm", "av1")):
+        preset = VideoPreset.model_validate({"container": container, "codec": codec, "max_fps": most})
+        for arguments in passes_of(box(facts(picture())), preset, picture(fps=fps), Path("/made/out")):
+            assert arguments[arguments.index("-g") + 1] == pictures
+    (copied,) = passes_of(box(facts(picture())), VideoPreset(), picture(), Path("/made/out.mp4"), copy=True)
+    assert "-g" not in copied
+
+
 def test_an_output_may_differ_by_one_percent_or_some_frames() -> None:
     assert (tolerance(2.0), tolerance(43 * 60.0), tolerance(None)) == (0.25, 25.8, 0.25)
 
