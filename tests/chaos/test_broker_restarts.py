@@ -14,11 +14,11 @@ from kombu.exceptions import OperationalError
 
 from celeriac import BrokerUnavailable
 from celeriac.store import keys
-from tests.conftest import StartWorker, immortal_keys
 from tests.integration.engine.conftest import Broker, jobs_on_own_broker, own_broker
 from tests.support import plain_twins
 from tests.support.clock import fair_clock
 from tests.support.contract_jobs import ContractJobs
+from tests.support.fixtures import StartWorker, immortal_keys
 from tests.support.waiting import eventually
 from tests.support.workers import Worker
 

@@ -18,9 +18,9 @@ import pytest
 import redis
 
 from celeriac import BrokerUnavailable, JobHandle, JobState
-from tests.conftest import StartWorker, immortal_keys
 from tests.integration.engine.conftest import Broker, jobs_on_own_broker, module, own_broker
 from tests.support.contract_jobs import ContractJobs
+from tests.support.fixtures import StartWorker, immortal_keys
 from tests.support.waiting import eventually
 from tests.support.workers import POOLS, Worker
 

@@ -16,9 +16,9 @@ from celery import Celery
 from pydantic import SecretStr
 
 from celeriac import Settings
-from tests.conftest import LEASE, PATIENT, WORKERS, on_database, worker_environment
 from tests.support import contract_jobs, plain_twins
 from tests.support.contract_jobs import ContractJobs, Trace
+from tests.support.fixtures import LEASE, PATIENT, WORKERS, on_database, worker_environment
 from tests.support.plain_twins import Kind
 from tests.support.workers import POOLS, Worker, start_worker
 

@@ -13,10 +13,10 @@ from pydantic import SecretStr
 from celeriac import JobFailed, Settings
 from celeriac.core.errors import InvalidFileName
 from celeriac.engine.in_process import in_process
-from tests.conftest import LEASE, WORKERS, on_database, worker_environment
 from tests.support import artifact_jobs
 from tests.support.artifact_jobs import PIECE, ArtifactJobs
 from tests.support.broker import fragile_broker
+from tests.support.fixtures import LEASE, WORKERS, on_database, worker_environment
 from tests.support.waiting import eventually
 from tests.support.workers import POOLS, Worker, start_worker
 

@@ -19,11 +19,11 @@ from pydantic import SecretStr
 
 from celeriac import JobCancelled, JobFailed, JobState, Settings
 from celeriac.core.cores import available_cores
-from tests.conftest import LEASE, WORKERS, on_database, worker_environment
 from tests.contract.conftest import marks
 from tests.support import isolated_jobs
 from tests.support.broker import fragile_broker
 from tests.support.contract_jobs import Invoice, Line
+from tests.support.fixtures import LEASE, WORKERS, on_database, worker_environment
 from tests.support.isolated_jobs import IsolatedJobs
 from tests.support.leaving import LEAVING
 from tests.support.processes import is_alive

@@ -20,9 +20,9 @@ from kombu import Exchange
 
 from celeriac.core.records import MESSAGE_LIMIT, TRACEBACK_LIMIT
 from celeriac.store import keys
-from tests.conftest import StartWorker
 from tests.contract.conftest import TaskOf, Way, ways
 from tests.support.contract_jobs import Trace
+from tests.support.fixtures import StartWorker
 from tests.support.waiting import wait_until
 from tests.support.workers import Worker
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import on_database
+from tests.support.fixtures import on_database
 from tests.support.markdown import CODE, DATA, blocks
 from tests.support.pages import Page, emptied
 from tests.support.slow import quick_first

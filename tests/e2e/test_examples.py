@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import on_database
+from tests.support.fixtures import on_database
 from tests.support.markdown import blocks, matches
 from tests.support.pages import emptied, reader_environment
 from tests.support.warm import WarmProcess

@@ -19,9 +19,9 @@ from celeriac import Settings
 from celeriac.launch.broker.embedded import EmbeddedValkey
 from celeriac.launch.supervision.child_process import ChildProcess
 from celeriac.launch.supervision.probes import wait_until_ready
-from tests.conftest import LEASE
 from tests.support import contract_jobs
 from tests.support.contract_jobs import ContractJobs, trace_directory
+from tests.support.fixtures import LEASE
 
 
 class Broker:

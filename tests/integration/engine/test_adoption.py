@@ -23,8 +23,8 @@ from celeriac import Celeriac, ConfigurationError, celery_settings
 from celeriac.store import keys
 from celeriac.store.messages.dead_letters import DeadLetter, dead_letters, replay
 from celeriac.store.redis.connection import connect
-from tests.conftest import LEASE, StartWorker, on_database
 from tests.support.contract_jobs import Trace
+from tests.support.fixtures import LEASE, StartWorker, on_database
 from tests.support.plain_app import create
 from tests.support.slow import quick_first
 from tests.support.waiting import eventually

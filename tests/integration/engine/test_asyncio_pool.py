@@ -16,10 +16,10 @@ from celery.result import AsyncResult
 
 from celeriac.engine.aio.pool import THREADS
 from celeriac.store import keys
-from tests.conftest import StartWorker
 from tests.integration.engine.conftest import Broker
 from tests.support import plain_twins
 from tests.support.contract_jobs import Trace
+from tests.support.fixtures import StartWorker
 from tests.support.waiting import eventually
 from tests.support.workers import Worker
 

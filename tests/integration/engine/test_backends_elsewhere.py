@@ -15,7 +15,7 @@ from celeriac import Celeriac, Settings, celery_settings
 from celeriac.core.clock import now_ms
 from celeriac.engine.elsewhere import awaited
 from celeriac.store import keys
-from tests.conftest import StartWorker, on_database
+from tests.support.fixtures import StartWorker, on_database
 from tests.support.slow import quick_first
 from tests.support.waiting import wait_until
 from tests.support.workers import POOLS, Worker

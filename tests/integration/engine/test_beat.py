@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from celeriac import JobState
-from tests.conftest import StartWorker, worker_environment
 from tests.support.contract_jobs import ContractJobs
+from tests.support.fixtures import StartWorker, worker_environment
 from tests.support.running import running
 from tests.support.waiting import eventually
 

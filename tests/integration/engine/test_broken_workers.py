@@ -14,8 +14,8 @@ import redis
 from celeriac import JobHandle, JobState, Settings
 from celeriac.engine.loop import BROKEN
 from celeriac.store import keys
-from tests.conftest import StartWorker, worker_environment
 from tests.support import vandal_jobs
+from tests.support.fixtures import StartWorker, worker_environment
 from tests.support.running import running
 from tests.support.vandal_jobs import VandalJobs
 from tests.support.waiting import eventually

@@ -14,11 +14,11 @@ import redis
 from kombu.exceptions import OperationalError
 
 from celeriac import BrokerUnavailable, JobHandle, JobState
-from tests.conftest import LEASE, StartWorker
 from tests.integration.engine.conftest import Broker
 from tests.support.broker import unable_to_save
 from tests.support.clock import FairClock, fair_clock, longest_gap
 from tests.support.contract_jobs import ContractJobs
+from tests.support.fixtures import LEASE, StartWorker
 from tests.support.slow import quick_first
 from tests.support.waiting import eventually
 

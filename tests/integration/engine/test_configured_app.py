@@ -9,8 +9,8 @@ from uuid import uuid4
 import pytest
 from celery import Celery
 
-from tests.conftest import StartWorker
 from tests.support.contract_jobs import Trace
+from tests.support.fixtures import StartWorker
 from tests.support.waiting import wait_until
 from tests.support.workers import POOLS, Worker
 

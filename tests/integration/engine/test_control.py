@@ -10,7 +10,7 @@ from celery import Celery
 
 from celeriac import Celeriac, celery_settings
 from celeriac.store import keys
-from tests.conftest import PATIENT, StartWorker
+from tests.support.fixtures import PATIENT, StartWorker
 
 #: How the server calls the connections of the application, and of nobody else.
 NAME = "controlling"

@@ -15,9 +15,9 @@ from celeriac import Celeriac, ConfigurationError, JobState, Settings, UnknownJo
 from celeriac.store import keys
 from celeriac.store.messages.dead_letters import dead_letters, replay
 from celeriac.store.redis.connection import connect
-from tests.conftest import LEASE, StartWorker
 from tests.support import broadcast_jobs
 from tests.support.contract_jobs import ContractJobs
+from tests.support.fixtures import LEASE, StartWorker
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("no_key_leaks")

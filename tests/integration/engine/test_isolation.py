@@ -13,8 +13,8 @@ import pytest_asyncio
 
 from celeriac import Celeriac, JobState, Settings
 from celeriac.core.cores import available_cores
-from tests.conftest import StartWorker, worker_environment
 from tests.support import isolated_jobs, main_program
+from tests.support.fixtures import StartWorker, worker_environment
 from tests.support.isolated_jobs import IsolatedJobs
 from tests.support.processes import is_alive
 from tests.support.slow import quick_first

@@ -18,9 +18,9 @@ import redis
 
 from celeriac import Celeriac
 from celeriac.store import keys
-from tests.conftest import LEASE, StartWorker
 from tests.support import lasting
 from tests.support.contract_jobs import Trace
+from tests.support.fixtures import LEASE, StartWorker
 from tests.support.lasting import Kind
 from tests.support.running import running
 from tests.support.slow import quick_first

@@ -14,9 +14,9 @@ from celery import Celery
 from celery.exceptions import TimeLimitExceeded
 
 from celeriac.store import keys
-from tests.conftest import StartWorker
 from tests.support import options_app
 from tests.support.contract_jobs import Trace
+from tests.support.fixtures import StartWorker
 from tests.support.slow import quick_first
 from tests.support.waiting import wait_until
 from tests.support.workers import POOLS, Worker

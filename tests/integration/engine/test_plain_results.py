@@ -13,7 +13,7 @@ from celery.app.task import Context
 
 from celeriac import celery_settings
 from celeriac.store import keys
-from tests.conftest import on_database
+from tests.support.fixtures import on_database
 
 MakeApp = Callable[..., Celery]
 

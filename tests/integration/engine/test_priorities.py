@@ -11,8 +11,8 @@ import redis
 from celery import Celery
 
 from celeriac import Celeriac, JobState, Settings
-from tests.conftest import StartWorker
 from tests.support.contract_jobs import ContractJobs
+from tests.support.fixtures import StartWorker
 from tests.support.waiting import eventually
 
 #: What is enqueued, in this order: whose priority it is, and the priority. None is given where there is none.

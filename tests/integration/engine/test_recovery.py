@@ -14,8 +14,8 @@ import pytest
 import redis
 
 from celeriac import JobState
-from tests.conftest import LEASE, StartWorker
 from tests.support.contract_jobs import ContractJobs
+from tests.support.fixtures import LEASE, StartWorker
 from tests.support.processes import is_alive
 from tests.support.waiting import eventually
 from tests.support.workers import POOLS, READY, Worker

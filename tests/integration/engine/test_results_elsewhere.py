@@ -13,9 +13,9 @@ from celery.exceptions import TaskRevokedError
 from pydantic import SecretStr
 
 from celeriac import JobCancelled, JobState, Settings
-from tests.conftest import LEASE, PATIENT, StartWorker, on_database
 from tests.support import contract_jobs
 from tests.support.contract_jobs import ContractJobs, OrderRejected
+from tests.support.fixtures import LEASE, PATIENT, StartWorker, on_database
 from tests.support.waiting import eventually
 
 RESULTS = 14

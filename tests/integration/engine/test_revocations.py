@@ -21,9 +21,9 @@ from celeriac import JobState, Settings
 from celeriac.store import keys
 from celeriac.store.messages.revocations import LIFE_MS, remember
 from celeriac.store.redis.runner import run_blocking
-from tests.conftest import LEASE, StartWorker, worker_environment
 from tests.support import contract_jobs, plain_twins
 from tests.support.contract_jobs import ContractJobs, Trace
+from tests.support.fixtures import LEASE, StartWorker, worker_environment
 from tests.support.slow import quick_first
 from tests.support.waiting import eventually
 from tests.support.workers import ROOT, Worker

@@ -12,8 +12,8 @@ import redis
 from celery import Celery
 
 from celeriac.store import keys
-from tests.conftest import StartWorker
 from tests.contract.conftest import marks
+from tests.support.fixtures import StartWorker
 from tests.support.waiting import wait_until
 from tests.support.workers import POOLS, Worker
 

@@ -11,10 +11,10 @@ import redis
 from pydantic import SecretStr
 
 from celeriac import Settings
-from tests.conftest import LEASE, WORKERS, on_database, worker_environment
 from tests.support import http_jobs
 from tests.support.api_server import NO_TLS, ApiServer, api_of, serving
 from tests.support.contract_jobs import ContractJobs
+from tests.support.fixtures import LEASE, WORKERS, on_database, worker_environment
 from tests.support.jobs_client import JobsClient
 from tests.support.workers import Worker, start_worker
 

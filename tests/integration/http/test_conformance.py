@@ -22,9 +22,9 @@ from schemathesis.engine import events, from_schema
 from celeriac import Settings
 from celeriac.asgi import create_api
 from celeriac.families.email import EmailSettings
-from tests.conftest import LEASE, on_database
 from tests.support import typed_jobs
 from tests.support.api_server import api_of, serving
+from tests.support.fixtures import LEASE, on_database
 
 pytestmark = pytest.mark.slow
 DATABASE = 11

@@ -18,9 +18,9 @@ import redis
 from celeriac import Settings
 from celeriac.core.cores import available_cores
 from celeriac.store import keys
-from tests.conftest import LEASE, worker_environment
 from tests.support import shard_jobs
 from tests.support.broker import fragile_broker
+from tests.support.fixtures import LEASE, worker_environment
 from tests.support.processes import is_alive
 from tests.support.running import Running, running
 from tests.support.shard_jobs import ShardJobs

@@ -18,8 +18,8 @@ from celeriac.asgi import create_api
 from celeriac.families.email import EmailSettings
 from celeriac.families.email.demo.sink import MailSink
 from celeriac.settings import as_environment
-from tests.conftest import LEASE, PATIENT, WORKERS, on_database
 from tests.support.api_server import NO_TLS, serving
+from tests.support.fixtures import LEASE, PATIENT, WORKERS, on_database
 from tests.support.mailing_api import MailingApi
 from tests.support.workers import Worker, start_worker
 

@@ -20,9 +20,9 @@ from celeriac import Settings
 from celeriac.asgi import create_api
 from celeriac.families.media import MediaSettings
 from celeriac.settings import as_environment
-from tests.conftest import LEASE, PATIENT, WORKERS, on_database
 from tests.integration.media.test_ending import is_alive, pid_in
 from tests.support.api_server import NO_TLS, serving
+from tests.support.fixtures import LEASE, PATIENT, WORKERS, on_database
 from tests.support.jobs_client import JobsClient, problem
 from tests.support.media import program
 from tests.support.waiting import eventually

@@ -18,9 +18,9 @@ from pydantic import SecretStr
 from celeriac import Settings
 from celeriac.families.reports import ReportsSettings
 from celeriac.settings import as_environment
-from tests.conftest import LEASE, PATIENT, WORKERS, on_database
 from tests.support.api_server import NO_TLS, ApiServer, serving
 from tests.support.databases import postgres_server
+from tests.support.fixtures import LEASE, PATIENT, WORKERS, on_database
 from tests.support.report_api import ReportApi
 from tests.support.report_shop import ReportShop
 from tests.support.workers import Worker, start_worker

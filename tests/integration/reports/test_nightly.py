@@ -22,9 +22,9 @@ from celeriac.families.email import EmailSettings
 from celeriac.families.email.demo.sink import MailSink
 from celeriac.families.reports import ReportsSettings
 from celeriac.settings import as_environment
-from tests.conftest import on_database
 from tests.support import nightly_shop
 from tests.support.api_server import NO_TLS, serving
+from tests.support.fixtures import on_database
 from tests.support.warm import WarmProcess
 from tests.support.workers import ROOT, start_worker
 

@@ -21,9 +21,9 @@ from celeriac.families.reports.outcome import ReportOutcome
 from celeriac.families.reports.rendering import Layout
 from celeriac.families.reports.request import NamedRef, ReportRequest, SqlRef
 from celeriac.settings import as_environment
-from tests.conftest import on_database
 from tests.integration.reports.conftest import BANK
 from tests.support.buckets import bucket_url, s3_server
+from tests.support.fixtures import on_database
 from tests.support.postgres import PostgresServer
 from tests.support.report_shop import ReportShop
 from tests.support.waiting import eventually

@@ -22,10 +22,10 @@ from celeriac.storage.artifacts import Artifacts, Limits
 from celeriac.storage.local import save
 from celeriac.storage.location import Location
 from celeriac.storage.storage import Storage
-from tests.conftest import StartWorker
 from tests.support import artifact_jobs
 from tests.support.api_server import NO_TLS, api_of, serving
 from tests.support.artifact_jobs import PIECE, ArtifactJobs
+from tests.support.fixtures import StartWorker
 from tests.support.waiting import eventually
 
 MODULE = "tests.support.artifact_jobs"

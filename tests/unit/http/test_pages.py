@@ -41,12 +41,6 @@ def client_of(api: FastAPI, root_path: str = "") -> TestClient:
     return local_client(api, "http://localhost", root_path)
 
 
-@pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
-    """The API, made once: describing all its routes takes a tenth of a second."""
-    return create_api(settings_in(tmp_path_factory.mktemp("pages")))
-
-
 @pytest.fixture
 def client(api: FastAPI) -> TestClient:
     return client_of(api)

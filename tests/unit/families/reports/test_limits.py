@@ -109,9 +109,9 @@ def test_a_folder_that_is_a_link_is_refused(tmp_path: Path) -> None:
 
 def test_memory_is_limited_inside_the_block_only() -> None:
     before = resource.getrlimit(resource.RLIMIT_DATA)
-    with memory_limit(300):
+    with memory_limit(60):
         with pytest.raises(MemoryError):
-            bytearray(400_000_000)
-        assert len(bytearray(100_000_000)) == 100_000_000
+            bytearray(80_000_000)
+        assert len(bytearray(20_000_000)) == 20_000_000
     assert resource.getrlimit(resource.RLIMIT_DATA) == before
-    assert len(bytearray(400_000_000)) == 400_000_000
+    assert len(bytearray(80_000_000)) == 80_000_000
