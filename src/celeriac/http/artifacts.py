@@ -171,20 +171,19 @@ async def _send(app: JobApp, request: Request, artifact: Artifact) -> Response:
             f"the file has {artifact.size:,} bytes",
             headers={"Content-Range": f"bytes */{artifact.size}", "Accept-Ranges": "bytes"},
         )
+    headers["Content-Type"] = artifact.content_type  # Starlette would say of every text that it is UTF-8
     headers["Content-Length"] = str(part.end - part.start)
     if part.is_partial:
         headers["Content-Range"] = f"bytes {part.start}-{part.end - 1}/{artifact.size}"
     status = 206 if part.is_partial else 200
     if is_head or part.start == part.end:
-        return Response(status_code=status, headers={**headers, "Content-Type": artifact.content_type})
+        return Response(status_code=status, headers=headers)
     pieces = app.storage.artifacts.stream(artifact, part.start, part.end)
     try:
         first = await anext(pieces)  # so that a file that has just gone is a 404, and no broken answer
     except (FileNotFoundError, StopAsyncIteration):
         raise UnknownArtifact(artifact.job_id, artifact.name) from None
-    return StreamingResponse(
-        _chained(first, pieces), status_code=status, headers=headers, media_type=artifact.content_type
-    )
+    return StreamingResponse(_chained(first, pieces), status_code=status, headers=headers)
 
 
 async def _chained(first: bytes, pieces: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:

@@ -103,7 +103,7 @@ def sniff(head: bytes, name: str = "") -> str:
             return found
     if not is_text(head):
         return UNKNOWN
-    if head.lstrip()[:9].lower() in (b"<!doctype", b"<html"):
+    if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):
         return "text/html"
     return _TEXTS.get(name.rpartition(".")[2].lower(), TEXT) if "." in name else TEXT
 

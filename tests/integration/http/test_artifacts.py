@@ -138,6 +138,15 @@ async def test_a_file_that_is_replaced_all_the_time_is_always_there(
     assert len(contents) > 1
 
 
+async def test_nothing_is_said_of_the_encoding_of_a_text(client: JobsClient, http_jobs_app: ContractJobs) -> None:
+    job_id = await made(http_jobs_app, "orders.csv", "Bestellung;Größe\r\n".encode("cp1252"))
+    for answer in (
+        await client.get(path(job_id, "orders.csv")),
+        await client.http.head(f"/jobs{path(job_id, 'orders.csv')}"),
+    ):
+        assert answer.headers["content-type"] == "text/csv"
+
+
 async def test_an_empty_file(client: JobsClient, http_jobs_app: ContractJobs) -> None:
     job_id = await made(http_jobs_app, "empty.txt", b"")
     answer = await client.get(path(job_id, "empty.txt"))
