@@ -66,3 +66,35 @@ def test_a_program_ends_soon_after_a_bucket_has_not_answered(monkeypatch: pytest
         program = [sys.executable, "-c", _IMPATIENT, "s3://bucket/celeriac"]
         ended = subprocess.run(program, capture_output=True, text=True, timeout=30)
     assert (ended.returncode, "it did not answer within 1 s" in ended.stderr) == (1, True), ended.stderr
+
+
+_HUNG = """
+import asyncio, socket, sys
+from celeriac.storage import threads
+from celeriac.storage.location import Location
+
+threads._LAST_CALLS_S = 1.0
+
+async def give_up(server):
+    writing = asyncio.create_task(Location(sys.argv[1]).writer("folder/large").write(bytes(9_000_000)))
+    connection, _ = await asyncio.to_thread(server.accept)
+    writing.cancel()
+    await asyncio.wait([writing])
+    print("given up")
+    return connection
+
+server = socket.socket(fileno=int(sys.argv[2]))
+connection = asyncio.run(give_up(server))
+"""
+
+
+def test_a_program_ends_soon_though_a_transfer_that_nobody_awaits_any_more_hangs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "anyone")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "anything")
+        program = [sys.executable, "-c", _HUNG, "s3://bucket/celeriac", str(silent.fileno())]
+        ended = subprocess.run(program, capture_output=True, text=True, timeout=40, pass_fds=[silent.fileno()])
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "given up\n", "")

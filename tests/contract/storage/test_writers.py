@@ -228,14 +228,14 @@ async def test_files_are_written_while_empty_folders_are_swept(tmp_path: Path) -
 
     sweeping = asyncio.create_task(asyncio.to_thread(sweep))
     try:
-        for _ in range(300):
+        for _ in range(150):
             writer = location.writer(f"files/{new_id()}/{new_id()}/a")
             await writer.write(b"content")
             await writer.close()
     finally:
         has_ended.set()
         await sweeping
-    assert len([found async for found in location.list("files")]) == 300
+    assert len([found async for found in location.list("files")]) == 150
 
 
 async def test_only_folders_that_have_been_empty_for_long_are_swept(tmp_path: Path) -> None:
