@@ -8,39 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
-from celeriac import Celeriac, Settings
-from celeriac.engine.in_process import InProcessJobs
+from celeriac import JobContext
 from celeriac.engine.ran_job import RanJob
-from celeriac.families.reports import ReportsFamily, ReportsSettings
 from celeriac.families.reports.cached import Cached, Found
+from celeriac.families.reports.errors import ReportCrashed
+from celeriac.families.reports.make import Maker
+from celeriac.families.reports.reading import Reader
 from celeriac.families.reports.rendering import fonts
+from celeriac.families.reports.request import ReportRequest
+from celeriac.families.reports.sources.named import Sources
+from tests.support.report_jobs import ReportJobs
 
 ROWS = {"rows": [{"name": "Müller", "total": 3}, {"name": "Groß", "total": 4}]}
 THAI = {"rows": [{"name": "ไทย"}]}
-
-
-class Here:
-    """An application whose jobs run in this process, and whose files are in a folder."""
-
-    def __init__(self, folder: Path, *, own: dict[str, Any] | None = None, **settings: Any) -> None:
-        nowhere = SecretStr("redis://127.0.0.1:1/0")
-        kept = Settings(broker_url=nowhere, data_dir=folder, storage_reserve_bytes=0, **settings)
-        self.app = Celeriac("shop", settings=kept)
-        self.reports = self.app.include_family(
-            ReportsFamily, ReportsSettings(reports_scratch=folder / "scratch", **(own or {}))
-        )
-        self.app.stand_in = self.jobs = InProcessJobs(
-            self.app.specs, default_queue=lambda: "celery", open_artifact=self.app.open_artifact
-        )
-
-    async def run(self, source: dict[str, Any], *formats: str, **more: Any) -> RanJob:
-        await self.app.client.submit(self.reports.call({"source": source, "formats": formats, **more}))
-        return self.jobs.all[-1]
-
-    async def names(self, job: RanJob) -> list[str]:
-        return [artifact.name for artifact in await self.app.storage.artifacts.of(job.record.id)]
 
 
 def sizes(job: RanJob) -> list[int]:
@@ -48,7 +29,7 @@ def sizes(job: RanJob) -> list[int]:
 
 
 async def test_what_no_font_has_is_told_in_the_result_also_of_a_file_that_is_found_again(tmp_path: Path) -> None:
-    here = Here(tmp_path)
+    here = ReportJobs(tmp_path)
     told = [
         "the PDF lacks characters, because no font has Thai: put one that does into the folder that "
         "CELERIAC_REPORTS_FONT_FOLDER names"
@@ -65,14 +46,14 @@ async def test_a_font_that_was_added_makes_the_report_anew(tmp_path: Path) -> No
     reused: list[bool] = []
     for _ in range(3):
         fonts.fingerprint.cache_clear()  # as a worker does that starts anew
-        job = await Here(tmp_path, own={"reports_font_folder": folder}).run(ROWS, "pdf")
+        job = await ReportJobs(tmp_path, own={"reports_font_folder": folder}).run(ROWS, "pdf")
         reused.append(job.result["files"][0]["reused"])
         shutil.copy(fonts.sans_file(), folder)
     assert reused == [False, False, True]
 
 
 async def test_a_file_that_cannot_be_written_leaves_no_other_there(tmp_path: Path) -> None:
-    here = Here(tmp_path, max_file_bytes=2_000)
+    here = ReportJobs(tmp_path, max_file_bytes=2_000)
     job = await here.run(ROWS, "csv", "html", layout={"chart": "off"})
     assert "report.html is larger than the 2,000 bytes" in str(job.error)
     assert await here.names(job) == []
@@ -81,17 +62,30 @@ async def test_a_file_that_cannot_be_written_leaves_no_other_there(tmp_path: Pat
 
 async def test_a_file_that_cannot_be_published_takes_back_those_before(tmp_path: Path) -> None:
     asked: dict[str, Any] = {"layout": {"chart": "off", "created_at": "2026-01-31T12:00:00Z"}, "force": True}
-    csv, page = sizes(await Here(tmp_path / "a").run(ROWS, "csv", "html", **asked))
-    here = Here(tmp_path / "b", max_job_artifact_bytes=csv + page - 1)
+    csv, page = sizes(await ReportJobs(tmp_path / "a").run(ROWS, "csv", "html", **asked))
+    here = ReportJobs(tmp_path / "b", max_job_artifact_bytes=csv + page - 1)
     job = await here.run(ROWS, "csv", "html", **asked)
     assert "CELERIAC_MAX_JOB_ARTIFACT_BYTES" in str(job.error)
     assert await here.names(job) == []
-    here = Here(tmp_path / "c", max_job_artifact_bytes=csv + page)
+    here = ReportJobs(tmp_path / "c", max_job_artifact_bytes=csv + page)
     assert await here.names(await here.run(ROWS, "csv", "html", **asked)) == ["report.csv", "report.html"]
 
 
+async def test_a_report_that_crashed_leaves_none_of_the_files_that_it_had_published(tmp_path: Path) -> None:
+    here = ReportJobs(tmp_path)
+    job = await here.run(ROWS, "csv")
+    folder = tmp_path / "scratch" / job.record.id
+    folder.mkdir()
+    (folder / "working").write_text("1")  # as a process leaves it that is killed
+    reader = Reader(Sources(), here.reports.settings, lambda: here.app.storage.uploads)
+    maker = Maker(here.app, here.reports.settings, reader)
+    with pytest.raises(ReportCrashed):
+        await maker.make(JobContext(id=job.record.id, attempt=2), ReportRequest.model_validate({"source": ROWS}))
+    assert await here.names(job) == []
+
+
 async def test_a_report_is_made_though_others_cannot_find_its_files(tmp_path: Path) -> None:
-    here = Here(tmp_path)
+    here = ReportJobs(tmp_path)
     await here.run(ROWS, "csv")
     (index,) = (tmp_path / "storage" / "artifacts" / "records").glob("report-*")
     shutil.rmtree(index)
@@ -103,7 +97,7 @@ async def test_a_report_is_made_though_others_cannot_find_its_files(tmp_path: Pa
 async def test_a_file_that_goes_between_finding_and_reading_it_is_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = Here(tmp_path)
+    here = ReportJobs(tmp_path)
     first = await here.run(ROWS, "csv")
     found: list[Found | None] = []
     find = Cached.find
@@ -123,7 +117,7 @@ async def test_a_file_that_goes_between_finding_and_reading_it_is_made_anew(
 
 
 async def test_a_source_that_is_not_there_fails_at_once_and_says_what_to_do(tmp_path: Path) -> None:
-    job = await Here(tmp_path).run({"name": "gone"}, "csv")
+    job = await ReportJobs(tmp_path).run({"name": "gone"}, "csv")
     assert (job.record.state, job.retry_delays) == ("failed", [])
     assert str(job.error).startswith("source.name: no source is named 'gone'; `celeriac report sources` and GET")
 
@@ -131,7 +125,7 @@ async def test_a_source_that_is_not_there_fails_at_once_and_says_what_to_do(tmp_
 async def test_a_driver_that_is_not_there_fails_at_once_and_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = Here(tmp_path, own={"reports_connections": "shop=postgresql://nobody@127.0.0.1:1/shop"})
+    here = ReportJobs(tmp_path, own={"reports_connections": "shop=postgresql://nobody@127.0.0.1:1/shop"})
     source = {"sql": "SELECT 1", "connection": "shop"}
     job = await here.run(source, "csv")
     assert len(job.retry_delays) == 3  # the server may be back soon

@@ -34,6 +34,7 @@ from celeriac.families.reports.settings import ReportsSettings
 from celeriac.families.reports.spool import Spool
 from celeriac.storage.links import Link
 from celeriac.storage.local import write
+from celeriac.storage.location import is_full
 from celeriac.storage.names import checked_name
 
 PREVIEW = "preview.png"
@@ -74,6 +75,8 @@ class Maker:
         with ExitStack() as stack:
             place = stack.enter_context(Workplace(self._own.reports_scratch, job.id, job.attempt))
             if place.has_crashed:
+                with suppress(StorageUnavailable):
+                    await self._app.storage.artifacts.delete(job.id)  # it may have published a part
                 raise ReportCrashed(
                     f"its process ended while it worked on the report, most likely at its limit of {limit:,} MB "
                     "(CELERIAC_REPORTS_MEMORY_MB)"
@@ -85,6 +88,13 @@ class Maker:
                 raise DataTooLarge(
                     f"the report needs more than {limit:,} MB of memory; CELERIAC_REPORTS_MEMORY_MB allows more"
                 ) from None
+            except OSError as error:
+                if not is_full(error):
+                    raise
+                raise StorageFull(
+                    f"the disk of {place.folder.parent} is full: make room there, or set CELERIAC_REPORTS_SCRATCH to "
+                    "another place"
+                ) from error
         outcome.seconds = round(time.monotonic() - began, 3)
         if request.then is not None:
             await follow(self._app, job.id, request, outcome)

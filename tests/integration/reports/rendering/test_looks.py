@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
+import time
 import zipfile
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import get_args
 
 import pikepdf
 import pytest
 from python_calamine import CalamineWorkbook
 
-from celeriac.families.reports.rendering import Column, Theme, charts
+from celeriac.families.reports.rendering import Column, Format, Theme, charts
 from celeriac.families.reports.rendering.drawing import NO_CATEGORY, shades
 from celeriac.families.reports.rendering.formats import Formats
 from celeriac.families.reports.rendering.summary import Summary
 from celeriac.families.reports.rendering.text import breakable
-from tests.support.reports import Table, box_of, layout, page_texts, sales, write
+from tests.support.reports import MADE, Table, box_of, layout, page_texts, sales, write
 
 
 def test_ids_stand_at_the_left_like_the_texts_beside_them(tmp_path: Path) -> None:
@@ -161,3 +163,36 @@ def test_long_words_are_broken_with_a_hyphen_and_addresses_without_one(tmp_path:
     table = Table([Column(f"c{n}") for n in range(5)], [("Donaudampfschifffahrtsgesellschaftskapitän",) * 5])
     write(table, layout(figures=[], orientation="portrait"), "pdf", tmp_path / "r.pdf")
     assert len(re.findall("(?:fahrts|gesell)[-\u2010\xad\x02\ufffe]", page_texts(tmp_path / "r.pdf")[0])) == 5
+
+
+@pytest.mark.parametrize("kind", get_args(Format))
+@pytest.mark.parametrize(
+    ("moment", "zone"), [(datetime.max, "Asia/Tokyo"), (datetime.min, "America/New_York"), (datetime.max, "UTC")]
+)
+def test_a_time_at_the_end_of_the_calendar_is_shown_in_its_own_zone(
+    kind: Format, moment: datetime, zone: str, tmp_path: Path
+) -> None:
+    ever = moment.replace(tzinfo=UTC, microsecond=0)
+    table = Table([Column("until", kind="datetime"), Column("n", kind="integer")], [(ever, 1), (MADE, 2)])
+    for designed in (2_000, 0):
+        to = layout(timezone=zone, created_at=ever, designed_rows=designed, chart="auto")
+        assert write(table, to, kind, tmp_path / "r").rows == 2
+    if kind == "csv":
+        assert f"{ever:%H:%M:%S}+00:00" in (tmp_path / "r").read_text().splitlines()[1]
+
+
+@pytest.mark.parametrize("rows", [2_000, 0])
+def test_a_creation_time_without_a_zone_is_one_of_the_reports_zone_on_each_machine(
+    rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[bytes] = []
+    for zone in ("Asia/Tokyo", "America/New_York"):
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+        to = layout(created_at=datetime(2026, 12, 1, 9, 30), timezone="Europe/Berlin", designed_rows=rows)
+        write(sales(), to, "pdf", tmp_path / "r.pdf")
+        made.append((tmp_path / "r.pdf").read_bytes())
+        assert "9:30" in page_texts(tmp_path / "r.pdf")[0].replace("\u202f", " ")
+    monkeypatch.undo()
+    time.tzset()
+    assert made[0] == made[1]

@@ -36,6 +36,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     ("layout", "place", "fault"),
     [
         ({"locale": "xx"}, "layout.locale", "the locale 'xx' is not known"),
+        ({"locale": "root"}, "layout.locale", "the locale 'root' is not known"),
         ({"timezone": "Berlin"}, "layout.timezone", "the time zone 'Berlin' is not known"),
         ({"theme": {"logo": b64encode(b"no picture").decode()}}, "layout.theme.logo", "neither SVG nor PNG"),
         ({"theme": {"font": "Comic Sans"}}, "layout.theme.font", "there is no font 'Comic Sans'"),

@@ -83,7 +83,7 @@ def _plain(value: object, text: Callable[[str], str], formats: Formats) -> objec
             return text(odd_number(value) or "")
         return f"{value:f}" if abs(value.adjusted()) < 400 else str(value)
     if isinstance(value, datetime):
-        return (value.astimezone(formats.zone) if value.tzinfo else value).isoformat(" ")
+        return formats.local(value).isoformat(" ")
     if isinstance(value, date | time):
         return value.isoformat()
     if isinstance(value, timedelta):

@@ -67,7 +67,7 @@ def data_of(
 ) -> dict[str, Any]:
     """Return the data of the template."""
     layout, formats = summary.layout, summary.formats
-    local = layout.created_at.astimezone(formats.zone) if layout.created_at else None
+    local = formats.local(layout.created_at) if layout.created_at else None
     title = title_of(layout, formats)
     return {
         "title": title,

@@ -14,13 +14,15 @@ from celeriac.families.reports.rendering.errors import DocumentBroken, LayoutInv
 
 def save(pdf: pikepdf.Pdf, path: Path, password: str | None) -> None:
     """Write the document: the same bytes for the same content, unless it is encrypted."""
+    content = io.BytesIO()  # on a full disk, pikepdf would end this process
     if password is None:
-        pdf.save(path, deterministic_id=True, object_stream_mode=pikepdf.ObjectStreamMode.preserve)
+        pdf.save(content, deterministic_id=True, object_stream_mode=pikepdf.ObjectStreamMode.preserve)
     else:
         allowed = pikepdf.Permissions(
             modify_annotation=False, modify_assembly=False, modify_form=False, modify_other=False
         )
-        pdf.save(path, encryption=pikepdf.Encryption(user=password, owner=password, R=6, allow=allowed))
+        pdf.save(content, encryption=pikepdf.Encryption(user=password, owner=password, R=6, allow=allowed))
+    path.write_bytes(content.getbuffer())
 
 
 def write(content: bytes, path: Path, password: str | None) -> None:

@@ -109,6 +109,8 @@ class Formats:
         name = locale.replace("-", "_")
         try:
             self.locale = Locale.parse(_USUAL.get(name, name))
+            if self.locale.language == "root":
+                raise ValueError("it is no language, but what all have in common")
         except (UnknownLocaleError, ValueError):
             raise LayoutInvalid(f"the locale {locale!r} is not known: give one such as 'de' or 'en-GB'") from None
         try:
@@ -193,15 +195,23 @@ class Formats:
     def _minute_of_day(self, minute: int) -> str:
         return self.digits(dates.format_time(time(minute // 60, minute % 60), "short", locale=self.locale))
 
+    def local(self, value: datetime) -> datetime:
+        """Return a point in time in the time zone of the report. One without a zone, or beyond its calendar, stays."""
+        if value.tzinfo is None:
+            return value
+        try:
+            return value.astimezone(self.zone)
+        except (OverflowError, ValueError):  # the last second of the year 9999, say, which often means "for ever"
+            return value
+
     def moment(self, value: datetime) -> str:
         """Return a point in time, in the time zone of the report if it has one itself."""
-        if value.tzinfo is not None:
-            value = value.astimezone(self.zone)
+        value = self.local(value)
         return f"{self.day(value.date())} {self._minute(value.hour * 60 + value.minute)}"
 
     def created(self, value: datetime) -> str:
         """Return the point in time with the name of its zone."""
-        local = value.astimezone(self.zone) if value.tzinfo else value.replace(tzinfo=self.zone)
+        local = self.local(value) if value.tzinfo else value.replace(tzinfo=self.zone)
         name = dates.get_timezone_name(local, "short", locale=self.locale)
         if name[:1] in "+-":  # the language has no name for it
             name = local.tzname() or ""

@@ -263,7 +263,7 @@ class _Book:
         if layout.author:
             info["/Author"] = one_line(layout.author, 200)
         if layout.created_at:
-            info["/CreationDate"] = pikepdf.String(f"D:{layout.created_at.astimezone(formats.zone):%Y%m%d%H%M%S}")
+            info["/CreationDate"] = pikepdf.String(f"D:{formats.local(layout.created_at):%Y%m%d%H%M%S}")
         document.Root["/Lang"] = pikepdf.String(str(formats.locale).replace("_", "-"))
         document.Root["/ViewerPreferences"] = pikepdf.Dictionary(DisplayDocTitle=True)
 

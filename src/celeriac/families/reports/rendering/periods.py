@@ -14,14 +14,14 @@ from celeriac.families.reports.rendering.words import Length
 def day_of(value: object, formats: Formats) -> date | None:
     """Return the day of a date or a point in time, or None."""
     if isinstance(value, datetime):
-        return (value.astimezone(formats.zone) if value.tzinfo else value).date()
+        return formats.local(value).date()
     return value if isinstance(value, date) else None
 
 
 def time_of(value: object, formats: Formats) -> time:
     """Return the time of a point in time; for a day its end, for it is there as a whole."""
     if isinstance(value, datetime):
-        return (value.astimezone(formats.zone) if value.tzinfo else value).time()
+        return formats.local(value).time()
     return time.max
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import nullcontext
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -76,7 +76,7 @@ def typeset(
                 format="pdf",
                 sys_inputs={"report": told},
                 pdf_standards=list(_STANDARDS) if archival else [],
-                timestamp=int(moment.timestamp()) if moment else 0,
+                timestamp=int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()) if moment else 0,
                 pdf_tags=tagged,
             )
         assert isinstance(made, bytes)

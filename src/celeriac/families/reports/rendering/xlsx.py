@@ -265,7 +265,7 @@ def _writer(sheet: Worksheet, column: Column, style: Any, formats: Formats) -> C
 
 def _other(sheet: Worksheet, line: int, place: int, value: object, style: Any, formats: Formats) -> None:
     if isinstance(value, datetime) and value.tzinfo is not None:
-        value = value.astimezone(formats.zone).replace(tzinfo=None)
+        value = formats.local(value).replace(tzinfo=None)
     if isinstance(value, timedelta | time) or (isinstance(value, date) and value.year >= _FIRST_YEAR):
         moment: Any = value
         sheet.write_datetime(line, place, moment, style)
