@@ -144,6 +144,20 @@ class Celeriac(JobApp):
             )
         return found
 
+    if not TYPE_CHECKING:  # a type checker shall report a missing attribute
+
+        def __getattr__(self, name: str) -> Any:
+            """Return the method of a hosted family that has `name` as a shortcut."""
+            for family in self.families.values():
+                if (method := family.shortcuts.get(name)) is not None:
+                    return getattr(family, method)
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute {name!r}, nor a job family that offers it: "
+                "app.include_family(...) adds one",
+                name=name,
+                obj=self,
+            )
+
 
 def load_app(path: str) -> JobApp:
     """Import the application at `module:attribute` (or Celery's `module.attribute`), from the working directory.

@@ -7,7 +7,7 @@ through the entry-point group `celeriac.families`, and uses only the class `JobF
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -62,6 +62,8 @@ class JobFamily(ABC):
         extra: what to install for it, such as `celeriac[email]`; empty if it needs none.
         requires: import names of the extra's packages. The family counts as not installed if one is missing.
         settings_class: the class of its settings.
+        shortcuts: names under which an application that hosts the family offers methods of it: `report_source` is
+            `source`, so `@app.report_source` is what `@app.family(ReportsFamily).source` is.
     """
 
     name: ClassVar[str]
@@ -70,6 +72,7 @@ class JobFamily(ABC):
     extra: ClassVar[str] = ""
     requires: ClassVar[Sequence[str]] = ()
     settings_class: ClassVar[type[FamilySettings]] = FamilySettings
+    shortcuts: ClassVar[Mapping[str, str]] = {}
 
     @abstractmethod
     def __init__(self, host: Host) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, ClassVar, cast
 
 import pytest
 
@@ -20,6 +22,19 @@ class Faxes(JobFamily):
 
     def __init__(self, host: Host) -> None:
         raise AssertionError("what it needs is missing")
+
+
+class Letters(JobFamily):
+    name = "letters"
+    summary = "Writes letters"
+    shortcuts: ClassVar[Mapping[str, str]] = {"letter": "add"}
+
+    def __init__(self, host: Host) -> None:
+        self.added: list[object] = []
+
+    def add(self, function: object) -> object:
+        self.added.append(function)
+        return function
 
 
 @pytest.fixture
@@ -42,6 +57,24 @@ def test_a_family_is_given_settings_of_its_own(shop: Celeriac) -> None:
 def test_an_application_without_a_family_says_how_to_include_it(shop: Celeriac) -> None:
     with pytest.raises(FamilyAbsent, match=r"does not have the job family 'email': call app.include_family\(EmailF"):
         shop.family(EmailFamily)
+
+
+def test_an_application_offers_what_a_family_has_a_shortcut_for(shop: Celeriac) -> None:
+    letters = shop.include_family(Letters)
+
+    @cast(Any, shop).letter
+    def thanks() -> str:
+        return "thank you"
+
+    assert letters.added == [thanks]
+    assert thanks() == "thank you"
+
+
+def test_an_attribute_that_nobody_offers_is_told_with_the_way_to_get_it(shop: Celeriac) -> None:
+    with pytest.raises(AttributeError, match=r"no attribute 'letter'.*app.include_family\(...\) adds one") as caught:
+        cast(Any, shop).letter(print)
+    assert caught.value.name == "letter"
+    assert not hasattr(shop, "fax")
 
 
 def test_a_family_is_included_once(shop: Celeriac) -> None:

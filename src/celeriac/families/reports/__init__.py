@@ -31,6 +31,7 @@ class ReportsFamily(JobFamily):
     extra = "celeriac[reports]"
     requires = ("typst", "reportlab", "xlsxwriter", "duckdb", "pypdfium2", "python_calamine", "obstore")
     settings_class: ClassVar[type[FamilySettings]] = ReportsSettings
+    shortcuts: ClassVar[Mapping[str, str]] = {"report_source": "source", "report_query": "query"}
 
     def __init__(self, host: Host) -> None:
         from celeriac.families.reports.jobs import register
