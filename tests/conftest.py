@@ -46,9 +46,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("--slow"):
-        slow = [item for item in items if item.get_closest_marker("slow")]
+        chosen: list[pytest.Item] = []
+        slow: list[pytest.Item] = []
+        for item in items:
+            (slow if item.get_closest_marker("slow") else chosen).append(item)
         config.hook.pytest_deselected(items=slow)
-        items[:] = [item for item in items if item not in slow]
+        items[:] = chosen
 
 
 def pytest_collection_finish() -> None:

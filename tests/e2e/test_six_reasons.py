@@ -20,7 +20,6 @@ import pytest
 from tests.e2e.conftest import STARTS, Stack
 from tests.support.clock import fair_clock
 from tests.support.jobs_client import JobsClient, problem
-from tests.support.six_reasons import BACKOFF
 from tests.support.waiting import eventually
 
 FLOWER_USER = ("watch", "what the workers do")
@@ -88,6 +87,8 @@ async def followed(client: JobsClient, job: dict[str, Any]) -> None:
 
 
 async def test_what_fails_is_tried_again_later_and_later_and_never_in_step(client: JobsClient, stack: Stack) -> None:
+    from tests.support.six_reasons import BACKOFF  # not on top: it makes an application and its API
+
     jobs = [await client.submit("call-supplier", {"error": "reset"}) for _ in range(6)]
     for job in jobs:
         done = await client.finished(job["id"])
