@@ -29,8 +29,9 @@ def document(request: pytest.FixtureRequest, settings: Settings) -> dict[str, An
     """The OpenAPI document of the built-in API, of one with the tests' jobs, and of one with keys."""
     if request.param == "built in":
         return create_api(settings).openapi()
-    keys = (SecretStr("ops:" + "x" * 16),) if request.param == "with keys" else ()
-    return _described(settings.model_copy(update={"api_keys": keys}))
+    if request.param == "own":
+        return request.getfixturevalue("own")
+    return _described(settings.model_copy(update={"api_keys": (SecretStr("ops:" + "x" * 16),)}))
 
 
 @pytest.fixture(scope="module")
