@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 from collections.abc import Callable, Generator
@@ -236,6 +237,28 @@ async def test_looking_for_what_is_left_blocks_no_event_loop_and_a_look_deletes_
                 os.close(os.open(lock, os.O_RDONLY | os.O_NONBLOCK))
         await asyncio.sleep(0)
     assert looking.result() == 20
+
+
+async def test_a_job_that_is_cancelled_before_it_has_its_directory_leaves_none(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with workspace_in_thread(tmp_path, new_id()):
+            raise AssertionError("it was cancelled before")
+
+    with workspace(tmp_path, new_id()) as mine:
+        home = mine.parent.parent
+        (home / "dead").mkdir()
+        os.mkfifo(home / "dead" / "lock")  # opening it takes until somebody reads
+        working = asyncio.create_task(work())
+        await eventually(lambda: len(asyncio.all_tasks()) > 2, "it enters")
+        working.cancel()
+        with suppress(asyncio.CancelledError):
+            await working
+        await asyncio.to_thread((home / "dead" / "lock").read_bytes)
+        gc.disable()  # which would delete it as well, now and then
+        try:
+            await eventually(lambda: list(home.iterdir()) == [mine.parent], "nothing else is left")
+        finally:
+            gc.enable()
 
 
 async def test_a_full_disk_ends_the_conversion_and_leaves_the_reserve(clip: Path, tmp_path: Path) -> None:

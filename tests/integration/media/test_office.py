@@ -16,7 +16,7 @@ import pypdfium2
 import pytest
 from PIL import Image
 
-from celeriac.families.media import MediaSettings
+from celeriac.families.media import MediaSettings, documents
 from celeriac.families.media.errors import ConverterMissing
 from celeriac.families.media.programs import soffice
 from tests.support import media as support
@@ -148,3 +148,5 @@ async def test_libreoffice_dies_with_a_worker_that_is_killed(office: Media, tmp_
     finally:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+        for profile in tmp_path.glob("work/*/*/work/profile"):
+            documents._delete_socket(profile)  # pyright: ignore[reportPrivateUsage] (nobody else does now)

@@ -9,7 +9,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import IO
@@ -27,11 +27,20 @@ _FEW = 10
 async def workspace_in_thread(base: Path | None, job_id: str, *, hurry: bool = False) -> AsyncGenerator[Path]:
     """The same as `workspace`, without blocking the event loop. In a `hurry` it deletes a few of those left only."""
     own = workspace(base, job_id, at_most=_FEW if hurry else None)
-    work = await asyncio.to_thread(own.__enter__)
+    entering = asyncio.create_task(asyncio.to_thread(own.__enter__))
+    try:
+        work = await asyncio.shield(entering)
+    except asyncio.CancelledError:  # the thread goes on, and the caller does not wait for it
+        entering.add_done_callback(lambda done: done.exception() or _leave_in_thread(own))
+        raise
     try:
         yield work
     finally:
-        await asyncio.to_thread(own.__exit__, None, None, None)
+        await _leave_in_thread(own)
+
+
+def _leave_in_thread(own: AbstractContextManager[Path]) -> asyncio.Future[bool | None]:
+    return asyncio.get_running_loop().run_in_executor(None, own.__exit__, None, None, None)
 
 
 @contextmanager
