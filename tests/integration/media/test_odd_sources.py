@@ -93,6 +93,12 @@ async def test_a_single_picture_is_a_video(media: Media, clips: Path, preset: An
     assert output["state"] == "made"
 
 
+async def test_the_last_picture_of_one_a_second_may_end_after_the_source(media: Media, clips: Path) -> None:
+    source = video(clips / "half.mkv", seconds=2.5)
+    (output,) = await media.convert(source, {"name": "mp4", "max_fps": 1})
+    assert output["detail"] == "160 x 90, encoded"
+
+
 async def test_two_fields_become_one_picture(media: Media, clips: Path) -> None:
     fields = ("-vf", "interlace=scan=tff", "-x264opts", "tff=1")
     source = video(clips / "fields.mkv", *fields, size="160x96", sound=False)

@@ -39,9 +39,9 @@ class VideoPreset(_Preset):
     container: Literal["mp4", "webm"] = "mp4"
     codec: Literal["h264", "vp9", "av1"] = Field(default="h264", validate_default=True)
     max_height: Side = 1080
-    max_fps: float | None = Field(default=None, gt=0, le=240)
+    max_fps: float | None = Field(default=None, ge=1, le=240)
     crf: int = Field(default=23, ge=0, le=63, description="Constant quality, lower is better; unused with `bitrate`")
-    bitrate: Bitrate | None = Field(default=None, description="Encode in two passes to this average")
+    bitrate: Bitrate | None = Field(default=None, description="Encode to this average, in two passes (AV1: in one)")
     max_bitrate: Bitrate | None = Field(default=None, description="A source above it is encoded anew")
     effort: Effort = "medium"
     audio_bitrate: AudioBitrate = 128_000

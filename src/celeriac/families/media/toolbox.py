@@ -116,8 +116,11 @@ class Toolbox:
         duration: float | None,
         *,
         fragmented: bool = False,
+        slack: float = 0.0,
     ) -> MediaFacts:
         """Check that `made` has the streams `kinds` (with their ends, if known), lasts `duration`, and can be decoded.
+
+        It may differ by `slack` seconds in any case.
 
         Raises:
             OutputFaulty: it is not so.
@@ -128,7 +131,7 @@ class Toolbox:
             "demuxer": demuxer,
             "streams": kinds,
             "duration": duration,
-            "tolerance": tolerance(duration),
+            "tolerance": max(slack, tolerance(duration)),
             "fragmented": fragmented,
         }
         answer = await ask("inspect_media", request, self.limits, self.work)

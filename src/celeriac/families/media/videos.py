@@ -36,7 +36,8 @@ async def make_video(box: Toolbox, preset: VideoPreset, made: Path, report: Repo
         begin, end = (_PROOF_FROM * n / len(passes) for n in (number, number + 1))
         await box.ffmpeg(arguments, box.duration, part(report, begin, end))
     report(_PROOF_FROM, "checking")
-    await box.prove(made, _DEMUXERS[preset.container], box.ends(), box.duration)
+    whole_picture = 1 / preset.max_fps if preset.max_fps else 0.0
+    await box.prove(made, _DEMUXERS[preset.container], box.ends(), box.duration, slack=whole_picture)
     width, height = encoding.size_for(stream, preset.max_height)
     how = "copied" if not different else "two passes" if len(passes) == 2 else "encoded"
     return f"{width} x {height}, {how}"
@@ -53,7 +54,7 @@ def passes_of(
         video = ["-vf", encoding.filters(stream, size, preset.max_fps), *encoding.video_coding(preset, stream.fps)]
     sound = _sound(box, preset)
     output = [*(["-movflags", "+faststart"] if preset.container == "mp4" else []), "-f", preset.container, str(made)]
-    if copy or preset.bitrate is None:
+    if copy or preset.bitrate is None or preset.codec == "av1":  # whose encoder has one pass here
         return [[*begin, *video, *sound, *output]]
     log = ["-passlogfile", str(box.work / "passes")]
     return [

@@ -93,6 +93,16 @@ def test_tables_that_would_be_filled_with_more_cells_than_a_document_may_have_ar
         tree(("<table><tr>" + "<td>x" * side + "<tr><td>y" * side + "</table>") * tables)
 
 
+def test_a_link_that_typst_would_refuse_becomes_text() -> None:
+    """One of 20 KB had the whole document refused."""
+    found = json.dumps(tree(f"[long](https://a/{'b' * 8000}) [short](https://a)", markdown=True))
+    assert "long" in found and "bbb" not in found and "https://a" in found
+
+
+def test_deep_quotes_keep_their_text() -> None:
+    assert "deep" in json.dumps(tree("> " * 40 + "deep", markdown=True))
+
+
 def test_text_of_many_pieces_is_whole() -> None:
     (part,) = tree("<pre>a<u>b</u>&lt;c\n</pre>")["body"]
     assert part == {"kind": "pre", "text": "ab<c"}

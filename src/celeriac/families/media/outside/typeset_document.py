@@ -30,7 +30,7 @@ _INLINE = {"strong": "strong", "b": "strong", "em": "emph", "i": "emph", "cite":
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _BLOCK_KINDS = frozenset({*_BLOCKS.values(), "heading", "pre", "rule", "table"})
 _FONTS = {"fontpkg_noto_sans": "files", "fontpkg_noto_sans_arabic": "files", "pylopdf_fonts_jp": ""}
-_LINKS = ("http://", "https://", "mailto:")
+_LINKS, _LONGEST_LINK = ("http://", "https://", "mailto:"), 8000  # Typst refuses longer ones
 
 
 class Fault(Exception):
@@ -103,7 +103,11 @@ def read(content: bytes, *, markdown: bool) -> Node:
     if markdown:
         from markdown_it import MarkdownIt
 
-        text = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"]).render(text)
+        text = (
+            MarkdownIt("commonmark", {"html": False, "maxNesting": _MOST_OPEN})
+            .enable(["table", "strikethrough"])
+            .render(text)
+        )
     end = text.rfind(">") + 1
     if text.count("<", end) > _MOST_OPEN:  # the end of each tag would be searched in all of the rest
         text = text[:end] + text[end:].replace("<", "&lt;")
@@ -163,8 +167,8 @@ class _Builder(HTMLParser):
             self._push(tag, {"kind": "pre", "text": []})
         elif tag == "code" and not self._pre:
             self._push(tag, {"kind": "code", "text": []})
-        elif tag == "a" and (told.get("href") or "").lower().startswith(_LINKS):
-            self._push(tag, {"kind": "link", "target": told["href"], "body": []})
+        elif tag == "a" and (link := told.get("href") or "").lower().startswith(_LINKS) and len(link) <= _LONGEST_LINK:
+            self._push(tag, {"kind": "link", "target": link, "body": []})
         elif tag == "table":
             self._push(tag, {"kind": "table", "rows": [], "columns": 0})
         elif tag == "tr" and (table := self._table()) is not None:
