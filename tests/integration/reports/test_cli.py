@@ -145,6 +145,15 @@ async def test_a_folder_that_cannot_be_made_is_told_before_any_work(
     assert {report["id"] for report in await terminal.json("list")} == before
 
 
+@pytest.mark.parametrize("arguments", [["--connection", "shop", "--sql"], ["orders", "--layout"]])
+async def test_a_file_in_another_encoding_is_refused(terminal: Terminal, tmp_path: Path, arguments: list[str]) -> None:
+    (file := tmp_path / "file").write_bytes('{"title": "Käufer"}'.encode("cp1252"))
+    code, printed, errors = await terminal.run("run", *arguments, str(file))
+    assert (code, printed) == (ExitCode.USAGE, "")
+    assert errors.startswith(f"celeriac: error: {arguments[-1]} {file}: cannot be read as UTF-8: ")
+    assert errors.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ import typer
 from celeriac.core.errors import CommandLineWrong, UnknownArtifact, UnknownJob
 from celeriac.families.reports import ReportsFamily
 from celeriac.families.reports.errors import ReportNotMade
+from celeriac.families.reports.options import columns_of, layout_of, source_of, validated
 from celeriac.families.reports.watching import watch
 from celeriac.terminal import App, AsJson, Column, age, folder_for_files, print_json, print_table, run_in_family
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from celeriac.core.artifact import Artifact
     from celeriac.core.records import JobRecord
     from celeriac.engine.app import JobApp
-    from celeriac.families.reports.request import ReportRequest
 
 T = TypeVar("T")
 
@@ -63,10 +62,10 @@ def run(
 ) -> None:
     """Make a report, wait for it, and save its files."""
     given = {
-        "source": _source(source, param or [], file, sql, connection),
+        "source": source_of(source, param or [], file, sql, connection),
         "formats": [part.strip() for part in formats.split(",") if part.strip()],
-        "layout": {**(_json(layout) if layout else {}), **({"title": title} if title else {})},
-        "columns": _columns(column or []),
+        "layout": {**(layout_of(layout) if layout else {}), **({"title": title} if title else {})},
+        "columns": columns_of(column or []),
         "file_name": name or source or (file.stem if file else "report"),
         "password": {"name": password} if password is not None else None,
         "force": force,
@@ -80,7 +79,7 @@ def run(
 
         if file is not None:
             given["source"] = {"upload": (await send(application.storage.uploads, file, owner="celeriac report")).id}
-        request = _validated(given)
+        request = validated(given)
         await check_request(application, family.sources, family.settings, request, owner=None)
         handle = await family.job.enqueue(request)
         await watch(application, handle.id)
@@ -203,54 +202,6 @@ def preview(report_id: ReportId, output: Folder = Path(), app: App = None, as_js
 
 def _run(app: str | None, action: Callable[[JobApp, ReportsFamily], Awaitable[T]]) -> T:
     return run_in_family(app, ReportsFamily, action)
-
-
-def _source(
-    name: str | None, parameters: Sequence[str], file: Path | None, sql: Path | None, connection: str | None
-) -> dict[str, Any]:
-    if sum(one is not None for one in (name, file, sql)) != 1:
-        raise CommandLineWrong("name one source: NAME, --file FILE, or --sql FILE with --connection")
-    if (sql is None) != (connection is None):
-        raise CommandLineWrong("--sql and --connection belong together")
-    given: dict[str, str] = {}
-    for pair in parameters:
-        key, found, value = pair.partition("=")
-        if not found:
-            raise CommandLineWrong(f"--param {pair}: expected NAME=VALUE")
-        given[key] = value
-    if sql is not None:
-        return {"sql": sql.read_text(encoding="utf-8"), "connection": connection, "parameters": given}
-    return {"name": name, "parameters": given} if name is not None else {}
-
-
-def _columns(given: Sequence[str]) -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = {}
-    for pair in given:
-        key, equals, value = pair.partition("=")
-        name, point, member = key.rpartition(".")
-        if not (equals and point and name and member):
-            raise CommandLineWrong(f"--column {pair}: expected NAME.MEMBER=VALUE, such as total.currency=EUR")
-        found.setdefault(name, {})[member] = value
-    return found
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise CommandLineWrong(f"--layout {path}: is no JSON object: {error}") from None
-
-
-def _validated(given: dict[str, Any]) -> ReportRequest:
-    from pydantic import ValidationError
-
-    from celeriac.families.reports.request import ReportRequest
-
-    try:
-        return ReportRequest.model_validate(given)
-    except ValidationError as error:
-        told = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
-        raise CommandLineWrong(told.replace("Value error, ", "")) from None
 
 
 async def _made(application: JobApp, family: ReportsFamily, report_id: str) -> None:

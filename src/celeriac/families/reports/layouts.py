@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from celeriac.core.errors import ConfigurationError
 from celeriac.families.reports.errors import ReportInvalid
 from celeriac.families.reports.rendering.errors import RenderingFailed
 from celeriac.families.reports.rendering.model import NUMBERS, Layout
@@ -19,7 +20,10 @@ def with_settings(layout: Layout, own: ReportsSettings) -> Layout:
     theme = layout.theme.model_fields_set
     changes: dict[str, object] = {}
     if own.reports_logo is not None and "logo" not in theme:
-        changes["logo"] = own.reports_logo.read_bytes()
+        try:
+            changes["logo"] = own.reports_logo.read_bytes()
+        except OSError as error:
+            raise ConfigurationError(f"CELERIAC_REPORTS_LOGO={own.reports_logo}: {error.strerror}") from None
     for name, value in (("colour", own.reports_colour), ("font", own.reports_font)):
         if value is not None and name not in theme:
             changes[name] = value

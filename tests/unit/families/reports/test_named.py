@@ -95,6 +95,16 @@ def test_a_file_that_is_no_query_stops_the_start(tmp_path: Path, text: str, faul
         queries_in(tmp_path)
 
 
+def test_a_query_may_begin_with_the_mark_of_utf_8_and_is_refused_in_another_encoding(tmp_path: Path) -> None:
+    text = "-- connection: shop\nSELECT 'Käufer'"
+    (tmp_path / "orders.sql").write_text(text, encoding="utf-8-sig")
+    (query,) = queries_in(tmp_path)
+    assert query.sql == text
+    (tmp_path / "orders.sql").write_text(text, encoding="cp1252")
+    with pytest.raises(SourceInvalid, match=r"orders\.sql: cannot be read as UTF-8: "):
+        queries_in(tmp_path)
+
+
 def test_each_source_has_a_name_of_its_own() -> None:
     sources = Sources()
     sources.add(query_source("b", "SELECT 1", connection="shop"))

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from celeriac.core.errors import ConfigurationError
+from celeriac.families.reports.layouts import with_settings
 from celeriac.families.reports.output import Output
+from celeriac.families.reports.rendering import Layout
 from celeriac.families.reports.request import ReportRequest
 from celeriac.families.reports.settings import ReportsSettings
 from celeriac.families.reports.spool import Spool, SpoolLimits, SpoolWriter
@@ -62,3 +65,11 @@ def test_zeros_and_ones_are_not_added_up_unless_that_is_asked_for(tmp_path: Path
     assert "<td class=n>Total</td><td class=n>61.00</td>" in page
     asked = written(spool, tmp_path, columns={"bezahlt": {"total": True}})
     assert "<small>Bezahlt</small><b>2</b>" in asked
+
+
+def test_a_logo_that_has_gone_is_named_with_its_setting(tmp_path: Path) -> None:
+    (logo := tmp_path / "logo.svg").write_text("<svg/>")
+    own = ReportsSettings(reports_logo=logo)
+    logo.unlink()
+    with pytest.raises(ConfigurationError, match=r"^CELERIAC_REPORTS_LOGO=.*/logo\.svg: No such file or directory$"):
+        with_settings(Layout(), own)

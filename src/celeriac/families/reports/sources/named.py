@@ -221,13 +221,16 @@ def queries_in(folder: Path) -> list[QuerySource]:
         -- parameter: country text = DE
 
     Raises:
-        SourceInvalid: a comment is not understood, or names no type; or there is no connection.
+        SourceInvalid: a file is no text, or a comment is not understood, or names no type; or there is no connection.
     """
     return [_query_in(path) for path in sorted(folder.glob("*.sql"))]
 
 
 def _query_in(path: Path) -> QuerySource:
-    sql = path.read_text(encoding="utf-8")
+    try:
+        sql = path.read_text(encoding="utf-8-sig")  # some editors put a mark before the text
+    except (OSError, UnicodeError) as error:
+        raise SourceInvalid(f"{path}: cannot be read as UTF-8: {error}") from None
     told: dict[str, str] = {}
     types: dict[str, type] = {}
     defaults: dict[str, Any] = {}
