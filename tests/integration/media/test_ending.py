@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from celeriac.core.errors import ConfigurationError
+from celeriac.core.errors import ConfigurationError, StorageFull
 from celeriac.core.ids import new_id
 from celeriac.families.media import confined
 from celeriac.families.media.confined import Limits
@@ -150,6 +150,12 @@ async def test_a_work_directory_that_cannot_be_used_is_tried_once(
     assert "CELERIAC_MEDIA_WORK_DIR" in await fails(stand_in(SAYS_NOTHING), clip, ConfigurationError)
 
 
+async def test_a_disk_that_is_full_is_not_tried_again(stand_in: Callable[..., Media], clip: Path) -> None:
+    """Three attempts took two minutes."""
+    script = "echo 'Error writing trailer: No space left on device' >&2; exit 228"  # as the real one says
+    assert "CELERIAC_MEDIA_WORK_DIR" in await fails(stand_in(script), clip, StorageFull)
+
+
 @pytest.mark.slow
 async def test_the_last_words_of_ffmpeg_are_in_the_error(stand_in: Callable[..., Media], clip: Path) -> None:
     media = stand_in("echo 'Unknown encoder libx264' >&2; exit 8")
@@ -262,7 +268,6 @@ async def test_a_job_that_is_cancelled_before_it_has_its_directory_leaves_none(t
 
 
 async def test_a_full_disk_ends_the_conversion_and_leaves_the_reserve(clip: Path, tmp_path: Path) -> None:
-    from celeriac.core.errors import StorageFull
     from celeriac.families.media import workspace as module
 
     with pytest.raises(StorageFull, match=r"CELERIAC_MEDIA_WORK_DIR"):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from celeriac.core.errors import CeleriacError, StorageFull
 from celeriac.families.media.errors import ConversionFailed, ConversionLimited, ConversionStalled, NotConfined
 
 log = logging.getLogger("celeriac.media")
@@ -101,6 +102,7 @@ async def run(
     Raises:
         ConversionStalled, ConversionLimited: it was ended.
         ConversionFailed: it ended with an error.
+        StorageFull: it ended, because the disk is full.
         NotConfined: the limits are strict, and this system cannot confine it.
     """
     process = await asyncio.create_subprocess_exec(
@@ -256,7 +258,7 @@ def _warn(can: str) -> None:
     )
 
 
-def _failure(name: str, code: int, told: str, limits: Limits) -> ConversionFailed:
+def _failure(name: str, code: int, told: str, limits: Limits) -> CeleriacError:
     last = "; ".join(line.strip() for line in told.splitlines()[-4:] if line.strip())[-600:]
     if code == -signal.SIGXCPU:
         return ConversionLimited(f"{name} used more than {limits.cpu_s:,} s of CPU time (CELERIAC_MEDIA_CPU_SECONDS)")
@@ -264,6 +266,8 @@ def _failure(name: str, code: int, told: str, limits: Limits) -> ConversionFaile
         return ConversionLimited(
             f"{name} wrote a file of more than {limits.file_bytes:,} bytes (CELERIAC_MAX_FILE_BYTES)"
         )
+    if "No space left on device" in told:
+        return StorageFull(f"{name} found the disk full: make room there, or set CELERIAC_MEDIA_WORK_DIR: {last}")
     if "Cannot allocate memory" in told or "MemoryError" in told:
         return ConversionLimited(
             f"{name} needs more than {limits.memory_bytes:,} bytes of memory (CELERIAC_MEDIA_MEMORY_BYTES): {last}"
