@@ -87,7 +87,7 @@ async def test_a_wrong_password_is_refused_and_not_repeated(
 
 async def test_code_cannot_put_a_password_into_arguments(shop: ReportShop) -> None:
     request = ReportRequest.model_validate({"source": ORDERS, "password": SECRET})
-    with pytest.raises(InvalidArguments, match="may hold no password") as refused:
+    with pytest.raises(InvalidArguments, match=r"may hold no password|request\.password: cannot be sent") as refused:
         shop.reports.call(request)
     assert SECRET not in f"{refused.value} {request!r}"
     call = shop.reports.call(await shop.reports.sealed(request))

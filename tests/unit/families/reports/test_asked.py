@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from celeriac import Celeriac, Settings
 from celeriac.asgi import include
 from celeriac.families.reports import ReportsFamily, ReportsSettings
+from tests.support.local_client import local_client
 
 ROWS = {"rows": [{"kunde": "Müller", "betrag": 3, "tag": "2026-01-31"}, {"kunde": "Groß", "betrag": 4, "tag": None}]}
 
@@ -28,7 +29,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     app.include_family(ReportsFamily, ReportsSettings(reports_scratch=folder / "scratch", **own))
     served = FastAPI()
     include(served, app)
-    with TestClient(served, "http://127.0.0.1", client=("127.0.0.1", 1)) as client:
+    with local_client(served) as client:
         yield client
 
 

@@ -34,7 +34,8 @@ def test_numbers_are_written_as_babel_writes_them(name: str, value: Decimal) -> 
 
 
 def test_swiss_numbers_have_all_their_apostrophes() -> None:
-    assert LOCALES["de-CH"].number(Decimal("1234567.5"), 2) == "1'234'567.50"
+    written = LOCALES["de-CH"].number(Decimal("1234567.5"), 2)
+    assert written.replace("\u2019", "'") == "1'234'567.50"  # Babel before 2.19 has the other apostrophe
 
 
 def test_digits_are_those_of_the_locale() -> None:
