@@ -316,7 +316,7 @@ def test_the_font_of_the_theme_is_on_all_pages(rows: int, tmp_path: Path) -> Non
     write(sales(11, tuple("ABCDEF")), layout(designed_rows=rows, theme=theme), "pdf", tmp_path / "r.pdf")
     with pikepdf.open(tmp_path / "r.pdf") as pdf:
         for page in pdf.pages:
-            names = [str(font.BaseFont) for font in page.Resources.Font.values()]
+            names = [str(font.BaseFont) for _, font in page.Resources.Font.items()]
             assert any("NotoSerifJP" in name for name in names), names
 
 
