@@ -55,7 +55,7 @@ class FfmpegProgress:
             self.report(done * 100, "")
             return
         speed, left = position / elapsed, elapsed * (1 - done) / done
-        self.report(done * 100, f"{speed:.2g}x, {remaining(left)} left")
+        self.report(done * 100, f"{speed:,.{0 if speed >= 10 else 1}f}x, {remaining(left)} left")
 
 
 def _seconds(microseconds: str) -> float:

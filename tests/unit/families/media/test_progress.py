@@ -30,7 +30,15 @@ def test_percent_speed_and_remaining_time() -> None:
     assert told.reports[-1] == (25.0, "1.2x, 12 s left")
     told.now = 10.0
     told.block(frame=500, out_time_us=20_040_000, progress="end")
-    assert told.reports[-1] == (100.0, "2x, 0 s left")
+    assert told.reports[-1] == (100.0, "2.0x, 0 s left")
+
+
+def test_a_great_speed_is_told_in_digits() -> None:
+    told = Told()
+    told.block(frame=0, out_time_us="N/A")
+    told.now = 0.005
+    told.block(frame=500, out_time_us=20_000_000, progress="end")
+    assert told.reports[-1] == (100.0, "4,000x, 0 s left")
 
 
 def test_only_a_block_that_moves_is_progress() -> None:
