@@ -20,8 +20,8 @@ RUN = [page for page in PAGES if any(b.language in CODE and b.not_run is None fo
 #: The pages that newcomers begin with run by default, all others with `--slow`.
 FIRST = [page for page in RUN if page.stem in ("README", "first-job", "existing-fastapi")]
 
-#: Databases of the test process's Valkey that pages take turns with.
-DATABASES = range(9, 12)
+#: Databases that pages take turns with.
+DATABASES = range(3)
 
 
 def name(page: Path) -> str:
@@ -29,8 +29,9 @@ def name(page: Path) -> str:
 
 
 @pytest.mark.parametrize("page", quick_first([*FIRST, *(p for p in RUN if p not in FIRST)], quick=len(FIRST)), ids=name)
-def test_a_page_does_what_it_says(page: Path, valkey_url: str, tmp_path: Path) -> None:
-    Page(page, tmp_path, emptied(on_database(valkey_url, DATABASES[RUN.index(page) % len(DATABASES)]))).run()
+def test_a_page_does_what_it_says(page: Path, readers_valkey_url: str, tmp_path: Path) -> None:
+    url = on_database(readers_valkey_url, DATABASES[RUN.index(page) % len(DATABASES)])
+    Page(page, tmp_path, emptied(url)).run()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

@@ -18,14 +18,14 @@ EXAMPLES = ROOT / "examples"
 PROGRAMS = sorted(path for path in EXAMPLES.glob("*.py") if "__main__" in path.read_text())
 COMPARED = ("mail_service.py", "background_tasks.py", "celeriac_jobs.py")
 
-#: Databases of the test process's Valkey that examples take turns with.
-DATABASES = range(14, 16)
+#: Databases that examples take turns with.
+DATABASES = range(3, 5)
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.stem)
-def test_an_example_prints_what_it_says(program: Path, valkey_url: str, tmp_path: Path) -> None:
+def test_an_example_prints_what_it_says(program: Path, readers_valkey_url: str, tmp_path: Path) -> None:
     shutil.copy(program, tmp_path)
-    url = emptied(on_database(valkey_url, DATABASES[PROGRAMS.index(program) % len(DATABASES)]))
+    url = emptied(on_database(readers_valkey_url, DATABASES[PROGRAMS.index(program) % len(DATABASES)]))
     environment = reader_environment(tmp_path / ".bin") | {"CELERIAC_BROKER_URL": url}
 
     def start(kind: str, *arguments: str) -> WarmProcess:

@@ -11,6 +11,7 @@ import sys
 import warnings
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import closing
+from enum import IntEnum, unique
 from importlib import invalidate_caches
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -55,6 +56,18 @@ def pytest_runtest_teardown(item: pytest.Item) -> None:
             gc.collect()
 
 
+@unique
+class Databases(IntEnum):
+    """Databases of the test process's Valkey, each for a worker that tests share. Those below are the contract's."""
+
+    REPORTS = 10
+    CONFORMANCE = 11
+    HTTP = 12
+    MAILING = 13
+    REPORTS_ALONE = 14
+    MEDIA = 15
+
+
 def on_database(url: str, number: int) -> str:
     """The same server's database `number`."""
     return urlunsplit(urlsplit(url)._replace(path=f"/{number}"))
@@ -63,6 +76,14 @@ def on_database(url: str, number: int) -> str:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[str]:
     """A Valkey for this test process. Database 0 is emptied for each test; workers that tests share have others."""
+    async with embedded_valkey(tmp_path_factory.mktemp("valkey"), append_only=False) as url:
+        yield url
+        shutil.rmtree(trace_directory(url), ignore_errors=True)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def readers_valkey_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[str]:
+    """Another Valkey, for pages and examples: no worker that tests share takes their jobs."""
     async with embedded_valkey(tmp_path_factory.mktemp("valkey"), append_only=False) as url:
         yield url
         shutil.rmtree(trace_directory(url), ignore_errors=True)

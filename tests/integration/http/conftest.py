@@ -14,16 +14,14 @@ from celeriac import Settings
 from tests.support import http_jobs
 from tests.support.api_server import NO_TLS, ApiServer, api_of, serving
 from tests.support.contract_jobs import ContractJobs
-from tests.support.fixtures import LEASE, WORKERS, on_database, worker_environment
+from tests.support.fixtures import LEASE, WORKERS, Databases, on_database, worker_environment
 from tests.support.jobs_client import JobsClient
 from tests.support.workers import Worker, start_worker
-
-DATABASE = 12
 
 
 @pytest.fixture(scope="session")
 def http_url(valkey_url: str) -> str:
-    return on_database(valkey_url, DATABASE)
+    return on_database(valkey_url, Databases.HTTP)
 
 
 @pytest.fixture(scope="session")

@@ -24,10 +24,9 @@ from celeriac.asgi import create_api
 from celeriac.families.email import EmailSettings
 from tests.support import typed_jobs
 from tests.support.api_server import api_of, serving
-from tests.support.fixtures import LEASE, on_database
+from tests.support.fixtures import LEASE, Databases, on_database
 
 pytestmark = pytest.mark.slow
-DATABASE = 11
 
 #: What pydantic takes for another type on purpose, as FastAPI's users know it: 0 or "1" as bool, a date as a number,
 #: one member of a set twice.
@@ -55,7 +54,7 @@ def api_settings(valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> S
     """No worker serves this database: nothing waits for the day that a job was asked to take."""
     return Settings(
         broker_timeout=30,  # else a busy machine answers 503, which counts as a fault of the server
-        broker_url=SecretStr(on_database(valkey_url, DATABASE)),
+        broker_url=SecretStr(on_database(valkey_url, Databases.CONFORMANCE)),
         data_dir=tmp_path_factory.mktemp("conformance"),
         lease=LEASE,
     )

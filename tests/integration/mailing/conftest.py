@@ -19,11 +19,9 @@ from celeriac.families.email import EmailSettings
 from celeriac.families.email.demo.sink import MailSink
 from celeriac.settings import as_environment
 from tests.support.api_server import NO_TLS, serving
-from tests.support.fixtures import LEASE, PATIENT, WORKERS, on_database
+from tests.support.fixtures import LEASE, PATIENT, WORKERS, Databases, on_database
 from tests.support.mailing_api import MailingApi
 from tests.support.workers import Worker, start_worker
-
-DATABASE = 13
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -34,7 +32,7 @@ async def sink() -> AsyncGenerator[MailSink]:
 
 @pytest.fixture
 def settings(valkey_url: str, tmp_path: Path) -> Settings:
-    url = on_database(valkey_url, DATABASE)
+    url = on_database(valkey_url, Databases.MAILING)
     with redis.Redis.from_url(url) as client:
         client.flushdb()
     return Settings(

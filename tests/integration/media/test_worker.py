@@ -22,7 +22,7 @@ from celeriac.families.media import MediaSettings
 from celeriac.settings import as_environment
 from tests.integration.media.test_ending import is_alive, pid_in
 from tests.support.api_server import NO_TLS, serving
-from tests.support.fixtures import LEASE, PATIENT, WORKERS, on_database
+from tests.support.fixtures import LEASE, PATIENT, WORKERS, Databases, on_database
 from tests.support.jobs_client import JobsClient, problem
 from tests.support.media import program
 from tests.support.waiting import eventually
@@ -30,7 +30,6 @@ from tests.support.workers import Worker, start_worker
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-DATABASE = 8
 
 #: Hangs before the second rendition of a ladder, once.
 HANGS_ONCE = """#!/bin/sh
@@ -80,7 +79,7 @@ def own(tmp_path: Path) -> MediaSettings:
 async def stack(
     valkey_url: str, tmp_path: Path, own: MediaSettings, request: pytest.FixtureRequest
 ) -> AsyncGenerator[Stack]:
-    url = on_database(valkey_url, DATABASE)
+    url = on_database(valkey_url, Databases.MEDIA)
     with redis.Redis.from_url(url) as client:
         client.flushdb()
     settings = Settings(

@@ -20,14 +20,13 @@ from celeriac.families.reports import ReportsSettings
 from celeriac.settings import as_environment
 from tests.support.api_server import NO_TLS, ApiServer, serving
 from tests.support.databases import postgres_server
-from tests.support.fixtures import LEASE, PATIENT, WORKERS, on_database
+from tests.support.fixtures import LEASE, PATIENT, WORKERS, Databases, on_database
 from tests.support.report_api import ReportApi
 from tests.support.report_shop import ReportShop
 from tests.support.workers import Worker, start_worker
 
 __all__ = ["postgres_server"]
 
-DATABASE = 10
 MEMORY_MB = 1000
 #: A bank that does not answer. Tests that need one have a server of their own.
 BANK = "bank=postgresql://nobody@127.0.0.1:1/bank"
@@ -50,7 +49,7 @@ def shop_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def shop_settings(valkey_url: str, shop_folder: Path) -> Settings:
-    url = on_database(valkey_url, DATABASE)
+    url = on_database(valkey_url, Databases.REPORTS)
     with redis.Redis.from_url(url) as client:
         client.flushdb()
     return Settings(

@@ -24,19 +24,18 @@ from celeriac.families.reports import ReportsSettings
 from celeriac.settings import as_environment
 from tests.support import nightly_shop
 from tests.support.api_server import NO_TLS, serving
-from tests.support.fixtures import on_database
+from tests.support.fixtures import Databases, on_database
 from tests.support.warm import WarmProcess
 from tests.support.workers import ROOT, start_worker
 
 pytestmark = pytest.mark.slow
-DATABASE = 14
 APP = "tests.support.nightly_shop:app"
 
 
 async def test_a_report_of_a_schedule_is_mailed_as_attachment_and_as_link(
     shop_settings: Settings, report_settings: dict[str, Any], valkey_url: str, tmp_path: Path
 ) -> None:
-    url = on_database(valkey_url, DATABASE)
+    url = on_database(valkey_url, Databases.REPORTS_ALONE)
     with redis.Redis.from_url(url) as client:
         client.flushdb()
     settings = shop_settings.model_copy(update={"broker_url": SecretStr(url), "data_dir": tmp_path, "api_keys": ()})

@@ -23,7 +23,7 @@ from celeriac.families.reports.request import NamedRef, ReportRequest, SqlRef
 from celeriac.settings import as_environment
 from tests.integration.reports.conftest import BANK
 from tests.support.buckets import bucket_url, s3_server
-from tests.support.fixtures import on_database
+from tests.support.fixtures import Databases, on_database
 from tests.support.postgres import PostgresServer
 from tests.support.report_shop import ReportShop
 from tests.support.waiting import eventually
@@ -33,7 +33,6 @@ from tests.support.workers import ROOT, Worker, dismiss, start_worker
 __all__ = ["bucket_url", "s3_server"]
 
 pytestmark = pytest.mark.slow
-DATABASE = 14
 ORDERS = NamedRef(name="orders")
 ENDLESS = "#for a in range(9000) { for b in range(9000) { for c in range(9000) { let d = a } } }"
 
@@ -78,7 +77,7 @@ class Here:
 async def here(
     shop_settings: Settings, report_settings: dict[str, Any], valkey_url: str, tmp_path: Path
 ) -> AsyncGenerator[Here]:
-    url = on_database(valkey_url, DATABASE)
+    url = on_database(valkey_url, Databases.REPORTS_ALONE)
     with redis.Redis.from_url(url) as client:
         client.flushdb()
     settings = shop_settings.model_copy(update={"broker_url": SecretStr(url), "data_dir": tmp_path})
