@@ -31,6 +31,7 @@ class Content:
         self._digest = hashlib.sha256() if digest else None
         self._turn = asyncio.Lock()
         self._fault: BaseException | None = None
+        self._is_closed = False
 
     @property
     def size(self) -> int:
@@ -48,15 +49,16 @@ class Content:
         Raises:
             FileTooLarge: it would be larger than it may be.
             StorageFull, StorageUnavailable: it cannot be kept.
+            RuntimeError: the file is closed, or lacks an earlier piece.
         """
         piece = bytes(piece)  # its caller may use the memory again; what has elements of several bytes counts in bytes
-        async with self._turn:
-            self._check_no_hole()
-            try:
+        try:
+            async with self._turn:
+                self._check_open()
                 await self._write(piece)
-            except BaseException as fault:
-                self._fault = fault
-                raise
+        except BaseException as fault:  # also if it was cancelled while it waited for its turn
+            self._fault = self._fault or fault
+            raise
 
     async def close(self) -> dict[str, Any]:
         """Publish the file, and say what it is: `name`, `size`, `content_type`, `sha256` and `path`.
@@ -64,8 +66,10 @@ class Content:
         If that fails, or if a piece of it could not be written, nothing is left behind.
         """
         try:
-            self._check_no_hole()
-            await self._writer.close()
+            async with self._turn:  # after the pieces that are being written
+                self._check_open()
+                self._is_closed = True
+                await self._writer.close()
         except BaseException:
             await asyncio.shield(self.drop())
             raise
@@ -79,6 +83,7 @@ class Content:
 
     async def keep(self) -> None:
         """Publish what came before the piece that could not be written, if one could not."""
+        self._is_closed = True
         try:
             await self._writer.close()
         except BaseException:
@@ -87,6 +92,7 @@ class Content:
 
     async def drop(self) -> None:
         """Leave nothing behind."""
+        self._is_closed = True
         await self._writer.drop()
 
     async def _write(self, piece: bytes) -> None:
@@ -103,11 +109,13 @@ class Content:
             await self._writer.write(piece)
         self._size += len(piece)
 
-    def _check_no_hole(self) -> None:
-        """Refuse a file that lacks a piece, also if the job that wrote it has caught the error."""
+    def _check_open(self) -> None:
+        """Refuse a file that is closed, or lacks a piece, also if the job that wrote it has caught the error."""
         if isinstance(self._fault, CeleriacError):
             raise self._fault
         if self._fault is not None:
             raise RuntimeError(
                 f"a piece of {self.name} was not written ({type(self._fault).__name__})"
             ) from self._fault
+        if self._is_closed:
+            raise RuntimeError(f"{self.name} is closed: write to it inside its block")

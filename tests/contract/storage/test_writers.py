@@ -90,6 +90,37 @@ async def test_a_file_that_may_lack_a_piece_is_never_an_artifact(artifacts: Arti
     assert await files(artifacts.location) == []
 
 
+async def test_a_piece_that_is_cancelled_while_it_waits_for_its_turn_is_lacking_as_well(artifacts: Artifacts) -> None:
+    file = await artifacts.begin("job", "a")
+    with all_threads_busy():
+        first, second = await begun(file.write(FIRST)), await begun(file.write(SECOND))
+        second.cancel()
+        await asyncio.wait([second])
+    await first
+    with pytest.raises(RuntimeError, match="a piece of a was not written"):
+        await file.write(b"3")
+    with pytest.raises(RuntimeError, match="a piece of a was not written"):
+        await artifacts.publish("job", file)
+    assert await files(artifacts.location) == []
+
+
+async def test_a_file_has_what_was_given_before_its_end_and_takes_nothing_after_it(artifacts: Artifacts) -> None:
+    file = await artifacts.begin("job", "a")
+    with all_threads_busy():
+        pieces = [await begun(file.write(piece)) for piece in (FIRST, SECOND)]
+        end = await begun(artifacts.publish("job", file))
+    made = await end
+    await asyncio.gather(*pieces)
+    assert (made.size, await content(artifacts.location, made.path)) == (2 * MEBIBYTE, FIRST + SECOND)
+    with pytest.raises(RuntimeError, match="a is closed: write to it inside its block"):
+        await file.write(b"late")
+    dropped = await artifacts.begin("job", "b")
+    await dropped.drop()
+    with pytest.raises(RuntimeError, match="b is closed"):
+        await dropped.write(FIRST)
+    assert [path for path in await files(artifacts.location) if "#" in path] == []
+
+
 async def test_a_job_that_goes_on_after_a_piece_was_refused_makes_no_artifact(location: Location) -> None:
     artifacts = Artifacts(location, Limits(file_bytes=10, job_bytes=10, job_files=9))
     file = await artifacts.begin("job", "a")
