@@ -14,7 +14,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from functools import cache, partial
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
@@ -28,7 +28,7 @@ _LAST_CALLS_S = 5.0
 
 def in_thread(call: Callable[..., T], *arguments: Any, **options: Any) -> asyncio.Future[T]:
     """Call it, and tell what it returns. One that has begun goes on when nobody awaits it any more."""
-    return asyncio.get_running_loop().run_in_executor(_pool(), partial(call, *arguments, **options))
+    return asyncio.get_running_loop().run_in_executor(_pool, partial(call, *arguments, **options))
 
 
 class _Pool(Executor):
@@ -43,11 +43,12 @@ class _Pool(Executor):
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         future: Future[T] = Future()
         with self._has_ended:
+            if self._threads <= self._open and self._threads < _MOST_THREADS:
+                # Counted when it has started: a process at its limits may get none.
+                threading.Thread(target=self._work, name=f"celeriac-storage_{self._threads}", daemon=True).start()
+                self._threads += 1
             self._open += 1
             self._calls.put((future, partial(fn, *args, **kwargs)))
-            if self._threads < min(self._open, _MOST_THREADS):
-                self._threads += 1
-                threading.Thread(target=self._work, name=f"celeriac-storage_{self._threads}", daemon=True).start()
         return future
 
     def wait(self, patience_s: float) -> None:
@@ -74,15 +75,14 @@ def _answer(future: Future[Any], call: Callable[[], Any]) -> None:
         future.set_result(returned)
 
 
-@cache
-def _pool() -> _Pool:
-    return _Pool()
+_pool = _Pool()
 
 
-def _wait_for_last_calls() -> None:
-    if _pool.cache_info().currsize:
-        _pool().wait(_LAST_CALLS_S)
+def _begin_anew() -> None:
+    """Forget the pool in a forked process, which has none of its parent's threads."""
+    global _pool
+    _pool = _Pool()
 
 
-atexit.register(_wait_for_last_calls)
-os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked process has none of its parent's threads
+atexit.register(lambda: _pool.wait(_LAST_CALLS_S))
+os.register_at_fork(after_in_child=_begin_anew)
