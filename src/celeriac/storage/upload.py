@@ -106,11 +106,14 @@ class UploadLimits:
             )
 
 
-def entry_at(path: str) -> Entry:
-    """The entry that is kept at a path."""
+def entry_at(path: str) -> Entry | None:
+    """The entry that is kept at a path; None for a file of others, such as `.DS_Store`."""
     owner, _, name = path.rpartition("/")
-    microseconds, upload_id, size = name.split("_")
-    return Entry(_EPOCH + int(microseconds) * _MICROSECOND, upload_id, int(size), owner)
+    try:
+        microseconds, upload_id, size = name.split("_")
+        return Entry(_EPOCH + int(microseconds) * _MICROSECOND, upload_id, int(size), owner)
+    except (ValueError, OverflowError):
+        return None
 
 
 def folder_of(owner: str) -> str:

@@ -44,6 +44,7 @@ _RECORDS = "uploads/records"
 _PARTS = "uploads/parts"
 _FILES = "uploads/files"
 _COMPLETE = "uploads/complete"
+_ITS_FILES = tuple(f"{folder}/" for folder in (_RECORDS, _PARTS, _FILES, _COMPLETE))
 
 #: An empty folder may be about to get a file for so long.
 _GRACE = timedelta(hours=1)
@@ -185,7 +186,7 @@ class Uploads:
         horizon = now - retention
         found, damaged = set[str](), set[str]()
         async for file in self.location.list("uploads/"):
-            if not file.path.startswith(f"{FOLDER}/"):
+            if file.path.startswith(_ITS_FILES):  # all but entries, and files of others
                 upload_id = file.path.split("/")[2].removesuffix(".json")
                 found.add(upload_id)
                 if file.path.startswith(f"{_RECORDS}/") and not file.size:  # it counts as none: see `decoded`
@@ -264,7 +265,8 @@ class Uploads:
         return chain
 
     async def _entries(self, folder: str) -> list[Entry]:
-        return [entry_at(found.path) async for found in self.location.list(f"{folder}/")]
+        found = [entry_at(file.path) async for file in self.location.list(f"{folder}/")]
+        return [entry for entry in found if entry is not None]
 
     async def _delete(self, upload_id: str, entry: Entry | None) -> None:
         """Delete the entry last: after a crash, a sweep finds what is left."""

@@ -256,3 +256,14 @@ async def test_what_a_killed_server_has_announced_of_an_upload_is_swept(uploads:
     assert await uploads.sweep(DAY) == 0
     assert await uploads.sweep(DAY, datetime.now(UTC) + DAY + timedelta(seconds=5)) == 1
     assert await paths(uploads) == []
+
+
+async def test_files_of_others_keep_nobody_from_announcing_and_sweeping(uploads: Uploads) -> None:
+    upload = await uploads.begin("a", 3)
+    for place in (upload.entry.owner, "uploads/owners", "uploads"):
+        await uploads.location.put(f"{place}/.DS_Store", b"")
+    other = await uploads.begin("b", 3)
+    listed, _ = await uploads.page("", limit=9)
+    assert [found.id for found in listed] == [other.id, upload.id]
+    assert await uploads.sweep(DAY, datetime.now(UTC) + 2 * DAY) == 2
+    assert {path.rpartition("/")[2] for path in await paths(uploads)} == {".DS_Store"}
