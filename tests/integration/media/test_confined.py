@@ -58,6 +58,36 @@ async def test_a_converter_has_no_rights_of_root_but_to_files(tmp_path: Path) ->
     assert int(effective, 16) & ~0b110 == 0 and gains == "1"
 
 
+#: Runs a converter in a process that hands rights down, as root does in some containers.
+WITH_RIGHTS_TO_INHERIT = """
+import asyncio, ctypes, struct, sys
+from pathlib import Path
+from celeriac.families.media import confined
+
+libc = ctypes.CDLL(None)
+header, sets = ctypes.create_string_buffer(struct.pack("Ii", 0x20080522, 0)), ctypes.create_string_buffer(24)
+assert libc.capget(header, sets) == 0
+effective, permitted, _, *others = struct.unpack("6I", sets.raw)
+assert libc.capset(header, struct.pack("6I", effective, permitted, permitted, *others)) == 0
+limits = confined.Limits(memory_bytes=4 << 30, cpu_s=60, file_bytes=99, seconds=60)
+rights = "print(*(line for line in open('/proc/self/status') if line.startswith('CapEff')))"
+print(asyncio.run(confined.run([sys.executable, "-I", "-c", rights], limits, Path(sys.argv[1])))[0])
+"""
+
+
+@LINUX
+def test_a_converter_inherits_no_rights_of_root(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WITH_RIGHTS_TO_INHERIT, str(tmp_path)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL)
+    assert int(ran.stdout.split()[1], 16) & ~0b110 == 0
+
+
+def test_applications_in_the_folder_that_images_have_for_them_are_closed_to_converters() -> None:
+    readable = {Path(place) for place in confined._READABLE}  # pyright: ignore[reportPrivateUsage]
+    assert not readable & {Path("/usr/src/app"), *Path("/usr/src/app").parents}
+    assert {path for path in Path("/usr").iterdir() if path.name != "src"} <= readable
+
+
 @pytest.mark.skipif(not has_landlock(), reason="this kernel has no Landlock: converters can read other files here")
 async def test_a_converter_opens_no_files_but_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     work, project, given = tmp_path / "work", tmp_path / "project", tmp_path / "given"
@@ -166,6 +196,27 @@ def test_nothing_is_converted_where_confinement_is_required_and_refused(
     told, logged = where_refused(tmp_path, *what, strict=True)
     assert told.count(f"not started: no converter is started: it could {can} on this system") == 2
     assert "AF_INET" not in told and logged == ""
+
+
+#: Asks what `celeriac doctor` finds where confinement is required, and rights of root cannot be taken away.
+LOOKED_AT = """
+import asyncio
+from celeriac.families.media.checks import check_programs
+from celeriac.families.media.settings import MediaSettings
+from tests.support.refusing import refuse
+
+refuse("capset")
+findings = asyncio.run(check_programs(MediaSettings(media_require_confinement=True)))
+print(*((finding.status.value, finding.detail) for finding in findings if finding.check == "confinement"))
+"""
+
+
+@LINUX
+def test_the_doctor_says_that_nothing_is_converted_where_rights_cannot_be_taken_away() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", LOOKED_AT], capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL
+    )
+    assert "fail" in ran.stdout and "it could keep rights of root on this system" in ran.stdout
 
 
 @pytest.mark.skipif(not has_landlock(), reason="converters cannot be confined here")

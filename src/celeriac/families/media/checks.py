@@ -8,12 +8,13 @@ import sys
 import tempfile
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from celeriac.core.findings import Finding, fail, ok, warn
 from celeriac.families.media import confined, programs
 from celeriac.families.media.confined import Limits
-from celeriac.families.media.errors import ConversionFailed, ConverterMissing
+from celeriac.families.media.errors import ConversionFailed, ConverterMissing, NotConfined
 from celeriac.families.media.settings import MediaSettings
 
 _PATIENCE_S = 5.0
@@ -22,6 +23,10 @@ _ENCODERS = ("libx264", "libvpx-vp9", "libsvtav1", "aac", "libopus", "libmp3lame
 
 
 _LIMITS = Limits(memory_bytes=4 * 1_073_741_824, cpu_s=10, file_bytes=1_048_576, seconds=10)
+_ELSEWHERE = (
+    "use Linux 5.13 or newer with Landlock, or run workers in containers without secrets and network, "
+    "if strangers send files"
+)
 #: Says what succeeded.
 _TRIES = """
 import socket, sys
@@ -52,19 +57,19 @@ async def _confinement(own: MediaSettings) -> Finding:
         socket.create_server(("127.0.0.1", 0)) as server,
     ):
         tries = [sys.executable, "-I", "-c", _TRIES, other.name, str(server.getsockname()[1])]
+        limits = replace(_LIMITS, strict=own.media_require_confinement)
         try:
-            told, _ = await confined.run(tries, _LIMITS, Path(folder))
+            told, _ = await confined.run(tries, limits, Path(folder))
+        except NotConfined as error:
+            return fail("confinement", str(error), _ELSEWHERE)
         except (OSError, ConversionFailed) as error:
             return fail("confinement", f"converters cannot be started: {error}", "see the documentation of conversions")
     if not (reached := list(dict.fromkeys(told.split()))):
         return ok("confinement", "converters can open their own files only, and have no network")
     lacks = {"files": "read all files of this user", "network": "reach the network"}
-    return (fail if own.media_require_confinement else warn)(
-        "confinement",
-        f"converters can {' and '.join(lacks[one] for one in reached)}: this system cannot keep them from it",
-        "use Linux 5.13 or newer with Landlock, or run workers in containers without secrets and network, "
-        "if strangers send files",
-    )
+    can = " and ".join(lacks[one] for one in reached)
+    told = f"converters can {can}: this system cannot keep them from it"
+    return (fail if own.media_require_confinement else warn)("confinement", told, _ELSEWHERE)
 
 
 async def _ffmpeg(own: MediaSettings) -> Finding:

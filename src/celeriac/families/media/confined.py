@@ -54,9 +54,11 @@ class Limits:
     strict: bool = False
 
 
-#: What programs need to run, and to know fonts and the time. All else of the machine is closed to them.
+#: What programs need to run, and to know fonts and the time. All else of the machine is closed to them. Not all of
+#: `/usr`: images keep applications, with their secrets, in `/usr/src`.
 _READABLE = (
-    *("/usr", "/bin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix/store", "/gnu/store", "/snap"),
+    *(str(path) for path in sorted(Path("/usr").glob("*")) if path.name != "src"),
+    *("/bin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix/store", "/gnu/store", "/snap"),
     *("/etc/alternatives", "/etc/fonts", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d"),
     *(
         "/etc/libreoffice",

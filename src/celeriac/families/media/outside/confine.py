@@ -28,6 +28,7 @@ _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_CAPBSET_READ, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 22, 23, 24, 38
 #: What root keeps: to read and write files of others, as the storage may be another user's.
 _CAPABILITIES, _KEPT = 64, (1, 2)
+_CAPABILITY_VERSION = 0x20080522
 
 #: Landlock's calls, the same on all processors.
 _CREATE, _ADD_RULE, _RESTRICT = 444, 445, 446
@@ -87,7 +88,7 @@ def _confine(parent: int, places: list[str]) -> list[str]:
     is_root = os.geteuid() == 0
     has_left = libc.unshare(_CLONE_NEWNET if is_root else _CLONE_NEWUSER | _CLONE_NEWNET) == 0
     kept = [number for number in range(_CAPABILITIES) if number not in _KEPT and _keeps(libc, number)]
-    is_bound = libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+    is_bound = _inherits_none(libc) and libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
     is_closed = _keep_to(libc, places)
     makes_none = _make_no_sockets(libc, but_unix=any(place.startswith("s ") for place in places))
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -101,6 +102,20 @@ def _confine(parent: int, places: list[str]) -> list[str]:
 def _keeps(libc: Any, capability: int) -> bool:
     """Give up a capability. Return whether it is still there."""
     return bool(libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)) and libc.prctl(_PR_CAPBSET_READ, capability) == 1
+
+
+def _inherits_none(libc: Any) -> bool:
+    """Hand no capability down, as some containers do: it would be there again, whatever has been given up."""
+    header, sets = (
+        ctypes.create_string_buffer(struct.pack("Ii", _CAPABILITY_VERSION, 0)),
+        ctypes.create_string_buffer(24),
+    )
+    if libc.capget(header, sets) != 0:
+        return False
+    # Twice 32 of them: those in effect, permitted, and inherited. Whoever has no inherited ones has no ambient ones.
+    numbers = struct.unpack("6I", sets.raw)
+    is_set: bool = libc.capset(header, struct.pack("6I", *numbers[:2], 0, *numbers[3:5], 0)) == 0
+    return is_set
 
 
 def _keep_to(libc: Any, places: list[str]) -> bool:
