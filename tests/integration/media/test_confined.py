@@ -82,6 +82,23 @@ def test_a_converter_inherits_no_rights_of_root(tmp_path: Path) -> None:
     assert int(ran.stdout.split()[1], 16) & ~0b110 == 0
 
 
+#: Becomes a program where rights that are handed down cannot be taken away.
+WITHOUT_CAPSET = """
+import os, runpy, sys
+script = runpy.run_path(sys.argv[1])
+script["_confine"].__globals__["_inherits_none"] = lambda _: False
+script["main"](os.getppid(), 4 << 30, 60, 99, 0, "r /", "/bin/cat", "/proc/self/status")
+"""
+
+
+@LINUX
+def test_all_else_is_taken_away_also_where_inherited_rights_are_not() -> None:
+    command = [sys.executable, "-c", WITHOUT_CAPSET, str(Path(confined.__file__).with_name("outside") / "confine.py")]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL)
+    assert "NoNewPrivs:\t1\n" in ran.stdout and "Seccomp:\t2\n" in ran.stdout
+    assert ran.stderr.split() in (["UNCONFINED", "rights"], ["UNCONFINED", "files", "rights"])
+
+
 def test_applications_in_the_folder_that_images_have_for_them_are_closed_to_converters() -> None:
     readable = {Path(place) for place in confined._READABLE}  # pyright: ignore[reportPrivateUsage]
     assert not readable & {Path("/usr/src/app"), *Path("/usr/src/app").parents}

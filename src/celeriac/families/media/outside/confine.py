@@ -88,13 +88,14 @@ def _confine(parent: int, places: list[str]) -> list[str]:
     is_root = os.geteuid() == 0
     has_left = libc.unshare(_CLONE_NEWNET if is_root else _CLONE_NEWUSER | _CLONE_NEWNET) == 0
     kept = [number for number in range(_CAPABILITIES) if number not in _KEPT and _keeps(libc, number)]
-    is_bound = _inherits_none(libc) and libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+    hands_none_down = _inherits_none(libc)
+    is_bound = libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0  # in any case: what follows needs it
     is_closed = _keep_to(libc, places)
     makes_none = _make_no_sockets(libc, but_unix=any(place.startswith("s ") for place in places))
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it has died before that
         os.kill(os.getpid(), signal.SIGKILL)
-    is_tame = is_bound and not (is_root and kept)  # others have no rights that they could keep
+    is_tame = hands_none_down and is_bound and not (is_root and kept)  # others have no rights that they could keep
     found = {"files": is_closed, "network": has_left or makes_none, "rights": is_tame}
     return [name for name, is_taken in found.items() if not is_taken]
 
@@ -106,10 +107,8 @@ def _keeps(libc: Any, capability: int) -> bool:
 
 def _inherits_none(libc: Any) -> bool:
     """Hand no capability down, as some containers do: it would be there again, whatever has been given up."""
-    header, sets = (
-        ctypes.create_string_buffer(struct.pack("Ii", _CAPABILITY_VERSION, 0)),
-        ctypes.create_string_buffer(24),
-    )
+    header = ctypes.create_string_buffer(struct.pack("Ii", _CAPABILITY_VERSION, 0))
+    sets = ctypes.create_string_buffer(24)
     if libc.capget(header, sets) != 0:
         return False
     # Twice 32 of them: those in effect, permitted, and inherited. Whoever has no inherited ones has no ambient ones.
