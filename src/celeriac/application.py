@@ -124,6 +124,9 @@ class Celeriac(JobApp):
             raise NotInstalled(missing)
         if kind.name in self.settings.families_off:
             raise ConfigurationError(switched_off(kind.name))
+        for name in kind.shortcuts:
+            if hasattr(self, name):
+                raise ConfigurationError(f"the job family {kind.name!r} offers {name!r}, which the application has")
         own = settings or kind.read_settings()
         family = kind(Host(self, own, lambda: self.database))
         self.families[kind.name], self.family_settings[kind.name] = family, own

@@ -70,6 +70,20 @@ def test_an_application_offers_what_a_family_has_a_shortcut_for(shop: Celeriac) 
     assert thanks() == "thank you"
 
 
+def test_a_shortcut_that_is_taken_is_refused(shop: Celeriac) -> None:
+    class Post(Letters):
+        name = "post"
+
+    class Jobs(Letters):
+        name = "jobs"
+        shortcuts: ClassVar[Mapping[str, str]] = {"job": "add"}
+
+    shop.include_family(Letters)
+    for kind, taken in ((Post, "letter"), (Jobs, "job")):
+        with pytest.raises(ConfigurationError, match=f"offers '{taken}', which the application has"):
+            shop.include_family(kind)
+
+
 def test_an_attribute_that_nobody_offers_is_told_with_the_way_to_get_it(shop: Celeriac) -> None:
     with pytest.raises(AttributeError, match=r"no attribute 'letter'.*app.include_family\(...\) adds one") as caught:
         cast(Any, shop).letter(print)

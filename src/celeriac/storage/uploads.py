@@ -243,7 +243,9 @@ class Uploads:
         try:
             await self.location.put(_complete_path(upload.id), encoded(done), replace=False)
         except PathTaken:
-            await self._refuse(done, done.path)
+            kept = await self._read(_complete_path(upload.id))
+            if kept is None or kept.path != done.path:  # else it is ours: a storage may repeat what got no answer
+                await self._refuse(done, done.path)
         return done
 
     async def _refuse(self, upload: Upload, late: str) -> NoReturn:

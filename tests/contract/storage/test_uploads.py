@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -247,6 +248,21 @@ async def test_an_upload_whose_server_was_killed_after_the_last_part_is_complete
     assert await content(uploads, done) == b"0123456789"
     records = [f"uploads/complete/{upload.id}.json", f"uploads/records/{upload.id}.json", upload.entry.path]
     assert await paths(uploads) == sorted([done.path, *records])
+
+
+async def test_an_end_that_the_storage_repeats_after_a_lost_answer_keeps_the_file(
+    uploads: Uploads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = uploads.location.put
+
+    async def twice(path: str, content: bytes, **options: Any) -> None:
+        await put(path, content, **options)
+        if "/complete/" in path:
+            await put(path, content, **options)
+
+    monkeypatch.setattr(uploads.location, "put", twice)
+    done = await uploads.append(await uploads.begin("a.txt", 4), 0, body(b"text"))
+    assert await content(uploads, done) == b"text"
 
 
 async def test_what_a_killed_server_has_announced_of_an_upload_is_swept(uploads: Uploads) -> None:
