@@ -129,6 +129,7 @@ def is_expected(operation: str, failure: schemathesis.errors.Failure) -> bool:
     return kind == "RejectedPositiveData" and operation in BEYOND_A_SCHEMA
 
 
+@pytest.mark.timeout(600)  # thousands of requests; beside other work they have taken more than three minutes
 def test_the_built_in_api_does_what_it_says(built_in: FastAPI) -> None:
     assert faults(built_in, examples=40) == []
 

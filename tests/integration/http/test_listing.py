@@ -15,12 +15,14 @@ from celeriac import Settings
 from tests.support import http_jobs
 from tests.support.api_server import NO_TLS, ApiServer, api_of, serving
 from tests.support.contract_jobs import ContractJobs
+from tests.support.fixtures import PATIENT
 from tests.support.jobs_client import JobsClient
 
 
 @pytest.fixture(scope="module")
 def own_jobs(valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContractJobs]:
-    made = http_jobs.create(Settings(broker_url=SecretStr(valkey_url), data_dir=tmp_path_factory.getbasetemp()))
+    folder = tmp_path_factory.getbasetemp()
+    made = http_jobs.create(Settings(broker_url=SecretStr(valkey_url), data_dir=folder, broker_timeout=PATIENT))
     yield made
     made.app.close()
 
