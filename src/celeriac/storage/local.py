@@ -33,7 +33,7 @@ async def send(uploads: Uploads, file: Path, *, owner: str = "") -> Upload:
         if not sent.is_complete:
             raise UploadIncomplete(sent.offset, size)
     except BaseException:
-        with suppress(UnknownUpload, StorageUnavailable):
+        with suppress(UnknownUpload, StorageFull, StorageUnavailable):
             await asyncio.shield(uploads.delete(upload.id))
         raise
     return sent

@@ -80,7 +80,7 @@ class Uploads:
             self.limits.check(await self._entries(folder_of(owner)))
             await self.location.put(_record_path(upload.id), encoded(upload))
         except BaseException:
-            with suppress(StorageUnavailable):  # a sweep deletes it
+            with suppress(StorageFull, StorageUnavailable):  # a sweep deletes it
                 await asyncio.shield(self.location.delete([upload.entry.path]))
             raise
         return upload if size else await self._put_together(upload)

@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 import obstore
 from obstore.exceptions import BaseError, GenericError
 
-from celeriac.core.errors import StorageUnavailable
+from celeriac.core.errors import StorageFull, StorageUnavailable
 from celeriac.storage.threads import in_thread
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class _Steps:
             await self._next(self._forget)
             if self._is_published:
                 await self._location.delete([self.path])
-        except (OSError, BaseError, GenericError, StorageUnavailable) as error:
+        except (OSError, BaseError, GenericError, StorageFull, StorageUnavailable) as error:
             log.warning("%s could not be deleted (%s); a sweep will", self.path, str(error).partition("\n")[0])
 
     async def _take(self, step: Callable[..., None], *arguments: Any) -> None:

@@ -7,7 +7,7 @@ import hashlib
 import os
 import threading
 from array import array
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from celeriac.core.errors import FileTooLarge
+from celeriac.core.errors import FileTooLarge, StorageFull, StorageUnavailable
 from celeriac.core.ids import new_id
 from celeriac.storage.artifacts import Artifacts, Limits
 from celeriac.storage.content import Content
@@ -203,6 +203,22 @@ async def test_a_job_is_told_its_own_fault_though_its_file_cannot_be_deleted(
     aside.parent.write_text("no folder any more")
     await writer.drop()
     assert "folder/a could not be deleted (" in caplog.text
+
+
+@pytest.mark.parametrize("fault", [StorageFull, StorageUnavailable])
+async def test_a_job_is_told_its_own_fault_though_the_storage_deletes_nothing(
+    location: Location, fault: type[StorageFull | StorageUnavailable], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some file systems need room to delete a file."""
+
+    async def refused(paths: Sequence[str]) -> None:
+        raise StorageFull("no room") if fault is StorageFull else StorageUnavailable("storage", "it is away")
+
+    writer = location.writer("folder/a")
+    await writer.write(FIRST)
+    await writer.close()
+    monkeypatch.setattr(location, "delete", refused)
+    await writer.drop()
 
 
 async def test_a_new_file_is_not_swept_for_its_old_last_piece(tmp_path: Path) -> None:

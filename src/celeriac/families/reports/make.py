@@ -75,7 +75,7 @@ class Maker:
         with ExitStack() as stack:
             place = stack.enter_context(Workplace(self._own.reports_scratch, job.id, job.attempt))
             if place.has_crashed:
-                with suppress(StorageUnavailable):
+                with suppress(StorageFull, StorageUnavailable):
                     await self._app.storage.artifacts.delete(job.id)  # it may have published a part
                 raise ReportCrashed(
                     f"its process ended while it worked on the report, most likely at its limit of {limit:,} MB "

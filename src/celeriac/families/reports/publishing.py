@@ -9,7 +9,7 @@ from pathlib import Path
 
 from celeriac.core.artifact import Artifact, ArtifactFile
 from celeriac.core.context import JobContext
-from celeriac.core.errors import StorageUnavailable
+from celeriac.core.errors import StorageFull, StorageUnavailable
 from celeriac.storage.storage import Storage
 
 
@@ -37,6 +37,6 @@ async def _take_back(targets: list[ArtifactFile], storage: Storage) -> None:
             artifact = target.artifact
         except RuntimeError:  # it has not appeared
             continue
-        with suppress(StorageUnavailable):  # only another attempt may help, which replaces it
+        with suppress(StorageFull, StorageUnavailable):  # only another attempt may help, which replaces it
             if artifact.path:  # else it is kept in memory, in a test
                 await storage.artifacts.withdraw(artifact)
