@@ -240,6 +240,7 @@ async def test_the_command_line_alone_runs_workers_and_looks_at_jobs(
         ("email", "missing"),
         ("media", "missing"),
         ("reports", "missing"),
+        ("webhooks", "missing"),
     ]
 
 

@@ -51,7 +51,10 @@ async def test_an_installed_family_has_jobs_routes_commands_settings_and_checks(
     variables = {"PYTHONPATH": packages, "CELERIAC_GREETING": "Good day"}
     listed = celeriac("families", "--json", cwd=tmp_path, **variables)
     states = {family["family"]: family["state"] for family in json.loads(listed.stdout)}
-    assert (states, listed.stderr) == ({"email": "on", "media": "on", "reports": "on", "greetings": "on"}, "")
+    assert (states, listed.stderr) == (
+        {"email": "on", "media": "on", "reports": "on", "webhooks": "on", "greetings": "on"},
+        "",
+    )
     assert celeriac("greetings", "word", cwd=tmp_path, **variables).stdout == "Good day\n"
     assert "Greet people." in celeriac("--help", cwd=tmp_path, **variables).stdout
     up = ["-m", "celeriac", "up", "--port", "0", "--flower-port", "0", "--no-flower", "--no-beat"]

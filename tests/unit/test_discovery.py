@@ -181,7 +181,13 @@ def test_of_two_families_with_one_name_neither_is_there(monkeypatch: pytest.Monk
 def test_a_broken_family_can_be_switched_off(install_guest: Callable[[str, str], None]) -> None:
     install_guest("faxes", "raise ImportError('no modem')")
     listed = {guest.name: guest.presence for guest in guests(Settings(families_off=("faxes",)))}
-    assert listed == {"email": Presence.ON, "media": Presence.ON, "reports": Presence.ON, "faxes": Presence.OFF}
+    assert listed == {
+        "email": Presence.ON,
+        "media": Presence.ON,
+        "reports": Presence.ON,
+        "webhooks": Presence.ON,
+        "faxes": Presence.OFF,
+    }
 
 
 @pytest.mark.parametrize(
