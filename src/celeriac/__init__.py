@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from celeriac.application import Celeriac
     from celeriac.client.handle import JobHandle
     from celeriac.client.job import Job
+    from celeriac.client.limits import Limits, Taken
     from celeriac.core.context import Children, JobContext
     from celeriac.core.errors import (
         BrokerUnavailable,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         UnknownTask,
         WrongState,
     )
+    from celeriac.core.limits import Limit, Refused
     from celeriac.core.records import Failure, JobEvent, JobRecord, Progress
     from celeriac.core.retry import Retry
     from celeriac.core.spec import Call
@@ -77,12 +79,16 @@ __all__ = [
     "JobState",
     "JobTimedOut",
     "JobUnsuccessful",
+    "Limit",
+    "Limits",
     "OutcomeNotStored",
     "Progress",
+    "Refused",
     "ResultTimeout",
     "Retry",
     "RetryAfter",
     "Settings",
+    "Taken",
     "UnknownJob",
     "UnknownTask",
     "WrongState",
@@ -94,6 +100,7 @@ _HOMES = {
     "celeriac.application": ("Celeriac",),
     "celeriac.client.handle": ("JobHandle",),
     "celeriac.client.job": ("Job",),
+    "celeriac.client.limits": ("Limits", "Taken"),
     "celeriac.core.context": ("Children", "JobContext"),
     "celeriac.core.errors": (
         "BrokerUnavailable",
@@ -120,6 +127,7 @@ _HOMES = {
         "UnknownTask",
         "WrongState",
     ),
+    "celeriac.core.limits": ("Limit", "Refused"),
     "celeriac.core.records": ("Failure", "JobEvent", "JobRecord", "Progress"),
     "celeriac.core.retry": ("Retry",),
     "celeriac.core.spec": ("Call",),

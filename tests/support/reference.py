@@ -42,7 +42,7 @@ from tests.support.workers import ROOT
 
 REFERENCE = ROOT / "docs" / "reference"
 #: Of the application and its client, what is for users; the rest is for Celeriac's own layers.
-_APPLICATION = frozenset({"client", "job", "schedule"})
+_APPLICATION = frozenset({"client", "job", "limits", "schedule"})
 _CLIENT = ("get", "page", "wait", "outcome", "result", "events", "cancel", "retry", "ping", "aclose")
 _IN_PROCESS = ("all", "now", "of")
 _SECTION = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -16,6 +16,7 @@ from celeriac.client.client import JobClient
 from celeriac.client.connections import ConnectionsPerLoop
 from celeriac.client.enqueuer import Enqueuer
 from celeriac.client.job import Job, JobDecorator
+from celeriac.client.limits import Limits, NoLimits
 from celeriac.core import extras
 from celeriac.core.checks import check_sendable, due_at
 from celeriac.core.context import JobContext
@@ -84,6 +85,12 @@ class JobApp(ConfiguredApp):
     def broker_client(self) -> JobClient:
         """The client that always talks to the broker."""
         return JobClient(self._enqueuer, specs=self.specs, retention_ms=lambda: self.retention_ms)
+
+    @property
+    def limits(self) -> Limits:
+        """Limits over all processes of this broker. With `task_always_eager`, everything is granted."""
+        in_process = self.stand_in is not None or self.is_always_eager
+        return NoLimits() if in_process else Limits(self._enqueuer.connections)
 
     @cached_property
     def _enqueuer(self) -> Enqueuer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from celeriac.store import limits
 from celeriac.store.jobs import beginnings, chords, enqueueing, results, transitions
 from celeriac.store.messages import (
     dead_letters,
@@ -25,6 +26,7 @@ _MODULES = (
     scheduled,
     worker_hold,
     worker_leases,
+    limits,
 )
 
 
