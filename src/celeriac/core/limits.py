@@ -23,7 +23,7 @@ class Limit:
     The name is its identity. Whoever asks brings the bounds along, so that a change takes effect at the next `take`.
 
     Attributes:
-        name: 1 to 200 printable characters, such as `smtp:mail.example.com`.
+        name: 1 to 200 printable characters, such as `geocoder`.
         rate: how many units a second, on average; fractions are fine (`1 / 60` is one a minute).
         burst: how many units at once after a pause. Default: those of one second, and at least 1.
         concurrency: how many may hold the limit at the same time, however many units each has taken.
@@ -70,7 +70,8 @@ class Limit:
             raise ConfigurationError(f"Limit({self.name!r}): give a rate, a concurrency or a daily number of units")
         if self.rate is not None and not 0 < self.rate <= _MOST_RATE:
             raise ConfigurationError(
-                f"Limit({self.name!r}, rate={self.rate}): give a number of units a second, above 0 and at most {_MOST_RATE}"
+                f"Limit({self.name!r}, rate={self.rate}): give a number of units a second, "
+                f"above 0 and at most {_MOST_RATE}"
             )
         if self.burst is not None and self.rate is None:
             raise ConfigurationError(f"Limit({self.name!r}, burst={self.burst}): a burst needs a rate")
@@ -88,7 +89,7 @@ class Refused:
 
     Attributes:
         limit: the name of the limit that will be in the way for the longest time.
-        seconds: when it is worth while to ask again. Askers get different times, so that they do not all return at once.
+        seconds: when it is worth while to ask again. Askers get different times, so that they do not return at once.
     """
 
     limit: str
@@ -110,5 +111,6 @@ def check_request(limits: Sequence[Limit], units: int, hold_seconds: float) -> N
         raise ValueError(f"take(units={units}): give a number from 1 to {MOST_UNITS}")
     if not _SHORTEST_HOLD_S <= hold_seconds <= _LONGEST_HOLD_S:
         raise ValueError(
-            f"take(hold_seconds={hold_seconds}): give a number of seconds from {_SHORTEST_HOLD_S} to {_LONGEST_HOLD_S:g}"
+            f"take(hold_seconds={hold_seconds}): "
+            f"give a number of seconds from {_SHORTEST_HOLD_S} to {_LONGEST_HOLD_S:g}"
         )

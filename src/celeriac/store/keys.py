@@ -24,8 +24,8 @@ REVOKED = PREFIX + "revoked"
 LEASES = PREFIX + "leases"
 #: String: the last time when a worker looked for leases that have run out, in ms.
 LOOKED = PREFIX + "looked"
-#: All keys of limits begin with this. The hash tag keeps them on one node of a cluster, so that one script can use them.
-_LIMITS = PREFIX + "{limits}:"
+#: A part of all keys of limits: a hash tag, which keeps them on one node of a cluster, so that one script can use them.
+_LIMITS = "{limits}:"
 
 
 def record(job_id: str) -> str:
@@ -65,14 +65,14 @@ def queue(name: str) -> str:
 
 def bucket(limit: str) -> str:
     """Hash: what is left of a limit's rate and of its day, and when refused askers come back."""
-    return f"{_LIMITS}bucket:{limit}"
+    return f"{PREFIX}{_LIMITS}bucket:{limit}"
 
 
 def slots(limit: str) -> str:
     """Sorted set: who holds a limit that bounds concurrency, by the time until which."""
-    return f"{_LIMITS}slots:{limit}"
+    return f"{PREFIX}{_LIMITS}slots:{limit}"
 
 
 def grant(grant_id: str) -> str:
     """String: what one call took under its limits, so that it can be given back once."""
-    return f"{_LIMITS}grant:{grant_id}"
+    return f"{PREFIX}{_LIMITS}grant:{grant_id}"

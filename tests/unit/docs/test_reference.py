@@ -24,7 +24,7 @@ from tests.support.source import nodes_of, tree_of
 from tests.support.workers import ROOT
 
 _IDEMPOTENCY = "celeriac:idempotency:{sha256}"
-_KEY_OF = {"queue": "{queue}", "delayed": "{queue}", "held": "{worker}"}
+_KEY_OF = {"queue": "{queue}", "delayed": "{queue}", "held": "{worker}", "bucket": "{name}", "slots": "{name}"}
 
 
 @pytest.mark.parametrize("page", sorted(REFERENCE.glob("*.md")), ids=lambda page: page.name)
