@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from celeriac.families.webhooks.settings import WebhookSettings
 from celeriac.family import FamilySettings, Host, JobFamily
 
-__all__ = ["WebhookSettings", "WebhooksFamily"]
+if TYPE_CHECKING:
+    from celeriac.families.webhooks.errors import SignatureInvalid
+    from celeriac.families.webhooks.verifying import VerifiedEvent, verify
+
+__all__ = ["SignatureInvalid", "VerifiedEvent", "WebhookSettings", "WebhooksFamily", "verify"]
+
+#: Public names, and the modules that have them. Each is imported when somebody asks for it.
+_MODULES = {"SignatureInvalid": "errors", "VerifiedEvent": "verifying", "verify": "verifying"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 
 class WebhooksFamily(JobFamily):
