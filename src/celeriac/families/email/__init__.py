@@ -33,15 +33,20 @@ class EmailFamily(JobFamily):
         from celeriac.families.email.attachments import Attachments
         from celeriac.families.email.jobs import register
         from celeriac.families.email.ledger import Ledger
+        from celeriac.families.email.outgoing import Outgoing
         from celeriac.families.email.smtp_url import server_of
+        from celeriac.families.email.suppression import Suppressions
 
         self.host = host
         self.settings = cast(EmailSettings, host.own)
+        self.suppressions = Suppressions(host.database)
+        suppress = self.settings.mail_suppress_refused
         self.jobs = register(
             host.app,
             Ledger(host.database),
             Attachments(host.app, self.settings.mail_attachments_mb),
             lambda: server_of(self.settings.smtp_url),
+            lambda mailing: Outgoing(mailing, self.suppressions, suppress_refused=suppress),
         )
 
     async def send(self, mailing: Mapping[str, Any], *, idempotency_key: str | None = None) -> JobRecord:
@@ -62,7 +67,7 @@ class EmailFamily(JobFamily):
     def migrations(cls) -> Migrations:
         from celeriac.database.migrations import Migrations
 
-        return Migrations(cls.name, "celeriac.families.email:migrations", head="0003", former_table="celeriac_schema")
+        return Migrations(cls.name, "celeriac.families.email:migrations", head="0004", former_table="celeriac_schema")
 
     @classmethod
     def commands(cls) -> Typer:

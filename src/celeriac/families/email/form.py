@@ -22,6 +22,7 @@ from celeriac.families.email.attachments import MOST, AttachmentChoice
 from celeriac.families.email.message import MAX_UNFOLDED
 from celeriac.families.email.recipients import CsvRecipients, JsonRecipients
 from celeriac.families.email.submission import Submission
+from celeriac.families.email.suppression import LIST_NAME
 from celeriac.families.email.templates import MAX_SOURCE
 from celeriac.http.problems import ProblemError
 from celeriac.http.route import BodyTooLarge
@@ -50,6 +51,11 @@ class MailingText(BaseModel):
     )
     list_unsubscribe: str | None = Field(
         default=None, max_length=MAX_UNFOLDED, description="The List-Unsubscribe header (RFC 2369)"
+    )
+    list_name: str | None = Field(
+        default=None,
+        pattern=LIST_NAME,
+        description="The list that it belongs to. Whoever has unsubscribed from this list gets no mail",
     )
     attachments: list[AttachmentChoice] = Field(
         default_factory=list[AttachmentChoice], max_length=MOST, description="Files of jobs; in a form, as JSON"
@@ -223,6 +229,7 @@ def _submission(
         text=mailing.text,
         html=mailing.html,
         list_unsubscribe=mailing.list_unsubscribe,
+        list_name=mailing.list_name,
         attachments=mailing.attachments,
         recipients=recipients,
         fingerprint=fingerprint,

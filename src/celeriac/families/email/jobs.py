@@ -12,6 +12,8 @@ from celeriac.engine.app import JobApp
 from celeriac.families.email.attachments import Attachments
 from celeriac.families.email.errors import AttachmentGone, MailingIncomplete, MailingStopped, RecipientsDeferred
 from celeriac.families.email.ledger import Ledger
+from celeriac.families.email.model import Mailing
+from celeriac.families.email.outgoing import Outgoing
 from celeriac.families.email.send import NOTHING_ATTACHED, Attached, ChunkOutcome, send_chunk
 from celeriac.families.email.smtp import SmtpSession
 from celeriac.families.email.smtp_url import SmtpServer
@@ -43,8 +45,15 @@ class EmailJobs:
     server: Callable[[], SmtpServer]
 
 
-def register(app: JobApp, ledger: Ledger, attachments: Attachments, server: Callable[[], SmtpServer]) -> EmailJobs:
-    """Add the email jobs to `app`. They call `server` for the mail server when they are about to send."""
+def register(
+    app: JobApp,
+    ledger: Ledger,
+    attachments: Attachments,
+    server: Callable[[], SmtpServer],
+    outgoing: Callable[[Mailing], Outgoing],
+) -> EmailJobs:
+    """Add the email jobs to `app`. They call `server` for the mail server when they are about to send, and `outgoing`
+    for what the mails have beside their templates."""
 
     @app.job(name="celeriac.email.chunk", retry=_RETRY, exposed=False)
     async def chunk(job: JobContext, mailing_id: str, first: int, last: int) -> ChunkOutcome:
@@ -68,6 +77,7 @@ def register(app: JobApp, ledger: Ledger, attachments: Attachments, server: Call
                     session,
                     final=job.is_last_attempt,
                     attached=attached,
+                    outgoing=outgoing(mailing),
                     on_progress=report,
                 )
         except AttachmentGone as error:

@@ -22,6 +22,7 @@ class Mailing:
         html: a Jinja template, values escaped; None if the mail has only a plain text.
         text: a Jinja template, values as they are; None if the mail has only HTML.
         list_unsubscribe: the List-Unsubscribe header to send (RFC 2369), or None.
+        list_name: the list that the mailing belongs to, which recipients can unsubscribe from; None: no list.
         attachments: the files of jobs that each mail has, with the digests that they had; None or empty: it has none.
         stopped: why the mailing stopped while recipients were open; None if it did not.
     """
@@ -32,6 +33,7 @@ class Mailing:
     html: str | None = None
     text: str | None = None
     list_unsubscribe: str | None = None
+    list_name: str | None = None
     stopped: str | None = None
     attachments: list[dict[str, Any]] | None = None
 

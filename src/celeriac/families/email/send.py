@@ -14,6 +14,7 @@ from celeriac.core.background import background
 from celeriac.families.email.errors import MailServerUnavailable
 from celeriac.families.email.ledger import Ledger
 from celeriac.families.email.model import Mailing, OpenRecipient, Outcome, PermanentFailure, Sent, TransientFailure
+from celeriac.families.email.outgoing import Outgoing
 from celeriac.families.email.prepare import Prepared, Preparer
 from celeriac.families.email.smtp import SmtpSession
 
@@ -66,6 +67,7 @@ async def send_chunk(
     *,
     final: bool = False,
     attached: Attached = NOTHING_ATTACHED,
+    outgoing: Outgoing | None = None,
     on_progress: OnProgress | None = None,
 ) -> ChunkOutcome:
     """Send to the open recipients at positions `first` to `last`, both included.
@@ -78,13 +80,15 @@ async def send_chunk(
     Args:
         attached: what follows each message of a mailing with attachments.
         final: there will be no other run, so temporary refusals are recorded as failures.
+        outgoing: what the mails have beside their templates, and who is left out; None: nothing, and nobody.
         on_progress: called now and then, after outcomes were recorded.
 
     Raises:
         DatabaseUnavailable: the outcome of the last mail may be lost (the window).
         TemplateInvalid: a template cannot be compiled.
     """
-    return await _Chunk(ledger, mailing, (first, last), session, final, attached, on_progress).run()
+    outgoing = outgoing or Outgoing(mailing)
+    return await _Chunk(ledger, mailing, (first, last), session, final, attached, outgoing, on_progress).run()
 
 
 class _Chunk:
@@ -96,6 +100,7 @@ class _Chunk:
         session: SmtpSession,
         final: bool,
         attached: Attached,
+        outgoing: Outgoing,
         on_progress: OnProgress | None,
     ) -> None:
         self._ledger = ledger
@@ -104,6 +109,7 @@ class _Chunk:
         self._session = session
         self._final = final
         self._attached = attached
+        self._outgoing = outgoing
         self._on_progress = on_progress
         self._progress_due = time.monotonic() + _PROGRESS_EVERY_S
         self._preparer = Preparer(mailing)
@@ -149,10 +155,11 @@ class _Chunk:
     async def _send_some(self, recipients: Sequence[OpenRecipient]) -> None:
         if self._stopped:
             return
-        for prepared in await self._preparer.prepare(recipients):
+        for prepared in await self._preparer.prepare(await self._outgoing.sift(recipients)):
             if not await self._ready_for(prepared) or not await self._claimed(prepared):
                 continue
             outcome = self._settled(prepared, await self._deliver(prepared))
+            await self._outgoing.learn(prepared.recipient, outcome)
             self._done = (prepared.recipient.position, outcome)
             self._tried.add(prepared.recipient.position)
             self._count(outcome)

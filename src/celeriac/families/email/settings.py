@@ -19,6 +19,8 @@ class EmailSettings(FamilySettings):
 
     mail_attachments_mb: int = Field(default=10, ge=1, le=100)
     """Megabytes that the attachments of one mailing may have together. Many mail servers take some 10 to 25."""
+    mail_suppress_refused: bool = True
+    """Whether an address that the mail server says does not exist gets no more mail, of any mailing."""
 
     @field_validator("smtp_url")
     @classmethod

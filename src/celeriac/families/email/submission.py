@@ -37,6 +37,7 @@ class Submission:
     text: str | None
     html: str | None
     list_unsubscribe: str | None
+    list_name: str | None = None
     attachments: Sequence[AttachmentChoice]
     recipients: Recipients
     fingerprint: str
@@ -61,6 +62,7 @@ async def submit(
         text=submission.text,
         html=submission.html,
         list_unsubscribe=submission.list_unsubscribe,
+        list_name=submission.list_name,
         attachments=await jobs.attachments.find(submission.attachments),
     )
     await jobs.ledger.create(mailing, _checked_recipients(mailing, submission.recipients))
