@@ -115,17 +115,16 @@ class _FamilyRouters:
 
     def __init__(self, app: Celeriac, guarded: dict[str, Any]) -> None:
         self._app, self._guarded = app, guarded
-        self._routers: dict[str, APIRouter] = {}
+        self._routers: dict[str, list[APIRouter]] = {}
         self._broken: dict[str, str] = {}
         for name, family in app.families.items():
             try:
-                router = family.router(**guarded)
+                routers = [family.router(**guarded), family.public_router()]
             except Exception as error:
                 self._broken[name] = broken(name, "router()", error)
                 warn(self._broken[name])
                 continue
-            if router is not None:
-                self._routers[name] = router
+            self._routers[name] = [router for router in routers if router is not None]
 
     def checks(self) -> dict[str, Check]:
         """Return the checks of the families, by name. That of a family without its routes fails."""
@@ -134,8 +133,9 @@ class _FamilyRouters:
         return checks | {name: partial(_finds, name, fault) for name, fault in self._broken.items()}
 
     def include_in(self, api: FastAPI) -> None:
-        for name, router in self._routers.items():
-            api.include_router(router, prefix=f"/{name}")
+        for name, routers in self._routers.items():
+            for router in routers:
+                api.include_router(router, prefix=f"/{name}")
         limit, dependencies = self._app.settings.max_upload_bytes, self._guarded.get("dependencies", ())
         for name, absence in {**self._app.absent_families, **self._broken}.items():
             router = absent_router(absence, max_body_bytes=limit, dependencies=dependencies)

@@ -127,6 +127,13 @@ class JobFamily(ABC):
         """Return its routes for the prefix `/NAME`, or None if it has none. `options` go to `fastapi.APIRouter`."""
         return None
 
+    def public_router(self, **options: Any) -> APIRouter | None:
+        """Return the routes for the prefix `/NAME` that need no API key, such as links in mails, or None.
+
+        What comes in is a stranger's: each route checks by itself what it may do. `options` go to `fastapi.APIRouter`.
+        """
+        return None
+
 
 def switched_off(name: str) -> str:
     """Say how to switch the family on."""

@@ -12,6 +12,7 @@ from celeriac.families.email.outgoing import Outgoing
 from celeriac.families.email.send import ChunkOutcome, send_chunk
 from celeriac.families.email.smtp import SmtpSession
 from celeriac.families.email.smtp_url import parse_smtp_url
+from celeriac.families.email.stationery import Stationery
 from celeriac.families.email.suppression import Reason, Suppression, Suppressions
 from tests.support.mailings import EVERY_POSITION, outcomes, stored_mailing
 from tests.support.slow import quick_first
@@ -28,7 +29,7 @@ def suppressions(database: Database) -> Suppressions:
 async def run(
     ledger: Ledger, mailing: Mailing, sink: MailSink, suppressions: Suppressions, *, suppress_refused: bool = True
 ) -> ChunkOutcome:
-    outgoing = Outgoing(mailing, suppressions, suppress_refused=suppress_refused)
+    outgoing = Outgoing(mailing, suppressions, Stationery(suppress_refused=suppress_refused))
     async with SmtpSession(parse_smtp_url(sink.url)) as session:
         return await send_chunk(ledger, mailing, *EVERY_POSITION, session, outgoing=outgoing)
 

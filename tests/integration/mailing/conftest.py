@@ -21,6 +21,7 @@ from celeriac.settings import as_environment
 from tests.support.api_server import NO_TLS, serving
 from tests.support.fixtures import LEASE, PATIENT, WORKERS, Databases, on_database
 from tests.support.mailing_api import MailingApi
+from tests.support.post_office import PostOffice, post_office
 from tests.support.workers import Worker, start_worker
 
 
@@ -28,6 +29,13 @@ from tests.support.workers import Worker, start_worker
 async def sink() -> AsyncGenerator[MailSink]:
     async with MailSink() as sink:
         yield sink
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def office(valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[PostOffice]:
+    """The API of what comes back; tests share it, so each sends a mailing of its own."""
+    async with post_office(on_database(valkey_url, Databases.MAILING), tmp_path_factory.mktemp("office")) as office:
+        yield office
 
 
 @pytest.fixture

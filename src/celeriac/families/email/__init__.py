@@ -31,22 +31,26 @@ class EmailFamily(JobFamily):
 
     def __init__(self, host: Host) -> None:
         from celeriac.families.email.attachments import Attachments
+        from celeriac.families.email.inbound.store import ComplaintLimit, FeedbackStore
         from celeriac.families.email.jobs import register
         from celeriac.families.email.ledger import Ledger
-        from celeriac.families.email.outgoing import Outgoing
         from celeriac.families.email.smtp_url import server_of
+        from celeriac.families.email.stationery import stationery
         from celeriac.families.email.suppression import Suppressions
 
         self.host = host
         self.settings = cast(EmailSettings, host.own)
         self.suppressions = Suppressions(host.database)
-        suppress = self.settings.mail_suppress_refused
+        self.stationery = stationery(self.settings)
+        limit = ComplaintLimit(self.settings.mail_complaint_rate, self.settings.mail_complaint_floor)
+        self.feedback = FeedbackStore(host.database, limit)
         self.jobs = register(
             host.app,
             Ledger(host.database),
             Attachments(host.app, self.settings.mail_attachments_mb),
             lambda: server_of(self.settings.smtp_url),
-            lambda mailing: Outgoing(mailing, self.suppressions, suppress_refused=suppress),
+            self.suppressions,
+            self.stationery,
         )
 
     async def send(self, mailing: Mapping[str, Any], *, idempotency_key: str | None = None) -> JobRecord:
@@ -89,5 +93,13 @@ class EmailFamily(JobFamily):
 
     def router(self, **options: Any) -> APIRouter:
         from celeriac.families.email.api import create_email_router
+        from celeriac.families.email.suppression_api import add_suppression_routes
 
-        return create_email_router(self.host, self.jobs, **options)
+        router = create_email_router(self.host, self.jobs, **options)
+        add_suppression_routes(router, self.suppressions)
+        return router
+
+    def public_router(self, **options: Any) -> APIRouter:
+        from celeriac.families.email.public_api import create_public_router
+
+        return create_public_router(self, **options)

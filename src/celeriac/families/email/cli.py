@@ -13,6 +13,7 @@ import typer
 from celeriac.core.errors import CommandLineWrong, UnknownJob
 from celeriac.families.email import EmailFamily
 from celeriac.families.email.model import Counts, Mailing, RecipientOutcome, Status, progress
+from celeriac.families.email.suppression_cli import suppressions
 from celeriac.terminal import App, AsJson, Column, print_json, print_table, run_in_family
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 email = typer.Typer(name="email", help="Send mailings, and show the outcome of each recipient.", no_args_is_help=True)
+
+email.add_typer(suppressions)
 
 MailingId = Annotated[str, typer.Argument(help="The mailing's id, which is also its job's id.")]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from celeriac.client.job import Job
@@ -12,11 +12,12 @@ from celeriac.engine.app import JobApp
 from celeriac.families.email.attachments import Attachments
 from celeriac.families.email.errors import AttachmentGone, MailingIncomplete, MailingStopped, RecipientsDeferred
 from celeriac.families.email.ledger import Ledger
-from celeriac.families.email.model import Mailing
 from celeriac.families.email.outgoing import Outgoing
 from celeriac.families.email.send import NOTHING_ATTACHED, Attached, ChunkOutcome, send_chunk
 from celeriac.families.email.smtp import SmtpSession
 from celeriac.families.email.smtp_url import SmtpServer
+from celeriac.families.email.stationery import Stationery
+from celeriac.families.email.suppression import Suppressions
 
 #: Recipients of one chunk: enough to make a connection worthwhile, few enough to spread over the workers.
 CHUNK = 100
@@ -37,12 +38,18 @@ class MailingOutcome:
 
 @dataclass(frozen=True, slots=True)
 class EmailJobs:
-    """The email jobs with their ledger and mail server. `server` may raise ConfigurationError."""
+    """The email jobs with their ledger and mail server.
+
+    Attributes:
+        server: may raise ConfigurationError.
+        supplied: the variables that each mail has beside those of its recipient, with values of nobody.
+    """
 
     ledger: Ledger
     mailing: Job[[str], MailingOutcome]
     attachments: Attachments
     server: Callable[[], SmtpServer]
+    supplied: Mapping[str, str]
 
 
 def register(
@@ -50,10 +57,10 @@ def register(
     ledger: Ledger,
     attachments: Attachments,
     server: Callable[[], SmtpServer],
-    outgoing: Callable[[Mailing], Outgoing],
+    suppressions: Suppressions,
+    stationery: Stationery,
 ) -> EmailJobs:
-    """Add the email jobs to `app`. They call `server` for the mail server when they are about to send, and `outgoing`
-    for what the mails have beside their templates."""
+    """Add the email jobs to `app`. They call `server` for the mail server when they are about to send."""
 
     @app.job(name="celeriac.email.chunk", retry=_RETRY, exposed=False)
     async def chunk(job: JobContext, mailing_id: str, first: int, last: int) -> ChunkOutcome:
@@ -77,7 +84,7 @@ def register(
                     session,
                     final=job.is_last_attempt,
                     attached=attached,
-                    outgoing=outgoing(mailing),
+                    outgoing=Outgoing(mailing, suppressions, stationery),
                     on_progress=report,
                 )
         except AttachmentGone as error:
@@ -107,4 +114,4 @@ def register(
             )
         return MailingOutcome(recipients=counts.total, sent=counts.sent, failed=counts.failed)
 
-    return EmailJobs(ledger, mailing, attachments, server)
+    return EmailJobs(ledger, mailing, attachments, server, stationery.example)

@@ -40,6 +40,15 @@ def message_id(mailing_id: str, position: int, domain: str) -> str:
     return f"<{position}.{mailing_id}@{domain}>"
 
 
+def place_of(message_id: str) -> tuple[str, int] | None:
+    """Return the mailing's id and the position that a Message-ID of ours names; None if it is none of ours."""
+    local, _, _ = message_id.strip().removeprefix("<").removesuffix(">").rpartition("@")
+    position, _, mailing_id = local.partition(".")
+    if not position.isdecimal() or not position.isascii() or len(position) > 9 or not mailing_id:
+        return None
+    return mailing_id, int(position)
+
+
 class MessageBuilder:
     """A builder of the messages of one mailing."""
 
@@ -57,12 +66,21 @@ class MessageBuilder:
             self._head += b"List-Unsubscribe: " + _one_line(list_unsubscribe).encode("ascii") + b"\r\n"
 
     def build(
-        self, *, to: str, subject: str, text: str | None, html: str | None, message_id: str, date: datetime
+        self,
+        *,
+        to: str,
+        subject: str,
+        text: str | None,
+        html: str | None,
+        message_id: str,
+        date: datetime,
+        headers: bytes = b"",
     ) -> bytes:
         """Build one message, with CRLF line ends, not yet dot-stuffed.
 
         Args:
             to: the address in its wire form; if it is not ASCII, the message needs SMTPUTF8.
+            headers: more headers, each with its line end.
 
         Raises:
             ValueError: a header value contains a line break, or there is neither text nor HTML.
@@ -73,6 +91,7 @@ class MessageBuilder:
             b"Subject: ", encode_header(subject, len("Subject: ")), b"\r\n",
             b"Date: ", format_datetime(date).encode(), b"\r\n",
             b"Message-ID: ", _one_line(message_id).encode(), b"\r\n",
+            headers,
             b"MIME-Version: 1.0\r\n",
         ]  # fmt: skip
         body = _body(text, html)

@@ -27,11 +27,11 @@ async def outcome_csv(outcomes: AsyncIterable[RecipientOutcome]) -> AsyncGenerat
         writer.writerow(
             (
                 outcome.position,
-                _harmless(outcome.address),
+                harmless(outcome.address),
                 outcome.status.value,
                 outcome.attempts,
                 outcome.code,
-                _harmless(outcome.error),
+                harmless(outcome.error),
                 outcome.message_id,
             )
         )
@@ -43,5 +43,6 @@ async def outcome_csv(outcomes: AsyncIterable[RecipientOutcome]) -> AsyncGenerat
     yield piece.getvalue().encode()
 
 
-def _harmless(cell: str | None) -> str | None:
+def harmless(cell: str | None) -> str | None:
+    """Return the cell with an apostrophe in front, if a spreadsheet would compute it."""
     return f"'{cell}" if cell and cell.startswith(_FORMULA) else cell

@@ -13,6 +13,7 @@ from celeriac.families.email.address import parse_sender, wire_form
 from celeriac.families.email.errors import TemplateInvalid
 from celeriac.families.email.message import MessageBuilder, message_id
 from celeriac.families.email.model import Mailing, OpenRecipient, PermanentFailure, TransientFailure
+from celeriac.families.email.outgoing import Outgoing
 from celeriac.families.email.templates import MailTemplates
 
 #: For all recipients of a chunk together. A mail takes some 0.2 ms. Most of this time is for a machine that stalls.
@@ -21,9 +22,15 @@ RENDER_TIMEOUT_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A message for one recipient, or the reason why there is none. `to` is the address in its wire form."""
+    """A message for one recipient, or the reason why there is none.
+
+    Attributes:
+        sender: the address for MAIL FROM.
+        to: the recipient's address in its wire form.
+    """
 
     recipient: OpenRecipient
+    sender: str
     to: str
     utf8: bool
     message_id: str
@@ -33,19 +40,17 @@ class Prepared:
 class Preparer:
     """A maker of one mailing's messages for some of its recipients."""
 
-    def __init__(self, mailing: Mailing, *, seconds: float = RENDER_TIMEOUT_S) -> None:
+    def __init__(
+        self, mailing: Mailing, outgoing: Outgoing | None = None, *, seconds: float = RENDER_TIMEOUT_S
+    ) -> None:
         """`seconds` bounds the time of all calls of `prepare` together."""
         self._mailing = mailing
+        self._outgoing = outgoing or Outgoing(mailing)
         self._seconds_left = seconds
         self._sender = parse_sender(mailing.sender)
         self._domain = self._sender.address.rpartition("@")[2]
         self._builder = MessageBuilder(self._sender, mailing.list_unsubscribe, attached=bool(mailing.attachments))
         self._templates: MailTemplates | None = None
-
-    @property
-    def envelope_sender(self) -> str:
-        """The address for MAIL FROM."""
-        return self._sender.address
 
     async def prepare(self, recipients: Sequence[OpenRecipient]) -> list[Prepared]:
         """Make one message for each recipient, in a thread, so that the event loop continues.
@@ -80,7 +85,8 @@ class Preparer:
             prepared.append(self._prepared(recipient, content))
 
     def _render(self, templates: MailTemplates, recipient: OpenRecipient) -> bytes:
-        rendered = templates.render({**recipient.variables, "email": recipient.address})
+        own = self._outgoing.variables(recipient.position)
+        rendered = templates.render({**own, **recipient.variables, "email": recipient.address})
         return self._builder.build(
             to=wire_form(recipient.address)[0],
             subject=rendered.subject,
@@ -88,11 +94,13 @@ class Preparer:
             html=rendered.html,
             message_id=self._message_id(recipient),
             date=datetime.now(UTC),
+            headers=self._outgoing.headers(recipient.position),
         )
 
     def _prepared(self, recipient: OpenRecipient, content: bytes | PermanentFailure | TransientFailure) -> Prepared:
         to, utf8 = wire_form(recipient.address)
-        return Prepared(recipient, to, utf8, self._message_id(recipient), content)
+        sender = self._outgoing.return_path(recipient.position) or self._sender.address
+        return Prepared(recipient, sender, to, utf8, self._message_id(recipient), content)
 
     def _message_id(self, recipient: OpenRecipient) -> str:
         return recipient.message_id or message_id(self._mailing.id, recipient.position, self._domain)

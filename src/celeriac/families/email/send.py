@@ -112,7 +112,7 @@ class _Chunk:
         self._outgoing = outgoing
         self._on_progress = on_progress
         self._progress_due = time.monotonic() + _PROGRESS_EVERY_S
-        self._preparer = Preparer(mailing)
+        self._preparer = Preparer(mailing, outgoing)
         self._claim = uuid4().hex
         self._done: tuple[int, Outcome] | None = None  # known, and not recorded yet
         self._tried = set[int]()
@@ -223,7 +223,7 @@ class _Chunk:
     async def _send(self, prepared: Prepared, message: bytes) -> Outcome:
         async with self._attached.slots:
             whole = message + self._attached.end
-            return await self._session.send(self._preparer.envelope_sender, prepared.to, whole, utf8=prepared.utf8)
+            return await self._session.send(prepared.sender, prepared.to, whole, utf8=prepared.utf8)
 
     def _settled(self, prepared: Prepared, outcome: Outcome) -> Outcome:
         """Return the outcome to record. On the final run, a temporary refusal of the recipient is a failure."""

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from celeriac.family import FamilySettings
+from celeriac.settings import is_loopback
+
+_SECRET_LENGTH = 16
+_MAX_URL = 500
+#: The part before the @-sign has at most 64 octets (RFC 5321, 4.5.3.1.1): these, `+` and a token of 48.
+_LOCAL_PART = re.compile(r"[A-Za-z0-9._-]{1,15}")
+_DOMAIN = re.compile(r"[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
 
 
 class EmailSettings(FamilySettings):
@@ -21,6 +30,74 @@ class EmailSettings(FamilySettings):
     """Megabytes that the attachments of one mailing may have together. Many mail servers take some 10 to 25."""
     mail_suppress_refused: bool = True
     """Whether an address that the mail server says does not exist gets no more mail, of any mailing."""
+
+    mail_public_url: str | None = None
+    """Where recipients reach the public routes of bulk mail: `https://api.example.com/email`, for example. With it,
+    each mail has an unsubscribe link (RFC 8058)."""
+    mail_secrets: tuple[SecretStr, ...] = ()
+    """Secrets that sign unsubscribe links and return paths, at least 16 characters each, separated by commas. The first
+    signs; what the others have signed stays valid, so put a new one in front."""
+    mail_unsubscribe_address: str | None = None
+    """Address that takes requests to unsubscribe by mail, whose mailbox is read as that of bounces is."""
+    mail_bounce_address: str | None = None
+    """Address that bounces return to, such as `bounces@example.com`. Each mail has `bounces+TOKEN@example.com` as its
+    return path (VERP). Unset: bounces go to the sender."""
+    mail_complaint_rate: float = Field(default=0.003, ge=0, le=1)
+    """Complaints for each mail sent above which a mailing stops by itself."""
+    mail_complaint_floor: int = Field(default=5, ge=1)
+    """Complaints below which a mailing goes on, whatever their rate."""
+
+    @field_validator("mail_secrets", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("mail_secrets")
+    @classmethod
+    def _long_enough(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if any(len(secret.get_secret_value()) < _SECRET_LENGTH for secret in value):
+            raise ValueError(f"each secret needs at least {_SECRET_LENGTH} characters")
+        return value
+
+    @field_validator("mail_public_url")
+    @classmethod
+    def _public(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        on_this_machine = parts.scheme == "http" and is_loopback(parts.hostname or "")
+        if not parts.hostname or parts.query or parts.fragment or not (parts.scheme == "https" or on_this_machine):
+            raise ValueError("expected https://host/path (http:// only on a loopback address)")
+        if not value.isascii() or not value.isprintable() or len(value) > _MAX_URL or set(value) & set(" <>,"):
+            raise ValueError(
+                f"expected a URL of at most {_MAX_URL} ASCII characters, without spaces, `<`, `>` or commas"
+            )
+        return value.rstrip("/")
+
+    @field_validator("mail_bounce_address", "mail_unsubscribe_address")
+    @classmethod
+    def _with_room_for_a_token(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        local, at, domain = value.rpartition("@")
+        if not at or not _LOCAL_PART.fullmatch(local) or not _DOMAIN.fullmatch(domain):
+            raise ValueError("expected local@domain, with 1 to 15 letters, digits, `.`, `_` or `-` before the @-sign")
+        return value
+
+    @model_validator(mode="after")
+    def _signed(self) -> Self:
+        signed = {
+            "mail_public_url": self.mail_public_url,
+            "mail_bounce_address": self.mail_bounce_address,
+            "mail_unsubscribe_address": self.mail_unsubscribe_address,
+        }
+        for name, value in signed.items():
+            if value is not None and not self.mail_secrets:
+                needed = f"CELERIAC_{name.upper()} needs CELERIAC_MAIL_SECRETS"
+                raise ValueError(f"{needed}, which sign the links and return paths of mails")
+        return self
 
     @field_validator("smtp_url")
     @classmethod

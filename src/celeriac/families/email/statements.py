@@ -60,8 +60,11 @@ _record = update(recipient_table).values(
 #: Parameters: mailing, at, by, outcome (a status), reply (an SMTP code), reason. Needs the claim to hold.
 RECORD: Update = _record.where(_here, _r.claim == bindparam("by"))
 
-#: As above, for a mail that was sent. That stays true if another sender holds the claim by now.
-RECORD_SENT: Update = _record.where(_here, or_(_r.claim == bindparam("by"), _r.status != Status.SENT))
+#: As above, for a mail that was sent. That stays true if another sender holds the claim by now; but not if a bounce was
+#: faster (it has a cause).
+RECORD_SENT: Update = _record.where(
+    _here, or_(_r.claim == bindparam("by"), and_(_r.status != Status.SENT, _r.cause.is_(None)))
+)
 
 _remaining_ms = _r.claim_expires_at - now_ms()
 

@@ -65,7 +65,7 @@ async def submit(
         list_name=submission.list_name,
         attachments=await jobs.attachments.find(submission.attachments),
     )
-    await jobs.ledger.create(mailing, _checked_recipients(mailing, submission.recipients))
+    await jobs.ledger.create(mailing, _checked_recipients(mailing, submission.recipients, jobs.supplied))
     options = EnqueueOptions(job_id=mailing.id, idempotency_key=idempotency_key, fingerprint=submission.fingerprint)
     try:
         job = await client.submit(jobs.mailing.call(mailing.id), options)
@@ -99,15 +99,18 @@ async def submit_mapping(
     return await submit(client, jobs, submission, idempotency_key=idempotency_key)
 
 
-def _checked_recipients(mailing: Mailing, recipients: Recipients) -> Iterator[Recipient]:
-    """Yield the recipients after checking that the templates fit them. It runs in the ledger's thread."""
+def _checked_recipients(mailing: Mailing, recipients: Recipients, supplied: Mapping[str, str]) -> Iterator[Recipient]:
+    """Yield the recipients after checking that the templates fit them. It runs in the ledger's thread.
+
+    `supplied` are the variables that each mail has beside those of its recipient, with values of nobody.
+    """
     templates = _bounded(partial(MailTemplates, subject=mailing.subject, text=mailing.text, html=mailing.html))
     if recipients.columns is not None:
-        templates.check_columns(recipients.columns)
+        templates.check_columns({*recipients.columns, *supplied})
     tried = False
-    for recipient in recipients.read(templates.required):
+    for recipient in recipients.read(templates.required - supplied.keys()):
         if not tried:
-            _bounded(partial(templates.render, {**recipient.variables, "email": recipient.address}))
+            _bounded(partial(templates.render, {**supplied, **recipient.variables, "email": recipient.address}))
             tried = True
         yield recipient
 

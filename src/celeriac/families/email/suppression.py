@@ -7,6 +7,7 @@ mailing gets no mail of what is left of it. A lookup is one query for each batch
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from celeriac.families.email.tables import recipient_table
 
 #: The names of lists: words without spaces, of at most 100 characters.
 LIST_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _PAGE = 1000
 
 _s = suppression_table.c
@@ -90,6 +92,11 @@ _SUPPRESS = (
         updated_at=now_ms(),
     )
 )
+
+
+def is_list_name(text: str) -> bool:
+    """Return whether a list can have this name."""
+    return _NAME.fullmatch(text) is not None
 
 
 class Suppressions:
