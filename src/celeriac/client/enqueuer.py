@@ -77,7 +77,7 @@ class Enqueuer:
         idempotency = None
         if options.idempotency_key is not None:
             request = options.fingerprint or fingerprint(call.spec.name, call.arguments)
-            idempotency = Idempotency(options.idempotency_key, request)
+            idempotency = Idempotency(options.idempotency_key, request, options.idempotency_life_ms)
         accepted = await self.connections.run(
             enqueue([job], idempotency=idempotency, is_id_chosen=options.job_id is not None)
         )

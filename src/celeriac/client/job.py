@@ -123,6 +123,7 @@ class Job(Generic[P, R]):
         delay: float | timedelta | None = None,
         at: datetime | None = None,
         idempotency_key: str | None = None,
+        idempotency_life: float | timedelta | None = None,
         job_id: str | None = None,
     ) -> Job[P, R]:
         """Return the same job with other options: `await welcome.options(delay=60).enqueue(user_id=7)`.
@@ -132,14 +133,15 @@ class Job(Generic[P, R]):
             priority: 0 to 9, higher first, in place of the job's own.
             delay: seconds, or a timedelta, before the job may run.
             at: the earliest time to run it (aware); excludes `delay`.
-            idempotency_key: the same key with the same request, within 24 hours, yields the same job.
+            idempotency_key: the same key with the same request yields the same job.
+            idempotency_life: seconds, or a timedelta, for which the key is kept: 24 hours by default.
             job_id: the id to use instead of a random one.
 
         Raises:
             ValueError: an option is wrong, or contradicts another.
         """
         given = {"queue": queue, "priority": priority, "delay": delay, "at": at}
-        given |= {"idempotency_key": idempotency_key, "job_id": job_id}
+        given |= {"idempotency_key": idempotency_key, "idempotency_life": idempotency_life, "job_id": job_id}
         changed = {name: value for name, value in given.items() if value is not None}
         options = dataclasses.replace(self._options, **cast(Any, changed))
         options.due()  # raises here, where the user wrote a contradiction

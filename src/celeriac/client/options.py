@@ -8,6 +8,9 @@ from datetime import UTC, datetime, timedelta
 from celeriac.core.routing import check_priority
 from celeriac.core.text import FAULT, is_unicode
 
+#: Seconds for which an idempotency key may be kept: the server counts milliseconds, and each key has a bounded life.
+_SHORTEST_S, _LONGEST_S = 1.0, 10 * 365 * 86_400.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnqueueOptions:
@@ -18,7 +21,8 @@ class EnqueueOptions:
         priority: 0 to 9, higher first, in place of the job's own.
         delay: seconds, or a timedelta, before the job may run.
         at: the earliest time to run it (aware); excludes `delay`.
-        idempotency_key: the same key with the same request, within 24 hours, yields the same job.
+        idempotency_key: the same key with the same request yields the same job.
+        idempotency_life: seconds, or a timedelta, for which the key is kept. Default: 24 hours.
         fingerprint: hexadecimal digits that tell requests apart if the job's arguments do not.
         job_id: the id to use instead of a random one.
     """
@@ -28,6 +32,7 @@ class EnqueueOptions:
     delay: float | timedelta | None = None
     at: datetime | None = None
     idempotency_key: str | None = None
+    idempotency_life: float | timedelta = timedelta(days=1)
     fingerprint: str | None = None
     job_id: str | None = None
 
@@ -37,6 +42,13 @@ class EnqueueOptions:
         for name, text in (("queue", self.queue), ("idempotency_key", self.idempotency_key)):
             if text is not None and not is_unicode(text):
                 raise ValueError(f"{name}={text!r}: {FAULT}")
+        if not _SHORTEST_S <= _seconds(self.idempotency_life) <= _LONGEST_S:
+            raise ValueError(f"idempotency_life={self.idempotency_life}: expected 1 s to 10 years")
+
+    @property
+    def idempotency_life_ms(self) -> int:
+        """Milliseconds for which the idempotency key is kept."""
+        return round(1000 * _seconds(self.idempotency_life))
 
     def due(self) -> datetime | None:
         """Return when the job may run; None: at once."""
@@ -48,8 +60,11 @@ class EnqueueOptions:
             return self.at.astimezone(UTC)
         if not self.delay:
             return None
-        delay = self.delay if isinstance(self.delay, timedelta) else timedelta(seconds=self.delay)
-        return datetime.now(UTC) + delay
+        return datetime.now(UTC) + timedelta(seconds=_seconds(self.delay))
+
+
+def _seconds(length: float | timedelta) -> float:
+    return length.total_seconds() if isinstance(length, timedelta) else length
 
 
 NO_OPTIONS = EnqueueOptions()

@@ -9,12 +9,32 @@ from celeriac.family import FamilySettings, Host, JobFamily
 
 if TYPE_CHECKING:
     from celeriac.families.webhooks.errors import SignatureInvalid
+    from celeriac.families.webhooks.receiving import IncomingEvent, Received, receive
+    from celeriac.families.webhooks.signing import sign
     from celeriac.families.webhooks.verifying import VerifiedEvent, verify
 
-__all__ = ["SignatureInvalid", "VerifiedEvent", "WebhookSettings", "WebhooksFamily", "verify"]
+__all__ = [
+    "IncomingEvent",
+    "Received",
+    "SignatureInvalid",
+    "VerifiedEvent",
+    "WebhookSettings",
+    "WebhooksFamily",
+    "receive",
+    "sign",
+    "verify",
+]
 
 #: Public names, and the modules that have them. Each is imported when somebody asks for it.
-_MODULES = {"SignatureInvalid": "errors", "VerifiedEvent": "verifying", "verify": "verifying"}
+_MODULES = {
+    "IncomingEvent": "receiving",
+    "Received": "receiving",
+    "SignatureInvalid": "errors",
+    "VerifiedEvent": "verifying",
+    "receive": "receiving",
+    "sign": "signing",
+    "verify": "verifying",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -20,8 +20,6 @@ from celeriac.store.jobs import payloads
 from celeriac.store.jobs.transitions import OPEN_LIFE_MS, Steered, joined, open_life_ms, record_in
 from celeriac.store.scripts.script import Argument, Script, ScriptCall
 
-IDEMPOTENCY_LIFE_MS = 86_400_000
-
 _SCHEDULED = payloads.state_event(JobState.SCHEDULED).decode()
 _RECORDS, _EVENTS = keys.record(""), keys.events("")
 
@@ -117,10 +115,11 @@ class NewJob(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Idempotency:
-    """A caller's key, and a fingerprint of the request under it."""
+    """A caller's key, a fingerprint of the request under it, and for how long it is kept."""
 
     key: str
     fingerprint: str
+    life_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +212,7 @@ def _request(idempotency: Idempotency | None, fan_out: FanOut | None, call: str 
     """Encode the rarely used options as JSON; empty if there are none."""
     asked: dict[str, Any] = {}
     if idempotency is not None:
-        asked["idempotency"] = {"fingerprint": idempotency.fingerprint, "life_ms": IDEMPOTENCY_LIFE_MS}
+        asked["idempotency"] = {"fingerprint": idempotency.fingerprint, "life_ms": idempotency.life_ms}
     if call is not None:
         asked["call"] = call
     if fan_out is not None:
