@@ -1,11 +1,12 @@
 """Says what a reply of a mail server means: whom it concerns, and whether another try may help. Pure; no I/O.
 
-Three things decide: the stage of the dialogue (RFC 5321), the first digits of the code (4.2.1), and the enhanced status code
-(RFC 3463, RFC 7372, IANA's registry). Many servers give no enhanced code, or a general one. Then the words decide, which are those
-that the large providers and the common servers use.
+Three things decide: the stage of the dialogue (RFC 5321), the first digits of the code (4.2.1), and the enhanced status
+code (RFC 3463, RFC 7372, IANA's registry). Many servers give no enhanced code, or a general one. Then the words decide:
+those of the large providers and the common servers.
 
-Until MAIL FROM was accepted, no recipient was named, so every refusal concerns the sender. Later a reply may concern the
-recipient, the message, or still the sender: Postfix refuses a sender only in its reply to RCPT, and filters after the message.
+Until MAIL FROM was accepted, no recipient was named, so every refusal concerns the sender. Later a reply may concern
+the recipient, the message, or still the sender: Postfix refuses a sender only in its reply to RCPT, and filters do so
+after the message.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ _SYNTAX = frozenset({500, 501, 502, 503, 504, 555})
 Enhanced = tuple[int, int]
 """Subject and detail of an enhanced status code; its class is the first digit of the code."""
 
-#: The sender's address (RFC 3463, 3.2), its login and rights (RFC 5248), DKIM, SPF, DMARC and reverse DNS (RFC 7372 and others).
+#: The sender's address (RFC 3463, 3.2), its login and rights (RFC 5248), DKIM, SPF, DMARC, reverse DNS (RFC 7372).
 _SENDER = frozenset({(1, 7), (1, 8), *((7, detail) for detail in (*range(8, 17), *range(20, 30)))})
 #: Exchange Online: limits of the sender, and senders that are blocked.
 _EXCHANGE_SENDER = frozenset(
@@ -91,126 +92,53 @@ _TRANSIENT: dict[Enhanced, Verdict] = {
     (5, 3): Verdict.LATER,
 }
 
+
+def _phrases(listed: str) -> tuple[str, ...]:
+    return tuple(" ".join(phrase.split()) for phrase in listed.split(";"))
+
+
 # Words, in small letters. The order of the checks matters: see `_by_words`.
-_GREYLISTING = ("greylist", "graylist", "grey list", "gray list", "greyli", "try again in ", "first time")
-_QUOTA = (
-    *("sending quota", "sending limit", "sending rate", "daily limit", "daily message quota", "daily user sending"),
-    *(
-        "message limit",
-        "messages per",
-        "credits exceeded",
-        "submissionquota",
-        "maximum sending",
-        "quota for this sender",
-    ),
-    *("outbound rate", "hourly limit", "exceeded the rate limit for sender", "too many messages from"),
-)
-_NO_RELAY = (
-    *("relay", "rcpthosts", "authentication required", "authentication is required", "authenticate", "log in first"),
-    *("login required", "not logged in", "must be authenticated", "requires authentication"),
-)
-_BAD_SENDER = (
-    *(
-        "sender address rejected",
-        "sender rejected",
-        "sender denied",
-        "sender verify",
-        "invalid sender",
-        "sender domain",
-    ),
-    *(
-        "domain of sender",
-        "envelope sender",
-        "from address",
-        "return-path",
-        "unverified sender",
-        "not owned by user",
-        "sendasdenied",
-        "not allowed to send as",
-        "email address is not verified",
-    ),
-)
-_CLOSED = (
-    "resolver.rst",
-    "not authorized to send to",
-    "restricted to",
-    "only accepts mail from",
-    "not accept mail from you",
-)
-_BLOCKED = (
-    *(
-        "spam",
-        "blacklist",
-        "blocklist",
-        "block list",
-        "denylist",
-        "blocked",
-        "dnsbl",
-        "rbl",
-        "reputation",
-        "unsolicited",
-    ),
-    *(
-        "policy",
-        "policies",
-        "banned",
-        "abuse",
-        "suspicious",
-        "dmarc",
-        "dkim",
-        "spf",
-        "reverse dns",
-        "ptr",
-        "postmaster",
-    ),
-    *(
-        "not authorized",
-        "not permitted",
-        "not allowed",
-        "virus",
-        "phish",
-        "listed",
-        "bulk mail",
-        "prohibited",
-        "complaints",
-    ),
-)
-_TOO_BIG = ("too large", "too big", "size limit", "message size", "maximum size", "exceeds size", "size exceeds")
-_FULL = (
-    "over quota",
-    "overquota",
-    "mailbox full",
-    "mailbox is full",
-    "quota exceeded",
-    "storage",
-    "is full",
-    "exceeded quota",
-)
-_UNKNOWN = (
-    *("user unknown", "unknown user", "user is unknown", "unknown recipient", "recipient unknown", "unknown address"),
-    *("unknown mailbox", "unknown local", "no such", "no mailbox", "no user", "not a valid", "invalid recipient"),
-    *("invalid mailbox", "invalid user", "invalid address", "bad destination", "does not exist", "doesn't exist"),
-    *("not exist", "mailbox unavailable", "mailbox not found", "user not found", "recipient not found", "not found"),
-    *("address unknown", "unrouteable", "unroutable", "not known", "doesn't have a", "does not have a", "disabled"),
-    *(
-        "deactivated",
-        "inactive",
-        "no longer",
-        "not our customer",
-        "isn't in",
-        "user does not",
-        "user doesn't",
-        "undeliverable",
-    ),
-    *(
-        "recipient address rejected: access denied",
-        "recipient rejected",
-        "unknown in virtual",
-        "has moved",
-        "suspended",
-    ),
-    *("terminated", "cannot be delivered to", "not local", "mailbox not available", "no account", "account closed"),
-)
+_GREYLISTING = _phrases("""
+    greylist; graylist; grey list; gray list; greyli; try again in ; first time
+""")
+_QUOTA = _phrases("""
+    sending quota; sending limit; sending rate; daily limit; daily message quota; daily user sending; message limit;
+    messages per; credits exceeded; submissionquota; maximum sending; quota for this sender; outbound rate; hourly
+    limit; exceeded the rate limit for sender; too many messages from
+""")
+_NO_RELAY = _phrases("""
+    relay; rcpthosts; authentication required; authentication is required; authenticate; log in first; login
+    required; not logged in; must be authenticated; requires authentication
+""")
+_BAD_SENDER = _phrases("""
+    sender address rejected; sender rejected; sender denied; sender verify; invalid sender; sender domain; domain of
+    sender; envelope sender; from address; return-path; unverified sender; not owned by user; sendasdenied; not
+    allowed to send as; email address is not verified
+""")
+_CLOSED = _phrases("""
+    resolver.rst; not authorized to send to; restricted to; only accepts mail from; not accept mail from you
+""")
+_BLOCKED = _phrases("""
+    spam; blacklist; blocklist; block list; denylist; blocked; dnsbl; rbl; reputation; unsolicited; policy;
+    policies; banned; abuse; suspicious; dmarc; dkim; spf; reverse dns; ptr; postmaster; not authorized; not
+    permitted; not allowed; virus; phish; listed; bulk mail; prohibited; complaints
+""")
+_TOO_BIG = _phrases("""
+    too large; too big; size limit; message size; maximum size; exceeds size; size exceeds
+""")
+_FULL = _phrases("""
+    over quota; overquota; mailbox full; mailbox is full; quota exceeded; storage; is full; exceeded quota
+""")
+_UNKNOWN = _phrases("""
+    user unknown; unknown user; user is unknown; unknown recipient; recipient unknown; unknown address; unknown
+    mailbox; unknown local; no such; no mailbox; no user; not a valid; invalid recipient; invalid mailbox; invalid
+    user; invalid address; bad destination; does not exist; doesn't exist; not exist; mailbox unavailable; mailbox
+    not found; user not found; recipient not found; not found; address unknown; unrouteable; unroutable; not known;
+    doesn't have a; does not have a; disabled; deactivated; inactive; no longer; not our customer; isn't in; user
+    does not; user doesn't; undeliverable; recipient address rejected: access denied; recipient rejected; unknown in
+    virtual; has moved; suspended; terminated; cannot be delivered to; not local; mailbox not available; no account;
+    account closed
+""")
 
 
 def judge(stage: Stage, code: int, text: str) -> Verdict:
@@ -241,7 +169,7 @@ def enhanced_code(code: int, text: str) -> Enhanced | None:
     None if there is none, or its class is another than the first digit of `code` says.
     """
     candidate = text.partition(" ")[0].rstrip(":-,;")
-    if "(#" in text and not candidate.count(".") == 2:
+    if "(#" in text and candidate.count(".") != 2:
         candidate = text.partition("(#")[2].partition(")")[0].split(" ")[0]
     parts = candidate.split(".")
     if len(parts) != 3 or not all(part.isascii() and part.isdigit() and len(part) <= 3 for part in parts):
