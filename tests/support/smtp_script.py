@@ -8,6 +8,10 @@ from contextlib import asynccontextmanager, suppress
 
 from tests.support.waiting import eventually
 
+DROP = "DROP"
+#: A reply to EHLO.
+PIPELINES = "250-script.test\r\n250-PIPELINING\r\n250-SIZE 100000\r\n250 AUTH PLAIN LOGIN"
+
 _USUAL = {
     "": "220 script.test ESMTP",
     "EHLO": "250-script.test\r\n250 AUTH PLAIN LOGIN",
@@ -26,8 +30,14 @@ class SmtpScript:
     """Counts its connections and the mails it has taken. `replies` may be changed while it runs."""
 
     def __init__(self, replies: Mapping[str, str]) -> None:
-        """`replies` go by command; the empty one is the greeting, and `.` the end of a message."""
+        """`replies` go by command; the empty one is the greeting, and `.` the end of a message.
+
+        `RCPT a@example.com` is for one recipient, or `RCPT example.com` for one domain. In place of a reply, DROP
+        breaks the connection.
+        """
         self.replies = dict(replies)
+        self.heard = list[str]()  # all commands
+        self.recipients = list[str]()  # of the mails that were taken
         self.connections = self.taken = self.open = 0
         self.port = 0
 
@@ -49,20 +59,34 @@ class SmtpScript:
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._say(writer, "")
-        in_message = False
+        in_message, recipient = False, ""
         while received := await reader.readline():
             line = received.decode().rstrip("\r\n")
             if in_message and line != ".":
                 continue
             command = line.upper().partition(" ")[0]
-            reply = self._say(writer, command)
+            self.heard.append(line)
+            if command == "RCPT":
+                recipient = line.partition("<")[2].partition(">")[0]
+            reply = self._say(writer, command, recipient)
+            if reply == DROP:
+                writer.transport.abort()
+                break
             in_message = command == "DATA" and reply.startswith("354")
-            self.taken += command == "." and reply.startswith("250")
+            if command == "RCPT" and not reply.startswith("250"):
+                recipient = ""  # DATA may be accepted all the same (RFC 2920, 3.1)
+            if command == "." and recipient and reply.startswith("250"):
+                self.taken += 1
+                self.recipients.append(recipient)
             if command == "QUIT":
                 break
 
-    def _say(self, writer: asyncio.StreamWriter, command: str) -> str:
-        reply = self.replies.get(command) or _USUAL.get(command, "500 what?")
+    def _say(self, writer: asyncio.StreamWriter, command: str, recipient: str = "") -> str:
+        own = (f"{command} {recipient}", f"{command} {recipient.rpartition('@')[2]}", command)
+        reply = next((self.replies[key] for key in own if key in self.replies), None)
+        reply = reply or _USUAL.get(command, "500 what?")
+        if reply == DROP:
+            return reply
         writer.write(f"{reply}\r\n".encode())
         return reply
 

@@ -9,6 +9,7 @@ import pytest
 from celeriac.families.email.demo.sink import ANYONE, MailSink
 from celeriac.families.email.errors import MailServerUnavailable
 from celeriac.families.email.model import PermanentFailure, Sent, TransientFailure
+from celeriac.families.email.replies import Verdict
 from celeriac.families.email.smtp import SmtpSession
 from celeriac.families.email.smtp_url import parse_smtp_url
 from tests.support.smtp_script import smtp_script
@@ -40,12 +41,16 @@ async def test_one_connection_takes_many_messages(sink: MailSink) -> None:
 @pytest.mark.parametrize("stage", ["RCPT", "DATA"])
 @pytest.mark.parametrize(
     ("code", "outcome"),
-    [(450, TransientFailure(450, "no")), (452, TransientFailure(452, "no")), (550, PermanentFailure(550, "no"))],
+    [
+        (450, TransientFailure(450, "no")),
+        (452, TransientFailure(452, "no")),
+        (550, PermanentFailure(550, "5.1.1 no", Verdict.HARD)),
+    ],
 )
 async def test_the_outcome_follows_the_first_digit_and_the_connection_goes_on(
-    sink: MailSink, stage: str, code: int, outcome: object
+    sink: MailSink, stage: str, code: int, outcome: PermanentFailure | TransientFailure
 ) -> None:
-    sink.answer(ANYONE, code, "no", at=stage, times=1)  # type: ignore[arg-type]
+    sink.answer(ANYONE, code, outcome.text, at=stage, times=1)  # type: ignore[arg-type]
     async with with_options(sink.url) as session:
         assert await session.send(SENDER, "a@example.com", MESSAGE) == outcome
         assert await session.send(SENDER, "b@example.com", MESSAGE) == Sent(250)
@@ -91,11 +96,20 @@ async def test_whatever_concerns_the_sender_is_told_apart_at_each_stage(stage: s
 
 
 @pytest.mark.parametrize("stage", ["RCPT", "DATA", "end"])
-@pytest.mark.parametrize("reply", ["550 5.7.1 blocked", "550 5.1.1 unknown", "550 5.7.200 x", "550 no 5.7.26"])
-async def test_a_reply_about_the_recipient_is_its_outcome(stage: str, reply: str) -> None:
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        ("550 5.7.1 blocked", Verdict.POLICY),
+        ("550 5.1.1 unknown", Verdict.HARD),
+        ("550 5.7.200 x", Verdict.POLICY),
+        ("550 5.2.2 full", Verdict.SOFT),
+        ("552 5.3.4 large", Verdict.MESSAGE),
+    ],
+)
+async def test_a_reply_about_the_recipient_is_its_outcome(stage: str, reply: str, kind: Verdict) -> None:
     async with smtp_script(**{stage: reply}) as server, SmtpSession(parse_smtp_url(server.url)) as session:
         outcome = await session.send(SENDER, "a@example.com", MESSAGE)
-    assert outcome == PermanentFailure(int(reply[:3]), reply[4:])
+    assert outcome == PermanentFailure(int(reply[:3]), reply[4:], kind)
 
 
 @pytest.mark.parametrize("stage", ["RCPT", "DATA"])
@@ -113,7 +127,9 @@ async def test_a_broken_connection_is_transient_and_replaced(sink: MailSink, sta
 async def test_421_closes_the_connection(sink: MailSink) -> None:
     sink.answer("a@example.com", 421, "closing", times=1)
     async with with_options(sink.url) as session:
-        assert await session.send(SENDER, "a@example.com", MESSAGE) == TransientFailure(421, "closing")
+        assert await session.send(SENDER, "a@example.com", MESSAGE) == TransientFailure(
+            421, "closing", Verdict.DOMAIN_LATER
+        )
         assert not session.is_connected
 
 

@@ -33,6 +33,7 @@ class EmailFamily(JobFamily):
         from celeriac.families.email.attachments import Attachments
         from celeriac.families.email.inbound.store import ComplaintLimit, FeedbackStore
         from celeriac.families.email.jobs import register
+        from celeriac.families.email.judgement import StopAt
         from celeriac.families.email.ledger import Ledger
         from celeriac.families.email.smtp_url import server_of
         from celeriac.families.email.stationery import stationery
@@ -51,6 +52,11 @@ class EmailFamily(JobFamily):
             lambda: server_of(self.settings.smtp_url),
             self.suppressions,
             self.stationery,
+            StopAt(
+                hard=self.settings.mail_stop_hard_percent,
+                soft=self.settings.mail_stop_soft_percent,
+                floor=self.settings.mail_stop_after,
+            ),
         )
 
     async def send(self, mailing: Mapping[str, Any], *, idempotency_key: str | None = None) -> JobRecord:
@@ -71,7 +77,7 @@ class EmailFamily(JobFamily):
     def migrations(cls) -> Migrations:
         from celeriac.database.migrations import Migrations
 
-        return Migrations(cls.name, "celeriac.families.email:migrations", head="0004", former_table="celeriac_schema")
+        return Migrations(cls.name, "celeriac.families.email:migrations", head="0005", former_table="celeriac_schema")
 
     @classmethod
     def commands(cls) -> Typer:

@@ -10,10 +10,13 @@ from celeriac.core.context import JobContext
 from celeriac.core.retry import Retry
 from celeriac.engine.app import JobApp
 from celeriac.families.email.attachments import Attachments
+from celeriac.families.email.domains import Domains
 from celeriac.families.email.errors import AttachmentGone, MailingIncomplete, MailingStopped, RecipientsDeferred
+from celeriac.families.email.judgement import StopAt, limits_of
 from celeriac.families.email.ledger import Ledger
 from celeriac.families.email.outgoing import Outgoing
-from celeriac.families.email.send import NOTHING_ATTACHED, Attached, ChunkOutcome, send_chunk
+from celeriac.families.email.send import send_chunk
+from celeriac.families.email.sending import NOTHING_ATTACHED, Attached, ChunkOutcome, Sending
 from celeriac.families.email.smtp import SmtpSession
 from celeriac.families.email.smtp_url import SmtpServer
 from celeriac.families.email.stationery import Stationery
@@ -59,8 +62,13 @@ def register(
     server: Callable[[], SmtpServer],
     suppressions: Suppressions,
     stationery: Stationery,
+    stop_at: StopAt,
 ) -> EmailJobs:
-    """Add the email jobs to `app`. They call `server` for the mail server when they are about to send."""
+    """Add the email jobs to `app`. They call `server` for the mail server when they are about to send.
+
+    `stop_at` has the rates of failures at which a mailing stops that names none.
+    """
+    domains = Domains()
 
     @app.job(name="celeriac.email.chunk", retry=_RETRY, exposed=False)
     async def chunk(job: JobContext, mailing_id: str, first: int, last: int) -> ChunkOutcome:
@@ -76,21 +84,19 @@ def register(
         try:
             async with attachments.encoded(mailing) as end, SmtpSession(server()) as session:
                 attached = Attached(end, attachments.slots) if end else NOTHING_ATTACHED
-                outcome = await send_chunk(
-                    ledger,
-                    mailing,
-                    first,
-                    last,
-                    session,
-                    final=job.is_last_attempt,
+                how = Sending(
                     attached=attached,
                     outgoing=Outgoing(mailing, suppressions, stationery),
+                    final=job.is_last_attempt,
+                    domains=domains,
+                    stop_at=limits_of(mailing.stop_at, stop_at),
                     on_progress=report,
                 )
+                outcome = await send_chunk(ledger, mailing, first, last, session, how)
         except AttachmentGone as error:
             await ledger.stop(mailing_id, f"attachment {error}")
             raise MailingStopped(f"attachment {error}") from None
-        if outcome.hopeless and outcome.deferred:
+        if outcome.hopeless and (counts := await ledger.counts(mailing_id)).finished < counts.total:
             await ledger.stop(mailing_id, outcome.reason)
             raise MailingStopped(str(outcome.reason))
         if outcome.deferred:
@@ -107,6 +113,8 @@ def register(
         counts = await ledger.counts(mailing_id)
         job.progress(counts.finished, counts.total, f"{counts.sent} sent, {counts.failed} failed")
         if counts.finished < counts.total:
+            if (held := await ledger.held(mailing_id)) and (await ledger.mailing(mailing_id)).stopped is None:
+                await ledger.stop(mailing_id, held)
             stopped = (await ledger.mailing(mailing_id)).stopped
             why = f": {stopped}" if stopped else ""
             raise MailingIncomplete(

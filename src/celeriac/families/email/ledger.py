@@ -2,9 +2,10 @@
 
 How the ledger prevents that a recipient gets a mail twice
 ----------------------------------------------------------
-A sender *claims* a recipient (`pending` becomes `sending`) in a committed transaction before it contacts the mail
-server. It commits the outcome before it claims the next. So each sender leaves at most one recipient in an unknown
-state.
+A sender *claims* a recipient (`pending` becomes `sending`) in a committed transaction before it sends the mail. It
+claims the next one while the first is still on its way, so that the mail server can be told of it early. But it commits
+the outcome of the first before it sends the second mail. So each sender leaves at most one mail in an unknown state,
+and one more claim, whose mail did not go out.
 
 - Two senders work on the same recipients, since jobs are delivered at least once. The claim is a compare-and-set:
   one sender gets the recipient, the other skips it.
@@ -35,6 +36,7 @@ from celeriac.core.errors import IdempotencyConflict, UnknownJob
 from celeriac.database.clock import now_ms
 from celeriac.database.engine import Database
 from celeriac.families.email import statements as sql
+from celeriac.families.email.advances import Advance, Advances
 from celeriac.families.email.model import (
     Counts,
     Mailing,
@@ -45,6 +47,7 @@ from celeriac.families.email.model import (
     RecipientOutcome,
     Sent,
     Status,
+    TransientFailure,
 )
 from celeriac.families.email.tables import mailing_table, recipient_table
 
@@ -58,6 +61,7 @@ class Ledger:
     def __init__(self, database: Database, *, claim_seconds: float = 10.0) -> None:
         """`claim_seconds` is the life of a claim that is not renewed. It must exceed the longest stall of a sender."""
         self._database = database
+        self._advances = Advances(database)
         self.claim_seconds = claim_seconds
 
     async def create(self, mailing: Mailing, recipients: Iterable[Recipient]) -> int:
@@ -116,29 +120,29 @@ class Ledger:
         *,
         done: tuple[int, Outcome] | None = None,
         following: tuple[int, str] | None = None,
+        released: int | None = None,
     ) -> bool:
-        """Record one outcome and claim the next recipient, in one transaction.
+        """Record one outcome and claim another recipient, in one transaction, which other senders share.
 
         Args:
             claim: a name of 32 characters at most that no other sender uses.
             done: a position and its outcome. `Sent` is recorded even if the claim was lost, any other outcome only
                 if the claim still holds.
             following: a position to claim, and the Message-ID that its mail will have.
+            released: a position that is claimed, and that nothing was sent to. It is free again.
 
         Returns:
             Whether `following` is now claimed. False: it has a final outcome, or another sender holds it.
         """
-
-        def transaction(connection: Connection) -> bool:
-            if done is not None:
-                _record(connection, mailing_id, claim, *done)
-            if following is None:
-                return False
-            position, message_id = following
-            parameters = self._claim_parameters(mailing_id, position, claim) | {"message": message_id}
-            return connection.execute(sql.CLAIM, parameters).rowcount == 1
-
-        return await self._database.write(transaction)
+        at = {"mailing": mailing_id, "by": claim}
+        records = [{**at, "at": done[0], **_columns(done[1])}] if done is not None else []
+        if released is not None:
+            records.append({**at, "at": released, **_FREE})
+        wanted = None
+        if following is not None:
+            life_ms = int(self.claim_seconds * 1000)
+            wanted = {**at, "at": following[0], "message": following[1], "life_ms": life_ms}
+        return await self._advances.make(Advance(records, wanted))
 
     async def renew(self, mailing_id: str, position: int, claim: str) -> None:
         """Extend a claim to `claim_seconds` from now, unless another sender has taken it."""
@@ -146,9 +150,25 @@ class Ledger:
         await self._database.write(lambda connection: connection.execute(sql.RENEW, parameters))
 
     async def stop(self, mailing_id: str, reason: str | None) -> None:
-        """Record why the mailing stopped. None clears the reason, as a retry continues it."""
+        """Record why the mailing stopped. None clears the reason, and frees whom it held, as a retry continues it."""
         statement = update(mailing_table).where(mailing_table.c.id == mailing_id).values(stopped=reason)
-        await self._database.write(lambda connection: connection.execute(statement))
+
+        def transaction(connection: Connection) -> None:
+            connection.execute(statement)
+            if reason is None:
+                connection.execute(sql.FREE_HELD, {"mailing": mailing_id})
+
+        await self._database.write(transaction)
+
+    async def held(self, mailing_id: str) -> str | None:
+        """Say why recipients are held until somebody resumes the mailing: the reply to the first. None: none is."""
+        row = await self._database.read(lambda c: c.execute(sql.HELD, {"mailing": mailing_id}).first())
+        return None if row is None else f"the mail server refuses recipients by policy or content: {row[0]} {row[1]}"
+
+    async def failures(self, mailing_id: str) -> dict[str | None, int]:
+        """Count the recipients that have failed, by the kind of failure."""
+        rows = await self._database.read(lambda c: c.execute(sql.FAILURES, {"mailing": mailing_id}).all())
+        return {row[0]: row[1] for row in rows}
 
     async def counts(self, mailing_id: str) -> Counts:
         """Count the mailing's recipients by status. An unknown id gives zeros."""
@@ -220,14 +240,18 @@ def _next_rows(mailing_id: str, recipients: Iterator[Recipient]) -> list[dict[st
     ]
 
 
-def _record(connection: Connection, mailing_id: str, claim: str, position: int, outcome: Outcome) -> None:
-    statement, status, reason = sql.RECORD, Status.PENDING, None
+_FREE: dict[str, Any] = {
+    "status": Status.PENDING, "code": None, "error": None, "kind": None, "wait_ms": 0, "back": 1
+}  # fmt: skip
+
+
+def _columns(outcome: Outcome) -> dict[str, Any]:
+    """Return what is recorded of an outcome."""
+    columns: dict[str, Any] = {**_FREE, "code": outcome.code, "back": 0}
     match outcome:
         case Sent():
-            statement, status = sql.RECORD_SENT, Status.SENT
-        case PermanentFailure(text=reason):
-            status = Status.FAILED
-        case _:
-            reason = outcome.text
-    parameters = {"mailing": mailing_id, "at": position, "by": claim}
-    connection.execute(statement, {**parameters, "outcome": status, "reply": outcome.code, "reason": reason})
+            return {**columns, "status": Status.SENT}
+        case PermanentFailure(text=text, kind=kind):
+            return {**columns, "status": Status.FAILED, "error": text, "kind": kind if outcome.code else None}
+        case TransientFailure(text=text, kind=kind, wait=wait):
+            return {**columns, "error": text, "kind": kind, "wait_ms": int(wait * 1000)}

@@ -7,6 +7,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from celeriac.families.email.replies import Verdict
+
+#: Seconds that a recipient waits who is held until somebody resumes the mailing: for ever.
+HELD_S = float(1 << 50)
+
 #: Longest name of a template's variable, in characters.
 MAX_NAME = 100
 
@@ -25,6 +30,7 @@ class Mailing:
         list_name: the list that the mailing belongs to, which recipients can unsubscribe from; None: no list.
         attachments: the files of jobs that each mail has, with the digests that they had; None or empty: it has none.
         stopped: why the mailing stopped while recipients were open; None if it did not.
+        stop_at: rates of failures at which it stops by itself, as fields of `StopAt`; None: those of the settings.
     """
 
     id: str
@@ -35,6 +41,7 @@ class Mailing:
     list_unsubscribe: str | None = None
     list_name: str | None = None
     stopped: str | None = None
+    stop_at: dict[str, Any] | None = None
     attachments: list[dict[str, Any]] | None = None
 
 
@@ -73,14 +80,20 @@ class PermanentFailure:
 
     code: int | None
     text: str
+    kind: Verdict = Verdict.SOFT
 
 
 @dataclass(frozen=True, slots=True)
 class TransientFailure:
-    """A failure that may pass: a 4yz reply, or (`code` None) a connection that broke."""
+    """A failure that may pass: a 4yz reply, or (`code` None) a connection that broke.
+
+    `wait` is how long the recipient is to be left alone, in seconds.
+    """
 
     code: int | None
     text: str
+    kind: Verdict = Verdict.LATER
+    wait: float = 0.0
 
 
 Outcome = Sent | PermanentFailure | TransientFailure
@@ -94,6 +107,8 @@ class OpenRecipient:
         attempts: how often a sender began to send.
         message_id: the Message-ID of an earlier attempt, or None. Later attempts must use the same.
         held_ms: milliseconds until the claim on it expires, by the database's clock; 0: it is free.
+        kind: what the last refusal meant (a `Verdict`), or None.
+        wait_ms: milliseconds until it may be tried again.
     """
 
     position: int
@@ -102,6 +117,13 @@ class OpenRecipient:
     attempts: int
     message_id: str | None
     held_ms: int
+    kind: str | None = None
+    wait_ms: int = 0
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it stays open until somebody resumes the mailing."""
+        return self.wait_ms > HELD_S
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from celeriac.families.email.address import parse_sender
 from celeriac.families.email.model import Mailing, OpenRecipient, Outcome, PermanentFailure
+from celeriac.families.email.replies import Verdict
 from celeriac.families.email.stationery import Stationery
-from celeriac.families.email.status_codes import concerns_address
 from celeriac.families.email.suppression import Reason, Suppression, Suppressions
 
 
@@ -35,7 +35,7 @@ class Outgoing:
         """Suppress an address that the server says does not exist. Call it before the outcome is recorded."""
         if self._suppressions is None or not self._stationery.suppress_refused:
             return
-        if isinstance(outcome, PermanentFailure) and outcome.code is not None and concerns_address(outcome.text):
+        if isinstance(outcome, PermanentFailure) and outcome.code is not None and outcome.kind is Verdict.HARD:
             source = f"mailing {self._mailing.id}"
             await self._suppressions.add(Suppression(recipient.address, "", Reason.HARD_BOUNCE, source))
 

@@ -21,6 +21,7 @@ class Stage(StrEnum):
     EHLO = "EHLO"
     STARTTLS = "STARTTLS"
     AUTH = "AUTH"
+    RSET = "RSET"
     MAIL = "MAIL FROM"
     RCPT = "RCPT TO"
     DATA = "DATA"
@@ -49,7 +50,7 @@ class Verdict(StrEnum):
     """The server takes no mail from this sender."""
 
 
-_BEFORE_RECIPIENTS = frozenset({Stage.CONNECT, Stage.EHLO, Stage.STARTTLS, Stage.AUTH, Stage.MAIL})
+_BEFORE_RECIPIENTS = frozenset({Stage.CONNECT, Stage.EHLO, Stage.STARTTLS, Stage.AUTH, Stage.RSET, Stage.MAIL})
 
 #: Codes about the login (RFC 4954, RFC 5248) and commands that the server does not understand: no recipient's fault.
 _LOGIN = frozenset({432, 454, 525, 530, 534, 535, 538})

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 from uuid import uuid4
 
 from celeriac.core.background import background
+from celeriac.families.email.envelope import Envelope
 from celeriac.families.email.errors import MailServerUnavailable
 from celeriac.families.email.ledger import Ledger
 from celeriac.families.email.model import Mailing, OpenRecipient, Outcome, PermanentFailure, Sent, TransientFailure
-from celeriac.families.email.outgoing import Outgoing
 from celeriac.families.email.prepare import Prepared, Preparer
+from celeriac.families.email.sending import ChunkOutcome, Sending
 from celeriac.families.email.smtp import SmtpSession
+from celeriac.families.email.verdicts import Judge
 
 # Rendered ahead of sending. Few, since a message may have megabytes.
 _AHEAD = 20
@@ -26,49 +25,8 @@ _PROGRESS_EVERY_S = 0.5
 _PARTING_S = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Attached:
-    """The attachments of each message, encoded, and what bounds how many such messages are sent at a time."""
-
-    end: bytes
-    slots: AbstractAsyncContextManager[Any]
-
-
-NOTHING_ATTACHED = Attached(b"", nullcontext())
-
-OnProgress = Callable[[], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChunkOutcome:
-    """The result of one run over a range.
-
-    Attributes:
-        sent: recipients the mail server accepted the mail for.
-        failed: recipients given up.
-        deferred: recipients of the range that are still open. Run it again later.
-        reason: the last reason why a recipient was deferred, or None.
-        hopeless: whether another run would end the same way, because the server refuses the sender for good.
-    """
-
-    sent: int
-    failed: int
-    deferred: int
-    reason: str | None
-    hopeless: bool = False
-
-
 async def send_chunk(
-    ledger: Ledger,
-    mailing: Mailing,
-    first: int,
-    last: int,
-    session: SmtpSession,
-    *,
-    final: bool = False,
-    attached: Attached = NOTHING_ATTACHED,
-    outgoing: Outgoing | None = None,
-    on_progress: OnProgress | None = None,
+    ledger: Ledger, mailing: Mailing, first: int, last: int, session: SmtpSession, how: Sending | None = None
 ) -> ChunkOutcome:
     """Send to the open recipients at positions `first` to `last`, both included.
 
@@ -77,70 +35,71 @@ async def send_chunk(
 
     The run ends early, and leaves the rest open, if the mail server refuses the sender or cannot be reached.
 
-    Args:
-        attached: what follows each message of a mailing with attachments.
-        final: there will be no other run, so temporary refusals are recorded as failures.
-        outgoing: what the mails have beside their templates, and who is left out; None: nothing, and nobody.
-        on_progress: called now and then, after outcomes were recorded.
-
     Raises:
         DatabaseUnavailable: the outcome of the last mail may be lost (the window).
         TemplateInvalid: a template cannot be compiled.
     """
-    outgoing = outgoing or Outgoing(mailing)
-    return await _Chunk(ledger, mailing, (first, last), session, final, attached, outgoing, on_progress).run()
+    return await _Chunk(ledger, mailing, (first, last), session, how or Sending()).run()
 
 
 class _Chunk:
     def __init__(
-        self,
-        ledger: Ledger,
-        mailing: Mailing,
-        positions: tuple[int, int],
-        session: SmtpSession,
-        final: bool,
-        attached: Attached,
-        outgoing: Outgoing,
-        on_progress: OnProgress | None,
+        self, ledger: Ledger, mailing: Mailing, positions: tuple[int, int], session: SmtpSession, how: Sending
     ) -> None:
         self._ledger = ledger
         self._mailing_id = mailing.id
         self._positions = positions
         self._session = session
-        self._final = final
-        self._attached = attached
-        self._outgoing = outgoing
-        self._on_progress = on_progress
+        self._how = how
+        self._judge = Judge(ledger, mailing.id, how.stop_at)
         self._progress_due = time.monotonic() + _PROGRESS_EVERY_S
-        self._preparer = Preparer(mailing, outgoing)
+        self._preparer = Preparer(mailing, how.outgoing)
         self._claim = uuid4().hex
+        self._current: Prepared | None = None  # claimed, to be sent next
         self._done: tuple[int, Outcome] | None = None  # known, and not recorded yet
         self._tried = set[int]()
-        self._sent = self._failed = self._broken = self._policy = 0
+        self._claims = set[int]()  # granted, and without an outcome that is recorded
+        self._sent = self._failed = self._broken = 0
         self._reason: str | None = None
-        self._stopped = self._hopeless = False
+        self._stopped = self._hopeless = self._leaving = False
 
     async def run(self) -> ChunkOutcome:
+        sending, keeping = background(self._send_all()), background(self._keep_claims())
         try:
-            await self._send_all()
+            await asyncio.shield(sending)
+        except asyncio.CancelledError:
+            self._leaving = True  # a mail is on its way: wait for the reply, so that it is not left in the window
+            await asyncio.wait({sending}, timeout=_PARTING_S)
+            raise
         finally:
-            await asyncio.shield(background(self._record()))  # a cancelled run records its last outcome too
-        if self._on_progress is not None:
-            await self._on_progress()
-        deferred = len(await self._open())
-        hopeless = self._hopeless or (self._stopped and self._final)
+            keeping.cancel()
+            sending.cancel()
+            await asyncio.wait({sending, keeping})
+            await asyncio.shield(background(self._record(releasing=True)))  # a cancelled run, too
+        if self._how.on_progress is not None:
+            await self._how.on_progress()
+        return await self._outcome()
+
+    async def _outcome(self) -> ChunkOutcome:
+        if not self._stopped and (reason := await self._judge.why_stop()):
+            self._stop(reason, hopeless=True)
+        still_open = await self._open()
+        held = sum(recipient.is_held for recipient in still_open)
+        deferred = len(still_open) - held
+        hopeless = self._hopeless or (self._stopped and self._how.final)
         return ChunkOutcome(
-            sent=self._sent, failed=self._failed, deferred=deferred, reason=self._reason, hopeless=hopeless
+            sent=self._sent, failed=self._failed, deferred=deferred, held=held, reason=self._reason, hopeless=hopeless
         )
 
     async def _send_all(self) -> None:
         # Other senders' claims end: by an outcome, or because the sender has died.
         patience = 2 * self._ledger.claim_seconds
         patient_until = 0.0
-        while not self._stopped and (todo := [r for r in await self._open() if r.position not in self._tried]):
+        while not self._is_over and (todo := [r for r in await self._open() if self._is_due(r)]):
             free = [recipient for recipient in todo if recipient.held_ms <= 0]
             for start in range(0, len(free), _AHEAD):
                 await self._send_some(free[start : start + _AHEAD])
+            await self._advance(None)
             if free:
                 patient_until = time.monotonic() + patience
             else:
@@ -152,94 +111,123 @@ class _Chunk:
                 soonest = min(recipient.held_ms for recipient in todo) / 1000
                 await asyncio.sleep(min(soonest, _LOOK_AGAIN_S))  # a living sender finishes before its claim ends
 
+    @property
+    def _is_over(self) -> bool:
+        return self._stopped or self._leaving
+
+    def _is_due(self, recipient: OpenRecipient) -> bool:
+        """Return whether to try this recipient in this run."""
+        if recipient.position in self._tried or recipient.is_held:
+            return False
+        if self._how.final:
+            return True
+        why_not = self._how.domains.waits(recipient.address)
+        self._reason = self._reason or why_not
+        return why_not is None and recipient.wait_ms <= 0
+
     async def _send_some(self, recipients: Sequence[OpenRecipient]) -> None:
-        if self._stopped:
+        if self._is_over:
             return
-        for prepared in await self._preparer.prepare(await self._outgoing.sift(recipients)):
-            if not await self._ready_for(prepared) or not await self._claimed(prepared):
-                continue
-            outcome = self._settled(prepared, await self._deliver(prepared))
-            await self._outgoing.learn(prepared.recipient, outcome)
-            self._done = (prepared.recipient.position, outcome)
-            self._tried.add(prepared.recipient.position)
-            self._count(outcome)
-            await self._report()
+        if self._how.outgoing is not None:
+            recipients = await self._how.outgoing.sift(recipients)
+        for prepared in await self._preparer.prepare(recipients):
+            if self._is_due(prepared.recipient) and await self._ready_for(prepared):
+                await self._advance(prepared)
 
     async def _ready_for(self, prepared: Prepared) -> bool:
         """Connect if the message needs it, and say whether that worked. Call it before the claim: it may take long."""
-        if self._stopped:
+        if self._is_over:
             return False
         try:
-            if isinstance(prepared.content, bytes):
+            if isinstance(prepared.content, bytes) and self._current is None:
                 await self._session.connect()
         except MailServerUnavailable as error:
             self._stop(error)
-        return not self._stopped
+        return not self._is_over
+
+    async def _advance(self, following: Prepared | None) -> None:
+        """Record the last outcome and claim `following`; then send the current message."""
+        if following is not None and await self._claimed(following):
+            self._tried.add(following.recipient.position)
+        else:
+            following = None
+        if self._is_over:
+            self._current = self._current or following
+            return  # `run` gives back what is claimed
+        current, self._current = self._current, following
+        await self._record()
+        if current is not None:
+            outcome = await self._settled(current, await self._deliver(current, following))
+            if self._how.outgoing is not None:
+                await self._how.outgoing.learn(current.recipient, outcome)
+            self._done = (current.recipient.position, outcome)
+            self._count(current, outcome)
+            await self._report()
 
     async def _claimed(self, prepared: Prepared) -> bool:
         """Record the last outcome, and claim this recipient. Return False if another sender was faster."""
+        done, position = self._done, prepared.recipient.position
         claimed = await self._ledger.advance(
-            self._mailing_id,
-            self._claim,
-            done=self._done,
-            following=(prepared.recipient.position, prepared.message_id),
+            self._mailing_id, self._claim, done=done, following=(position, prepared.message_id)
         )
-        self._done = None
+        self._recorded(done)
+        if claimed:
+            self._claims.add(position)
         return claimed
 
-    async def _deliver(self, prepared: Prepared) -> Outcome:
+    async def _deliver(self, prepared: Prepared, following: Prepared | None) -> Outcome:
         if not isinstance(prepared.content, bytes):
             return prepared.content
+        end = self._how.attached.end
         try:
-            outcome = await self._send_keeping_the_claim(prepared, prepared.content)
+            async with self._how.attached.slots:
+                outcome = await self._session.send(
+                    prepared.sender,
+                    prepared.to,
+                    prepared.content + end if end else prepared.content,
+                    utf8=prepared.utf8,
+                    following=self._envelope(following),
+                )
         except MailServerUnavailable as error:
             self._stop(error)
             return TransientFailure(error.code, str(error))
         self._broken = 0 if self._session.is_connected else self._broken + 1
         if self._broken >= _IN_A_ROW:
             self._stop("the mail server breaks every connection")
-        self._policy = self._policy + 1 if _is_policy(outcome) else 0
-        if self._policy >= _IN_A_ROW and not self._sent:
-            self._stop(f"the mail server refuses everyone: {_said(outcome)}", hopeless=True)
         return outcome
 
-    async def _send_keeping_the_claim(self, prepared: Prepared, message: bytes) -> Outcome:
-        sending = background(self._send(prepared, message))
-        try:
-            while not (await asyncio.wait({sending}, timeout=self._ledger.claim_seconds / 3))[0]:
-                await self._ledger.renew(self._mailing_id, prepared.recipient.position, self._claim)
-            return sending.result()
-        except asyncio.CancelledError:
-            # The mail is on its way. Wait for the reply, so that this recipient is not left in the window.
-            await asyncio.wait({sending}, timeout=_PARTING_S)
-            if sending.done() and not sending.cancelled() and sending.exception() is None:
-                self._done = (prepared.recipient.position, self._settled(prepared, sending.result()))
-            raise
-        finally:
-            if not sending.done():
-                sending.cancel()
-                await asyncio.wait({sending})
+    def _envelope(self, prepared: Prepared | None) -> Envelope | None:
+        if prepared is None or not isinstance(prepared.content, bytes):
+            return None
+        size = len(prepared.content) + len(self._how.attached.end)
+        return Envelope(prepared.sender, prepared.to, size, prepared.utf8)
 
-    async def _send(self, prepared: Prepared, message: bytes) -> Outcome:
-        async with self._attached.slots:
-            whole = message + self._attached.end
-            return await self._session.send(prepared.sender, prepared.to, whole, utf8=prepared.utf8)
-
-    def _settled(self, prepared: Prepared, outcome: Outcome) -> Outcome:
+    async def _settled(self, prepared: Prepared, outcome: Outcome) -> Outcome:
         """Return the outcome to record. On the final run, a temporary refusal of the recipient is a failure."""
-        if self._final and not self._stopped and isinstance(outcome, TransientFailure):
-            attempts = prepared.recipient.attempts + 1
-            return PermanentFailure(outcome.code, f"gave up after {attempts} attempts: {outcome.text}")
+        recipient, attempts = prepared.recipient, prepared.recipient.attempts + 1
+        if isinstance(outcome, PermanentFailure):
+            outcome, stop = await self._judge.settle(recipient, outcome)
+            if stop is not None:
+                self._stop(stop, hopeless=True)
+        elif isinstance(outcome, TransientFailure) and not self._stopped:
+            if self._how.final:
+                return PermanentFailure(outcome.code, f"gave up after {attempts} attempts: {outcome.text}")
+            outcome = self._judge.deferred(outcome, attempts)
         return outcome
 
-    def _count(self, outcome: Outcome) -> None:
+    def _count(self, prepared: Prepared, outcome: Outcome) -> None:
+        address, domains = prepared.recipient.address, self._how.domains
         match outcome:
             case Sent():
                 self._sent += 1
+                self._judge.accepted()
+                domains.accepted(address)
             case PermanentFailure():
                 self._failed += 1
             case TransientFailure():
                 self._reason = self._reason if self._stopped else outcome.text
+                if outcome.code is not None and not self._stopped:
+                    domains.refused(address, outcome.kind, outcome.text)
 
     def _stop(self, reason: str | MailServerUnavailable, *, hopeless: bool = False) -> None:
         self._stopped, self._reason = True, str(reason)
@@ -247,26 +235,37 @@ class _Chunk:
         self._hopeless = hopeless or (code is not None and code // 100 == 5)
 
     async def _report(self) -> None:
-        if self._on_progress is not None and time.monotonic() >= self._progress_due:
-            await self._on_progress()
+        """Look whether too many fail, and tell how far the mailing is, if either is due."""
+        if not self._stopped and self._judge.is_due and (reason := await self._why_stop()):
+            self._stop(reason, hopeless=True)
+        if self._how.on_progress is not None and time.monotonic() >= self._progress_due:
+            await self._how.on_progress()
             self._progress_due = time.monotonic() + _PROGRESS_EVERY_S
 
-    async def _record(self) -> None:
-        if self._done is not None:
-            await self._ledger.advance(self._mailing_id, self._claim, done=self._done)
+    async def _why_stop(self) -> str | None:
+        await self._record()
+        return await self._judge.why_stop()
+
+    async def _keep_claims(self) -> None:
+        """Renew the claims of this run for as long as it takes."""
+        while True:
+            before = set(self._claims)
+            await asyncio.sleep(self._ledger.claim_seconds / 3)
+            for position in before & self._claims:
+                await self._ledger.renew(self._mailing_id, position, self._claim)
+
+    async def _record(self, *, releasing: bool = False) -> None:
+        """Record the last outcome; with `releasing`, also give back a claim whose mail was not sent."""
+        done, current = self._done, self._current if releasing else None
+        released = None if current is None else current.recipient.position
+        if done is not None or released is not None:
+            await self._ledger.advance(self._mailing_id, self._claim, done=done, released=released)
+        self._recorded(done)
+
+    def _recorded(self, done: tuple[int, Outcome] | None) -> None:
+        if done is not None:
+            self._claims.discard(done[0])
             self._done = None
 
     async def _open(self) -> list[OpenRecipient]:
         return await self._ledger.open_recipients(self._mailing_id, *self._positions)
-
-
-def _is_policy(outcome: Outcome) -> bool:
-    """Return whether the server refused by policy (RFC 3463, X.7.Z): the recipient, or late the sender.
-
-    Postfix answers RCPT when it refuses the sender, for example ("Relay access denied").
-    """
-    return isinstance(outcome, PermanentFailure) and outcome.text.startswith("5.7.")
-
-
-def _said(outcome: Outcome) -> str:
-    return f"{outcome.code} {outcome.text}" if isinstance(outcome, PermanentFailure) else ""

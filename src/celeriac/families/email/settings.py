@@ -31,6 +31,13 @@ class EmailSettings(FamilySettings):
     mail_suppress_refused: bool = True
     """Whether an address that the mail server says does not exist gets no more mail, of any mailing."""
 
+    mail_stop_hard_percent: float = Field(default=10.0, ge=0, le=100)
+    """A mailing stops when more than this percentage of its recipients do not exist (hard failures)."""
+    mail_stop_soft_percent: float = Field(default=30.0, ge=0, le=100)
+    """A mailing stops when more than this percentage of its recipients fail otherwise (soft failures)."""
+    mail_stop_after: int = Field(default=100, ge=1)
+    """Recipients that must have an outcome before these percentages stop a mailing."""
+
     mail_public_url: str | None = None
     """Where recipients reach the public routes of bulk mail: `https://api.example.com/email`, for example. With it,
     each mail has an unsubscribe link (RFC 8058)."""

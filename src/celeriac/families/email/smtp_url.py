@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -23,6 +24,7 @@ class SmtpServer:
         starttls: True: upgrade the connection, or fail. False: do not upgrade. None: upgrade if the server offers it.
         verify: whether the server's certificate is checked.
         timeout: seconds to wait for the connection, and for the reply to a command.
+        ehlo: our name for EHLO; None: that of the machine.
     """
 
     host: str
@@ -33,6 +35,7 @@ class SmtpServer:
     starttls: bool | None = None
     verify: bool = True
     timeout: float = _DEFAULT_TIMEOUT_S
+    ehlo: str | None = None
 
     def __str__(self) -> str:
         return f"{'smtps' if self.tls else 'smtp'}://{self.host}:{self.port}"
@@ -50,7 +53,7 @@ def server_of(url: SecretStr | None) -> SmtpServer:
 
 
 def parse_smtp_url(url: str) -> SmtpServer:
-    """Read `smtp://` or `smtps://`, with the options `starttls`, `verify` (true or false) and `timeout` (seconds).
+    """Read `smtp://` or `smtps://`, with its options `starttls`, `verify` (true or false), `timeout` (s) and `ehlo`.
 
     Without `starttls`, a password is sent to another machine only through TLS.
 
@@ -73,9 +76,12 @@ def parse_smtp_url(url: str) -> SmtpServer:
         starttls = True
     verify = _flag(options, "verify")
     timeout = _seconds(options)
+    ehlo = options.pop("ehlo", None)
+    if ehlo is not None and not is_host_name(ehlo):
+        raise ConfigurationError(f"the SMTP URL has ehlo={ehlo}; expected the host name to use for EHLO")
     if options:
         raise ConfigurationError(
-            f"the SMTP URL has the unknown option {min(options)!r}; known: starttls, verify, timeout"
+            f"the SMTP URL has the unknown option {min(options)!r}; known: starttls, verify, timeout, ehlo"
         )
     return SmtpServer(
         host=parts.hostname,
@@ -86,7 +92,13 @@ def parse_smtp_url(url: str) -> SmtpServer:
         starttls=False if tls else starttls,
         verify=verify is not False,
         timeout=timeout,
+        ehlo=ehlo,
     )
+
+
+def is_host_name(name: str) -> bool:
+    """Return whether EHLO may give this name: one of the DNS, with a dot (RFC 5321, 4.1.1.1)."""
+    return re.fullmatch(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", name) is not None
 
 
 def _flag(options: dict[str, str], name: str) -> bool | None:

@@ -6,70 +6,49 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
-    ColumnElement,
     Select,
     Update,
     and_,
     bindparam,
     case,
     func,
-    or_,
     select,
     update,
 )
 
 from celeriac.database.clock import now_ms
-from celeriac.families.email.model import Status
+from celeriac.families.email.model import HELD_S, Status
 from celeriac.families.email.tables import recipient_table
 
 _r = recipient_table.c
 _here = and_(_r.mailing_id == bindparam("mailing"), _r.position == bindparam("at"))
 _range = and_(_r.mailing_id == bindparam("mailing"), _r.position.between(bindparam("first"), bindparam("last")))
 _open = _r.status.in_((Status.PENDING, Status.SENDING))
-_free: ColumnElement[bool] = or_(
-    _r.status == Status.PENDING, and_(_r.status == Status.SENDING, _r.claim_expires_at <= now_ms())
-)
 _claim_end = now_ms() + bindparam("life_ms", type_=BigInteger())
-
-#: Parameters: mailing, at, by (the claim), life_ms, message.
-CLAIM: Update = (
-    update(recipient_table)
-    .where(_here, _free)
-    .values(
-        status=Status.SENDING,
-        attempts=_r.attempts + 1,
-        message_id=bindparam("message"),
-        claim=bindparam("by"),
-        claim_expires_at=_claim_end,
-        updated_at=now_ms(),
-    )
-)
 
 #: Parameters: mailing, at, by, life_ms.
 RENEW: Update = update(recipient_table).where(_here, _r.claim == bindparam("by")).values(claim_expires_at=_claim_end)
 
-_record = update(recipient_table).values(
-    status=bindparam("outcome"),
-    code=bindparam("reply"),
-    error=bindparam("reason"),
-    claim=None,
-    claim_expires_at=None,
-    updated_at=now_ms(),
-)
+_held = and_(_r.mailing_id == bindparam("mailing"), _r.status == Status.PENDING, _r.next_at > int(HELD_S))
 
-#: Parameters: mailing, at, by, outcome (a status), reply (an SMTP code), reason. Needs the claim to hold.
-RECORD: Update = _record.where(_here, _r.claim == bindparam("by"))
+#: Parameters: mailing.
+FREE_HELD: Update = update(recipient_table).where(_held).values(next_at=None)
 
-#: As above, for a mail that was sent. That stays true if another sender holds the claim by now; but not if a bounce was
-#: faster (it has a cause).
-RECORD_SENT: Update = _record.where(
-    _here, or_(_r.claim == bindparam("by"), and_(_r.status != Status.SENT, _r.cause.is_(None)))
+#: Parameters: mailing.
+HELD: Select[int, str] = select(_r.code, _r.error).where(_held).order_by(_r.position).limit(1)
+
+#: Parameters: mailing.
+FAILURES: Select[str | None, int] = (
+    select(_r.kind, func.count())
+    .where(_r.mailing_id == bindparam("mailing"), _r.status == Status.FAILED)
+    .group_by(_r.kind)
 )
 
 _remaining_ms = _r.claim_expires_at - now_ms()
+_wait_ms = _r.next_at - now_ms()
 
 #: Parameters: mailing, first, last.
-OPEN_RECIPIENTS: Select[int, str, dict[str, Any], int, str | None, int] = (
+OPEN_RECIPIENTS: Select[int, str, dict[str, Any], int, str | None, int, str | None, int] = (
     select(
         _r.position,
         _r.address,
@@ -77,6 +56,8 @@ OPEN_RECIPIENTS: Select[int, str, dict[str, Any], int, str | None, int] = (
         _r.attempts,
         _r.message_id,
         case((and_(_r.status == Status.SENDING, _remaining_ms > 0), _remaining_ms), else_=0),
+        _r.kind,
+        case((_wait_ms > 0, _wait_ms), else_=0),
     )
     .where(_range, _open)
     .order_by(_r.position)

@@ -30,12 +30,14 @@ mailing_table = Table(
     Column("list_name", String(100)),
     Column("stopped", Text),
     Column("attachments", JSON),
+    Column("stop_at", JSON),
     Column("ready", Boolean, nullable=False),
     Column("created_at", BigInteger, nullable=False),
 )
 
 #: One recipient of a mailing and its outcome. `position` is the row number in the uploaded file or list. `claim`
-#: names the sender that holds the recipient until `claim_expires_at`.
+#: names the sender that holds the recipient until `claim_expires_at`. `kind` is what the last refusal meant
+#: (`replies.Verdict`), and `next_at` the time before which the recipient is not tried again.
 recipient_table = Table(
     "celeriac_email_recipient",
     metadata,
@@ -49,6 +51,8 @@ recipient_table = Table(
     Column("error", Text),
     Column("cause", String(12)),
     Column("message_id", Text),
+    Column("kind", String(16)),
+    Column("next_at", BigInteger),
     Column("claim", String(32)),
     Column("claim_expires_at", BigInteger),
     Column("updated_at", BigInteger, nullable=False),
