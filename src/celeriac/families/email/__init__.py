@@ -26,7 +26,7 @@ class EmailFamily(JobFamily):
     name = "email"
     summary = "Bulk mail from templates, with an outcome for each recipient"
     extra = "celeriac[email]"
-    requires = ("aiosmtplib", "email_validator", "jinja2", "sqlalchemy", "alembic")
+    requires = ("email_validator", "jinja2", "sqlalchemy", "alembic")
     settings_class: ClassVar[type[FamilySettings]] = EmailSettings
 
     def __init__(self, host: Host) -> None:
