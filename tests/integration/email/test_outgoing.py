@@ -12,6 +12,7 @@ from celeriac.families.email.demo.sink import MailSink
 from celeriac.families.email.ledger import Ledger
 from celeriac.families.email.outgoing import Outgoing
 from celeriac.families.email.send import send_chunk
+from celeriac.families.email.sending import Sending
 from celeriac.families.email.smtp import SmtpSession
 from celeriac.families.email.smtp_url import parse_smtp_url
 from celeriac.families.email.stationery import stationery
@@ -35,7 +36,7 @@ async def test_each_recipient_has_a_link_and_a_return_path_of_its_own(ledger: Le
     mailing = await stored_mailing(ledger, 2, text="{{ name }}: {{ unsubscribe_url }}", list_name="news")
     async with SmtpSession(parse_smtp_url(sink.url)) as session:
         outgoing = Outgoing(mailing, stationery=PAPER)
-        assert (await send_chunk(ledger, mailing, *EVERY_POSITION, session, outgoing=outgoing)).sent == 2
+        assert (await send_chunk(ledger, mailing, *EVERY_POSITION, session, Sending(outgoing=outgoing))).sent == 2
     tokens = PAPER.tokens
     assert tokens is not None
     for position, delivery in enumerate(sink.deliveries, start=2):

@@ -9,7 +9,8 @@ from celeriac.families.email.demo.sink import MailSink
 from celeriac.families.email.ledger import Ledger
 from celeriac.families.email.model import Counts, Mailing, Status
 from celeriac.families.email.outgoing import Outgoing
-from celeriac.families.email.send import ChunkOutcome, send_chunk
+from celeriac.families.email.send import send_chunk
+from celeriac.families.email.sending import ChunkOutcome, Sending
 from celeriac.families.email.smtp import SmtpSession
 from celeriac.families.email.smtp_url import parse_smtp_url
 from celeriac.families.email.stationery import Stationery
@@ -31,7 +32,7 @@ async def run(
 ) -> ChunkOutcome:
     outgoing = Outgoing(mailing, suppressions, Stationery(suppress_refused=suppress_refused))
     async with SmtpSession(parse_smtp_url(sink.url)) as session:
-        return await send_chunk(ledger, mailing, *EVERY_POSITION, session, outgoing=outgoing)
+        return await send_chunk(ledger, mailing, *EVERY_POSITION, session, Sending(outgoing=outgoing))
 
 
 def unsubscribed(address: str, list_name: str = "") -> Suppression:

@@ -138,8 +138,8 @@ _RECORD_COLUMNS = {
     "back": "integer",
 }
 
-# A mail that was sent stays sent, even if another sender holds the claim by now; but not if a bounce was faster (it has a
-# cause). Any other outcome needs the claim.
+# A mail that was sent stays sent, even if another sender holds the claim by now; but not if a bounce was faster (it has
+# a cause). Any other outcome needs the claim.
 _RECORD = """
 UPDATE celeriac_email_recipient AS r
 SET status = v.status, code = v.code, error = v.error, kind = v.kind, claim = NULL, claim_expires_at = NULL,
