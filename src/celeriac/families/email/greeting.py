@@ -52,7 +52,7 @@ async def greet(server: SmtpServer, own_name: str) -> tuple[Wire, Extensions]:
         OSError: it cannot be reached, or its certificate cannot be verified.
     """
     wire = await Wire.connect(
-        server.host, server.port, tls=_context(server.verify) if server.tls else None, seconds=server.timeout
+        server.host, server.port, tls=tls_context(verify=server.verify) if server.tls else None, seconds=server.timeout
     )
     try:
         return wire, await _introduce(wire, server, own_name)
@@ -69,7 +69,7 @@ async def _introduce(wire: Wire, server: SmtpServer, own_name: str) -> Extension
             raise NotOffered("it does not offer STARTTLS; add starttls=false to the URL if the network is safe")
         wire.write(b"STARTTLS\r\n")
         _accepted(Stage.STARTTLS, await wire.reply(server.timeout))
-        await wire.start_tls(_context(server.verify), server.host, server.timeout)
+        await wire.start_tls(tls_context(verify=server.verify), server.host, server.timeout)
         offered = await _hello(wire, server, own_name)  # what it said in the clear does not count (RFC 3207, 4.2)
     if server.username is not None and server.password is not None:
         await _log_in(wire, server, server.username, server.password, offered)
@@ -134,8 +134,8 @@ def _base64(text: str) -> bytes:
 
 
 @functools.cache
-def _context(verify: bool) -> ssl.SSLContext:
-    """Make the settings of TLS: 1.2 at least, and a certificate that names the host."""
+def tls_context(*, verify: bool) -> ssl.SSLContext:
+    """Return the settings of TLS: 1.2 at least, and a certificate that names the host."""
     context = ssl.create_default_context()
     if not verify:
         context.check_hostname = False

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from celeriac.core.interrupt import run_with_deadline
 from celeriac.families.email.address import parse_sender, wire_form
@@ -50,7 +51,6 @@ class Preparer:
         self._sender = parse_sender(mailing.sender)
         self._domain = self._sender.address.rpartition("@")[2]
         self._builder = MessageBuilder(self._sender, mailing.list_unsubscribe, attached=bool(mailing.attachments))
-        self._templates: MailTemplates | None = None
 
     async def prepare(self, recipients: Sequence[OpenRecipient]) -> list[Prepared]:
         """Make one message for each recipient, in a thread, so that the event loop continues.
@@ -75,11 +75,10 @@ class Preparer:
 
     def _prepare_into(self, prepared: list[Prepared], recipients: Sequence[OpenRecipient]) -> None:
         mailing = self._mailing
-        if self._templates is None:
-            self._templates = MailTemplates(subject=mailing.subject, text=mailing.text, html=mailing.html)
+        templates = _compiled(mailing.subject, mailing.text, mailing.html)
         for recipient in recipients:
             try:
-                content = self._render(self._templates, recipient)
+                content = self._render(templates, recipient)
             except TemplateInvalid as error:
                 content = PermanentFailure(None, str(error))
             prepared.append(self._prepared(recipient, content))
@@ -104,3 +103,9 @@ class Preparer:
 
     def _message_id(self, recipient: OpenRecipient) -> str:
         return recipient.message_id or message_id(self._mailing.id, recipient.position, self._domain)
+
+
+@lru_cache(maxsize=16)
+def _compiled(subject: str, text: str | None, html: str | None) -> MailTemplates:
+    """Compile templates. The next chunk of the mailing finds them compiled: that takes as long as some hundred mails."""
+    return MailTemplates(subject=subject, text=text, html=html)

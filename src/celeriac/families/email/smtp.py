@@ -148,7 +148,10 @@ class SmtpSession:
         """
         wire = self._connected()
         dialogue = self._commands(envelope)
-        sent, self._ahead = self._ahead == envelope, None
+        ahead, self._ahead = self._ahead, None
+        sent = ahead is not None
+        if ahead not in (None, envelope):
+            raise _Stale  # it waits for another message
         if not sent and wire.has_unread:
             raise self._ended("it said something unasked")
         if not sent and self._pipelines:
