@@ -1,4 +1,4 @@
-"""The dialogue itself: pipelining, TLS that begins in the middle, logins, and servers that are hostile or in a bad state."""
+"""The dialogue itself: pipelining, TLS that begins in the middle, logins, and servers that are hostile."""
 
 from __future__ import annotations
 
@@ -135,9 +135,8 @@ async def test_a_mail_whose_reply_is_lost_is_neither_sent_nor_failed(reply: str)
 
 
 async def test_a_session_that_closes_with_a_mail_announced_sends_no_part_of_it() -> None:
-    async with smtp_script(EHLO=PIPELINES) as server:
-        async with session_of(server) as session:
-            assert await session.send(SENDER, A, MESSAGE, following=following(B)) == Sent(250)
+    async with smtp_script(EHLO=PIPELINES) as server, session_of(server) as session:
+        assert await session.send(SENDER, A, MESSAGE, following=following(B)) == Sent(250)
     assert server.recipients == [A]
 
 

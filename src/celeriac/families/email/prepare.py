@@ -107,5 +107,5 @@ class Preparer:
 
 @lru_cache(maxsize=16)
 def _compiled(subject: str, text: str | None, html: str | None) -> MailTemplates:
-    """Compile templates. The next chunk of the mailing finds them compiled: that takes as long as some hundred mails."""
+    """Compile templates, which takes as long as some hundred mails. The mailing's next chunk finds them compiled."""
     return MailTemplates(subject=subject, text=text, html=html)

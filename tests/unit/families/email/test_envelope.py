@@ -46,5 +46,5 @@ def test_the_commands_use_what_the_server_offers() -> None:
 def test_what_a_server_cannot_take_is_said_before_it_is_asked() -> None:
     with pytest.raises(NotOffered, match="SMTPUTF8"):
         commands(Envelope("a@example.com", "jörg@example.com", 1, utf8=True), NOTHING, reset=False)
-    with pytest.raises(Refused, match="552 5.3.4 the message has 101 octets, and the server takes 100"):
+    with pytest.raises(Refused, match=r"552 5\.3\.4 the message has 101 octets, and the server takes 100"):
         said(Envelope("a@example.com", "b@example.com", 101), "SIZE", size=100)
