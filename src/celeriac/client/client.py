@@ -66,13 +66,18 @@ class JobClient:
         """
         return await self._enqueuer.submit(call, options)
 
-    async def enqueue_many(self, calls: Sequence[Call[Any]], options: EnqueueOptions = NO_OPTIONS) -> list[str]:
+    async def enqueue_many(
+        self, calls: Sequence[Call[Any]], options: EnqueueOptions = NO_OPTIONS, *, job_ids: Sequence[str] | None = None
+    ) -> list[str]:
         """Accept many jobs, one round trip per 250, and return their ids in order.
 
+        `job_ids` chooses an id for each. A job that exists already is left as it is.
+
         Raises:
+            ValueError: an id is invalid, or there are more or fewer ids than calls.
             BrokerUnavailable: the broker did not confirm in time; earlier batches may have been accepted.
         """
-        return await self._enqueuer.enqueue_many(calls, options)
+        return await self._enqueuer.enqueue_many(calls, options, job_ids)
 
     async def get(self, job_id: str) -> JobRecord:
         """Return the job's record.

@@ -9,11 +9,11 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from celeriac.client.connections import ConnectionsPerLoop
-from celeriac.client.options import NO_OPTIONS, EnqueueOptions
+from celeriac.client.options import NO_OPTIONS, EnqueueOptions, check_chosen, check_id
 from celeriac.client.outbox import BATCH_JOBS, batches
 from celeriac.core.envelope import Envelope, EnvelopeWriter, MessageOptions
 from celeriac.core.errors import IdempotencyConflict, JobExists, UnknownJob
-from celeriac.core.ids import is_valid_id, new_id, new_ids
+from celeriac.core.ids import new_id, new_ids
 from celeriac.core.records import JobRecord
 from celeriac.core.routing import Routing, to_celery
 from celeriac.core.spec import Call, JobSpec
@@ -90,12 +90,15 @@ class Enqueuer:
             raise JobExists(job.id)
         return accepted
 
-    async def enqueue_many(self, calls: Sequence[Call[Any]], options: EnqueueOptions) -> list[str]:
+    async def enqueue_many(
+        self, calls: Sequence[Call[Any]], options: EnqueueOptions, chosen: Sequence[str] | None = None
+    ) -> list[str]:
         """Accept many jobs, and return their ids in order. Raises as `JobClient.enqueue_many` says."""
         if options.idempotency_key is not None or options.job_id is not None:
             raise ValueError("an idempotency key or a job id stands for one job: enqueue it by itself")
+        check_chosen(calls, chosen)
         job_ids: list[str] = []
-        for batch in batches(self._new_jobs(calls, options)):
+        for batch in batches(self._new_jobs(calls, options, chosen)):
             await self.connections.run(enqueue(batch))
             job_ids += [job.id for job in batch]
         return job_ids
@@ -108,7 +111,7 @@ class Enqueuer:
         """
         if len(calls) > MAX_CHILDREN:
             raise ValueError(f"{len(calls)} children: fan out to {MAX_CHILDREN} at most, and give each more to do")
-        jobs = self._new_jobs(calls, NO_OPTIONS, parent_id=parent.parent_id, root_id=root_id)
+        jobs = self._new_jobs(calls, NO_OPTIONS, None, parent_id=parent.parent_id, root_id=root_id)
         accepted = await self.connections.run(enqueue(list(jobs), fan_out=parent))
         return accepted.verdict == "accepted"
 
@@ -126,20 +129,23 @@ class Enqueuer:
         if options.job_id is None:
             job_id = new_id()
             return template.job(job_id, job_id, call.arguments)
-        if not is_valid_id(options.job_id):
-            raise ValueError(f"job_id={options.job_id[:64]!r}: use 1 to 128 letters, digits, or the marks _ . : -")
+        check_id(options.job_id)
         return template.job(options.job_id, new_id(), call.arguments)
 
-    def _new_jobs(self, calls: Sequence[Call[Any]], options: EnqueueOptions, **family: str) -> Generator[NewJob]:
+    def _new_jobs(
+        self, calls: Sequence[Call[Any]], options: EnqueueOptions, chosen: Sequence[str] | None, **family: str
+    ) -> Generator[NewJob]:
         templates: dict[int, Template] = {}
         due = options.due()
         for start in range(0, len(calls), BATCH_JOBS):
             some = calls[start : start + BATCH_JOBS]
-            for call, job_id in zip(some, new_ids(len(some)), strict=True):
+            tags = new_ids(len(some))
+            own = tags if chosen is None else chosen[start : start + BATCH_JOBS]
+            for call, job_id, tag in zip(some, own, tags, strict=True):
                 template = templates.get(id(call.spec))
                 if template is None:
                     template = templates[id(call.spec)] = self._template(call.spec, options, due, **family)
-                yield template.job(job_id, job_id, call.arguments)
+                yield template.job(job_id, tag, call.arguments)
 
     def _template(self, spec: JobSpec, options: EnqueueOptions, due: datetime | None, **family: str) -> Template:
         own = spec.options

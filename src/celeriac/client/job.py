@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
@@ -95,11 +95,14 @@ class Job(Generic[P, R]):
         """
         return self.handle(await self._client().enqueue(self.call(*args, **kwargs), self._options))
 
-    async def enqueue_many(self, calls: Iterable[Call[R] | Mapping[str, Any]]) -> list[JobHandle[R]]:
+    async def enqueue_many(
+        self, calls: Iterable[Call[R] | Mapping[str, Any]], *, job_ids: Sequence[str] | None = None
+    ) -> list[JobHandle[R]]:
         """Hand many jobs to the broker, one round trip per 250.
 
         Make `calls` with `call()`, which the type checker checks, or give mappings of arguments. This validates all
-        before it sends the first. Raises as `enqueue` does.
+        before it sends the first. `job_ids` chooses an id for each call. A job that exists already is left as it is, so
+        the same calls with the same ids can be sent again. Raises as `enqueue` does.
         """
         ready: list[Call[R]] = []
         for number, call in enumerate(calls, start=1):
@@ -109,7 +112,8 @@ class Job(Generic[P, R]):
         foreign = {call.spec.name for call in ready} - {self.name}
         if foreign:
             raise ValueError(f"calls of another job, {', '.join(sorted(foreign))}, given to {self.name}")
-        return [self.handle(job_id) for job_id in await self._client().enqueue_many(ready, self._options)]
+        accepted = await self._client().enqueue_many(ready, self._options, job_ids=job_ids)
+        return [self.handle(job_id) for job_id in accepted]
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
         """Validate arguments, to enqueue them later. Raises `InvalidArguments`."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from celeriac.core.ids import is_valid_id
 from celeriac.core.routing import check_priority
 from celeriac.core.text import FAULT, is_unicode
 
@@ -68,3 +70,19 @@ def _seconds(length: float | timedelta) -> float:
 
 
 NO_OPTIONS = EnqueueOptions()
+
+
+def check_id(job_id: str) -> None:
+    """Raise `ValueError` if a job cannot have this id."""
+    if not is_valid_id(job_id):
+        raise ValueError(f"job_id={job_id[:64]!r}: use 1 to 128 letters, digits, or the marks _ . : -")
+
+
+def check_chosen(calls: Sequence[object], job_ids: Sequence[str] | None) -> None:
+    """Raise `ValueError` unless `job_ids` has a valid id for each of `calls`, or is None."""
+    if job_ids is None:
+        return
+    if len(job_ids) != len(calls):
+        raise ValueError(f"{len(job_ids)} job_ids for {len(calls)} calls: give one id for each call")
+    for job_id in job_ids:
+        check_id(job_id)

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from celeriac.client.client import JobClient
-from celeriac.client.options import NO_OPTIONS, EnqueueOptions
+from celeriac.client.options import NO_OPTIONS, EnqueueOptions, check_chosen, check_id
 from celeriac.client.waiting import raise_unless_succeeded
 from celeriac.core import codec
 from celeriac.core.artifact import ArtifactFile
@@ -29,7 +29,7 @@ from celeriac.core.errors import (
     UnknownTask,
     WrongState,
 )
-from celeriac.core.ids import is_valid_id, new_id
+from celeriac.core.ids import new_id
 from celeriac.core.records import JobEvent, JobRecord
 from celeriac.core.spec import Call, JobSpec
 from celeriac.core.states import JobState
@@ -104,8 +104,8 @@ class InProcessJobs(JobClient):
                     "use a new key for a new request"
                 )
             return known.record.id
-        if options.job_id is not None and not is_valid_id(options.job_id):
-            raise ValueError(f"job_id={options.job_id[:64]!r}: use 1 to 128 letters, digits, or the marks _ . : -")
+        if options.job_id is not None:
+            check_id(options.job_id)
         if options.job_id in self._jobs:
             raise JobExists(str(options.job_id))
         job = self._accept(call, options)
@@ -119,15 +119,23 @@ class InProcessJobs(JobClient):
     async def submit(self, call: Call[Any], options: EnqueueOptions = NO_OPTIONS) -> JobRecord:
         return await self.get(await self.enqueue(call, options))
 
-    async def enqueue_many(self, calls: Sequence[Call[Any]], options: EnqueueOptions = NO_OPTIONS) -> list[str]:
+    async def enqueue_many(
+        self, calls: Sequence[Call[Any]], options: EnqueueOptions = NO_OPTIONS, *, job_ids: Sequence[str] | None = None
+    ) -> list[str]:
         if options.idempotency_key is not None or options.job_id is not None:
             raise ValueError("an idempotency key or a job id stands for one job: enqueue it by itself")
-        jobs = [self._accept(call, options) for call in calls]
+        check_chosen(calls, job_ids)
+        chosen: Sequence[str | None] = job_ids or [None] * len(calls)
+        jobs = [
+            self._accept(call, replace(options, job_id=job_id))
+            for call, job_id in zip(calls, chosen, strict=True)
+            if job_id not in self._jobs
+        ]
         for job in jobs:
             await self._execute(job)
         for job in jobs:
             self._propagate(job)
-        return [job.record.id for job in jobs]
+        return list(job_ids) if job_ids else [job.record.id for job in jobs]
 
     async def get(self, job_id: str) -> JobRecord:
         return self.of(job_id).record

@@ -178,3 +178,15 @@ async def test_an_id_is_given_once_however_soon_it_is_chosen_again(app: Celeriac
         await note.options(job_id=f"note-{number}").enqueue(1)
         with pytest.raises(JobExists):
             await note.options(job_id=f"note-{number}").enqueue(1)
+
+
+async def test_many_jobs_with_chosen_ids_can_be_sent_again(add: Job[..., int], broker: redis.Redis) -> None:
+    ids = [f"{prefix}.{number}" for number in range(300) for prefix in ("a", "b")]
+    handles = await add.enqueue_many([{"a": number} for number in range(600)], job_ids=ids)
+    assert [handle.id for handle in handles] == ids
+    again = await add.enqueue_many([{"a": 0}, {"a": 1}, {"a": 2}], job_ids=["a.7", "new", "b.299"])
+    assert [handle.id for handle in again] == ["a.7", "new", "b.299"]
+    assert [message["headers"]["id"] for message in waiting(broker)] == [*ids, "new"]
+    await add.enqueue_many([{"a": 5}], job_ids=["a.7"])
+    assert len(waiting(broker)) == 601
+    assert (await add.handle("a.7").status()).arguments == {"a": 14}

@@ -166,3 +166,10 @@ def test_what_celerys_tasks_have_and_jobs_have_not_is_an_attribute_error_that_na
         getattr(job, name)
     with pytest.raises(AttributeError, match="'Job' object has no attribute 'enqeue'"):
         _ = job.enqeue  # type: ignore[attr-defined]
+
+
+async def test_ids_for_many_must_be_valid_and_as_many_as_the_calls(job: Job[Any, int]) -> None:
+    with pytest.raises(ValueError, match="1 job_ids for 2 calls: give one id for each call"):
+        await job.enqueue_many([{"a": 1}, {"a": 2}], job_ids=["one"])
+    with pytest.raises(ValueError, match="use 1 to 128 letters, digits"):
+        await job.enqueue_many([{"a": 1}], job_ids=["../x"])

@@ -78,6 +78,8 @@ async def test_enqueue_runs_async_and_def_jobs_and_the_handle_has_the_result_as_
     assert record.finished_at is not None
     assert record.arguments == {"value": "a"}
     assert [job.record.task for job in jobs.all] == [receipt.name, pair.name, pair.name]
+    handles = await pair.enqueue_many([{"value": "c"}, {"value": "d"}], job_ids=[handles[0].id, "mine"])
+    assert [await handle.result() for handle in handles] == [("a", "str"), ("d", "str")]
 
 
 async def test_arguments_and_results_are_validated(app: Celeriac, jobs: InProcessJobs) -> None:
