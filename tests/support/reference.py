@@ -25,6 +25,7 @@ import celeriac.families.media.errors
 import celeriac.families.reports.errors
 import celeriac.families.reports.rendering.errors
 import celeriac.families.webhooks.errors
+import celeriac.families.webhooks.refusals
 from celeriac import JobState, Settings, testing
 from celeriac.asgi import create_api
 from celeriac.cli import cli

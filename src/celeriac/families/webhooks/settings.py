@@ -30,6 +30,10 @@ class WebhookSettings(FamilySettings):
     """Largest payload of an event, in bytes."""
     webhook_concurrency: int = Field(default=10, ge=1, le=1000)
     """Requests that one endpoint gets at a time, from all workers together, unless it says otherwise."""
+    webhook_disable_after: float = Field(default=5 * 86400.0, gt=0, le=90 * 86400)
+    """Seconds of failures, without a success, after which an endpoint is disabled."""
+    webhook_disable_failures: int = Field(default=12, ge=1, le=10_000)
+    """Failures that it takes as well, of three messages or more."""
     webhook_retention: float = Field(default=30 * 86400.0, ge=3600, allow_inf_nan=False)
     """Seconds for which events are kept, with their deliveries and tries. Deliveries that are still open stay."""
 

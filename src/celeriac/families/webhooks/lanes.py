@@ -1,0 +1,172 @@
+"""Keeps each endpoint from delaying the others: a lane for each, with a slot for each request that it may have at once.
+
+Slots are shared by all workers (`app.limits`). A lane that has one hands it from delivery to delivery. Who would wait
+for long does not wait here, where it would take up room in the worker: it is told when to come back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from celeriac.core.background import background
+
+#: For how long a delivery may wait in a lane, and how many may.
+_PATIENCE_S = 1.0
+_MOST_IN_LINE = 100
+#: What a request is thought to take before there was one.
+_GUESS_S = 0.1
+#: Who is told to come back comes back in this time, at the soonest and at the latest.
+_SOON_S, _LATE_S = 0.5, 60.0
+
+
+class Busy(Exception):
+    """The endpoint takes no more for now. Come back after `seconds`."""
+
+    def __init__(self, seconds: float, why: str) -> None:
+        self.seconds = seconds
+        self.why = why
+        super().__init__(why)
+
+
+class Slot(Protocol):
+    """A slot that was taken."""
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it surely lasts for another request."""
+        ...
+
+    async def release(self) -> None:
+        """Let others have it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NoSlot:
+    """There is none now. It is worth while to ask again after `seconds`."""
+
+    seconds: float
+
+
+class Slots(Protocol):
+    """Where lanes take their slots."""
+
+    async def take(self, endpoint_id: str, *, concurrency: int, rate: float | None) -> Slot | NoSlot:
+        """Take one of so many slots of an endpoint."""
+        ...
+
+
+@dataclass(slots=True)
+class _Lane:
+    """The deliveries of this process to one endpoint.
+
+    Attributes:
+        held: slots that this process has, or is asking for.
+        waiting: who waits for one of them.
+        mean_s: how long a request takes, of late.
+    """
+
+    held: int = 0
+    waiting: deque[asyncio.Future[Slot | None]] = field(default_factory=deque[asyncio.Future[Slot | None]])
+    mean_s: float = _GUESS_S
+
+
+class Lanes:
+    """The lanes of one process."""
+
+    def __init__(self, slots: Slots) -> None:
+        self._slots = slots
+        self._lanes: dict[str, _Lane] = {}
+
+    @asynccontextmanager
+    async def slot(self, endpoint_id: str, *, concurrency: int, rate: float | None) -> AsyncGenerator[None]:
+        """Have a slot of the endpoint inside the block.
+
+        Raises:
+            Busy: there is none for a while.
+        """
+        lane = self._lanes.setdefault(endpoint_id, _Lane())
+        try:
+            slot = await self._enter(lane, endpoint_id, concurrency, rate)
+        except BaseException:
+            self._forget_if_idle(endpoint_id, lane)
+            raise
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            lane.mean_s += 0.1 * (time.monotonic() - began - lane.mean_s)
+            self._leave(lane, slot, may_pass_on=rate is None and lane.held <= concurrency)
+            self._forget_if_idle(endpoint_id, lane)
+
+    async def _enter(self, lane: _Lane, endpoint_id: str, concurrency: int, rate: float | None) -> Slot:
+        while lane.held >= concurrency:
+            if (handed := await self._wait(lane, concurrency)) is not None:
+                return handed
+        lane.held += 1
+        slot: Slot | NoSlot = NoSlot(0)
+        try:
+            slot = await self._slots.take(endpoint_id, concurrency=concurrency, rate=rate)
+        finally:
+            if isinstance(slot, NoSlot):
+                self._give_up_one(lane)
+        if not isinstance(slot, NoSlot):
+            return slot
+        if rate is None and lane.held and (handed := await self._wait(lane, lane.held)) is not None:
+            return handed
+        raise Busy(_spread(slot.seconds), "other requests have all slots of the endpoint")
+
+    async def _wait(self, lane: _Lane, slots: int) -> Slot | None:
+        """Wait for a slot of this process, or (None) for the moment to ask for one."""
+        expected = lane.mean_s * (len(lane.waiting) + 1) / slots
+        if expected > _PATIENCE_S or len(lane.waiting) >= _MOST_IN_LINE:
+            raise Busy(_spread(expected), "the endpoint has as many requests as it may have at a time")
+        future: asyncio.Future[Slot | None] = asyncio.get_running_loop().create_future()
+        lane.waiting.append(future)
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                return await future
+        except (TimeoutError, asyncio.CancelledError) as error:
+            if future.done() and not future.cancelled():  # it was handed over at the same moment
+                self._leave(lane, future.result(), may_pass_on=True)
+            if isinstance(error, TimeoutError):
+                raise Busy(_spread(expected), "the endpoint answers slowly") from None
+            raise
+
+    def _leave(self, lane: _Lane, slot: Slot | None, *, may_pass_on: bool) -> None:
+        """Hand the slot to who waits, or let go of it and have who waits ask for one."""
+        if slot is not None and may_pass_on and slot.is_fresh and self._wake(lane, slot):
+            return
+        if slot is not None:
+            background(slot.release(), name="celeriac-webhooks-slot")
+            self._give_up_one(lane)
+        else:
+            self._wake(lane, None)
+
+    def _give_up_one(self, lane: _Lane) -> None:
+        lane.held -= 1
+        self._wake(lane, None)
+
+    def _wake(self, lane: _Lane, slot: Slot | None) -> bool:
+        while lane.waiting:
+            future = lane.waiting.popleft()
+            if not future.done():
+                future.set_result(slot)
+                return True
+        return False
+
+    def _forget_if_idle(self, endpoint_id: str, lane: _Lane) -> None:
+        if not lane.held and not lane.waiting:
+            self._lanes.pop(endpoint_id, None)
+
+
+def _spread(seconds: float) -> float:
+    """Spread those that come back, so that they do not all come at once."""
+    return min(_LATE_S, max(_SOON_S, seconds)) * random.uniform(1.0, 1.5)  # noqa: S311 (spreading, not secrecy)
