@@ -52,7 +52,8 @@ async def test_every_file_of_the_reports_demo_has_all_orders(tmp_path: Path) -> 
 
 def test_a_demo_that_does_not_exist_is_refused_with_those_that_do(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["faxes", "--exit"]) == 2
-    assert capsys.readouterr().err == "./dev demo: there is no demo of 'faxes'; there are email, media, report, all\n"
+    demos = "email, media, report, webhooks, all"
+    assert capsys.readouterr().err == f"./dev demo: there is no demo of 'faxes'; there are {demos}\n"
 
 
 FAILING = """
@@ -100,5 +101,5 @@ async def test_all_demos_run_one_after_another() -> None:
     async with running(["-m", "demo", "all", "--json", "--recipients", "10", "--rows", "300"]) as demo:
         assert await demo.ended(within=170) == 0, "\n".join(demo.lines)
     *each, last = [json.loads(line) for line in demo.lines if line.startswith("{")]
-    assert [outcome["family"] for outcome in each] == last["families"] == ["email", "media", "reports"]
+    assert [outcome["family"] for outcome in each] == last["families"] == ["email", "media", "reports", "webhooks"]
     assert (last["family"], last["ok"]) == ("all", True)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from celeriac.core.findings import Finding
 from celeriac.families.webhooks.settings import WebhookSettings
 from celeriac.family import FamilySettings, Host, JobFamily
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
+    from typer import Typer
 
     from celeriac.database.migrations import Migrations
+    from celeriac.demo import Demo
     from celeriac.families.webhooks.actions import Actions
     from celeriac.families.webhooks.endpoints import Endpoints
     from celeriac.families.webhooks.errors import SignatureInvalid
@@ -117,6 +121,24 @@ class WebhooksFamily(JobFamily):
         from celeriac.database.migrations import Migrations
 
         return Migrations(cls.name, "celeriac.families.webhooks:migrations", head="0001")
+
+    @classmethod
+    def commands(cls) -> Typer:
+        from celeriac.families.webhooks.cli import webhooks
+
+        return webhooks
+
+    @classmethod
+    async def check(cls, own: Any) -> Sequence[Finding]:
+        from celeriac.families.webhooks.checks import check_allowed
+
+        return [check_allowed(own)]
+
+    @classmethod
+    def demo(cls) -> type[Demo]:
+        from celeriac.families.webhooks.demo import WebhooksDemo
+
+        return WebhooksDemo
 
     def router(self, **options: Any) -> APIRouter:
         from celeriac.families.webhooks.api import create_webhooks_router

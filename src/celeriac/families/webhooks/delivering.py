@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 
 from celeriac.core.context import JobContext
@@ -33,16 +32,16 @@ async def deliver(job: JobContext, runtime: Runtime, settings: WebhookSettings, 
     """
     endpoint = loaded.endpoint
     if not loaded.has_turn:
-        raise RetryAfter(_spread(_TURN_S), "an earlier event of its endpoint is open")
+        raise _later(runtime, loaded, _TURN_S, "an earlier event of its endpoint is open")
     wait_ms = (endpoint.open_until or 0) - loaded.now
     if wait_ms > 0:
-        raise RetryAfter(_spread(wait_ms / 1000), "its endpoint fails, and is left alone for a while")
+        raise _later(runtime, loaded, wait_ms / 1000, "its endpoint fails, and is left alone for a while")
     concurrency = 1 if endpoint.fifo or endpoint.open_until else endpoint.concurrency or settings.webhook_concurrency
     try:
         async with runtime.lanes.slot(endpoint.id, concurrency=concurrency, rate=endpoint.rate):
             result = await _try(job, runtime, settings, loaded)
     except Busy as busy:
-        raise RetryAfter(busy.seconds, busy.why) from None
+        raise _later(runtime, loaded, busy.seconds, busy.why) from None
     await runtime.record(result)
     return result
 
@@ -106,5 +105,6 @@ def follow(result: Result) -> str:
     return result.state
 
 
-def _spread(seconds: float) -> float:
-    return seconds + random.uniform(0.0, max(1.0, 0.5 * seconds))  # noqa: S311 (spreading, not secrecy)
+def _later(runtime: Runtime, loaded: Loaded, seconds: float, why: str) -> RetryAfter:
+    """Have the job come back when the endpoint may take the delivery. That is no try."""
+    return RetryAfter(runtime.turnstile.after(loaded.endpoint.id, seconds), why)

@@ -17,13 +17,15 @@ from typing import Protocol
 
 from celeriac.core.background import background
 
-#: For how long a delivery may wait in a lane, and how many may.
-_PATIENCE_S = 1.0
-_MOST_IN_LINE = 100
+#: How many deliveries may wait in all lanes together, which is half of a worker's slots, and for how long.
+_MOST_IN_LINE, _PATIENCE_S = 500, 10.0
+#: Who would wait longer than that does not begin to, unless the line is short.
+_WORTHWHILE_S, _SHORT_LINE = 2.0, 20
 #: What a request is thought to take before there was one.
-_GUESS_S = 0.1
+_GUESS_S = 0.02
 #: Who is told to come back comes back in this time, at the soonest and at the latest.
 _SOON_S, _LATE_S = 0.5, 60.0
+_SHORTEST_PAUSE_S = 0.01
 
 
 class Busy(Exception):
@@ -84,6 +86,7 @@ class Lanes:
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
         self._lanes: dict[str, _Lane] = {}
+        self._in_line = 0
 
     @asynccontextmanager
     async def slot(self, endpoint_id: str, *, concurrency: int, rate: float | None) -> AsyncGenerator[None]:
@@ -110,6 +113,26 @@ class Lanes:
         while lane.held >= concurrency:
             if (handed := await self._wait(lane, concurrency)) is not None:
                 return handed
+        waited = 0.0
+        while isinstance(slot := await self._take(lane, endpoint_id, concurrency, rate), NoSlot):
+            if rate is None and lane.held:
+                if (handed := await self._wait(lane, lane.held)) is not None:
+                    return handed
+            elif waited + slot.seconds <= _PATIENCE_S and self._in_line < _MOST_IN_LINE:
+                waited += await self._pause(max(_SHORTEST_PAUSE_S, slot.seconds))
+            else:
+                raise Busy(_spread(slot.seconds), "other requests have all slots of the endpoint")
+        return slot
+
+    async def _pause(self, seconds: float) -> float:
+        self._in_line += 1
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self._in_line -= 1
+        return seconds
+
+    async def _take(self, lane: _Lane, endpoint_id: str, concurrency: int, rate: float | None) -> Slot | NoSlot:
         lane.held += 1
         slot: Slot | NoSlot = NoSlot(0)
         try:
@@ -117,19 +140,17 @@ class Lanes:
         finally:
             if isinstance(slot, NoSlot):
                 self._give_up_one(lane)
-        if not isinstance(slot, NoSlot):
-            return slot
-        if rate is None and lane.held and (handed := await self._wait(lane, lane.held)) is not None:
-            return handed
-        raise Busy(_spread(slot.seconds), "other requests have all slots of the endpoint")
+        return slot
 
     async def _wait(self, lane: _Lane, slots: int) -> Slot | None:
         """Wait for a slot of this process, or (None) for the moment to ask for one."""
         expected = lane.mean_s * (len(lane.waiting) + 1) / slots
-        if expected > _PATIENCE_S or len(lane.waiting) >= _MOST_IN_LINE:
+        is_long = expected > _WORTHWHILE_S and len(lane.waiting) >= _SHORT_LINE
+        if is_long or self._in_line >= _MOST_IN_LINE:
             raise Busy(_spread(expected), "the endpoint has as many requests as it may have at a time")
         future: asyncio.Future[Slot | None] = asyncio.get_running_loop().create_future()
         lane.waiting.append(future)
+        self._in_line += 1
         try:
             async with asyncio.timeout(_PATIENCE_S):
                 return await future
@@ -137,8 +158,10 @@ class Lanes:
             if future.done() and not future.cancelled():  # it was handed over at the same moment
                 self._leave(lane, future.result(), may_pass_on=True)
             if isinstance(error, TimeoutError):
-                raise Busy(_spread(expected), "the endpoint answers slowly") from None
+                raise Busy(_spread(lane.mean_s), "the endpoint answers slowly") from None
             raise
+        finally:
+            self._in_line -= 1
 
     def _leave(self, lane: _Lane, slot: Slot | None, *, may_pass_on: bool) -> None:
         """Hand the slot to who waits, or let go of it and have who waits ask for one."""

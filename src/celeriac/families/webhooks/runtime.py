@@ -20,6 +20,7 @@ from celeriac.families.webhooks.loaded import Loaded, load
 from celeriac.families.webhooks.recording import Result, record
 from celeriac.families.webhooks.sending import Poster
 from celeriac.families.webhooks.settings import WebhookSettings
+from celeriac.families.webhooks.turnstile import Turnstile
 
 log = logging.getLogger("celeriac")
 
@@ -48,6 +49,7 @@ class Runtime:
         )
         self.guard = Guard(settings.webhook_allow)
         self.lanes = Lanes(slots)
+        self.turnstile = Turnstile()
         self._loads: Gathering[str, Loaded | None] = Gathering(self._load, most=_BATCH, name="webhooks-load")
         self._results: Gathering[Result, None] = Gathering(self._record, most=_BATCH, name="webhooks-log")
         self._poster: Poster | None = None
