@@ -74,6 +74,9 @@ class Advances:
                 try:
                     advances = [advance for advance, _ in batch]
                     granted = await self._database.write(lambda c, advances=advances: _apply(c, advances))
+                except asyncio.CancelledError:
+                    turn.waiting += batch  # the loop ends: `finally` tells all of them
+                    raise
                 except Exception as error:  # each sender deals with it
                     for _, waiting in batch:
                         if not waiting.done():
