@@ -12,9 +12,10 @@ from starlette.routing import NoMatchFound
 
 from celeriac.core.errors import ConfigurationError, UnknownJob
 from celeriac.core.ids import is_valid_id
-from celeriac.families.email.form import openapi_body, read_submission
+from celeriac.families.email.form import MailingJson, MailingText, read_submission
 from celeriac.families.email.jobs import EmailJobs
 from celeriac.families.email.model import progress
+from celeriac.families.email.openapi import openapi_body
 from celeriac.families.email.outcome_csv import outcome_csv
 from celeriac.families.email.settings import EmailSettings
 from celeriac.families.email.submission import submit
@@ -56,7 +57,7 @@ def _add_submit(router: APIRouter, host: Host, jobs: EmailJobs) -> None:
         status_code=202,
         response_model=JobView,
         summary="Submit a mailing",
-        openapi_extra=openapi_body(),
+        openapi_extra=openapi_body(MailingText, MailingJson),
         responses=responses(400, 409, 413, 415, 422, 503),
     )
     async def submit_mailing(request: Request, response: Response, idempotency_key: IdempotencyKey = None) -> Any:

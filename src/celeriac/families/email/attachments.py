@@ -1,4 +1,4 @@
-"""Files of jobs that a mailing has as attachments: found when it is submitted, and encoded once for each of its chunks.
+"""Files of jobs that a mailing attaches or shows: found when it is submitted, and encoded once for each of its chunks.
 
 All mails of a mailing have the same files. So a file that was replaced meanwhile stops the mailing.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from celeriac.core.errors import UnknownArtifact
 from celeriac.engine.app import JobApp
 from celeriac.families.email.errors import AttachmentGone, AttachmentInvalid
-from celeriac.families.email.message import ATTACHED_END, attachment_head
+from celeriac.families.email.message import ATTACHED_END, IMAGES_END, attachment_head
 from celeriac.families.email.model import Mailing
 
 #: Most files of one mailing.
@@ -63,26 +63,33 @@ class Attachments:
         self._most_mb = most_mb
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Loop] = WeakKeyDictionary()
 
-    async def find(self, chosen: Sequence[AttachmentChoice]) -> list[dict[str, Any]]:
-        """Look the files up. Return what the ledger keeps of them.
+    async def find(
+        self, chosen: Sequence[AttachmentChoice], images: Mapping[str, AttachmentChoice] | None = None
+    ) -> list[dict[str, Any]]:
+        """Look the files up: those to attach, and those that the HTML shows. Return what the ledger keeps of them.
 
         Raises:
-            AttachmentInvalid: there is no such file, or they are too large.
+            AttachmentInvalid: there is no such file, an image is none, or they are too large.
             NotInstalled: the extra `storage` is not installed.
         """
         found: list[dict[str, Any]] = []
         left = self._most_mb * 1_000_000
-        for place, choice in enumerate(chosen):
+        wanted = [(place, choice, None) for place, choice in enumerate(chosen)]
+        wanted += [(name, choice, name) for name, choice in (images or {}).items()]
+        for place, choice, cid in wanted:
             try:
                 file = await self._app.storage.artifacts.get(choice.job, choice.name)
             except UnknownArtifact:
                 raise AttachmentInvalid(place, f"job {choice.job[:64]!r} has no file {choice.name[:80]!r}") from None
+            if cid is not None and not file.content_type.startswith("image/"):
+                raise AttachmentInvalid(place, f"{choice.name[:80]!r} is no image, but {file.content_type}")
             left -= file.size
             if left < 0:
                 raise AttachmentInvalid(
                     place, f"the attachments have more than {self._most_mb} MB (CELERIAC_MAIL_ATTACHMENTS_MB)"
                 )
-            found.append({"job": file.job_id, "name": file.name, "size": file.size, "sha256": file.sha256})
+            told = {"job": file.job_id, "name": file.name, "size": file.size, "sha256": file.sha256}
+            found.append(told if cid is None else {**told, "cid": cid})
         return found
 
     @asynccontextmanager
@@ -119,24 +126,32 @@ class Attachments:
         return self._loops.setdefault(asyncio.get_running_loop(), _Loop())
 
     async def _load(self, attachments: Sequence[dict[str, Any]]) -> bytes:
+        images = [told for told in attachments if told.get("cid")]
+        files = [told for told in attachments if not told.get("cid")]
         parts = bytearray()
-        for told in attachments:
-            try:
-                file = await self._app.storage.artifacts.get(told["job"], told["name"])
-                if file.sha256 != told["sha256"]:
-                    raise AttachmentGone(f"{told['name']} of job {told['job']} was replaced after the submission")
-                parts += attachment_head(file.name, file.content_type)
-                rest = b""
-                async for piece in self._app.storage.artifacts.stream(file):
-                    rest += piece
-                    whole = len(rest) - len(rest) % _LINES
-                    if whole:
-                        parts += await asyncio.to_thread(_base64, rest[:whole])
-                        rest = rest[whole:]
-                parts += _base64(rest)
-            except (UnknownArtifact, FileNotFoundError):
-                raise AttachmentGone(f"{told['name']} of job {told['job']} is gone") from None
-        return bytes(parts) + ATTACHED_END
+        for told in images:
+            await self._add(parts, told)
+        parts += IMAGES_END if images else b""
+        for told in files:
+            await self._add(parts, told)
+        return bytes(parts) + (ATTACHED_END if files else b"")
+
+    async def _add(self, parts: bytearray, told: dict[str, Any]) -> None:
+        try:
+            file = await self._app.storage.artifacts.get(told["job"], told["name"])
+            if file.sha256 != told["sha256"]:
+                raise AttachmentGone(f"{told['name']} of job {told['job']} was replaced after the submission")
+            parts += attachment_head(file.name, file.content_type, told.get("cid"))
+            rest = b""
+            async for piece in self._app.storage.artifacts.stream(file):
+                rest += piece
+                whole = len(rest) - len(rest) % _LINES
+                if whole:
+                    parts += await asyncio.to_thread(_base64, rest[:whole])
+                    rest = rest[whole:]
+            parts += _base64(rest)
+        except (UnknownArtifact, FileNotFoundError):
+            raise AttachmentGone(f"{told['name']} of job {told['job']} is gone") from None
 
 
 def _base64(content: bytes) -> bytes:

@@ -73,12 +73,14 @@ class TemplateInvalid(SubmissionInvalid):
 
 
 class AttachmentInvalid(SubmissionInvalid):
-    """An attachment of a mailing cannot be sent. `place` is its place in the list (from 0), `fault` says why."""
+    """An attachment or an image of a mailing cannot be sent. `place` is its place in the list (from 0), or the image's
+    name; `fault` says why."""
 
-    def __init__(self, place: int, fault: str) -> None:
+    def __init__(self, place: int | str, fault: str) -> None:
         self.place = place
         self.fault = fault
-        super().__init__(f"attachments.{place}: {fault}", [{"loc": ["body", "attachments", place], "msg": fault}])
+        member = "attachments" if isinstance(place, int) else "inline_images"
+        super().__init__(f"{member}.{place}: {fault}", [{"loc": ["body", member, place], "msg": fault}])
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.place, self.fault)

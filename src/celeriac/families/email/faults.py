@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
-from celeriac.families.email.address import identity, parse_address
 from celeriac.families.email.errors import RecipientsInvalid
 
 #: The search ends after so many faults.
@@ -50,27 +49,6 @@ class Faults:
         """
         if self._faults:
             raise RecipientsInvalid(self._faults)
-
-
-class Addresses:
-    """A checker of addresses, which also finds duplicates. It remembers every address in some 200 bytes each."""
-
-    def __init__(self, faults: Faults) -> None:
-        self._faults = faults
-        self._rows: dict[str, int] = {}
-
-    def check(self, row: int, text: str) -> str | None:
-        """Return the normal form of the address. For a faulty one, note the fault and return None."""
-        try:
-            address = parse_address(text.strip())
-        except ValueError as error:
-            self._faults.add(row, "email", f"{shortened(text)} is not a mail address: {error}")
-            return None
-        first = self._rows.setdefault(identity(address), row)
-        if first != row:
-            self._faults.add(row, "email", f"{address} is in row {first} already; remove one of the two")
-            return None
-        return address
 
 
 def is_usable(text: str) -> bool:

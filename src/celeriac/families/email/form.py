@@ -7,18 +7,20 @@ import hashlib
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Annotated, Any, BinaryIO, TypeVar, cast
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, ValidationInfo, field_validator
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from celeriac.families.email.address import MAX_SENDER, parse_sender
+from celeriac.families.email.addresses import Duplicates
 from celeriac.families.email.attachments import MOST, AttachmentChoice
+from celeriac.families.email.content import Texts
 from celeriac.families.email.message import MAX_UNFOLDED
 from celeriac.families.email.recipients import CsvRecipients, JsonRecipients
 from celeriac.families.email.submission import Submission
@@ -32,11 +34,15 @@ def _has(field: str) -> dict[str, Any]:
     return {"required": [field], "properties": {field: {"type": "string"}}}
 
 
+#: The name of an inline image: what stands behind `cid:`.
+ImageName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.@+\-]{0,63}$")]
+
+
 class MailingText(BaseModel):
     """The part of a mailing that all its recipients share."""
 
     model_config = ConfigDict(
-        extra="forbid", title="Mailing", json_schema_extra={"anyOf": [_has("text"), _has("html")]}
+        extra="forbid", title="Mailing", json_schema_extra={"anyOf": [_has("text"), _has("html"), _has("mjml")]}
     )
 
     subject: str = Field(min_length=1, max_length=MAX_SOURCE, description="A Jinja template")
@@ -44,6 +50,10 @@ class MailingText(BaseModel):
     html: str | None = Field(
         default=None, max_length=MAX_SOURCE, description="A Jinja template of the HTML; values are escaped"
     )
+    mjml: str | None = Field(
+        default=None, max_length=MAX_SOURCE, description="A Jinja template of MJML, which becomes the HTML"
+    )
+    inline_css: bool = Field(default=True, description="Whether to write the CSS of <style> into style attributes, too")
     sender: str | None = Field(
         default=None,
         max_length=MAX_SENDER,
@@ -60,8 +70,17 @@ class MailingText(BaseModel):
     attachments: list[AttachmentChoice] = Field(
         default_factory=list[AttachmentChoice], max_length=MOST, description="Files of jobs; in a form, as JSON"
     )
+    inline_images: dict[ImageName, AttachmentChoice] = Field(
+        default_factory=dict[str, AttachmentChoice],
+        max_length=MOST,
+        description="Files of jobs that the HTML shows as cid:NAME, by these names; in a form, as JSON",
+    )
+    duplicates: Duplicates = Field(
+        default=Duplicates.REFUSE,
+        description="Rows with the address of an earlier row: `refuse` the mailing, send the `first` of them, or `all`",
+    )
 
-    @field_validator("attachments", mode="before")
+    @field_validator("attachments", "inline_images", mode="before")
     @classmethod
     def _of_a_form(cls, value: Any) -> Any:
         if not isinstance(value, str):
@@ -69,7 +88,14 @@ class MailingText(BaseModel):
         try:
             return json.loads(value)
         except (ValueError, RecursionError):
-            raise ValueError("expected JSON: a list of objects with `job` and `name`") from None
+            raise ValueError("expected JSON: a list (images: an object) of objects with `job` and `name`") from None
+
+    @field_validator("mjml")
+    @classmethod
+    def _or_html(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("html") is not None:
+            raise ValueError("becomes the HTML; leave out `html`")
+        return value
 
     @field_validator("attachments")
     @classmethod
@@ -93,33 +119,6 @@ class MailingJson(MailingText):
             },
         },
     )
-
-
-def openapi_body() -> dict[str, Any]:
-    """Describe the request body for OpenAPI, which has two media types."""
-    form = MailingText.model_json_schema()
-    for name, field in form["properties"].items():  # a form cannot say null
-        if "anyOf" in field:
-            (said,) = [option for option in field.pop("anyOf") if option["type"] != "null"]
-            form["properties"][name] = {**said, **{key: field[key] for key in field if key != "default"}}
-    form["properties"]["attachments"] = {
-        "type": "string",
-        "description": MailingText.model_fields["attachments"].description,
-    }
-    form.pop("$defs", None)
-    form["properties"]["recipients"] = {
-        "type": "string",
-        "format": "binary",
-        "description": "CSV, UTF-8, with a header row; one column is `email`, the others are variables",
-    }
-    form["required"] = ["subject", "recipients"]
-    listed = MailingJson.model_json_schema()
-    listed["properties"]["attachments"]["items"] = listed.pop("$defs")["AttachmentChoice"]  # a reference leads nowhere
-    content = {
-        "multipart/form-data": {"schema": form, "encoding": {"recipients": {"contentType": "text/csv"}}},
-        "application/json": {"schema": listed},
-    }
-    return {"requestBody": {"required": True, "content": content}}
 
 
 M = TypeVar("M", bound=MailingText)
@@ -188,7 +187,7 @@ def json_submission(value: Any, fingerprint: str, sender: str) -> Submission:
         RequestValidationError, RecipientsInvalid: name what to change.
     """
     mailing = _validated(MailingJson, value)
-    return _submission(mailing, JsonRecipients(mailing.recipients), fingerprint, sender)
+    return _submission(mailing, JsonRecipients(mailing.recipients, duplicates=mailing.duplicates), fingerprint, sender)
 
 
 async def _from_form(fields: dict[str, Any], sender: str) -> Submission:
@@ -209,7 +208,7 @@ async def csv_submission(fields: dict[str, Any], file: BinaryIO, sender: str) ->
     mailing = _validated(MailingText, fields)
     digest = hashlib.sha256(mailing.model_dump_json().encode())
     digest.update(await asyncio.to_thread(_digest_of, file))
-    recipients = await asyncio.to_thread(CsvRecipients, file)
+    recipients = await asyncio.to_thread(CsvRecipients, file, duplicates=mailing.duplicates)
     return _submission(mailing, recipients, digest.hexdigest(), sender)
 
 
@@ -225,12 +224,17 @@ def _submission(
         raise _invalid("list_unsubscribe", "must be one line of ASCII characters")
     return Submission(
         sender=sender,
-        subject=mailing.subject,
-        text=mailing.text,
-        html=mailing.html,
+        texts=Texts(
+            subject=mailing.subject,
+            text=mailing.text,
+            html=mailing.html,
+            mjml=mailing.mjml,
+            inline_css=mailing.inline_css,
+        ),
         list_unsubscribe=mailing.list_unsubscribe,
         list_name=mailing.list_name,
         attachments=mailing.attachments,
+        inline_images=mailing.inline_images,
         recipients=recipients,
         fingerprint=fingerprint,
     )

@@ -23,8 +23,11 @@ MAX_UNFOLDED = 900
 _BOUNDARY = b"=_celeriac_part"
 
 _MIXED = b"=_celeriac_mixed"
+_RELATED = b"=_celeriac_related"
 #: The end of a message with attachments. The parts that `attachment_head` begins stand before it.
 ATTACHED_END = b"--" + _MIXED + b"--\r\n"
+#: The end of the images that the HTML shows (RFC 2387). Attachments follow.
+IMAGES_END = b"--" + _RELATED + b"--\r\n"
 
 _ENCODED_WORD_OCTETS = 39  # 52 characters in base64, 12 around them, "Subject: ": within the 76 of RFC 2047, 2
 _LINE = 76
@@ -52,13 +55,23 @@ def place_of(message_id: str) -> tuple[str, int] | None:
 class MessageBuilder:
     """A builder of the messages of one mailing."""
 
-    def __init__(self, sender: Sender, list_unsubscribe: str | None = None, *, attached: bool = False) -> None:
-        """`attached` messages are to be followed by their attachments, and `ATTACHED_END`.
+    def __init__(
+        self,
+        sender: Sender,
+        list_unsubscribe: str | None = None,
+        *,
+        attached: bool = False,
+        with_images: bool = False,
+    ) -> None:
+        """Messages `with_images` are to be followed by these, and `IMAGES_END`; then `attached` ones by their
+        attachments, and `ATTACHED_END`.
 
         Raises:
             ValueError: a header value contains a line break; `list_unsubscribe` is not ASCII, or too long.
         """
-        self._attached = attached
+        self._opening = (_opening(b"mixed", _MIXED) if attached else b"") + (
+            _opening(b'related; type="multipart/alternative"', _RELATED) if with_images else b""
+        )
         self._head = b"From: " + _mailbox(sender) + b"\r\n"
         if list_unsubscribe is not None:
             if not list_unsubscribe.isascii() or len(list_unsubscribe) > MAX_UNFOLDED:
@@ -95,22 +108,29 @@ class MessageBuilder:
             b"MIME-Version: 1.0\r\n",
         ]  # fmt: skip
         body = _body(text, html)
-        if self._attached:
-            opening = b'Content-Type: multipart/mixed; boundary="' + _MIXED + b'"\r\n\r\n--' + _MIXED + b"\r\n"
-            return b"".join((*head, opening, body, b"\r\n"))
+        if self._opening:
+            return b"".join((*head, self._opening, body, b"\r\n"))
         return b"".join((*head, body))
 
 
-def attachment_head(name: str, content_type: str) -> bytes:
+def _opening(kind: bytes, boundary: bytes) -> bytes:
+    return b"Content-Type: multipart/" + kind + b'; boundary="' + boundary + b'"\r\n\r\n--' + boundary + b"\r\n"
+
+
+def attachment_head(name: str, content_type: str, cid: str | None = None) -> bytes:
     """Begin a part with the content of a file, which follows in base64 (RFC 2045, RFC 2183).
+
+    `cid` is the name by which the HTML shows an image (RFC 2392); None: the file is an attachment.
 
     Its name is given in ASCII as well, for old programs, if it is not (RFC 2231).
     """
     plain = "".join(c if c.isascii() and (c.isalnum() or c in " ._-()+") else "_" for c in name)
     exact = f'filename="{plain}"' if plain == name else f"filename*=utf-8''{quote(name, safe='')}"
+    boundary, how = (_MIXED, "attachment") if cid is None else (_RELATED, "inline")
+    content_id = "" if cid is None else f"Content-ID: <{_one_line(cid)}>\r\n"
     return (
-        f'--{_MIXED.decode()}\r\nContent-Type: {_one_line(content_type)};\r\n name="{plain}"\r\n'
-        f"Content-Disposition: attachment;\r\n {exact}\r\n"
+        f'--{boundary.decode()}\r\nContent-Type: {_one_line(content_type)};\r\n name="{plain}"\r\n'
+        f"{content_id}Content-Disposition: {how};\r\n {exact}\r\n"
         "Content-Transfer-Encoding: base64\r\n\r\n"
     ).encode("ascii")
 

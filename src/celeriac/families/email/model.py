@@ -25,7 +25,7 @@ class Mailing:
         sender: `address` or `Name <address>`, the From header; its address is the envelope sender too.
         subject: a Jinja template that renders to one line.
         html: a Jinja template, values escaped; None if the mail has only a plain text.
-        text: a Jinja template, values as they are; None if the mail has only HTML.
+        text: a Jinja template, values as they are; None: it is made of the HTML.
         list_unsubscribe: the List-Unsubscribe header to send (RFC 2369), or None.
         list_name: the list that the mailing belongs to, which recipients can unsubscribe from; None: no list.
         attachments: the files of jobs that each mail has, with the digests that they had; None or empty: it has none.

@@ -50,7 +50,13 @@ class Preparer:
         self._seconds_left = seconds
         self._sender = parse_sender(mailing.sender)
         self._domain = self._sender.address.rpartition("@")[2]
-        self._builder = MessageBuilder(self._sender, mailing.list_unsubscribe, attached=bool(mailing.attachments))
+        files = mailing.attachments or []
+        self._builder = MessageBuilder(
+            self._sender,
+            mailing.list_unsubscribe,
+            attached=any(not file.get("cid") for file in files),
+            with_images=any(file.get("cid") for file in files),
+        )
 
     async def prepare(self, recipients: Sequence[OpenRecipient]) -> list[Prepared]:
         """Make one message for each recipient, in a thread, so that the event loop continues.

@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol, cast
 
+from celeriac.families.email.addresses import Addresses, Duplicates
 from celeriac.families.email.faults import (
-    Addresses,
     Faults,
     invalid,
     is_usable,
@@ -63,13 +63,14 @@ class CsvRecipients:
     as in a spreadsheet: the header is row 1.
     """
 
-    def __init__(self, stream: BinaryIO, limits: Limits = Limits()) -> None:
+    def __init__(self, stream: BinaryIO, limits: Limits = Limits(), duplicates: Duplicates = Duplicates.REFUSE) -> None:
         """Read the header.
 
         Raises:
             RecipientsInvalid: the file is not CSV, or its header cannot be used.
         """
         self._limits = limits
+        self._duplicates = duplicates
         self._lines = text_lines(stream)
         header = next(self._lines, "")
         if not header.strip():
@@ -91,7 +92,7 @@ class CsvRecipients:
     def read(self, required: Collection[str]) -> Iterator[Recipient]:
         """Yield the recipients (see `Recipients`). Callers have compared `required` with `columns` before."""
         faults = Faults()
-        addresses = Addresses(faults)
+        addresses = Addresses(faults, self._duplicates)
         count = 0
         for row, cells in self._records(faults):
             if not any(cells):
@@ -143,9 +144,12 @@ class CsvRecipients:
 class JsonRecipients:
     """Recipients from JSON: objects with `email` and any other members, which become template variables."""
 
-    def __init__(self, items: Sequence[object], limits: Limits = Limits()) -> None:
+    def __init__(
+        self, items: Sequence[object], limits: Limits = Limits(), duplicates: Duplicates = Duplicates.REFUSE
+    ) -> None:
         self._items = items
         self._limits = limits
+        self._duplicates = duplicates
 
     @property
     def columns(self) -> None:
@@ -155,7 +159,7 @@ class JsonRecipients:
     def read(self, required: Collection[str]) -> Iterator[Recipient]:
         """Yield the recipients (see `Recipients`). Rows count from 1."""
         faults = Faults()
-        addresses = Addresses(faults)
+        addresses = Addresses(faults, self._duplicates)
         if not self._items:
             faults.add(None, None, "there are no recipients")
         if len(self._items) > self._limits.rows:

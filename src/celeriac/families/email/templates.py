@@ -17,29 +17,41 @@ from jinja2.meta import find_undeclared_variables
 
 from celeriac.families.email.errors import TemplateInvalid
 from celeriac.families.email.faults import listed
+from celeriac.families.email.plain_text import finish, text_of, text_template
 from celeriac.families.email.sandbox import MAX_OUTPUT, MailEnvironment, fresh_budget
 
 #: Longest source of one template, in characters.
 MAX_SOURCE = 262_144
 
 _MAX_SUBJECT = 1_000
+_NAMED = 20
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """The texts of one recipient's mail. The subject is one line."""
+    """The texts of one recipient's mail. The subject is one line. If nobody wrote a text, it is made of the HTML."""
 
     subject: str
     text: str | None
     html: str | None
 
 
+@dataclass(slots=True)
+class Variable:
+    """A variable that templates use: where (template and line), and whether each recipient must have it."""
+
+    name: str
+    required: bool
+    uses: list[tuple[str, int]]
+
+
 class MailTemplates:
     """The templates of one mailing, compiled."""
 
-    def __init__(self, *, subject: str, text: str | None, html: str | None) -> None:
-        """
+    def __init__(self, *, subject: str, text: str | None, html: str | None, html_name: str = "html") -> None:
+        """`html_name` names the template of the HTML in errors: MJML is one, too.
+
         Raises:
             TemplateInvalid: the message names the template, the line and the fault.
         """
@@ -48,8 +60,9 @@ class MailTemplates:
                 "text", None, "there is neither a text nor an HTML template; give one of them, or both"
             )
         self._subject = _Source("subject", subject, autoescape=False)
+        self._html = None if html is None else _Source(html_name, html, autoescape=True, longest=MAX_OUTPUT)
         self._text = None if text is None else _Source("text", text, autoescape=False)
-        self._html = None if html is None else _Source("html", html, autoescape=True)
+        self._made_text = None if text is not None or html is None else _made_text(html)
 
     @property
     def required(self) -> frozenset[str]:
@@ -60,10 +73,22 @@ class MailTemplates:
         """Check that each required variable is among `columns`.
 
         Raises:
-            TemplateInvalid: the message names the first variable that is not, and the columns.
+            TemplateInvalid: the message names the variables that are not, and the columns.
         """
         for source in self._sources():
-            source.check_columns(columns)
+            if source.required.difference(columns):
+                missing = self.required.difference(columns)
+                raise TemplateInvalid(source.name, source.line_of(missing), _no_columns(missing, columns))
+
+    def variables(self) -> dict[str, Variable]:
+        """Return the variables that the templates use, by name."""
+        found: dict[str, Variable] = {}
+        for source in self._sources():
+            for name, line in sorted(source.lines.items()):
+                variable = found.setdefault(name, Variable(name, False, []))
+                variable.uses.append((source.name, line))
+                variable.required = variable.required or name in source.required
+        return found
 
     def render(self, variables: Mapping[str, Any]) -> Rendered:
         """Render the mail of the recipient with these variables.
@@ -74,11 +99,14 @@ class MailTemplates:
         subject = " ".join(_CONTROL.sub(" ", self._subject.render(variables)).split())
         if len(subject) > _MAX_SUBJECT:
             raise TemplateInvalid("subject", None, f"renders to more than {_MAX_SUBJECT:,} characters")
-        return Rendered(
-            subject=subject,
-            text=self._text and self._text.render(variables),
-            html=self._html and self._html.render(variables),
-        )
+        html = self._html and self._html.render(variables)
+        if self._text is not None:
+            text = self._text.render(variables)
+        elif self._made_text is not None:
+            text = finish(self._made_text.render(variables))
+        else:
+            text = None if html is None else text_of(html)
+        return Rendered(subject=subject, text=text, html=html)
 
     def _sources(self) -> Iterator[_Source]:
         return (source for source in (self._subject, self._text, self._html) if source is not None)
@@ -87,9 +115,9 @@ class MailTemplates:
 class _Source:
     """One template."""
 
-    def __init__(self, name: str, source: str, *, autoescape: bool) -> None:
-        if len(source) > MAX_SOURCE:
-            raise TemplateInvalid(name, None, f"is longer than {MAX_SOURCE:,} characters")
+    def __init__(self, name: str, source: str, *, autoescape: bool, longest: int = MAX_SOURCE) -> None:
+        if len(source) > longest:
+            raise TemplateInvalid(name, None, f"is longer than {longest:,} characters")
         self.name = name
         environment = MailEnvironment(autoescape=autoescape)
         try:
@@ -102,19 +130,15 @@ class _Source:
             raise TemplateInvalid(name, None, "is nested too deeply") from None
         except (SyntaxError, ValueError, OverflowError) as error:  # Jinja passes some faults on to Python unchecked
             raise TemplateInvalid(name, None, f"cannot be compiled: {error}") from None
-        self._lines = dict[str, int]()  # where each variable is used first
+        self.lines = dict[str, int]()  # where each variable is used first
         for node in tree.find_all(nodes.Name):
             if node.name in undeclared:
-                self._lines[node.name] = min(node.lineno, self._lines.get(node.name, node.lineno))
+                self.lines[node.name] = min(node.lineno, self.lines.get(node.name, node.lineno))
         self.required = frozenset(undeclared - _guarded(tree))
 
-    def check_columns(self, columns: Collection[str]) -> None:
-        missing = sorted(self.required.difference(columns), key=lambda name: (self._lines[name], name))
-        if missing:
-            similar = difflib.get_close_matches(missing[0], columns, n=1)
-            hint = f" (did you mean {similar[0]}?)" if similar else ""
-            fault = f"there is no column for {missing[0]!r}{hint}; there are: {listed(sorted(columns))}"
-            raise TemplateInvalid(self.name, self._lines[missing[0]], fault)
+    def line_of(self, variables: Collection[str]) -> int:
+        """Return the first line that uses one of these."""
+        return min(line for name, line in self.lines.items() if name in variables)
 
     def render(self, variables: Mapping[str, Any]) -> str:
         pieces, length = list[str](), 0
@@ -137,6 +161,24 @@ class _Source:
                 line = self._template.get_corresponding_lineno(traceback.tb_lineno)
             traceback = traceback.tb_next
         return line
+
+
+def _no_columns(missing: Collection[str], columns: Collection[str]) -> str:
+    told: list[str] = []
+    for name in sorted(missing)[:_NAMED]:
+        similar = difflib.get_close_matches(name, columns, n=1)
+        told.append(f"{name!r} (did you mean {similar[0]}?)" if similar else repr(name))
+    more = ", ..." if len(missing) > _NAMED else ""
+    return f"there is no column for {', '.join(told)}{more}; there are: {listed(sorted(columns))}"
+
+
+def _made_text(html: str) -> _Source | None:
+    """Make a template of the text. None: the text has to be made of each mail's HTML."""
+    try:
+        template = text_template(html)
+        return None if template is None else _Source("html", template, autoescape=False, longest=MAX_OUTPUT)
+    except TemplateInvalid:  # the HTML itself compiles
+        return None
 
 
 def _guarded(tree: nodes.Template) -> set[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from celeriac.families.email.addresses import Duplicates, FirstRows
 from celeriac.families.email.errors import RecipientsInvalid
 from celeriac.families.email.model import Recipient
 from celeriac.families.email.recipients import CsvRecipients, JsonRecipients, Limits
@@ -170,6 +171,45 @@ def test_a_hundred_thousand_rows_take_seconds_and_little_memory() -> None:
         assert tracemalloc.get_traced_memory()[1] < 8_000_000
     finally:
         tracemalloc.stop()
+
+
+TWICE = "email,order\nann@example.com,1\nbob@example.com,2\n ANN@Example.com ,3\nann@example.com,1\n"
+
+
+def test_two_rows_with_one_address_are_refused_and_both_are_named() -> None:
+    assert csv_faults(TWICE) == [
+        (row, "email", f"{spelled} is in row 2 already; remove one of the two, or choose with `duplicates`: "
+         "`first` sends the first of them, `all` sends each")
+        for row, spelled in ((4, "ANN@example.com"), (5, "ann@example.com"))
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("duplicates", "rows"), [("first", [2, 3]), ("all", [2, 3, 4, 5])])
+def test_a_setting_sends_the_first_of_them_or_all(duplicates: str, rows: list[int]) -> None:
+    source = CsvRecipients(io.BytesIO(TWICE.encode()), duplicates=Duplicates(duplicates))
+    read = list(source.read(()))
+    assert [recipient.row for recipient in read] == rows
+    assert [recipient.variables["order"] for recipient in read] == [
+        str(dict(zip([2, 3, 4, 5], "1231", strict=True))[r]) for r in rows
+    ]
+    items = [{"email": "a@example.com", "n": n} for n in range(4)]
+    listed = list(JsonRecipients(items, duplicates=Duplicates(duplicates)).read(()))
+    assert len(listed) == (1 if duplicates == "first" else 4)
+
+
+def test_a_faulty_address_is_a_fault_whatever_the_setting() -> None:
+    for duplicates in Duplicates:
+        source = CsvRecipients(io.BytesIO(b"email\na@example.com\na@example.com\nwrong\n"), duplicates=duplicates)
+        with pytest.raises(RecipientsInvalid, match="row 4, column email"):
+            list(source.read(()))
+
+
+def test_which_row_was_the_first_takes_at_most_36_bytes_for_each() -> None:
+    rows = FirstRows()
+    for row in range(1, 30_001):
+        assert rows.first(f"user{row}@example.com", row) == row
+        assert rows.__sizeof__() <= max(36 * row, 12 * 1024)
+    assert [rows.first(f"user{row}@example.com", 99_999) for row in (1, 777, 30_000)] == [1, 777, 30_000]
 
 
 def test_json_recipients_keep_their_values() -> None:

@@ -111,7 +111,9 @@ def test_variables_are_compared_with_the_columns() -> None:
     with pytest.raises(TemplateInvalid) as caught:
         templates.check_columns(["email", "name", "town"])
     assert (caught.value.template, caught.value.line) == ("text", 2)
-    assert caught.value.fault == ("there is no column for 'nmae' (did you mean name?); there are: email, name, town")
+    assert caught.value.fault == (
+        "there is no column for 'city', 'nmae' (did you mean name?); there are: email, name, town"
+    )
     templates.check_columns(["name", "nmae", "city"])
 
 
