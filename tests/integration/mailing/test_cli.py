@@ -110,7 +110,7 @@ async def test_what_cannot_be_sent_is_one_line_and_an_exit_code(
     code, _, errors = await terminal.run("send", file, *rest, "--sender", "nobody")
     assert code == ExitCode.USAGE and "sender" in errors
     code, _, errors = await terminal.run("send", file, "--subject", "Hello")
-    assert code == ExitCode.USAGE and errors.endswith(": give --text FILE or --html FILE\n")
+    assert code == ExitCode.USAGE and errors.endswith(": give --text FILE, --html FILE or --mjml FILE\n")
     code, _, errors = await terminal.run("recipients", "0000", "--status", "lost")
     assert code == ExitCode.USAGE and "'--status': 'lost' is not one of" in errors
     code, _, errors = await terminal.run("show", "0000")
@@ -139,3 +139,28 @@ async def test_a_file_of_a_job_is_attached(
     for wrong, told in (("job-1", "name: Field required"), ("job-1/x.txt", "job 'job-1' has no file 'x.txt'")):
         code, printed, errors = await terminal.run("send", *letter, "--attach", wrong)
         assert (code != 0, printed, told in errors) == (True, "", True), errors
+
+
+async def test_a_mail_is_previewed_and_tested_from_a_terminal(
+    terminal: Terminal, tmp_path: Path, sink: MailSink, start_mail_worker: Callable[[str], Worker]
+) -> None:
+    start_mail_worker(APP)
+    (tmp_path / "customers.csv").write_text(table(3))
+    (tmp_path / "letter.mjml").write_text(
+        "<mjml><mj-body><mj-section><mj-column><mj-text>Dear {{ name }},</mj-text></mj-column></mj-section>"
+        "</mj-body></mjml>"
+    )
+    letter = (
+        str(tmp_path / "customers.csv"),
+        "--subject",
+        "Order {{ order }}",
+        "--mjml",
+        str(tmp_path / "letter.mjml"),
+    )
+    shown = await terminal.json("preview", *letter, "--row", "3")
+    assert (shown["to"], shown["subject"], shown["text"]) == ("user2@example.com", "Order 2", "Dear User 2,\n")
+    assert "Dear User 2," in shown["html"]
+    sent = await terminal.json("test", *letter, "--to", "boss@example.com", "--wait")
+    assert (sent["to"], sent["code"]) == ("boss@example.com", 250)
+    assert sink.mails_per_recipient() == {"boss@example.com": 1}
+    assert await terminal.json("list") == []

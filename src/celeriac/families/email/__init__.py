@@ -38,6 +38,7 @@ class EmailFamily(JobFamily):
         from celeriac.families.email.smtp_url import server_of
         from celeriac.families.email.stationery import stationery
         from celeriac.families.email.suppression import Suppressions
+        from celeriac.families.email.trial import register_test
 
         self.host = host
         self.settings = cast(EmailSettings, host.own)
@@ -58,6 +59,7 @@ class EmailFamily(JobFamily):
                 floor=self.settings.mail_stop_after,
             ),
         )
+        self.test = register_test(host.app, self.jobs.attachments, self.jobs.server)
 
     async def send(self, mailing: Mapping[str, Any], *, idempotency_key: str | None = None) -> JobRecord:
         """Submit a mailing, as `POST /mailings` does with JSON, and return its job's record. With the same key, it is
@@ -99,9 +101,11 @@ class EmailFamily(JobFamily):
 
     def router(self, **options: Any) -> APIRouter:
         from celeriac.families.email.api import create_email_router
+        from celeriac.families.email.preview_api import add_preview_routes
         from celeriac.families.email.suppression_api import add_suppression_routes
 
         router = create_email_router(self.host, self.jobs, **options)
+        add_preview_routes(router, self)
         add_suppression_routes(router, self.suppressions)
         return router
 

@@ -5,13 +5,29 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from celeriac.core.errors import CommandLineWrong, UnknownJob
+from celeriac.core.errors import UnknownJob
 from celeriac.families.email import EmailFamily
+from celeriac.families.email.content_cli import (
+    Attach,
+    DuplicateRows,
+    FromAddress,
+    HtmlFile,
+    Image,
+    InlineCss,
+    MjmlFile,
+    RecipientsFile,
+    Subject,
+    TextFile,
+    Unsubscribe,
+    content_fields,
+    preview_mail,
+    send_test,
+    submission_from,
+)
 from celeriac.families.email.model import Counts, Mailing, RecipientOutcome, Status, progress
 from celeriac.families.email.suppression_cli import suppressions
 from celeriac.terminal import App, AsJson, Column, print_json, print_table, run_in_family
@@ -24,6 +40,8 @@ T = TypeVar("T")
 email = typer.Typer(name="email", help="Send mailings, and show the outcome of each recipient.", no_args_is_help=True)
 
 email.add_typer(suppressions)
+email.command("preview")(preview_mail)
+email.command("test")(send_test)
 
 MailingId = Annotated[str, typer.Argument(help="The mailing's id, which is also its job's id.")]
 
@@ -43,49 +61,33 @@ class _Shown(StrEnum):
 
 @email.command()
 def send(
-    recipients: Annotated[
-        Path,
-        typer.Argument(exists=True, dir_okay=False, readable=True, help="CSV file with a header and a column `email`."),
-    ],
-    subject: Annotated[str, typer.Option(help="A Jinja template; the CSV's columns are its variables.")],
-    text: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="File with the plain text.")] = None,
-    html: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="File with the HTML.")] = None,
-    sender: Annotated[str | None, typer.Option(help="`address` or `Name <address>`; else CELERIAC_MAIL_FROM.")] = None,
-    unsubscribe: Annotated[str | None, typer.Option(help="The List-Unsubscribe header (RFC 2369).")] = None,
-    attach: Annotated[list[str] | None, typer.Option(help="JOB/NAME: a file that a job has made; repeatable.")] = None,
+    recipients: RecipientsFile,
+    subject: Subject,
+    text: TextFile = None,
+    html: HtmlFile = None,
+    mjml: MjmlFile = None,
+    sender: FromAddress = None,
+    unsubscribe: Unsubscribe = None,
+    attach: Attach = None,
+    image: Image = None,
+    inline_css: InlineCss = True,
+    duplicates: DuplicateRows = "refuse",
     key: Annotated[str | None, typer.Option(help="Idempotency key: with it, nothing is sent twice.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for its end, and print the outcome.")] = False,
     app: App = None,
     as_json: AsJson = False,
 ) -> None:
     """Send a mailing to the recipients in a CSV file, and print its id. A fault in the input prevents all mails."""
-    if text is None and html is None:
-        raise CommandLineWrong("there is no text for the mails: give --text FILE or --html FILE")
-    fields = {
-        "subject": subject,
-        "text": text and _content(text, "--text"),
-        "html": html and _content(html, "--html"),
-        "sender": sender,
-        "list_unsubscribe": unsubscribe,
-        "attachments": [dict(zip(("job", "name"), one.split("/", 1), strict=False)) for one in attach or ()],
-    }
-    given = {name: value for name, value in fields.items() if value is not None}
+    fields = content_fields(
+        subject=subject, text=text, html=html, mjml=mjml, sender=sender, unsubscribe=unsubscribe, attach=attach,
+        image=image, inline_css=inline_css, duplicates=duplicates,
+    )  # fmt: skip
 
     async def act(application: JobApp, family: EmailFamily) -> dict[str, Any]:
-        from fastapi.exceptions import RequestValidationError
-
-        from celeriac.families.email.form import csv_submission
         from celeriac.families.email.submission import submit
 
         family.jobs.server()  # raises if a setting is missing, before anything is stored
-        with recipients.open("rb") as file:
-            try:
-                submission = await csv_submission(given, file, family.settings.mail_from)
-            except RequestValidationError as error:
-                told = "; ".join(
-                    f"{fault['loc'][-1]}: {fault['msg'].removeprefix('Value error, ')}" for fault in error.errors()
-                )
-                raise CommandLineWrong(told) from None
+        async with submission_from(fields, recipients, family) as submission:
             idempotency_key = f"cli:{key}" if key else None
             job = await submit(application.client, family.jobs, submission, idempotency_key=idempotency_key)
         if not wait:
@@ -198,13 +200,6 @@ async def _mailing(family: EmailFamily, mailing_id: str) -> Mailing:
 class _UnknownMailing(UnknownJob):
     def __str__(self) -> str:
         return f"no mailing with id {self.job_id[:64]!r} is known"
-
-
-def _content(file: Path, option: str) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise CommandLineWrong(f"{option} {file}: is not UTF-8") from None
 
 
 async def _described(application: JobApp, mailing: Mailing, counts: Counts) -> dict[str, Any]:

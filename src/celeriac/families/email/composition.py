@@ -42,6 +42,11 @@ class Composed:
     final: MailTemplates
     supplied: Mapping[str, str]
 
+    @property
+    def required(self) -> frozenset[str]:
+        """The variables that every recipient must have."""
+        return self.source.required - self.supplied.keys()
+
     def check_columns(self, recipients: Recipients) -> None:
         """Check that the recipients have columns for all variables.
 
@@ -59,7 +64,7 @@ class Composed:
         """
         self.check_columns(recipients)
         tried = False
-        for recipient in recipients.read(self.source.required - self.supplied.keys()):
+        for recipient in recipients.read(self.required):
             if not tried:
                 self.render(recipient)
                 tried = True
@@ -89,11 +94,20 @@ async def compose(
     Raises:
         TemplateInvalid, AttachmentInvalid: name what to change.
     """
-    source = await _templates(texts, texts.markup, texts.markup_name)
+    source = await templates_of(texts)
     content = await make_content(texts, images)
     final = source if content.html == texts.markup else await _templates(texts, content.html, "html")
     found = await files.find(attachments, images)
     return Composed(content.html, found, content.warnings, source, final, supplied)
+
+
+async def templates_of(texts: Texts) -> MailTemplates:
+    """Compile the templates as they were submitted.
+
+    Raises:
+        TemplateInvalid: the message names the template, the line and the fault.
+    """
+    return await _templates(texts, texts.markup, texts.markup_name)
 
 
 async def _templates(texts: Texts, html: str | None, name: str) -> MailTemplates:

@@ -8,6 +8,7 @@ CeleriacError
 │       ├── AttachmentInvalid   an attachment is no file of a job, or too large
 │       └── TemplateInvalid     a template cannot be used; names the template, the line and the fault
 └── how a mailing's jobs may fail
+    ├── TestMailRefused         the mail server did not take a test mail
     ├── RecipientsDeferred      some recipients were refused for the time being
     ├── AttachmentGone          a file that the mails are to have was deleted or replaced
     ├── MailingStopped          the mail server refuses the sender
@@ -88,6 +89,10 @@ class AttachmentInvalid(SubmissionInvalid):
 
 class AttachmentGone(CeleriacError):
     """A file that all mails of a mailing are to have was deleted or replaced. It stops the mailing."""
+
+
+class TestMailRefused(CeleriacError):
+    """The mail server did not take a test mail. The message is its reply, or why there was none."""
 
 
 class RecipientsDeferred(CeleriacError):

@@ -12,10 +12,7 @@ from typing import Annotated, Any, BinaryIO, TypeVar, cast
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, ValidationInfo, field_validator
-from python_multipart.multipart import parse_options_header
-from starlette.datastructures import FormData, UploadFile
-from starlette.exceptions import HTTPException
-from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.datastructures import UploadFile
 
 from celeriac.families.email.address import MAX_SENDER, parse_sender
 from celeriac.families.email.addresses import Duplicates
@@ -26,6 +23,7 @@ from celeriac.families.email.recipients import CsvRecipients, JsonRecipients
 from celeriac.families.email.submission import Submission
 from celeriac.families.email.suppression import LIST_NAME
 from celeriac.families.email.templates import MAX_SOURCE
+from celeriac.families.email.utf8_form import invalid_field, utf8_form
 from celeriac.http.problems import ProblemError
 from celeriac.http.route import BodyTooLarge
 
@@ -122,90 +120,67 @@ class MailingJson(MailingText):
 
 
 M = TypeVar("M", bound=MailingText)
+Models = tuple[type[MailingText], type[MailingJson]]
+_MAILING: Models = (MailingText, MailingJson)
 
 
 @asynccontextmanager
-async def read_submission(request: Request, *, sender: str, max_json: int) -> AsyncGenerator[Submission]:
+async def read_submission(
+    request: Request, *, sender: str, max_json: int, models: Models = _MAILING
+) -> AsyncGenerator[Submission]:
     """Read the submission in `request`. Its file stays open inside the `async with` block.
 
-    `sender` is the default sender. `max_json` is the longest JSON body, in bytes.
+    `sender` is the default sender. `max_json` is the longest JSON body, in bytes. `models` are for forms and JSON.
 
     Raises:
         RequestValidationError, ProblemError, RecipientsInvalid: name what to change.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
-        yield await _from_json(request, sender, max_json)
+        yield await _from_json(request, sender, max_json, models[1])
     elif kind == "multipart/form-data":
-        async with _form(request) as form:
-            yield await _from_form(dict(form.multi_items()), sender)
+        async with utf8_form(request, len(models[0].model_fields)) as form:
+            yield await _from_form(dict(form.multi_items()), sender, models[0])
     else:
         detail = "send multipart/form-data with a CSV file `recipients`, or application/json"
         raise ProblemError(415, "unsupported-media-type", detail)
 
 
-class _Utf8Form(MultiPartParser):
-    """A parser of forms in UTF-8. Starlette's obeys the sender's charset, and decodes faulty bytes as Latin-1."""
-
-    def on_part_end(self) -> None:
-        part = self._current_part
-        if part.file is None:
-            try:
-                part.data.decode()
-            except UnicodeDecodeError:
-                raise _invalid(part.field_name, "is not UTF-8") from None
-        super().on_part_end()
-
-
-@asynccontextmanager
-async def _form(request: Request) -> AsyncGenerator[FormData]:
-    _, parameters = parse_options_header(request.headers["content-type"])
-    if parameters.get(b"charset", b"utf-8").lower() not in (b"utf-8", b"utf8"):
-        raise ProblemError(415, "unsupported-media-type", "send the form in UTF-8")
-    parser = _Utf8Form(request.headers, request.stream(), max_files=1, max_fields=len(MailingText.model_fields))
-    try:
-        form = await parser.parse()
-    except MultiPartException as error:
-        raise HTTPException(400, error.message) from None
-    try:
-        yield form
-    finally:
-        await form.close()
-
-
-async def _from_json(request: Request, sender: str, max_json: int) -> Submission:
+async def _from_json(request: Request, sender: str, max_json: int, model: type[MailingJson]) -> Submission:
     body = await request.body()
     if len(body) > max_json:  # send larger lists as CSV, which a thread reads in pieces
         raise BodyTooLarge(max_json)
-    return json_submission(await request.json(), hashlib.sha256(body).hexdigest(), sender)
+    return json_submission(await request.json(), hashlib.sha256(body).hexdigest(), sender, model)
 
 
-def json_submission(value: Any, fingerprint: str, sender: str) -> Submission:
+def json_submission(value: Any, fingerprint: str, sender: str, model: type[MailingJson] = MailingJson) -> Submission:
     """Make a mailing of what JSON has said. `sender` is the default sender.
 
     Raises:
         RequestValidationError, RecipientsInvalid: name what to change.
     """
-    mailing = _validated(MailingJson, value)
+    mailing = _validated(model, value)
     return _submission(mailing, JsonRecipients(mailing.recipients, duplicates=mailing.duplicates), fingerprint, sender)
 
 
-async def _from_form(fields: dict[str, Any], sender: str) -> Submission:
+async def _from_form(fields: dict[str, Any], sender: str, model: type[MailingText]) -> Submission:
     upload = fields.pop("recipients", None)
     if not isinstance(upload, UploadFile):
         raise _missing_file()
-    return await csv_submission(fields, upload.file, sender)
+    return await csv_submission(fields, upload.file, sender, model)
 
 
-async def csv_submission(fields: dict[str, Any], file: BinaryIO, sender: str) -> Submission:
+async def csv_submission(
+    fields: dict[str, Any], file: BinaryIO, sender: str, model: type[MailingText] = MailingText
+) -> Submission:
     """Make a mailing to the recipients in a CSV file. Keep the file open until the mailing is submitted.
 
-    `fields` are the fields of `MailingText`. `sender` is the default sender.
+    `fields` are the fields of `model`. `sender` is the default sender.
 
     Raises:
         RequestValidationError, RecipientsInvalid: name what to change.
     """
-    mailing = _validated(MailingText, fields)
+    mailing = _validated(model, fields)
     digest = hashlib.sha256(mailing.model_dump_json().encode())
     digest.update(await asyncio.to_thread(_digest_of, file))
     recipients = await asyncio.to_thread(CsvRecipients, file, duplicates=mailing.duplicates)
@@ -219,9 +194,9 @@ def _submission(
     try:
         parse_sender(sender)
     except ValueError as error:
-        raise _invalid("sender", str(error)) from None
+        raise invalid_field("sender", str(error)) from None
     if mailing.list_unsubscribe is not None and not _is_header_value(mailing.list_unsubscribe):
-        raise _invalid("list_unsubscribe", "must be one line of ASCII characters")
+        raise invalid_field("list_unsubscribe", "must be one line of ASCII characters")
     return Submission(
         sender=sender,
         texts=Texts(
@@ -237,6 +212,8 @@ def _submission(
         inline_images=mailing.inline_images,
         recipients=recipients,
         fingerprint=fingerprint,
+        row=getattr(mailing, "row", None),
+        to=getattr(mailing, "to", None),
     )
 
 
@@ -259,8 +236,4 @@ def _is_header_value(text: str) -> bool:
 
 
 def _missing_file() -> RequestValidationError:
-    return _invalid("recipients", "a CSV file is needed here, sent as a file and not as text")
-
-
-def _invalid(field: str, message: str) -> RequestValidationError:
-    return RequestValidationError([{"loc": ("body", field), "msg": message, "type": "value_error"}])
+    return invalid_field("recipients", "a CSV file is needed here, sent as a file and not as text")

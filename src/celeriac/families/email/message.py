@@ -135,6 +135,11 @@ def attachment_head(name: str, content_type: str, cid: str | None = None) -> byt
     ).encode("ascii")
 
 
+def encoded_size(octets: int) -> int:
+    """Return about how many octets a file of so many takes in a message: in base64, in lines, with its headers."""
+    return -(-octets // 57) * 78 + 250
+
+
 def encode_header(value: str, used: int) -> bytes:
     """Fold an unstructured header value (RFC 5322, 2.2.1). Write all but printable ASCII as RFC 2047 words.
 

@@ -56,7 +56,7 @@ async def compile_mjml(source: str) -> Compiled:
         raise TemplateInvalid(NAME, None, f"is no MJML: {answer['error']}")
     html: str = answer["html"]
     _check_kept(held, skeleton, html)
-    return Compiled(_filled(held, html), [held.restore(css) for css in inline])
+    return Compiled(_filled(held, html), [held.put_back(css) for css in inline])
 
 
 def _skeleton(held: Placeholders, inline: list[str]) -> Iterator[str]:
@@ -168,5 +168,5 @@ def _check_kept(held: Placeholders, skeleton: str, html: str) -> None:
 
 def _filled(held: Placeholders, html: str) -> str:
     """Put back the contents, and then the Jinja in them and around them."""
-    filled = held.restore(html)
-    return held.restore(filled)
+    filled = held.put_back(html)
+    return held.put_back(filled)

@@ -100,7 +100,7 @@ class Placeholders:
         """Return whether the text is a placeholder in a comment, and nothing else."""
         return text.startswith(f"<!--{self.prefix}{_COMMENT}")
 
-    def restore(self, text: str) -> str:
+    def put_back(self, text: str) -> str:
         """Return the text with all constructs put back, also where comments hold their places."""
         pieces = text.split(self.prefix)
         whole = [pieces[0]]
@@ -117,7 +117,7 @@ class Placeholders:
         begin = text.rfind(self.prefix, 0, offset)
         if begin >= 0 and "q" not in text[begin + len(self.prefix) : offset]:  # amid a placeholder
             offset = begin
-        return self.restore(self.restore(text[:offset])).count("\n") + 1
+        return self.put_back(self.put_back(text[:offset])).count("\n") + 1
 
     def statements(self, numbers: Sequence[int]) -> list[int]:
         """Return those that are statements."""

@@ -53,7 +53,7 @@ def text_template(html: str) -> str | None:
     left_out = set(range(len(held.constructs))).difference(held.numbers(text))
     if writer.depends or any(held.constructs[number].word == "set" for number in left_out):
         return None
-    return held.restore(text)
+    return held.put_back(text)
 
 
 def text_of(html: str) -> str:
@@ -172,7 +172,7 @@ class _Writer:
                 pass
 
     def _told(self, text: str) -> str:
-        return text if self.held is None else self.held.restore(text)
+        return text if self.held is None else self.held.put_back(text)
 
     def _item(self) -> None:
         number = self._lists[-1] if self._lists else None

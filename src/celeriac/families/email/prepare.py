@@ -50,13 +50,7 @@ class Preparer:
         self._seconds_left = seconds
         self._sender = parse_sender(mailing.sender)
         self._domain = self._sender.address.rpartition("@")[2]
-        files = mailing.attachments or []
-        self._builder = MessageBuilder(
-            self._sender,
-            mailing.list_unsubscribe,
-            attached=any(not file.get("cid") for file in files),
-            with_images=any(file.get("cid") for file in files),
-        )
+        self._builder = builder_of(mailing)
 
     async def prepare(self, recipients: Sequence[OpenRecipient]) -> list[Prepared]:
         """Make one message for each recipient, in a thread, so that the event loop continues.
@@ -109,6 +103,17 @@ class Preparer:
 
     def _message_id(self, recipient: OpenRecipient) -> str:
         return recipient.message_id or message_id(self._mailing.id, recipient.position, self._domain)
+
+
+def builder_of(mailing: Mailing) -> MessageBuilder:
+    """Make the builder of a mailing's messages."""
+    files = mailing.attachments or []
+    return MessageBuilder(
+        parse_sender(mailing.sender),
+        mailing.list_unsubscribe,
+        attached=any(not file.get("cid") for file in files),
+        with_images=any(file.get("cid") for file in files),
+    )
 
 
 @lru_cache(maxsize=16)

@@ -55,12 +55,12 @@ async def inline_css(html: str, only: Collection[str] | None = None) -> Inlined:
     answer = await compiled("html", {"html": prepared, "rules": rules})
     unread: list[int] = answer["unread"]
     for number in unread:
-        warnings.append(f"the CSS rule {held.restore(rules[number])[:80]!r} cannot be read, and stays in <style>")
+        warnings.append(f"the CSS rule {held.put_back(rules[number])[:80]!r} cannot be read, and stays in <style>")
     whole = _with_styles(held, prepared, answer["html"], styles)
     if whole is None or structure_fault(held, whole, list(scan(whole))) is not None:
         lost = "Jinja, or a style, stands where HTML has no place for it"
         return Inlined(html, [f"the CSS is not inlined, and stays in <style>: {lost}", *warnings])
-    return Inlined(held.restore(whole), warnings)
+    return Inlined(held.put_back(whole), warnings)
 
 
 def _rules_to_inline(
@@ -77,7 +77,7 @@ def _rules_to_inline(
             sheet = held.text[piece.start : piece.end]
             if _value(held, style, "media").strip().lower() not in _ON_SCREEN:
                 continue
-            if only is not None and held.restore(sheet) not in only:
+            if only is not None and held.put_back(sheet) not in only:
                 continue
             if held.statements(held.numbers(sheet)):
                 warnings.append(f"line {held.line(held.text, piece.start)}: CSS with {{% %}} stays in <style>")
@@ -85,7 +85,7 @@ def _rules_to_inline(
             for rule in css_rules(sheet):
                 if held.prefix in rule.partition("{")[0]:
                     warnings.append(
-                        f"the CSS rule {held.restore(rule)[:80]!r} has Jinja before its {{, and stays in <style>"
+                        f"the CSS rule {held.put_back(rule)[:80]!r} has Jinja before its {{, and stays in <style>"
                     )
                 else:
                     yield rule

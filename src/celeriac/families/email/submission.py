@@ -23,7 +23,10 @@ from celeriac.families.email.recipients import Recipients
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """A submitted mailing. Under one idempotency key, `fingerprint` (hexadecimal) tells submissions apart."""
+    """A submitted mailing. Under one idempotency key, `fingerprint` (hexadecimal) tells submissions apart.
+
+    `row` chooses a recipient to preview (None: the first), and `to` is the address that a test mail goes to.
+    """
 
     sender: str
     texts: Texts
@@ -33,6 +36,8 @@ class Submission:
     inline_images: Mapping[str, AttachmentChoice]
     recipients: Recipients
     fingerprint: str
+    row: int | None = None
+    to: str | None = None
 
 
 async def submit(

@@ -19,6 +19,7 @@ EXAMPLES = [
     errors.TemplateInvalid("subject", 3, "unclosed"),
     errors.TemplateInvalid("subject", None, "empty"),
     errors.RecipientsDeferred("later"),
+    errors.TestMailRefused("550 no such user"),
     errors.MailingStopped("no"),
     errors.MailingIncomplete("2 of 3"),
     errors.AttachmentInvalid(1, "job x has no file y"),

@@ -31,8 +31,8 @@ def test_jinja_that_was_taken_out_comes_back_as_it_was() -> None:
         except TemplateInvalid:
             continue
         held_some += bool(held.constructs)
-        assert held.restore(held.text) == source(seed)
-        assert held.restore(held.replace(held.text, held.as_comment)) == source(seed)
+        assert held.put_back(held.text) == source(seed)
+        assert held.put_back(held.replace(held.text, held.as_comment)) == source(seed)
     assert held_some > 500
 
 
