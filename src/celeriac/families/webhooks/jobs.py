@@ -51,7 +51,7 @@ class WebhookJobs:
 def register(app: JobApp, database: Callable[[], Database], settings: WebhookSettings) -> WebhookJobs:
     """Add the jobs to `app`. They open the database when they first need it."""
     emitter = Emitter(database, lambda: deliver_one)
-    slots = ClusterSlots(app, settings.webhook_timeout)
+    slots = ClusterSlots(app)
     runtimes = Runtimes(lambda: Runtime(database(), settings, slots, emitter.send_off))
 
     @app.job(name="celeriac.webhooks.deliver", retry=_RETRY, exposed=False)
