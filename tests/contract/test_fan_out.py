@@ -111,6 +111,25 @@ async def test_a_failing_parent_run_again_by_hand_fans_out_anew(jobs: ContractJo
         await handle.result(timeout=60)
 
 
+async def test_children_of_before_are_not_counted_when_a_parent_is_run_again(jobs: ContractJobs) -> None:
+    gate = uuid4().hex
+    handle = await jobs.parent.enqueue(children=12, gate=gate)  # more than the worker has slots
+    await eventually(lambda: any(word.startswith("child") for word in jobs.trace.of(handle.id)))
+    await handle.cancel()
+    await jobs.app.client.retry(handle.id)  # at once: the children of before have not all heard of it
+
+    async def twice_as_many() -> bool:
+        records, _ = await jobs.app.client.page(matches=lambda record: record.parent_id == handle.id)
+        return len(records) == 24
+
+    try:
+        await eventually(twice_as_many)
+    finally:
+        jobs.trace.open(gate)
+    assert await handle.result(timeout=60) == {"total": 12, "succeeded": 12, "failed": 0}
+    assert jobs.trace.of(handle.id).count("resumed") == 1
+
+
 async def _ended(jobs: ContractJobs, job_id: str) -> bool:
     records, _ = await jobs.app.client.page(matches=lambda record: record.parent_id == job_id)
     return all(record.state.finished for record in records)

@@ -78,4 +78,9 @@ class CancellationWatch:
 def _is_to_stop(attempt: Attempt, standings: dict[str, Standing]) -> bool:
     own, parents = standings[attempt.job_id], standings.get(attempt.parent_id or "")
     superseded = None not in (own.run, attempt.run) and own.run != attempt.run
-    return superseded or own.cancel or (parents is not None and parents.cancel)
+    return superseded or own.cancel or (parents is not None and (parents.cancel or _is_left(own, parents)))
+
+
+def _is_left(own: Standing, parents: Standing) -> bool:
+    """Return whether the parent was run again by hand, and does not wait for this child any more."""
+    return own.parent_run is not None and own.parent_run != parents.fan_out

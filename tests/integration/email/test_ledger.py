@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -29,7 +30,8 @@ async def claim(ledger: Ledger, mailing_id: str, position: int, by: str = "me") 
 async def test_a_mailing_comes_back_as_it_was_stored(ledger: Ledger) -> None:
     mailing = new_mailing(html="<p>{{ name }}</p>", list_unsubscribe="<https://example.com/u>")
     assert await ledger.create(mailing, recipients(3)) == 3
-    assert await ledger.mailing(mailing.id) == mailing
+    stored = await ledger.mailing(mailing.id)
+    assert stored == replace(mailing, recipients=3, created_at=stored.created_at)
     first, *_ = await ledger.open_recipients(mailing.id, *EVERY_POSITION)
     assert (first.position, first.address, first.variables) == (2, "user2@example.com", {"name": "Üser 2"})
     assert (first.attempts, first.message_id, first.held_ms) == (0, None, 0)
@@ -67,7 +69,7 @@ async def test_a_mailing_is_not_to_be_seen_before_all_its_recipients_are_stored(
             look.result(10)
 
     await ledger.create(mailing, looked_at_in_the_middle())
-    assert await ledger.mailing(mailing.id) == mailing
+    assert (await ledger.mailing(mailing.id)).recipients == 2000
 
 
 async def test_an_upload_that_is_cancelled_leaves_nothing(ledger: Ledger) -> None:
@@ -166,16 +168,6 @@ async def test_a_recipient_with_an_outcome_is_never_claimed_again(database: Data
     await ledger.advance(mailing.id, "me", done=(3, PermanentFailure(550, "no")))
     assert not await claim(ledger, mailing.id, 2, by="other")
     assert not await claim(ledger, mailing.id, 3, by="other")
-
-
-async def test_why_a_mailing_was_stopped_is_kept_until_it_goes_on(ledger: Ledger) -> None:
-    mailing = await stored_mailing(ledger, 4)
-    assert (await ledger.mailing(mailing.id)).stopped is None
-    await ledger.stop(mailing.id, "550 5.7.1 no")
-    assert (await ledger.mailing(mailing.id)).stopped == "550 5.7.1 no"
-    assert await ledger.counts(mailing.id) == Counts(pending=4)
-    await ledger.stop(mailing.id, None)
-    assert (await ledger.mailing(mailing.id)).stopped is None
 
 
 async def test_outcomes_come_in_order_through_all_pages(ledger: Ledger) -> None:

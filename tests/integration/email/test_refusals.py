@@ -57,7 +57,8 @@ async def test_a_policy_that_meets_the_first_mail_stops_the_mailing_and_fails_no
         assert await ledger.counts(mailing.id) == Counts(pending=20)
         assert sum(line.startswith("RCPT") for line in server.heard) <= 2, "the others were left alone"
         del server.replies["." if stage == "end" else stage]
-        await ledger.stop(mailing.id, None)
+        await ledger.life.stop(mailing.id, "somebody looks at it")
+        await ledger.life.resume(mailing.id)
         again = await send(ledger, mailing, server.url)
     assert (again.sent, again.failed, again.held) == (20, 0, 0)
     assert sorted(server.recipients) == sorted(f"user{n}@example.com" for n in range(2, 22))
@@ -72,7 +73,8 @@ async def test_a_policy_that_meets_one_among_others_holds_that_one_until_the_mai
         assert (run.sent, run.failed, run.deferred, run.held, run.hopeless) == (9, 0, 0, 1, False)
         assert "550 5.7.1 blocked by policy" in (await ledger.held(mailing.id) or "")
         assert (await send(ledger, mailing, server.url, final=True)).held == 1, "it is not even asked for"
-        await ledger.stop(mailing.id, None)
+        await ledger.life.stop(mailing.id, "somebody looks at it")
+        await ledger.life.resume(mailing.id)
         assert await ledger.held(mailing.id) is None
         resumed = await send(ledger, mailing, server.url)
     assert (resumed.sent, resumed.failed, resumed.held) == (0, 1, 0)

@@ -65,8 +65,8 @@ async def test_a_mailing_is_sent_and_read_from_a_terminal(
     assert (await terminal.json("send", *letter, "--key", "monday")) == {"id": mailing}, "the same mailing"
     assert sink.mails_per_recipient() == {"user1@example.com": 1, "user3@example.com": 1}
     shown = await terminal.json("show", mailing)
-    assert shown == {
-        **{"id": mailing, "state": "succeeded", "sender": "a@example.com", "subject": "Order {{ order }}"},
+    assert shown == shown | {
+        **{"id": mailing, "state": "done", "sender": "a@example.com", "subject": "Order {{ order }}"},
         **{"recipients": 3, "sent": 2, "failed": 1, "open": 0, "stopped": None},
     }
     assert await terminal.json("list") == [shown]
@@ -92,9 +92,18 @@ async def test_a_mailing_is_sent_and_read_from_a_terminal(
     assert json.loads(built_in.stdout) == [shown], built_in.stderr
 
 
-async def test_a_mailing_is_cancelled_from_a_terminal(terminal: Terminal, letter: tuple[str, ...]) -> None:
-    mailing = (await terminal.json("send", *letter))["id"]
-    assert await terminal.json("cancel", mailing) == {"id": mailing, "state": "cancelled"}
+async def test_a_mailing_is_steered_from_a_terminal(terminal: Terminal, letter: tuple[str, ...]) -> None:
+    mailing = (await terminal.json("send", *letter, "--draft", "--not-after", "2099-01-01T00:00:00Z"))["id"]
+    shown = await terminal.json("show", mailing)
+    assert (shown["state"], shown["not_after"]) == ("draft", "2099-01-01T00:00:00.000Z")
+    code, _, errors = await terminal.run("pause", mailing)
+    assert (code, errors) == (
+        ExitCode.FAILURE,
+        "celeriac: error: the mailing is draft, so it cannot be paused\n",
+    )
+    for command, state in (("start", "sending"), ("pause", "paused"), ("resume", "sending")):
+        assert (await terminal.json(command, mailing))["state"] == state
+    assert (await terminal.json("cancel", mailing))["state"] == "cancelled"
     shown = await eventually(lambda: terminal.json("show", mailing))
     assert (shown["state"], shown["open"]) == ("cancelled", 3)
 

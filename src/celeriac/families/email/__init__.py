@@ -48,7 +48,7 @@ class EmailFamily(JobFamily):
         self.feedback = FeedbackStore(host.database, limit)
         self.jobs = register(
             host.app,
-            Ledger(host.database),
+            Ledger(host.database, idle_hours=self.settings.mail_idle_hours),
             Attachments(host.app, self.settings.mail_attachments_mb),
             lambda: server_of(self.settings.smtp_url),
             self.suppressions,
@@ -79,7 +79,7 @@ class EmailFamily(JobFamily):
     def migrations(cls) -> Migrations:
         from celeriac.database.migrations import Migrations
 
-        return Migrations(cls.name, "celeriac.families.email:migrations", head="0005", former_table="celeriac_schema")
+        return Migrations(cls.name, "celeriac.families.email:migrations", head="0006", former_table="celeriac_schema")
 
     @classmethod
     def commands(cls) -> Typer:

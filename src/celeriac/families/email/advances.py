@@ -154,7 +154,7 @@ WHERE r.mailing_id = v.mailing AND r.position = v.at
 
 _CLAIM_COLUMNS = {"mailing": "text", "at": "integer", "by": "text", "message": "text", "life_ms": "bigint"}
 
-# A claim is a compare-and-set: it is granted if nobody else holds one that still lives.
+# A claim is a compare-and-set: it is granted if nobody else holds one that still lives, and the mailing is being sent.
 _CLAIM = """
 UPDATE celeriac_email_recipient AS r
 SET status = 'sending', attempts = r.attempts + 1, message_id = v.message, claim = v.by,
@@ -162,5 +162,9 @@ SET status = 'sending', attempts = r.attempts + 1, message_id = v.message, claim
 FROM {rows}
 WHERE r.mailing_id = v.mailing AND r.position = v.at
   AND (r.status = 'pending' OR (r.status = 'sending' AND r.claim_expires_at <= {now}))
+  AND EXISTS (
+    SELECT 1 FROM celeriac_email_mailing AS m
+    WHERE m.id = r.mailing_id AND m.state = 'sending' AND (m.sends_until IS NULL OR m.sends_until > {now})
+  )
 RETURNING mailing_id, position, claim
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -28,7 +28,7 @@ from celeriac.families.email.content_cli import (
     send_test,
     submission_from,
 )
-from celeriac.families.email.model import Counts, Mailing, RecipientOutcome, Status, progress
+from celeriac.families.email.model import Mailing, RecipientOutcome, Status
 from celeriac.families.email.suppression_cli import suppressions
 from celeriac.terminal import App, AsJson, Column, print_json, print_table, run_in_family
 
@@ -72,6 +72,9 @@ def send(
     image: Image = None,
     inline_css: InlineCss = True,
     duplicates: DuplicateRows = "refuse",
+    draft: Annotated[bool, typer.Option("--draft", help="Send nothing before `celeriac email start ID`.")] = False,
+    at: Annotated[str | None, typer.Option(help="When it starts (ISO 8601 with a zone); else at once.")] = None,
+    not_after: Annotated[str | None, typer.Option(help="Send nothing from then on (ISO 8601 with a zone).")] = None,
     key: Annotated[str | None, typer.Option(help="Idempotency key: with it, nothing is sent twice.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for its end, and print the outcome.")] = False,
     app: App = None,
@@ -82,13 +85,17 @@ def send(
         subject=subject, text=text, html=html, mjml=mjml, sender=sender, unsubscribe=unsubscribe, attach=attach,
         image=image, inline_css=inline_css, duplicates=duplicates,
     )  # fmt: skip
+    planned = {"draft": draft or None, "send_at": at, "not_after": not_after}
+    fields |= {name: value for name, value in planned.items() if value is not None}
 
     async def act(application: JobApp, family: EmailFamily) -> dict[str, Any]:
-        from celeriac.families.email.submission import submit
+        from celeriac.families.email.submission import submit, submit_draft
 
         family.jobs.server()  # raises if a setting is missing, before anything is stored
         async with submission_from(fields, recipients, family) as submission:
             idempotency_key = f"cli:{key}" if key else None
+            if draft:
+                return {"id": (await submit_draft(family.jobs, submission, idempotency_key=idempotency_key)).id}
             job = await submit(application.client, family.jobs, submission, idempotency_key=idempotency_key)
         if not wait:
             return {"id": job.id}
@@ -107,9 +114,7 @@ def list_mailings(
     """List mailings and their progress, the newest first."""
 
     async def act(application: JobApp, family: EmailFamily) -> list[dict[str, Any]]:
-        mailings = await family.jobs.ledger.newest(limit)
-        counts = await family.jobs.ledger.counts_of([mailing.id for mailing in mailings])
-        return [await _described(application, mailing, counts[mailing.id]) for mailing in mailings]
+        return await _described(application, family, await family.jobs.ledger.newest(limit))
 
     found = _run(app, act)
     if as_json:
@@ -132,20 +137,42 @@ def show(mailing_id: MailingId, app: App = None, as_json: AsJson = False) -> Non
     """Show how many recipients of a mailing were sent to, have failed, and are open."""
 
     async def act(application: JobApp, family: EmailFamily) -> dict[str, Any]:
-        mailing = await _mailing(family, mailing_id)
-        return await _described(application, mailing, await family.jobs.ledger.counts(mailing_id))
+        return (await _described(application, family, [await _mailing(family, mailing_id)]))[0]
 
     _show(_run(app, act), as_json)
 
 
 @email.command()
-def cancel(mailing_id: MailingId, app: App = None, as_json: AsJson = False) -> None:
-    """Stop a mailing. Mails being sent are finished. `celeriac jobs retry` sends the rest."""
+def start(mailing_id: MailingId, app: App = None, as_json: AsJson = False) -> None:
+    """Start a draft, at its time if it has one."""
+    _steer(mailing_id, "start", app, as_json)
 
+
+@email.command()
+def pause(mailing_id: MailingId, app: App = None, as_json: AsJson = False) -> None:
+    """Send nothing of a mailing until it is resumed. Mails being sent are finished."""
+    _steer(mailing_id, "pause", app, as_json)
+
+
+@email.command()
+def resume(mailing_id: MailingId, app: App = None, as_json: AsJson = False) -> None:
+    """Go on with a mailing that was paused or has stopped. Nobody gets a mail again."""
+    _steer(mailing_id, "resume", app, as_json)
+
+
+@email.command()
+def cancel(mailing_id: MailingId, app: App = None, as_json: AsJson = False) -> None:
+    """Send nothing more of a mailing, for good. Mails being sent are finished."""
+    _steer(mailing_id, "cancel", app, as_json)
+
+
+def _steer(mailing_id: str, action: str, app: str | None, as_json: bool) -> None:
     async def act(application: JobApp, family: EmailFamily) -> dict[str, Any]:
+        from celeriac.families.email.steering import Steering
+
         await _mailing(family, mailing_id)
-        record = await application.client.cancel(mailing_id)
-        return {"id": mailing_id, "state": record.state if record.state.finished else "stopping"}
+        await getattr(Steering(application.client, family.jobs), action)(mailing_id)
+        return (await _described(application, family, [await _mailing(family, mailing_id)]))[0]
 
     _show(_run(app, act), as_json)
 
@@ -202,11 +229,10 @@ class _UnknownMailing(UnknownJob):
         return f"no mailing with id {self.job_id[:64]!r} is known"
 
 
-async def _described(application: JobApp, mailing: Mailing, counts: Counts) -> dict[str, Any]:
-    state = None
-    with suppress(UnknownJob):  # the ledger keeps mailings for longer than Redis keeps jobs
-        state = (await application.client.get(mailing.id)).state
-    return {"id": mailing.id, "state": state, **progress(mailing, counts)}
+async def _described(application: JobApp, family: EmailFamily, mailings: list[Mailing]) -> list[dict[str, Any]]:
+    from celeriac.families.email.steering import Steering, described
+
+    return await described(family.jobs.ledger, Steering(application.client, family.jobs), mailings)
 
 
 def _outcome(line: RecipientOutcome) -> dict[str, Any]:

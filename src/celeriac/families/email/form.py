@@ -7,11 +7,22 @@ import hashlib
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, BinaryIO, TypeVar, cast
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from starlette.datastructures import UploadFile
 
 from celeriac.families.email.address import MAX_SENDER, parse_sender
@@ -26,6 +37,9 @@ from celeriac.families.email.templates import MAX_SOURCE
 from celeriac.families.email.utf8_form import invalid_field, utf8_form
 from celeriac.http.problems import ProblemError
 from celeriac.http.route import BodyTooLarge
+
+#: A mailing may be planned that long in advance.
+_LATEST = timedelta(days=366)
 
 
 def _has(field: str) -> dict[str, Any]:
@@ -65,6 +79,13 @@ class MailingText(BaseModel):
         pattern=LIST_NAME,
         description="The list that it belongs to. Whoever has unsubscribed from this list gets no mail",
     )
+    draft: bool = Field(default=False, description="Send nothing before somebody starts the mailing")
+    send_at: AwareDatetime | None = Field(default=None, description="When it starts; the default is at once")
+    not_after: AwareDatetime | None = Field(
+        default=None,
+        description="From then on nothing is sent. By default, a mailing of which nothing was sent for "
+        "CELERIAC_MAIL_IDLE_HOURS does not go on by itself",
+    )
     attachments: list[AttachmentChoice] = Field(
         default_factory=list[AttachmentChoice], max_length=MOST, description="Files of jobs; in a form, as JSON"
     )
@@ -94,6 +115,15 @@ class MailingText(BaseModel):
         if value is not None and info.data.get("html") is not None:
             raise ValueError("becomes the HTML; leave out `html`")
         return value
+
+    @model_validator(mode="after")
+    def _in_time(self) -> MailingText:
+        begins = max(self.send_at or datetime.now(UTC), datetime.now(UTC))
+        if self.not_after is not None and self.not_after <= begins:
+            raise ValueError("not_after must be later than now, and later than send_at")
+        if self.send_at is not None and self.send_at > datetime.now(UTC) + _LATEST:
+            raise ValueError(f"send_at must be within {_LATEST.days} days")
+        return self
 
     @field_validator("attachments")
     @classmethod
@@ -214,6 +244,9 @@ def _submission(
         fingerprint=fingerprint,
         row=getattr(mailing, "row", None),
         to=getattr(mailing, "to", None),
+        draft=mailing.draft,
+        send_at=mailing.send_at,
+        not_after=mailing.not_after,
     )
 
 

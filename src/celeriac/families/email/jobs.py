@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from celeriac.client.job import Job
 from celeriac.core.context import JobContext
+from celeriac.core.errors import RetryAfter
 from celeriac.core.retry import Retry
 from celeriac.engine.app import JobApp
 from celeriac.families.email.attachments import Attachments
@@ -14,6 +15,7 @@ from celeriac.families.email.domains import Domains
 from celeriac.families.email.errors import AttachmentGone, MailingIncomplete, MailingStopped, RecipientsDeferred
 from celeriac.families.email.judgement import StopAt, limits_of
 from celeriac.families.email.ledger import Ledger
+from celeriac.families.email.model import MailingState
 from celeriac.families.email.outgoing import Outgoing
 from celeriac.families.email.send import send_chunk
 from celeriac.families.email.sending import NOTHING_ATTACHED, Attached, ChunkOutcome, Sending
@@ -26,6 +28,8 @@ from celeriac.families.email.suppression import Suppressions
 CHUNK = 100
 
 
+#: A mailing's job is delayed again if it was run before the mailing's time. No error is retried.
+_WAITING = Retry(attempts=1000, on=())
 #: Temporary refusals are retried for about two hours. Greylisting and full mailboxes usually end within that.
 _RETRY = Retry(attempts=10, backoff=5.0, factor=2.5, max_delay=1800.0, never=(MailingStopped,))
 
@@ -78,9 +82,12 @@ def register(
             counts = await ledger.counts(mailing_id)
             job.parent_progress(counts.finished, counts.total, f"{counts.sent} sent, {counts.failed} failed")
 
+        state = await ledger.life.mark_alive(mailing_id)
         mailing = await ledger.mailing(mailing_id)
-        if mailing.stopped is not None:
-            raise MailingStopped(mailing.stopped)
+        if state is MailingState.STOPPED:
+            raise MailingStopped(str(mailing.stopped))
+        if state is not MailingState.SENDING:
+            return ChunkOutcome(sent=0, failed=0, deferred=0, reason=f"the mailing is {state}")
         try:
             async with attachments.encoded(mailing) as end, SmtpSession(server()) as session:
                 attached = Attached(end, attachments.slots) if end else NOTHING_ATTACHED
@@ -94,32 +101,43 @@ def register(
                 )
                 outcome = await send_chunk(ledger, mailing, first, last, session, how)
         except AttachmentGone as error:
-            await ledger.stop(mailing_id, f"attachment {error}")
+            await ledger.life.stop(mailing_id, f"attachment {error}")
             raise MailingStopped(f"attachment {error}") from None
         if outcome.hopeless and (counts := await ledger.counts(mailing_id)).finished < counts.total:
-            await ledger.stop(mailing_id, outcome.reason)
+            await ledger.life.stop(mailing_id, str(outcome.reason))
             raise MailingStopped(str(outcome.reason))
         if outcome.deferred:
             raise RecipientsDeferred(f"{outcome.deferred} recipients deferred: {outcome.reason}")
         return outcome
 
-    @app.job(name="celeriac.email.mailing", exposed=False)
+    @app.job(name="celeriac.email.mailing", exposed=False, retry=_WAITING)
     async def mailing(job: JobContext, mailing_id: str) -> MailingOutcome:
         """Send a mailing to all of its recipients that have no outcome yet."""
         if job.children is None:  # none enqueued yet: a first start, or the start of a retry
-            await ledger.stop(mailing_id, None)
+            state, wait = await ledger.life.begin(mailing_id)
+            if state is MailingState.SCHEDULED:
+                raise RetryAfter(wait)
+            if state is not MailingState.SENDING:
+                raise await _incomplete(ledger, mailing_id)
         ranges = await ledger.open_ranges(mailing_id, CHUNK)
         await job.fan_out(chunk.call(mailing_id, first, last) for first, last in ranges)
         counts = await ledger.counts(mailing_id)
         job.progress(counts.finished, counts.total, f"{counts.sent} sent, {counts.failed} failed")
-        if counts.finished < counts.total:
-            if (held := await ledger.held(mailing_id)) and (await ledger.mailing(mailing_id)).stopped is None:
-                await ledger.stop(mailing_id, held)
-            stopped = (await ledger.mailing(mailing_id)).stopped
-            why = f": {stopped}" if stopped else ""
-            raise MailingIncomplete(
-                f"{counts.total - counts.finished} of {counts.total} recipients are still open, retry the job{why}"
-            )
+        if not await ledger.life.finish(mailing_id):
+            raise await _incomplete(ledger, mailing_id)
         return MailingOutcome(recipients=counts.total, sent=counts.sent, failed=counts.failed)
 
     return EmailJobs(ledger, mailing, attachments, server, stationery.example)
+
+
+async def _incomplete(ledger: Ledger, mailing_id: str) -> MailingIncomplete:
+    """Return the error that says why the mailing's job ends before the mailing is done."""
+    await ledger.life.mark_alive(mailing_id)  # it may be too late by now
+    held = await ledger.held(mailing_id)
+    await ledger.life.stop(mailing_id, held or "some chunks have ended early; see their errors")
+    mailing, counts = await ledger.mailing(mailing_id), await ledger.counts(mailing_id)
+    still_open = mailing.recipients - counts.finished
+    told = f"{still_open} of {mailing.recipients} recipients are still open"
+    if mailing.state is MailingState.STOPPED:
+        return MailingIncomplete(f"{told}, resume the mailing or retry the job: {mailing.stopped}")
+    return MailingIncomplete(f"{told}, and the mailing is {mailing.state}")

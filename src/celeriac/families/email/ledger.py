@@ -28,7 +28,7 @@ from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, insert, select, update
+from sqlalchemy import Connection, RowMapping, and_, delete, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from celeriac.core.background import background
@@ -37,9 +37,11 @@ from celeriac.database.clock import now_ms
 from celeriac.database.engine import Database
 from celeriac.families.email import statements as sql
 from celeriac.families.email.advances import Advance, Advances
+from celeriac.families.email.life import Life
 from celeriac.families.email.model import (
     Counts,
     Mailing,
+    MailingState,
     OpenRecipient,
     Outcome,
     PermanentFailure,
@@ -58,10 +60,14 @@ _ABANDONED_MS = 3_600_000
 class Ledger:
     """The ledger of all mailings in one database. Every method may raise `DatabaseUnavailable`."""
 
-    def __init__(self, database: Database, *, claim_seconds: float = 10.0) -> None:
-        """`claim_seconds` is the life of a claim that is not renewed. It must exceed the longest stall of a sender."""
+    def __init__(self, database: Database, *, claim_seconds: float = 10.0, idle_hours: float = 24.0) -> None:
+        """`claim_seconds` is the life of a claim that is not renewed. It must exceed the longest stall of a sender.
+
+        A mailing that nobody has sent for `idle_hours` does not go on by itself.
+        """
         self._database = database
         self._advances = Advances(database)
+        self.life = Life(database, int(idle_hours * 3_600_000))
         self.claim_seconds = claim_seconds
 
     async def create(self, mailing: Mailing, recipients: Iterable[Recipient]) -> int:
@@ -92,14 +98,17 @@ class Ledger:
         row = await self._database.read(lambda connection: connection.execute(query).mappings().one_or_none())
         if row is None:
             raise UnknownJob(mailing_id)
-        return Mailing(**row)
+        return _mailing(row)
 
-    async def newest(self, limit: int) -> list[Mailing]:
-        """Return the last `limit` mailings, the newest first."""
-        columns = [mailing_table.c[name] for name in Mailing.__slots__]
-        query = select(*columns).where(mailing_table.c.ready).order_by(mailing_table.c.created_at.desc()).limit(limit)
+    async def newest(self, limit: int, before: tuple[int, str] | None = None) -> list[Mailing]:
+        """Return the last `limit` mailings before the one with that time of creation and id, the newest first."""
+        table = mailing_table.c
+        columns = [table[name] for name in Mailing.__slots__]
+        query = select(*columns).where(table.ready).order_by(table.created_at.desc(), table.id.desc()).limit(limit)
+        if before is not None:
+            query = query.where(tuple_(table.created_at, table.id) < before)
         rows = await self._database.read(lambda connection: connection.execute(query).mappings().all())
-        return [Mailing(**row) for row in rows]
+        return [_mailing(row) for row in rows]
 
     async def open_ranges(self, mailing_id: str, size: int) -> list[tuple[int, int]]:
         """Return ranges (first and last position) of at most `size` that together hold all open recipients."""
@@ -149,17 +158,6 @@ class Ledger:
         parameters = self._claim_parameters(mailing_id, position, claim)
         await self._database.write(lambda connection: connection.execute(sql.RENEW, parameters))
 
-    async def stop(self, mailing_id: str, reason: str | None) -> None:
-        """Record why the mailing stopped. None clears the reason, and frees whom it held, as a retry continues it."""
-        statement = update(mailing_table).where(mailing_table.c.id == mailing_id).values(stopped=reason)
-
-        def transaction(connection: Connection) -> None:
-            connection.execute(statement)
-            if reason is None:
-                connection.execute(sql.FREE_HELD, {"mailing": mailing_id})
-
-        await self._database.write(transaction)
-
     async def held(self, mailing_id: str) -> str | None:
         """Say why recipients are held until somebody resumes the mailing: the reply to the first. None: none is."""
         row = await self._database.read(lambda c: c.execute(sql.HELD, {"mailing": mailing_id}).first())
@@ -206,7 +204,8 @@ class Ledger:
         while rows := await asyncio.to_thread(_next_rows, mailing_id, recipients):
             await self._database.write(lambda c, rows=rows: c.execute(insert(recipient_table), rows))
             stored += len(rows)
-        ready = update(mailing_table).where(mailing_table.c.id == mailing_id).values(ready=True)
+        values = {"ready": True, "recipients": stored, **self.life.first_values()}
+        ready = update(mailing_table).where(mailing_table.c.id == mailing_id).values(values)
         await self._database.write(lambda connection: connection.execute(ready))
         return stored
 
@@ -220,9 +219,15 @@ def _announce(connection: Connection, mailing: Mailing) -> None:
     abandoned = and_(mailing_table.c.ready.is_(False), mailing_table.c.created_at < now_ms() - _ABANDONED_MS)
     connection.execute(delete(mailing_table).where(abandoned))  # uploads that a crash cut short
     try:
-        connection.execute(insert(mailing_table).values(**asdict(mailing), ready=False, created_at=now_ms()))
+        values = {**asdict(mailing), "ready": False, "created_at": now_ms()}
+        connection.execute(insert(mailing_table).values(values))
     except IntegrityError:
         raise IdempotencyConflict(f"there is a mailing with id {mailing.id!r}") from None
+
+
+def _mailing(row: RowMapping) -> Mailing:
+    columns: dict[str, Any] = {**row, "state": MailingState(row["state"])}
+    return Mailing(**columns)
 
 
 def _next_rows(mailing_id: str, recipients: Iterator[Recipient]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from celeriac.core.clock import to_datetime
 from celeriac.families.email.replies import Verdict
 
 #: Seconds that a recipient waits who is held until somebody resumes the mailing: for ever.
@@ -14,6 +15,25 @@ HELD_S = float(1 << 50)
 
 #: Longest name of a template's variable, in characters.
 MAX_NAME = 100
+
+
+class MailingState(StrEnum):
+    """The state of a mailing. The database has it, whatever becomes of the mailing's job."""
+
+    DRAFT = "draft"
+    """Stored and checked. Nothing is sent before somebody starts it."""
+    SCHEDULED = "scheduled"
+    """It starts at `send_at`."""
+    SENDING = "sending"
+    """Its job sends to the recipients that have no outcome yet."""
+    PAUSED = "paused"
+    """Somebody paused it. Nothing is sent before somebody resumes it."""
+    STOPPED = "stopped"
+    """It has stopped by itself; `stopped` says why. Nothing is sent before somebody resumes it, or retries its job."""
+    DONE = "done"
+    """Each recipient has a final outcome."""
+    CANCELLED = "cancelled"
+    """Somebody cancelled it. Nothing is sent any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +51,12 @@ class Mailing:
         attachments: the files of jobs that each mail has, with the digests that they had; None or empty: it has none.
         stopped: why the mailing stopped while recipients were open; None if it did not.
         stop_at: rates of failures at which it stops by itself, as fields of `StopAt`; None: those of the settings.
+        state: its state in the database.
+        recipients: how many were stored with it.
+        created_at: when it was submitted. This and the following times are milliseconds since the epoch.
+        send_at: when it starts, if it was not to start at once.
+        not_after: when its sender said that nothing is to be sent any more; None: the setting decides.
+        fingerprint: what tells submissions under one idempotency key apart, for drafts.
     """
 
     id: str
@@ -43,6 +69,12 @@ class Mailing:
     stopped: str | None = None
     stop_at: dict[str, Any] | None = None
     attachments: list[dict[str, Any]] | None = None
+    state: MailingState = MailingState.SENDING
+    recipients: int = 0
+    created_at: int = 0
+    send_at: int | None = None
+    not_after: int | None = None
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +195,7 @@ def progress(mailing: Mailing, counts: Counts) -> dict[str, Any]:
     """Return the facts and counts of a mailing that its API and its commands show."""
     return {
         "id": mailing.id,
+        "state": mailing.state,
         "sender": mailing.sender,
         "subject": mailing.subject,
         "recipients": counts.total,
@@ -170,4 +203,11 @@ def progress(mailing: Mailing, counts: Counts) -> dict[str, Any]:
         "failed": counts.failed,
         "open": counts.total - counts.finished,
         "stopped": mailing.stopped,
+        "created_at": _time(mailing.created_at),
+        "send_at": _time(mailing.send_at),
+        "not_after": _time(mailing.not_after),
     }
+
+
+def _time(ms: int | None) -> str | None:
+    return None if ms is None else to_datetime(ms).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -28,6 +28,8 @@ class EmailSettings(FamilySettings):
 
     mail_attachments_mb: int = Field(default=10, ge=1, le=100)
     """Megabytes that the attachments of one mailing may have together. Many mail servers take some 10 to 25."""
+    mail_idle_hours: float = Field(default=24.0, gt=0, le=8760)
+    """Hours after which a mailing of which nothing was sent does not go on by itself, but stops and says why."""
     mail_suppress_refused: bool = True
     """Whether an address that the mail server says does not exist gets no more mail, of any mailing."""
 

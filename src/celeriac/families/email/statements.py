@@ -6,24 +6,35 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Select,
     Update,
     and_,
     bindparam,
     case,
+    exists,
     func,
+    or_,
     select,
     update,
 )
 
 from celeriac.database.clock import now_ms
-from celeriac.families.email.model import HELD_S, Status
-from celeriac.families.email.tables import recipient_table
+from celeriac.families.email.model import HELD_S, MailingState, Status
+from celeriac.families.email.tables import mailing_table, recipient_table
 
 _r = recipient_table.c
 _here = and_(_r.mailing_id == bindparam("mailing"), _r.position == bindparam("at"))
 _range = and_(_r.mailing_id == bindparam("mailing"), _r.position.between(bindparam("first"), bindparam("last")))
 _open = _r.status.in_((Status.PENDING, Status.SENDING))
+_m = mailing_table.c
+#: Nothing is sent for a mailing that is paused, has ended, or comes too late. `advances` has the same
+#: condition for each claim, so no sender can miss that.
+_is_sent: ColumnElement[bool] = exists().where(
+    _m.id == bindparam("mailing"),
+    _m.state == MailingState.SENDING,
+    or_(_m.sends_until.is_(None), _m.sends_until > now_ms()),
+)
 _claim_end = now_ms() + bindparam("life_ms", type_=BigInteger())
 
 #: Parameters: mailing, at, by, life_ms.
@@ -47,7 +58,7 @@ FAILURES: Select[str | None, int] = (
 _remaining_ms = _r.claim_expires_at - now_ms()
 _wait_ms = _r.next_at - now_ms()
 
-#: Parameters: mailing, first, last.
+#: There are none if the mailing is not being sent. Parameters: mailing, first, last.
 OPEN_RECIPIENTS: Select[int, str, dict[str, Any], int, str | None, int, str | None, int] = (
     select(
         _r.position,
@@ -59,7 +70,7 @@ OPEN_RECIPIENTS: Select[int, str, dict[str, Any], int, str | None, int, str | No
         _r.kind,
         case((_wait_ms > 0, _wait_ms), else_=0),
     )
-    .where(_range, _open)
+    .where(_range, _open, _is_sent)
     .order_by(_r.position)
 )
 

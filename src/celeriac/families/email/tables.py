@@ -17,7 +17,9 @@ from sqlalchemy import (
 from celeriac.database.tables import metadata
 
 #: One mailing. `id` is the id of its job. `ready` becomes true when all recipients are stored: until then no reader
-#: sees the mailing. `stopped` says why it stopped before its end. Times are milliseconds since the epoch.
+#: sees the mailing. `stopped` says why it stopped before its end. `recipients` is how many were stored with it.
+#: Nothing is sent from `sends_until` on: the time of `not_after`, or earlier if nothing has happened for long.
+#: Times are milliseconds since the epoch.
 mailing_table = Table(
     "celeriac_email_mailing",
     metadata,
@@ -31,6 +33,12 @@ mailing_table = Table(
     Column("stopped", Text),
     Column("attachments", JSON),
     Column("stop_at", JSON),
+    Column("state", String(10), nullable=False, server_default="sending"),
+    Column("recipients", Integer, nullable=False, server_default="0"),
+    Column("send_at", BigInteger),
+    Column("not_after", BigInteger),
+    Column("sends_until", BigInteger),
+    Column("fingerprint", String(64)),
     Column("ready", Boolean, nullable=False),
     Column("created_at", BigInteger, nullable=False),
 )

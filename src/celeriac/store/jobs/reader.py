@@ -35,21 +35,30 @@ def _commands(client: Redis) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The facts that a worker needs of a running job: whether to cancel it, and the number of its latest run."""
+    """The facts that a worker needs of a running job.
+
+    Attributes:
+        cancel: whether to cancel it.
+        run: the number of its latest run.
+        parent_run: the run of its parent that has fanned out to it.
+        fan_out: the run of its own that has fanned out last.
+    """
 
     cancel: bool
     run: int | None
+    parent_run: int | None
+    fan_out: int | None
 
 
 async def standings(client: Redis, job_ids: list[str]) -> dict[str, Standing]:
     """Return the standing of each job."""
     pipeline = _commands(client).pipeline(transaction=False)
     for job_id in job_ids:
-        pipeline.hmget(keys.record(job_id), "cancel", "run")
+        pipeline.hmget(keys.record(job_id), "cancel", "run", "parent_run", "fan_out")
     replies = await pipeline.execute()
     return {
-        job_id: Standing(cancel is not None, None if run is None else int(run))
-        for job_id, (cancel, run) in zip(job_ids, replies, strict=True)
+        job_id: Standing(cancel is not None, *(None if run is None else int(run) for run in runs))
+        for job_id, (cancel, *runs) in zip(job_ids, replies, strict=True)
     }
 
 

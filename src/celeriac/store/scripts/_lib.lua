@@ -72,10 +72,17 @@ local function store_plain_result(key, outcome, life_ms) -- fields: plain_result
   redis.call('PUBLISH', key, outcome)
 end
 
+-- Returns whether a job is a child that its parent waits for. A child of an earlier fan-out is not: its parent was run
+-- again by hand meanwhile, and has fanned out anew.
+local function is_awaited(record, parent, parent_id)
+  local its_parent, fan_out = unpack(redis.call('HMGET', record, 'parent', 'parent_run'))
+  return its_parent == parent_id and fan_out == redis.call('HGET', parent, 'fan_out')
+end
+
 -- Counts a child of `parent` that has ended, and runs the parent again after the last one. A child's record names its
 -- parent only while the parent waits for it, so that no child is counted twice.
 local function settle_parent(record, parent, parent_id, outcome)
-  if parent_id == '' or redis.call('HGET', record, 'parent') ~= parent_id then return end
+  if parent_id == '' or not is_awaited(record, parent, parent_id) then return end
   if redis.call('HEXISTS', parent, 'open') == 0 then return end
   if outcome == 'dead' then outcome = 'failed' end
   redis.call('HINCRBY', parent, 'children_' .. outcome, 1)

@@ -59,7 +59,7 @@ local function begin(id, parent_id, task, queue, attempt, worker, receipt, life_
   if other and other ~= receipt and is_held(other) then return {'stale'} end
 
   if not cancel and parent and redis.call('HGET', record, 'parent') == parent_id then
-    cancel = redis.call('HGET', parent, 'state') == 'cancelled'
+    cancel = redis.call('HGET', parent, 'state') == 'cancelled' or not is_awaited(record, parent, parent_id)
   end
   if cancel then return finish('cancelled') end
 

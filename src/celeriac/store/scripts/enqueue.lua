@@ -39,6 +39,7 @@ for number = 1, tonumber(kind_count) do
     life_ms = life_ms + math.max(0, (due_ms or 0) - now_ms),
     record = {'HSET', 'key', 'arguments', 'value', 'created', now_ms, 'updated', now_ms, unpack(ARGV, first + WIDTH.kind, last)},
   }
+  if fan_out then table.insert(kinds[number].record, 'parent_run'); table.insert(kinds[number].record, fan_out.run) end
   first = last + 1
 end
 local count = (#ARGV - first + 1) / WIDTH.job
@@ -64,7 +65,7 @@ if fan_out then
   if state ~= 'running' or run ~= fan_out.run or cancel then return {'refused', state or ''} end
   -- The job was delivered again after it had fanned out: the children exist already.
   if redis.call('HEXISTS', KEYS[3], 'children') == 1 then return {'accepted', ''} end
-  redis.call('HSET', KEYS[3], 'children', count, 'open', count,
+  redis.call('HSET', KEYS[3], 'children', count, 'open', count, 'fan_out', run,
     'resume', resume, 'resume_queue', fan_out.resume_queue)
   redis.call('HDEL', KEYS[3], 'receipt') -- its run ends here, in good order
   redis.call('PEXPIRE', KEYS[3], life_ms, 'GT')

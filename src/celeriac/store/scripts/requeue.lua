@@ -15,7 +15,7 @@ redis.call('LPUSH', KEYS[4], message) -- do this first: nothing changes if the q
 -- An earlier run that still reports is refused.
 redis.call('HINCRBY', KEYS[1], 'run', 1)
 redis.call('HDEL', KEYS[1], 'finished', 'floor', 'receipt', 'lost', 'started', 'error', 'progress', 'cancel', 'worker', 'attempt', 'delay_until',
-  'parent', 'children', 'open', 'resume', 'resume_queue', 'children_succeeded', 'children_failed', 'children_cancelled')
+  'parent', 'parent_run', 'fan_out', 'children', 'open', 'resume', 'resume_queue', 'children_succeeded', 'children_failed', 'children_cancelled')
 redis.call('HSET', KEYS[1], 'state', 'queued', 'updated', now_ms)
 redis.call('PEXPIRE', KEYS[1], life_ms)
 redis.call('DEL', KEYS[3])

@@ -13,12 +13,14 @@ from celeriac.families.email.address import identity
 from celeriac.families.email.feedback_tables import feedback_table
 from celeriac.families.email.inbound.model import Feedback, Kind, Place
 from celeriac.families.email.message import place_of
-from celeriac.families.email.model import Status
+from celeriac.families.email.model import MailingState, Status
 from celeriac.families.email.suppression import Cause, Reason, Suppression, insert_new, insert_suppression
 from celeriac.families.email.tables import mailing_table, recipient_table
 
 _f = feedback_table.c
 _m = mailing_table.c
+#: States in which a mailing goes on, or will.
+_STOPPABLE = (MailingState.SCHEDULED, MailingState.SENDING, MailingState.PAUSED)
 _r = recipient_table.c
 
 _REASONS = {
@@ -126,8 +128,8 @@ def _stop(connection: Connection, mailing_id: str, reason: str) -> bool:
     left = _r.mailing_id == mailing_id, _r.status.in_((Status.PENDING, Status.SENDING))
     statement = (
         update(mailing_table)
-        .where(_m.id == mailing_id, _m.stopped.is_(None), select(_r.position).where(*left).exists())
-        .values(stopped=reason)
+        .where(_m.id == mailing_id, _m.state.in_(_STOPPABLE), select(_r.position).where(*left).exists())
+        .values(state=MailingState.STOPPED, stopped=reason)
     )
     return connection.execute(statement).rowcount > 0
 
