@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 
 #: Returns a second to one endpoint that a worker process arranges.
-_MOST_A_SECOND = 20
+_MOST_A_SECOND = 10
 
 
 class Turnstile:
