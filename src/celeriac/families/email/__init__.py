@@ -35,7 +35,9 @@ class EmailFamily(JobFamily):
         from celeriac.families.email.jobs import register
         from celeriac.families.email.judgement import StopAt
         from celeriac.families.email.ledger import Ledger
-        from celeriac.families.email.smtp_url import server_of
+        from celeriac.families.email.quotas import parse_domain_limits
+        from celeriac.families.email.servers import Servers
+        from celeriac.families.email.smtp_url import server_of, servers_of
         from celeriac.families.email.stationery import stationery
         from celeriac.families.email.suppression import Suppressions
         from celeriac.families.email.trial import register_test
@@ -51,6 +53,11 @@ class EmailFamily(JobFamily):
             Ledger(host.database, idle_hours=self.settings.mail_idle_hours),
             Attachments(host.app, self.settings.mail_attachments_mb),
             lambda: server_of(self.settings.smtp_url),
+            Servers(
+                lambda: servers_of(self.settings.smtp_url),
+                lambda: host.app.limits,
+                parse_domain_limits(self.settings.mail_domain_limits),
+            ),
             self.suppressions,
             self.stationery,
             StopAt(

@@ -11,15 +11,15 @@ from celeriac.core.errors import RetryAfter
 from celeriac.core.retry import Retry
 from celeriac.engine.app import JobApp
 from celeriac.families.email.attachments import Attachments
+from celeriac.families.email.courier import Courier
 from celeriac.families.email.domains import Domains
 from celeriac.families.email.errors import AttachmentGone, MailingIncomplete, MailingStopped, RecipientsDeferred
 from celeriac.families.email.judgement import StopAt, limits_of
 from celeriac.families.email.ledger import Ledger
 from celeriac.families.email.model import MailingState
 from celeriac.families.email.outgoing import Outgoing
-from celeriac.families.email.send import send_chunk
 from celeriac.families.email.sending import NOTHING_ATTACHED, Attached, ChunkOutcome, Sending
-from celeriac.families.email.smtp import SmtpSession
+from celeriac.families.email.servers import Servers
 from celeriac.families.email.smtp_url import SmtpServer
 from celeriac.families.email.stationery import Stationery
 from celeriac.families.email.suppression import Suppressions
@@ -64,6 +64,7 @@ def register(
     ledger: Ledger,
     attachments: Attachments,
     server: Callable[[], SmtpServer],
+    servers: Servers,
     suppressions: Suppressions,
     stationery: Stationery,
     stop_at: StopAt,
@@ -72,7 +73,7 @@ def register(
 
     `stop_at` has the rates of failures at which a mailing stops that names none.
     """
-    domains = Domains()
+    domains, courier = Domains(), Courier(ledger, servers)
 
     @app.job(name="celeriac.email.chunk", retry=_RETRY, exposed=False)
     async def chunk(job: JobContext, mailing_id: str, first: int, last: int) -> ChunkOutcome:
@@ -89,17 +90,16 @@ def register(
         if state is not MailingState.SENDING:
             return ChunkOutcome(sent=0, failed=0, deferred=0, reason=f"the mailing is {state}")
         try:
-            async with attachments.encoded(mailing) as end, SmtpSession(server()) as session:
-                attached = Attached(end, attachments.slots) if end else NOTHING_ATTACHED
+            async with attachments.encoded(mailing) as end:
                 how = Sending(
-                    attached=attached,
+                    attached=Attached(end, attachments.slots) if end else NOTHING_ATTACHED,
                     outgoing=Outgoing(mailing, suppressions, stationery),
                     final=job.is_last_attempt,
                     domains=domains,
                     stop_at=limits_of(mailing.stop_at, stop_at),
                     on_progress=report,
                 )
-                outcome = await send_chunk(ledger, mailing, first, last, session, how)
+                outcome = await courier.send(mailing, first, last, how)
         except AttachmentGone as error:
             await ledger.life.stop(mailing_id, f"attachment {error}")
             raise MailingStopped(f"attachment {error}") from None

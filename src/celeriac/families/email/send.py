@@ -61,7 +61,8 @@ class _Chunk:
         self._claims = set[int]()  # granted, and without an outcome that is recorded
         self._sent = self._failed = self._broken = 0
         self._reason: str | None = None
-        self._stopped = self._hopeless = self._leaving = False
+        self._stopped = self._hopeless = self._leaving = self._unavailable = False
+        self._again_in: float | None = None  # when there may be room under a limit
 
     async def run(self) -> ChunkOutcome:
         sending, keeping = background(self._send_all()), background(self._keep_claims())
@@ -88,7 +89,14 @@ class _Chunk:
         deferred = len(still_open) - held
         hopeless = self._hopeless or (self._stopped and self._how.final)
         return ChunkOutcome(
-            sent=self._sent, failed=self._failed, deferred=deferred, held=held, reason=self._reason, hopeless=hopeless
+            sent=self._sent,
+            failed=self._failed,
+            deferred=deferred,
+            held=held,
+            reason=self._reason,
+            hopeless=hopeless,
+            unavailable=self._unavailable,
+            again_in=self._again_in if deferred and not self._stopped else None,
         )
 
     async def _send_all(self) -> None:
@@ -97,9 +105,12 @@ class _Chunk:
         patient_until = 0.0
         while not self._is_over and (todo := [r for r in await self._open() if self._is_due(r)]):
             free = [recipient for recipient in todo if recipient.held_ms <= 0]
+            before = len(self._tried)
             for start in range(0, len(free), _AHEAD):
-                await self._send_some(free[start : start + _AHEAD])
+                await self._send_within_quota(free[start : start + _AHEAD])
             await self._advance(None)
+            if self._again_in is not None and len(self._tried) == before:
+                return  # whoever has room under the limits is done
             if free:
                 patient_until = time.monotonic() + patience
             else:
@@ -124,6 +135,17 @@ class _Chunk:
         why_not = self._how.domains.waits(recipient.address)
         self._reason = self._reason or why_not
         return why_not is None and recipient.wait_ms <= 0
+
+    async def _send_within_quota(self, recipients: Sequence[OpenRecipient]) -> None:
+        if self._how.quota is None:
+            await self._send_some(recipients)
+            return
+        async with await self._how.quota.admit(recipients) as admitted:
+            if admitted.refused is not None:
+                self._again_in = min(admitted.refused.seconds, self._again_in or admitted.refused.seconds)
+                return
+            await self._send_some(admitted.recipients)
+            await self._advance(None)  # what was admitted is sent before its place is given back
 
     async def _send_some(self, recipients: Sequence[OpenRecipient]) -> None:
         if self._is_over:
@@ -231,6 +253,7 @@ class _Chunk:
 
     def _stop(self, reason: str | MailServerUnavailable, *, hopeless: bool = False) -> None:
         self._stopped, self._reason = True, str(reason)
+        self._unavailable = isinstance(reason, MailServerUnavailable)
         code = reason.code if isinstance(reason, MailServerUnavailable) else None
         self._hopeless = hopeless or (code is not None and code // 100 == 5)
 

@@ -10,6 +10,7 @@ from typing import Any
 from celeriac.families.email.domains import Domains
 from celeriac.families.email.judgement import StopAt
 from celeriac.families.email.outgoing import Outgoing
+from celeriac.families.email.quotas import Quota
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class ChunkOutcome:
         reason: the last reason why a recipient was deferred, or None.
         hopeless: whether another run would end the same way, because the server refuses the sender for good, or
             too many recipients fail.
+        unavailable: whether the run ended because this server cannot be used; another one may take the mails.
+        again_in: seconds until there may be room under the limits that ended the run; None: no limit did.
     """
 
     sent: int
@@ -45,6 +48,8 @@ class ChunkOutcome:
     held: int = 0
     reason: str | None
     hopeless: bool = False
+    unavailable: bool = False
+    again_in: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +62,7 @@ class Sending:
         domains: which recipients' domains are to be left alone; to be shared by all runs in a process.
         stop_at: the rates of failures at which the mailing stops.
         outgoing: what the mails have beside their templates, and who is left out; None: nothing, and nobody.
+        quota: what all workers together may send; None: no limit.
         on_progress: called now and then, after outcomes were recorded.
     """
 
@@ -65,4 +71,5 @@ class Sending:
     domains: Domains = field(default_factory=Domains)
     stop_at: StopAt = field(default_factory=StopAt)
     outgoing: Outgoing | None = None
+    quota: Quota | None = None
     on_progress: OnProgress | None = None

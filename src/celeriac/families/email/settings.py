@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from celeriac.core.errors import ConfigurationError
+from celeriac.families.email.quotas import parse_domain_limits
 from celeriac.family import FamilySettings
 from celeriac.settings import is_loopback
 
@@ -22,7 +24,12 @@ class EmailSettings(FamilySettings):
     """The settings of bulk mail: the mail server, and the default sender."""
 
     smtp_url: SecretStr | None = None
-    """Mail server, `smtp://user:password@host:587?starttls=true` or `smtps://…`. Needed by the email jobs."""
+    """Mail server, `smtp://user:password@host:587?starttls=true` or `smtps://…`. Needed by the email jobs. Several are
+    separated by spaces. `rate=` (mails a second), `concurrency=` (connections) and `daily=` (mails) limit all workers
+    together; `weight=` says how much of the mail a server gets."""
+    mail_domain_limits: str = ""
+    """Limits of recipients' domains over all workers: `gmail.com=20/s,5 *=50/s,10`, mails a second and senders at a
+    time; `*` is each other domain."""
     mail_from: str = "celeriac@localhost"
     """Sender of mailings that name none."""
 
@@ -108,11 +115,21 @@ class EmailSettings(FamilySettings):
                 raise ValueError(f"{needed}, which sign the links and return paths of mails")
         return self
 
+    @field_validator("mail_domain_limits")
+    @classmethod
+    def _limits(cls, value: str) -> str:
+        try:
+            parse_domain_limits(value)
+        except ConfigurationError as error:
+            raise ValueError(str(error)) from None
+        return value
+
     @field_validator("smtp_url")
     @classmethod
     def _smtp(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
-            parts = urlsplit(value.get_secret_value())
-            if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
-                raise ValueError("expected smtp://host:port or smtps://host:port")
+            for url in value.get_secret_value().split() or [""]:
+                parts = urlsplit(url)
+                if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+                    raise ValueError("expected smtp://host:port or smtps://host:port")
         return value

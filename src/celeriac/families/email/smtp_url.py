@@ -13,6 +13,8 @@ from celeriac.settings import is_loopback
 
 _EXPECTED = "expected smtp://user:password@host:587?starttls=true, or smtps://user:password@host"
 _DEFAULT_TIMEOUT_S = 60.0
+#: The greatest rate, weight, and number of connections or mails.
+_MOST = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +27,10 @@ class SmtpServer:
         verify: whether the server's certificate is checked.
         timeout: seconds to wait for the connection, and for the reply to a command.
         ehlo: our name for EHLO; None: that of the machine.
+        weight: how much of the mail it gets, beside other servers.
+        rate: how many mails a second all workers together may send through it; None: no limit.
+        concurrency: how many connections all workers together may have to it; None: no limit.
+        daily: how many mails all workers together may send through it on a day (UTC); None: no limit.
     """
 
     host: str
@@ -36,24 +42,37 @@ class SmtpServer:
     verify: bool = True
     timeout: float = _DEFAULT_TIMEOUT_S
     ehlo: str | None = None
+    weight: float = 1.0
+    rate: float | None = None
+    concurrency: int | None = None
+    daily: int | None = None
 
     def __str__(self) -> str:
         return f"{'smtps' if self.tls else 'smtp'}://{self.host}:{self.port}"
 
 
 def server_of(url: SecretStr | None) -> SmtpServer:
-    """Return the mail server that `url` names.
+    """Return the first mail server that `url` names. Raises as `servers_of`."""
+    return servers_of(url)[0]
+
+
+def servers_of(url: SecretStr | None) -> list[SmtpServer]:
+    """Return the mail servers that `url` names, separated by spaces.
 
     Raises:
         ConfigurationError: no URL is set, or it is wrong.
     """
     if url is None:
         raise ConfigurationError("mail cannot be sent: CELERIAC_SMTP_URL is not set; give it as smtp://host:port")
-    return parse_smtp_url(url.get_secret_value())
+    found = [parse_smtp_url(part) for part in url.get_secret_value().split()]
+    if not found:
+        raise ConfigurationError("mail cannot be sent: CELERIAC_SMTP_URL is empty; give it as smtp://host:port")
+    return found
 
 
 def parse_smtp_url(url: str) -> SmtpServer:
-    """Read `smtp://` or `smtps://`, with its options `starttls`, `verify` (true or false), `timeout` (s) and `ehlo`.
+    """Read `smtp://` or `smtps://`, with its options `starttls`, `verify` (true or false), `timeout` (s), `ehlo`,
+    `weight`, `rate` (mails a second), `concurrency` (connections) and `daily` (mails).
 
     Without `starttls`, a password is sent to another machine only through TLS.
 
@@ -79,9 +98,11 @@ def parse_smtp_url(url: str) -> SmtpServer:
     ehlo = options.pop("ehlo", None)
     if ehlo is not None and not is_host_name(ehlo):
         raise ConfigurationError(f"the SMTP URL has ehlo={ehlo}; expected the host name to use for EHLO")
+    bounds = {name: _number(options, name) for name in ("weight", "rate", "concurrency", "daily")}
     if options:
         raise ConfigurationError(
-            f"the SMTP URL has the unknown option {min(options)!r}; known: starttls, verify, timeout, ehlo"
+            f"the SMTP URL has the unknown option {min(options)!r}; "
+            "known: starttls, verify, timeout, ehlo, weight, rate, concurrency, daily"
         )
     return SmtpServer(
         host=parts.hostname,
@@ -93,6 +114,10 @@ def parse_smtp_url(url: str) -> SmtpServer:
         verify=verify is not False,
         timeout=timeout,
         ehlo=ehlo,
+        weight=bounds["weight"] or 1.0,
+        rate=bounds["rate"],
+        concurrency=_whole(bounds["concurrency"]),
+        daily=_whole(bounds["daily"]),
     )
 
 
@@ -106,6 +131,26 @@ def _flag(options: dict[str, str], name: str) -> bool | None:
     if value not in (None, "true", "false"):
         raise ConfigurationError(f"the SMTP URL has {name}={value}; expected {name}=true or {name}=false")
     return None if value is None else value == "true"
+
+
+def _number(options: dict[str, str], name: str) -> float | None:
+    """Return an option that is a number above 0; a whole one, unless it is a weight or a rate."""
+    value = options.pop(name, None)
+    if value is None:
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        number = 0.0
+    whole = name in ("weight", "rate") or number.is_integer()
+    if not 0 < number <= _MOST or not whole:
+        kind = "number" if name in ("weight", "rate") else "whole number"
+        raise ConfigurationError(f"the SMTP URL has {name}={value}; expected a {kind} above 0 and at most {_MOST}")
+    return number
+
+
+def _whole(number: float | None) -> int | None:
+    return None if number is None else int(number)
 
 
 def _seconds(options: dict[str, str]) -> float:

@@ -1,0 +1,105 @@
+"""Limits of mail servers and recipients' domains over all senders, and mail servers that take over from others."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import Counter
+from contextlib import suppress
+
+import pytest
+
+from celeriac import Celeriac
+from celeriac.database.engine import Database
+from celeriac.families.email.courier import Courier
+from celeriac.families.email.demo.sink import MailSink
+from celeriac.families.email.ledger import Ledger
+from celeriac.families.email.model import Mailing, Recipient
+from celeriac.families.email.quotas import parse_domain_limits
+from celeriac.families.email.sending import ChunkOutcome, Sending
+from celeriac.families.email.servers import Servers
+from celeriac.families.email.smtp_url import parse_smtp_url
+from tests.support.mailings import new_mailing, stored_mailing
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+def courier(app: Celeriac, ledger: Ledger, *urls: str, domains: str = "") -> Courier:
+    servers = [parse_smtp_url(url) for url in urls]
+    return Courier(ledger, Servers(lambda: servers, lambda: app.limits, parse_domain_limits(domains)))
+
+
+async def sent(courier: Courier, mailing: Mailing) -> ChunkOutcome:
+    return await courier.send(mailing, 0, 1_000_000, Sending())
+
+
+async def ended(*tasks: asyncio.Task[ChunkOutcome]) -> None:
+    for task in tasks:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_a_domain_without_room_keeps_no_other_back(app: Celeriac, ledger: Ledger, sink: MailSink) -> None:
+    mailing = new_mailing()
+    domains = ["slow.example", "quick.example"]
+    rows = [Recipient(row, f"user{row}@{domains[row % 2]}", {"name": "x"}) for row in range(2, 62)]
+    await ledger.create(mailing, rows)
+    sending = asyncio.create_task(sent(courier(app, ledger, sink.url, domains="slow.example=0.001/s"), mailing))
+    await sink.wait_for(31)
+    arrived = Counter(delivery.recipient.rpartition("@")[2] for delivery in sink.deliveries)
+    assert arrived == {"quick.example": 30, "slow.example": 1}
+    await ended(sending)
+    assert len(sink.deliveries) == 31
+
+
+async def test_two_mailings_at_once_share_what_a_server_takes(app: Celeriac, ledger: Ledger, sink: MailSink) -> None:
+    first, second = [await stored_mailing(ledger, 100) for _ in range(2)]
+    through = courier(app, ledger, f"{sink.url}?rate=100&concurrency=2")
+    sending = [asyncio.create_task(sent(through, mailing)) for mailing in (first, second)]
+    await sink.wait_for(120)
+    counts = [await ledger.counts(mailing.id) for mailing in (first, second)]
+    assert min(count.sent for count in counts) >= 15, counts  # neither waits for the other's end
+    assert [outcome.sent for outcome in await asyncio.gather(*sending)] == [100, 100]
+
+
+async def test_a_daily_number_holds_over_all_senders(app: Celeriac, ledger: Ledger, sink: MailSink) -> None:
+    mailing = await stored_mailing(ledger, 60)
+    url = f"{sink.url}?daily=25"
+    sending = [asyncio.create_task(sent(courier(app, ledger, url), mailing)) for _ in range(3)]
+    await sink.wait_for(20)
+    await ledger.life.pause(mailing.id)
+    await ended(*sending)
+    assert len(sink.deliveries) <= 25
+    counts = await ledger.counts(mailing.id)
+    assert (counts.sent, counts.failed) == (len(sink.deliveries), 0)
+
+
+async def test_a_server_that_is_away_is_put_aside_and_another_takes_over(
+    app: Celeriac, ledger: Ledger, sink: MailSink
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen
+        away = f"smtp://127.0.0.1:{taken.getsockname()[1]}?weight=1000000"
+        mailing = await stored_mailing(ledger, 30)
+        outcome = await sent(courier(app, ledger, away, sink.url), mailing)
+        assert (outcome.sent, outcome.deferred) == (30, 0)
+        assert len(sink.deliveries) == 30
+        other = await stored_mailing(ledger, 3)
+        outcome = await sent(courier(app, ledger, away), other)
+        assert (outcome.sent, outcome.deferred, outcome.unavailable) == (0, 3, True)
+        assert "cannot be used" in str(outcome.reason)
+
+
+async def test_no_more_connections_are_open_than_allowed(
+    app: Celeriac, ledger: Ledger, sink: MailSink, database: Database
+) -> None:
+    mailings = [await stored_mailing(ledger, 5) for _ in range(4)]
+    through = courier(app, ledger, f"{sink.url}?concurrency=1")
+    sink.pause()
+    sending = [asyncio.create_task(sent(through, mailing)) for mailing in mailings]
+    await eventually(lambda: sink.connections == 1, "the first is connected")
+    sink.resume()
+    assert [outcome.sent for outcome in await asyncio.gather(*sending)] == [5] * 4
+    assert sink.connections == 4  # one after the other
