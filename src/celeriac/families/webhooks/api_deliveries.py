@@ -48,8 +48,7 @@ def add_event_routes(router: APIRouter, actions: Actions) -> None:
         With an `id`, the same event can be sent again, and is delivered once. While the broker is away, events are
         accepted: they are delivered when it is back.
         """
-        async with in_time(actions.app):
-            event = (await actions.send(form)).event
+        event = (await actions.send(form)).event  # without a deadline for the broker: the event is stored in any case
         return EventView(**event_fields(event, await actions.jobs.deliveries.counts(event.number)))
 
     @router.get("/events/{event_id}", response_model=EventView, summary="An event", responses=responses(404, 422, 503))
