@@ -108,6 +108,26 @@ async def test_a_mailing_stops_by_itself_at_a_rate_of_failures(ledger: Ledger, r
     assert counts.sending == 0
 
 
+async def test_a_mailing_that_was_resumed_after_a_stop_is_judged_by_what_came_after(ledger: Ledger) -> None:
+    mailing = await stored_mailing(ledger, 100)
+    refused = {f"RCPT user{n}@example.com": UNKNOWN for n in [*range(2, 22), 50, 60, *range(80, 102)]}
+    limits = StopAt(hard=20, floor=20)
+    async with smtp_script(EHLO=PIPELINES, **refused) as server:
+        first = await send(ledger, mailing, server.url, stop_at=limits)
+        assert (first.failed, first.hopeless) == (20, True)
+        await ledger.life.stop(mailing.id, str(first.reason))
+        await ledger.life.resume(mailing.id)
+        resumed = await ledger.mailing(mailing.id)
+        half = await send(ledger, resumed, server.url, range_=(0, 79), stop_at=limits)
+        assert (first.sent + half.sent, half.failed, half.deferred, half.hopeless) == (56, 2, 0, False)
+        await ledger.life.pause(mailing.id)
+        await ledger.life.resume(mailing.id)  # a pause forgets nothing
+        rest = await send(ledger, await ledger.mailing(mailing.id), server.url, stop_at=limits)
+    assert rest.hopeless
+    assert rest.reason is not None
+    assert rest.reason.endswith("the limit is 20 %) since it was resumed")
+
+
 async def test_a_domain_that_is_busy_is_left_alone_and_the_others_are_not_behind_it(
     database: Database, ledger: Ledger
 ) -> None:

@@ -21,6 +21,8 @@ _PLAIN = re.compile(rf"({_ATEXT}(?:\.{_ATEXT})*)@([A-Za-z0-9.\-]+)")
 # Names that never leave a private network. Only the mail server knows whether they exist.
 _PRIVATE = re.compile(r"(?:.+\.)?(?:localhost|local|test)", re.IGNORECASE)
 _PUBLIC_SUFFIX = ".example.com"
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_ESCAPED = re.compile(r"\\(.)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -108,4 +110,6 @@ def _split_mailbox(text: str) -> tuple[str, str]:
     name, bracket, address = text.rpartition("<")
     if not bracket or not address.endswith(">"):
         return "", text
-    return name.strip().strip('"'), address[:-1]
+    name = name.strip()
+    quoted = _QUOTED.fullmatch(name)
+    return (name if quoted is None else _ESCAPED.sub(r"\1", quoted[1])), address[:-1]

@@ -52,6 +52,18 @@ def why_stop(sent: int, failed: Mapping[str | None, int], limits: StopAt) -> str
     return None
 
 
+def since(
+    baseline: Mapping[str, Any] | None, sent: int, failed: Mapping[str | None, int]
+) -> tuple[int, dict[str | None, int]]:
+    """Return the numbers of a mailing without those of `baseline`. A mailing that was resumed after a stop is judged by
+    what came after: somebody has looked at what came before.
+    """
+    if baseline is None:
+        return sent, dict(failed)
+    before: Mapping[str, int] = baseline["failed"]
+    return sent - baseline["sent"], {kind: number - before.get(kind or "", 0) for kind, number in failed.items()}
+
+
 def holds(kind: Verdict, *, was_held: bool, has_sent: bool) -> bool:
     """Return whether a refused recipient stays open until somebody resumes the mailing, rather than fail.
 

@@ -17,7 +17,7 @@ from celeriac.core.errors import UnknownJob, WrongState
 from celeriac.database.clock import now_ms
 from celeriac.database.engine import Database
 from celeriac.families.email.model import MailingState, Status
-from celeriac.families.email.statements import FREE_HELD
+from celeriac.families.email.statements import FAILURES, FREE_HELD
 from celeriac.families.email.tables import mailing_table, recipient_table
 
 _DRAFT, _SCHEDULED, _SENDING = MailingState.DRAFT, MailingState.SCHEDULED, MailingState.SENDING
@@ -94,6 +94,7 @@ class Life:
             again = update(mailing_table).where(here, retried).values(state=_SENDING, stopped=None)
             if connection.execute(again).rowcount:
                 connection.execute(FREE_HELD, {"mailing": mailing_id})
+                _take_stock(connection, mailing_id)
             state = self._mark_alive(connection, mailing_id)
             wait_ms = connection.execute(select(_m.send_at - now_ms()).where(here)).scalar_one_or_none()
             return state, max(0, wait_ms or 0) / 1000
@@ -149,6 +150,8 @@ class Life:
                 raise WrongState(f"the mailing is {before}, so it cannot {what}")
             if "stopped" in values:
                 connection.execute(FREE_HELD, {"mailing": mailing_id})
+                if before is _STOPPED:
+                    _take_stock(connection, mailing_id)
             return _state(connection, mailing_id)
 
         return await self._database.write(transaction)
@@ -156,6 +159,17 @@ class Life:
 
 def _update(mailing_id: str, sources: Collection[MailingState]) -> Update:
     return update(mailing_table).where(_m.id == mailing_id, _m.ready, _m.state.in_(tuple(sources)))
+
+
+def _take_stock(connection: Connection, mailing_id: str) -> None:
+    """Have rates of failures count from here, or a mailing that has stopped by its rate would stop again at once."""
+    sent = select(func.count()).where(_r.mailing_id == mailing_id, _r.status == Status.SENT)
+    failed = connection.execute(FAILURES, {"mailing": mailing_id}).all()
+    baseline = {
+        "sent": connection.execute(sent).scalar_one(),
+        "failed": {kind: number for kind, number in failed if kind is not None},
+    }
+    connection.execute(update(mailing_table).where(_m.id == mailing_id).values(baseline=baseline))
 
 
 def _state(connection: Connection, mailing_id: str) -> MailingState:

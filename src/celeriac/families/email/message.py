@@ -189,9 +189,9 @@ def _mailbox(sender: Sender) -> bytes:
     name, address = _one_line(sender.name), _one_line(sender.address).encode("ascii")
     if not name:
         return address
-    if not (name.isascii() and name.isprintable()) or len(name) > _LINE - len("From: "):
+    if not (name.isascii() and name.isprintable()) or len(name) > _LINE - len("From: ") or "=?" in name:
         return b"\r\n ".join(_encoded_words(name)) + b"\r\n <" + address + b">"
-    if not _PHRASE.fullmatch(name) or "=?" in name:
+    if not _PHRASE.fullmatch(name):
         name = '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
     return name.encode() + b" <" + address + b">"
 

@@ -51,6 +51,7 @@ class Mailing:
         attachments: the files of jobs that each mail has, with the digests that they had; None or empty: it has none.
         stopped: why the mailing stopped while recipients were open; None if it did not.
         stop_at: rates of failures at which it stops by itself, as fields of `StopAt`; None: those of the settings.
+        baseline: the numbers of `sent` and `failed` recipients, by kind, when it last went on after a stop; or None.
         state: its state in the database.
         recipients: how many were stored with it.
         created_at: when it was submitted. This and the following times are milliseconds since the epoch.
@@ -68,6 +69,7 @@ class Mailing:
     list_name: str | None = None
     stopped: str | None = None
     stop_at: dict[str, Any] | None = None
+    baseline: dict[str, Any] | None = None
     attachments: list[dict[str, Any]] | None = None
     state: MailingState = MailingState.SENDING
     recipients: int = 0

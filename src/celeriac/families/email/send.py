@@ -51,7 +51,7 @@ class _Chunk:
         self._positions = positions
         self._session = session
         self._how = how
-        self._judge = Judge(ledger, mailing.id, how.stop_at)
+        self._judge = Judge(ledger, mailing, how.stop_at)
         self._progress_due = time.monotonic() + _PROGRESS_EVERY_S
         self._preparer = Preparer(mailing, how.outgoing)
         self._claim = uuid4().hex

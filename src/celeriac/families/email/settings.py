@@ -86,6 +86,8 @@ class EmailSettings(FamilySettings):
         on_this_machine = parts.scheme == "http" and is_loopback(parts.hostname or "")
         if not parts.hostname or parts.query or parts.fragment or not (parts.scheme == "https" or on_this_machine):
             raise ValueError("expected https://host/path (http:// only on a loopback address)")
+        if parts.username is not None or parts.password is not None:
+            raise ValueError("expected a URL without a user and password, since each mail has it")
         if not value.isascii() or not value.isprintable() or len(value) > _MAX_URL or set(value) & set(" <>,"):
             raise ValueError(
                 f"expected a URL of at most {_MAX_URL} ASCII characters, without spaces, `<`, `>` or commas"
@@ -114,6 +116,14 @@ class EmailSettings(FamilySettings):
                 needed = f"CELERIAC_{name.upper()} needs CELERIAC_MAIL_SECRETS"
                 raise ValueError(f"{needed}, which sign the links and return paths of mails")
         return self
+
+    @field_validator("mail_from")
+    @classmethod
+    def _sender(cls, value: str) -> str:
+        from celeriac.families.email.address import parse_sender
+
+        parse_sender(value)  # raises ValueError
+        return value
 
     @field_validator("mail_domain_limits")
     @classmethod

@@ -18,6 +18,7 @@ from celeriac.database.tables import metadata
 
 #: One mailing. `id` is the id of its job. `ready` becomes true when all recipients are stored: until then no reader
 #: sees the mailing. `stopped` says why it stopped before its end. `recipients` is how many were stored with it.
+#: `baseline` has the outcomes at the time when it went on after a stop: rates of failures count from there.
 #: Nothing is sent from `sends_until` on: the time of `not_after`, or earlier if nothing has happened for long.
 #: Times are milliseconds since the epoch.
 mailing_table = Table(
@@ -33,6 +34,7 @@ mailing_table = Table(
     Column("stopped", Text),
     Column("attachments", JSON),
     Column("stop_at", JSON),
+    Column("baseline", JSON),
     Column("state", String(10), nullable=False, server_default="sending"),
     Column("recipients", Integer, nullable=False, server_default="0"),
     Column("send_at", BigInteger),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 from celeriac.families.email.domains import wait_after
-from celeriac.families.email.judgement import StopAt, holds, stops, why_stop
+from celeriac.families.email.judgement import StopAt, holds, since, stops, why_stop
 from celeriac.families.email.ledger import Ledger
-from celeriac.families.email.model import HELD_S, OpenRecipient, Outcome, PermanentFailure, TransientFailure
+from celeriac.families.email.model import HELD_S, Mailing, OpenRecipient, Outcome, PermanentFailure, TransientFailure
 from celeriac.families.email.replies import Verdict
 
 #: Failures, or seconds after the first one, until the rates are looked at again.
@@ -18,9 +18,10 @@ _LOOK_EVERY_S = 1.0
 class Judge:
     """The judge of one run."""
 
-    def __init__(self, ledger: Ledger, mailing_id: str, limits: StopAt) -> None:
+    def __init__(self, ledger: Ledger, mailing: Mailing, limits: StopAt) -> None:
         self._ledger = ledger
-        self._mailing_id = mailing_id
+        self._mailing_id = mailing.id
+        self._baseline = mailing.baseline
         self._limits = limits
         self._has_sent = False
         self._in_a_row = 0  # refusals by policy
@@ -66,4 +67,6 @@ class Judge:
             return None
         self._failures, self._first_failure = 0, 0.0
         counts = await self._ledger.counts(self._mailing_id)
-        return why_stop(counts.sent, await self._ledger.failures(self._mailing_id), self._limits)
+        sent, failed = since(self._baseline, counts.sent, await self._ledger.failures(self._mailing_id))
+        why = why_stop(sent, failed, self._limits)
+        return why if why is None or self._baseline is None else f"{why} since it was resumed"

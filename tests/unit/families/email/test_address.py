@@ -69,6 +69,8 @@ def test_only_a_local_part_that_is_not_ascii_needs_smtputf8(address: str, wire: 
         (" News Desk <Ann@Example.com> ", Sender("News Desk", "Ann@example.com")),
         ('"Desk, News" <a@example.com>', Sender("Desk, News", "a@example.com")),
         ("Müller & Söhne <a@exämple.de>", Sender("Müller & Söhne", "a@xn--exmple-cua.de")),
+        (r'"The \"Desk\" \\o/" <a@example.com>', Sender(r'The "Desk" \o/', "a@example.com")),
+        ('The "Desk" <a@example.com>', Sender('The "Desk"', "a@example.com")),
         ("celeriac@localhost", Sender("", "celeriac@localhost")),
     ],
 )

@@ -3,7 +3,7 @@
 import pytest
 
 from celeriac.families.email.domains import Domains, wait_after
-from celeriac.families.email.judgement import StopAt, holds, limits_of, stops, why_stop
+from celeriac.families.email.judgement import StopAt, holds, limits_of, since, stops, why_stop
 from celeriac.families.email.replies import Verdict
 
 LIMITS = StopAt(hard=10, soft=30, floor=100)
@@ -29,6 +29,14 @@ def test_a_mailing_stops_above_a_rate_of_those_that_were_asked_about(
 ) -> None:
     failed = {Verdict.HARD: hard, Verdict.SOFT: soft, None: unasked}
     assert why_stop(sent, {str(kind) if kind else None: number for kind, number in failed.items()}, LIMITS) == why
+
+
+def test_what_came_before_a_stop_does_not_count() -> None:
+    assert since(None, 5, {"hard": 2}) == (5, {"hard": 2})
+    assert since({"sent": 3, "failed": {"hard": 2}}, 5, {"hard": 2, "soft": 1, None: 4}) == (
+        2,
+        {"hard": 0, "soft": 1, None: 4},
+    )
 
 
 def test_a_mailings_own_limits_replace_only_those_that_it_names() -> None:

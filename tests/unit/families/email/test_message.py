@@ -190,3 +190,8 @@ def test_an_attachment_keeps_its_name_and_is_no_part_of_the_text(name: str) -> N
     assert text is not None
     assert text.get_content().strip() == "--=_celeriac_mixed--"
     assert [piece.defects for piece in parsed.walk() if piece.defects] == []
+
+
+def test_a_senders_name_that_looks_like_an_encoded_word_is_shown_as_it_is() -> None:
+    sender = Sender("=?utf-8?q?Bank?=", "news@example.com")
+    assert parse(build(sender=sender))["From"].addresses[0].display_name == sender.name

@@ -31,3 +31,20 @@ def test_a_wrong_url_is_named_and_masked(monkeypatch: pytest.MonkeyPatch, url: s
 def test_the_password_is_in_no_repr() -> None:
     settings = read(EmailSettings, smtp_url=f"smtps://u:{SECRET}@host")
     assert SECRET not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("MAIL_FROM", "the shop", "An email address must have an @-sign"),
+        ("MAIL_FROM", "Shop\r\nBcc: all@shop.example <a@shop.example>", "must not contain line breaks"),
+        ("MAIL_PUBLIC_URL", f"https://u:{SECRET}@api.example.com/email", "without a user and password"),
+    ],
+)
+def test_what_would_spoil_each_mail_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv("CELERIAC_MAIL_SECRETS", SECRET)
+    monkeypatch.setenv(f"CELERIAC_{name}", value)
+    with pytest.raises(ConfigurationError, match=f"^CELERIAC_{name}=(?s:.*){said}"):
+        read(EmailSettings)
