@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from celeriac.families.email.demo.sink import ANYONE, MailSink
-from tests.support.mailing_api import MailingApi, addresses
+from tests.support.mailing_api import TEXTS, MailingApi, addresses, table
 from tests.support.workers import Worker
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -95,6 +95,26 @@ async def test_a_refused_sender_stops_the_mailing_which_goes_on_when_its_job_is_
     assert (await mailings.ended(job_id))["state"] == "succeeded"
     assert sink.mails_per_recipient() == dict.fromkeys(addresses(1000), 1)
     assert (await mailings.show(job_id))["stopped"] is None
+
+
+async def test_a_mailing_stops_at_its_own_rates_and_goes_on_when_it_is_resumed(
+    mailings: MailingApi, sink: MailSink, start_mail_worker: StartWorker
+) -> None:
+    for wrong in ("many", '{"hard": 101}', '{"sudden": 5}', "[]", "null and void"):
+        response = await mailings.post(table(8), {**TEXTS, "stop_at": wrong})
+        assert (response.status_code, "body.stop_at" in response.json()["detail"]) == (422, True), response.text
+    start_mail_worker()
+    for number in range(1, 6):
+        sink.answer(f"user{number}@example.com", 550, "5.1.1 no such user")
+    response = await mailings.post(table(8), {**TEXTS, "stop_at": '{"hard": 40, "floor": 5}'})
+    assert (await mailings.ended(response.json()["id"]))["state"] == "failed"
+    shown = await mailings.show(response.json()["id"])
+    assert (shown["state"], shown["failed"], shown["open"]) == ("stopped", 5, 3)
+    assert shown["stopped"] == "too many hard failures: 5 of 5 recipients (100.0 %; the limit is 40 %)"
+    sink.answer("user6@example.com", 550, "5.1.1 no such user")
+    assert (await mailings.client.post(f"/email/mailings/{shown['id']}/resume")).status_code == 200
+    assert (await mailings.ended(shown["id"]))["state"] == "succeeded"
+    assert (await mailings.show(shown["id"]))["sent"] == 2
 
 
 async def test_kill_9_in_the_middle_sends_to_no_one_twice_who_is_recorded_as_sent(

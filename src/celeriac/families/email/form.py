@@ -50,6 +50,16 @@ def _has(field: str) -> dict[str, Any]:
 ImageName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.@+\-]{0,63}$")]
 
 
+class OwnStopAt(BaseModel):
+    """When a mailing stops by itself. What it does not name is as the settings say."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    hard: float | None = Field(default=None, ge=0, le=100, description="Percent of recipients that do not exist")
+    soft: float | None = Field(default=None, ge=0, le=100, description="Percent of recipients that fail otherwise")
+    floor: int | None = Field(default=None, ge=1, description="Recipients with an outcome, before the rates count")
+
+
 class MailingText(BaseModel):
     """The part of a mailing that all its recipients share."""
 
@@ -86,6 +96,10 @@ class MailingText(BaseModel):
         description="From then on nothing is sent. By default, a mailing of which nothing was sent for "
         "CELERIAC_MAIL_IDLE_HOURS does not go on by itself",
     )
+    stop_at: OwnStopAt | None = Field(
+        default=None,
+        description="Rates of failures at which it stops by itself: `hard`, `soft`, `floor`; in a form, as JSON",
+    )
     attachments: list[AttachmentChoice] = Field(
         default_factory=list[AttachmentChoice], max_length=MOST, description="Files of jobs; in a form, as JSON"
     )
@@ -99,14 +113,16 @@ class MailingText(BaseModel):
         description="Rows with the address of an earlier row: `refuse` the mailing, send the `first` of them, or `all`",
     )
 
-    @field_validator("attachments", "inline_images", mode="before")
+    @field_validator("attachments", "inline_images", "stop_at", mode="before")
     @classmethod
-    def _of_a_form(cls, value: Any) -> Any:
+    def _of_a_form(cls, value: Any, info: ValidationInfo) -> Any:
         if not isinstance(value, str):
             return value
         try:
             return json.loads(value)
         except (ValueError, RecursionError):
+            if info.field_name == "stop_at":
+                raise ValueError("expected JSON: an object with `hard`, `soft` or `floor`") from None
             raise ValueError("expected JSON: a list (images: an object) of objects with `job` and `name`") from None
 
     @field_validator("mjml")
@@ -238,6 +254,7 @@ def _submission(
         ),
         list_unsubscribe=mailing.list_unsubscribe,
         list_name=mailing.list_name,
+        stop_at=None if mailing.stop_at is None else mailing.stop_at.model_dump(exclude_none=True),
         attachments=mailing.attachments,
         inline_images=mailing.inline_images,
         recipients=recipients,

@@ -36,6 +36,7 @@ class Submission:
     texts: Texts
     list_unsubscribe: str | None
     list_name: str | None = None
+    stop_at: dict[str, Any] | None = None
     attachments: Sequence[AttachmentChoice]
     inline_images: Mapping[str, AttachmentChoice]
     recipients: Recipients
@@ -125,6 +126,7 @@ async def _stored(jobs: EmailJobs, submission: Submission, mailing_id: str, stat
         html=composed.html,
         list_unsubscribe=submission.list_unsubscribe,
         list_name=submission.list_name,
+        stop_at=submission.stop_at,
         attachments=composed.files,
         state=state,
         send_at=_ms(submission.send_at),
