@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 from pydantic import SecretStr
 
-from celeriac import Settings
+from celeriac import Celeriac, Settings
 from celeriac.asgi import create_api
 from celeriac.database.engine import Database
 from celeriac.families.email import EmailFamily, EmailSettings
@@ -34,8 +34,10 @@ def address_of(mailing: Mailing, position: int) -> str:
 class PostOffice:
     """An API with keys on a database. `client` has no key, `KEY` is one."""
 
-    def __init__(self, client: httpx2.AsyncClient, database: Database, settings: EmailSettings) -> None:
+    def __init__(self, client: httpx2.AsyncClient, database_url: str, settings: EmailSettings) -> None:
         self.client = client
+        self.database_url = database_url
+        self.database = database = Database(database_url, lambda: [EmailFamily.migrations()])
         self.ledger = Ledger(database)
         self.suppressions = Suppressions(database)
         limit = ComplaintLimit(settings.mail_complaint_rate, settings.mail_complaint_floor)
@@ -63,6 +65,12 @@ class PostOffice:
         assert path is not None
         return path
 
+    def schedule_with(self, **email: str) -> dict[str, Any]:
+        """What beat enqueues in an application with these settings of bulk mail."""
+        app = Celeriac("shop", settings=Settings())
+        app.include_family(EmailFamily, EmailSettings.model_validate({"mail_secrets": SECRET, **email}))
+        return dict(app.conf.beat_schedule)
+
 
 @asynccontextmanager
 async def post_office(broker: str, folder: Path, **email: Any) -> AsyncGenerator[PostOffice]:
@@ -72,10 +80,11 @@ async def post_office(broker: str, folder: Path, **email: Any) -> AsyncGenerator
         "mail_public_url": "https://api.example.com/email",
         "mail_bounce_address": "bounces@example.com",
         "mail_unsubscribe_address": "leave@example.com",
+        "mail_webhook_secrets": SECRET,
     }
     mail = EmailSettings.model_validate({**given, **email})
-    database = Database(settings.database(), lambda: [EmailFamily.migrations()])
     with serving(create_api(settings, {"email": mail})) as server:
         async with httpx2.AsyncClient(verify=NO_TLS, base_url=server.url, timeout=60) as client:
-            yield PostOffice(client, database, mail)
-    await database.dispose()
+            office = PostOffice(client, settings.database(), mail)
+            yield office
+            await office.database.dispose()

@@ -26,7 +26,7 @@ class EmailFamily(JobFamily):
     name = "email"
     summary = "Bulk mail from templates, with an outcome for each recipient"
     extra = "celeriac[email]"
-    requires = ("email_validator", "jinja2", "sqlalchemy", "alembic")
+    requires = ("email_validator", "flufl", "jinja2", "sqlalchemy", "alembic")
     settings_class: ClassVar[type[FamilySettings]] = EmailSettings
 
     def __init__(self, host: Host) -> None:
@@ -67,6 +67,17 @@ class EmailFamily(JobFamily):
             ),
         )
         self.test = register_test(host.app, self.jobs.attachments, self.jobs.server)
+        self._poll()
+
+    def _poll(self) -> None:
+        """Read the mailbox of bounces, if there is one."""
+        mailbox, tokens = self.settings.mail_bounce_mailbox, self.stationery.tokens
+        if mailbox is not None and tokens is not None:
+            from celeriac.families.email.inbound.jobs import register
+            from celeriac.families.email.inbound.mailbox import parse_mailbox_url
+
+            place = parse_mailbox_url(mailbox.get_secret_value())
+            register(self.host.app, place, self.feedback, tokens, self.settings.mail_bounce_poll)
 
     async def send(self, mailing: Mapping[str, Any], *, idempotency_key: str | None = None) -> JobRecord:
         """Submit a mailing, as `POST /mailings` does with JSON, and return its job's record. With the same key, it is
@@ -108,12 +119,14 @@ class EmailFamily(JobFamily):
 
     def router(self, **options: Any) -> APIRouter:
         from celeriac.families.email.api import create_email_router
+        from celeriac.families.email.inbound.api import add_inbound_routes
         from celeriac.families.email.preview_api import add_preview_routes
         from celeriac.families.email.suppression_api import add_suppression_routes
 
         router = create_email_router(self.host, self.jobs, **options)
         add_preview_routes(router, self)
         add_suppression_routes(router, self.suppressions)
+        add_inbound_routes(router, self.feedback, self.jobs.ledger, self.stationery.tokens)
         return router
 
     def public_router(self, **options: Any) -> APIRouter:

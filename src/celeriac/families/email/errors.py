@@ -2,6 +2,7 @@
 
 CeleriacError
 ├── MailServerUnavailable       the mail server cannot be reached, or takes no mail from us
+├── MailboxUnavailable          the mailbox of bounces cannot be read
 ├── JobRefused
 │   └── SubmissionInvalid
 │       ├── RecipientsInvalid   the recipients of a mailing have faults, each with its row and column
@@ -35,6 +36,18 @@ class MailServerUnavailable(CeleriacError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.server, self.reason, self.code)
+
+
+class MailboxUnavailable(CeleriacError):
+    """The mailbox of bounces cannot be read. `mailbox` says which, without a password."""
+
+    def __init__(self, mailbox: str, reason: str) -> None:
+        self.mailbox = mailbox
+        self.reason = reason
+        super().__init__(f"the mailbox {mailbox} cannot be read: {reason}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.mailbox, self.reason)
 
 
 class RecipientsInvalid(SubmissionInvalid):

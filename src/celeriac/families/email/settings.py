@@ -9,12 +9,14 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from celeriac.core.errors import ConfigurationError
+from celeriac.families.email.inbound.mailbox import parse_mailbox_url
 from celeriac.families.email.quotas import parse_domain_limits
 from celeriac.family import FamilySettings
 from celeriac.settings import is_loopback
 
 _SECRET_LENGTH = 16
 _MAX_URL = 500
+_TOPIC = re.compile(r"arn:aws[a-z-]{0,10}:sns:[a-z0-9-]{1,40}:[0-9]{12}:[A-Za-z0-9_-]{1,256}")
 #: The part before the @-sign has at most 64 octets (RFC 5321, 4.5.3.1.1): these, `+` and a token of 48.
 _LOCAL_PART = re.compile(r"[A-Za-z0-9._-]{1,15}")
 _DOMAIN = re.compile(r"[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
@@ -63,14 +65,31 @@ class EmailSettings(FamilySettings):
     mail_complaint_floor: int = Field(default=5, ge=1)
     """Complaints below which a mailing goes on, whatever their rate."""
 
-    @field_validator("mail_secrets", mode="before")
+    mail_bounce_mailbox: SecretStr | None = None
+    """Mailbox that bounces come to: `imaps://user:password@host/INBOX`, or `maildir:///path`. What is done there is
+    marked as seen, or moved (`?move=Done`). Unset: post them to `/email/inbound`."""
+    mail_bounce_poll: float = Field(default=60.0, ge=5, le=86400)
+    """Seconds from one look into that mailbox to the next."""
+    mail_webhook_secrets: tuple[SecretStr, ...] = ()
+    """Secrets of any other source of bounces, which signs as Standard Webhooks says and posts to
+    `/email/inbound/events`. Separated by commas."""
+    mail_ses_topic: str | None = None
+    """ARN of the topic of Amazon SNS by which Amazon SES tells of bounces, at `/email/inbound/ses`."""
+    mail_sendgrid_key: str | None = None
+    """Public key of SendGrid's Signed Event Webhook, which posts to `/email/inbound/sendgrid`."""
+    mail_mailgun_key: SecretStr | None = None
+    """Signing key of Mailgun's webhooks, which post to `/email/inbound/mailgun`."""
+    mail_postmark_auth: SecretStr | None = None
+    """`user:password` in the URL of Postmark's webhooks, `https://user:password@host/email/inbound/postmark`."""
+
+    @field_validator("mail_secrets", "mail_webhook_secrets", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("mail_secrets")
+    @field_validator("mail_secrets", "mail_webhook_secrets")
     @classmethod
     def _long_enough(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         if any(len(secret.get_secret_value()) < _SECRET_LENGTH for secret in value):
@@ -104,12 +123,37 @@ class EmailSettings(FamilySettings):
             raise ValueError("expected local@domain, with 1 to 15 letters, digits, `.`, `_` or `-` before the @-sign")
         return value
 
+    @field_validator("mail_bounce_mailbox")
+    @classmethod
+    def _mailbox(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            try:
+                parse_mailbox_url(value.get_secret_value())
+            except ConfigurationError as error:
+                raise ValueError(str(error)) from None
+        return value
+
+    @field_validator("mail_ses_topic")
+    @classmethod
+    def _topic(cls, value: str | None) -> str | None:
+        if value is not None and not _TOPIC.fullmatch(value):
+            raise ValueError("expected the ARN of a topic, arn:aws:sns:region:account:name")
+        return value
+
+    @field_validator("mail_postmark_auth")
+    @classmethod
+    def _user_and_password(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value().partition(":")[2]) < _SECRET_LENGTH:
+            raise ValueError(f"expected user:password, with a password of at least {_SECRET_LENGTH} characters")
+        return value
+
     @model_validator(mode="after")
     def _signed(self) -> Self:
         signed = {
             "mail_public_url": self.mail_public_url,
             "mail_bounce_address": self.mail_bounce_address,
             "mail_unsubscribe_address": self.mail_unsubscribe_address,
+            "mail_bounce_mailbox": self.mail_bounce_mailbox,
         }
         for name, value in signed.items():
             if value is not None and not self.mail_secrets:

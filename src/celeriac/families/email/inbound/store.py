@@ -28,6 +28,7 @@ _REASONS = {
     Kind.COMPLAINT: Reason.COMPLAINT,
     Kind.UNSUBSCRIBE: Reason.UNSUBSCRIBE,
 }
+_MAX_ADDRESS = 320
 _BOUNCES = (Kind.HARD_BOUNCE, Kind.SOFT_BOUNCE)
 
 
@@ -95,7 +96,7 @@ class FeedbackStore:
     def _record(self, connection: Connection, feedback: Feedback) -> Recorded:
         recipient = _find(connection, feedback)
         address = recipient.address if recipient is not None else feedback.address
-        if not address:
+        if not address or len(address) > _MAX_ADDRESS:
             return Recorded(matched=False)
         if not insert_new(connection, feedback_table, _row(feedback, recipient, address)):
             return Recorded(matched=True)

@@ -1,0 +1,1 @@
+"""What mail providers post of bounces and complaints: whether it is genuine, and what it says."""
