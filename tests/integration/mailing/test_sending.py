@@ -52,12 +52,14 @@ async def test_every_recipient_gets_the_mail_once(
 
 async def test_a_mailing_may_come_as_json(mailings: MailingApi, sink: MailSink, start_mail_worker: StartWorker) -> None:
     start_mail_worker()
-    recipients = [{"email": "a@example.org", "name": "A"}, {"email": "b@example.org", "name": "B"}]
-    body = {"subject": "To {{ name }}", "html": "<b>{{ name }}</b>", "recipients": recipients}
+    recipients = [{"email": f"{name}@example.org", "name": name.upper()} for name in ("a", "b", "A")]
+    body = {"subject": "To {{ name }}", "html": "<b>{{ name }}</b>", "recipients": recipients, "duplicates": "first"}
     response = await mailings.client.post("/email/mailings", json=body)
     assert response.status_code == 202, response.text
     assert (await mailings.ended(response.json()["id"]))["state"] == "succeeded"
     assert sink.mails_per_recipient() == {"a@example.org": 1, "b@example.org": 1}
+    shown = await mailings.show(response.json()["id"])
+    assert (shown["recipients"], shown["left_out"]) == (2, 1)
 
 
 async def test_refusals_are_told_apart(mailings: MailingApi, sink: MailSink, start_mail_worker: StartWorker) -> None:

@@ -97,7 +97,7 @@ class EmailFamily(JobFamily):
     def migrations(cls) -> Migrations:
         from celeriac.database.migrations import Migrations
 
-        return Migrations(cls.name, "celeriac.families.email:migrations", head="0007", former_table="celeriac_schema")
+        return Migrations(cls.name, "celeriac.families.email:migrations", head="0008", former_table="celeriac_schema")
 
     @classmethod
     def commands(cls) -> Typer:

@@ -74,12 +74,13 @@ class FirstRows:
 
 
 class Addresses:
-    """A checker of addresses, which also finds duplicates."""
+    """A checker of addresses, which also finds duplicates. It has `left_out` so many of them."""
 
     def __init__(self, faults: Faults, duplicates: Duplicates) -> None:
         self._faults = faults
         self._duplicates = duplicates
         self._first_rows = FirstRows()
+        self.left_out = 0
 
     def check(self, row: int, text: str) -> str | None:
         """Return the normal form of the address. None: this row gets no mail. If that is a fault, note it."""
@@ -100,4 +101,6 @@ class Addresses:
                 f"{address} is in row {first} already; remove one of the two, or choose with `duplicates`: "
                 "`first` sends the first of them, `all` sends each",
             )
+        else:
+            self.left_out += 1
         return None

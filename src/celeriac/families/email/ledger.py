@@ -23,7 +23,7 @@ and one more claim, whose mail did not go out.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import islice
 from typing import Any
@@ -70,11 +70,13 @@ class Ledger:
         self.life = Life(database, int(idle_hours * 3_600_000))
         self.claim_seconds = claim_seconds
 
-    async def create(self, mailing: Mailing, recipients: Iterable[Recipient]) -> int:
+    async def create(self, mailing: Mailing, recipients: Iterable[Recipient], left_out: Callable[[], int] = int) -> int:
         """Store a mailing with its recipients, and return their number. After a failure no reader sees any of it.
 
         A thread reads `recipients` in batches, so a generator may parse a large file. Each batch is a transaction,
         so that senders do not wait for a long upload. Readers see the mailing with the last batch.
+
+        `left_out` is called when all were read: it returns how many rows were left out as duplicates.
 
         Raises:
             IdempotencyConflict: there is a mailing with this id.
@@ -82,7 +84,7 @@ class Ledger:
         """
         await self._database.write(lambda connection: _announce(connection, mailing))
         try:
-            return await self._store(mailing.id, iter(recipients))
+            return await self._store(mailing.id, iter(recipients), left_out)
         except BaseException:
             await asyncio.shield(background(self.discard(mailing.id)))
             raise
@@ -199,12 +201,12 @@ class Ledger:
         rows = await self._database.read(lambda connection: connection.execute(statement, parameters).all())
         return [RecipientOutcome(row[0], row[1], Status(row[2]), row[3], row[4], row[5], row[6]) for row in rows]
 
-    async def _store(self, mailing_id: str, recipients: Iterator[Recipient]) -> int:
+    async def _store(self, mailing_id: str, recipients: Iterator[Recipient], left_out: Callable[[], int]) -> int:
         stored = 0
         while rows := await asyncio.to_thread(_next_rows, mailing_id, recipients):
             await self._database.write(lambda c, rows=rows: c.execute(insert(recipient_table), rows))
             stored += len(rows)
-        values = {"ready": True, "recipients": stored, **self.life.first_values()}
+        values = {"ready": True, "recipients": stored, "left_out": left_out(), **self.life.first_values()}
         ready = update(mailing_table).where(mailing_table.c.id == mailing_id).values(values)
         await self._database.write(lambda connection: connection.execute(ready))
         return stored

@@ -52,6 +52,7 @@ class Mailing:
         stopped: why the mailing stopped while recipients were open; None if it did not.
         stop_at: rates of failures at which it stops by itself, as fields of `StopAt`; None: those of the settings.
         baseline: the numbers of `sent` and `failed` recipients, by kind, when it last went on after a stop; or None.
+        left_out: rows that were left out, as their address was in an earlier row.
         state: its state in the database.
         recipients: how many were stored with it.
         created_at: when it was submitted. This and the following times are milliseconds since the epoch.
@@ -70,6 +71,7 @@ class Mailing:
     stopped: str | None = None
     stop_at: dict[str, Any] | None = None
     baseline: dict[str, Any] | None = None
+    left_out: int = 0
     attachments: list[dict[str, Any]] | None = None
     state: MailingState = MailingState.SENDING
     recipients: int = 0
@@ -201,6 +203,7 @@ def progress(mailing: Mailing, counts: Counts) -> dict[str, Any]:
         "sender": mailing.sender,
         "subject": mailing.subject,
         "recipients": counts.total,
+        "left_out": mailing.left_out,
         "sent": counts.sent,
         "failed": counts.failed,
         "open": counts.total - counts.finished,

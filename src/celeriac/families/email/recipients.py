@@ -41,10 +41,16 @@ class Limits:
 
 
 class Recipients(Protocol):
-    """Submitted recipients. `columns` are the variables that all of them have, or None if they differ."""
+    """Submitted recipients. `columns` are the variables that all of them have, or None if they differ.
+
+    `left_out` is how many rows were left out as duplicates, once all were read.
+    """
 
     @property
     def columns(self) -> Collection[str] | None: ...
+
+    @property
+    def left_out(self) -> int: ...
 
     def read(self, required: Collection[str]) -> Iterator[Recipient]:
         """Yield the recipients in order. Each has the `required` variables.
@@ -71,6 +77,7 @@ class CsvRecipients:
         """
         self._limits = limits
         self._duplicates = duplicates
+        self.left_out = 0
         self._lines = text_lines(stream)
         header = next(self._lines, "")
         if not header.strip():
@@ -109,6 +116,7 @@ class CsvRecipients:
                     yield Recipient(row, address, variables)
         if not count and not faults:
             faults.add(None, None, "there are no recipients below the header")
+        self.left_out = addresses.left_out
         faults.raise_if_any()
 
     def _records(self, faults: Faults) -> Iterator[tuple[int, list[str]]]:
@@ -150,6 +158,7 @@ class JsonRecipients:
         self._items = items
         self._limits = limits
         self._duplicates = duplicates
+        self.left_out = 0
 
     @property
     def columns(self) -> None:
@@ -172,6 +181,7 @@ class JsonRecipients:
             address = addresses.check(row, str(variables.pop("email")))
             if address is not None and not faults:
                 yield Recipient(row, address, variables)
+        self.left_out = addresses.left_out
         faults.raise_if_any()
 
     def _checked(self, row: int, item: object, required: Collection[str], faults: Faults) -> dict[str, Any] | None:

@@ -133,7 +133,9 @@ async def _stored(jobs: EmailJobs, submission: Submission, mailing_id: str, stat
         not_after=_ms(submission.not_after),
         fingerprint=submission.fingerprint,
     )
-    await jobs.ledger.create(mailing, composed.recipients(submission.recipients))
+    await jobs.ledger.create(
+        mailing, composed.recipients(submission.recipients), lambda: submission.recipients.left_out
+    )
     return mailing
 
 

@@ -17,7 +17,8 @@ from sqlalchemy import (
 from celeriac.database.tables import metadata
 
 #: One mailing. `id` is the id of its job. `ready` becomes true when all recipients are stored: until then no reader
-#: sees the mailing. `stopped` says why it stopped before its end. `recipients` is how many were stored with it.
+#: sees the mailing. `stopped` says why it stopped before its end. `recipients` is how many were stored with it, and
+#: `left_out` how many rows were not, as their address was in an earlier row.
 #: `baseline` has the outcomes at the time when it went on after a stop: rates of failures count from there.
 #: Nothing is sent from `sends_until` on: the time of `not_after`, or earlier if nothing has happened for long.
 #: Times are milliseconds since the epoch.
@@ -37,6 +38,7 @@ mailing_table = Table(
     Column("baseline", JSON),
     Column("state", String(10), nullable=False, server_default="sending"),
     Column("recipients", Integer, nullable=False, server_default="0"),
+    Column("left_out", Integer, nullable=False, server_default="0"),
     Column("send_at", BigInteger),
     Column("not_after", BigInteger),
     Column("sends_until", BigInteger),

@@ -17,6 +17,7 @@ class MailingView(BaseModel):
     sender: str
     subject: str = Field(description="The template, not rendered")
     recipients: int
+    left_out: int = Field(description="Rows left out by `duplicates=first`, as their address is in an earlier row")
     sent: int
     failed: int
     open: int = Field(description="Recipients without a final outcome")

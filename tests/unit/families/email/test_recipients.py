@@ -195,6 +195,7 @@ def test_a_setting_sends_the_first_of_them_or_all(duplicates: str, rows: list[in
     items = [{"email": "a@example.com", "n": n} for n in range(4)]
     listed = list(JsonRecipients(items, duplicates=Duplicates(duplicates)).read(()))
     assert len(listed) == (1 if duplicates == "first" else 4)
+    assert source.left_out == 4 - len(rows)
 
 
 def test_a_faulty_address_is_a_fault_whatever_the_setting() -> None:
