@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.message import Message
@@ -13,6 +14,9 @@ from celeriac.families.email.inbound.model import Kind
 from celeriac.families.email.status_codes import find_code, is_dead
 
 _WORDS_READ = 20_000
+
+# It writes a line for each of its readers, and a traceback for one that trips over what a stranger has written.
+logging.getLogger("flufl.bounce").setLevel(logging.CRITICAL)
 
 #: What servers write that give no enhanced code, or a general one: the address does not exist.
 _DEAD_WORDS = (
@@ -52,6 +56,11 @@ def read_bounce(message: Message) -> Bounce | None:
     if reports:
         told = [bounce for fields in reports if (bounce := _of_report(fields)) is not None]
         return min(told, key=lambda bounce: bounce.kind is not Kind.HARD_BOUNCE, default=None)
+    if not str(
+        message.get("From", "")
+    ).strip():  # one of its readers would trip over that, and the others would not be asked
+        del message["From"]
+        message["From"] = "<>"
     try:
         _, permanent = all_failures(message)
     except Exception:  # its readers of many forms trip over what a stranger has written

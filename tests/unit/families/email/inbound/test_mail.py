@@ -98,6 +98,14 @@ def test_bounces_that_are_no_reports_are_read_too() -> None:
     assert kind_of(qmail(to=PATH, words="The user's mailbox is over quota. (#5.2.2)")) is Kind.SOFT_BOUNCE
 
 
+@pytest.mark.parametrize("sender", ["", "From:\r\n", "From: \t\r\n"])
+def test_a_bounce_from_nobody_is_read_and_fills_no_log(sender: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    raw = qmail(to=PATH, words="Sorry, no mailbox here by that name. (#5.1.1)")
+    assert kind_of(raw.replace(b"From: MAILER-DAEMON@mail.example.net\r\n", sender.encode(), 1)) is Kind.HARD_BOUNCE
+    assert caplog.records == []
+
+
 def test_an_answer_to_the_return_path_is_no_bounce() -> None:
     away = f"From: ada@example.net\r\nTo: {PATH}\r\nSubject: I am away\r\n\r\nI am back on Monday.\r\n"
     assert read(away.encode()) is None
