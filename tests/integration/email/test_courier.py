@@ -92,6 +92,24 @@ async def test_a_server_that_is_away_is_put_aside_and_another_takes_over(
         assert "cannot be used" in str(outcome.reason)
 
 
+async def test_a_server_whose_day_is_over_gives_its_share_to_another(
+    app: Celeriac, ledger: Ledger, sink: MailSink
+) -> None:
+    mailing = await stored_mailing(ledger, 30)
+    async with MailSink() as other:
+        through = courier(app, ledger, f"{sink.url}?daily=5&weight=1000000", other.url)
+        outcome = await sent(through, mailing)
+        assert (outcome.sent, outcome.deferred) == (30, 0)
+        assert (len(sink.deliveries), len(other.deliveries)) == (5, 25)
+
+
+async def test_who_has_to_wait_until_tomorrow_ends_and_says_so(app: Celeriac, ledger: Ledger, sink: MailSink) -> None:
+    mailing = await stored_mailing(ledger, 30)
+    outcome = await sent(courier(app, ledger, f"{sink.url}?daily=5"), mailing)
+    assert (outcome.sent, outcome.failed, outcome.deferred) == (5, 0, 25)
+    assert outcome.again_in is not None and 60 < outcome.again_in <= 86_400
+
+
 async def test_no_more_connections_are_open_than_allowed(
     app: Celeriac, ledger: Ledger, sink: MailSink, database: Database
 ) -> None:

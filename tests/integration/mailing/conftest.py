@@ -77,8 +77,8 @@ def start_mail_worker(
     environment = {**as_environment(settings), "CELERIAC_SMTP_URL": sink.url, "CELERIAC_MAIL_FROM": "a@example.com"}
     with ExitStack() as started:
 
-        def start(application: str = "celeriac.worker:c_app") -> Worker:
-            worker = start_worker(application, environment, tmp_path / "worker.log", pool="prefork")
+        def start(application: str = "celeriac.worker:c_app", **variables: str) -> Worker:
+            worker = start_worker(application, {**environment, **variables}, tmp_path / "worker.log", pool="prefork")
             started.callback(worker.kill)  # at once: how it ends is tested elsewhere
             request.node.stash[WORKERS].append((worker, 0))
             return worker

@@ -15,6 +15,8 @@ from celeriac.families.email.smtp import SmtpSession
 
 #: The longest sleep before another look at the limits, and at whether the mailing is still to be sent.
 _LOOK_EVERY_S = 15.0
+#: A longer wait is not worth the place in a worker. The mailing's job comes back when there is room.
+LONGEST_WAIT_S = 60.0
 _NOTHING = ChunkOutcome(sent=0, failed=0, deferred=0, reason=None)
 
 
@@ -28,6 +30,7 @@ class Courier:
     async def send(self, mailing: Mailing, first: int, last: int, how: Sending) -> ChunkOutcome:
         """Send to the open recipients at positions `first` to `last`, as `send_chunk` does, through one server or more.
 
+        It returns early, with `again_in`, if there is no room under a limit for longer than `LONGEST_WAIT_S`.
         A server that refuses us is put aside for a while, if there are others. What the last one says counts.
         """
         so_far = _NOTHING
@@ -44,7 +47,13 @@ class Courier:
             so_far = replace(this, sent=so_far.sent + this.sent, failed=so_far.failed + this.failed)
             if this.unavailable and self._servers.set_aside(server):
                 continue
-            if this.again_in is None or not await self._may_go_on_after(this.again_in, mailing):
+            if this.again_in is None:
+                return so_far
+            if this.again_in > LONGEST_WAIT_S:
+                if self._servers.set_aside(server):
+                    continue
+                return so_far
+            if not await self._may_go_on_after(this.again_in, mailing):
                 return so_far
 
     async def _may_go_on_after(self, seconds: float, mailing: Mailing) -> bool:

@@ -11,7 +11,7 @@ from celeriac.core.errors import RetryAfter
 from celeriac.core.retry import Retry
 from celeriac.engine.app import JobApp
 from celeriac.families.email.attachments import Attachments
-from celeriac.families.email.courier import Courier
+from celeriac.families.email.courier import LONGEST_WAIT_S, Courier
 from celeriac.families.email.domains import Domains
 from celeriac.families.email.errors import AttachmentGone, MailingIncomplete, MailingStopped, RecipientsDeferred
 from celeriac.families.email.judgement import StopAt, limits_of
@@ -28,8 +28,10 @@ from celeriac.families.email.suppression import Suppressions
 CHUNK = 100
 
 
-#: A mailing's job is delayed again if it was run before the mailing's time. No error is retried.
-_WAITING = Retry(attempts=1000, on=())
+#: A mailing's job is delayed again if it was run before the mailing's time, or a limit is used up. No error is retried.
+_WAITING = Retry(attempts=10_000, on=())
+#: How long it stays away at most, so that nobody takes the mailing for one that is forgotten (`mail_idle_hours`).
+_LONGEST_AWAY_S = 3600.0
 #: Temporary refusals are retried for about two hours. Greylisting and full mailboxes usually end within that.
 _RETRY = Retry(attempts=10, backoff=5.0, factor=2.5, max_delay=1800.0, never=(MailingStopped,))
 
@@ -106,7 +108,7 @@ def register(
         if outcome.hopeless and (counts := await ledger.counts(mailing_id)).finished < counts.total:
             await ledger.life.stop(mailing_id, str(outcome.reason))
             raise MailingStopped(str(outcome.reason))
-        if outcome.deferred:
+        if outcome.deferred and outcome.again_in is None:
             raise RecipientsDeferred(f"{outcome.deferred} recipients deferred: {outcome.reason}")
         return outcome
 
@@ -119,15 +121,31 @@ def register(
                 raise RetryAfter(wait)
             if state is not MailingState.SENDING:
                 raise await _incomplete(ledger, mailing_id)
+            if (full_for := await servers.full_for()) > LONGEST_WAIT_S:
+                raise _later(ledger, full_for)
         ranges = await ledger.open_ranges(mailing_id, CHUNK)
-        await job.fan_out(chunk.call(mailing_id, first, last) for first, last in ranges)
+        children = await job.fan_out(chunk.call(mailing_id, first, last) for first, last in ranges)
         counts = await ledger.counts(mailing_id)
         job.progress(counts.finished, counts.total, f"{counts.sent} sent, {counts.failed} failed")
         if not await ledger.life.finish(mailing_id):
+            if children.succeeded == children.total and await _waits(ledger, mailing_id):
+                raise _later(ledger, await servers.full_for())
             raise await _incomplete(ledger, mailing_id)
         return MailingOutcome(recipients=counts.total, sent=counts.sent, failed=counts.failed)
 
     return EmailJobs(ledger, mailing, attachments, server, stationery.example)
+
+
+async def _waits(ledger: Ledger, mailing_id: str) -> bool:
+    """Return whether the mailing, whose chunks have all ended in good order, has recipients that wait for a limit."""
+    state = await ledger.life.mark_alive(mailing_id)
+    return state is MailingState.SENDING and await ledger.held(mailing_id) is None
+
+
+def _later(ledger: Ledger, seconds: float) -> RetryAfter:
+    """Return what has the mailing's job come back: soon if no server's limit is used up, but a domain's."""
+    wait = min(max(seconds, LONGEST_WAIT_S), _LONGEST_AWAY_S, ledger.life.longest_pause)
+    return RetryAfter(wait, f"a limit is used up; the mailing goes on when there is room, next look in {wait:.0f} s")
 
 
 async def _incomplete(ledger: Ledger, mailing_id: str) -> MailingIncomplete:

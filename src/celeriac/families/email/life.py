@@ -42,6 +42,11 @@ class Life:
         self._database = database
         self._idle_ms = idle_ms
 
+    @property
+    def longest_pause(self) -> float:
+        """The seconds for which the job of a mailing may be away without the mailing's becoming too late."""
+        return self._idle_ms / 2000
+
     def first_values(self) -> dict[str, Any]:
         """Return the columns of a mailing that is complete now."""
         return {"sends_until": self._until}

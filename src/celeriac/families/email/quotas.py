@@ -94,6 +94,14 @@ class Quota:
         """Take the right to one connection. Hold it as long as the connection is open."""
         return await self._limits.take(self._connections) if self._connections else Taken(1)
 
+    async def full_for(self) -> float:
+        """Return the seconds until the server takes another mail; 0: it does so now. Nothing is taken."""
+        taken = await self._limits.take(self._mails) if self._mails else Taken(1)
+        if isinstance(taken, Refused):
+            return taken.seconds
+        await taken.release(unused=1)
+        return 0.0
+
     async def admit(self, recipients: Sequence[OpenRecipient]) -> Admitted:
         """Take what sending to these recipients needs, domain by domain. A domain without room keeps no other back."""
         admitted = Admitted()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from celeriac.client.limits import Limits, Taken
+from celeriac.core.errors import BrokerUnavailable, ConfigurationError
 from celeriac.core.limits import Refused
 from celeriac.families.email.quotas import DomainLimit, Quota
 from celeriac.families.email.smtp_url import SmtpServer
@@ -60,6 +62,16 @@ class Servers:
                 soonest = taken
         assert soonest is not None
         return soonest
+
+    async def full_for(self) -> float:
+        """Return the seconds until one of the servers takes another mail; 0: one does so now, or nobody knows."""
+        soonest = float("inf")
+        with suppress(BrokerUnavailable, ConfigurationError):  # the chunks say it, and try again
+            for server in self._configured():
+                quota = self.quota(server)
+                soonest = min(soonest, 0.0 if quota is None else await quota.full_for())
+            return soonest
+        return 0.0
 
     def _is_there(self, server: SmtpServer) -> bool:
         return self._aside.get(server, 0.0) <= self._clock()
