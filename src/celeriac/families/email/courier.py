@@ -11,7 +11,7 @@ from celeriac.families.email.model import Mailing, MailingState
 from celeriac.families.email.send import send_chunk
 from celeriac.families.email.sending import ChunkOutcome, Sending
 from celeriac.families.email.servers import Servers
-from celeriac.families.email.smtp import SmtpSession
+from celeriac.families.email.sessions import Sessions
 
 #: The longest sleep before another look at the limits, and at whether the mailing is still to be sent.
 _LOOK_EVERY_S = 15.0
@@ -26,6 +26,7 @@ class Courier:
     def __init__(self, ledger: Ledger, servers: Servers) -> None:
         self._ledger = ledger
         self._servers = servers
+        self._sessions = Sessions()
 
     async def send(self, mailing: Mailing, first: int, last: int, how: Sending) -> ChunkOutcome:
         """Send to the open recipients at positions `first` to `last`, as `send_chunk` does, through one server or more.
@@ -42,7 +43,7 @@ class Courier:
                 continue
             server, connection = chosen
             quota = self._servers.quota(server)
-            async with connection, SmtpSession(server) as session:
+            async with connection, self._sessions.use(server) as session:
                 this = await send_chunk(self._ledger, mailing, first, last, session, replace(how, quota=quota))
             so_far = replace(this, sent=so_far.sent + this.sent, failed=so_far.failed + this.failed)
             if this.unavailable and self._servers.set_aside(server):

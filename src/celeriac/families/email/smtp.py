@@ -63,6 +63,11 @@ class SmtpSession:
         """Whether the connection is open, as far as this side knows."""
         return self._wire is not None and self._wire.is_open
 
+    @property
+    def is_between_messages(self) -> bool:
+        """Whether the connection is open, and ready for any message."""
+        return self.is_connected and self._ahead is None
+
     async def connect(self) -> None:
         """Make sure that there is a connection, ready for a message.
 
