@@ -62,7 +62,10 @@ class PostgresEngine:
         # Keep the engines of a parent process: dropping them would close its connections.
         if _here() not in self._engines:
             self._engines[_here()] = create_async_engine(
-                self._url, json_serializer=_to_json, json_deserializer=codec.loads
+                self._url,
+                json_serializer=_to_json,
+                json_deserializer=codec.loads,
+                hide_parameters=True,  # errors, and so logs, have the statement without its values: some are secrets
             )
         return self._engines[_here()]
 

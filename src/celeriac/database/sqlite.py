@@ -134,7 +134,13 @@ def _open(url: URL) -> _Process:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.suppress(OSError):  # SQLite's own error says more
             touch_private(file)  # it may hold personal data; SQLite gives its log the same mode
-    engine = create_engine(url, json_serializer=_to_json, json_deserializer=codec.loads, pool_size=_THREADS)
+    engine = create_engine(
+        url,
+        json_serializer=_to_json,
+        json_deserializer=codec.loads,
+        pool_size=_THREADS,
+        hide_parameters=True,  # errors, and so logs, have the statement without its values: some of them are secrets
+    )
     event.listen(engine, "connect", _configure)
     return _Process(engine, ThreadPoolExecutor(_THREADS, thread_name_prefix="celeriac-sqlite"))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, select, text
+from sqlalchemy.exc import DBAPIError
 
 from celeriac.core.errors import DatabaseUnavailable
 from celeriac.database.clock import now_ms
@@ -42,6 +43,13 @@ async def test_a_write_is_rolled_back_when_its_function_raises(database: Databas
     with pytest.raises(KeyError):
         await database.write(fail)
     assert await numbers(database) == []
+
+
+async def test_an_error_has_no_values_of_its_statement(database: Database) -> None:
+    statement = text("INSERT INTO no_such_table VALUES (:secret)")
+    with pytest.raises(DBAPIError) as caught:
+        await database.write(lambda c: c.execute(statement, {"secret": "very-secret"}))
+    assert "no_such_table" in str(caught.value) and "very-secret" not in str(caught.value)
 
 
 async def test_transactions_that_read_and_then_write_wait_for_each_other(database: Database) -> None:

@@ -66,6 +66,22 @@ async def test_a_delivery_out_of_tries_is_exhausted_and_a_retry_of_its_failed_jo
     assert (delivery["state"], delivery["attempts"], len(delivery["log"])) == ("delivered", 5, 5)
 
 
+async def test_a_retried_job_sends_nothing_to_an_endpoint_that_is_disabled(
+    hooks: Hooks, receiver: HookReceiver
+) -> None:
+    receiver.plan["/off"] = [(500, {"webhook-delivery": "abort-message"}), 200]
+    endpoint = await hooks.add(f"{receiver.url}/off")
+    event = await hooks.send()
+    (delivery,) = await hooks.ended(event["id"])
+    await eventually(lambda: _job_that(hooks, f"/jobs/{delivery['job']}", "failed"), "the job has failed")
+    await hooks.call("POST", f"/endpoints/{endpoint['id']}/disable")
+    assert (await hooks.client.post(f"/jobs/{delivery['job']}/retry")).status_code == 202
+    await eventually(lambda: _job_that(hooks, f"/jobs/{delivery['job']}", "succeeded"), "the job has ended")
+    (delivery,) = await hooks.ended(event["id"])
+    assert (delivery["state"], delivery["attempts"], delivery["error"]) == ("held", 1, "its endpoint is disabled")
+    assert receiver.by_message["/off", event["id"]] == 1
+
+
 async def _job_that(hooks: Hooks, path: str, state: str) -> dict[str, Any] | None:
     job = (await hooks.client.get(path)).json()
     return job if job["state"] == state else None
@@ -207,6 +223,8 @@ async def test_a_log_that_cannot_be_written_never_sends_twice(
         ("/events", {"type": "order paid", "payload": 1}, "words of letters, digits"),
         ("/events", {"type": "order.paid", "payload": "x" * 300_000}, "CELERIAC_WEBHOOK_MAX_EVENT_BYTES"),
         ("/events", {"type": "order.paid", "payload": 1, "id": "a.b"}, "use 1 to 128 letters, digits, _ or -"),
+        ("/endpoints", {"url": "https://example.com/", "description": "a\0b"}, "U+0000 is not possible"),
+        ("/replays", {"endpoint": "a\0b"}, "should match pattern"),
         ("/replays", {}, "give endpoint, event or since"),
         ("/replays", {"since": "2026-11-28T12:00:00"}, "since needs a time zone"),
     ],
@@ -214,6 +232,14 @@ async def test_a_log_that_cannot_be_written_never_sends_twice(
 async def test_what_is_wrong_is_refused_and_told(hooks: Hooks, path: str, body: dict[str, Any], told: str) -> None:
     refused = await hooks.call("POST", path, ok=422, json=body)
     assert told in refused["detail"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/endpoints/a%00b", "/endpoints?owner=%00", "/endpoints?cursor=%00", "/events/%00", "/deliveries?event=%00"],
+)
+async def test_what_no_id_can_be_is_no_question_for_the_database(hooks: Hooks, path: str) -> None:
+    await hooks.call("GET", path, ok=422)
 
 
 @pytest.mark.parametrize("path", ["/endpoints/x", "/events/x", "/deliveries/x"])

@@ -95,6 +95,17 @@ async def test_results_may_be_written_twice(database: Database) -> None:
     assert (await Deliveries(database).get(one.delivery.id)).state == "delivered"  # it has arrived all the same
 
 
+async def test_results_of_a_deleted_endpoint_keep_no_others_from_the_log(database: Database) -> None:
+    gone, kept = await add(database), await add(database)
+    both = await loaded(database, *(await emit(database, "e1")).deliveries)
+    await Endpoints(database).delete(gone.id)
+    delivered = [Result(loaded=one, state=DeliveryState.DELIVERED, status=200) for one in both]
+    await write(database, *delivered)
+    ((one,), _) = await Deliveries(database).page(Choice(), after=None, limit=5)
+    assert (one.endpoint_id, one.state) == (kept.id, "delivered")
+    await write(database, *[result for result in delivered if result.loaded.endpoint.id == gone.id])
+
+
 async def test_an_endpoint_that_fails_for_days_is_disabled_and_its_owner_told(database: Database) -> None:
     endpoint = await add(database, event_types=["order.*"])
     await add(database, event_types=["webhooks.*"])

@@ -9,7 +9,7 @@ from pydantic import StringConstraints
 
 from celeriac.families.webhooks.actions import Actions
 from celeriac.families.webhooks.deliveries import Choice
-from celeriac.families.webhooks.forms import EventForm, Replay
+from celeriac.families.webhooks.forms import EventForm, EventId, Id, Replay
 from celeriac.families.webhooks.model import DeliveryState
 from celeriac.families.webhooks.views import (
     AttemptView,
@@ -26,7 +26,7 @@ from celeriac.http.jobs import NO_NULL, in_time
 from celeriac.http.problems import responses
 from celeriac.http.route import require_json
 
-DeliveryId = Annotated[str, Path(max_length=64, description="The delivery's id")]
+DeliveryId = Annotated[Id, Path(description="The delivery's id")]
 _Cursor = Annotated[str, StringConstraints(max_length=90, pattern="^[0-9]{1,18}_[A-Za-z0-9-]{1,64}$")]
 
 
@@ -52,7 +52,7 @@ def add_event_routes(router: APIRouter, actions: Actions) -> None:
         return EventView(**event_fields(event, await actions.jobs.deliveries.counts(event.number)))
 
     @router.get("/events/{event_id}", response_model=EventView, summary="An event", responses=responses(404, 422, 503))
-    async def show_event(event_id: Annotated[str, Path(max_length=128, description="The event's id")]) -> Any:
+    async def show_event(event_id: Annotated[EventId, Path(description="The event's id")]) -> Any:
         event = await actions.jobs.deliveries.event(event_id)
         return EventView(**event_fields(event, await actions.jobs.deliveries.counts(event.number)))
 
@@ -62,8 +62,8 @@ def add_delivery_routes(router: APIRouter, actions: Actions) -> None:
 
     @router.get("/deliveries", response_model=DeliveryPage, summary="Deliveries", responses=responses(422, 503))
     async def list_deliveries(
-        endpoint: Annotated[str | None, NO_NULL, Query(max_length=64)] = None,
-        event: Annotated[str | None, NO_NULL, Query(max_length=128)] = None,
+        endpoint: Annotated[Id | None, NO_NULL, Query()] = None,
+        event: Annotated[EventId | None, NO_NULL, Query()] = None,
         state: Annotated[DeliveryState | None, NO_NULL, Query()] = None,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
         cursor: Annotated[_Cursor | None, NO_NULL, Query(description="`next` of the previous page")] = None,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Path, Query, Response
+from pydantic import AfterValidator, StringConstraints
 
 from celeriac.families.webhooks.actions import Actions
-from celeriac.families.webhooks.forms import EndpointChange, NewEndpoint, Rotation
+from celeriac.families.webhooks.forms import EndpointChange, Id, NewEndpoint, Rotation, printable
 from celeriac.families.webhooks.views import (
     DeliveryView,
     EndpointPage,
@@ -20,7 +21,7 @@ from celeriac.http.jobs import NO_NULL, in_time
 from celeriac.http.problems import responses
 from celeriac.http.route import require_json
 
-EndpointId = Annotated[str, Path(max_length=64, description="The endpoint's id")]
+EndpointId = Annotated[Id, Path(description="The endpoint's id")]
 
 
 def add_endpoint_routes(router: APIRouter, actions: Actions) -> None:
@@ -33,9 +34,13 @@ def add_endpoint_routes(router: APIRouter, actions: Actions) -> None:
 def _add_reading(router: APIRouter, actions: Actions) -> None:
     @router.get("/endpoints", response_model=EndpointPage, summary="Endpoints", responses=responses(422, 503))
     async def list_endpoints(
-        owner: Annotated[str | None, NO_NULL, Query(max_length=128, description="Those of this owner")] = None,
+        owner: Annotated[
+            Annotated[str, StringConstraints(max_length=128), AfterValidator(printable)] | None,
+            NO_NULL,
+            Query(description="Those of this owner"),
+        ] = None,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
-        cursor: Annotated[str | None, NO_NULL, Query(max_length=64, description="`next` of the previous page")] = None,
+        cursor: Annotated[Id | None, NO_NULL, Query(description="`next` of the previous page")] = None,
     ) -> Any:
         found, following = await actions.endpoints.page(owner=owner, after=cursor, limit=limit)
         return EndpointPage(endpoints=[EndpointView(**endpoint_fields(one)) for one in found], next=following)

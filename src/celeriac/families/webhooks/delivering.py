@@ -31,6 +31,10 @@ async def deliver(job: JobContext, runtime: Runtime, settings: WebhookSettings, 
         RetryAfter: it is to be tried again, or its endpoint takes nothing for now. The latter is no try.
     """
     endpoint = loaded.endpoint
+    if not endpoint.enabled:  # its job was retried by hand, or it was disabled while the event was being stored
+        held = Result(loaded=loaded, state=DeliveryState.HELD, counts=False, error="its endpoint is disabled")
+        await runtime.record(held)
+        return held
     if not loaded.has_turn:
         raise _later(runtime, loaded, _TURN_S, "an earlier event of its endpoint is open")
     wait_ms = (endpoint.open_until or 0) - loaded.now

@@ -29,7 +29,14 @@ def _pattern(value: str) -> str:
     return value
 
 
-def _printable(value: str) -> str:
+def _no_nul(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("the character U+0000 is not possible")
+    return value
+
+
+def printable(value: str) -> str:
+    """Check that a text has printable characters only. Raises `ValueError`."""
     if not value.isprintable():
         raise ValueError("only printable characters are possible")
     return value
@@ -52,7 +59,7 @@ def _headers(value: dict[str, str]) -> dict[str, str]:
 
 
 Owner = Annotated[
-    str, StringConstraints(min_length=1, max_length=128), AfterValidator(_printable), Field(description="Whose it is")
+    str, StringConstraints(min_length=1, max_length=128), AfterValidator(printable), Field(description="Whose it is")
 ]
 Url = Annotated[
     str, StringConstraints(max_length=2048), Field(description="Where to post", examples=["https://example.com/hook"])
@@ -61,7 +68,10 @@ EventTypes = Annotated[
     list[Annotated[str, AfterValidator(_pattern)]],
     Field(min_length=1, max_length=100, description="Types such as `invoice.paid`, patterns such as `invoice.*`, `*`"),
 ]
-Description = Annotated[str, StringConstraints(max_length=500)]
+Description = Annotated[str, StringConstraints(max_length=500), AfterValidator(_no_nul)]
+#: An id in a path, a query or a form, which is looked for: what cannot be one is no question for the database.
+Id = Annotated[str, StringConstraints(max_length=64, pattern="^[A-Za-z0-9_-]*$")]
+EventId = Annotated[str, StringConstraints(max_length=128, pattern="^[A-Za-z0-9_-]*$")]
 Headers = Annotated[
     dict[str, str], AfterValidator(_headers), Field(description="Sent with each request. Their values are not shown")
 ]
@@ -145,8 +155,8 @@ class EventForm(_Form):
 class Replay(_Form):
     """Which deliveries to send again. Those of disabled endpoints, and those that are open, are none of them."""
 
-    endpoint: str | None = Field(default=None, max_length=64)
-    event: str | None = Field(default=None, max_length=128)
+    endpoint: Id | None = None
+    event: EventId | None = None
     since: datetime | None = Field(default=None, description="Events from this time on")
     until: datetime | None = Field(default=None, description="Events before this time")
     states: list[DeliveryState] = Field(

@@ -26,6 +26,9 @@ _GUESS_S = 0.02
 #: Who is told to come back comes back in this time, at the soonest and at the latest.
 _SOON_S, _LATE_S = 0.5, 60.0
 _SHORTEST_PAUSE_S = 0.01
+#: Slots that a process asks the broker for at the same time. The broker's time limit runs for each of them: on a busy
+#: machine it would run out for most of 500, and to come back costs more than to deliver.
+_MOST_ASKED = 16
 
 
 class Busy(Exception):
@@ -87,6 +90,7 @@ class Lanes:
         self._slots = slots
         self._lanes: dict[str, _Lane] = {}
         self._in_line = 0
+        self._asking = asyncio.Semaphore(_MOST_ASKED)
 
     @asynccontextmanager
     async def slot(self, endpoint_id: str, *, concurrency: int, rate: float | None) -> AsyncGenerator[None]:
@@ -136,7 +140,8 @@ class Lanes:
         lane.held += 1
         slot: Slot | NoSlot = NoSlot(0)
         try:
-            slot = await self._slots.take(endpoint_id, concurrency=concurrency, rate=rate)
+            async with self._asking:
+                slot = await self._slots.take(endpoint_id, concurrency=concurrency, rate=rate)
         finally:
             if isinstance(slot, NoSlot):
                 self._give_up_one(lane)

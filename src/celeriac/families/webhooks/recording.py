@@ -82,11 +82,22 @@ _UPDATE = (
 def record(connection: Connection, results: Sequence[Result], rules: Rules) -> list[Stored]:
     """Write results, and return the events that this has brought about: notices for the endpoints' owners."""
     now = connection.execute(select(now_ms())).scalar_one()
+    results = _of_existing(connection, results)
+    if not results:
+        return []
     _log(connection, results, now)
     connection.execute(_UPDATE, [_changes(result, now) for result in results])
     notices = _judge_endpoints(connection, results, now, rules)
     notices += [_exhausted(result) for result in results if result.state is DeliveryState.EXHAUSTED]
     return store_events(connection, [notice for notice in notices if notice is not None])
+
+
+def _of_existing(connection: Connection, results: Sequence[Result]) -> Sequence[Result]:
+    """Leave out deliveries that were deleted meanwhile, with their endpoint. They stay until this transaction ends."""
+    ids = {result.loaded.delivery.id for result in results}
+    query = select(_d.id).where(_d.id.in_(ids)).order_by(_d.id).with_for_update()
+    existing = set(connection.execute(query).scalars())
+    return [result for result in results if result.loaded.delivery.id in existing]
 
 
 def _log(connection: Connection, results: Sequence[Result], now: int) -> None:

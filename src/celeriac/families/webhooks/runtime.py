@@ -91,21 +91,24 @@ class Runtime:
 
     async def _record(self, results: Sequence[Result]) -> Sequence[None]:
         try:
-            await self._write(results)
+            stored = await self._write(results)
         except Exception as error:  # one of them cannot be stored: that must not keep the others from it
             log.exception("%d results of webhooks cannot be written together: %s", len(results), error)
-            for result in results:
-                await self._record_alone(result)
+            stored = [one for result in results for one in await self._write_alone(result)]
+        try:
+            await self._on_stored(stored)
+        except Exception as error:  # the results are written, which is what counts here
+            log.warning("%d notices of webhooks wait for the sweep: %s", len(stored), error)
         return [None] * len(results)
 
-    async def _record_alone(self, result: Result) -> None:
+    async def _write_alone(self, result: Result) -> list[Stored]:
         """Write one result; without the words of the answer, if these are at fault. It must not be sent again."""
         try:
-            await self._write([result])
+            return await self._write([result])
         except Exception:
-            await self._write([replace(result, error="not storable", headers=None, excerpt=None)])
+            return await self._write([replace(result, error="not storable", headers=None, excerpt=None)])
 
-    async def _write(self, results: Sequence[Result]) -> None:
+    async def _write(self, results: Sequence[Result]) -> list[Stored]:
         pause, began = _FIRST_PAUSE_S, time.monotonic()
         while True:
             try:
@@ -118,7 +121,7 @@ class Runtime:
                 pause = min(_LONGEST_PAUSE_S, 2 * pause)
         if pause > _FIRST_PAUSE_S:
             log.warning("%d results of webhooks were written after %.1f s", len(results), time.monotonic() - began)
-        await self._on_stored(stored)
+        return stored
 
 
 class Runtimes:
