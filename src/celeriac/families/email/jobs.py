@@ -18,6 +18,7 @@ from celeriac.families.email.judgement import StopAt, limits_of
 from celeriac.families.email.ledger import Ledger
 from celeriac.families.email.model import MailingState
 from celeriac.families.email.outgoing import Outgoing
+from celeriac.families.email.pace import Pace
 from celeriac.families.email.sending import NOTHING_ATTACHED, Attached, ChunkOutcome, Sending
 from celeriac.families.email.servers import Servers
 from celeriac.families.email.smtp_url import SmtpServer
@@ -75,7 +76,7 @@ def register(
 
     `stop_at` has the rates of failures at which a mailing stops that names none.
     """
-    domains, courier = Domains(), Courier(ledger, servers)
+    domains, courier, pace = Domains(), Courier(ledger, servers), Pace()
 
     @app.job(name="celeriac.email.chunk", retry=_RETRY, exposed=False)
     async def chunk(job: JobContext, mailing_id: str, first: int, last: int) -> ChunkOutcome:
@@ -99,12 +100,14 @@ def register(
                     final=job.is_last_attempt,
                     domains=domains,
                     stop_at=limits_of(mailing.stop_at, stop_at),
-                    on_progress=report,
+                    on_progress=lambda: pace.tell(mailing_id, report),
                 )
                 outcome = await courier.send(mailing, first, last, how)
         except AttachmentGone as error:
             await ledger.life.stop(mailing_id, f"attachment {error}")
             raise MailingStopped(f"attachment {error}") from None
+        if outcome.deferred:
+            await report()  # nobody else may do so for long
         if outcome.hopeless and (counts := await ledger.counts(mailing_id)).finished < counts.total:
             await ledger.life.stop(mailing_id, str(outcome.reason))
             raise MailingStopped(str(outcome.reason))
