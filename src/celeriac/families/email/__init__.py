@@ -66,7 +66,7 @@ class EmailFamily(JobFamily):
                 floor=self.settings.mail_stop_after,
             ),
         )
-        self.test = register_test(host.app, self.jobs.attachments, self.jobs.server)
+        self.test = register_test(host.app, self.jobs.attachments, self.jobs.server, self.stationery.dkim_keys)
         self._poll()
 
     def _poll(self) -> None:

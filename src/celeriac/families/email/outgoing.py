@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from celeriac.families.email.address import parse_sender
+from celeriac.families.email.dkim import DkimKey
 from celeriac.families.email.model import Mailing, OpenRecipient, Outcome, PermanentFailure
 from celeriac.families.email.replies import Verdict
 from celeriac.families.email.stationery import Stationery
@@ -24,6 +25,11 @@ class Outgoing:
         if mailing.list_name is not None:
             domain = parse_sender(mailing.sender).address.rpartition("@")[2]
             self._list_id = f"List-Id: <{mailing.list_name}.{domain}>\r\n".encode("ascii")
+
+    @property
+    def dkim_keys(self) -> Sequence[DkimKey]:
+        """The keys that sign the mails."""
+        return self._stationery.dkim_keys
 
     async def sift(self, recipients: Sequence[OpenRecipient]) -> list[OpenRecipient]:
         """Return the recipients that may get mail, and record the outcome of the others."""

@@ -1,4 +1,4 @@
-"""Makes messages for open recipients within bounded time: renders the templates, and assembles the MIME."""
+"""Makes messages for open recipients within bounded time: renders the templates, assembles the MIME, and signs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from celeriac.core.interrupt import run_with_deadline
 from celeriac.families.email.address import parse_sender, wire_form
+from celeriac.families.email.dkim import Signer
 from celeriac.families.email.errors import TemplateInvalid
 from celeriac.families.email.message import MessageBuilder, message_id
 from celeriac.families.email.model import Mailing, OpenRecipient, PermanentFailure, TransientFailure
@@ -42,15 +43,23 @@ class Preparer:
     """A maker of one mailing's messages for some of its recipients."""
 
     def __init__(
-        self, mailing: Mailing, outgoing: Outgoing | None = None, *, seconds: float = RENDER_TIMEOUT_S
+        self,
+        mailing: Mailing,
+        outgoing: Outgoing | None = None,
+        *,
+        attached_end: bytes = b"",
+        seconds: float = RENDER_TIMEOUT_S,
     ) -> None:
-        """`seconds` bounds the time of all calls of `prepare` together."""
+        """`attached_end` will follow each message, which is signed together with it. `seconds` bounds the time of all
+        calls of `prepare` together.
+        """
         self._mailing = mailing
         self._outgoing = outgoing or Outgoing(mailing)
         self._seconds_left = seconds
         self._sender = parse_sender(mailing.sender)
         self._domain = self._sender.address.rpartition("@")[2]
         self._builder = builder_of(mailing)
+        self._signer = Signer(self._outgoing.dkim_keys, self._domain, attached_end)
 
     async def prepare(self, recipients: Sequence[OpenRecipient]) -> list[Prepared]:
         """Make one message for each recipient, in a thread, so that the event loop continues.
@@ -86,7 +95,7 @@ class Preparer:
     def _render(self, templates: MailTemplates, recipient: OpenRecipient) -> bytes:
         own = self._outgoing.variables(recipient.position)
         rendered = templates.render({**own, **recipient.variables, "email": recipient.address})
-        return self._builder.build(
+        message = self._builder.build(
             to=wire_form(recipient.address)[0],
             subject=rendered.subject,
             text=rendered.text,
@@ -95,6 +104,7 @@ class Preparer:
             date=datetime.now(UTC),
             headers=self._outgoing.headers(recipient.position),
         )
+        return self._signer.sign(message)
 
     def _prepared(self, recipient: OpenRecipient, content: bytes | PermanentFailure | TransientFailure) -> Prepared:
         to, utf8 = wire_form(recipient.address)

@@ -53,7 +53,7 @@ class _Chunk:
         self._how = how
         self._judge = Judge(ledger, mailing, how.stop_at)
         self._progress_due = time.monotonic() + _PROGRESS_EVERY_S
-        self._preparer = Preparer(mailing, how.outgoing)
+        self._preparer = Preparer(mailing, how.outgoing, attached_end=how.attached.end)
         self._claim = uuid4().hex
         self._current: Prepared | None = None  # claimed, to be sent next
         self._done: tuple[int, Outcome] | None = None  # known, and not recorded yet

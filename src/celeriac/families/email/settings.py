@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from celeriac.core.errors import ConfigurationError
+from celeriac.families.email.dkim_keys import read_dkim_keys
 from celeriac.families.email.inbound.mailbox import parse_mailbox_url
 from celeriac.families.email.quotas import parse_domain_limits
 from celeriac.family import FamilySettings
@@ -34,6 +35,9 @@ class EmailSettings(FamilySettings):
     time; `*` is each other domain."""
     mail_from: str = "celeriac@localhost"
     """Sender of mailings that name none."""
+    mail_dkim_keys: str = ""
+    """Keys that sign each mail (DKIM): `s1=/path/rsa.pem,s2=/path/ed25519.pem`, by selector. `s1:example.com=…` signs
+    the mails of that domain's senders only. Needs the extra `dkim`."""
 
     mail_attachments_mb: int = Field(default=10, ge=1, le=100)
     """Megabytes that the attachments of one mailing may have together. Many mail servers take some 10 to 25."""
@@ -167,6 +171,15 @@ class EmailSettings(FamilySettings):
         from celeriac.families.email.address import parse_sender
 
         parse_sender(value)  # raises ValueError
+        return value
+
+    @field_validator("mail_dkim_keys")
+    @classmethod
+    def _keys(cls, value: str) -> str:
+        try:
+            read_dkim_keys(value)
+        except ConfigurationError as error:
+            raise ValueError(str(error)) from None
         return value
 
     @field_validator("mail_domain_limits")

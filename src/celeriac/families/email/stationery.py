@@ -1,11 +1,16 @@
-"""What the settings put on each mail: its unsubscribe link, and its return path."""
+"""What the settings put on each mail: its unsubscribe link, its return path, and the keys that sign it."""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
+from celeriac.families.email.dkim import DkimKey
+from celeriac.families.email.dkim_keys import GOOD_RSA, read_dkim_keys
 from celeriac.families.email.settings import EmailSettings
 from celeriac.families.email.tokens import Purpose, Tokens
+
+log = logging.getLogger("celeriac")
 
 #: The variable of templates that has the recipient's link.
 UNSUBSCRIBE_URL = "unsubscribe_url"
@@ -14,13 +19,14 @@ _NOBODY = "00000000-0000-4000-8000-000000000000"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stationery:
-    """What the settings say of all mails. Without `tokens`, nothing of it can be used.
+    """What the settings say of all mails. Without `tokens`, there are no links and no return paths.
 
     Attributes:
         public_url: where recipients reach the public routes of this family, without a slash at the end; None: nowhere.
         unsubscribe_address: an address that takes requests to unsubscribe by mail, or None.
         bounce_address: the address that bounces return to, or None: the sender's.
         suppress_refused: whether an address that the mail server does not know gets no more mail.
+        dkim_keys: the keys that sign each mail.
     """
 
     tokens: Tokens | None = None
@@ -28,6 +34,7 @@ class Stationery:
     unsubscribe_address: str | None = None
     bounce_address: str | None = None
     suppress_refused: bool = True
+    dkim_keys: tuple[DkimKey, ...] = ()
 
     @property
     def example(self) -> dict[str, str]:
@@ -61,14 +68,23 @@ class Stationery:
 
 
 def stationery(settings: EmailSettings) -> Stationery:
-    """Make it of the settings."""
+    """Make it of the settings.
+
+    Raises:
+        ConfigurationError: a DKIM key cannot be read any more.
+    """
     secrets = [secret.get_secret_value().encode() for secret in settings.mail_secrets]
+    keys = read_dkim_keys(settings.mail_dkim_keys)
+    for key in keys:
+        if 0 < key.bits < GOOD_RSA:
+            log.warning("the DKIM key %s has %d bits, which some receivers do not accept", key.selector, key.bits)
     return Stationery(
         tokens=Tokens(secrets) if secrets else None,
         public_url=settings.mail_public_url,
         unsubscribe_address=settings.mail_unsubscribe_address,
         bounce_address=settings.mail_bounce_address,
         suppress_refused=settings.mail_suppress_refused,
+        dkim_keys=tuple(keys),
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from celeriac.core.context import JobContext
 from celeriac.core.retry import Retry
 from celeriac.engine.app import JobApp
 from celeriac.families.email.attachments import Attachments
+from celeriac.families.email.dkim import DkimKey, Signer
 from celeriac.families.email.errors import TestMailRefused
 from celeriac.families.email.model import Mailing, Sent
 from celeriac.families.email.smtp import SmtpSession
@@ -28,7 +30,9 @@ class TestOutcome:
 TestJob = Job[[str, str, bool, str, list[dict[str, Any]]], TestOutcome]
 
 
-def register_test(app: JobApp, attachments: Attachments, server: Callable[[], SmtpServer]) -> TestJob:
+def register_test(
+    app: JobApp, attachments: Attachments, server: Callable[[], SmtpServer], dkim_keys: Sequence[DkimKey] = ()
+) -> TestJob:
     """Add the job to `app`. It calls `server` for the mail server when it is about to send."""
 
     @app.job(name="celeriac.email.test", retry=Retry(attempts=1), exposed=False)
@@ -38,7 +42,9 @@ def register_test(app: JobApp, attachments: Attachments, server: Callable[[], Sm
         """Send a message to one address. It is tried once: somebody waits for it."""
         mailing = Mailing(id=job.id, sender=sender, subject="", attachments=files)
         async with attachments.encoded(mailing) as end, SmtpSession(server()) as session:
-            outcome = await session.send(sender, to, message.encode() + end, utf8=utf8)
+            signer = Signer(dkim_keys, sender.rpartition("@")[2], end)
+            content = await asyncio.to_thread(signer.sign, message.encode()) + end
+            outcome = await session.send(sender, to, content, utf8=utf8)
         if not isinstance(outcome, Sent):
             raise TestMailRefused(f"{outcome.code} {outcome.text}" if outcome.code else outcome.text)
         return TestOutcome(to, outcome.code)
