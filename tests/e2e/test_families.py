@@ -84,7 +84,10 @@ def test_the_tables_of_families_are_made_beforehand(tmp_path: Path) -> None:
     before = json.loads(celeriac("db", "current", "--json", cwd=tmp_path).stdout)
     assert list(tmp_path.iterdir()) == [], "to look makes no file"
     after = json.loads(celeriac("db", "upgrade", "--json", cwd=tmp_path).stdout)
-    assert [(row["family"], row["revision"], row["state"]) for row in before] == [("email", None, "behind")]
-    newest = after[0]["newest"]
-    assert [(row["family"], row["revision"], row["state"]) for row in after] == [("email", newest, "up to date")]
+    families = ["email", "webhooks"]
+    assert [(row["family"], row["revision"], row["state"]) for row in before] == [
+        (family, None, "behind") for family in families
+    ]
+    assert [(row["family"], row["state"]) for row in after] == [(family, "up to date") for family in families]
+    assert all(row["revision"] == row["newest"] for row in after)
     assert json.loads(celeriac("db", "current", "--json", cwd=tmp_path).stdout) == after

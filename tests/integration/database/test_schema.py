@@ -39,10 +39,15 @@ print("alembic" in sys.modules)
 
 async def test_the_migrated_schema_is_the_one_the_code_declares(database: Database) -> None:
     def differences(connection: Connection) -> list[Any]:
-        context = MigrationContext.configure(connection, opts={"version_table": EMAIL.table, "compare_type": True})
-        return compare_metadata(context, metadata)
+        options = {"version_table": EMAIL.table, "compare_type": True, "include_object": _is_of_email}
+        return compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
 
     assert await database.read(differences) == []
+
+
+def _is_of_email(_: Any, name: str, kind: str, *__: Any) -> bool:
+    """Other tests of the process may have registered the tables of other families."""
+    return kind != "table" or name.startswith("celeriac_email")
 
 
 def test_the_newest_script_is_the_declared_head() -> None:
@@ -83,7 +88,8 @@ async def test_a_database_of_a_newer_version_is_refused(database: Database) -> N
     statement = text(f"UPDATE {EMAIL.table} SET version_num = '9999'")
     await database.write(lambda connection: connection.execute(statement))
     await database.dispose()  # what comes next is a new process's first look
-    told = r"'email' are at revision '9999', and the installed version knows none after '0003': install the version"
+    known = rf"and the installed version knows none after '{EMAIL.head}': install the version"
+    told = rf"'email' are at revision '9999', {known}"
     with pytest.raises(SchemaTooNew, match=told):
         await database.ensure_schema()
     assert [state for _, state in await database.states()] == [State.NEWER]

@@ -84,6 +84,7 @@ async def test_a_running_stack_is_well(tmp_path: Path) -> None:
             ("ffmpeg", "ok"),
             ("libreoffice", "ok"),
             ("confinement", "ok"),
+            ("webhooks", "ok"),
             ("api", "ok"),
             ("worker", "ok"),
         ]

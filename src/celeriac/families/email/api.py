@@ -8,6 +8,7 @@ from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from pydantic import StringConstraints
 from starlette.routing import NoMatchFound
 
 from celeriac.core.errors import ConfigurationError, UnknownJob
@@ -23,10 +24,12 @@ from celeriac.families.email.submission import submit, submit_draft
 from celeriac.families.email.views import MailingsView, MailingView
 from celeriac.family import Host
 from celeriac.http.auth import caller
-from celeriac.http.jobs import IdempotencyKey, JobId, location
+from celeriac.http.jobs import NO_NULL, IdempotencyKey, JobId, location
 from celeriac.http.models import JobView, view
 from celeriac.http.problems import ProblemError, responses
 from celeriac.http.route import bounded_route
+
+_Cursor = Annotated[str, StringConstraints(max_length=144, pattern="^[0-9]{1,15}_[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$")]
 
 
 def create_email_router(host: Host, jobs: EmailJobs, **options: Any) -> APIRouter:
@@ -107,7 +110,7 @@ def _add_reading(router: APIRouter, jobs: EmailJobs, steering: Steering) -> None
     @router.get("/mailings", response_model=MailingsView, summary="List mailings", responses=responses(422, 503))
     async def list_mailings(
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
-        cursor: Annotated[str | None, Query(max_length=200, description="`next` of the page before")] = None,
+        cursor: Annotated[_Cursor | None, NO_NULL, Query(description="`next` of the page before")] = None,
     ) -> Any:
         """The newest first."""
         mailings = await jobs.ledger.newest(limit + 1, None if cursor is None else _split(cursor))
@@ -154,7 +157,4 @@ def _checked(job_id: str) -> str:
 
 def _split(cursor: str) -> tuple[int, str]:
     created, _, mailing_id = cursor.partition("_")
-    if not created.isascii() or not created.isdigit() or len(created) > 15 or not mailing_id:
-        detail = "cursor: take it from `next` of the page before"
-        raise ProblemError(422, "invalid-request", detail)
     return int(created), mailing_id

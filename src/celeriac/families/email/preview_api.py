@@ -143,7 +143,10 @@ def add_preview_routes(router: APIRouter, family: EmailFamily) -> None:
         return view(job)
 
     @router.post(
-        "/variables", response_model=VariablesView, summary="The variables of templates", responses=responses(413, 422)
+        "/variables",
+        response_model=VariablesView,
+        summary="The variables of templates",
+        responses=responses(400, 413, 422),
     )
     async def show_variables(body: VariablesText) -> Any:
         """List the variables that the templates use, and compare them with the columns of a list."""

@@ -6,6 +6,8 @@ authorises it. Scanners of mails follow links, so a GET only shows a page and ch
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Request, Response
 
 from celeriac.families.email import unsubscribe_page as page
@@ -14,6 +16,8 @@ from celeriac.families.email.tokens import Purpose, Tokens
 from celeriac.http.problems import responses
 
 _SOURCE = "link"
+_PAGE: dict[str, Any] = {"content": {"text/html": {}}}
+_PAGES: dict[int | str, dict[str, Any]] = {200: _PAGE, 404: {"description": "No link of ours", **_PAGE}}
 
 
 def add_unsubscribe_routes(router: APIRouter, store: FeedbackStore, tokens: Tokens | None) -> None:
@@ -28,7 +32,7 @@ def add_unsubscribe_routes(router: APIRouter, store: FeedbackStore, tokens: Toke
         "/unsubscribe/{token}",
         summary="The page of an unsubscribe link",
         response_class=Response,
-        responses={200: {"content": {"text/html": {}}}, **responses(404, 503)},
+        responses={**_PAGES, **responses(503)},
     )
     async def show_unsubscribe(token: str) -> Response:
         """Show a button. Nobody is unsubscribed by a GET, for programs that check mails follow links."""
@@ -39,7 +43,7 @@ def add_unsubscribe_routes(router: APIRouter, store: FeedbackStore, tokens: Toke
         "/unsubscribe/{token}",
         summary="Unsubscribe with one click",
         response_class=Response,
-        responses={200: {"content": {"text/html": {}}}, **responses(404, 413, 503)},
+        responses={**_PAGES, **responses(413, 503)},
     )
     async def unsubscribe(token: str, request: Request) -> Response:
         """What mail programs send (RFC 8058), and the button of the page. The body does not matter."""

@@ -120,7 +120,10 @@ def _add_steering(router: APIRouter, actions: Actions) -> None:
         response_model=ReplayView,
         summary="Send many deliveries again",
         dependencies=[Depends(require_json)],
-        responses=responses(400, 404, 409, 413, 415, 422, 503),
+        responses={
+            200: {"model": ReplayView, "description": "Nothing was sent, it was only counted"},
+            **responses(400, 404, 409, 413, 415, 422, 503),
+        },
     )
     async def replay(form: Replay, response: Response) -> Any:
         """Send deliveries of an endpoint, of an event, or since a time again: those that have ended without success.

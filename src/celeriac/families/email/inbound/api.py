@@ -69,7 +69,10 @@ def add_inbound_routes(router: APIRouter, store: FeedbackStore, ledger: Ledger, 
         """
         if tokens is None:
             raise ProblemError(503, "mail-not-configured", "CELERIAC_MAIL_SECRETS is not set: no mail has a token")
-        feedback = await read_in_time(await _body(request), tokens, recipient)
+        raw = await _body(request)
+        if not raw:
+            raise ProblemError(422, "invalid-request", "the body is empty; send the raw message as the body")
+        feedback = await read_in_time(raw, tokens, recipient)
         return await _recorded(store, [] if feedback is None else [feedback])
 
     @router.get(
