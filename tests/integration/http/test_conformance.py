@@ -91,6 +91,7 @@ def before_call(_: Any, case: Any, __: Any) -> None:
 
 
 schemathesis.openapi.media_type("application/offset+octet-stream", strategies.binary(max_size=100))
+schemathesis.openapi.media_type("message/rfc822", strategies.just(b"From: MAILER-DAEMON@example.org\r\n\r\nGone.\r\n"))
 schemathesis.openapi.media_type("text/csv", strategies.just(b"email,name\nann@example.org,Ann\n"))
 
 

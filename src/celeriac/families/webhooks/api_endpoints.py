@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Path, Query, Response
-from pydantic import AfterValidator, StringConstraints
+from pydantic import StringConstraints
 
 from celeriac.families.webhooks.actions import Actions
-from celeriac.families.webhooks.forms import EndpointChange, Id, NewEndpoint, Rotation, printable
+from celeriac.families.webhooks.forms import EndpointChange, Id, NewEndpoint, Rotation
 from celeriac.families.webhooks.views import (
     DeliveryView,
     EndpointPage,
@@ -35,7 +35,7 @@ def _add_reading(router: APIRouter, actions: Actions) -> None:
     @router.get("/endpoints", response_model=EndpointPage, summary="Endpoints", responses=responses(422, 503))
     async def list_endpoints(
         owner: Annotated[
-            Annotated[str, StringConstraints(max_length=128), AfterValidator(printable)] | None,
+            Annotated[str, StringConstraints(max_length=128, pattern="^[^\\x00]*$")] | None,
             NO_NULL,
             Query(description="Those of this owner"),
         ] = None,
