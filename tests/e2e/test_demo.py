@@ -98,7 +98,9 @@ def test_a_demo_that_fails_says_so_in_its_outcome(
 
 @pytest.mark.slow
 async def test_all_demos_run_one_after_another() -> None:
-    async with running(["-m", "demo", "all", "--json", "--recipients", "10", "--rows", "300"]) as demo:
+    async with running(
+        ["-m", "demo", "all", "--json", "--recipients", "10", "--rows", "300", "--events", "50"]
+    ) as demo:
         assert await demo.ended(within=170) == 0, "\n".join(demo.lines)
     *each, last = [json.loads(line) for line in demo.lines if line.startswith("{")]
     assert [outcome["family"] for outcome in each] == last["families"] == ["email", "media", "reports", "webhooks"]
