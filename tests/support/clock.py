@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
 from typing import Any
 
 _BEAT = 0.005
@@ -43,18 +42,6 @@ class FairClock:
             now = time.monotonic()
             self._seconds += min(now - last, _LONGEST_BEAT)
             last = now
-
-
-def pressed() -> float:
-    """Seconds since the start of the machine for which some process was ready to run and had no core; 0 if unknown.
-
-    https://docs.kernel.org/accounting/psi.html
-    """
-    try:
-        some = Path("/proc/pressure/cpu").read_text().splitlines()[0]
-    except OSError:
-        return 0.0
-    return int(some.rpartition("total=")[2]) / 1e6
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from tests.support import http_jobs
 from tests.support.api_server import NO_TLS, api_of, serving
 from tests.support.broker import Broker, fragile_broker, unable_to_save
 from tests.support.clock import FairClock, fair_clock
-from tests.support.fixtures import PATIENT
 from tests.support.jobs_client import JobsClient, problem
 from tests.support.waiting import eventually
 
@@ -50,21 +48,7 @@ async def broker(tmp_path: Path) -> AsyncGenerator[Broker]:
 
 @pytest.fixture
 async def client(broker: Broker, tmp_path: Path) -> AsyncGenerator[JobsClient]:
-    async with client_of(Settings(broker_url=SecretStr(broker.url), data_dir=tmp_path)) as client:
-        yield client
-
-
-@pytest.fixture
-async def patient_client(broker: Broker, tmp_path: Path) -> AsyncGenerator[JobsClient]:
-    """Of an API that waits for a broker that is there for as long as a busy machine needs."""
-    settings = Settings(broker_url=SecretStr(broker.url), data_dir=tmp_path, broker_timeout=PATIENT)
-    async with client_of(settings) as client:
-        yield client
-
-
-@asynccontextmanager
-async def client_of(settings: Settings) -> AsyncGenerator[JobsClient]:
-    jobs = http_jobs.create(settings)
+    jobs = http_jobs.create(Settings(broker_url=SecretStr(broker.url), data_dir=tmp_path))
     limits = httpx2.Limits(max_connections=200)
     with serving(api_of(jobs.app)) as server:
         async with httpx2.AsyncClient(verify=NO_TLS, base_url=server.url, timeout=60, limits=limits) as http:
@@ -111,8 +95,7 @@ async def test_a_killed_broker_is_reported_and_its_return_is_seen_at_once(
     assert (await client.job(view["id"]))["state"] == "queued", "what was accepted before is there"
 
 
-async def test_a_restart_between_two_requests_is_not_noticed(patient_client: JobsClient, broker: Broker) -> None:
-    client = patient_client
+async def test_a_restart_between_two_requests_is_not_noticed(client: JobsClient, broker: Broker) -> None:
     await asyncio.gather(*(client.submit("add", {"a": n}) for n in range(20)))  # many connections, all to be broken
     await broker.kill()
     await broker.start()
