@@ -66,11 +66,12 @@ async def test_all_limits_are_taken_or_none(app: Celeriac, broker: redis.Redis) 
 
 
 async def test_as_many_units_are_granted_as_every_limit_has(app: Celeriac) -> None:
-    rate, daily = Limit("rate", rate=0.001, burst=5), Limit("daily", daily=7)
+    rate, daily = Limit("rate", rate=0.00001, burst=5), Limit("daily", daily=7)
     assert (await taken(app, rate, daily, units=20)).units == 5
     assert (await taken(app, daily, units=20)).units == 2
-    assert (await refused(app, rate, daily)).limit == "daily"  # for longer than the rate
-    assert 0 < (await refused(app, rate)).seconds <= 1010
+    assert (await refused(app, rate, daily)).limit == "rate"  # for longer than a day
+    assert 86_400 < (await refused(app, rate)).seconds <= 100_010
+    assert (await refused(app, daily)).seconds <= 86_410
 
 
 async def test_no_more_than_rate_and_burst_are_granted(app: Celeriac, broker: redis.Redis) -> None:

@@ -17,6 +17,9 @@ from tests.support.api_server import api_of
 
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 
+#: What people open in a browser: its refusals are pages as well.
+PAGES = {("/email/unsubscribe/{token}", "404")}
+
 
 @pytest.fixture(scope="module")
 def settings(valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
@@ -111,6 +114,9 @@ def test_every_error_is_described_as_a_problem(document: dict[str, Any]) -> None
     ]
     assert errors
     for path, status, response in errors:
+        if (path, status) in PAGES:
+            assert list(response["content"]) == ["text/html"], (path, status)
+            continue
         assert list(response["content"]) == ["application/problem+json"], (path, status)
         schema = response["content"]["application/problem+json"]["schema"]
         assert {"type", "title", "status", "detail"} <= set(schema["required"])
@@ -121,9 +127,10 @@ def test_keys_are_described_where_they_are_needed(settings: Settings) -> None:
     document = create_api(settings.model_copy(update={"api_keys": keys})).openapi()
     assert document["components"]["securitySchemes"]["ApiKey"]["scheme"] == "bearer"
     for path, _, operation in operations(document):
-        is_open = path.startswith(("/health", "/links/"))  # a link is a permission
+        is_signed = path.startswith("/email/inbound/")  # by a provider, with a secret of its own
+        is_open = is_signed or path.startswith(("/health", "/links/", "/email/unsubscribe/"))  # a link is a permission
         assert ("security" in operation) == (not is_open), path
-        assert ("401" in operation["responses"]) == (not is_open), path
+        assert ("401" in operation["responses"]) == (is_signed or not is_open), path
 
 
 def test_no_keys_are_described_where_none_are_needed(settings: Settings) -> None:

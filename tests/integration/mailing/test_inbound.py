@@ -67,8 +67,13 @@ async def test_a_complaint_is_counted_and_shown(office: PostOffice) -> None:
 
 
 async def test_what_is_no_bounce_of_ours_changes_nothing(office: PostOffice) -> None:
-    assert await post(office, b"") == {"events": 0, "recorded": 0}
+    assert await post(office, b"Subject: hello\r\n\r\nNo bounce.\r\n") == {"events": 0, "recorded": 0}
     assert await post(office, dsn(to="bounces@example.com")) == {"events": 0, "recorded": 0}
+
+
+async def test_an_empty_body_is_refused(office: PostOffice) -> None:
+    response = await office.client.post("/email/inbound", content=b"", headers=KEY)
+    assert (response.status_code, "send the raw message as the body" in response.json()["detail"]) == (422, True)
 
 
 async def test_raw_messages_need_a_key_and_have_a_largest_size(office: PostOffice) -> None:

@@ -32,7 +32,7 @@ def add_unsubscribe_routes(router: APIRouter, store: FeedbackStore, tokens: Toke
         "/unsubscribe/{token}",
         summary="The page of an unsubscribe link",
         response_class=Response,
-        responses={**_PAGES, **responses(503)},
+        responses={**_PAGES, **responses(422, 503)},
     )
     async def show_unsubscribe(token: str) -> Response:
         """Show a button. Nobody is unsubscribed by a GET, for programs that check mails follow links."""
@@ -43,7 +43,7 @@ def add_unsubscribe_routes(router: APIRouter, store: FeedbackStore, tokens: Toke
         "/unsubscribe/{token}",
         summary="Unsubscribe with one click",
         response_class=Response,
-        responses={**_PAGES, **responses(413, 503)},
+        responses={**_PAGES, **responses(413, 422, 503)},
     )
     async def unsubscribe(token: str, request: Request) -> Response:
         """What mail programs send (RFC 8058), and the button of the page. The body does not matter."""
