@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from celeriac.core.errors import CeleriacError, ConfigurationError
+from celeriac.core.faults import message
 
 S = TypeVar("S", bound="FamilySettings")
 
@@ -367,8 +368,8 @@ def _wrong(kind: type[FamilySettings], error: ValidationError) -> ConfigurationE
 
 def _fault(kind: type[FamilySettings], error: Any) -> str:
     if not error["loc"]:  # the fault lies in a combination; `input` has all settings, even secrets
-        return f"settings: {error['msg'].removeprefix('Value error, ')}"
+        return f"settings: {message(error)}"
     name = str(error["loc"][0])
     field = kind.model_fields.get(name)
     shown = "***" if field is not None and "SecretStr" in str(field.annotation) else error["input"]
-    return f"CELERIAC_{name.upper()}={shown}: {error['msg'].removeprefix('Value error, ')}"
+    return f"CELERIAC_{name.upper()}={shown}: {message(error)}"

@@ -55,6 +55,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from celeriac.core.faults import sentence
+
 
 class CeleriacError(Exception):
     """Base of every error that Celeriac raises on purpose."""
@@ -174,8 +176,7 @@ class InvalidArguments(JobRefused, ValueError):
     def __init__(self, task: str, errors: Sequence[dict[str, Any]]) -> None:
         self.task = task
         self.errors = list(errors)
-        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'arguments'}: {e['msg']}" for e in self.errors)
-        super().__init__(f"invalid arguments for job {task!r}: {faults}")
+        super().__init__(f"invalid arguments for job {task!r}: {sentence(self.errors, 'arguments')}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.task, self.errors)

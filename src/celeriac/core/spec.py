@@ -17,6 +17,7 @@ from typing_extensions import TypedDict
 from celeriac.core import codec
 from celeriac.core.annotations import is_sound
 from celeriac.core.errors import InvalidArguments, InvalidJobDefinition, InvalidResult
+from celeriac.core.faults import message, sentence
 from celeriac.core.injected import Injected, is_injected
 from celeriac.core.job_options import JobOptions
 
@@ -173,7 +174,7 @@ class JobSpec:
             valid = self.result_type.validate_python(value)
             dumped = self.result_type.dump_python(valid, mode="json")
         except ValidationError as error:
-            faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'result'}: {e['msg']}" for e in _faults(error))
+            faults = sentence(_faults(error), "result")
             raise InvalidResult(f"the result of job {self.name!r} does not fit its annotation: {faults}") from None
         except (TypeError, ValueError) as error:
             raise self._unfit_result(codec.faults(value), error) from None
@@ -282,7 +283,8 @@ def _comes_back(dumped: object) -> bool:
 
 
 def _faults(error: ValidationError) -> list[dict[str, Any]]:
-    return [dict(fault) for fault in error.errors(include_url=False, include_context=False, include_input=False)]
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return [{**fault, "msg": message(fault)} for fault in found]
 
 
 def _first_line(error: Exception) -> str:

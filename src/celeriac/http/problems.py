@@ -39,6 +39,7 @@ from celeriac.core.errors import (
     UploadIncomplete,
     WrongState,
 )
+from celeriac.core.faults import message
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -180,7 +181,7 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def _invalid(kind: str, faults: Sequence[Mapping[str, Any]]) -> ProblemResponse:
     shown = [
-        {"loc": [_cut(part) for part in fault["loc"]], "msg": _cut(fault["msg"]), "type": fault["type"]}
+        {"loc": [_cut(part) for part in fault["loc"]], "msg": _cut(message(fault)), "type": fault["type"]}
         for fault in faults[:_FAULTS_SHOWN]
     ]
     detail = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in shown[:5])

@@ -159,7 +159,7 @@ async def test_a_form_chooses_its_row_and_faults_are_those_of_a_mailing(mailings
         },
         "html template: shows cid:x, and no inline image has this name": {"html": "<img src=cid:x>"},
         "mjml template, line 2: MJML has no <p>": {"mjml": "<mjml><mj-body>\n<p>"},
-        "mjml: Value error, becomes the HTML; leave out `html`": {"html": "x", "mjml": "x"},
+        "mjml: becomes the HTML; leave out `html`": {"html": "x", "mjml": "x"},
         "inline_images.a: job 'x' has no file 'y'": {
             "html": "<img src=cid:a>",
             "inline_images": json.dumps({"a": {"job": "x", "name": "y"}}),

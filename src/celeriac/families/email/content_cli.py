@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from celeriac.core.errors import CommandLineWrong
+from celeriac.core.faults import message
 from celeriac.families.email import EmailFamily
 from celeriac.terminal import App, AsJson, print_json, run_in_family
 
@@ -100,10 +101,9 @@ async def submission_from(
         try:
             submission = await csv_submission(dict(fields), file, family.settings.mail_from, model or MailingText)
         except RequestValidationError as error:
-            told = "; ".join(
-                f"{fault['loc'][-1]}: {fault['msg'].removeprefix('Value error, ')}" for fault in error.errors()
-            )
-            raise CommandLineWrong(told) from None
+            raise CommandLineWrong(
+                "; ".join(f"{fault['loc'][-1]}: {message(fault)}" for fault in error.errors())
+            ) from None
         yield submission
 
 

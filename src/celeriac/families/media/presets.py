@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
 
+from celeriac.core.faults import sentence
 from celeriac.families.media.errors import PresetInvalid
 
 #: The names that presets may have.
@@ -238,7 +239,7 @@ def _changed(number: int, name: str, preset: Preset, changes: dict[str, Any]) ->
     try:
         return _ADAPTER.validate_python({**preset.model_dump(), **changes})
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, fault['loc'][1:]))}: {fault['msg']}" for fault in error.errors())
+        faults = sentence(({**fault, "loc": fault["loc"][1:]} for fault in error.errors()), "options")
         _refuse(number, name, f"the preset {name!r} cannot be so: {faults}")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from celeriac.core.errors import CommandLineWrong
+from celeriac.core.faults import sentence
 
 if TYPE_CHECKING:
     from celeriac.families.reports.request import ReportRequest
@@ -85,5 +86,4 @@ def validated(given: dict[str, Any]) -> ReportRequest:
     try:
         return ReportRequest.model_validate(given)
     except ValidationError as error:
-        told = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
-        raise CommandLineWrong(told.replace("Value error, ", "")) from None
+        raise CommandLineWrong(sentence(error.errors(), "options")) from None

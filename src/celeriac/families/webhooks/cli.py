@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from celeriac.core import codec
 from celeriac.core.errors import CommandLineWrong
+from celeriac.core.faults import sentence
 from celeriac.families.webhooks import WebhooksFamily
 from celeriac.families.webhooks.model import DeliveryState
 from celeriac.terminal import App, AsJson, Column, print_json, print_table, run_in_family
@@ -251,11 +252,7 @@ def _form(kind: type[M], values: dict[str, Any]) -> M:
     try:
         return kind(**values)
     except ValidationError as error:
-        faults = (
-            f"{'.'.join(map(str, fault['loc'])) or 'options'}: {fault['msg'].removeprefix('Value error, ')}"
-            for fault in error.errors()
-        )
-        raise CommandLineWrong("; ".join(faults)) from None
+        raise CommandLineWrong(sentence(error.errors(), "options")) from None
 
 
 def _utc(moment: datetime | None) -> str | None:

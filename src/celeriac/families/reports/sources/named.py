@@ -14,6 +14,7 @@ from typing import Any, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from celeriac.core import extras
+from celeriac.core.faults import message
 from celeriac.families.reports.errors import ReportInvalid, SourceInvalid
 from celeriac.families.reports.sources.data import Data, Patience
 from celeriac.families.reports.sources.rows import read_function
@@ -262,7 +263,7 @@ def _query_in(path: Path) -> QuerySource:
         source.parameters.model_validate({**{key: _example(kind) for key, kind in types.items()}, **defaults})
     except ValidationError as error:
         fault = error.errors()[0]
-        raise SourceInvalid(f"{path}: parameter {fault['loc'][0]}: its default is wrong: {fault['msg']}") from None
+        raise SourceInvalid(f"{path}: parameter {fault['loc'][0]}: its default is wrong: {message(fault)}") from None
     return source
 
 
