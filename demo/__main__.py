@@ -10,15 +10,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 
+import httpx2
 from rich.console import Console
 
 from celeriac.core.errors import ConfigurationError
 from celeriac.demo import Demo, DemoFailed, Outcome
 from celeriac.discovery import guests, present
 from celeriac.settings import Settings
-from demo.stack import running_stack
+from demo.stack import Ports, Stack, running_stack
 
 _DEFAULT = "email"
 _ALL = "all"
@@ -43,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     console = Console(stderr=options.json, highlight=False)
     chosen = demos if family == _ALL else {family: demos[family]}
     try:
-        outcomes = {name: _run(name, demo(options), options, console) for name, demo in chosen.items()}
+        outcomes = asyncio.run(_show({name: demo(options) for name, demo in chosen.items()}, options, console))
     except KeyboardInterrupt:
         return 130
     ok = all(outcome.ok for outcome in outcomes.values())
@@ -73,6 +75,9 @@ def _options(family: str, demos: Mapping[str, type[Demo]], arguments: Sequence[s
     )
     for name in demos if family == _ALL else [family]:
         demos[name].add_options(parser)
+    for option, usual, what in (("--port", 8000, "API"), ("--flower-port", 5555, "Flower")):
+        told = f"where the {what} listens; 0 picks a free port (default: {usual}, if it is free)"
+        parser.add_argument(option, type=int, metavar="N", help=told)
     parser.add_argument("--exit", action="store_true", help=f"stop everything at the end, as {_ALL} does")
     parser.add_argument("--json", action="store_true", help="print the outcome as a last line of JSON")
     options = parser.parse_args(arguments)
@@ -80,30 +85,69 @@ def _options(family: str, demos: Mapping[str, type[Demo]], arguments: Sequence[s
     return options
 
 
-def _run(name: str, demo: Demo, options: argparse.Namespace, console: Console) -> Outcome:
-    """Run one demo to its end, and print what came of it."""
-    began = time.monotonic()
-    try:
-        outcome = asyncio.run(_show(demo, console, leave=options.exit))
-    except DemoFailed as error:
-        outcome = Outcome(ok=False, summary=str(error), seconds=time.monotonic() - began, facts={"error": str(error)})
-        console.print(f"[red]the demo of {name} failed:[/]", end=" ")
-        console.print(outcome.summary, markup=False, soft_wrap=True)
-    if options.json:
-        print(json.dumps(outcome.as_dict(name)), flush=True)
-    return outcome
+class _Told:
+    """The outcomes of demos, each of which is printed as soon as it is known."""
+
+    def __init__(self, console: Console, *, json: bool) -> None:
+        self.outcomes: dict[str, Outcome] = {}
+        self.has_failed = False
+        self._console, self._json, self._began = console, json, time.monotonic()
+
+    def begin(self) -> None:
+        self._began = time.monotonic()
+
+    def outcome(self, name: str, outcome: Outcome) -> None:
+        self._console.print(outcome.summary, style="green" if outcome.ok else "red", soft_wrap=True)
+        self._note(name, outcome)
+
+    def failure(self, name: str, why: str) -> None:
+        self.has_failed = True
+        self._console.print(f"[red]the demo of {name} failed:[/]", end=" ")
+        self._console.print(why, markup=False, soft_wrap=True)
+        took = time.monotonic() - self._began
+        self._note(name, Outcome(ok=False, summary=why, seconds=took, facts={"error": why}))
+
+    def _note(self, name: str, outcome: Outcome) -> None:
+        self.outcomes[name] = outcome
+        if self._json:
+            print(json.dumps(outcome.as_dict(name)), flush=True)
 
 
-async def _show(demo: Demo, console: Console, *, leave: bool) -> Outcome:
-    with tempfile.TemporaryDirectory(prefix="celeriac-demo-") as directory:
-        async with demo.surroundings() as variables, running_stack(Path(directory), variables, console) as stack:
-            outcome = await demo.run(stack.api, console)
-            console.print(outcome.summary, style="green" if outcome.ok else "red", soft_wrap=True)
-            if not leave:
-                console.print(stack.addresses())
-                console.print("Everything keeps running; Ctrl-C stops it.")
-                await asyncio.Event().wait()
-            return outcome
+async def _show(demos: Mapping[str, Demo], options: argparse.Namespace, console: Console) -> Mapping[str, Outcome]:
+    """Run demos one after another on one stack, and return what came of each."""
+    told = _Told(console, json=options.json)
+    async with AsyncExitStack() as surroundings:
+        variables: dict[str, str] = {}
+        for name, demo in demos.items():
+            try:
+                variables |= await surroundings.enter_async_context(demo.surroundings())
+            except DemoFailed as error:
+                told.failure(name, str(error))
+        if prepared := {name: demo for name, demo in demos.items() if name not in told.outcomes}:
+            directory = Path(surroundings.enter_context(tempfile.TemporaryDirectory(prefix="celeriac-demo-")))
+            try:
+                ports = Ports(options.port, options.flower_port)
+                async with running_stack(directory, variables, ports, console) as stack:
+                    await _run(prepared, stack, told, console)
+                    if not (options.exit or told.has_failed):
+                        console.print(stack.addresses())
+                        console.print("Everything keeps running; Ctrl-C stops it.")
+                        await asyncio.Event().wait()
+            except DemoFailed as error:  # it does not start
+                for name in prepared:
+                    told.failure(name, str(error))
+    return told.outcomes
+
+
+async def _run(demos: Mapping[str, Demo], stack: Stack, told: _Told, console: Console) -> None:
+    for name, demo in demos.items():
+        told.begin()
+        try:
+            told.outcome(name, await demo.run(stack.api, console))
+        except DemoFailed as error:
+            told.failure(name, f"{error}\n{stack.tail()}")
+        except httpx2.HTTPError as error:
+            told.failure(name, f"the API did not answer: {error!r}\n{stack.tail()}")
 
 
 def _refuse(reason: str) -> int:

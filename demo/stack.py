@@ -36,15 +36,37 @@ class Stack:
         places = {"API docs": f"{self.api}/docs", "jobs": f"{self.api}/jobs", "Flower": self.flower, "log": self.log}
         return "\n".join(f"  {name:<10}{place}" for name, place in places.items())
 
+    def tail(self) -> str:
+        """What it printed last."""
+        return _tail(self.log)
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where API and Flower are to listen; None takes the usual port, or any free one if something else has it."""
+
+    api: int | None = None
+    flower: int | None = None
+
+    def options(self) -> list[str]:
+        api = _usual_or_free(8000) if self.api is None else str(self.api)
+        flower = _usual_or_free(5555) if self.flower is None else str(self.flower)
+        return ["--port", api, "--flower-port", flower]
+
 
 @asynccontextmanager
-async def running_stack(directory: Path, variables: Mapping[str, str], console: Console) -> AsyncGenerator[Stack]:
-    """Start everything in `directory`, with these variables in its environment, and stop it at the end."""
+async def running_stack(
+    directory: Path, variables: Mapping[str, str], ports: Ports, console: Console
+) -> AsyncGenerator[Stack]:
+    """Start everything in `directory`, with these variables in its environment, and stop it at the end.
+
+    Raises:
+        DemoFailed: it did not become ready.
+    """
     began = time.monotonic()
     log = directory / "stack.log"
     data = directory / "data"
-    command = [str(Path(sys.executable).with_name("celeriac")), "up", "--data-dir", str(data)]
-    command += ["--port", _usual_or_free(8000), "--flower-port", _usual_or_free(5555)]
+    command = [str(Path(sys.executable).with_name("celeriac")), "up", "--data-dir", str(data), *ports.options()]
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             *command, stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output, env={**os.environ, **variables}
@@ -54,8 +76,6 @@ async def running_stack(directory: Path, variables: Mapping[str, str], console: 
                 stack = await _ready(process, data / "stack.json", log)
             console.print(f"Valkey, API, worker, beat and Flower are ready after {time.monotonic() - began:.1f} s")
             yield stack
-        except DemoFailed as error:
-            raise DemoFailed(f"{error}\n{_tail(log)}") from None
         finally:
             await _stop(process, console)
 
@@ -64,7 +84,7 @@ async def _ready(process: asyncio.subprocess.Process, address_file: Path, log: P
     give_up = time.monotonic() + _START_TIMEOUT
     while not address_file.exists():
         if process.returncode is not None or time.monotonic() > give_up:
-            raise DemoFailed("the stack did not become ready")
+            raise DemoFailed(f"the stack did not become ready\n{_tail(log)}")
         await asyncio.sleep(0.05)
     addresses = json.loads(address_file.read_text())
     return Stack(addresses["api"], addresses["flower"], log)

@@ -5,9 +5,14 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+
+from tests.support.alone import Room
+
+_ROOM = pytest.StashKey[Room]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -20,6 +25,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # Without bytecode, each process of the run compiles every module again: most of its CPU time.
     sys.dont_write_bytecode = False
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    if hasattr(config, "workerinput"):
+        config.stash[_ROOM] = Room()
     if config.getoption("numprocesses", None) is None or hasattr(config, "workerinput"):
         _prepare(config)
 
@@ -52,6 +59,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             (slow if item.get_closest_marker("slow") else chosen).append(item)
         config.hook.pytest_deselected(items=slow)
         items[:] = chosen
+    # At the end of the run, where the fewest processes are kept waiting.
+    items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Run a test marked `alone` while the other processes of the run have none under way."""
+    room = item.config.stash.get(_ROOM, None)
+    if room is None:
+        return (yield)
+    with room.entered(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 def pytest_collection_finish() -> None:

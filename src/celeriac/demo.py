@@ -6,7 +6,9 @@ installs, so nothing else imports this module.
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from abc import ABC, abstractmethod
 from argparse import ArgumentParser, Namespace
 from collections.abc import AsyncGenerator, Mapping
@@ -20,6 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 #: Time without any sign of life from the API after which a demo gives up.
 PATIENCE_S = 60.0
+_RESUME_AFTER_S = 0.5
 
 
 class DemoFailed(Exception):
@@ -99,12 +102,26 @@ async def follow(client: httpx2.AsyncClient, job: str, console: Console, *, doin
 
 
 async def _events(client: httpx2.AsyncClient, job: str) -> AsyncGenerator[tuple[str, dict[str, Any]]]:
-    """Yield the job's server-sent events until the server ends the stream."""
-    name = ""
-    async with client.stream("GET", f"/jobs/{job}/events") as response:
-        async for line in response.aiter_lines():
-            key, _, value = line.partition(": ")
-            if key == "event":
-                name = value
-            elif key == "data":
-                yield name, cast(dict[str, Any], json.loads(value))
+    """Yield the job's server-sent events until the server ends the stream. If it breaks, resume it, as browsers do.
+
+    Raises:
+        DemoFailed: it was broken for too long.
+    """
+    name, resume, alive = "", dict[str, str](), time.monotonic()
+    while True:
+        try:
+            async with client.stream("GET", f"/jobs/{job}/events", headers=resume) as response:
+                async for line in response.raise_for_status().aiter_lines():
+                    alive = time.monotonic()
+                    key, _, value = line.partition(": ")
+                    if key == "event":
+                        name = value
+                    elif key == "data":
+                        yield name, cast(dict[str, Any], json.loads(value))
+                    elif key == "id":
+                        resume = {"Last-Event-ID": value}
+                return
+        except httpx2.HTTPError as error:
+            if time.monotonic() - alive > PATIENCE_S:
+                raise DemoFailed(f"the job's events cannot be read: {error!r}") from None
+        await asyncio.sleep(_RESUME_AFTER_S)

@@ -85,6 +85,7 @@ def plain_load(own_broker: Broker) -> Iterator[Load]:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 async def test_typed_jobs_outlast_a_broker_that_is_killed_twenty_times(
     own_broker: Broker, start: StartWorker, jobs_load: Load
 ) -> None:
@@ -93,6 +94,7 @@ async def test_typed_jobs_outlast_a_broker_that_is_killed_twenty_times(
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 async def test_a_plain_application_outlasts_a_broker_that_is_killed_twenty_times(
     own_broker: Broker, start: StartWorker, plain_load: Load
 ) -> None:

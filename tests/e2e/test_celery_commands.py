@@ -107,6 +107,7 @@ async def test_the_worker_is_ready_runs_async_and_sync_jobs_and_ends_with_0(tmp_
         assert await asyncio.to_thread(worker.terminate) == 0, worker.printed
 
 
+@pytest.mark.slow
 async def test_beat_runs_and_ends_with_0(tmp_path: Path, start: Start) -> None:
     async with embedded_application(tmp_path):
         beat = start(f"{BEAT} --schedule {tmp_path / 'schedule'} --loglevel=debug")

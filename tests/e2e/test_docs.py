@@ -18,7 +18,7 @@ PAGES = sorted([*AT_THE_ROOT, *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*
 RUN = [page for page in PAGES if any(b.language in CODE and b.not_run is None for b in blocks(page))]
 
 #: The pages that newcomers begin with run by default, all others with `--slow`.
-FIRST = [page for page in RUN if page.stem in ("README", "first-job", "existing-fastapi")]
+FIRST = [page for page in RUN if page.stem in ("README", "existing-fastapi")]
 
 #: Databases that pages take turns with.
 DATABASES = range(3)

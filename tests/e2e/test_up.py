@@ -69,6 +69,7 @@ async def _run_echo(api: str, value: Any, headers: dict[str, str] | None = None)
         return (await eventually(result, "the job has a result")).json()["result"]
 
 
+@pytest.mark.slow
 async def test_a_stack_from_its_start_to_its_end(tmp_path: Path) -> None:
     _leave_open_to_all(tmp_path)
     async with _up(tmp_path) as stack:

@@ -90,6 +90,7 @@ def test_jobs_run_in_the_tests_own_loop_and_in_a_real_worker_wherever_the_broker
     assert "4 passed" in ran.stdout, ran.stdout + ran.stderr
 
 
+@pytest.mark.slow
 def test_an_application_that_is_not_named_is_told_in_one_line(project: Path) -> None:
     (project / "conftest.py").write_text('pytest_plugins = ["celeriac.testing"]')
     ran = run(project, "-k", "again")

@@ -21,7 +21,8 @@ _SERVERS = re.compile(
     r"(celeriac (up|api|worker|beat|flower)|celery -A \S+ (worker|beat|flower)|uvicorn|valkey-server"
     r"|python -m aiosmtpd)\b"
 )
-_PATIENCE = 30.0
+#: Seconds for one command, or for a server to print what it should: on a full machine five processes start slowly.
+_PATIENCE = 120.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -265,6 +265,7 @@ async def test_a_file_is_on_the_disk_before_it_has_its_name_and_the_name_before_
     assert steps == ["storage/folder/a", "rename a", "storage/folder", "storage"]
 
 
+@pytest.mark.slow
 async def test_files_are_written_while_empty_folders_are_swept(tmp_path: Path) -> None:
     location = Location(tmp_path.as_uri())
     has_ended = threading.Event()

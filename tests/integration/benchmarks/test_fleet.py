@@ -34,6 +34,7 @@ def fleet() -> Fleet:
     return Fleet(Environments())
 
 
+@pytest.mark.slow
 async def test_a_worker_that_ends_is_a_failure_that_shows_its_log(fleet: Fleet) -> None:
     system = _system("raise SystemExit('no such broker')")
     failure = pytest.raises(RunFailed, match=r"(?s)tried: a worker has ended, after 0 records.*no such broker")
@@ -50,6 +51,7 @@ async def test_too_few_jobs_in_time_are_a_failure(fleet: Fleet) -> None:
                 await workers.wait_for(2, within=0.1)
 
 
+@pytest.mark.slow
 async def test_the_block_ends_all_processes_and_their_children(fleet: Fleet) -> None:
     program = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'])"
     with new_records() as records:
@@ -65,6 +67,7 @@ async def test_a_producer_that_fails_shows_what_it_printed(fleet: Fleet) -> None
         await fleet.produce(_system(""), "enqueue", "noop", 1, BROKER)
 
 
+@pytest.mark.slow
 async def test_a_queue_is_the_same_in_each_fresh_server(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> None:
     dump = tmp_path_factory.mktemp("dump") / "queue.rdb"
     floor = dataclasses.replace(

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 from celeriac.core.errors import DatabaseUnavailable
 from celeriac.database.engine import Database
 from celeriac.database.migrations import Migrations, State
+from tests.support.slow import quick_first
 from tests.support.waiting import wait_until
 from tests.support.workers import ROOT
 
@@ -27,6 +28,7 @@ asyncio.run(Database(sys.argv[1], lambda: [STALLING]).ensure_schema())
 """
 
 
+@pytest.mark.parametrize("database_url", quick_first(["sqlite", "postgres"]), indirect=True)
 async def test_a_migration_that_is_killed_half_way_is_run_anew(database_url: str, tmp_path: Path) -> None:
     note = tmp_path / "half-way"
     environment = {**os.environ, "STALLS_AT": str(note)}

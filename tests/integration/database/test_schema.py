@@ -22,9 +22,11 @@ from celeriac.database.engine import Database
 from celeriac.database.migrations import Migrations, State
 from celeriac.database.tables import metadata
 from celeriac.families.email import EmailFamily
+from tests.support.slow import quick_first
 
 EMAIL = EmailFamily.migrations()
 NOWHERE = "redis://127.0.0.1:1"
+FIRST_ON_SQLITE = pytest.mark.parametrize("database_url", quick_first(["sqlite", "postgres"]), indirect=True)
 
 # Prints whether Alembic was needed.
 ENSURE_SCHEMA = """
@@ -78,6 +80,7 @@ def fork(job: Callable[[], Coroutine[Any, Any, None]]) -> int:
     return child
 
 
+@pytest.mark.slow
 def test_a_schema_that_is_up_to_date_costs_no_import_of_alembic(tmp_path: Path) -> None:
     command = [sys.executable, "-c", ENSURE_SCHEMA, f"sqlite:///{tmp_path / 'jobs.db'}"]
     printed = [subprocess.run(command, check=True, capture_output=True, text=True).stdout for _ in range(2)]
@@ -95,6 +98,7 @@ async def test_a_database_of_a_newer_version_is_refused(database: Database) -> N
     assert [state for _, state in await database.states()] == [State.NEWER]
 
 
+@FIRST_ON_SQLITE
 async def test_the_applications_own_alembic_table_is_left_alone(database_url: str) -> None:
     database = Database(database_url, lambda: [EMAIL])
     await database.write(lambda c: c.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32))")))
@@ -105,6 +109,7 @@ async def test_the_applications_own_alembic_table_is_left_alone(database_url: st
     await database.dispose()
 
 
+@FIRST_ON_SQLITE
 async def test_a_version_table_of_before_goes_on_under_its_new_name(database_url: str) -> None:
     database = Database(database_url, lambda: [EMAIL])
     await database.ensure_schema()
@@ -116,6 +121,7 @@ async def test_a_version_table_of_before_goes_on_under_its_new_name(database_url
     await database.dispose()
 
 
+@FIRST_ON_SQLITE
 async def test_tables_of_a_family_that_is_gone_keep_no_other_from_being_made(database_url: str) -> None:
     other = Migrations("other", "tests.integration.database:other_family", head="0001")
     first = Database(database_url, lambda: [other])
@@ -127,6 +133,7 @@ async def test_tables_of_a_family_that_is_gone_keep_no_other_from_being_made(dat
     await second.dispose()
 
 
+@FIRST_ON_SQLITE
 async def test_a_family_that_comes_after_the_first_use_gets_its_tables(database_url: str) -> None:
     app = Celeriac("late", settings=Settings(broker_url=SecretStr(NOWHERE), database_url=SecretStr(database_url)))
     await app.database.read(lambda connection: connection.execute(text("SELECT 1")))

@@ -138,6 +138,7 @@ def test_it_ends_soon_and_with_an_error(name: str) -> None:
     assert grown < 300_000, f"used {grown} KiB"
 
 
+@pytest.mark.slow
 def test_the_largest_allowed_template_and_data_stay_within_bounds() -> None:
     """What is allowed, at its limits, in a process that may use 1 GiB."""
     code = """

@@ -50,6 +50,7 @@ async def test_a_sender_killed_in_the_middle_costs_no_mail_and_repeats_none_that
 
 
 @pytest.mark.parametrize("database_url", quick_first(["postgres", "sqlite"]), indirect=True)
+@pytest.mark.slow
 async def test_processes_that_send_the_same_mailing_share_it_without_a_duplicate(
     database: Database, database_url: str, sink: MailSink, tmp_path: Path
 ) -> None:

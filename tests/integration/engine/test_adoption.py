@@ -288,6 +288,7 @@ async def replay_all(broker_url: str) -> None:
         await client.aclose()
 
 
+@pytest.mark.slow
 async def test_a_task_that_ends_its_process_again_and_again_is_a_dead_letter(
     celeriac: Celery, fleet: StartFleet, trace: Trace, plain_url: str
 ) -> None:

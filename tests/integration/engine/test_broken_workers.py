@@ -108,6 +108,7 @@ async def test_a_worker_whose_own_tasks_a_job_has_ended_ends_and_says_why(
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in /proc")
+@pytest.mark.slow
 async def test_a_shard_that_a_job_has_broken_is_replaced_and_the_job_is_given_up_after_five_times(
     jobs: VandalJobs, broker_url: str, tmp_path: Path
 ) -> None:

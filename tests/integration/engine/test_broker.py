@@ -83,6 +83,7 @@ async def test_a_connection_that_breaks_while_a_job_runs_does_not_run_it_twice(
         assert jobs.trace.of(handle.id) == ["start", "end"]
 
 
+@pytest.mark.alone
 async def test_a_frozen_broker_is_an_error_in_time_for_every_operation_and_never_blocks_the_loop(
     jobs_on_own_broker: ContractJobs, own_broker: Broker
 ) -> None:
@@ -116,6 +117,7 @@ async def test_a_frozen_broker_is_an_error_in_time_for_every_operation_and_never
     assert (await known.status()).state is JobState.SCHEDULED
 
 
+@pytest.mark.alone
 async def test_many_callers_of_a_frozen_broker_all_get_their_error_in_time(
     jobs_on_own_broker: ContractJobs, own_broker: Broker
 ) -> None:
@@ -189,6 +191,7 @@ async def test_a_waiter_outlasts_a_restart(
     assert await waiter == gate
 
 
+@pytest.mark.alone
 async def test_after_a_restart_the_next_call_is_served(jobs_on_own_broker: ContractJobs, own_broker: Broker) -> None:
     jobs = jobs_on_own_broker
     handles = await asyncio.gather(*(jobs.add.options(delay=600).enqueue(i) for i in range(20)))  # many connections

@@ -95,6 +95,7 @@ async def test_a_process_is_of_use_on_any_event_loop(process: JobProcess) -> Non
     assert [await _double(process, number) for number in (4, 10**6)] == [8, 2 * 10**6]
 
 
+@pytest.mark.slow
 def test_a_process_that_reads_no_more_is_told_as_crashed_and_is_not_used_again() -> None:
     async def use() -> None:
         process = await JobProcess.start("tests.support.main_program:app")

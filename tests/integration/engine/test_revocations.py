@@ -130,6 +130,7 @@ async def test_what_an_application_of_ours_revokes_while_no_worker_is_up_is_canc
     assert trace.of(key) == []
 
 
+@pytest.mark.slow
 def test_the_command_line_revokes_while_no_worker_is_up(broker: redis.Redis, broker_url: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "celery", "-A", "tests.support.celery_main", "control", "revoke", "one", "two"]
     environment = worker_environment("tests.support.contract_jobs", broker_url, tmp_path)

@@ -124,6 +124,7 @@ async def test_a_download_that_is_resumed_after_the_file_was_replaced(
     assert (await client.get(path(job_id), headers={**rest, "If-Match": "*"})).status_code == 206
 
 
+@pytest.mark.slow
 async def test_a_file_that_is_replaced_all_the_time_is_always_there(
     client: JobsClient, http_jobs_app: ContractJobs
 ) -> None:

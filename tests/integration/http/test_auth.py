@@ -135,6 +135,7 @@ def test_an_api_without_keys_does_not_start_off_loopback(host: str, tmp_path: Pa
         create_api(settings)
 
 
+@pytest.mark.slow
 async def test_a_process_with_keys_never_prints_them(broker_url: str, tmp_path: Path) -> None:
     """A real process, in its most talkative mode, that is asked with right keys and wrong ones."""
     variables = {"CELERIAC_BROKER_URL": broker_url, "CELERIAC_API_KEYS": f"ops:{SECRET}"}

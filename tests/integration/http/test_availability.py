@@ -82,6 +82,7 @@ async def assert_unavailable(client: JobsClient, job_id: str, clock: FairClock) 
     assert seconds < PROMISED
 
 
+@pytest.mark.alone
 async def test_a_killed_broker_is_reported_and_its_return_is_seen_at_once(
     client: JobsClient, broker: Broker, clock: FairClock
 ) -> None:
@@ -95,6 +96,7 @@ async def test_a_killed_broker_is_reported_and_its_return_is_seen_at_once(
     assert (await client.job(view["id"]))["state"] == "queued", "what was accepted before is there"
 
 
+@pytest.mark.alone
 async def test_a_restart_between_two_requests_is_not_noticed(client: JobsClient, broker: Broker) -> None:
     await asyncio.gather(*(client.submit("add", {"a": n}) for n in range(20)))  # many connections, all to be broken
     await broker.kill()
@@ -103,6 +105,7 @@ async def test_a_restart_between_two_requests_is_not_noticed(client: JobsClient,
     assert {answer.status_code for answer in answers} == {202}
 
 
+@pytest.mark.alone
 async def test_a_frozen_broker_holds_nobody_up(client: JobsClient, broker: Broker, clock: FairClock) -> None:
     view = await client.submit("add", {"a": 1})
     broker.freeze()
@@ -121,6 +124,7 @@ async def test_a_frozen_broker_holds_nobody_up(client: JobsClient, broker: Broke
     assert (await client.post("/add", json={"a": 2})).status_code == 202, "the first request"
 
 
+@pytest.mark.alone
 async def test_a_crowd_at_a_frozen_broker_is_answered_in_time(
     client: JobsClient, broker: Broker, clock: FairClock
 ) -> None:
@@ -145,6 +149,7 @@ async def test_a_crowd_at_a_frozen_broker_is_answered_in_time(
     await eventually(is_served, "all are served again")
 
 
+@pytest.mark.slow
 async def test_what_was_not_confirmed_can_be_sent_again_under_its_key(client: JobsClient, broker: Broker) -> None:
     """A frozen broker has received the request, and carries it out when it can, though nobody was told."""
     key = {"Idempotency-Key": "order 66"}
@@ -182,6 +187,7 @@ async def test_a_broker_that_cannot_save_is_reported_and_nothing_is_accepted(
     assert (await client.post("/add", json={"a": 1})).status_code == 202
 
 
+@pytest.mark.slow
 async def test_a_broker_that_has_changed_its_password_is_reported_without_it(
     client: JobsClient, broker: Broker
 ) -> None:

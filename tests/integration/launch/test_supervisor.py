@@ -118,6 +118,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 async def test_a_second_ctrl_c_kills(stack: Stack, tmp_path: Path) -> None:
     async with stack(grace=60, alpha=SLOW_TO_STOP) as program:
         pids = _pids(program, tmp_path)
@@ -135,6 +136,7 @@ def _ended_by_another(program: Running, signum: signal.Signals) -> bool:
     return program.process.returncode is not None
 
 
+@pytest.mark.slow
 async def test_a_ctrl_c_that_arrives_twice_is_one(stack: Stack) -> None:
     """As from `timeout`, which signals the process and then its group."""
     async with stack() as program:
@@ -164,6 +166,7 @@ async def test_a_killed_child_comes_back_and_the_others_stay(stack: Stack) -> No
         assert is_alive(beta)
 
 
+@pytest.mark.slow
 async def test_what_a_dead_child_has_started_goes_with_it(stack: Stack) -> None:
     parent = (
         "import os, signal, subprocess\n"
@@ -178,6 +181,7 @@ async def test_what_a_dead_child_has_started_goes_with_it(stack: Stack) -> None:
         await eventually(lambda: not is_alive(grandchild), "the grandchild is gone")
 
 
+@pytest.mark.slow
 async def test_the_delay_doubles_up_to_its_limit(stack: Stack) -> None:
     async with stack() as program:
         for delay in ("0.05", "0.1", "0.2", "0.4", "0.4"):
@@ -209,6 +213,7 @@ async def test_a_child_that_is_never_ready_ends_the_start(stack: Stack, tmp_path
     assert not is_alive(_pid(program, "beta"))
 
 
+@pytest.mark.slow
 async def test_a_signal_during_the_start_stops_it(stack: Stack) -> None:
     async with stack(ready=False, alpha="import signal; print('thinking', flush=True); signal.pause()") as program:
         await program.printed("thinking")

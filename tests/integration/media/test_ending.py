@@ -113,6 +113,7 @@ async def test_a_conversion_that_takes_too_long_is_ended(stand_in: Callable[...,
     quick_first([IGNORES_SIGTERM, STOPS_ITSELF, FORKS]),
     ids=["ignores SIGTERM", "is stopped", "has a child that ignores SIGTERM"],
 )
+@pytest.mark.alone
 async def test_a_cancelled_conversion_ends_a_converter_that_does_not_want_to_within_three_seconds(
     stand_in: Callable[..., Media], clip: Path, tmp_path: Path, script: str
 ) -> None:

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from celeriac import Settings
 from celeriac.settings import as_environment
+from tests.support.slow import quick_first
 
 PROGRAM = """
 from celeriac import Celeriac
@@ -27,12 +28,14 @@ api = FastAPI(lifespan=app.lifespan)
 
 @pytest.mark.parametrize(
     "command",
-    [
-        ["celeriac.engine.start.command", "-A", "late:app", "worker"],
-        ["celeriac.engine.start.command", "-A", "late:app", "beat"],
-        ["celeriac.launch.programs.serve", "late:api"],
-    ],
-    ids=["worker", "beat", "api"],
+    quick_first(
+        [
+            ["celeriac.launch.programs.serve", "late:api"],
+            ["celeriac.engine.start.command", "-A", "late:app", "worker"],
+            ["celeriac.engine.start.command", "-A", "late:app", "beat"],
+        ]
+    ),
+    ids=["api", "worker", "beat"],
 )
 def test_each_process_ends_at_its_start_in_one_line(tmp_path: Path, command: list[str]) -> None:
     (tmp_path / "late.py").write_text(PROGRAM)

@@ -5,6 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 _LARGE = """
 import subprocess, sys
 kept = bytearray(400_000_000)
