@@ -9,6 +9,7 @@ import asyncio
 import shutil
 import sys
 import tempfile
+import textwrap
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ import typer
 
 from celeriac.core import codec
 from celeriac.core.errors import CommandLineWrong, FamilyAbsent
+from celeriac.core.findings import Finding, Status
 from celeriac.settings import wants_colour
 
 if TYPE_CHECKING:
@@ -40,6 +42,9 @@ App = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _GAP = "  "
+_GRAVITY = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "red"}
+#: The columns to the left of a finding's text, and the fewest for the text in which it is wrapped.
+_BESIDE, _NARROWEST = 19, 30
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
@@ -134,6 +139,34 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Non
         return
     for line in fitted(columns, cells, shutil.get_terminal_size().columns, coloured=wants_colour()):
         typer.echo(line)
+
+
+def print_findings(findings: Sequence[Finding]) -> None:
+    """Print findings and their advice."""
+    width = shutil.get_terminal_size().columns if is_terminal() else None
+    for line in finding_lines(findings, width):
+        typer.echo(line)
+
+
+def finding_lines(findings: Sequence[Finding], width: int | None) -> list[str]:
+    """Return findings as lines. With the width of a terminal, wrap them between words, but no line to copy."""
+    lines = list[str]()
+    room = 0 if width is None else width - _BESIDE
+    for finding in findings:
+        first, *more = [*_wrapped(finding.detail, room), *_wrapped(finding.advice, room)]
+        more += [printable(finding.snippet)] if finding.snippet else []
+        status = typer.style(f"{finding.status:<5}", fg=_GRAVITY[finding.status])
+        lines.append(f"{status} {printable(finding.check):<12} {first}")
+        lines += [f"{'':{_BESIDE}}{line}" for line in more]
+    return lines
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Return a stranger's text in lines; one, unless there is a width."""
+    shown = printable(text)
+    if width < _NARROWEST:
+        return [shown] if shown else []
+    return textwrap.wrap(shown, width, break_on_hyphens=False)
 
 
 def is_terminal() -> bool:

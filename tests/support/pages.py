@@ -27,7 +27,7 @@ from tests.support.shell import Shell
 from tests.support.warm import WarmProcess
 
 #: Ports that pages speak of. Each run gets free ones instead.
-_PORTS = ("8000", "8001", "8002", "5555", "6380", "8025")
+_PORTS = ("8000", "8001", "8002", "5555", "6380", "8025", "5353")
 _READY = {"worker": r" ready\.", "beat": r"beat: Starting", "api": r"Uvicorn running on"}
 
 

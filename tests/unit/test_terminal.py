@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from celeriac.terminal import Column, fitted, print_table
+from celeriac.core.findings import Finding, Status, ok
+from celeriac.terminal import Column, finding_lines, fitted, print_table
 
 JOB = "0f8fad5b-d9cb-469f-a165-70867728950e"
 COLUMNS = [
@@ -39,3 +40,13 @@ def test_a_pipe_gets_whole_fields_between_tabs_and_no_control_characters(capsys:
     head, row = capsys.readouterr().out.splitlines()
     assert head.split("\t") == [column.name for column in COLUMNS]
     assert row.split("\t") == [JOB, "long" * 50, "a\\tb\\x1b[2J\\n", "mail", "", "1s"]
+
+
+def test_findings_are_wrapped_in_a_terminal_and_what_is_to_be_copied_is_not() -> None:
+    finding = Finding("dkim", Status.FAIL, "not there " * 10, "publish " * 10, "name TXT " + "x" * 300)
+    first, *more = finding_lines([finding], 60)
+    assert first.startswith("\x1b[31mfail \x1b[0m dkim         not there")
+    assert max(map(len, more[:-1])) <= 60
+    assert more[-1] == " " * 19 + finding.snippet
+    assert [len(finding_lines([finding], width)) for width in (None, 20)] == [3, 3]
+    assert finding_lines([ok("spf\x07", "a\x1b[2J\nb")], None)[0].endswith("spf\\x07      a\\x1b[2J\\nb")

@@ -28,7 +28,7 @@ from celeriac.cli.queues import queues
 from celeriac.core.errors import CeleriacError
 from celeriac.core.exits import ExitCode, exit_code
 from celeriac.core.extras import require
-from celeriac.terminal import App, AsJson, print_json
+from celeriac.terminal import App, AsJson, print_findings, print_json
 
 EXIT_CODES = (
     "Exit codes: 0 success; 1 failure; 2 the command line is wrong; 3 a setting is wrong; "
@@ -235,12 +235,7 @@ def doctor(
     if as_json:
         print_json({"ok": healthy, "findings": [finding.as_dict() for finding in findings]})
     else:
-        colours = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "red"}
-        for finding in findings:
-            status = typer.style(f"{finding.status:<5}", fg=colours[finding.status])
-            typer.echo(f"{status} {finding.check:<12} {finding.detail}")
-            if finding.advice:
-                typer.echo(f"{'':18} {finding.advice}")
+        print_findings(findings)
     if not healthy:
         raise typer.Exit(ExitCode.FAILURE)
 

@@ -24,9 +24,12 @@ class Finding:
     status: Status
     detail: str
     advice: str = ""
+    snippet: str = ""
+    """A line to copy as it is, which the advice is about."""
 
     def as_dict(self) -> dict[str, str]:
-        return asdict(self)
+        told = asdict(self)
+        return told if self.snippet else {name: value for name, value in told.items() if name != "snippet"}
 
 
 def ok(check: str, detail: str) -> Finding:

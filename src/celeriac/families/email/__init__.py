@@ -26,7 +26,7 @@ class EmailFamily(JobFamily):
     name = "email"
     summary = "Bulk mail from templates, with an outcome for each recipient"
     extra = "celeriac[email]"
-    requires = ("email_validator", "flufl", "jinja2", "sqlalchemy", "alembic")
+    requires = ("email_validator", "dns", "flufl", "jinja2", "sqlalchemy", "alembic")
     settings_class: ClassVar[type[FamilySettings]] = EmailSettings
 
     def __init__(self, host: Host) -> None:

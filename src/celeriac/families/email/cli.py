@@ -11,6 +11,7 @@ import typer
 
 from celeriac.core.errors import UnknownJob
 from celeriac.families.email import EmailFamily
+from celeriac.families.email.check_cli import check_domain
 from celeriac.families.email.content_cli import (
     Attach,
     DuplicateRows,
@@ -42,6 +43,7 @@ email = typer.Typer(name="email", help="Send mailings, and show the outcome of e
 email.add_typer(suppressions)
 email.command("preview")(preview_mail)
 email.command("test")(send_test)
+email.command("check")(check_domain)
 
 MailingId = Annotated[str, typer.Argument(help="The mailing's id, which is also its job's id.")]
 

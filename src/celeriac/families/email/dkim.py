@@ -30,6 +30,7 @@ class DkimKey:
         algorithm: `rsa-sha256` or `ed25519-sha256`.
         bits: the size of an RSA key; 0 for others.
         sign: signs the headers in canonical form.
+        public: the public half, as the DNS has it: of RSA as SubjectPublicKeyInfo in DER, of Ed25519 alone.
     """
 
     selector: str
@@ -37,6 +38,7 @@ class DkimKey:
     algorithm: str
     bits: int
     sign: Callable[[bytes], bytes] = field(repr=False)
+    public: bytes = field(default=b"", repr=False)
 
     def domain_for(self, sender_domain: str) -> str | None:
         """Return the domain that vouches for mails from `sender_domain`; None: this key signs none of them."""

@@ -38,9 +38,9 @@ def read_dkim_keys(text: str) -> list[DkimKey]:
 def _read(part: str) -> DkimKey:
     named, equals, path = part.partition("=")
     selector, colon, domain = named.strip().partition(":")
-    if not equals or not path.strip() or not _NAMES.fullmatch(selector):
+    if not equals or not path.strip() or not is_name(selector):
         raise ConfigurationError(f"{part[:100]!r}: {_FORM}")
-    if colon and not _NAMES.fullmatch(domain):
+    if colon and not is_name(domain):
         raise ConfigurationError(f"{part[:100]!r}: {domain[:100]!r} is not a domain in ASCII")
     if absent(("cryptography",)):
         raise NotInstalled(f"CELERIAC_MAIL_DKIM_KEYS needs cryptography: {advice('celeriac[dkim]')}")
@@ -50,17 +50,22 @@ def _read(part: str) -> DkimKey:
             content = opened.read(_MAX_FILE)
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"cannot read {str(file)!r}: {getattr(error, 'strerror', None) or error}") from None
-    algorithm, bits, sign = _private_key(file, content)
-    return DkimKey(selector, domain.lower() or None, algorithm, bits, sign)
+    algorithm, bits, sign, public = _private_key(file, content)
+    return DkimKey(selector, domain.lower() or None, algorithm, bits, sign, public)
 
 
-def _private_key(file: Path, content: bytes) -> tuple[str, int, Callable[[bytes], bytes]]:
+def is_name(text: str) -> bool:
+    """Return whether a text can be a selector, or a domain in ASCII."""
+    return _NAMES.fullmatch(text) is not None
+
+
+def _private_key(file: Path, content: bytes) -> tuple[str, int, Callable[[bytes], bytes], bytes]:
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
     from cryptography.hazmat.primitives.hashes import SHA256
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
     try:
         key = load_pem_private_key(content, password=None)
@@ -70,11 +75,17 @@ def _private_key(file: Path, content: bytes) -> tuple[str, int, Callable[[bytes]
         raise ConfigurationError(f"{str(file)!r} is not a private key in PEM, of RSA or Ed25519") from None
     if isinstance(key, Ed25519PrivateKey):
         # RFC 8463, 3: what is signed is the hash.
-        return "ed25519-sha256", 0, lambda data: key.sign(hashlib.sha256(data).digest())
+        return (
+            "ed25519-sha256",
+            0,
+            lambda data: key.sign(hashlib.sha256(data).digest()),
+            key.public_key().public_bytes_raw(),
+        )
     if not isinstance(key, RSAPrivateKey):
         raise ConfigurationError(f"{str(file)!r} is a key of another kind; DKIM has RSA and Ed25519")
     if key.key_size < SMALLEST_RSA:
         raise ConfigurationError(
             f"{str(file)!r} is an RSA key of {key.key_size} bits, which nobody accepts; make one of {GOOD_RSA}"
         )
-    return "rsa-sha256", key.key_size, lambda data: key.sign(data, PKCS1v15(), SHA256())
+    public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return "rsa-sha256", key.key_size, lambda data: key.sign(data, PKCS1v15(), SHA256()), public

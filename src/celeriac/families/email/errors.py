@@ -3,6 +3,7 @@
 CeleriacError
 ├── MailServerUnavailable       the mail server cannot be reached, or takes no mail from us
 ├── MailboxUnavailable          the mailbox of bounces cannot be read
+├── LookupFailed                the DNS does not say whether there is a record
 ├── JobRefused
 │   └── SubmissionInvalid
 │       ├── RecipientsInvalid   the recipients of a mailing have faults, each with its row and column
@@ -48,6 +49,18 @@ class MailboxUnavailable(CeleriacError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.mailbox, self.reason)
+
+
+class LookupFailed(CeleriacError):
+    """The DNS does not say whether a name has a record. `name` is the name, `reason` why."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name = name
+        self.reason = reason
+        super().__init__(f"{name} cannot be looked up: {reason}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.name, self.reason)
 
 
 class RecipientsInvalid(SubmissionInvalid):

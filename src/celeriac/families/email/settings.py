@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from celeriac.core.errors import ConfigurationError
+from celeriac.families.email.authentication.server import parse_server
 from celeriac.families.email.dkim_keys import read_dkim_keys
 from celeriac.families.email.inbound.mailbox import parse_mailbox_url
 from celeriac.families.email.quotas import parse_domain_limits
@@ -38,6 +39,9 @@ class EmailSettings(FamilySettings):
     mail_dkim_keys: str = ""
     """Keys that sign each mail (DKIM): `s1=/path/rsa.pem,s2=/path/ed25519.pem`, by selector. `s1:example.com=…` signs
     the mails of that domain's senders only. Needs the extra `dkim`."""
+
+    mail_resolver: str | None = None
+    """DNS server that `celeriac email check` asks: `192.0.2.1`, or `192.0.2.1:5353`. Unset: that of the system."""
 
     mail_attachments_mb: int = Field(default=10, ge=1, le=100)
     """Megabytes that the attachments of one mailing may have together. Many mail servers take some 10 to 25."""
@@ -180,6 +184,13 @@ class EmailSettings(FamilySettings):
             read_dkim_keys(value)
         except ConfigurationError as error:
             raise ValueError(str(error)) from None
+        return value
+
+    @field_validator("mail_resolver")
+    @classmethod
+    def _resolver(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_server(value)  # raises ValueError
         return value
 
     @field_validator("mail_domain_limits")

@@ -24,6 +24,7 @@ EXAMPLES = [
     errors.MailingIncomplete("2 of 3"),
     errors.AttachmentInvalid(1, "job x has no file y"),
     errors.AttachmentGone("report.pdf of job x is gone"),
+    errors.LookupFailed("example.com", "the DNS did not answer"),
     errors.MailboxUnavailable("imaps://h:993/INBOX", "it is gone"),
 ]
 

@@ -1,0 +1,1 @@
+"""Looks at what a domain's DNS says of its mail: SPF, DKIM, DMARC, MX and reverse DNS."""
