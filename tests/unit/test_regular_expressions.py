@@ -194,6 +194,15 @@ EXPRESSIONS: list[tuple[str, str | bytes, list[tuple[str, str, str]]]] = [
         r"local (?:function \w+\(([\w\s,]+)\)|([\w\s,]+?)\s*=\s*unpack\(ARGV[^\n]*\)) -- fields: (\w+)(?: from (\w+))?",
         [],
     ),
+    # SPF.
+    ("fullmatch", r"([+\-~?]?)([A-Za-z][A-Za-z0-9]*)([\s\S]*)", [("", "a", "\n"), ("", "-", "")]),
+    ("fullmatch", r"([A-Za-z][A-Za-z0-9_.\-]*)=([!-~]*)", [("", "a", ""), ("a", "=", " "), ("a=", "a", " ")]),
+    (
+        "sub",
+        r"%(?:\{([slodihpvSLODIHPV])([0-9]{0,3})(r?)([.\-+,/_=]*)\}|([%_\-]))",
+        [("", "%", ""), ("", "%{s", ""), ("%{d", "-", ""), ("", "%{d1r", "}")],
+    ),
+    ("fullmatch", r"(?:/([0-9]{1,2}))?(?://([0-9]{1,3}))?", [("", "/", ""), ("/", "1", "")]),
     # The mail server of the demonstration.
     (
         "search",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from dataclasses import dataclass
 
 from celeriac.core.extras import absent
@@ -52,7 +51,7 @@ def parse_key(text: str) -> PublishedKey:
     if not tags["p"]:
         return PublishedKey(kind, None, revoked=True, testing=testing)
     try:
-        data = base64.b64decode(re.sub(r"\s", "", tags["p"]), validate=True)
+        data = base64.b64decode("".join(tags["p"].split()), validate=True)
     except (binascii.Error, ValueError):
         raise ValueError("p= is not base64") from None
     public, bits = _key(kind, data)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +17,7 @@ from celeriac.families.email.authentication.dmarc_record import (
     walk,
 )
 from celeriac.families.email.authentication.resolver import Resolver
+from celeriac.families.email.dkim_keys import is_name
 from celeriac.families.email.errors import LookupFailed
 
 _SHOWN = 300
@@ -93,13 +93,14 @@ async def _reports(resolver: Resolver, record: DmarcRecord) -> list[Finding]:
         return [warn("dmarc", f"_dmarc.{record.domain} names no address for reports", advice)]
     found = list[Finding]()
     for uri in record.reports[:_MOST_REPORTS]:
-        address = re.fullmatch(r"mailto:[^@\s]+@([A-Za-z0-9.-]+?)\.?(?:![0-9]+[kmgt]?)?", uri, re.IGNORECASE)
-        if address is None:
+        scheme, _, rest = uri.partition(":")
+        local, _, host = rest.partition("!")[0].rstrip(".").lower().rpartition("@")
+        if scheme.lower() != "mailto" or not local or not is_name(host):
             shown = shortened(uri, 100)
             found.append(warn("dmarc", f"rua={shown} is no address that gets reports", "write rua=mailto:address"))
-        elif not await _takes_reports(resolver, record.domain, address[1].lower()):
-            name = f"{record.domain}._report._dmarc.{address[1].lower()}"
-            detail = f"{address[1]} does not say that it takes reports about {record.domain}, so receivers send none"
+        elif not await _takes_reports(resolver, record.domain, host):
+            name = f"{record.domain}._report._dmarc.{host}"
+            detail = f"{host} does not say that it takes reports about {record.domain}, so receivers send none"
             found.append(Finding("dmarc", Status.WARN, detail, "have it publish:", f"{name} TXT v=DMARC1"))
     return found
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -49,7 +48,8 @@ class DmarcRecord:
 
 def is_dmarc(text: str) -> bool:
     """Return whether a TXT record is one of DMARC."""
-    return re.match(r"v\s*=\s*DMARC1\s*(;|$)", text) is not None
+    name, _, version = text.partition(";")[0].partition("=")
+    return (name.strip(), version.strip()) == ("v", "DMARC1")
 
 
 def parse_dmarc(domain: str, text: str) -> DmarcRecord:
@@ -61,7 +61,7 @@ def parse_dmarc(domain: str, text: str) -> DmarcRecord:
     tags = parse_tags(text)
     policy = _one_of(tags, "p", Policy.NONE if tags.get("rua") else None)
     percent = tags.get("pct", "100")
-    if not re.fullmatch(r"[0-9]{1,3}", percent) or int(percent) > 100:
+    if not (percent.isascii() and percent.isdigit() and len(percent) <= 3 and int(percent) <= 100):
         raise ValueError(f"pct={percent[:20]} is no percentage")
     return DmarcRecord(
         domain,

@@ -11,12 +11,10 @@ from celeriac.families.email.authentication.server import Address
 Network = IPv4Network | IPv6Network
 
 _NAMES = frozenset({"all", "include", "a", "mx", "ptr", "ip4", "ip6", "exists"})
-_TERM = re.compile(r"([+\-~?]?)([A-Za-z][A-Za-z0-9]*)(?::([^/ ]*|[^ ]*))?((?:/[0-9/]*)?)")
+_TERM = re.compile(r"([+\-~?]?)([A-Za-z][A-Za-z0-9]*)([\s\S]*)")
 _MODIFIER = re.compile(r"([A-Za-z][A-Za-z0-9_.\-]*)=([!-~]*)")
-_MACRO = re.compile(r"%(?:\{([slodiphcrtvSLODIPHCRTV])([0-9]{0,3})(r?)([.\-+,/_=]*)\}|([%_\-])|(.?))")
-_CIDR = re.compile(r"(?:/(\d{1,2}))?(?://(\d{1,3}))?")
-#: The last label of a name, which is no number: `a:192.0.2.1` is a frequent mistake.
-_END = re.compile(r".*\.(?=[A-Za-z0-9-]*[A-Za-z])[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.?")
+_MACRO = re.compile(r"%(?:\{([slodihpvSLODIHPV])([0-9]{0,3})(r?)([.\-+,/_=]*)\}|([%_\-]))")
+_LENGTHS = re.compile(r"(?:/([0-9]{1,2}))?(?://([0-9]{1,3}))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +76,10 @@ def expand(spec: str, domain: str, address: Address, sender: str) -> str:
     }  # fmt: skip
 
     def fill(found: re.Match[str]) -> str:
-        letter, digits, reverse, delimiters, plain, _ = found.groups()
+        letter, digits, reverse, delimiters, plain = found.groups()
         if plain:
             return {"%": "%", "_": " ", "-": "%20"}[plain]
-        parts = re.split(f"[{re.escape(delimiters or '.')}]", values[letter.lower()])
+        parts = values[letter.lower()].translate(dict.fromkeys(map(ord, delimiters or "."), "\0")).split("\0")
         parts = parts[::-1] if reverse else parts
         return ".".join(parts[-int(digits) :] if digits else parts)
 
@@ -94,24 +92,32 @@ def expand(spec: str, domain: str, address: Address, sender: str) -> str:
 def _term(word: str) -> Term:
     found = _TERM.fullmatch(word)
     name = found[2].lower() if found else ""
-    if found is None or name not in _NAMES:
+    value, lengths = _split(found[3]) if found else ("", "")
+    if found is None or name not in _NAMES or (value is not None and not value.startswith(":")):
         raise ValueError(f"{word[:60]!r} is no term of SPF")
-    qualifier, value = found[1] or "+", found[3]
+    qualifier, value = found[1] or "+", value and value[1:]
     if name in ("ip4", "ip6"):
-        return Term(word, qualifier, name, network=_network(word, name, (value or "") + found[4]))
+        return Term(word, qualifier, name, network=_network(word, name, (value or "") + lengths))
     if name == "all":
-        if value is not None or found[4]:
+        if value is not None or lengths:
             raise ValueError(f"{word[:60]!r}: `all` has no value")
         return Term(word, qualifier, name)
     if value is None and name in ("include", "exists"):
         raise ValueError(f"{word[:60]!r}: a domain is missing")
-    bits4, bits6 = _bits(word, found[4], may_have=name in ("a", "mx"))
+    bits4, bits6 = _bits(word, lengths, may_have=name in ("a", "mx"))
     return Term(word, qualifier, name, "" if value is None else _domain(word, value), None, bits4, bits6)
+
+
+def _split(rest: str) -> tuple[str | None, str]:
+    """Split what follows the name of a term into its value, with a colon, and the lengths of networks."""
+    slash = rest.find("/", rest.rfind("}") + 1)  # a macro may have slashes
+    value, lengths = (rest, "") if slash < 0 else (rest[:slash], rest[slash:])
+    return value or None, lengths
 
 
 def _bits(word: str, text: str, *, may_have: bool) -> tuple[int, int]:
     """Read the lengths of networks, `/24//64`."""
-    found = _CIDR.fullmatch(text)
+    found = _LENGTHS.fullmatch(text)
     bits4, bits6 = (int(found[1] or 32), int(found[2] or 128)) if found else (99, 0)
     if (text and not may_have) or bits4 > 32 or bits6 > 128:
         raise ValueError(f"{word[:60]!r}: {text!r} is no length of a network")
@@ -119,19 +125,20 @@ def _bits(word: str, text: str, *, may_have: bool) -> tuple[int, int]:
 
 
 def _network(word: str, name: str, value: str) -> Network:
+    _, slash, length = value.partition("/")
     try:
-        if name == "ip4" and re.fullmatch(r"[0-9.]+(/[0-9]{1,2})?", value):
-            return IPv4Network(value, strict=False)
-        if name == "ip6" and re.fullmatch(r"[0-9A-Fa-f:.]+(/[0-9]{1,3})?", value):
-            return IPv6Network(value, strict=False)
+        if not slash or (length.isascii() and length.isdigit()):
+            return IPv4Network(value, strict=False) if name == "ip4" else IPv6Network(value, strict=False)
     except (AddressValueError, NetmaskValueError):
         pass
     raise ValueError(f"{word[:60]!r} is no address or network of {'IPv4' if name == 'ip4' else 'IPv6'}")
 
 
 def _domain(word: str, value: str) -> str:
-    wrong = any(found[6] is not None for found in _MACRO.finditer(value))
-    if wrong or not (_END.fullmatch(value) or value.endswith("}")):
-        hint = "; an address belongs in ip4: or ip6:" if re.fullmatch(r"[0-9.]+", value) else ""
+    """Return a domain, which may have macros, if it ends as a name does: an address is no domain."""
+    _, dot, end = value.removesuffix(".").rpartition(".")
+    is_label = end.replace("-", "").isalnum() and end.isascii() and not end.isdigit() and end.strip("-") == end
+    if "%" in _MACRO.sub("", value) or not value.isprintable() or not (value.endswith("}") or (dot and is_label)):
+        hint = "; an address belongs in ip4: or ip6:" if not value.strip("0123456789.") else ""
         raise ValueError(f"{word[:60]!r}: {value[:60]!r} is no domain{hint}")
     return value

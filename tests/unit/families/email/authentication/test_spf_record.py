@@ -59,6 +59,7 @@ def test_an_address_of_ipv6_is_written_by_digits() -> None:
         ("everybody", "no term of SPF"),
         ("redirect=a.example redirect=b.example", "redirect= is there twice"),
         ("\x1b[2J", "no term of SPF"),
+        ("a:\x1b[2J.example.com", "no domain"),
     ],
 )
 def test_a_wrong_record_is_refused_with_the_term(word: str, fault: str) -> None:
