@@ -8,6 +8,7 @@ with many connections makes few.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -95,12 +96,30 @@ def _apply(connection: Connection, advances: Sequence[Advance]) -> set[tuple[Any
     """Record all outcomes, then claim. Return the claims that were granted."""
     records = [record for advance in advances for record in advance.records]
     claims = [advance.claim for advance in advances if advance.claim is not None]
+    if connection.dialect.name == "sqlite":
+        return _apply_in_rows(connection, records, claims)
     record, claim = _statements(connection.dialect)
     if records:
         connection.execute(record, {"rows": _json(records)})
     if not claims:
         return set()
     return {tuple(row) for row in connection.execute(claim, {"rows": _json(claims)})}
+
+
+def _apply_in_rows(
+    connection: Connection, records: Sequence[dict[str, Any]], claims: Sequence[dict[str, Any]]
+) -> set[tuple[Any, ...]]:
+    """Do so with SQLite, by its driver: there is no round trip to save, and SQLAlchemy would cost as much again."""
+    record, claim = _statements(connection.dialect)
+    cursor = connection.connection.cursor()
+    try:
+        cursor.executemany(record, records)
+        cursor.executemany(claim, claims)
+        if cursor.rowcount == len(claims):
+            return set(map(_key, claims))
+        return {_key(one) for one in claims if cursor.execute(_HELD_BY, one).fetchone() is not None}
+    finally:
+        cursor.close()
 
 
 def _key(claim: dict[str, Any]) -> tuple[Any, ...]:
@@ -113,18 +132,23 @@ def _json(rows: Sequence[dict[str, Any]]) -> str:
 
 @cache
 def _statements(dialect: Dialect) -> tuple[Any, Any]:
-    """Build the two statements. Each takes all its rows as one JSON array, so that any number is one round trip."""
+    """Build the two statements: for one row, or with Postgres for any number as one JSON array, in one round trip."""
     now = str(now_ms().compile(dialect=dialect))
+    if dialect.name == "sqlite":
+        return _in_place(_RECORD, now), _in_place(_CLAIM, now)
     return (
-        text(_RECORD.format(now=now, rows=_rows(dialect, _RECORD_COLUMNS))),
-        text(_CLAIM.format(now=now, rows=_rows(dialect, _CLAIM_COLUMNS))),
+        text(_RECORD.format(now=now, rows=_rows(_RECORD_COLUMNS))),
+        text(_CLAIM.format(now=now, rows=_rows(_CLAIM_COLUMNS)) + _RETURNING),
     )
 
 
-def _rows(dialect: Dialect, columns: dict[str, str]) -> str:
-    if dialect.name == "sqlite":
-        fields = ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in columns)
-        return f"(SELECT {fields} FROM json_each(:rows)) AS v"  # noqa: S608 (our own names)
+def _in_place(statement: str, now: str) -> str:
+    """Have a statement take its one row by bound parameters."""
+    bound = re.sub(r"\bv\.(\w+)", r":\1", statement.replace("\nFROM {rows}", ""))
+    return bound.format(now=now)
+
+
+def _rows(columns: dict[str, str]) -> str:
     fields = ", ".join(f"{name} {kind}" for name, kind in columns.items())
     return f"jsonb_to_recordset(CAST(:rows AS jsonb)) AS v({fields})"
 
@@ -164,7 +188,10 @@ WHERE r.mailing_id = v.mailing AND r.position = v.at
   AND (r.status = 'pending' OR (r.status = 'sending' AND r.claim_expires_at <= {now}))
   AND EXISTS (
     SELECT 1 FROM celeriac_email_mailing AS m
-    WHERE m.id = r.mailing_id AND m.state = 'sending' AND (m.sends_until IS NULL OR m.sends_until > {now})
+    WHERE m.id = v.mailing AND m.state = 'sending' AND (m.sends_until IS NULL OR m.sends_until > {now})
   )
-RETURNING mailing_id, position, claim
+"""
+_RETURNING = "RETURNING mailing_id, position, claim"
+_HELD_BY = """
+SELECT 1 FROM celeriac_email_recipient WHERE mailing_id = :mailing AND position = :at AND claim = :by
 """

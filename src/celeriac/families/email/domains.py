@@ -38,12 +38,13 @@ class Domains:
 
     def waits(self, address: str) -> str | None:
         """Return the reply that says to wait, if the domain of this address is to be left alone now."""
-        known = self._domains.get(_domain_of(address))
+        known = self._domains.get(_domain_of(address)) if self._domains else None
         return known.reason if known is not None and known.until > time.monotonic() else None
 
     def accepted(self, address: str) -> None:
         """Note that the domain takes mail."""
-        self._domains.pop(_domain_of(address), None)
+        if self._domains:
+            self._domains.pop(_domain_of(address), None)
 
     def refused(self, address: str, kind: Verdict, reason: str) -> None:
         """Note a refusal for the time being."""

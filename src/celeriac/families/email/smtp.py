@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from celeriac.families.email.envelope import Envelope, commands, stuffed
 from celeriac.families.email.errors import MailServerUnavailable
@@ -32,6 +32,13 @@ _CLOSING = 421
 _JOINED = 65_536
 
 
+class _Ahead(NamedTuple):
+    """The commands for a message."""
+
+    envelope: Envelope
+    dialogue: list[tuple[Stage, bytes]]
+
+
 class _Stale(Exception):
     """The server has ended the connection between two messages."""
 
@@ -48,7 +55,7 @@ class SmtpSession:
         self._offered = Extensions(frozenset(), 0, frozenset())
         self._is_fresh = True
         self._in_transaction = False  # of a message that was refused: RSET comes before the next
-        self._ahead: Envelope | None = None  # its MAIL, RCPT and DATA are sent, and not answered
+        self._ahead: _Ahead | None = None  # commands that are sent, and not answered
 
     async def __aenter__(self) -> Self:
         return self
@@ -152,11 +159,11 @@ class SmtpSession:
             _Stale: the server has ended the connection since the last message.
         """
         wire = self._connected()
-        dialogue = self._commands(envelope)
         ahead, self._ahead = self._ahead, None
         sent = ahead is not None
-        if ahead not in (None, envelope):
+        if ahead is not None and ahead.envelope != envelope:
             raise _Stale  # it waits for another message
+        dialogue = self._commands(envelope) if ahead is None else ahead.dialogue
         if not sent and wire.has_unread:
             raise self._ended("it said something unasked")
         if not sent and self._pipelines:
@@ -166,7 +173,9 @@ class SmtpSession:
         for stage, command in dialogue:
             if not sent:
                 wire.write(command)
-            reply = await self._reply_of(stage)
+            reply = wire.ready() or await self._reply_of(stage)
+            if stage is Stage.MAIL and reply.code == _CLOSING and not self._is_fresh:
+                raise _Stale
             if reply.code // 100 not in (2, 3):
                 refusal = refusal or Refused(stage, reply, self._detail(stage, envelope))
                 if reply.code == _CLOSING or not sent:
@@ -185,14 +194,11 @@ class SmtpSession:
         """
         wire = self._connected()
         try:
-            reply = await wire.reply(self.server.timeout)
+            return await wire.reply(self.server.timeout)
         except Disconnected as error:
             if stage is Stage.MAIL:
                 raise self._ended(str(error)) from None
             raise
-        if stage is Stage.MAIL and reply.code == _CLOSING and not self._is_fresh:
-            raise _Stale
-        return reply
 
     def _ended(self, why: str) -> Exception:
         return Disconnected(why) if self._is_fresh else _Stale(why)
@@ -209,8 +215,8 @@ class SmtpSession:
         next_commands = b""
         if following is not None and self._pipelines:
             try:
-                next_commands = b"".join(command for _, command in self._commands(following))
-                self._ahead = following
+                self._ahead = _Ahead(following, self._commands(following))
+                next_commands = b"".join([command for _, command in self._ahead.dialogue])
             except (NotOffered, Refused):
                 pass  # it will say so when it is its turn
         if len(content) <= _JOINED:

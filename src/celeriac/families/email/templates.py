@@ -17,8 +17,10 @@ from jinja2.meta import find_undeclared_variables
 
 from celeriac.families.email.errors import TemplateInvalid
 from celeriac.families.email.faults import listed
+from celeriac.families.email.message import quoted_printable
 from celeriac.families.email.plain_text import finish, text_of, text_template
 from celeriac.families.email.sandbox import MAX_OUTPUT, MailEnvironment, fresh_budget
+from celeriac.families.email.straight import Straight
 
 #: Longest source of one template, in characters.
 MAX_SOURCE = 262_144
@@ -35,6 +37,15 @@ class Rendered:
     subject: str
     text: str | None
     html: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """As `Rendered`, with the texts in quoted-printable."""
+
+    subject: str
+    text: bytes | None
+    html: bytes | None
 
 
 @dataclass(slots=True)
@@ -90,23 +101,40 @@ class MailTemplates:
                 variable.required = variable.required or name in source.required
         return found
 
+    @property
+    def is_straight(self) -> bool:
+        """Whether they only put values into texts, so that rendering takes no longer than the text is long."""
+        return self._text is not None and all(source.is_straight for source in self._sources())
+
     def render(self, variables: Mapping[str, Any]) -> Rendered:
         """Render the mail of the recipient with these variables.
 
         Raises:
             TemplateInvalid: the message names the template, the line and the fault.
         """
+        subject, html = self._subject_line(variables), self._html and self._html.render(variables)
+        text = self._text.render(variables) if self._text is not None else self._text_of(html, variables)
+        return Rendered(subject=subject, text=text, html=html)
+
+    def encoded(self, variables: Mapping[str, Any]) -> Encoded:
+        """Render it as `render` does, and encode it. What is the same in each mail was encoded before."""
+        if self._text is None:  # it is made of the HTML
+            rendered = self.render(variables)
+            html = None if rendered.html is None else quoted_printable(rendered.html)
+            return Encoded(rendered.subject, None if rendered.text is None else quoted_printable(rendered.text), html)
+        html = None if self._html is None else self._html.encoded(variables)
+        return Encoded(self._subject_line(variables), self._text.encoded(variables), html)
+
+    def _subject_line(self, variables: Mapping[str, Any]) -> str:
         subject = " ".join(_CONTROL.sub(" ", self._subject.render(variables)).split())
         if len(subject) > _MAX_SUBJECT:
             raise TemplateInvalid("subject", None, f"renders to more than {_MAX_SUBJECT:,} characters")
-        html = self._html and self._html.render(variables)
-        if self._text is not None:
-            text = self._text.render(variables)
-        elif self._made_text is not None:
-            text = finish(self._made_text.render(variables))
-        else:
-            text = None if html is None else text_of(html)
-        return Rendered(subject=subject, text=text, html=html)
+        return subject
+
+    def _text_of(self, html: str | None, variables: Mapping[str, Any]) -> str | None:
+        if self._made_text is not None:
+            return finish(self._made_text.render(variables))
+        return None if html is None else text_of(html)
 
     def _sources(self) -> Iterator[_Source]:
         return (source for source in (self._subject, self._text, self._html) if source is not None)
@@ -135,12 +163,24 @@ class _Source:
             if node.name in undeclared:
                 self.lines[node.name] = min(node.lineno, self.lines.get(node.name, node.lineno))
         self.required = frozenset(undeclared - _guarded(tree))
+        self._straight = Straight.of(tree, escaped=autoescape, encode=quoted_printable)
+
+    @property
+    def is_straight(self) -> bool:
+        """Whether it only puts values into a text."""
+        return self._straight is not None
 
     def line_of(self, variables: Collection[str]) -> int:
         """Return the first line that uses one of these."""
         return min(line for name, line in self.lines.items() if name in variables)
 
+    def encoded(self, variables: Mapping[str, Any]) -> bytes:
+        encoded = self._straight and self._straight.encoded(variables)
+        return quoted_printable(self.render(variables)) if encoded is None else encoded
+
     def render(self, variables: Mapping[str, Any]) -> str:
+        if self._straight is not None and (text := self._straight.render(variables)) is not None:
+            return text
         pieces, length = list[str](), 0
         try:
             with fresh_budget():

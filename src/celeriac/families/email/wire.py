@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
+from collections.abc import Callable
 from typing import NamedTuple, Self, cast
 
 #: Limits of one reply, against a server that never ends it. RFC 5321, 4.5.3.1.5 allows 512 octets in a line.
 _MAX_LINE = 4096
 _MAX_LINES = 200
+#: Lines that a server has sent before, and that are read once: "250 2.1.5 Ok", for example.
+_USUAL = 16
 
 
 class Disconnected(Exception):
@@ -35,10 +38,12 @@ class Wire(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
-        self._unread = bytearray()
+        self._unread = b""
         self._lines = list[str]()
         self._replies = deque[Reply]()
+        self._usual: dict[bytes, Reply] = {}
         self._arrival: asyncio.Future[None] | None = None
+        self._patience = _Patience(lambda why: self._broken(why))
         self._writable = asyncio.Event()
         self._writable.set()
         self._lost: str | None = None
@@ -90,23 +95,27 @@ class Wire(asyncio.Protocol):
         except TimeoutError:
             raise self._broken(f"Timed out: the server took no data for {seconds:g} s") from None
 
+    def ready(self) -> Reply | None:
+        """Return the next reply if it has come already."""
+        return self._replies.popleft() if self._replies else None
+
     async def reply(self, seconds: float) -> Reply:
         """Return the next reply.
 
         Raises:
             Disconnected: the connection is gone, the server sent no SMTP, or nothing for so many seconds.
         """
-        if self._replies:
-            return self._replies.popleft()
-        try:
-            async with asyncio.timeout(seconds):
+        if not self._replies:
+            loop = asyncio.get_running_loop()
+            self._patience.begin(loop, seconds)
+            try:
                 while not self._replies:
                     if self._lost is not None:
                         raise Disconnected(self._lost)
-                    self._arrival = asyncio.get_running_loop().create_future()
+                    self._arrival = loop.create_future()
                     await self._arrival
-        except TimeoutError:
-            raise self._broken(f"Timed out: the server said nothing for {seconds:g} s") from None
+            finally:
+                self._patience.end()
         return self._replies.popleft()
 
     async def start_tls(self, context: ssl.SSLContext, host: str, seconds: float) -> None:
@@ -139,11 +148,14 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Read lines."""
-        self._unread += data
-        *lines, rest = self._unread.split(b"\n")
-        self._unread = bytearray(rest)
+        *lines, rest = (self._unread + data if self._unread else data).split(b"\n")
+        self._unread = rest
         for line in lines:
-            self._read(line)
+            known = self._usual.get(line)
+            if known is not None and not self._lines:
+                self._replies.append(known)
+            else:
+                self._read(line)
         if len(rest) > _MAX_LINE:
             self._broken("it sent a line without end")
         if self._replies:
@@ -153,6 +165,7 @@ class Wire(asyncio.Protocol):
         """Tell those that wait. Replies that came before can still be read."""
         self._lost = self._lost or (f"the connection broke: {exc}" if exc else "the server closed the connection")
         self._writable.set()
+        self._patience.end(for_good=True)
         self._wake()
 
     def pause_writing(self) -> None:
@@ -163,7 +176,7 @@ class Wire(asyncio.Protocol):
         """Let `flush` return."""
         self._writable.set()
 
-    def _read(self, line: bytearray) -> None:
+    def _read(self, line: bytes) -> None:
         text = line.decode(errors="replace").rstrip("\r")
         digits, mark, words = text[:3], text[3:4], text[4:]
         if not (digits.isascii() and digits.isdigit()) or mark not in ("", " ", "-"):
@@ -174,13 +187,17 @@ class Wire(asyncio.Protocol):
             if len(self._lines) > _MAX_LINES:
                 self._broken("it sent a reply without end")
             return
-        self._replies.append(Reply(int(digits), tuple(self._lines)))
+        reply = Reply(int(digits), tuple(self._lines))
+        self._replies.append(reply)
+        if len(self._lines) == 1 and len(self._usual) < _USUAL:
+            self._usual[line] = reply
         self._lines = []
 
     def _broken(self, why: str) -> Disconnected:
         self._lost = self._lost or why
         if self._transport is not None:
             self._transport.abort()
+        self._patience.end(for_good=True)
         self._wake()
         return Disconnected(self._lost)
 
@@ -188,3 +205,41 @@ class Wire(asyncio.Protocol):
         arrival, self._arrival = self._arrival, None
         if arrival is not None and not arrival.done():
             arrival.set_result(None)
+
+
+class _Patience:
+    """Bounds how long a connection waits for a reply. `asyncio.timeout` costs more than all else of reading one.
+
+    One timer serves many waits: where it fires too early, it is set again.
+    """
+
+    def __init__(self, give_up: Callable[[str], object]) -> None:
+        self._give_up = give_up
+        self._seconds = 0.0
+        self._until: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        """Wait for so long from now on, and then give up."""
+        self._seconds, self._until = seconds, loop.time() + seconds
+        if self._timer is not None and self._timer.when() > self._until:
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None:
+            self._timer = loop.call_at(self._until, self._fire, loop)
+
+    def end(self, *, for_good: bool = False) -> None:
+        """Wait no longer; `for_good`: never again, so the timer is not needed."""
+        self._until = None
+        if for_good and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _fire(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        if self._until is None:
+            return
+        if loop.time() < self._until:
+            self._timer = loop.call_at(self._until, self._fire, loop)
+        else:
+            self._give_up(f"Timed out: the server said nothing for {self._seconds:g} s")
