@@ -95,7 +95,7 @@ class SqliteEngine:
         with self._translated(), engine.connect() as connection, connection.begin():
             # Take the write lock first. A transaction that reads and then writes cannot wait for it: SQLite refuses
             # at once, whatever the timeout.
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            connection.connection.cursor().execute("BEGIN IMMEDIATE")
             return function(connection)
 
     @contextlib.contextmanager

@@ -2,16 +2,17 @@
 
 import asyncio
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 from sqlalchemy.engine import Engine
 
 from celeriac.core.errors import IdempotencyConflict, UnknownJob
 from celeriac.database.engine import Database
+from celeriac.families.email import advances
 from celeriac.families.email.errors import RecipientsInvalid
 from celeriac.families.email.ledger import Ledger
 from celeriac.families.email.model import (
@@ -212,3 +213,44 @@ async def test_progress_of_a_large_mailing_is_cheap_to_ask_for(ledger: Ledger) -
         tracemalloc.stop()
         event.remove(Engine, "before_cursor_execute", note)
     assert len([statement for statement in asked if statement.startswith("SELECT")]) == 20
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_senders_share_transactions_and_wait_for_no_one_that_is_silent(
+    database: Database, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transactions = list[int]()
+    apply = advances._apply  # pyright: ignore[reportPrivateUsage]
+
+    def counted(connection: Connection, asked: Sequence[advances.Advance]) -> set[tuple[Any, ...]]:
+        transactions.append(len(asked))
+        return apply(connection, asked)
+
+    monkeypatch.setattr(advances, "_apply", counted)
+    monkeypatch.setattr(advances, "_GATHER_S", 3600.0)
+    mailing = await stored_mailing(ledger, 10)
+    with ledger.sender(), ledger.sender(), ledger.sender(), ledger.sender():
+        claims = list[asyncio.Task[bool]]()
+        for position in (2, 3, 4):  # three of four, each at another time
+            assert transactions == []
+            claims.append(asyncio.create_task(claim(ledger, mailing.id, position)))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        assert await asyncio.gather(*claims) == [True] * 3
+        assert transactions == [3]
+        monkeypatch.setattr(advances, "_GATHER_S", 0.001)
+        assert await claim(ledger, mailing.id, 5), "a moment later it goes on without the others"
+    assert await claim(ledger, mailing.id, 6)
+    assert transactions == [3, 1, 1]
+
+
+async def test_claims_that_are_not_granted_are_told_from_those_that_are(ledger: Ledger) -> None:
+    mailing, paused = await stored_mailing(ledger, 6), await stored_mailing(ledger, 2)
+    await ledger.life.pause(paused.id)
+    assert await claim(ledger, mailing.id, 3, "another")
+    claims = [claim(ledger, mailing.id, position) for position in (2, 3, 4, 99)]
+    claims += [claim(ledger, paused.id, 2), claim(ledger, "nobody", 2), claim(ledger, mailing.id, 4, "third")]
+    first, others, last = (granted := await asyncio.gather(*claims))[2], granted[:2] + granted[3:6], granted[6]
+    assert others == [True, False, False, False, False]
+    assert [first, last].count(True) == 1
+    assert await ledger.counts(mailing.id) == Counts(pending=3, sending=3)

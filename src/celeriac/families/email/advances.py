@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -25,6 +26,8 @@ from celeriac.database.engine import Database
 
 #: Rows of one transaction at most, so that other writers get their turn.
 _MOST = 500
+#: A transaction begins when this part of all senders has something to say, or after so many seconds.
+_PART, _GATHER_S = 0.75, 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +43,34 @@ class Advance:
 
 @dataclass(slots=True)
 class _Turn:
-    """What has gathered on one event loop, and the task that carries it."""
+    """What has gathered on one event loop, the task that carries it, and how many senders there are."""
 
     waiting: list[tuple[Advance, asyncio.Future[bool]]] = field(default_factory=list[Any])
     task: asyncio.Task[None] | None = None
+    senders: int = 0
+    _enough: asyncio.Future[None] | None = None
+
+    def add(self, advance: Advance, granted: asyncio.Future[bool]) -> None:
+        self.waiting.append((advance, granted))
+        if self._enough is not None and len(self.waiting) >= self.senders * _PART:
+            self._go()
+
+    async def gather(self) -> None:
+        """Let most senders speak. Those whose mail server is slow are not waited for."""
+        if len(self.waiting) >= self.senders * _PART:
+            return
+        loop = asyncio.get_running_loop()
+        self._enough = loop.create_future()
+        timer = loop.call_later(_GATHER_S, self._go)
+        try:
+            await self._enough
+        finally:
+            timer.cancel()
+            self._enough = None
+
+    def _go(self) -> None:
+        if self._enough is not None and not self._enough.done():
+            self._enough.set_result(None)
 
 
 class Advances:
@@ -60,17 +87,33 @@ class Advances:
             DatabaseUnavailable: nothing of it is known to be stored.
         """
         loop = asyncio.get_running_loop()
-        turn = self._turns.setdefault(loop, _Turn())
+        turn = self._turn(loop)
         granted: asyncio.Future[bool] = loop.create_future()
-        turn.waiting.append((advance, granted))
+        turn.add(advance, granted)
         if turn.task is None:
             turn.task = background(self._carry(turn))
         return await granted
 
+    @contextmanager
+    def sender(self) -> Generator[None]:
+        """Count as a sender for this block: transactions wait a moment for what it has to say."""
+        turn = self._turn(asyncio.get_running_loop())
+        turn.senders += 1
+        try:
+            yield
+        finally:
+            turn.senders -= 1
+
+    def _turn(self, loop: asyncio.AbstractEventLoop) -> _Turn:
+        turn = self._turns.get(loop)
+        if turn is None:
+            turn = self._turns[loop] = _Turn()
+        return turn
+
     async def _carry(self, turn: _Turn) -> None:
         try:
             while turn.waiting:
-                await asyncio.sleep(0)  # let those that were just woken speak as well
+                await turn.gather()
                 batch, turn.waiting = turn.waiting[:_MOST], turn.waiting[_MOST:]
                 try:
                     advances = [advance for advance, _ in batch]
@@ -97,7 +140,7 @@ def _apply(connection: Connection, advances: Sequence[Advance]) -> set[tuple[Any
     records = [record for advance in advances for record in advance.records]
     claims = [advance.claim for advance in advances if advance.claim is not None]
     if connection.dialect.name == "sqlite":
-        return _apply_in_rows(connection, records, claims)
+        return _apply_in_place(connection, records, claims)
     record, claim = _statements(connection.dialect)
     if records:
         connection.execute(record, {"rows": _json(records)})
@@ -106,20 +149,44 @@ def _apply(connection: Connection, advances: Sequence[Advance]) -> set[tuple[Any
     return {tuple(row) for row in connection.execute(claim, {"rows": _json(claims)})}
 
 
-def _apply_in_rows(
+def _apply_in_place(
     connection: Connection, records: Sequence[dict[str, Any]], claims: Sequence[dict[str, Any]]
 ) -> set[tuple[Any, ...]]:
-    """Do so with SQLite, by its driver: there is no round trip to save, and SQLAlchemy would cost as much again."""
-    record, claim = _statements(connection.dialect)
+    """Do so with SQLite, by its driver, and by as few steps as there can be.
+
+    With each step, and each row that it returns, the thread has to wait for Python's lock, which the event loop holds
+    for milliseconds when it is busy.
+    """
     cursor = connection.connection.cursor()
     try:
-        cursor.executemany(record, records)
-        cursor.executemany(claim, claims)
+        if records:
+            cursor.execute(*_in_place(connection.dialect, _RECORD, tuple(_RECORD_COLUMNS), records))
+        if not claims:
+            return set()
+        cursor.execute(*_in_place(connection.dialect, _CLAIM, tuple(_CLAIM_COLUMNS), claims))
         if cursor.rowcount == len(claims):
             return set(map(_key, claims))
         return {_key(one) for one in claims if cursor.execute(_HELD_BY, one).fetchone() is not None}
     finally:
         cursor.close()
+
+
+def _in_place(
+    dialect: Dialect, statement: str, columns: tuple[str, ...], rows: Sequence[dict[str, Any]]
+) -> tuple[str, list[Any]]:
+    """Return a statement that takes its rows as `VALUES`, and their values. Rows of nothing fill it up, so that there
+    are few such statements, and the driver keeps them prepared.
+    """
+    size = 1 << (len(rows) - 1).bit_length()
+    values = [row[column] for row in rows for column in columns]
+    return _with_values(dialect, statement, columns, size), values + [None] * (size - len(rows)) * len(columns)
+
+
+@cache
+def _with_values(dialect: Dialect, statement: str, columns: tuple[str, ...], size: int) -> str:
+    row = f"({', '.join('?' * len(columns))})"
+    named = re.sub(r"\bv\.(\w+)", lambda found: f"v.column{columns.index(found[1]) + 1}", statement)
+    return named.format(now=now_ms().compile(dialect=dialect), rows=f"(VALUES {', '.join([row] * size)}) AS v")
 
 
 def _key(claim: dict[str, Any]) -> tuple[Any, ...]:
@@ -132,20 +199,12 @@ def _json(rows: Sequence[dict[str, Any]]) -> str:
 
 @cache
 def _statements(dialect: Dialect) -> tuple[Any, Any]:
-    """Build the two statements: for one row, or with Postgres for any number as one JSON array, in one round trip."""
+    """Build the two statements for Postgres. Each takes all its rows as one JSON array, in one round trip."""
     now = str(now_ms().compile(dialect=dialect))
-    if dialect.name == "sqlite":
-        return _in_place(_RECORD, now), _in_place(_CLAIM, now)
     return (
         text(_RECORD.format(now=now, rows=_rows(_RECORD_COLUMNS))),
         text(_CLAIM.format(now=now, rows=_rows(_CLAIM_COLUMNS)) + _RETURNING),
     )
-
-
-def _in_place(statement: str, now: str) -> str:
-    """Have a statement take its one row by bound parameters."""
-    bound = re.sub(r"\bv\.(\w+)", r":\1", statement.replace("\nFROM {rows}", ""))
-    return bound.format(now=now)
 
 
 def _rows(columns: dict[str, str]) -> str:

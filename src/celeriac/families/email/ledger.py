@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from itertools import islice
 from typing import Any
@@ -154,6 +155,10 @@ class Ledger:
             life_ms = int(self.claim_seconds * 1000)
             wanted = {**at, "at": following[0], "message": following[1], "life_ms": life_ms}
         return await self._advances.make(Advance(records, wanted))
+
+    def sender(self) -> AbstractContextManager[None]:
+        """Be in a block of this while sending: the transactions of `advance` then wait a moment for each other."""
+        return self._advances.sender()
 
     async def renew(self, mailing_id: str, position: int, claim: str) -> None:
         """Extend a claim to `claim_seconds` from now, unless another sender has taken it."""

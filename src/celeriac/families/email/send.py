@@ -39,7 +39,8 @@ async def send_chunk(
         DatabaseUnavailable: the outcome of the last mail may be lost (the window).
         TemplateInvalid: a template cannot be compiled.
     """
-    return await _Chunk(ledger, mailing, (first, last), session, how or Sending()).run()
+    with ledger.sender():
+        return await _Chunk(ledger, mailing, (first, last), session, how or Sending()).run()
 
 
 class _Chunk:

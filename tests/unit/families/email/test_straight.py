@@ -24,12 +24,12 @@ TEMPLATES = [
     f"{LONG}{{{{ name }}}}\n{LONG}",
     f"{{{{ name }}}}{LONG}{{{{ order }}}}\nshort\n{{{{ name }}}}\n{LONG}{{{{ name }}}}",
     f"a\n{LONG}b",
-    "<p title=\"{{ name }}\">{{ name }}</p>  \n\t\n{# nobody sees it #}trailing \n\n\n",
+    '<p title="{{ name }}">{{ name }}</p>  \n\t\n{# nobody sees it #}trailing \n\n\n',
     "%s %(name)s %% {{ name }} {\x0b}\x1c\x85\u2028{{ order }}\n",
 ]
 VALUES: list[Any] = [
-    "Ada", "", "\n", "\r", "a\r\nb", "\r\nx\r", "<b>&\"'</b>", "ü" * 100, "=20", ".", "\n.\n", "x " * 60, "{{ name }}", "%s",
-    "\x00\x7f", "\ud800", 0, -17, 2**63, True, 1.5, None, [], {"a": 1}, 2**4000,
+    "Ada", "", "\n", "\r", "a\r\nb", "\r\nx\r", "<b>&\"'</b>", "ü" * 100, "=20", ".", "\n.\n", "x " * 60, "{{ name }}",
+    "%s", "\x00\x7f", "\ud800", 0, -17, 2**63, True, 1.5, None, [], {"a": 1}, 2**4000,
 ]  # fmt: skip
 
 
@@ -82,7 +82,11 @@ def test_what_is_missing_or_too_long_is_left_to_jinja_which_says_so() -> None:
 
 
 def test_a_mail_is_encoded_as_it_is_rendered() -> None:
-    for text, html in (("Dear {{ name }}", None), (None, "<p>{{ name }}</p>"), ("{{ name|upper }}", "<p>{{ name }}</p>")):
+    for text, html in (
+        ("Dear {{ name }}", None),
+        (None, "<p>{{ name }}</p>"),
+        ("{{ name|upper }}", "<p>{{ name }}</p>"),
+    ):
         mail = MailTemplates(subject="Hello {{ name }}", text=text, html=html)
         rendered, encoded = mail.render({"name": "Ada & Ü"}), mail.encoded({"name": "Ada & Ü"})
         assert encoded.subject == rendered.subject
