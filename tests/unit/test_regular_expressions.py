@@ -33,6 +33,9 @@ ATEXT = r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+"
 #: How it is searched for, the expression, and texts that are bad for it: a beginning, a piece that is repeated, an end.
 #: One that is not in this list fails the test below: add it.
 EXPRESSIONS: list[tuple[str, str | bytes, list[tuple[str, str, str]]]] = [
+    ("search", """[&<>"']""", [("", "a", "")]),
+    ("findall", r"[^\n]*\n|[^\n]+", [("", "a", ""), ("", "\n", ""), ("", "a\n", "a")]),
+    ("sub", r"\bv\.(\w+)", [("", "v.", ""), ("v.", "a", ""), ("", "v", ".")]),
     (
         "fullmatch",
         rf"({ATEXT}(?:\.{ATEXT})*)@([A-Za-z0-9.\-]+)",
