@@ -10,6 +10,7 @@ from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 from celeriac.client.outbox import Outbox
+from celeriac.client.together import Together
 from celeriac.store.jobs.enqueueing import Accepted, NewJob, enqueue
 from celeriac.store.redis.connection import Client, connect, deadline
 from celeriac.store.redis.listener import Listener
@@ -35,6 +36,7 @@ class Connections:
     results: Client
     listener: Listener
     outbox: Outbox
+    together: Together
 
     @property
     def share_a_server(self) -> bool:
@@ -43,6 +45,7 @@ class Connections:
 
     async def aclose(self) -> None:
         await self.outbox.aclose()
+        await self.together.aclose()
         await self.listener.aclose()
         await self.broker.aclose()
         if not self.share_a_server:
@@ -78,6 +81,14 @@ class ConnectionsPerLoop:
         async with deadline(self.timeout):
             return await run(self.current().broker, call)
 
+    async def run_together(self, call: ScriptCall[T]) -> T:
+        """Run a script call on the broker, over a connection that those of the same moment share.
+
+        Raises:
+            BrokerUnavailable: the broker did not answer in time.
+        """
+        return await self.current().together.run(call)
+
     async def aclose(self) -> None:
         """Close the running loop's connections. Safe to call twice."""
         known = self._by_loop.pop(asyncio.get_running_loop(), None)
@@ -89,7 +100,7 @@ class ConnectionsPerLoop:
         broker = connect(broker_url, timeout=self.timeout)
         results = broker if results_url == broker_url else connect(results_url, timeout=self.timeout)
         outbox = Outbox([partial(self._send, Wire(broker)) for _ in range(_WAYS)], self.timeout)
-        return Connections(broker, results, Listener(broker), outbox)
+        return Connections(broker, results, Listener(broker), outbox, Together(broker, self.timeout))
 
     async def _send(self, way: Wire, jobs: Sequence[NewJob]) -> Accepted:
         async with deadline(self.timeout):

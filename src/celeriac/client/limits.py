@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from types import TracebackType
 
 from celeriac.client.connections import ConnectionsPerLoop
+from celeriac.core.background import background
 from celeriac.core.errors import BrokerUnavailable
 from celeriac.core.ids import new_id
 from celeriac.core.limits import Limit, Refused, check_request
@@ -49,7 +50,7 @@ class Taken:
         if not 0 <= unused <= self.units:
             raise ValueError(f"release(unused={unused}): give a number from 0 to {self.units}")
         if self._connections is not None:
-            await self._connections.run(store.release(self._id, self._limits, unused=unused))
+            await self._connections.run_together(store.release(self._id, self._limits, unused=unused))
 
     async def renew(self) -> bool:
         """Hold all slots for another `hold_seconds`. Return False if they had run out, and others may have them.
@@ -60,11 +61,11 @@ class Taken:
         if self._connections is None:
             return True
         hold_ms = round(self._hold_seconds * 1000)
-        return await self._connections.run(store.renew(self._id, self._limits, hold_ms=hold_ms))
+        return await self._connections.run_together(store.renew(self._id, self._limits, hold_ms=hold_ms))
 
     async def __aenter__(self) -> Taken:
         if any(limit.concurrency for limit in self._limits):
-            self._renewing = asyncio.create_task(self._renew_again_and_again())
+            self._renewing = background(self._renew_again_and_again(), name="celeriac-renewing")
         return self
 
     async def __aexit__(
@@ -106,7 +107,7 @@ class Limits:
         """
         check_request(limits, units, hold_seconds)
         grant_id, hold_ms = new_id(), round(hold_seconds * 1000)
-        granted = await self._connections.run(store.take(grant_id, limits, units=units, hold_ms=hold_ms))
+        granted = await self._connections.run_together(store.take(grant_id, limits, units=units, hold_ms=hold_ms))
         if isinstance(granted, Refused):
             return granted
         return Taken(granted, tuple(limits), hold_seconds, grant_id, self._connections)

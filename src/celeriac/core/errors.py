@@ -38,6 +38,7 @@ CeleriacError
 │   └── JobCancelled            the job was cancelled
 ├── ResultTimeout               the job did not finish within the time given to `result()`
 ├── RetryAfter                  raised by a job to ask for another attempt after a delay of its choice
+├── RunLater                    raised by a job that cannot begin yet, to be run again; this is no attempt
 └── how a job may fail, apart from its own errors; seen in its record
     ├── JobTimedOut             it exceeded its time limit
     ├── InvalidResult           its result does not fit its annotation
@@ -327,6 +328,21 @@ class RetryAfter(CeleriacError):
         self.seconds = seconds
         self.reason = reason
         super().__init__(reason or f"asked to be retried after {seconds:g} s")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.seconds, self.reason)
+
+
+class RunLater(CeleriacError):
+    """Raise inside a job that cannot begin yet, to have it run again after `seconds`. This counts as no attempt.
+
+    Use it where a job waits for its turn, as under a limit. It costs a fraction of a retry.
+    """
+
+    def __init__(self, seconds: float, reason: str = "") -> None:
+        self.seconds = seconds
+        self.reason = reason
+        super().__init__(reason or f"asked to be run after {seconds:g} s")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.seconds, self.reason)

@@ -6,7 +6,7 @@ import math
 import random
 from dataclasses import dataclass
 
-from celeriac.core.errors import ConfigurationError, InvalidArguments, InvalidResult, RetryAfter
+from celeriac.core.errors import ConfigurationError, InvalidArguments, InvalidResult, RetryAfter, RunLater
 
 ExceptionTypes = tuple[type[BaseException], ...]
 
@@ -49,7 +49,12 @@ class Retry:
             )
 
     def delay_after(self, error: BaseException, attempt: int) -> float | None:
-        """Return the seconds until the attempt after `attempt` (counted from 1), or None if none follows."""
+        """Return the seconds until the attempt after `attempt` (counted from 1), or None if none follows.
+
+        After `RunLater`, which is no failure, the same attempt is made again.
+        """
+        if isinstance(error, RunLater):
+            return max(0.0, error.seconds)
         if attempt >= self.attempts:
             return None
         if isinstance(error, RetryAfter):

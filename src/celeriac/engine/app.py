@@ -63,6 +63,8 @@ class JobApp(ConfiguredApp):
     control_cls = "celeriac.engine.control:Control"
     #: Plain Celery applications do not have this attribute, and keep results only (`engine/outcomes.py`).
     keeps_job_records = True
+    #: How many jobs this process runs at a time, for a job that decides whether to wait: 1 but in an asyncio worker.
+    job_slots = 1
 
     def __init__(self, main: str | None = None, *, settings: Settings | None = None, **options: Any) -> None:
         self.specs: dict[str, JobSpec] = {}

@@ -16,10 +16,11 @@ from kombu.utils.json import dumps
 from celeriac.core import codec
 from celeriac.core.context import JobContext, JobSuspended, report_to_nobody
 from celeriac.core.envelope import Canvas, EnvelopeWriter, MessageOptions
-from celeriac.core.errors import BrokerUnavailable, JobInterrupted, RetryAfter
+from celeriac.core.errors import BrokerUnavailable, JobInterrupted, RetryAfter, RunLater
 from celeriac.core.spec import Call
 from celeriac.core.timing import PATIENT_RETRY_PAUSE_S
 from celeriac.engine import bridge
+from celeriac.engine.aio import execution
 from celeriac.engine.attempts import ActiveAttempts, Attempt
 from celeriac.engine.cancellation import CancellationWatch
 from celeriac.engine.isolation.errors import RaisedElsewhere
@@ -77,6 +78,8 @@ class Executor:
         try:
             return await self._run_on_loop(task, attempt, request)
         except (JobSuspended, JobInterrupted, Exception) as error:
+            if isinstance(error, RunLater) and not attempt.cancelled:
+                execution.put_off_if_possible(error)
             return await bridge.call(self._end, task, attempt, error)
 
     async def _run_on_loop(self, task: JobTask, attempt: Attempt, request: Any) -> Any:
@@ -204,7 +207,7 @@ class Executor:
         delay = error.retry_in if is_elsewhere else policy.delay_after(error, attempt.number)
         if delay is None:
             raise error
-        if isinstance(error, RetryAfter):  # a wish and no fault: to format where it was raised takes milliseconds
+        if isinstance(error, RetryAfter | RunLater):  # wishes, no faults: to format where they were raised is slow
             error.__traceback__ = None
         give_up = time.monotonic() + _PATIENCE_S
         while True:

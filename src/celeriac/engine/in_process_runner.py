@@ -17,6 +17,7 @@ from celeriac.core.records import Failure, Progress
 from celeriac.core.spec import Call
 from celeriac.core.states import JobState
 from celeriac.engine import job_logs
+from celeriac.engine.isolation.errors import is_attempt
 from celeriac.engine.loop import JobLoop
 from celeriac.engine.ran_job import RanJob
 from celeriac.engine.runs import AsyncRun, ThreadRun
@@ -120,7 +121,7 @@ class InProcessRunner:
                 due = self._clock.now + timedelta(seconds=delay)
                 self.move(job, JobState.RETRYING, error=failure, delay_until=due)
                 self._clock.skip_to(due)
-                attempt += 1
+                attempt += is_attempt(error)
             else:
                 return self.move(job, JobState.SUCCEEDED)
         return self.move(job, JobState.CANCELLED)

@@ -17,6 +17,7 @@ from celeriac.core.records import Failure
 from celeriac.core.spec import JobSpec
 from celeriac.core.states import JobState
 from celeriac.engine import bridge
+from celeriac.engine.isolation.errors import is_attempt
 from celeriac.engine.publication import stored_by
 from celeriac.engine.tracebacks import format_error
 from celeriac.engine.transport import is_receipt
@@ -72,6 +73,7 @@ class Task(CeleryTask):  # pyright: ignore[reportMissingTypeArgument]
         if request.called_directly or request.is_eager:
             return super().retry(*args, exc=exc, **options)
         cause = exc or sys.exc_info()[1]
+        attempt, counts = request.retries + 1, is_attempt(cause)
         shown = format_error(cause) if cause else None
         error = Failure.of(cause, shown) if cause else Failure("Retry", "the task asked to be run again")
         result = self.backend.prepare_exception(cause) if cause else None
@@ -82,11 +84,16 @@ class Task(CeleryTask):  # pyright: ignore[reportMissingTypeArgument]
         def storing(publication: store.Publication) -> ScriptCall[str]:
             request.celeriac_retrying = True
             run: int | None = getattr(request, "celeriac_run", None)
-            attempt = request.retries + 1
-            return store.retry(publication, request.id, attempt=attempt, run=run, error=error, outcome=outcome)
+            return store.retry(
+                publication, request.id, attempt=attempt, run=run, error=error, outcome=outcome, counts=counts
+            )
 
-        with stored_by(storing, job_id=request.id):
-            return super().retry(*args, exc=exc, **options)
+        request.retries -= not counts  # Celery adds 1
+        try:
+            with stored_by(storing, job_id=request.id):
+                return super().retry(*args, exc=exc, **options)
+        finally:
+            request.retries += not counts
 
     def on_replace(self, sig: Any) -> Any:
         """Hand the job on to its replacement, which is one message or a canvas, and replace as Celery does."""

@@ -7,6 +7,7 @@ from celeriac.store.jobs import beginnings, chords, enqueueing, results, transit
 from celeriac.store.messages import (
     dead_letters,
     deliveries,
+    postponing,
     revocations,
     scheduled,
     worker_hold,
@@ -22,6 +23,7 @@ _MODULES = (
     transitions,
     dead_letters,
     deliveries,
+    postponing,
     revocations,
     scheduled,
     worker_hold,

@@ -7,7 +7,7 @@ import pytest
 
 from celeriac.core import errors
 
-EXAMPLES: list[BaseException] = [
+MADE: list[BaseException] = [
     errors.DatabaseUnavailable("sqlite:///x", "it is locked"),
     errors.StorageUnavailable("s3://files", "it does not answer"),
     errors.UnknownArtifact("job-1", "a.pdf"),
@@ -28,12 +28,20 @@ EXAMPLES: list[BaseException] = [
     errors.JobCancelled("job-1", "was cancelled"),
     errors.RetryAfter(5, "busy"),
     errors.RetryAfter(0.25),
+    errors.RunLater(5, "full"),
 ]
+
+
+def _name(error: type[BaseException]) -> str:
+    return error.__name__
+
+
 OWN = {error for _, error in inspect.getmembers(errors, inspect.isclass) if issubclass(error, BaseException)}
-EXAMPLES += [error("what to change") for error in sorted(OWN - {type(e) for e in EXAMPLES}, key=lambda e: e.__name__)]
+REST = sorted(OWN - {type(error) for error in MADE}, key=_name)
+EXAMPLES = [*MADE, *(error("what to change") for error in REST)]
 
 
-@pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("error", EXAMPLES, ids=[type(error).__name__ for error in EXAMPLES])
 def test_an_error_can_be_pickled_and_keeps_its_message_and_what_it_carries(error: BaseException) -> None:
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is type(error)
@@ -41,7 +49,7 @@ def test_an_error_can_be_pickled_and_keeps_its_message_and_what_it_carries(error
     assert vars(again) == vars(error)
 
 
-@pytest.mark.parametrize("error", sorted(OWN, key=lambda e: e.__name__))
+@pytest.mark.parametrize("error", sorted(OWN, key=_name))
 def test_an_error_is_in_the_tree_and_in_the_documentation_of_it(error: type[BaseException]) -> None:
     assert issubclass(error, errors.CeleriacError) or error is errors.JobInterrupted
     assert error.__name__ in (errors.__doc__ or "")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from celeriac import ConfigurationError, InvalidArguments, InvalidResult, Retry, RetryAfter
+from celeriac import ConfigurationError, InvalidArguments, InvalidResult, Retry, RetryAfter, RunLater
 
 DRAWS = 2000
 
@@ -75,6 +75,10 @@ def test_errors_are_retried_as_on_and_never_say_and_faults_of_the_call_are_not(
 @pytest.mark.parametrize(("asked", "given"), [(7, 7), (0, 0), (-3, 0), (10_000, 10_000)])
 def test_a_job_that_asks_for_a_delay_gets_it_exactly(asked: float, given: float) -> None:
     assert Retry(max_delay=5).delay_after(RetryAfter(asked), 1) == given
+
+
+def test_to_be_run_later_is_no_attempt_so_that_none_has_to_be_left() -> None:
+    assert Retry(attempts=1, on=()).delay_after(RunLater(7), 1) == 7
 
 
 @pytest.mark.parametrize("policy", [Retry(on=()), Retry(never=(RetryAfter,))])

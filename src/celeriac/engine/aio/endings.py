@@ -20,6 +20,7 @@ from celeriac.store.jobs import payloads
 from celeriac.store.jobs.transitions import Transition
 from celeriac.store.messages.dead_letters import give_up
 from celeriac.store.messages.deliveries import Ending, Place, PlainResult, finish, put_back, put_off
+from celeriac.store.messages.postponing import postpone
 from celeriac.store.redis.connection import BlockingClient
 from celeriac.store.redis.pipeline import Pipeline
 from celeriac.store.redis.runner import run_blocking
@@ -119,6 +120,11 @@ class Endings:
     def put_off(self, delivery: Delivery, due_ms: int, *, limited: str = "") -> None:
         """Give a message back until it is due. `limited` names the task if that is over its rate limit."""
         self._give(delivery, put_off(self._worker, delivery.receipt, delivery.queue, due_ms, limited=limited))
+
+    def run_later(self, delivery: Delivery, seconds: float, reason: Failure) -> None:
+        """Give back the message of a job that runs, and record that it waits."""
+        receipt, queue = delivery.receipt, delivery.queue
+        self._give(delivery, postpone(self._worker, receipt, queue, delivery.task_id, seconds=seconds, reason=reason))
 
     async def written(self) -> None:
         """Wait until everything is written."""

@@ -16,7 +16,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 from celeriac.core.background import background
 from celeriac.core.context import JobSuspended
-from celeriac.core.errors import JobAborted, JobInterrupted
+from celeriac.core.errors import JobAborted, JobInterrupted, RunLater
 from celeriac.core.interrupt import Interruptible
 from celeriac.engine import bridge
 from celeriac.engine.aio import stacks
@@ -46,6 +46,14 @@ _current: ContextVar[Execution | None] = ContextVar("celeriac_execution", defaul
 Outcome = tuple[Any, Any, Any]
 
 
+class PutOff(BaseException):
+    """Ends the run of a task whose message is given back until later."""
+
+    def __init__(self, wish: RunLater) -> None:
+        self.wish = wish
+        super().__init__()
+
+
 class Callbacks(NamedTuple):
     """The callbacks of Celery's request, called as its task goes on (celery/worker/request.py)."""
 
@@ -54,6 +62,7 @@ class Callbacks(NamedTuple):
     failed: Callable[[Any], None]
     timed_out: Callable[[bool, float], None]
     postponed: Callable[[], None] | None = None
+    put_off: Callable[[RunLater], None] | None = None
 
 
 class Execution:
@@ -124,6 +133,9 @@ class Execution:
         except NoSlot:
             if self._callbacks.postponed is not None:
                 self._callbacks.postponed()
+        except PutOff as put_off:
+            assert self._callbacks.put_off is not None, "it was raised because this is possible"
+            self._callbacks.put_off(put_off.wish)
         except HardLimitPassed:
             await self.aside(self._callbacks.timed_out, False, self._hard_limit)
         except BaseException as error:
@@ -186,11 +198,16 @@ class Execution:
         """Whether the task was told to stop."""
         return self._is_stopping
 
+    def put_off_if_possible(self, wish: RunLater) -> None:
+        """End the task, which wants to be run later, without an outcome. Do nothing if only Celery's retry can."""
+        if self._callbacks.put_off is not None:
+            raise PutOff(wish)
+
     def is_stop(self, error: BaseException) -> bool:
         """Return whether a time limit or the worker raised `error` to end the task, and not the task itself."""
         if isinstance(error, asyncio.CancelledError):
             return self._is_stopping
-        return isinstance(error, HardLimitPassed)
+        return isinstance(error, HardLimitPassed | PutOff)
 
     async def settle(self) -> None:
         """Take back cancellations that the job's own code requested. What follows its function must not be hit."""
@@ -260,6 +277,13 @@ async def await_in_thread(function: Callable[[], Any]) -> Any:
     execution = _current.get()
     assert execution is not None, "no task is run here"
     return await execution.call(function, is_async=False)
+
+
+def put_off_if_possible(wish: RunLater) -> None:
+    """End the task that runs here, which wants to be run later. Do nothing if only Celery's retry can do that."""
+    current = _current.get()
+    if current is not None:
+        current.put_off_if_possible(wish)
 
 
 def is_asked_to_stop() -> bool:

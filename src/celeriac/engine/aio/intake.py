@@ -12,6 +12,7 @@ from celery.worker import state as worker_state
 
 from celeriac.core.background import background
 from celeriac.core.inbound import Arrival
+from celeriac.core.records import Failure
 from celeriac.engine.aio import endings
 from celeriac.engine.aio.beginnings import Beginnings
 from celeriac.engine.aio.endings import Delivery, Endings
@@ -116,6 +117,12 @@ class Intake:
         delivery = self._open(receipt)
         if delivery is not None:
             self._endings.put_off(delivery, due_ms, limited=limited)
+
+    def run_later(self, receipt: str, seconds: float, reason: Failure) -> None:
+        """Give back the message of a job that runs, and record that it waits."""
+        delivery = self._open(receipt)
+        if delivery is not None:
+            self._endings.run_later(delivery, seconds, reason)
 
     def _on_loop(self, function: Callable[..., None], *args: Any) -> None:
         if threading.get_ident() == self._thread_id:

@@ -49,6 +49,7 @@ class Pool(BasePool):
         super().__init__(*args, **options)
         if self.app is not None:
             start_check.check_consumer(self.app.conf.worker_consumer)
+            self.app.job_slots = self.limit
         self.loop = job_loop().loop
         self.threads = Threads(self.loop, min(THREADS, self.limit))
         # From the command line, for tasks without limits of their own.

@@ -14,11 +14,15 @@ from celery.exceptions import TaskRevokedError
 from celery.worker import state as worker_state
 from celery.worker import strategy as celery_strategy
 
+from celeriac.core.errors import RunLater
+from celeriac.core.records import Failure
 from celeriac.core.usual import JSON
 from celeriac.engine.aio.execution import Callbacks, Execution, Outcome
 from celeriac.engine.aio.slots import Slots
 from celeriac.engine.aio.tracer import Tracer
 from celeriac.engine.request import REQUEST, Request
+
+log = logging.getLogger("celeriac.engine")
 
 
 class LightRequest(Request):
@@ -80,7 +84,7 @@ class LightRequest(Request):
         postpone = None if slots is None else partial(self._postpone, slots)
         execution = Execution(
             self._trace,
-            Callbacks(self.on_accepted, self.on_success, self.on_failure, self.on_timeout, postpone),
+            Callbacks(self.on_accepted, self.on_success, self.on_failure, self.on_timeout, postpone, self._put_off),
             pool.threads,
             loop=pool.loop,
             soft_limit=soft or task.soft_time_limit or pool.soft_limit,
@@ -100,6 +104,16 @@ class LightRequest(Request):
             channel.put_off(receipt, slots.comeback_ms())
         else:
             channel.postpone(receipt)
+
+    def _put_off(self, wish: RunLater) -> None:
+        """Give the message back until its job wants to be run."""
+        worker_state.task_ready(self)
+        self.acknowledged = True
+        reason = Failure.of(wish)
+        self._message.channel.run_later(self._message.delivery_tag, wish.seconds, reason)
+        log.info("Task %s[%s] is to be run in %g s: %s", self.name, self.id, wish.seconds, reason.message)
+        if self.is_watched:
+            self._eventer.send("task-retried", uuid=self.id, exception=reason.message, traceback="")
 
     async def _trace(self, execution: Execution) -> Outcome:
         return await self._tracer.trace(self._request_dict, execution)

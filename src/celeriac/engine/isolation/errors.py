@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from celeriac.core import codec
-from celeriac.core.errors import CeleriacError
+from celeriac.core.errors import CeleriacError, RunLater
 from celeriac.core.records import Failure
 from celeriac.engine.tracebacks import format_error
 
@@ -21,6 +21,7 @@ class RaisedElsewhere(Exception):
     Attributes:
         celeriac_traceback: the traceback of the job's error, as text.
         retry_in: seconds until the job's next attempt. None if there is none.
+        counts: whether this was an attempt.
     """
 
     def __init__(self, told: Mapping[str, Any]) -> None:
@@ -28,6 +29,7 @@ class RaisedElsewhere(Exception):
         self._told = dict(told)
         self.celeriac_traceback: str = told["traceback"]
         self.retry_in: float | None = told["retry_in"]
+        self.counts: bool = told["counts"]
         self.add_note(self.celeriac_traceback)  # shown by logs, and by all that formats errors in Python's way
 
     def __str__(self) -> str:
@@ -47,7 +49,13 @@ def told(error: BaseException, retry_in: float | None) -> dict[str, Any]:
         "message": failure.message,
         "traceback": failure.traceback,
         "retry_in": retry_in,
+        "counts": not isinstance(error, RunLater),
     }
+
+
+def is_attempt(error: BaseException | None) -> bool:
+    """Return whether a run that ended with `error` was an attempt. The error may stand for one of an isolated job."""
+    return error.counts if isinstance(error, RaisedElsewhere) else not isinstance(error, RunLater)
 
 
 def revived(told: Mapping[str, Any]) -> RaisedElsewhere:

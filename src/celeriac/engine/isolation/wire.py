@@ -6,7 +6,7 @@ process   {kind: ready}                                   the application is imp
           {kind: progress, job_id, done, total, message}  any number of times during a job
           {kind: result, value}                           each job ends with one of these four
           {kind: children, calls: [[task, arguments]]}
-          {kind: error, type, module, args, message, traceback, retry_in}
+          {kind: error, type, module, args, message, traceback, retry_in, counts}
           {kind: unfit, message}                          the application or the job was not found
 """
 

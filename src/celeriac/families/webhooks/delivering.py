@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from celeriac.core.context import JobContext
-from celeriac.core.errors import RetryAfter
+from celeriac.core.errors import RetryAfter, RunLater
 from celeriac.families.webhooks.errors import TargetRefused
 from celeriac.families.webhooks.lanes import Busy
 from celeriac.families.webhooks.loaded import Loaded
@@ -28,7 +28,7 @@ async def deliver(job: JobContext, runtime: Runtime, settings: WebhookSettings, 
     """Try a delivery that is open, write down what came of it, and return that.
 
     Raises:
-        RetryAfter: it is to be tried again, or its endpoint takes nothing for now. The latter is no try.
+        RunLater: its endpoint takes nothing for now.
     """
     endpoint = loaded.endpoint
     if not endpoint.enabled:  # its job was retried by hand, or it was disabled while the event was being stored
@@ -109,6 +109,6 @@ def follow(result: Result) -> str:
     return result.state
 
 
-def _later(runtime: Runtime, loaded: Loaded, seconds: float, why: str) -> RetryAfter:
+def _later(runtime: Runtime, loaded: Loaded, seconds: float, why: str) -> RunLater:
     """Have the job come back when the endpoint may take the delivery. That is no try."""
-    return RetryAfter(runtime.turnstile.after(loaded.endpoint.id, seconds), why)
+    return RunLater(runtime.turnstile.after(loaded.endpoint.id, seconds), why)

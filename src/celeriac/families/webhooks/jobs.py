@@ -52,7 +52,7 @@ def register(app: JobApp, database: Callable[[], Database], settings: WebhookSet
     """Add the jobs to `app`. They open the database when they first need it."""
     emitter = Emitter(database, lambda: deliver_one)
     slots = ClusterSlots(app)
-    runtimes = Runtimes(lambda: Runtime(database(), settings, slots, emitter.send_off))
+    runtimes = Runtimes(lambda: Runtime(database(), settings, slots, lambda: app.job_slots, emitter.send_off))
 
     @app.job(name="celeriac.webhooks.deliver", retry=_RETRY, exposed=False)
     async def deliver_one(job: JobContext, delivery_id: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +54,13 @@ def load(connection: Connection, ids: Sequence[str]) -> list[Loaded | None]:
             has_turn = not endpoint.fifo or heads.get(endpoint.id) in (None, row["event_number"])
             loaded[row["id"]] = Loaded(delivery_of(row), _event_of(row), endpoint, row["now"], has_turn)
     return [loaded.get(one) for one in ids]
+
+
+def changed_at(connection: Connection, endpoint_ids: Set[str]) -> dict[str, int]:
+    """Return when somebody last changed each endpoint. Their circuits do not count."""
+    table = endpoint_table.c
+    query = select(table.id, table.updated_at).where(table.id.in_(endpoint_ids))
+    return {row.id: row.updated_at for row in connection.execute(query)}
 
 
 def delivery_of(row: RowMapping) -> Delivery:

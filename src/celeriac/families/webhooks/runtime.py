@@ -16,7 +16,7 @@ from celeriac.families.webhooks.gathering import Gathering
 from celeriac.families.webhooks.guard import Guard
 from celeriac.families.webhooks.health import Rules
 from celeriac.families.webhooks.lanes import Lanes, Slots
-from celeriac.families.webhooks.loaded import Loaded, load
+from celeriac.families.webhooks.loaded import Loaded, changed_at, load
 from celeriac.families.webhooks.recording import Result, record
 from celeriac.families.webhooks.sending import Poster
 from celeriac.families.webhooks.settings import WebhookSettings
@@ -37,6 +37,7 @@ class Runtime:
         database: Database,
         settings: WebhookSettings,
         slots: Slots,
+        room: Callable[[], int],
         on_stored: Callable[[Sequence[Stored]], Awaitable[None]],
     ) -> None:
         self._database = database
@@ -48,9 +49,10 @@ class Runtime:
             disable_failures=settings.webhook_disable_failures,
         )
         self.guard = Guard(settings.webhook_allow)
-        self.lanes = Lanes(slots)
+        self.lanes = Lanes(slots, room)
         self.turnstile = Turnstile()
         self._loads: Gathering[str, Loaded | None] = Gathering(self._load, most=_BATCH, name="webhooks-load")
+        self._looks: Gathering[Loaded, bool] = Gathering(self._look, most=_BATCH, name="webhooks-looks")
         self._results: Gathering[Result, None] = Gathering(self._record, most=_BATCH, name="webhooks-log")
         self._poster: Poster | None = None
 
@@ -75,6 +77,14 @@ class Runtime:
         """
         return await self._loads.ask(delivery_id)
 
+    async def is_current(self, loaded: Loaded) -> bool:
+        """Return whether the endpoint of a delivery is still there, and nobody has changed or disabled it.
+
+        Raises:
+            DatabaseUnavailable: it can be asked for again.
+        """
+        return await self._looks.ask(loaded)
+
     async def record(self, result: Result) -> None:
         """Return when the result is written. While the database is away, it waits: the request is not sent again."""
         await asyncio.shield(self._results.ask(result))
@@ -88,6 +98,10 @@ class Runtime:
 
     async def _load(self, ids: Sequence[str]) -> Sequence[Loaded | None]:
         return await self._database.read(lambda connection: load(connection, ids))
+
+    async def _look(self, loaded: Sequence[Loaded]) -> Sequence[bool]:
+        known = await self._database.read(lambda c: changed_at(c, {one.endpoint.id for one in loaded}))
+        return [known.get(one.endpoint.id) == one.endpoint.updated_at for one in loaded]
 
     async def _record(self, results: Sequence[Result]) -> Sequence[None]:
         try:

@@ -12,7 +12,7 @@ from celeriac.families.webhooks.lanes import NoSlot, Slot
 #: How long the slots of a worker that was killed are not free. A living worker renews them.
 _HOLD_S = 15.0
 #: For how long a slot may be handed from delivery to delivery, before others get a chance.
-_FRESH_S = 20.0
+_FRESH_S = 2.0
 
 
 class ClusterSlots:

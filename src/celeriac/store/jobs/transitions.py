@@ -64,6 +64,7 @@ class _Retry(NamedTuple):
     now_ms: int
     life_ms: int
     attempt: int
+    next_attempt: int
     reported_run: int | str
     message: bytes
     due_ms: int | str
@@ -206,17 +207,25 @@ def cancel(job_id: str, *, outcome: bytes, retention_ms: int) -> ScriptCall[Stee
 
 
 def retry(
-    publication: Publication, job_id: str, *, attempt: int, run: int | None, error: Failure, outcome: bytes
+    publication: Publication,
+    job_id: str,
+    *,
+    attempt: int,
+    run: int | None,
+    error: Failure,
+    outcome: bytes,
+    counts: bool = True,
 ) -> ScriptCall[str]:
     """Publish the next attempt of a job whose `attempt` failed, and record that it is retrying, in one step.
 
-    Reply `published`, or the reason why not (see `retry.lua`).
+    If it does not count, `attempt` is made again. Reply `published`, or the reason why not (see `retry.lua`).
     """
     now, due = now_ms(), publication.due_ms
     args = _Retry(
         now_ms=now,
         life_ms=open_life_ms(now, due),
         attempt=attempt,
+        next_attempt=attempt + counts,
         reported_run="" if run is None else run,
         message=publication.message,
         due_ms="" if due is None else due,

@@ -1,0 +1,66 @@
+"""Jobs that cannot begin yet, and ask to be run later: no attempt is counted, in whatever pool."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import pytest_asyncio
+from pydantic import SecretStr
+
+from celeriac import JobHandle, JobState, Settings
+from tests.support import later_jobs
+from tests.support.broker import fragile_broker
+from tests.support.fixtures import LEASE, WORKERS, worker_environment
+from tests.support.later_jobs import FORMS, LaterJobs
+from tests.support.waiting import eventually
+from tests.support.workers import Worker, start_worker
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def own_broker_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[str]:
+    async with fragile_broker(tmp_path_factory.mktemp("broker")) as own:
+        yield own.url
+
+
+@pytest.fixture(scope="module")
+def own_worker(pool: str, own_broker_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    folder = tmp_path_factory.mktemp(f"later-{pool}")
+    environment = worker_environment("tests.support.later_jobs", own_broker_url, folder)
+    worker = start_worker("tests.support.celery_main", environment, folder / "log", pool=pool, name=f"later-{pool}")
+    yield worker
+    assert worker.stop() == 0, worker.log
+
+
+@pytest_asyncio.fixture
+async def jobs(own_worker: Worker, own_broker_url: str, request: pytest.FixtureRequest) -> AsyncGenerator[LaterJobs]:
+    request.node.stash[WORKERS] = [(own_worker, len(own_worker.log))]
+    jobs = later_jobs.create(Settings(broker_url=SecretStr(own_broker_url), lease=LEASE))
+    yield jobs
+    await jobs.app.client.aclose()
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_a_job_that_is_run_later_has_made_no_attempt(jobs: LaterJobs, form: str) -> None:
+    handle = await jobs.forms[form].enqueue(times=3)
+    assert await handle.result(timeout=60) == 1
+    assert jobs.trace.of(handle.id) == ["attempt 1 of 1"] * 4
+    record = await handle.status()
+    assert (record.state, record.attempt, record.error, record.delay_until) == (JobState.SUCCEEDED, 1, None, None)
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_a_job_that_waits_to_be_run_says_why_and_can_be_cancelled(jobs: LaterJobs, form: str) -> None:
+    handle = await jobs.forms[form].enqueue(times=1, seconds=3600)
+    await eventually(lambda: _is_waiting(handle), "it waits")
+    record = await handle.status()
+    assert record.error is not None and record.delay_until is not None
+    assert (record.error.type, record.error.message, record.attempt) == ("RunLater", "not its turn", 1)
+    assert timedelta(minutes=59) < record.delay_until - datetime.now(UTC) <= timedelta(hours=1)
+    await handle.cancel()
+    assert (await handle.status()).state is JobState.CANCELLED
+
+
+async def _is_waiting(handle: JobHandle[int]) -> bool:
+    return (await handle.status()).state is JobState.RETRYING

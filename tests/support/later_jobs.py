@@ -1,0 +1,38 @@
+"""Jobs that ask to be run later, in each form. `tests.support.celery_main` serves them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celeriac import Celeriac, Job, JobContext, Retry, RunLater, Settings
+from tests.support.contract_jobs import Trace
+
+FORMS = ("async", "def", "isolated")
+
+
+class LaterJobs:
+    """An application whose jobs may be attempted once."""
+
+    def __init__(self, app: Celeriac) -> None:
+        self.app = app
+        self.trace = trace = Trace(app.broker_address)
+
+        def wait_for_turn(job: JobContext, times: int, seconds: float = 0.05) -> int:
+            trace.add(job.id, f"attempt {job.attempt} of {job.attempts}")
+            if len(trace.of(job.id)) <= times:
+                raise RunLater(seconds, "not its turn")
+            return job.attempt
+
+        async def wait_for_turn_async(job: JobContext, times: int, seconds: float = 0.05) -> int:
+            return wait_for_turn(job, times, seconds)
+
+        once = Retry(attempts=1)
+        self.forms: dict[str, Job[..., Any]] = {
+            "async": app.job(name="async", retry=once)(wait_for_turn_async),
+            "def": app.job(name="def", retry=once)(wait_for_turn),
+            "isolated": app.job(name="isolated", retry=once, isolate=True)(wait_for_turn),
+        }
+
+
+def create(settings: Settings) -> LaterJobs:
+    return LaterJobs(Celeriac("later", settings=settings))
