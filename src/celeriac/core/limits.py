@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from celeriac.core.errors import ConfigurationError
 
@@ -34,24 +34,13 @@ class Limit:
     """
 
     name: str
+    _: KW_ONLY
     rate: float | None = None
     burst: int | None = None
     concurrency: int | None = None
     daily: int | None = None
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        rate: float | None = None,
-        burst: int | None = None,
-        concurrency: int | None = None,
-        daily: int | None = None,
-    ) -> None:
-        for field, value in (("name", name), ("rate", rate), ("burst", burst)):
-            object.__setattr__(self, field, value)
-        for field, value in (("concurrency", concurrency), ("daily", daily)):
-            object.__setattr__(self, field, value)
+    def __post_init__(self) -> None:
         self._check()
 
     @property
