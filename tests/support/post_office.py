@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,6 +28,17 @@ from tests.support.mailings import new_mailing
 
 SECRET = "0123456789abcdef"
 KEY = {"Authorization": f"Bearer {SECRET}"}
+
+
+def signed(body: bytes) -> dict[str, str]:
+    """The headers of a request of Standard Webhooks with `SECRET`."""
+    at = str(int(time.time()))
+    digest = hmac.digest(SECRET.encode(), b"m1." + at.encode() + b"." + body, hashlib.sha256)
+    return {
+        "webhook-id": "m1",
+        "webhook-timestamp": at,
+        "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
+    }
 
 
 def address_of(mailing: Mailing, position: int) -> str:

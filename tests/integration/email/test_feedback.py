@@ -10,7 +10,7 @@ from celeriac.database.engine import Database
 from celeriac.families.email.inbound.model import Feedback, Kind, Place
 from celeriac.families.email.inbound.store import ComplaintLimit, FeedbackStore, Recorded
 from celeriac.families.email.ledger import Ledger
-from celeriac.families.email.model import Counts, Mailing, Sent, Status
+from celeriac.families.email.model import Counts, Mailing, MailingState, Sent, Status
 from celeriac.families.email.suppression import Reason, Suppressions
 from tests.support.mailings import outcomes, stored_mailing
 from tests.support.slow import quick_first
@@ -145,3 +145,37 @@ async def test_a_deleted_mailing_is_unknown(ledger: Ledger, store: FeedbackStore
     await ledger.discard(mailing.id)
     assert await store.record(told(mailing, 2)) == Recorded(matched=False)
     assert await store.recipient(mailing.id, 2) is None
+
+
+@both
+async def test_a_mailing_that_stopped_at_complaints_goes_on_only_when_somebody_resumes_it(
+    ledger: Ledger, store: FeedbackStore
+) -> None:
+    """Its job may wait for a limit at that moment, and wakes later by itself."""
+    mailing = await sent(ledger, 10, left=5)
+    for position in (2, 3):
+        await store.record(told(mailing, position, Kind.COMPLAINT))
+    state, _ = await ledger.life.begin(mailing.id)
+    assert state is MailingState.STOPPED
+    assert "2 of 10 recipients complained" in str((await ledger.mailing(mailing.id)).stopped)
+    assert await ledger.life.resume(mailing.id) is MailingState.SENDING
+    assert (await ledger.life.begin(mailing.id))[0] is MailingState.SENDING
+
+
+@both
+async def test_a_mailing_that_was_resumed_is_judged_by_the_mails_that_come_after(
+    ledger: Ledger, store: FeedbackStore
+) -> None:
+    mailing = await sent(ledger, 10, left=5)
+    for position in (2, 3):
+        await store.record(told(mailing, position, Kind.COMPLAINT))
+    await ledger.life.resume(mailing.id)
+    for position in (4, 5, 6):
+        assert (await store.record(told(mailing, position, Kind.COMPLAINT))).stopped is None, "a mail of before"
+    for position in (12, 13, 14):
+        await ledger.advance(mailing.id, "test", following=(position, f"<{position}.{mailing.id}@example.com>"))
+        await ledger.advance(mailing.id, "test", done=(position, Sent(250)))
+    assert (await store.record(told(mailing, 12, Kind.COMPLAINT))).stopped is None, "one, below the floor"
+    stopped = (await store.record(told(mailing, 13, Kind.COMPLAINT))).stopped
+    assert stopped == "2 of 3 recipients complained, more than 10.00% (complaints), since it was resumed"
+    assert (await ledger.mailing(mailing.id)).stopped == stopped

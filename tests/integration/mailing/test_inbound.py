@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import json
-import time
 from typing import Any
 
 import pytest
@@ -23,16 +19,6 @@ async def post(office: PostOffice, raw: bytes, **query: str) -> dict[str, Any]:
     response = await office.client.post("/email/inbound", content=raw, params=query, headers=KEY)
     assert response.status_code == 200, response.text
     return dict(response.json())
-
-
-def signed(body: bytes) -> dict[str, str]:
-    at = str(int(time.time()))
-    digest = hmac.digest(SECRET.encode(), b"m1." + at.encode() + b"." + body, hashlib.sha256)
-    return {
-        "webhook-id": "m1",
-        "webhook-timestamp": at,
-        "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
-    }
 
 
 async def test_a_raw_bounce_changes_the_outcome_and_suppresses(office: PostOffice) -> None:

@@ -162,15 +162,32 @@ class Life:
         return await self._database.write(transaction)
 
 
+def stop_until_resumed(connection: Connection, mailing_id: str, reason: str) -> bool:
+    """Stop a mailing that has recipients left. Return whether it was going on, or paused.
+
+    Its own job may wait for its time just now. `sends_until` keeps it from going on when it wakes: see `Life.begin`.
+    """
+    left = _r.mailing_id == mailing_id, _r.status.in_((Status.PENDING, Status.SENDING))
+    statement = (
+        _update(mailing_id, (*_PAUSABLE, MailingState.PAUSED))
+        .where(select(_r.position).where(*left).exists())
+        .values(state=_STOPPED, stopped=reason, sends_until=now_ms())
+    )
+    return connection.execute(statement).rowcount > 0
+
+
 def _update(mailing_id: str, sources: Collection[MailingState]) -> Update:
     return update(mailing_table).where(_m.id == mailing_id, _m.ready, _m.state.in_(tuple(sources)))
 
 
 def _take_stock(connection: Connection, mailing_id: str) -> None:
-    """Have rates of failures count from here, or a mailing that has stopped by its rate would stop again at once."""
+    """Have rates of failures and complaints count from here, or a mailing that has stopped by its rate would stop again
+    at once.
+    """
     sent = select(func.count()).where(_r.mailing_id == mailing_id, _r.status == Status.SENT)
     failed = connection.execute(FAILURES, {"mailing": mailing_id}).all()
     baseline = {
+        "at": connection.execute(select(now_ms())).scalar_one(),
         "sent": connection.execute(sent).scalar_one(),
         "failed": {kind: number for kind, number in failed if kind is not None},
     }

@@ -51,7 +51,8 @@ class Mailing:
         attachments: the files of jobs that each mail has, with the digests that they had; None or empty: it has none.
         stopped: why the mailing stopped while recipients were open; None if it did not.
         stop_at: rates of failures at which it stops by itself, as fields of `StopAt`; None: those of the settings.
-        baseline: the numbers of `sent` and `failed` recipients, by kind, when it last went on after a stop; or None.
+        baseline: the time (`at`) when it last went on after a stop, with the numbers of `sent` and `failed` recipients,
+            by kind, of then; or None.
         left_out: rows that were left out, as their address was in an earlier row.
         state: its state in the database.
         recipients: how many were stored with it.

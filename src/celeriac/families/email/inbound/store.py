@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -12,15 +13,16 @@ from celeriac.database.engine import Database
 from celeriac.families.email.address import identity
 from celeriac.families.email.feedback_tables import feedback_table
 from celeriac.families.email.inbound.model import Feedback, Kind, Place
+from celeriac.families.email.life import stop_until_resumed
 from celeriac.families.email.message import place_of
-from celeriac.families.email.model import MailingState, Status
+from celeriac.families.email.model import Status
 from celeriac.families.email.suppression import Cause, Reason, Suppression, insert_new, insert_suppression
 from celeriac.families.email.tables import mailing_table, recipient_table
 
+log = logging.getLogger("celeriac")
+
 _f = feedback_table.c
 _m = mailing_table.c
-#: States in which a mailing goes on, or will.
-_STOPPABLE = (MailingState.SCHEDULED, MailingState.SENDING, MailingState.PAUSED)
 _r = recipient_table.c
 
 _REASONS = {
@@ -80,7 +82,10 @@ class FeedbackStore:
 
         What was recorded before changes nothing again.
         """
-        return await self._database.write(lambda connection: self._record(connection, feedback))
+        recorded = await self._database.write(lambda connection: self._record(connection, feedback))
+        if recorded.stopped is not None:
+            log.warning("a mailing has stopped, until somebody resumes it: %s", recorded.stopped)
+        return recorded
 
     async def counts(self, mailing_id: str) -> dict[Kind, int]:
         """Count the feedback of a mailing by kind."""
@@ -112,27 +117,23 @@ class FeedbackStore:
         return Recorded(matched=True, new=True, stopped=stopped)
 
     def _stop_if_too_many(self, connection: Connection, mailing_id: str) -> str | None:
-        told = _f.mailing_id == mailing_id, _f.kind == Kind.COMPLAINT
-        complaints = connection.execute(select(func.count()).where(*told)).scalar_one()
-        if complaints < self._limit.floor:
-            return None
-        taken = _r.mailing_id == mailing_id, (_r.status == Status.SENT) | (_r.cause == Cause.BOUNCED)
-        sent = connection.execute(select(func.count()).where(*taken)).scalar_one()
-        if complaints <= self._limit.rate * sent:
+        """Stop a mailing with too many complaints. Of one that was resumed after a stop, only mails since then count:
+        complaints about those of before may come for days.
+        """
+        baseline: dict[str, Any] | None = connection.execute(
+            select(_m.baseline).where(_m.id == mailing_id)
+        ).scalar_one()
+        since = int(baseline.get("at", 0)) if baseline is not None else 0
+        mails = _r.mailing_id == mailing_id, (_r.status == Status.SENT) | (_r.cause == Cause.BOUNCED)
+        sent = connection.execute(select(func.count()).where(*mails, _r.updated_at >= since)).scalar_one()
+        about = _f.mailing_id == _r.mailing_id, _f.position == _r.position, _f.kind == Kind.COMPLAINT
+        told = select(func.count(func.distinct(_r.position))).where(*about, *mails, _r.updated_at >= since)
+        complaints = connection.execute(told).scalar_one()
+        if complaints < self._limit.floor or complaints <= self._limit.rate * sent:
             return None
         reason = f"{complaints} of {sent} recipients complained, more than {self._limit.rate:.2%} (complaints)"
-        return reason if _stop(connection, mailing_id, reason) else None
-
-
-def _stop(connection: Connection, mailing_id: str, reason: str) -> bool:
-    """Stop a mailing that has recipients left. Return whether it was going on."""
-    left = _r.mailing_id == mailing_id, _r.status.in_((Status.PENDING, Status.SENDING))
-    statement = (
-        update(mailing_table)
-        .where(_m.id == mailing_id, _m.state.in_(_STOPPABLE), select(_r.position).where(*left).exists())
-        .values(state=MailingState.STOPPED, stopped=reason)
-    )
-    return connection.execute(statement).rowcount > 0
+        reason += ", since it was resumed" if since else ""
+        return reason if stop_until_resumed(connection, mailing_id, reason) else None
 
 
 def _find(connection: Connection, feedback: Feedback) -> Recipient | None:
