@@ -58,7 +58,11 @@ EXPRESSIONS: list[tuple[str, str | bytes, list[tuple[str, str, str]]]] = [
     ),
     ("fullmatch", r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", [("", "a", ""), ("a", "-", "!")]),
     ("findall", r"[+/]([A-Za-z2-7]{48})(?![A-Za-z2-7])", [("", "+a", ""), ("+", "a", ""), ("", "+", "")]),
-    ("fullmatch", r"sns\.[a-z0-9-]{1,40}\.amazonaws\.com(\.cn)?", [("sns.", "a", ""), ("", "sns.", "")]),
+    (
+        "fullmatch",
+        r"sns\.[a-z]{2}(-[a-z]{3,12}){1,3}-[0-9]{1,2}\.amazonaws\.com(\.cn)?",
+        [("sns.", "a", ""), ("", "sns.", ""), ("sns.aa", "-aaa", ""), ("sns.aa-", "a", "")],
+    ),
     (
         "fullmatch",
         r"arn:aws[a-z-]{0,10}:sns:[a-z0-9-]{1,40}:[0-9]{12}:[A-Za-z0-9_-]{1,256}",

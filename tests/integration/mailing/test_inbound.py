@@ -9,7 +9,7 @@ import pytest
 
 from celeriac.families.email.inbound.api import MAX_MESSAGE_BYTES
 from celeriac.families.email.model import Counts
-from tests.support.post_office import KEY, SECRET, PostOffice, address_of
+from tests.support.post_office import KEY, SECRET, PostOffice, address_of, signed
 from tests.support.returned import arf, dsn
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from celeriac.core.interrupt import run_with_deadline
 from celeriac.families.email.inbound.mail import read_message
 from celeriac.families.email.inbound.model import Feedback, Kind
-from celeriac.families.email.inbound.providers.base import NotGenuine, NotUnderstood, Provider
+from celeriac.families.email.inbound.providers.base import NotGenuine, NotNow, NotUnderstood, Provider
 from celeriac.families.email.inbound.store import FeedbackStore
 from celeriac.families.email.ledger import Ledger
 from celeriac.families.email.tokens import Tokens
@@ -116,6 +116,8 @@ def add_provider_routes(router: APIRouter, store: FeedbackStore, providers: Mapp
         try:
             await adapter.check({name.lower(): value for name, value in request.headers.items()}, body)
             events = await asyncio.to_thread(adapter.read, body)
+        except NotNow as error:
+            raise ProblemError(503, "not-now", f"{provider}: {error}") from None
         except NotGenuine as error:
             raise ProblemError(401, "not-genuine", f"{provider}: {error}") from None
         except NotUnderstood as error:

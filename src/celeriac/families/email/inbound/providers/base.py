@@ -22,6 +22,10 @@ class NotGenuine(Exception):
     """A request that the provider did not send, or that is too old. The text says no more than that."""
 
 
+class NotNow(Exception):
+    """Whether a request is genuine cannot be told now. The provider is to send it again."""
+
+
 class NotUnderstood(Exception):
     """A genuine request that does not have the provider's form. The text names what is missing."""
 
@@ -37,6 +41,7 @@ class Provider(ABC):
 
         Raises:
             NotGenuine: it did not.
+            NotNow: that cannot be told now.
         """
 
     @abstractmethod

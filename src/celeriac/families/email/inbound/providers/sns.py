@@ -11,10 +11,13 @@ import ssl
 from typing import Any
 from urllib.parse import urlsplit
 
-from celeriac.families.email.inbound.providers.base import NotGenuine, text
+from celeriac.families.email.inbound.providers.base import NotGenuine, NotNow, text
 
-#: Only Amazon's own hosts are asked, so no request can make this server talk to another.
-_HOST = re.compile(r"sns\.[a-z0-9-]{1,40}\.amazonaws\.com(\.cn)?")
+#: Only hosts of SNS in Amazon's regions are asked. Others below amazonaws.com belong to customers: `sns.s3-eu-west-1`
+#: is the bucket of whoever has that name.
+_HOST = re.compile(r"sns\.[a-z]{2}(-[a-z]{3,12}){1,3}-[0-9]{1,2}\.amazonaws\.com(\.cn)?")
+#: Pages that are fetched at a time. Anybody may post a URL, and each takes a thread.
+_MOST_AT_ONCE = 4
 _TIMEOUT_S = 5.0
 _MOST_BYTES = 65_536
 _MOST_CERTIFICATES = 20
@@ -31,12 +34,14 @@ class AmazonPages:
         self._port = port
         self._address = address
         self._context = context or ssl.create_default_context()
+        self._fetching = 0
 
     async def fetch(self, url: str) -> bytes:
         """Return a page.
 
         Raises:
-            NotGenuine: the URL is none of Amazon's, or the page cannot be had.
+            NotGenuine: the URL is none of Amazon's.
+            NotNow: the page cannot be had.
         """
         try:
             parts = urlsplit(url)
@@ -47,11 +52,16 @@ class AmazonPages:
         if not plain or not url.isascii() or not url.isprintable() or " " in url:
             raise NotGenuine("its URL is not one of Amazon SNS")
         path = f"{parts.path}?{parts.query}" if parts.query else parts.path
+        if self._fetching >= _MOST_AT_ONCE:
+            raise NotNow("Amazon SNS is being asked for too much")
+        self._fetching += 1
         try:
             async with asyncio.timeout(2 * _TIMEOUT_S):
                 return await asyncio.to_thread(self._get, host, path)
         except (OSError, http.client.HTTPException, TimeoutError):
-            raise NotGenuine("Amazon SNS cannot be asked now") from None
+            raise NotNow("Amazon SNS cannot be asked now") from None
+        finally:
+            self._fetching -= 1
 
     def _get(self, host: str, path: str) -> bytes:
         connection = _Connection(host, self._port, self._address, self._context)
@@ -91,12 +101,14 @@ class Signatures:
     def __init__(self, pages: AmazonPages) -> None:
         self._pages = pages
         self._keys: dict[str, Any] = {}
+        self._fetches: dict[str, asyncio.Task[Any]] = {}
 
     async def check(self, message: Any) -> None:
         """Check the signature of a message.
 
         Raises:
-            NotGenuine: it is wrong, or cannot be checked.
+            NotGenuine: it is wrong.
+            NotNow: it cannot be checked.
         """
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -113,22 +125,31 @@ class Signatures:
             raise NotGenuine("its signature is wrong") from None
 
     async def _key(self, url: str) -> Any:
+        """Return the key of a certificate. Messages that come together share one fetch."""
+        if url in self._keys:
+            return self._keys[url]
+        task = self._fetches.get(url)
+        if task is None:
+            task = self._fetches[url] = asyncio.create_task(self._fetched(url))
+            task.add_done_callback(lambda _: self._fetches.pop(url, None))
+        return await asyncio.shield(task)
+
+    async def _fetched(self, url: str) -> Any:
         from cryptography import x509
         from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-        if url not in self._keys:
-            if not urlsplit(url).path.endswith(".pem"):
-                raise NotGenuine("its SigningCertURL is no certificate")
-            try:
-                key = x509.load_pem_x509_certificate(await self._pages.fetch(url)).public_key()
-            except ValueError:
-                raise NotGenuine("its SigningCertURL is no certificate") from None
-            if not isinstance(key, RSAPublicKey):
-                raise NotGenuine("its certificate has no RSA key")
-            if len(self._keys) >= _MOST_CERTIFICATES:
-                self._keys.clear()
-            self._keys[url] = key
-        return self._keys[url]
+        if not url.endswith(".pem") or "?" in url or "#" in url:
+            raise NotGenuine("its SigningCertURL is no certificate")
+        try:
+            key = x509.load_pem_x509_certificate(await self._pages.fetch(url)).public_key()
+        except ValueError:
+            raise NotGenuine("its SigningCertURL is no certificate") from None
+        if not isinstance(key, RSAPublicKey):
+            raise NotGenuine("its certificate has no RSA key")
+        if len(self._keys) >= _MOST_CERTIFICATES:
+            self._keys.clear()
+        self._keys[url] = key
+        return key
 
 
 def _signed(message: Any) -> bytes:
