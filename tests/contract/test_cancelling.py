@@ -29,6 +29,19 @@ async def test_a_running_job_is_interrupted(jobs: ContractJobs, kind: str) -> No
     assert (await handle.status()).error is None
 
 
+async def test_a_job_that_is_cancelled_as_it_puts_itself_off_ends_at_once_and_not_at_that_time(
+    jobs: ContractJobs,
+) -> None:
+    gate = uuid4().hex
+    handle = await jobs.block_and_postpone.enqueue(gate)
+    await _started(jobs, handle.id)
+    assert (await handle.cancel()).cancel_requested
+    jobs.trace.open(gate)
+    with pytest.raises(JobCancelled):
+        await handle.result(timeout=60)
+    assert jobs.trace.of(handle.id) == ["start"]
+
+
 async def test_a_def_job_that_sleeps_is_woken_where_it_runs_in_a_main_thread(jobs: ContractJobs, pool: str) -> None:
     seconds = 2 if pool in ("asyncio", "threads") else 60
     handle = await jobs.sleep_sync.enqueue(seconds)

@@ -220,6 +220,14 @@ class ContractJobs:
 
         self.postponed = app.job(name="postponed", retry=Retry(attempts=2, backoff=100, on=()))(postponed)
 
+        async def block_and_postpone(job: JobContext, gate: str) -> None:
+            trace.add(job.id, "start")
+            while not trace.is_open(gate):
+                time.sleep(0.005)  # the event loop of all jobs: the worker hears of nothing meanwhile
+            raise RetryAfter(3600, "the other side is busy")
+
+        self.block_and_postpone = app.job(name="block_and_postpone", retry=Retry(attempts=2))(block_and_postpone)
+
         async def scold(value: Any) -> None:
             raise OrderRejected(value)
 

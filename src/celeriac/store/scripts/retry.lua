@@ -21,8 +21,10 @@ if floor and tonumber(floor) > tonumber(attempt) then return 'repeated' end
 if attempt == next_attempt and run == reported_run and state == 'retrying' then return 'repeated' end
 
 -- Publish first: nothing changes if the queue is a key of another type.
-if due_ms == '' or cancel then -- cancelled meanwhile: the next worker that takes it ends it, without delay
+if due_ms == '' then
   redis.call('LPUSH', KEYS[4], message)
+elseif cancel then -- meanwhile: the next worker that takes it ends it, without waiting for the time that it names
+  redis.call('LPUSH', KEYS[4], (string.gsub(message, '"eta": "[^"]*"', '"eta": null', 1)))
 else
   delay(KEYS[5], due_ms, join_entry(KEYS[4], message))
   redis.call('HSET', KEYS[1], 'delay_until', due_ms)
