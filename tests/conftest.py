@@ -27,7 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if hasattr(config, "workerinput"):
         config.stash[_ROOM] = Room()
-    if config.getoption("numprocesses", None) is None or hasattr(config, "workerinput"):
+    if not config.getoption("numprocesses", None) or hasattr(config, "workerinput"):
         _prepare(config)
 
 

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from celeriac.core.records import JobEvent, JobRecord, parse_record
 from celeriac.store import keys
+from celeriac.store.redis.runner import atomically, together
 
 #: Most index entries that one page reads. A filter that matches few jobs yields short pages, never slow ones.
 SCAN_LIMIT = 1000
@@ -52,10 +53,8 @@ class Standing:
 
 async def standings(client: Redis, job_ids: list[str]) -> dict[str, Standing]:
     """Return the standing of each job."""
-    pipeline = _commands(client).pipeline(transaction=False)
-    for job_id in job_ids:
-        pipeline.hmget(keys.record(job_id), "cancel", "run", "parent_run", "fan_out")
-    replies = await pipeline.execute()
+    fields = ("cancel", "run", "parent_run", "fan_out")
+    replies = await together(client, [("HMGET", keys.record(job_id), *fields) for job_id in job_ids])
     return {
         job_id: Standing(cancel is not None, *(None if run is None else int(run) for run in runs))
         for job_id, (cancel, *runs) in zip(job_ids, replies, strict=True)
@@ -70,11 +69,9 @@ async def get_record(client: Redis, job_id: str) -> JobRecord | None:
 
 async def forget(client: Redis, job_id: str) -> None:
     """Remove a job from the list. Its record stays for an hour, for a worker that may still get its message."""
-    pipeline = _commands(client).pipeline(transaction=True)
-    pipeline.zrem(keys.JOB_INDEX, job_id)
-    for key in (keys.record(job_id), keys.events(job_id), keys.result(job_id)):
-        pipeline.expire(key, _FORGOTTEN_LIFE_S)
-    await pipeline.execute()
+    left = (keys.record(job_id), keys.events(job_id), keys.result(job_id))
+    shortened = [("EXPIRE", key, _FORGOTTEN_LIFE_S) for key in left]
+    await atomically(client, [("ZREM", keys.JOB_INDEX, job_id), *shortened])
 
 
 async def list_records(
@@ -99,11 +96,9 @@ async def list_records(
 
 async def _listed(client: Redis, entries: list[tuple[int, str]]) -> list[JobRecord | None]:
     """Read the records of index entries; None for those that have expired."""
-    pipeline = _commands(client).pipeline(transaction=False)
-    for _, job_id in entries:
-        pipeline.hmget(keys.record(job_id), _LISTED)
+    replies = await together(client, [("HMGET", keys.record(job_id), *_LISTED) for _, job_id in entries])
     records: list[JobRecord | None] = []
-    for (_, job_id), values in zip(entries, await pipeline.execute(), strict=True):
+    for (_, job_id), values in zip(entries, replies, strict=True):
         fields = {name: value for name, value in zip(_LISTED, values, strict=True) if value is not None}
         records.append(parse_record(job_id, fields) if b"state" in fields else None)
     return records

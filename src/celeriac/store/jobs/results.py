@@ -14,6 +14,7 @@ from celeriac.core import codec
 from celeriac.core.states import JobState
 from celeriac.store import keys
 from celeriac.store.redis.connection import BlockingClient
+from celeriac.store.redis.runner import atomically
 from celeriac.store.scripts.script import Script, ScriptCall
 
 
@@ -56,7 +57,7 @@ async def get_outcome(client: Redis, job_id: str) -> dict[str, Any] | None:
 async def put_outcome(client: Redis, job_id: str, outcome: bytes, life_ms: int) -> None:
     """Store an outcome, and notify its waiters."""
     key = keys.result(job_id)
-    await _commands(client).pipeline().set(key, outcome, px=life_ms).publish(key, outcome).execute()
+    await atomically(client, [("SET", key, outcome, "PX", life_ms), ("PUBLISH", key, outcome)])
 
 
 async def drop_outcome(client: Redis, job_id: str) -> None:

@@ -16,6 +16,8 @@ from celeriac.core.clock import to_datetime
 from celeriac.core.routing import Routing
 from celeriac.store import keys
 from celeriac.store.messages.worker_leases import workers
+from celeriac.store.redis.runner import together
+from celeriac.store.scripts.script import Command
 
 #: kombu's sets of an exchange's bindings, `<routing key><sep><pattern><sep><queue>`, and kombu's own exchanges.
 _BINDINGS = "_kombu.binding."
@@ -52,12 +54,8 @@ async def depths(client: Redis, routing: Routing, known: Iterable[str]) -> list[
 
 async def _depth(client: Redis, routing: Routing, queue: str, held: int) -> QueueDepth:
     lists = [routing.list_key(queue, step) for step in routing.steps]
-    pipeline = _commands(client).pipeline(transaction=False)
-    pipeline.zcard(keys.delayed(queue))
-    for list_key in lists:
-        pipeline.llen(list_key)
-        pipeline.lindex(list_key, -1)
-    delayed, *replies = await pipeline.execute()
+    of_lists: list[Command] = [asked for key in lists for asked in (("LLEN", key), ("LINDEX", key, -1))]
+    delayed, *replies = await together(client, [("ZCARD", keys.delayed(queue)), *of_lists])
     oldest = [await _enqueued(client, message) for message in replies[1::2] if message is not None]
     return QueueDepth(
         queue=queue,

@@ -1,15 +1,16 @@
-"""Runs single script calls, on asyncio and blocking clients. `store/redis/wire.py` sends many together.
+"""Runs script calls one by one, on asyncio and blocking clients, and commands together. `wire.py` sends calls together.
 
 A call is sent by its script's digest. Only a server that has not seen the script gets the source.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeVar, cast
 
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, RedisError
 
-from celeriac.store.redis.connection import BlockingClient, Client
+from celeriac.store.redis.connection import BlockingClient, Client, connection_of
 from celeriac.store.scripts.script import Command, ScriptCall
 
 T = TypeVar("T")
@@ -23,6 +24,35 @@ async def run(client: Client, call: ScriptCall[T]) -> T:
     except NoScriptError:
         reply = await commands.execute_command(*call.command_with_source)
     return call.parse(reply)
+
+
+async def together(client: Client, commands: Sequence[Command]) -> list[Any]:
+    """Send `commands` together, and return their replies.
+
+    redis-py's pipelines give their connection back in a task of its own. A job that cancels all tasks of its event loop
+    would hit it: the connection would be lost to its pool, and whoever waits for the replies would be cancelled.
+    """
+    if not commands:
+        return []
+    connection = await connection_of(client)
+    try:
+        parts = [part for command in commands for part in connection.pack_command(*command)]
+        await connection.send_packed_command(parts)
+        return [await connection.read_response() for _ in commands]
+    except BaseException:  # replies may be left in it
+        await connection.disconnect(nowait=True)
+        raise
+    finally:
+        await cast(Any, client).connection_pool.release(connection)
+
+
+async def atomically(client: Client, commands: Sequence[Command]) -> list[Any]:
+    """Have the server run `commands` without another's between them, and return their replies."""
+    *_, replies = await together(client, [("MULTI",), *commands, ("EXEC",)])
+    for reply in replies:
+        if isinstance(reply, RedisError):
+            raise reply
+    return replies
 
 
 def run_blocking(client: BlockingClient, call: ScriptCall[T]) -> T:
