@@ -58,8 +58,10 @@ async def test_a_job_that_waits_to_be_run_says_why_and_can_be_cancelled(jobs: La
     assert record.error is not None and record.delay_until is not None
     assert (record.error.type, record.error.message, record.attempt) == ("RunLater", "not its turn", 1)
     assert timedelta(minutes=59) < record.delay_until - datetime.now(UTC) <= timedelta(hours=1)
+    assert jobs.trace.of(handle.id) == ["attempt 1 of 1"]
     await handle.cancel()
     assert (await handle.status()).state is JobState.CANCELLED
+    assert jobs.trace.of(handle.id) == ["attempt 1 of 1", "told"]  # by `on_cancelled`, since no worker had it
 
 
 async def _is_waiting(handle: JobHandle[int]) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import Any
 
 from celeriac import Celeriac, Job, JobContext, Retry, RunLater, Settings
@@ -26,12 +28,22 @@ class LaterJobs:
         async def wait_for_turn_async(job: JobContext, times: int, seconds: float = 0.05) -> int:
             return wait_for_turn(job, times, seconds)
 
+        async def told(job_id: str) -> None:
+            trace.add(job_id, "told")
+
         once = Retry(attempts=1)
         self.forms: dict[str, Job[..., Any]] = {
-            "async": app.job(name="async", retry=once)(wait_for_turn_async),
-            "def": app.job(name="def", retry=once)(wait_for_turn),
-            "isolated": app.job(name="isolated", retry=once, isolate=True)(wait_for_turn),
+            "async": app.job(name="async", retry=once, on_cancelled=told)(wait_for_turn_async),
+            "def": app.job(name="def", retry=once, on_cancelled=told)(wait_for_turn),
+            "isolated": app.job(name="isolated", retry=once, isolate=True, on_cancelled=told)(wait_for_turn),
         }
+
+        def die_once(job: JobContext) -> str:
+            if not job.redelivered:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return "again"
+
+        self.die_once = app.job(name="die_once", retry=once)(die_once)
 
 
 def create(settings: Settings) -> LaterJobs:

@@ -56,6 +56,7 @@ class JobContext(Injected):
         attempt: the number of this attempt, from 1.
         attempts: the number of attempts that the job's retry policy allows.
         parent_id: the id of the job that fanned out to this one, if any.
+        redelivered: whether a worker that was lost may have begun this attempt before.
         children: how the children have ended, when a job runs again after its fan-out; else None.
     """
 
@@ -64,6 +65,7 @@ class JobContext(Injected):
     attempt: int = 1
     attempts: int = 1
     parent_id: str | None = None
+    redelivered: bool = False
     children: Children | None = None
     report: Callable[[str, Progress], None] = report_to_nobody
     spawn: Callable[[list[Call[Any]]], Awaitable[None]] = _spawn_nothing

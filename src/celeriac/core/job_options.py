@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from celeriac.core.errors import ConfigurationError
@@ -23,6 +24,7 @@ class JobOptions:
         timeout: longest time of one attempt in seconds; None means no limit.
         exposed: whether callers of the job API may submit the job.
         isolate: whether the job runs in its own process, which is killed to stop it.
+        on_cancelled: is called with the id of a job that was cancelled while no worker ran it.
     """
 
     queue: str | None = None
@@ -31,6 +33,7 @@ class JobOptions:
     timeout: float | None = None
     exposed: bool = True
     isolate: bool = False
+    on_cancelled: Callable[[str], Awaitable[object]] | None = None
 
     @property
     def hard_limit(self) -> float | None:

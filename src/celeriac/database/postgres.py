@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from sqlalchemy.engine import URL, Connection
@@ -17,8 +18,14 @@ from celeriac.database.url import shown
 
 T = TypeVar("T")
 
+#: SQLSTATE for: the transaction was in the way of another one, and may be repeated. How often that is done.
+_IN_THE_WAY, _REPEATS = ("40001", "40P01"), 5
 #: Classes and codes of SQLSTATE for: no disk space or memory, the server shuts down, the server accepts no writes.
 _TROUBLE = ("53", "57P", "25006")
+
+
+class _InTheWay(DatabaseUnavailable):
+    """The server has ended the transaction in favour of another one."""
 
 
 class PostgresEngine:
@@ -33,17 +40,25 @@ class PostgresEngine:
         self._engines: dict[tuple[int, asyncio.AbstractEventLoop], AsyncEngine] = {}
 
     async def run(self, function: Callable[[Connection], T], *, write: bool) -> T:
-        """Call `function` in a transaction.
+        """Call `function` in a transaction; again if the server ended that in favour of another one (a deadlock).
 
         Raises:
             DatabaseUnavailable: the server cannot be reached, refuses us or is full, or the connection broke.
         """
+        for _ in range(_REPEATS):
+            with suppress(_InTheWay):
+                return await self._run(function)
+        return await self._run(function)
+
+    async def _run(self, function: Callable[[Connection], T]) -> T:
         try:
             async with self._engine().begin() as connection:
                 return await connection.run_sync(function)
         except OSError as error:
             raise DatabaseUnavailable(shown(self._url), str(error)) from error
         except DBAPIError as error:
+            if _code(error) in _IN_THE_WAY:
+                raise _InTheWay(shown(self._url), str(error.orig)) from error
             if error.connection_invalidated or _is_trouble(error):
                 raise DatabaseUnavailable(shown(self._url), str(error.orig)) from error
             raise
@@ -72,7 +87,11 @@ class PostgresEngine:
 
 def _is_trouble(error: DBAPIError) -> bool:
     """Return whether the SQLSTATE says that the server itself is in trouble."""
-    return str(getattr(error.orig, "sqlstate", None) or "").startswith(_TROUBLE)
+    return _code(error).startswith(_TROUBLE)
+
+
+def _code(error: DBAPIError) -> str:
+    return str(getattr(error.orig, "sqlstate", None) or "")
 
 
 def _here() -> tuple[int, asyncio.AbstractEventLoop]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import cached_property
@@ -175,6 +175,7 @@ class JobApp(ConfiguredApp):
         timeout: float | None = None,
         exposed: bool = True,
         isolate: bool = False,
+        on_cancelled: Callable[[str], Awaitable[object]] | None = None,
     ) -> JobDecorator: ...
 
     def job(
@@ -189,6 +190,7 @@ class JobApp(ConfiguredApp):
         timeout: float | None = None,
         exposed: bool = True,
         isolate: bool = False,
+        on_cancelled: Callable[[str], Awaitable[object]] | None = None,
     ) -> Any:
         """Make a job of an `async def` or `def` function: `@app.job`, or `@app.job(retry=Retry(attempts=8))`.
 
@@ -203,13 +205,21 @@ class JobApp(ConfiguredApp):
             timeout: how long one attempt may take, in seconds. Default: no limit.
             exposed: whether callers of the job API may submit it.
             isolate: run it in a process of its own, which is killed when the job is cancelled or takes too long.
+            on_cancelled: called with the job's id by whoever cancels it while no worker runs it, such as the API. A job
+                that runs hears of it itself.
 
         Raises:
             InvalidJobDefinition: the function cannot be a job.
             ConfigurationError: an option is wrong.
         """
         options = JobOptions(
-            queue=queue, priority=priority, retry=retry, timeout=timeout, exposed=exposed, isolate=isolate
+            queue=queue,
+            priority=priority,
+            retry=retry,
+            timeout=timeout,
+            exposed=exposed,
+            isolate=isolate,
+            on_cancelled=on_cancelled,
         )
 
         def register(decorated: Callable[..., Any]) -> Job[..., Any]:

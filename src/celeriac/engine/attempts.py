@@ -23,6 +23,7 @@ class Attempt:
         root_id: id of the first job of the tree.
         queue: name of the queue that the message came from.
         celery_priority: priority of the message, in Celery's numbers.
+        redelivered: whether a worker that was lost had the message before.
         cancelled: whether the attempt was told to stop.
     """
 
@@ -33,6 +34,7 @@ class Attempt:
     root_id: str
     queue: str
     celery_priority: int
+    redelivered: bool = False
     cancelled: bool = field(default=False, init=False)
 
     @property
@@ -53,6 +55,7 @@ class Attempt:
             root_id=request.root_id or job_id,
             queue=delivery_info.get("routing_key") or "",
             celery_priority=priority if isinstance(priority, int) else 0,
+            redelivered=bool(delivery_info.get("redelivered")),
         )
 
 

@@ -164,6 +164,7 @@ class Executor:
             attempt=attempt.number,
             attempts=task.spec.options.retry.attempts,
             parent_id=attempt.parent_id,
+            redelivered=attempt.redelivered,
             children=getattr(task.request, "celeriac_children", None),
             report=self._progress.report if attempt.in_worker else report_to_nobody,
             spawn=spawn,

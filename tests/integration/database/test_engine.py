@@ -4,6 +4,7 @@ import asyncio
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from celeriac.core.errors import DatabaseUnavailable
 from celeriac.database.clock import now_ms
 from celeriac.database.engine import Database
+from tests.support.postgres import PostgresServer
 
 
 async def make_table(database: Database) -> None:
@@ -63,6 +65,31 @@ async def test_transactions_that_read_and_then_write_wait_for_each_other(databas
 
     await asyncio.gather(*(database.write(increment) for _ in range(30)))
     assert await numbers(database) == list(range(1, 31))
+
+
+async def test_one_of_two_transactions_in_each_others_way_is_run_again(postgres_server: PostgresServer) -> None:
+    database = Database(await postgres_server.create_database())
+    begun: list[int] = []
+
+    def locking(first: int, second: int) -> Callable[[Connection], None]:
+        def run(connection: Connection) -> None:
+            begun.append(first)
+            lock = text("SELECT pg_advisory_xact_lock(:n)")
+            connection.execute(lock, {"n": first})
+            while len(begun) == 2 and _locks(connection) < 2:  # until the other one has its first lock as well
+                pass
+            connection.execute(lock, {"n": second})
+
+        return run
+
+    await asyncio.gather(database.write(locking(1, 2)), database.write(locking(2, 1)))
+    assert sorted(begun) in ([1, 1, 2], [1, 2, 2])
+    await database.dispose()
+
+
+def _locks(connection: Connection) -> int:
+    held = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted")
+    return connection.execute(held).scalar_one()
 
 
 async def test_the_database_is_usable_again_after_dispose(database: Database) -> None:

@@ -37,7 +37,13 @@ async def database(database_url: str) -> AsyncGenerator[Database]:
 
 
 async def add(database: Database, **changes: Any) -> Endpoint:
-    values = {"url": "https://example.com/", "event_types": ["*"], "owner": "", "description": "", "headers": {}}
+    values: dict[str, Any] = {
+        "url": "https://example.com/",
+        "event_types": ["*"],
+        "owner": "",
+        "description": "",
+        "headers": {},
+    }
     return await Endpoints(database).create({**values, "fifo": False, **changes}, SECRET)
 
 
@@ -93,6 +99,25 @@ async def test_results_may_be_written_twice(database: Database) -> None:
     assert (await Deliveries(database).get(one.delivery.id)).state == "aborted"
     await write(database, Result(loaded=one, state=DeliveryState.DELIVERED, status=200))
     assert (await Deliveries(database).get(one.delivery.id)).state == "delivered"  # it has arrived all the same
+
+
+async def test_a_try_that_ends_after_its_delivery_was_cancelled_and_replayed_has_a_number_of_its_own(
+    database: Database,
+) -> None:
+    await add(database)
+    stored = await emit(database, "e1")
+    (before,) = await loaded(database, *stored.deliveries)
+    deliveries = Deliveries(database)
+    await deliveries.abort(before.delivery.id)
+    await deliveries.replay(Choice(delivery=before.delivery.id), limit=1)
+    (after,) = await loaded(database, *stored.deliveries)
+    late = Result(loaded=before, state=DeliveryState.EXHAUSTED, status=500, error="status 500")
+    for results in ([Result(loaded=after, state=DeliveryState.DELIVERED, status=200)], [late]):
+        await write(database, *results)
+    log = await deliveries.attempts(before.delivery.id)
+    assert [(one.number, one.status) for one in log] == [(1, 200), (2, 500)]
+    delivery = await deliveries.get(before.delivery.id)
+    assert (delivery.state, delivery.attempts, delivery.tries, delivery.cycle) == ("delivered", 2, 1, 2)
 
 
 async def test_results_of_a_deleted_endpoint_keep_no_others_from_the_log(database: Database) -> None:

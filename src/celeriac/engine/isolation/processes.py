@@ -61,6 +61,7 @@ class IsolatedCall:
                 "id": job.id,
                 "attempt": job.attempt,
                 "attempts": job.attempts,
+                "redelivered": job.redelivered,
                 "parent_id": job.parent_id,
                 "children": asdict(job.children) if job.children else None,
             },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, update
 
@@ -17,6 +18,7 @@ from celeriac.families.webhooks.tables import attempt_table, delivery_table, end
 
 _d, _v, _a = delivery_table.c, event_table.c, attempt_table.c
 
+_ABORTED: dict[str, Any] = {"state": DeliveryState.ABORTED, "error": "cancelled", "next_at": None}
 #: What a replay sends again unless it is told more: all that has ended without success.
 UNSUCCESSFUL = (DeliveryState.EXHAUSTED, DeliveryState.HELD, DeliveryState.ABORTED, DeliveryState.REFUSED)
 
@@ -115,10 +117,19 @@ class Deliveries:
 
         def store(connection: Connection) -> Delivery:
             ended = update(delivery_table).where(_d.id == delivery_id, _d.state == DeliveryState.PENDING)
-            connection.execute(
-                ended.values(state=DeliveryState.ABORTED, error="cancelled", next_at=None, updated_at=now_ms())
-            )
+            connection.execute(ended.values(**_ABORTED, updated_at=now_ms()))
             return _one(connection, delivery_id)
+
+        return await self._database.write(store)
+
+    async def abort_job(self, job_id: str) -> str | None:
+        """Have the open delivery of a job end. Return the id of its endpoint; None: it has ended, or is replayed."""
+        delivery_id, _, cycle = job_id.rpartition(".")
+        own = (_d.id == delivery_id, _d.cycle == int(cycle), _d.state == DeliveryState.PENDING)
+        ended = update(delivery_table).where(*own).values(**_ABORTED, updated_at=now_ms())
+
+        def store(connection: Connection) -> str | None:
+            return connection.execute(ended.returning(_d.endpoint_id)).scalar_one_or_none()
 
         return await self._database.write(store)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from celeriac.client.job import Job
 from celeriac.core.context import JobContext
@@ -13,9 +12,8 @@ from celeriac.core.retry import Retry
 from celeriac.database.engine import Database
 from celeriac.engine.app import JobApp
 from celeriac.families.webhooks.deliveries import Choice, Deliveries
-from celeriac.families.webhooks.delivering import deliver, follow
+from celeriac.families.webhooks.delivering import Delivering
 from celeriac.families.webhooks.emitting import Emitter
-from celeriac.families.webhooks.loaded import Loaded
 from celeriac.families.webhooks.model import DeliveryState
 from celeriac.families.webhooks.refusals import DeliveryFailed
 from celeriac.families.webhooks.runtime import Runtime, Runtimes
@@ -50,36 +48,34 @@ class WebhookJobs:
 
 def register(app: JobApp, database: Callable[[], Database], settings: WebhookSettings) -> WebhookJobs:
     """Add the jobs to `app`. They open the database when they first need it."""
-    emitter = Emitter(database, lambda: deliver_one)
+
+    def job_of_deliveries() -> Job[[str], str]:
+        return deliver
+
+    emitter = Emitter(database, job_of_deliveries)
     slots = ClusterSlots(app)
     runtimes = Runtimes(lambda: Runtime(database(), settings, slots, lambda: app.job_slots, emitter.send_off))
+    delivering = Delivering(runtimes, database, emitter, settings)
 
-    @app.job(name="celeriac.webhooks.deliver", retry=_RETRY, exposed=False)
-    async def deliver_one(job: JobContext, delivery_id: str) -> str:
+    @app.job(name="celeriac.webhooks.deliver", retry=_RETRY, exposed=False, on_cancelled=delivering.abort)
+    async def deliver(job: JobContext, delivery_id: str) -> str:
         """Try one delivery. The job waits for its next try, until the last one."""
-        runtime = runtimes.here()
-        loaded = await runtime.load(delivery_id)
-        if loaded is not None and _is_retried_by_hand(job, loaded):
-            await Deliveries(database()).reopen(delivery_id)
-            loaded = await runtime.load(delivery_id)
-        if loaded is None:
-            return "deleted"
-        if loaded.delivery.job_id != job.id:
-            return "replayed"
-        if loaded.delivery.state is not DeliveryState.PENDING:
-            return await _end(loaded, loaded.delivery.state, loaded.delivery.error)
-        result = await deliver(job, runtime, settings, loaded)
-        if result.state is DeliveryState.PENDING:
-            return follow(result)
-        return await _end(loaded, result.state, result.error)
+        return await delivering.run(job, delivery_id)
 
-    async def _end(loaded: Loaded, state: DeliveryState, error: str | None) -> str:
-        if loaded.endpoint.fifo:
-            await emitter.advance([loaded.endpoint.id])
-        if state in (DeliveryState.EXHAUSTED, DeliveryState.REFUSED, DeliveryState.ABORTED):
-            raise DeliveryFailed(f"{state}: {error}")
-        return str(state)
+    @app.job(name=SWEEP, exposed=False)
+    async def sweep() -> dict[str, int]:
+        """Enqueue deliveries that have no job, and delete events whose time is over."""
+        healed = await heal(database(), app.client, emitter)
+        deleted = await delete_old(database(), settings.webhook_retention)
+        if healed or deleted:
+            log.info("enqueued %d deliveries that had no job, deleted %d events", healed, deleted)
+        return {"healed": healed, "deleted": deleted}
 
+    app.schedule(SWEEP, sweep.call(), every=_SWEEP_EVERY_S)
+    return WebhookJobs(deliver, _register_replay(app, database, emitter), emitter, database)
+
+
+def _register_replay(app: JobApp, database: Callable[[], Database], emitter: Emitter) -> Job[..., int]:
     @app.job(name="celeriac.webhooks.replay", retry=Retry(attempts=10), exposed=False)
     async def replay(
         job: JobContext,
@@ -102,17 +98,7 @@ def register(app: JobApp, database: Callable[[], Database], settings: WebhookSet
             job.progress(done, max(total, done), f"{done} deliveries are sent again")
         return done
 
-    @app.job(name=SWEEP, exposed=False)
-    async def sweep() -> dict[str, int]:
-        """Enqueue deliveries that have no job, and delete events whose time is over."""
-        healed = await heal(database(), app.client, emitter)
-        deleted = await delete_old(database(), settings.webhook_retention)
-        if healed or deleted:
-            log.info("enqueued %d deliveries that had no job, deleted %d events", healed, deleted)
-        return {"healed": healed, "deleted": deleted}
-
-    app.schedule(SWEEP, sweep.call(), every=_SWEEP_EVERY_S)
-    return WebhookJobs(deliver_one, replay, emitter, database)
+    return replay
 
 
 async def send_again(emitter: Emitter, deliveries: Deliveries, replayed: list[tuple[str, str, str]]) -> None:
@@ -120,9 +106,3 @@ async def send_again(emitter: Emitter, deliveries: Deliveries, replayed: list[tu
     one_at_a_time = await deliveries.with_order({endpoint for _, _, endpoint in replayed})
     await emitter.enqueue((one, job_id) for one, job_id, endpoint in replayed if endpoint not in one_at_a_time)
     await emitter.advance(sorted(one_at_a_time))
-
-
-def _is_retried_by_hand(job: Any, loaded: Loaded) -> bool:
-    """Whether somebody has retried the job of a delivery that had ended: the job's attempts count from 1 again."""
-    ended = loaded.delivery.state in (DeliveryState.EXHAUSTED, DeliveryState.ABORTED)
-    return job.attempt == 1 and ended and loaded.delivery.tries > 0 and loaded.delivery.job_id == job.id

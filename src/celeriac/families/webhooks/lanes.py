@@ -130,8 +130,8 @@ class Lanes:
         self._in_line = 0
 
     @asynccontextmanager
-    async def slot(self, endpoint_id: str, *, concurrency: int, rate: float | None) -> AsyncGenerator[None]:
-        """Have a slot of the endpoint inside the block.
+    async def slot(self, endpoint_id: str, *, concurrency: int, rate: float | None) -> AsyncGenerator[bool]:
+        """Have a slot of the endpoint inside the block. It gets whether it was waited for.
 
         Raises:
             Busy: there is none for a while.
@@ -141,29 +141,29 @@ class Lanes:
             lane = self._lanes[endpoint_id] = _Lane(endpoint_id)
         lane.most, lane.rate = concurrency, rate
         try:
-            slot = await self._enter(lane)
+            slot, has_waited = await self._enter(lane)
         except BaseException:
             self._forget_if_idle(lane)
             raise
         began = time.monotonic()
         try:
-            yield
+            yield has_waited
         finally:
             lane.moved_at = time.monotonic()
             lane.mean_s += 0.1 * (lane.moved_at - began - lane.mean_s)
             self._leave(lane, slot)
             self._forget_if_idle(lane)
 
-    async def _enter(self, lane: _Lane) -> Slot:
+    async def _enter(self, lane: _Lane) -> tuple[Slot, bool]:
         if lane.waiting or lane.asks or lane.held >= lane.most:
-            return await self._wait(lane)
+            return await self._wait(lane), True
         slot: Slot | NoSlot = NoSlot(_SOON_S)
         try:
             slot = await self._ask(lane)
         finally:
             pause = slot.seconds if isinstance(slot, NoSlot) else 0.0
             self._ask_for_waiters(lane, pause)
-        return await self._wait(lane, pause) if isinstance(slot, NoSlot) else slot
+        return (await self._wait(lane, pause), True) if isinstance(slot, NoSlot) else (slot, False)
 
     async def _ask(self, lane: _Lane) -> Slot | NoSlot:
         lane.asks = True

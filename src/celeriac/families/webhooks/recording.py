@@ -77,34 +77,64 @@ _UPDATE = (
         updated_at=bindparam("b_now"),
     )
 )
+#: For a try of an earlier cycle, of which only the log hears.
+_COUNT = update(delivery_table).where(_d.id == bindparam("b_id")).values(attempts=bindparam("b_attempts"))
 
 
 def record(connection: Connection, results: Sequence[Result], rules: Rules) -> list[Stored]:
     """Write results, and return the events that this has brought about: notices for the endpoints' owners."""
     now = connection.execute(select(now_ms())).scalar_one()
-    results = _of_existing(connection, results)
+    known = _known(connection, results)
+    results = [result for result in results if result.loaded.delivery.id in known]
     if not results:
         return []
-    _log(connection, results, now)
-    connection.execute(_UPDATE, [_changes(result, now) for result in results])
+    numbered = [(result, known[result.loaded.delivery.id].number_of(result)) for result in results]
+    _log(connection, numbered, now)
+    connection.execute(_UPDATE, [_changes(result, number, now) for result, number in numbered])
+    late = [
+        {"b_id": delivery.id, "b_attempts": number}
+        for delivery, number in ((result.loaded.delivery, number) for result, number in numbered)
+        if known[delivery.id].cycle != delivery.cycle
+    ]
+    if late:
+        connection.execute(_COUNT, late)
     notices = _judge_endpoints(connection, results, now, rules)
     notices += [_exhausted(result) for result in results if result.state is DeliveryState.EXHAUSTED]
     return store_events(connection, [notice for notice in notices if notice is not None])
 
 
-def _of_existing(connection: Connection, results: Sequence[Result]) -> Sequence[Result]:
-    """Leave out deliveries that were deleted meanwhile, with their endpoint. They stay until this transaction ends."""
+@dataclass(slots=True)
+class _Known:
+    """What the database says of a delivery now."""
+
+    cycle: int
+    tries: int
+    attempts: int
+
+    def number_of(self, result: Result) -> int:
+        """Give a try its number in the log; the last one again if it was written before, or was no try.
+
+        A try of an earlier cycle, which was under way when the delivery was cancelled and replayed, has its own number.
+        """
+        delivery = result.loaded.delivery
+        if not result.counts or (self.cycle == delivery.cycle and self.tries > delivery.tries):
+            return self.attempts
+        self.attempts += 1
+        return self.attempts
+
+
+def _known(connection: Connection, results: Sequence[Result]) -> dict[str, _Known]:
+    """Look for deliveries, as their endpoint may be deleted meanwhile. They stay until this transaction ends."""
     ids = {result.loaded.delivery.id for result in results}
-    query = select(_d.id).where(_d.id.in_(ids)).order_by(_d.id).with_for_update()
-    existing = set(connection.execute(query).scalars())
-    return [result for result in results if result.loaded.delivery.id in existing]
+    query = select(_d.id, _d.cycle, _d.tries, _d.attempts).where(_d.id.in_(ids)).order_by(_d.id).with_for_update()
+    return {row.id: _Known(row.cycle, row.tries, row.attempts) for row in connection.execute(query)}
 
 
-def _log(connection: Connection, results: Sequence[Result], now: int) -> None:
+def _log(connection: Connection, numbered: Sequence[tuple[Result, int]], now: int) -> None:
     rows = [
         {
             "delivery_id": result.loaded.delivery.id,
-            "number": result.loaded.delivery.attempts + 1,
+            "number": number,
             "at": now - result.milliseconds,
             "milliseconds": result.milliseconds,
             "status": result.status,
@@ -112,7 +142,7 @@ def _log(connection: Connection, results: Sequence[Result], now: int) -> None:
             "headers": result.headers,
             "excerpt": result.excerpt,
         }
-        for result in results
+        for result, number in numbered
         if result.counts
     ]
     if rows and connection.dialect.name == "postgresql":
@@ -121,15 +151,15 @@ def _log(connection: Connection, results: Sequence[Result], now: int) -> None:
         connection.execute(insert(attempt_table).prefix_with("OR IGNORE"), rows)
 
 
-def _changes(result: Result, now: int) -> dict[str, Any]:
-    delivery, counted = result.loaded.delivery, int(result.counts)
+def _changes(result: Result, number: int, now: int) -> dict[str, Any]:
+    delivery = result.loaded.delivery
     next_at = now + result.delay_ms if result.state is DeliveryState.PENDING else None
     return {
         "b_id": delivery.id,
         "b_cycle": delivery.cycle,
         "b_state": result.state,
-        "b_tries": delivery.tries + counted,
-        "b_attempts": delivery.attempts + counted,
+        "b_tries": delivery.tries + result.counts,
+        "b_attempts": number,
         "b_status": result.status,
         "b_error": result.error,
         "b_next_at": next_at,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from ipaddress import IPv4Network, ip_address
 
 import pytest
+from pydantic import ValidationError
 
+from celeriac.families.webhooks import WebhookSettings
 from celeriac.families.webhooks.addresses import is_public
 from celeriac.families.webhooks.errors import TargetRefused, UrlInvalid
 from celeriac.families.webhooks.guard import Guard
@@ -262,3 +265,14 @@ def test_an_entry_that_allows_nothing_is_named(entry: str) -> None:
     with pytest.raises(ValueError, match="is neither a network") as caught:
         Guard([entry])
     assert repr(entry) in str(caught.value)
+
+
+@pytest.mark.parametrize("entry", ["hooks.internal:8080", "[fd00::1]:443", "fd00::/8", "10.0.0.0/8", "127.0.0.1:9000"])
+def test_the_setting_takes_what_the_guard_takes(entry: str) -> None:
+    assert WebhookSettings(webhook_allow=(entry,)).webhook_allow == (entry,)
+
+
+@pytest.mark.parametrize("entry", ["hooks.internal", "10.0.0.0/99", "hooks.internal:0", "127.0.0.1:x", "a b:80"])
+def test_the_setting_refuses_what_the_guard_refuses_and_names_it(entry: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(repr(entry))):
+        WebhookSettings(webhook_allow=(entry,))
