@@ -67,11 +67,11 @@ class AmazonPages:
         connection = _Connection(host, self._port, self._address, self._context)
         try:
             connection.request("GET", path)
-            response = connection.getresponse()
-            page = response.read(_MOST_BYTES + 1)
-            if response.status != 200 or len(page) > _MOST_BYTES:
-                raise http.client.HTTPException("not a page")
-            return page
+            with connection.getresponse() as response:  # it may own the socket
+                page = response.read(_MOST_BYTES + 1)
+                if response.status != 200 or len(page) > _MOST_BYTES:
+                    raise http.client.HTTPException("not a page")
+                return page
         finally:
             connection.close()
 
