@@ -93,6 +93,19 @@ async def test_a_link_that_nobody_here_made_is_a_page_and_changes_nothing(office
     assert await office.suppressions.of(address_of(mailing, 1)) == []
 
 
+async def test_the_links_of_a_test_mail_say_that_they_are(office: PostOffice) -> None:
+    """Whoever looks at a test mail tries its links, in the text and in the header."""
+    mail = {"subject": "x", "text": "{{ unsubscribe_url }}", "recipients": [{"email": "ada@example.com"}]}
+    shown = (await office.client.post("/email/preview", json=mail, headers=KEY)).json()
+    (header,) = (header["value"] for header in shown["headers"] if header["name"] == "List-Unsubscribe")
+    url = str(shown["text"]).strip()
+    assert header.startswith(f"<{url}>, <mailto:leave+{url.rpartition('/')[2]}@example.com")
+    for method in ("GET", "POST"):
+        response = await office.client.request(method, url[url.index("/email/") :])
+        assert (response.status_code, "link of a test mail" in response.text) == (200, True)
+        assert "<form" not in response.text
+
+
 async def test_a_body_without_end_is_refused(office: PostOffice) -> None:
     mailing = await office.sent(1)
     response = await office.client.post(office.link(mailing, 1), content=b"x" * 2_000_000)

@@ -6,7 +6,7 @@ import asyncio
 import email
 import email.policy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from celeriac.core.ids import new_id
@@ -20,7 +20,7 @@ from celeriac.families.email.model import Mailing, Recipient
 from celeriac.families.email.outgoing import Outgoing
 from celeriac.families.email.prepare import builder_of
 from celeriac.families.email.recipients import Recipients
-from celeriac.families.email.stationery import Stationery
+from celeriac.families.email.stationery import NOBODY, Stationery
 from celeriac.families.email.submission import Submission, composed_of
 from celeriac.families.email.templates import Rendered, Variable
 from celeriac.families.email.trial import TestJob, TestOutcome
@@ -80,7 +80,8 @@ async def preview(
         attachments=composed.files,
     )
     to, utf8 = wire_form(test_to or recipient.address)
-    headers = Outgoing(mailing, None, stationery).headers(recipient.row)
+    nobody, position = NOBODY
+    headers = Outgoing(replace(mailing, id=nobody), None, stationery).headers(position)
     message = builder_of(mailing).build(
         to=to,
         subject=mailing.subject,

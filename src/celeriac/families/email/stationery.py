@@ -14,7 +14,8 @@ log = logging.getLogger("celeriac")
 
 #: The variable of templates that has the recipient's link.
 UNSUBSCRIBE_URL = "unsubscribe_url"
-_NOBODY = "00000000-0000-4000-8000-000000000000"
+#: The recipient in previews and test mails: the id of no mailing, and a position.
+NOBODY = ("00000000-0000-4000-8000-000000000000", 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +40,7 @@ class Stationery:
     @property
     def example(self) -> dict[str, str]:
         """The variables that each mail has beside those of its recipient, with the values of nobody."""
-        return self.variables(_NOBODY, 0)
+        return self.variables(*NOBODY)
 
     def variables(self, mailing_id: str, position: int) -> dict[str, str]:
         """Return the variables of one recipient's mail."""

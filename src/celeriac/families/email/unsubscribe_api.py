@@ -12,6 +12,7 @@ from fastapi import APIRouter, Request, Response
 
 from celeriac.families.email import unsubscribe_page as page
 from celeriac.families.email.inbound.store import FeedbackStore, Recipient
+from celeriac.families.email.stationery import NOBODY
 from celeriac.families.email.tokens import Purpose, Tokens
 from celeriac.http.problems import responses
 
@@ -23,9 +24,13 @@ _PAGES: dict[int | str, dict[str, Any]] = {200: _PAGE, 404: {"description": "No 
 def add_unsubscribe_routes(router: APIRouter, store: FeedbackStore, tokens: Tokens | None) -> None:
     """Add the routes to `router`. Without `tokens`, no link works."""
 
-    async def recipient_of(token: str) -> Recipient | None:
+    async def recipient_of(token: str) -> Recipient | Response:
+        """Return the recipient whose link it is, or the page of a link that is nobody's."""
         place = tokens.read(Purpose.UNSUBSCRIBE, token) if tokens is not None else None
-        return await store.recipient(*place) if place is not None else None
+        if place == NOBODY:
+            return _page(page.sample())
+        recipient = await store.recipient(*place) if place is not None else None
+        return recipient or _page(page.unknown(), 404)
 
     @router.head("/unsubscribe/{token}", include_in_schema=False)
     @router.get(
@@ -36,8 +41,8 @@ def add_unsubscribe_routes(router: APIRouter, store: FeedbackStore, tokens: Toke
     )
     async def show_unsubscribe(token: str) -> Response:
         """Show a button. Nobody is unsubscribed by a GET, for programs that check mails follow links."""
-        recipient = await recipient_of(token)
-        return _page(page.unknown(), 404) if recipient is None else _page(page.question(recipient.list_name))
+        found = await recipient_of(token)
+        return found if isinstance(found, Response) else _page(page.question(found.list_name))
 
     @router.post(
         "/unsubscribe/{token}",
@@ -49,11 +54,11 @@ def add_unsubscribe_routes(router: APIRouter, store: FeedbackStore, tokens: Toke
         """What mail programs send (RFC 8058), and the button of the page. The body does not matter."""
         async for _ in request.stream():  # a client that is not listened to may not listen either
             pass
-        recipient = await recipient_of(token)
-        if recipient is None:
-            return _page(page.unknown(), 404)
-        await store.unsubscribe(recipient, _SOURCE)
-        return _page(page.done(recipient.list_name))
+        found = await recipient_of(token)
+        if isinstance(found, Response):
+            return found
+        await store.unsubscribe(found, _SOURCE)
+        return _page(page.done(found.list_name))
 
 
 def _page(html: str, status: int = 200) -> Response:

@@ -53,6 +53,14 @@ def done(list_name: str | None) -> str:
     return _page("Unsubscribed", f"You will get no more mail{_of(list_name)}.")
 
 
+def sample() -> str:
+    """Return the page of a link in a preview or a test mail."""
+    return _page(
+        "Unsubscribe",
+        "This is the link of a test mail. Those who get the mailing see a button here, which unsubscribes them.",
+    )
+
+
 def unknown() -> str:
     """Return the page of a link that stands for nobody."""
     return _page(
