@@ -131,6 +131,24 @@ async def test_what_cannot_be_sent_is_one_line_and_an_exit_code(
     assert code == ExitCode.CONFIGURATION and "CELERIAC_SMTP_URL" in errors
 
 
+async def test_a_mailing_has_its_list_and_its_own_limits_from_the_command_line(
+    terminal: Terminal, letter: tuple[str, ...], sink: MailSink, start_mail_worker: Callable[[str], Worker]
+) -> None:
+    code, _, errors = await terminal.run("send", *letter, "--stop-hard", "101")
+    assert (code, errors.count("\n")) == (ExitCode.USAGE, 1) and "less than or equal to 100" in errors
+    file, *rest = letter
+    Path(file).write_text(table(200))
+    start_mail_worker(APP)
+    sink.answer("*", 550, "5.1.1 no such user")
+    limits = ("--stop-hard", "40", "--stop-soft", "50", "--stop-after", "2")
+    code, _, _ = await terminal.run("send", file, *rest, *limits, "--list", "news", "--wait")
+    assert code == ExitCode.FAILURE
+    (shown,) = await terminal.json("list")
+    assert shown["state"] == "stopped" and "the limit is 40 %" in shown["stopped"]
+    headers = (await terminal.json("preview", *letter, "--list", "news"))["headers"]
+    assert headers["List-Id"] == "<news.example.com>"
+
+
 async def test_a_file_of_a_job_is_attached(
     terminal: Terminal,
     letter: tuple[str, ...],

@@ -12,23 +12,8 @@ import typer
 from celeriac.core.errors import UnknownJob
 from celeriac.families.email import EmailFamily
 from celeriac.families.email.check_cli import check_domain
-from celeriac.families.email.content_cli import (
-    Attach,
-    DuplicateRows,
-    FromAddress,
-    HtmlFile,
-    Image,
-    InlineCss,
-    MjmlFile,
-    RecipientsFile,
-    Subject,
-    TextFile,
-    Unsubscribe,
-    content_fields,
-    preview_mail,
-    send_test,
-    submission_from,
-)
+from celeriac.families.email.content_cli import preview_mail, send_test, submission_from
+from celeriac.families.email.content_options import Content, with_content
 from celeriac.families.email.model import Mailing, RecipientOutcome, Status
 from celeriac.families.email.suppression_cli import suppressions
 from celeriac.terminal import App, AsJson, Column, print_json, print_table, run_in_family
@@ -62,39 +47,38 @@ class _Shown(StrEnum):
 
 
 @email.command()
+@with_content
 def send(
-    recipients: RecipientsFile,
-    subject: Subject,
-    text: TextFile = None,
-    html: HtmlFile = None,
-    mjml: MjmlFile = None,
-    sender: FromAddress = None,
-    unsubscribe: Unsubscribe = None,
-    attach: Attach = None,
-    image: Image = None,
-    inline_css: InlineCss = True,
-    duplicates: DuplicateRows = "refuse",
+    content: Content,
     draft: Annotated[bool, typer.Option("--draft", help="Send nothing before `celeriac email start ID`.")] = False,
     at: Annotated[str | None, typer.Option(help="When it starts (ISO 8601 with a zone); else at once.")] = None,
     not_after: Annotated[str | None, typer.Option(help="Send nothing from then on (ISO 8601 with a zone).")] = None,
+    stop_hard: Annotated[
+        float | None, typer.Option(metavar="PERCENT", help="Stop when more recipients than that do not exist.")
+    ] = None,
+    stop_soft: Annotated[
+        float | None, typer.Option(metavar="PERCENT", help="Stop when more recipients than that fail otherwise.")
+    ] = None,
+    stop_after: Annotated[
+        int | None, typer.Option(metavar="NUMBER", help="Recipients with an outcome before these rates count.")
+    ] = None,
     key: Annotated[str | None, typer.Option(help="Idempotency key: with it, nothing is sent twice.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for its end, and print the outcome.")] = False,
     app: App = None,
     as_json: AsJson = False,
 ) -> None:
     """Send a mailing to the recipients in a CSV file, and print its id. A fault in the input prevents all mails."""
-    fields = content_fields(
-        subject=subject, text=text, html=html, mjml=mjml, sender=sender, unsubscribe=unsubscribe, attach=attach,
-        image=image, inline_css=inline_css, duplicates=duplicates,
-    )  # fmt: skip
-    planned = {"draft": draft or None, "send_at": at, "not_after": not_after}
+    fields = content.fields()
+    own_limits = {"hard": stop_hard, "soft": stop_soft, "floor": stop_after}
+    limits = {name: value for name, value in own_limits.items() if value is not None}
+    planned = {"draft": draft or None, "send_at": at, "not_after": not_after, "stop_at": limits or None}
     fields |= {name: value for name, value in planned.items() if value is not None}
 
     async def act(application: JobApp, family: EmailFamily) -> dict[str, Any]:
         from celeriac.families.email.submission import submit, submit_draft
 
         family.jobs.server()  # raises if a setting is missing, before anything is stored
-        async with submission_from(fields, recipients, family) as submission:
+        async with submission_from(fields, content.recipients, family) as submission:
             idempotency_key = f"cli:{key}" if key else None
             if draft:
                 return {"id": (await submit_draft(family.jobs, submission, idempotency_key=idempotency_key)).id}
