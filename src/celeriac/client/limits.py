@@ -23,6 +23,7 @@ class Taken:
 
     Attributes:
         units: how many units were granted: from 1 to as many as were asked for.
+        unused: how many of them are given back at the end of the `async with` block; none, unless you set it.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Taken:
         connections: ConnectionsPerLoop | None = None,
     ) -> None:
         self.units = units
+        self.unused = 0
         self._limits = limits
         self._hold_seconds = hold_seconds
         self._id = grant_id
@@ -74,7 +76,7 @@ class Taken:
         if self._renewing is not None:
             self._renewing.cancel()
         with contextlib.suppress(BrokerUnavailable):  # the work is done, and the slots run out by themselves
-            await self.release()
+            await self.release(self.unused)
 
     async def _renew_again_and_again(self) -> None:
         while True:

@@ -33,6 +33,8 @@ _TROUBLE = frozenset(
         *(sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOTADB),
     }
 )
+#: What each connection keeps of the file, in KiB. There are as many as threads, and the system keeps the file as well.
+_CACHE_KIB = 800
 # A transaction takes milliseconds. A write lock that is not free after so long means trouble.
 _BUSY_TIMEOUT_S = 10
 
@@ -154,6 +156,7 @@ def _configure(dbapi_connection: Any, record: object) -> None:
     dbapi_connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_S * 1000}")
     _use_wal(dbapi_connection)
     dbapi_connection.execute("PRAGMA synchronous = NORMAL")  # in WAL: a commit survives the process, not a power cut
+    dbapi_connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     dbapi_connection.execute("PRAGMA foreign_keys = ON")
 
 

@@ -99,6 +99,14 @@ async def test_a_day_begins_anew_at_midnight_utc(app: Celeriac, broker: redis.Re
     assert (await taken(app, limit, units=5)).units == 1
 
 
+async def test_a_block_gives_back_at_its_end_what_it_says_it_has_not_used(app: Celeriac) -> None:
+    limit = Limit("daily", daily=10, concurrency=1)
+    async with await taken(app, limit, units=10) as first:
+        first.unused = 4
+        await refused(app, limit)
+    assert (await taken(app, limit, units=10)).units == 4
+
+
 async def test_unused_units_go_back_once(app: Celeriac) -> None:
     rate, daily = Limit("rate", rate=0.001, burst=10), Limit("daily", daily=10)
     first = await taken(app, rate, daily, units=10)

@@ -9,7 +9,8 @@ from contextlib import suppress
 
 import pytest
 
-from celeriac import Celeriac
+from celeriac import Celeriac, Limit
+from celeriac.client.limits import Taken
 from celeriac.database.engine import Database
 from celeriac.families.email.courier import Courier
 from celeriac.families.email.demo.sink import MailSink
@@ -20,6 +21,7 @@ from celeriac.families.email.sending import ChunkOutcome, Sending
 from celeriac.families.email.servers import Servers
 from celeriac.families.email.smtp_url import parse_smtp_url
 from tests.support.mailings import new_mailing, stored_mailing
+from tests.support.smtp_script import smtp_script
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -121,3 +123,40 @@ async def test_no_more_connections_are_open_than_allowed(
     sink.resume()
     assert [outcome.sent for outcome in await asyncio.gather(*sending)] == [5] * 4
     assert sink.connections == 4  # one after the other
+
+
+async def test_what_no_server_was_asked_for_does_not_count_against_its_day(
+    app: Celeriac, ledger: Ledger, sink: MailSink
+) -> None:
+    mailing = new_mailing(text="{{ 100 / share }}")
+    rows = [Recipient(row, f"user{row}@example.com", {"name": "x", "share": row % 2}) for row in range(2, 42)]
+    await ledger.create(mailing, rows)
+    outcome = await sent(courier(app, ledger, f"{sink.url}?daily=20"), mailing)
+    assert (outcome.sent, outcome.failed, outcome.deferred) == (20, 20, 0)
+
+
+async def test_a_server_that_is_away_keeps_its_day(app: Celeriac, ledger: Ledger, sink: MailSink) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen
+        server = parse_smtp_url(f"smtp://127.0.0.1:{taken.getsockname()[1]}?daily=10")
+        servers = Servers(lambda: [server], lambda: app.limits, {})
+        mailing = await stored_mailing(ledger, 30)
+        outcome = await sent(Courier(ledger, servers), mailing)
+        assert (outcome.sent, outcome.unavailable) == (0, True)
+        assert await servers.full_for() == 0.0
+        taken_today = await app.limits.take([Limit(f"mail:server:{server.host}:{server.port}", daily=10)], units=10)
+        assert isinstance(taken_today, Taken) and taken_today.units == 10
+
+
+@pytest.mark.parametrize("stage", ["greeting", "EHLO", "AUTH", "MAIL"])
+@pytest.mark.parametrize("code", [454, 554])
+async def test_a_server_that_refuses_us_at_any_stage_is_put_aside_and_another_takes_over(
+    app: Celeriac, ledger: Ledger, sink: MailSink, stage: str, code: int
+) -> None:
+    reply = f"{code} {code // 100}.7.8 not you"
+    async with smtp_script(**{stage: reply}, **({"HELO": reply} if stage == "EHLO" else {})) as refusing:
+        mailing = await stored_mailing(ledger, 30)
+        outcome = await sent(courier(app, ledger, f"{refusing.url}&weight=1000000", sink.url), mailing)
+        assert (outcome.sent, outcome.failed, outcome.deferred) == (30, 0, 0)
+        assert (refusing.connections, refusing.taken) == (1, 0), "it was asked, and once"
+        assert (len(sink.deliveries), sink.duplicates) == (30, 0)

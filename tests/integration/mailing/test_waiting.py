@@ -50,6 +50,23 @@ async def test_chunks_without_room_for_today_leave_the_worker_and_cost_no_attemp
     assert (set(sink.mails_per_recipient()), sink.duplicates) == (addresses(350), 0)
 
 
+async def test_a_short_mailing_does_not_wait_for_the_rest_of_a_long_one(
+    mailings: MailingApi, sink: MailSink, start_mail_worker: Callable[..., Worker]
+) -> None:
+    start_mail_worker()
+    long = await mailings.submit(1_200)
+    await sink.wait_for(1)
+    sink.pause()
+    short = await mailings.submit(20)
+    sink.resume()
+    assert (await mailings.ended(short))["state"] == "succeeded"
+    shown = await mailings.show(long)
+    assert shown["state"] == "sending"
+    assert shown["open"] >= 150, "the first thousand of its recipients were before"
+    assert (await mailings.ended(long))["state"] == "succeeded"
+    assert list(sink.mails_per_message_id().values()) == [1] * 1_220
+
+
 def forget_today(settings: Settings) -> None:
     """Have the limits know of no mail, as on another day."""
     with redis.Redis.from_url(settings.broker_url.get_secret_value()) as client:

@@ -45,6 +45,8 @@ class Courier:
             quota = self._servers.quota(server)
             async with connection, self._sessions.use(server) as session:
                 this = await send_chunk(self._ledger, mailing, first, last, session, replace(how, quota=quota))
+                if this.unavailable:
+                    await session.close()  # it refuses us: nobody needs this connection soon
             so_far = replace(this, sent=so_far.sent + this.sent, failed=so_far.failed + this.failed)
             if this.unavailable and self._servers.set_aside(server):
                 continue

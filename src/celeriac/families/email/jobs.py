@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from celeriac.client.job import Job
 from celeriac.core.context import JobContext
 from celeriac.core.errors import RetryAfter
 from celeriac.core.retry import Retry
+from celeriac.core.spec import Call
 from celeriac.engine.app import JobApp
 from celeriac.families.email.attachments import Attachments
+from celeriac.families.email.chunks import Chunks
 from celeriac.families.email.courier import LONGEST_WAIT_S, Courier
-from celeriac.families.email.domains import Domains
-from celeriac.families.email.errors import AttachmentGone, MailingIncomplete, MailingStopped, RecipientsDeferred
-from celeriac.families.email.judgement import StopAt, limits_of
+from celeriac.families.email.errors import MailingIncomplete, MailingStopped
+from celeriac.families.email.judgement import StopAt
 from celeriac.families.email.ledger import Ledger
 from celeriac.families.email.model import MailingState
-from celeriac.families.email.outgoing import Outgoing
-from celeriac.families.email.pace import Pace
-from celeriac.families.email.sending import NOTHING_ATTACHED, Attached, ChunkOutcome, Sending
+from celeriac.families.email.sending import ChunkOutcome
 from celeriac.families.email.servers import Servers
 from celeriac.families.email.smtp_url import SmtpServer
 from celeriac.families.email.stationery import Stationery
@@ -27,8 +26,13 @@ from celeriac.families.email.suppression import Suppressions
 
 #: Recipients of one chunk: enough to make a connection worthwhile, few enough to spread over the workers.
 CHUNK = 100
-
-
+#: The jobs of a mailing's chunks: its first ones, further ones, and the rest, with their priorities. A short mailing,
+#: and the beginning of a long one, do not wait for the rest of another.
+_LEVELS: Sequence[tuple[str, int | None, int]] = (
+    ("celeriac.email.chunk", None, 10),
+    ("celeriac.email.further_chunk", 5, 100),
+    ("celeriac.email.last_chunk", 2, 1 << 31),
+)
 #: A mailing's job is delayed again if it was run before the mailing's time, or a limit is used up. No error is retried.
 _WAITING = Retry(attempts=10_000, on=())
 #: How long it stays away at most, so that nobody takes the mailing for one that is forgotten (`mail_idle_hours`).
@@ -76,58 +80,15 @@ def register(
 
     `stop_at` has the rates of failures at which a mailing stops that names none.
     """
-    domains, courier, pace = Domains(), Courier(ledger, servers), Pace()
-
-    @app.job(name="celeriac.email.chunk", retry=_RETRY, exposed=False)
-    async def chunk(job: JobContext, mailing_id: str, first: int, last: int) -> ChunkOutcome:
-        """Send to the open recipients of a mailing at positions `first` to `last`."""
-
-        async def report() -> None:
-            counts = await ledger.counts(mailing_id)
-            job.parent_progress(counts.finished, counts.total, f"{counts.sent} sent, {counts.failed} failed")
-
-        state = await ledger.life.mark_alive(mailing_id)
-        mailing = await ledger.mailing(mailing_id)
-        if state is MailingState.STOPPED:
-            raise MailingStopped(str(mailing.stopped))
-        if state is not MailingState.SENDING:
-            return ChunkOutcome(sent=0, failed=0, deferred=0, reason=f"the mailing is {state}")
-        try:
-            async with attachments.encoded(mailing) as end:
-                how = Sending(
-                    attached=Attached(end, attachments.slots) if end else NOTHING_ATTACHED,
-                    outgoing=Outgoing(mailing, suppressions, stationery),
-                    final=job.is_last_attempt,
-                    domains=domains,
-                    stop_at=limits_of(mailing.stop_at, stop_at),
-                    on_progress=lambda: pace.tell(mailing_id, report),
-                )
-                outcome = await courier.send(mailing, first, last, how)
-        except AttachmentGone as error:
-            await ledger.life.stop(mailing_id, f"attachment {error}")
-            raise MailingStopped(f"attachment {error}") from None
-        if outcome.deferred:
-            await report()  # nobody else may do so for long
-        if outcome.hopeless and (counts := await ledger.counts(mailing_id)).finished < counts.total:
-            await ledger.life.stop(mailing_id, str(outcome.reason))
-            raise MailingStopped(str(outcome.reason))
-        if outcome.deferred and outcome.again_in is None:
-            raise RecipientsDeferred(f"{outcome.deferred} recipients deferred: {outcome.reason}")
-        return outcome
+    sender = Chunks(ledger, Courier(ledger, servers), attachments, suppressions, stationery, stop_at)
+    chunks = _chunk_jobs(app, sender)
 
     @app.job(name="celeriac.email.mailing", exposed=False, retry=_WAITING)
     async def mailing(job: JobContext, mailing_id: str) -> MailingOutcome:
         """Send a mailing to all of its recipients that have no outcome yet."""
         if job.children is None:  # none enqueued yet: a first start, or the start of a retry
-            state, wait = await ledger.life.begin(mailing_id)
-            if state is MailingState.SCHEDULED:
-                raise RetryAfter(wait)
-            if state is not MailingState.SENDING:
-                raise await _incomplete(ledger, mailing_id)
-            if (full_for := await servers.full_for()) > LONGEST_WAIT_S:
-                raise _later(ledger, full_for)
-        ranges = await ledger.open_ranges(mailing_id, CHUNK)
-        children = await job.fan_out(chunk.call(mailing_id, first, last) for first, last in ranges)
+            await _begin(ledger, servers, mailing_id)
+        children = await job.fan_out(_calls(chunks, mailing_id, await ledger.open_ranges(mailing_id, CHUNK)))
         counts = await ledger.counts(mailing_id)
         job.progress(counts.finished, counts.total, f"{counts.sent} sent, {counts.failed} failed")
         if not await ledger.life.finish(mailing_id):
@@ -137,6 +98,40 @@ def register(
         return MailingOutcome(recipients=counts.total, sent=counts.sent, failed=counts.failed)
 
     return EmailJobs(ledger, mailing, attachments, server, stationery.example)
+
+
+_ChunkJob = Job[[str, int, int], ChunkOutcome]
+
+
+def _chunk_jobs(app: JobApp, sender: Chunks) -> list[_ChunkJob]:
+    async def chunk(job: JobContext, mailing_id: str, first: int, last: int) -> ChunkOutcome:
+        """Send to the open recipients of a mailing at positions `first` to `last`."""
+        return await sender.send(job, mailing_id, first, last)
+
+    return [app.job(name=name, retry=_RETRY, exposed=False, priority=priority)(chunk) for name, priority, _ in _LEVELS]
+
+
+def _calls(chunks: Sequence[_ChunkJob], mailing_id: str, ranges: Sequence[tuple[int, int]]) -> list[Call[ChunkOutcome]]:
+    """Return the jobs for ranges of recipients: the later ones have lower priorities."""
+    calls = list[Call[ChunkOutcome]]()
+    for job, (_, _, end) in zip(chunks, _LEVELS, strict=True):
+        calls += [job.call(mailing_id, first, last) for first, last in ranges[len(calls) : end]]
+    return calls
+
+
+async def _begin(ledger: Ledger, servers: Servers, mailing_id: str) -> None:
+    """
+    Raises:
+        RetryAfter: it is too early, or all limits are used up.
+        MailingIncomplete: it is not to be sent.
+    """
+    state, wait = await ledger.life.begin(mailing_id)
+    if state is MailingState.SCHEDULED:
+        raise RetryAfter(wait)
+    if state is not MailingState.SENDING:
+        raise await _incomplete(ledger, mailing_id)
+    if (full_for := await servers.full_for()) > LONGEST_WAIT_S:
+        raise _later(ledger, full_for)
 
 
 async def _waits(ledger: Ledger, mailing_id: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from typing import Any
 
 from celeriac.client.limits import Limits, Taken
 from celeriac.core.errors import ConfigurationError
@@ -65,16 +66,25 @@ class Admitted:
 
     recipients: list[OpenRecipient] = field(default_factory=list[OpenRecipient])
     refused: Refused | None = None
+    _used: set[int] = field(default_factory=set[int])
+    _held: list[tuple[Taken, Sequence[OpenRecipient]]] = field(default_factory=list[Any])
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     async def hold(self, taken: Taken, recipients: Sequence[OpenRecipient]) -> None:
         await self._stack.enter_async_context(taken)
+        self._held.append((taken, recipients))
         self.recipients += recipients
+
+    def use(self, recipient: OpenRecipient) -> None:
+        """Note that the mail server is asked to take the mail of a recipient. Only such mails count."""
+        self._used.add(recipient.position)
 
     async def __aenter__(self) -> Admitted:
         return self
 
     async def __aexit__(self, *error: object) -> None:
+        for taken, recipients in self._held:
+            taken.unused = sum(recipient.position not in self._used for recipient in recipients)
         await self._stack.aclose()
 
 

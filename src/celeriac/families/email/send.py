@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from uuid import uuid4
 
 from celeriac.core.background import background
@@ -58,6 +58,7 @@ class _Chunk:
         self._claim = uuid4().hex
         self._current: Prepared | None = None  # claimed, to be sent next
         self._done: tuple[int, Outcome] | None = None  # known, and not recorded yet
+        self._use: Callable[[OpenRecipient], None] = lambda _: None  # it counts under no limit
         self._tried = set[int]()
         self._claims = set[int]()  # granted, and without an outcome that is recorded
         self._sent = self._failed = self._broken = 0
@@ -145,6 +146,7 @@ class _Chunk:
             if admitted.refused is not None:
                 self._again_in = min(admitted.refused.seconds, self._again_in or admitted.refused.seconds)
                 return
+            self._use = admitted.use
             await self._send_some(admitted.recipients)
             await self._advance(None)  # what was admitted is sent before its place is given back
 
@@ -202,6 +204,7 @@ class _Chunk:
         if not isinstance(prepared.content, bytes):
             return prepared.content
         end = self._how.attached.end
+        self._use(prepared.recipient)
         try:
             async with self._how.attached.slots:
                 outcome = await self._session.send(
