@@ -36,6 +36,7 @@ class SmtpScript:
         breaks the connection.
         """
         self.replies = dict(replies)
+        self.once: dict[str, str] = {}  # by command, before `replies`
         self.heard = list[str]()  # all commands
         self.recipients = list[str]()  # of the mails that were taken
         self.connections = self.taken = self.open = 0
@@ -83,7 +84,7 @@ class SmtpScript:
 
     def _say(self, writer: asyncio.StreamWriter, command: str, recipient: str = "") -> str:
         own = (f"{command} {recipient}", f"{command} {recipient.rpartition('@')[2]}", command)
-        reply = next((self.replies[key] for key in own if key in self.replies), None)
+        reply = self.once.pop(command, None) or next((self.replies[key] for key in own if key in self.replies), None)
         reply = reply or _USUAL.get(command, "500 what?")
         if reply == DROP:
             return reply
