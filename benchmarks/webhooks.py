@@ -1,9 +1,10 @@
 """How fast are webhooks delivered, and does a dead endpoint delay the others?
 
-*whole*: events are emitted to ten endpoints while one worker process delivers them: events stored, a job for each
-delivery, signed requests, the log of attempts, all on SQLite and the broker. The floor is a loop on aiohttp that signs
-and posts, with as many requests at a time; it stores nothing. Time is from the first event to the last arrival. *CPU
-ms* is that of all processes but the receiver, for each delivery, with the whole log written.
+*whole*: events are emitted to ten endpoints while a worker delivers them, with a process for each core as
+`celeriac worker` has, or with one: events stored, a job for each delivery, signed requests, the log of attempts, all on
+SQLite and the broker. The floor is a loop on aiohttp in one process that signs and posts, with as many requests at a
+time; it stores nothing. Time is from the first event to the last arrival. *CPU ms* is that of all processes but the
+receiver, for each delivery, with the whole log written.
 
 *steady*: the same at a rate that the worker can do easily, with ten live endpoints, and with nine and one that takes
 requests and never answers. *p95 ms* is from the emission of an event to its arrival at live endpoints.
@@ -62,12 +63,16 @@ _LOOK_S = 0.1
 
 @dataclass(frozen=True)
 class Plan:
-    """One row: so many events to so many endpoints, of which some are dead. `rate` is events a second; 0: no limit."""
+    """One row: so many events to so many endpoints, of which some are dead. `rate` is events a second; 0: no limit.
+
+    `shards` is how many processes the worker has.
+    """
 
     events: int
     endpoints: int = _ENDPOINTS
     dead: int = 0
     rate: float = 0.0
+    shards: int = 1
 
     @property
     def expected(self) -> int:
@@ -83,10 +88,11 @@ async def _run(options: Options) -> Bench:
     bench = Bench(
         "webhooks", "webhooks from their events to a receiver", "deliveries/s", better="higher", bases=("floor",)
     )
-    many, steady = Plan(options.scaled(1500, 100)), options.scaled(200, 60)
+    many, steady = options.scaled(1500, 100), options.scaled(200, 60)
     plans = {
-        "whole: floor": many,
-        "whole: celeriac": many,
+        "whole: floor": Plan(many),
+        "whole: celeriac": Plan(many, shards=options.processes),
+        "whole: celeriac, one process": Plan(many),
         "steady: none dead": Plan(steady, rate=_RATE),
         "steady: 1 of 10 dead": Plan(steady, dead=1, rate=_RATE),
         "wide: celeriac": Plan(1, endpoints=options.scaled(10_000, 500)),
@@ -157,7 +163,7 @@ async def _floor(sink: _Sink, plan: Plan, secret: str) -> float:
 async def _celeriac(sink: _Sink, plan: Plan, secret: str) -> float:
     """Emit the events, wait until all is delivered and logged, and return the CPU time that it took."""
     with folder_for(100_000_000) as folder:
-        async with fresh_server() as server, _working(folder, server.url) as (app, worker):
+        async with fresh_server() as server, _working(folder, server.url, plan.shards) as (app, worker):
             family = app.family(WebhooksFamily)
             await _add_endpoints(app, sink, plan, secret)
             await _warm_up(family, sink)
@@ -226,14 +232,14 @@ async def _wait_for_log(family: WebhooksFamily, plan: Plan) -> None:
 
 
 @asynccontextmanager
-async def _working(folder: Path, broker_url: str) -> AsyncGenerator[tuple[Celeriac, int]]:
-    """Run a worker of one process. Yield the same application here, and the worker's process id."""
+async def _working(folder: Path, broker_url: str, shards: int) -> AsyncGenerator[tuple[Celeriac, int]]:
+    """Run a worker of so many processes. Yield the same application here, and the worker's process id."""
     settings = Settings(broker_url=SecretStr(broker_url), data_dir=folder / "data")
     app = create_app(settings, {"webhooks": WebhookSettings(webhook_allow=("127.0.0.1",))})
     variables = {**as_environment(settings), "CELERIAC_WEBHOOK_ALLOW": "127.0.0.1"}
     with (folder / "log").open("wb") as log:
         worker = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "celeriac", "worker", "--shards", "1", "--loglevel", "warning"),
+            *(sys.executable, "-m", "celeriac", "worker", "--shards", str(shards), "--loglevel", "warning"),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
             stderr=log,

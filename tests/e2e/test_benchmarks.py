@@ -69,10 +69,12 @@ ROWS = {
     "webhooks": [
         "whole: floor",
         "whole: celeriac",
+        "whole: celeriac, one process",
         "steady: none dead",
         "steady: 1 of 10 dead",
         "wide: celeriac",
     ],
+    "webhooks_received": ["floor", "receive"],
     "transcode": ["plain ffmpeg", "celeriac, a job"],
     "canvas": _kinds("canvas", "chains", "chords"),
     "enqueue_peers": _kinds("enqueue_peers", "one by one", "in bulk"),

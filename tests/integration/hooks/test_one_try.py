@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -54,7 +54,13 @@ async def test_only_one_that_is_retried_by_hand_sends_again(database: Database) 
     runtime = Runtime(database, SETTINGS, Free(), lambda: 100, keep)
     delivering = Delivering(Runtimes(lambda: runtime), lambda: database, Emitter(lambda: database, none), SETTINGS)
     async with hook_receiver({"/down": [500, 200]}) as receiver:
-        values = {"url": f"{receiver.url}/down", "event_types": ["*"], "owner": "", "description": "", "headers": {}}
+        values: dict[str, Any] = {
+            "url": f"{receiver.url}/down",
+            "event_types": ["*"],
+            "owner": "",
+            "description": "",
+            "headers": {},
+        }
         await Endpoints(database).create({**values, "fifo": False}, SECRET)
         event = new_event("order.paid", "e1", "", b"{}")
         (stored,) = await database.write(lambda connection: store_events(connection, [event]))
