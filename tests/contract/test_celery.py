@@ -67,7 +67,7 @@ async def test_a_task_whose_result_nobody_wants_is_recorded_all_the_same(jobs: C
 async def test_a_task_that_is_acknowledged_before_it_runs(jobs: ContractJobs) -> None:
     for _ in range(20):
         key = uuid4().hex
-        assert await jobs.app.client.result(jobs.early.delay(key).id, timeout=10) == key
+        assert await jobs.app.client.result(jobs.early.delay(key).id, timeout=60) == key
         assert jobs.trace.of(key) == ["start"]
 
 
@@ -153,7 +153,7 @@ async def test_a_chain_ends_with_a_failure(jobs: ContractJobs) -> None:
 
 async def test_a_chain_goes_on_after_a_fan_out(jobs: ContractJobs) -> None:
     result = chain(jobs.parent.task.s(children=2), jobs.remember.task.s())()
-    assert await get(result, timeout=20) == {"total": 2, "succeeded": 2, "failed": 0}
+    assert await get(result, timeout=60) == {"total": 2, "succeeded": 2, "failed": 0}
 
 
 async def test_a_group_of_typed_jobs_and_plain_tasks(jobs: ContractJobs) -> None:
@@ -164,13 +164,13 @@ async def test_a_group_of_typed_jobs_and_plain_tasks(jobs: ContractJobs) -> None
 @KINDS
 async def test_a_chord_of_typed_jobs_with_a_body_of_either_sort(jobs: ContractJobs, kind: str) -> None:
     header = [jobs.twin("add", kind).task.s(i, i) for i in range(5)]
-    assert await get(chord([*header, jobs.double.s(100)])(jobs.total.s()), timeout=20) == 220
-    assert await get(chord(header)(jobs.total_typed.task.s()), timeout=20) == 20
+    assert await get(chord([*header, jobs.double.s(100)])(jobs.total.s()), timeout=60) == 220
+    assert await get(chord(header)(jobs.total_typed.task.s()), timeout=60) == 20
 
 
 async def test_a_chord_part_counts_once_although_it_was_retried(jobs: ContractJobs) -> None:
     header = [jobs.flaky.task.s(failures=i) for i in (0, 1, 2)]
-    assert sorted(await get(chord(header)(jobs.remember.task.s()), timeout=20)) == ["early", "early", "last"]
+    assert sorted(await get(chord(header)(jobs.remember.task.s()), timeout=60)) == ["early", "early", "last"]
 
 
 async def test_a_chord_with_a_part_that_was_cancelled_in_its_queue_fails_instead_of_waiting_for_ever(

@@ -125,7 +125,7 @@ async def test_what_celery_marks_for_a_typed_job_arrives_as_its_type(jobs: Contr
     await eventually(lambda: known_to(jobs, sent.id))
     known = await jobs.app.client.result(sent.id, timeout=60)
     assert datetime.fromisoformat(known["due"]) == due + timedelta(days=1)
-    assert await jobs.app.client.result(jobs.remember.task.delay(due).id, timeout=20) == "2026-11-28T10:00:00Z"
+    assert await jobs.app.client.result(jobs.remember.task.delay(due).id, timeout=60) == "2026-11-28T10:00:00Z"
 
 
 async def known_to(jobs: ContractJobs, job_id: str) -> bool:
@@ -164,7 +164,7 @@ async def test_every_forged_message_of_a_task_of_celerys_is_kept_with_its_cause_
         result = jobs.echo.apply_async(kwargs={"value": 1}, queue=NOWHERE)
         forged[name] = result, forge(await taken_out(client))
         await put(client, forged[name][1])
-    assert await asyncio.to_thread(jobs.echo.delay(1).get, timeout=20) == 1
+    assert await asyncio.to_thread(jobs.echo.delay(1).get, timeout=60) == 1
     for name, (result, message) in forged.items():
         with pytest.raises(JobFailed, match=r"InvalidMessage|NotRegistered|ContentDisallowed"):
             await jobs.app.client.result(result.id, timeout=60)
@@ -291,7 +291,7 @@ async def test_every_forged_message_of_a_plain_task_is_kept_with_its_cause_and_f
 async def test_markup_of_celerys_is_read_for_its_own_tasks(task: TaskOf) -> None:
     """As Celery's publishers write it, and as Celery's workers read it."""
     value = [datetime(2026, 11, 28, tzinfo=UTC), Decimal("1.10"), {"b": b"\xff"}]
-    assert await asyncio.to_thread(task("echo").delay(value).get, timeout=20) == value
+    assert await asyncio.to_thread(task("echo").delay(value).get, timeout=60) == value
 
 
 @settings(

@@ -14,6 +14,7 @@ from celeriac import JobState
 from celeriac.store import keys
 from tests.contract.conftest import TaskOf, ways
 from tests.support.contract_jobs import ContractJobs, Trace
+from tests.support.fixtures import PATIENT
 from tests.support.waiting import wait_until
 
 WAIT = 60
@@ -22,7 +23,7 @@ EVERY_WAY = pytest.mark.parametrize("way", POOLS, indirect=True, scope="session"
 
 
 def limit(app: Celery, name: str, rate: str | int) -> None:
-    app.control.rate_limit(name, rate, reply=True, timeout=5, limit=1)
+    app.control.rate_limit(name, rate, reply=True, timeout=PATIENT, limit=1)
 
 
 @EVERY_WAY

@@ -68,7 +68,7 @@ async def plains(task: TaskOf, trace: Trace, plain_url: str) -> AsyncGenerator[C
 
 async def get(result: AsyncResult) -> Any:
     """The outcome of that task alone: with its parents, it would raise the first one's error."""
-    return await asyncio.to_thread(result.app.AsyncResult(result.id).get, timeout=20)
+    return await asyncio.to_thread(result.app.AsyncResult(result.id).get, timeout=60)
 
 
 async def refuse(canvas: Canvas, forge: Forgery) -> str:

@@ -22,7 +22,7 @@ from celeriac.core.records import MESSAGE_LIMIT, TRACEBACK_LIMIT
 from celeriac.store import keys
 from tests.contract.conftest import TaskOf, Way, ways
 from tests.support.contract_jobs import Trace
-from tests.support.fixtures import StartWorker
+from tests.support.fixtures import PATIENT, StartWorker
 from tests.support.waiting import wait_until
 from tests.support.workers import Worker
 
@@ -100,7 +100,7 @@ def only_reply(replies: Any) -> Any:
 
 
 def test_ping_stats_and_registered(task: TaskOf, plain: Celery, way: Way) -> None:
-    inspect = plain.control.inspect(timeout=5, limit=1)
+    inspect = plain.control.inspect(timeout=PATIENT, limit=1)
     assert only_reply(inspect.ping()) == {"ok": "pong"}
     assert {"orders.add", task("echo").name} <= set(only_reply(inspect.registered()))
     stats = only_reply(inspect.stats())
@@ -115,7 +115,7 @@ def test_what_is_active(task: TaskOf, plain: Celery, trace: Trace) -> None:
     gate = uuid4().hex
     results = [task("hold").delay(gate) for _ in range(2)]
     wait_until(lambda: all("begin" in trace.of(result.id) for result in results), "both run")
-    active = only_reply(plain.control.inspect(timeout=5, limit=1).active())
+    active = only_reply(plain.control.inspect(timeout=PATIENT, limit=1).active())
     assert {entry["id"] for entry in active} == {result.id for result in results}
     assert active[0]["name"] == task("hold").name
     assert active[0]["args"] == [gate]
@@ -123,7 +123,9 @@ def test_what_is_active(task: TaskOf, plain: Celery, trace: Trace) -> None:
     trace.open(gate)
     assert [result.get(timeout=WAIT) for result in results] == [gate] * 2
     # A worker may hear of the end of a task a moment after its result is there.
-    wait_until(lambda: only_reply(plain.control.inspect(timeout=5, limit=1).active()) == [], "none is active any more")
+    wait_until(
+        lambda: only_reply(plain.control.inspect(timeout=PATIENT, limit=1).active()) == [], "none is active any more"
+    )
 
 
 @pytest.mark.parametrize("way", ways("asyncio", "prefork", "threads", "solo"), indirect=True, scope="session")
@@ -139,7 +141,7 @@ def test_what_is_scheduled_is_listed_in_due_order_and_celerys_form(
         unusual = task("echo").apply_async((odd,), countdown=2200, queue=listed)
         long = task("echo").apply_async(("x" * 100_000,), countdown=2500, queue=listed)
         plain_broker.zadd(keys.delayed(listed), {b"1:s{not json": 1e13, b"1:s[]": 2e13, b"1:s" + b"x" * 50_000: 3e13})
-        inspect = plain.control.inspect(timeout=5, limit=1)
+        inspect = plain.control.inspect(timeout=PATIENT, limit=1)
 
         def in_queue() -> list[Any]:  # other tests have left theirs in other queues
             entries = only_reply(inspect.scheduled())
@@ -167,57 +169,57 @@ def test_what_is_scheduled_is_listed_in_due_order_and_celerys_form(
         assert first["hostname"].startswith(f"plain-{way[0]}@")
         assert in_queue() == found, "looking changes nothing"
     finally:
-        plain.control.cancel_consumer(listed, reply=True, timeout=5, limit=1)
+        plain.control.cancel_consumer(listed, reply=True, timeout=PATIENT, limit=1)
         plain_broker.delete(keys.delayed(listed))
 
 
 def add_queue(app: Celery, name: str) -> None:
     """Have the worker serve one more queue."""
-    app.control.add_consumer(name, reply=True, timeout=5, limit=1)
+    app.control.add_consumer(name, reply=True, timeout=PATIENT, limit=1)
 
     def is_served() -> bool:
-        queues = only_reply(app.control.inspect(timeout=5, limit=1).active_queues())
+        queues = only_reply(app.control.inspect(timeout=PATIENT, limit=1).active_queues())
         return name in {queue["name"] for queue in queues}
 
     wait_until(is_served, f"it takes from {name}")  # Celery replies before it does
 
 
 def test_a_queue_is_added_and_cancelled(task: TaskOf, plain: Celery) -> None:
-    inspect = plain.control.inspect(timeout=5, limit=1)
+    inspect = plain.control.inspect(timeout=PATIENT, limit=1)
 
     def names() -> set[str]:
         names = {queue["name"] for queue in only_reply(inspect.active_queues())}
         return {name for name in names if not name.startswith("bcast.")}
 
-    plain.control.add_consumer("other", reply=True, timeout=5, limit=1)
+    plain.control.add_consumer("other", reply=True, timeout=PATIENT, limit=1)
     wait_until(lambda: names() == {"celery", "other"}, "it takes from the other queue")  # Celery replies before it does
     assert task("echo").apply_async((1,), queue="other").get(timeout=WAIT) == 1
-    plain.control.cancel_consumer("other", reply=True, timeout=5, limit=1)
+    plain.control.cancel_consumer("other", reply=True, timeout=PATIENT, limit=1)
     wait_until(lambda: names() == {"celery"}, "it takes from the other queue no more")
     waits = task("echo").apply_async((2,), queue="other")
     assert task("echo").delay(3).get(timeout=WAIT) == 3
     assert waits.state == "PENDING"
-    plain.control.add_consumer("other", reply=True, timeout=5, limit=1)
+    plain.control.add_consumer("other", reply=True, timeout=PATIENT, limit=1)
     assert waits.get(timeout=WAIT) == 2
-    plain.control.cancel_consumer("other", reply=True, timeout=5, limit=1)
+    plain.control.cancel_consumer("other", reply=True, timeout=PATIENT, limit=1)
 
 
 def test_rate_limit(task: TaskOf, plain: Celery) -> None:
     name = task("total").name
-    plain.control.rate_limit(name, "10/s", reply=True, timeout=5, limit=1)
+    plain.control.rate_limit(name, "10/s", reply=True, timeout=PATIENT, limit=1)
     try:
         began = time.monotonic()
         assert [result.get(timeout=WAIT) for result in [task("total").delay([n]) for n in range(5)]] == list(range(5))
         assert time.monotonic() - began > 0.3
     finally:
-        plain.control.rate_limit(name, 0, reply=True, timeout=5, limit=1)
+        plain.control.rate_limit(name, 0, reply=True, timeout=PATIENT, limit=1)
 
 
 def test_revoke_by_remote_control_is_remembered(task: TaskOf, plain: Celery) -> None:
     task_id = uuid4().hex
-    replies = plain.control.revoke(task_id, reply=True, timeout=5, limit=1)
+    replies = plain.control.revoke(task_id, reply=True, timeout=PATIENT, limit=1)
     assert "revoked" in str(only_reply(replies))
-    assert task_id in only_reply(plain.control.inspect(timeout=5, limit=1).revoked())
+    assert task_id in only_reply(plain.control.inspect(timeout=PATIENT, limit=1).revoked())
     with pytest.raises(TaskRevokedError):
         task("echo").apply_async((1,), task_id=task_id).get(timeout=WAIT)
 

@@ -17,7 +17,7 @@ from tests.support.processes import command_lines
 from tests.support.waiting import wait_until
 from tests.support.workers import ROOT
 
-STARTS = 60.0  # seconds; on a machine that has other work to do as well
+STARTS = 120.0  # seconds; on a machine that has other work to do as well
 
 
 class Stack:
@@ -81,7 +81,7 @@ class Stack:
         self.resume_restarts()
         self._process.terminate()
         try:
-            return self._process.wait(30)
+            return self._process.wait(60)
         except subprocess.TimeoutExpired:
             self._process.kill()
             return self._process.wait()

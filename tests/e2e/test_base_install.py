@@ -184,7 +184,7 @@ def test_the_base_hosts_the_family_of_the_example(python: Path, tmp_path: Path) 
         ("db current", "`celeriac db` needs typer and sqlalchemy and alembic: pip install 'celeriac[cli,database]'"),
         (
             "email list",
-            "`celeriac email` needs typer and email_validator and flufl and jinja2 and sqlalchemy and alembic: "
+            "`celeriac email` needs typer and email_validator and dns and flufl and jinja2 and sqlalchemy and alembic: "
             "pip install 'celeriac[cli,email]'",
         ),
         (

@@ -59,7 +59,7 @@ class Command:
     def terminate(self) -> int:
         """SIGTERM; the exit code."""
         self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(30)
+        return self._process.wait(60)
 
     def kill(self) -> None:
         if self._process.poll() is None:

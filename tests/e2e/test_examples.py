@@ -11,6 +11,7 @@ import pytest
 from tests.support.fixtures import on_database
 from tests.support.markdown import blocks, matches
 from tests.support.pages import emptied, reader_environment
+from tests.support.waiting import DEADLINE
 from tests.support.warm import WarmProcess
 from tests.support.workers import ROOT
 
@@ -38,7 +39,7 @@ def test_an_example_prints_what_it_says(program: Path, readers_valkey_url: str, 
     try:
         beside[0].wait_for(r" ready\.")
         run = start("python", program.name)
-        code = run.wait(20)
+        code = run.wait(DEADLINE)
         worker_log = beside[0].output
     finally:
         for process in beside:

@@ -65,10 +65,10 @@ def test_interrupt_thread_raises_the_given_exception_in_the_thread() -> None:
 
     thread = threading.Thread(target=work)
     thread.start()
-    assert running.wait(5)
+    assert running.wait(60)
     assert thread.ident is not None
     assert interrupt_thread(thread.ident, Stop)
-    thread.join(5)
+    thread.join(60)
     assert [type(error) for error in seen] == [Stop]
 
 
@@ -100,7 +100,7 @@ def test_an_interrupt_that_arrives_when_the_work_is_over_never_hits_what_the_thr
         wait_until(lambda: current_function(thread) == "_discard_late_interrupt")
         work._interrupted_by = Stop
         assert interrupt_thread(thread.ident or 0, Stop)
-    thread.join(5)
+    thread.join(60)
     assert results == ["done", "went on"]
 
 
@@ -109,7 +109,7 @@ def current_function(thread: threading.Thread) -> str:
     return frame.f_code.co_name if frame else ""
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 5) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come true in time"

@@ -24,7 +24,7 @@ from celeriac.store import keys
 from celeriac.store.messages.dead_letters import DeadLetter, dead_letters, replay
 from celeriac.store.redis.connection import connect
 from tests.support.contract_jobs import Trace
-from tests.support.fixtures import LEASE, StartWorker, on_database
+from tests.support.fixtures import LEASE, PATIENT, StartWorker, on_database
 from tests.support.plain_app import create
 from tests.support.slow import quick_first
 from tests.support.waiting import eventually
@@ -361,7 +361,7 @@ async def test_remote_control_revokes_what_waits_and_what_runs(
     gate, hold = uuid4().hex, celeriac.tasks["orders.hold"]
     running, waiting = hold.delay(gate), celeriac.tasks["orders.add"].apply_async((1,), countdown=2)
     await eventually(lambda: trace.of(running.id) == ["start"], "it runs")
-    [queues] = celeriac.control.inspect(timeout=5, limit=1).active_queues().values()
+    [queues] = celeriac.control.inspect(timeout=PATIENT, limit=1).active_queues().values()
     assert {queue["name"] for queue in queues} == {"orders", "quiet"}
     celeriac.control.revoke(waiting.id)
     celeriac.control.revoke(running.id, terminate=True)

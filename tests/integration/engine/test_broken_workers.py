@@ -30,7 +30,7 @@ def pools(*names: str) -> pytest.MarkDecorator:
 
 
 MODULE = "tests.support.vandal_jobs"
-STARTS = 60.0  # seconds; on a machine that has other work to do as well
+STARTS = 120.0  # seconds; on a machine that has other work to do as well
 
 
 @pytest_asyncio.fixture

@@ -53,10 +53,10 @@ def worker(start: StartWorker, module: str, result_url: str) -> None:
 async def test_results_are_there_and_the_rest_is_on_the_broker(jobs: ContractJobs, broker: redis.Redis) -> None:
     handle = await jobs.add.enqueue(40, b=2)
     assert await handle.result(timeout=60) == 42
-    assert await asyncio.to_thread(jobs.app.AsyncResult(handle.id).get, timeout=10) == 42
+    assert await asyncio.to_thread(jobs.app.AsyncResult(handle.id).get, timeout=60) == 42
     failed = await jobs.fail.enqueue("no")
     with pytest.raises(OrderRejected, match="no"):
-        await asyncio.to_thread(jobs.app.AsyncResult(failed.id).get, timeout=10)
+        await asyncio.to_thread(jobs.app.AsyncResult(failed.id).get, timeout=60)
     assert broker.keys("celery-task-meta-*") == []
 
 
@@ -66,7 +66,7 @@ async def test_celery_sees_what_becomes_of_a_job(jobs: ContractJobs) -> None:
     await eventually(lambda: jobs.app.AsyncResult(held.id).state == "STARTED")
     await held.cancel()
     with pytest.raises(TaskRevokedError):
-        await asyncio.to_thread(jobs.app.AsyncResult(held.id).get, timeout=10)
+        await asyncio.to_thread(jobs.app.AsyncResult(held.id).get, timeout=60)
     postponed = await jobs.postponed.enqueue(seconds=60)
     await eventually(lambda: jobs.app.AsyncResult(postponed.id).state == "RETRY")
     await postponed.cancel()
@@ -81,7 +81,7 @@ async def test_a_job_that_is_run_again_has_no_result_of_before(jobs: ContractJob
         await handle.result(timeout=60)
     assert jobs.app.AsyncResult(handle.id).state == "REVOKED"
     await jobs.app.client.retry(handle.id)
-    assert await asyncio.to_thread(jobs.app.AsyncResult(handle.id).get, timeout=10) == 2
+    assert await asyncio.to_thread(jobs.app.AsyncResult(handle.id).get, timeout=60) == 2
     # The result is stored first, and the end recorded after it: they are on two servers.
     assert await handle.result(timeout=60) == 2
     assert (await handle.status()).state is JobState.SUCCEEDED

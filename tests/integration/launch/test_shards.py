@@ -32,7 +32,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="lo
 
 MODULE = "tests.support.shard_jobs"
 READY = r"celeriac \| (\d+) shards? (is|are) ready"
-STARTS = 60.0  # seconds; on a machine that has other work to do as well
+STARTS = 120.0  # seconds; on a machine that has other work to do as well
 NOT_SOON = 600  # seconds of a lease that does not run out in a test
 
 Start = Callable[..., AbstractAsyncContextManager[Running]]

@@ -144,7 +144,7 @@ async def test_libreoffice_dies_with_a_worker_that_is_killed(office: Media, tmp_
     try:
         worker.kill()
         await worker.wait()
-        await eventually(lambda: not office_processes(tmp_path), "LibreOffice has died", within=10)
+        await eventually(lambda: not office_processes(tmp_path), "LibreOffice has died")
     finally:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

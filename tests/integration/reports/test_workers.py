@@ -170,6 +170,7 @@ async def test_a_failed_report_succeeds_when_it_is_retried(here: Here, tmp_path:
     ]
 
 
+@pytest.mark.alone
 async def test_postgres_is_read_by_a_worker_and_its_query_ends_when_the_report_is_cancelled(
     here: Here, bank: tuple[str, Any]
 ) -> None:
