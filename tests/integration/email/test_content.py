@@ -113,6 +113,17 @@ INLINED = [
 ]
 
 
+async def test_the_first_of_two_attributes_counts_as_for_mjml_itself() -> None:
+    """Two of MJML's own templates have such elements. XML has none, and our check is one of XML."""
+    text = '<mj-text color="red"\n\ncolor="blue\n"   align="right" >Dear {{ name }}</mj-text>'
+    mjml = f"<mjml><mj-body><mj-section><mj-column>{text}</mj-column></mj-section></mj-body></mjml>"
+    html = (await make_content(Texts(subject="s", mjml=mjml), ())).html or ""
+    assert "color:red" in html.replace(" ", "") and "blue" not in html and "Dear {{ name }}" in html
+    with pytest.raises(TemplateInvalid) as caught:
+        await make_content(Texts(subject="s", mjml=mjml.replace("</mjml>", "<mj-foo/></mjml>")), ())
+    assert caught.value.line == 4, "lines are those of the source"
+
+
 @pytest.mark.parametrize(("html", "body"), INLINED)
 async def test_css_is_inlined_around_jinja_and_stays_in_style_too(html: str, body: str) -> None:
     inlined = await inline_css(html)

@@ -78,7 +78,7 @@ def _skeleton(held: Placeholders, inline: list[str]) -> Iterator[str]:
             opened = piece
         if isinstance(piece, Tag):
             inside = "" if piece.closes else piece.name
-            yield _with_entities(part)
+            yield _with_entities(_without_repeats(text, piece))
         elif isinstance(piece, Text) and inside == "mj-title":  # it becomes a value of an attribute, too
             yield _with_entities(part).replace('"', "&quot;")
         elif isinstance(piece, Text):
@@ -92,6 +92,20 @@ def _skeleton(held: Placeholders, inline: list[str]) -> Iterator[str]:
 def _says_inline(text: str, tag: Tag) -> bool:
     attribute = tag.attribute("inline")
     return attribute is not None and text[attribute.value.start : attribute.value.end] == "inline"
+
+
+def _without_repeats(text: str, tag: Tag) -> str:
+    """Return a tag with the first attribute of each name only, as MJML reads it. XML takes no second one."""
+    seen = set[str]()
+    parts, at = list[str](), tag.start
+    for attribute in tag.attributes:
+        name = text[attribute.start : attribute.start + len(attribute.name)]
+        if name in seen:
+            lines = text.count("\n", attribute.start, attribute.end)
+            parts += [text[at : attribute.start], "\n" * lines]
+            at = attribute.end
+        seen.add(name)
+    return "".join((*parts, text[at : tag.end]))
 
 
 def _with_entities(tag: str) -> str:
