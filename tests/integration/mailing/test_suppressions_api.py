@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -41,6 +42,23 @@ async def test_an_address_is_added_shown_and_removed(office: PostOffice) -> None
     assert "not suppressed for all mail" in wrong.json()["detail"]
     assert (await office.client.delete(path, params={"list_name": "news"}, headers=KEY)).status_code == 204
     assert await listed(office, email="ann@example.com") == []
+
+
+@pytest.mark.parametrize(
+    ("stored", "asked"),
+    [
+        ("a/b@example.com", "a/b@example.com"),
+        ("a//b=?@example.com", "a%2F%2Fb=%3F@example.com"),
+        ("ann@bücher.example.com", "ann@XN--BCHER-KVA.example.com"),
+    ],
+)
+async def test_an_address_is_found_in_any_of_its_forms(office: PostOffice, stored: str, asked: str) -> None:
+    assert (await add(office, email=stored))[0] == 201
+    assert await listed(office, email=unquote(asked)) == [(stored, None)]
+    assert (await office.client.delete(f"/email/suppressions/{asked}", headers=KEY)).status_code == 204
+    assert await listed(office, email=stored) == []
+    gone = await office.client.delete("/email/suppressions/a%00b@example.com", headers=KEY)
+    assert gone.status_code == 404, gone.text
 
 
 @pytest.mark.parametrize(

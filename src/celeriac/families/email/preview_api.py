@@ -86,8 +86,12 @@ class VariablesView(BaseModel):
 
 def add_preview_routes(router: APIRouter, family: EmailFamily) -> None:
     """Add the routes to the router of bulk mail."""
-    host, jobs, sender = family.host, family.jobs, family.settings.mail_from
+    _add_preview(router, family)
+    _add_test(router, family)
+    _add_variables(router, family)
 
+
+def _add_preview(router: APIRouter, family: EmailFamily) -> None:
     @router.post(
         "/preview",
         response_model=PreviewView,
@@ -98,9 +102,12 @@ def add_preview_routes(router: APIRouter, family: EmailFamily) -> None:
     async def preview_mail(request: Request) -> Any:
         """Show the mail that a row would get. Send what you would send to `/mailings`. Nothing is stored or sent."""
         async with read_submission(
-            request, sender=sender, max_json=host.settings.max_body_bytes, models=(PreviewText, PreviewJson)
+            request,
+            sender=family.settings.mail_from,
+            max_json=family.host.settings.max_body_bytes,
+            models=(PreviewText, PreviewJson),
         ) as submission:
-            made = await preview(jobs, family.stationery, submission)
+            made = await preview(family.jobs, family.stationery, submission)
         return PreviewView(
             row=made.recipient.row,
             to=made.recipient.address,
@@ -114,6 +121,8 @@ def add_preview_routes(router: APIRouter, family: EmailFamily) -> None:
             unused=list(made.unused),
         )
 
+
+def _add_test(router: APIRouter, family: EmailFamily) -> None:
     @router.post(
         "/test",
         status_code=202,
@@ -126,22 +135,27 @@ def add_preview_routes(router: APIRouter, family: EmailFamily) -> None:
         """Send the mail that a row would get to the address `to`, through the mail server. Its subject begins with
         [Test]. No mailing, ledger or limit counts it. The response is the job that sends it."""
         try:
-            jobs.server()
+            family.jobs.server()
         except ConfigurationError as error:
             raise ProblemError(503, "mail-not-configured", str(error)) from None
         async with read_submission(
-            request, sender=sender, max_json=host.settings.max_body_bytes, models=(TestText, TestJson)
+            request,
+            sender=family.settings.mail_from,
+            max_json=family.host.settings.max_body_bytes,
+            models=(TestText, TestJson),
         ) as submission:
             try:
                 to = parse_address((submission.to or "").strip())
             except ValueError as error:
                 raise invalid_field("to", str(error)) from None
-            made = await preview(jobs, family.stationery, submission, test_to=to)
-        job = await host.app.client.submit(test_call(family.test, made))
+            made = await preview(family.jobs, family.stationery, submission, test_to=to)
+        job = await family.host.app.client.submit(test_call(family.test, made))
         with suppress(NoMatchFound):  # an application may leave the job API out
-            response.headers["Location"] = location(request, host.app, job.id)
+            response.headers["Location"] = location(request, family.host.app, job.id)
         return view(job)
 
+
+def _add_variables(router: APIRouter, family: EmailFamily) -> None:
     @router.post(
         "/variables",
         response_model=VariablesView,
@@ -152,7 +166,7 @@ def add_preview_routes(router: APIRouter, family: EmailFamily) -> None:
         """List the variables that the templates use, and compare them with the columns of a list."""
         texts = Texts(subject=body.subject, text=body.text, html=body.html, mjml=body.mjml)
         variables = (await templates_of(texts)).variables()
-        columns = {*body.columns, "email", *jobs.supplied}
+        columns = {*body.columns, "email", *family.jobs.supplied}
         required = {name for name, variable in variables.items() if variable.required}
         return VariablesView(
             variables=[_variable(variable) for variable in variables.values()],

@@ -20,7 +20,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from celeriac.database.clock import now_ms
 from celeriac.database.engine import Database
-from celeriac.families.email.address import identity
+from celeriac.families.email.address import identity, parse_address
 from celeriac.families.email.feedback_tables import suppression_table
 from celeriac.families.email.model import Mailing, OpenRecipient, Status
 from celeriac.families.email.tables import recipient_table
@@ -123,7 +123,7 @@ class Suppressions:
 
     async def remove(self, address: str, list_name: str = "") -> bool:
         """Let an address get mail again. Return whether it was suppressed there."""
-        statement = delete(suppression_table).where(_s.address == identity(address), _s.list_name == list_name)
+        statement = delete(suppression_table).where(_s.address == _stored_form(address), _s.list_name == list_name)
         return await self._database.write(lambda connection: connection.execute(statement).rowcount > 0)
 
     async def page(
@@ -139,7 +139,7 @@ class Suppressions:
 
     async def of(self, address: str) -> list[Suppression]:
         """Return the suppressions of one address, the one of all lists first."""
-        query = select(suppression_table).where(_s.address == identity(address)).order_by(_s.list_name)
+        query = select(suppression_table).where(_s.address == _stored_form(address)).order_by(_s.list_name)
         rows = await self._database.read(lambda connection: connection.execute(query).all())
         return [_suppression(row) for row in rows]
 
@@ -193,6 +193,14 @@ def _row(entry: Suppression) -> dict[str, Any]:
         "source": entry.source,
         "created_at": entry.created_at or int(time.time() * 1000),
     }
+
+
+def _stored_form(address: str) -> str:
+    """Return an address as it is stored, in whatever form somebody asks for it. No text is a fault."""
+    try:
+        return identity(parse_address(address.strip()))
+    except ValueError:
+        return identity(address).replace("\0", "")
 
 
 def _said(reason: Reason, list_name: str) -> str:

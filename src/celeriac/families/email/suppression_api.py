@@ -101,7 +101,7 @@ def _add_one(router: APIRouter, suppressions: Suppressions) -> None:
         return _view(entry)  # it was removed at the same time
 
     @router.delete(
-        "/suppressions/{email}",
+        "/suppressions/{email:path}",  # a local part may have slashes
         status_code=204,
         summary="Let an address get mail again",
         responses=responses(404, 422, 503),

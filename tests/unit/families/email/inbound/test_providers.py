@@ -224,11 +224,13 @@ def test_what_ses_says_of_complaints() -> None:
     assert Ses("arn", None).read(b'{"Type": "Notification", "Message": "a test"}') == []
 
 
-JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["event", "events", "signature", "event-data", "bounce", "mail", "Message", "Type", "RecordType", "notificationType"]) | st.text(max_size=3), inner))  # noqa: E501  # fmt: skip
+# Half a character, as JSON may have it (`"\\ud800"`), and the one that Postgres does not store, too.
+ANY_TEXT = st.text(st.characters(exclude_categories=[]))
+JSON = st.recursive(st.none() | st.booleans() | st.integers() | ANY_TEXT, lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["event", "events", "signature", "event-data", "bounce", "mail", "Message", "Type", "RecordType", "notificationType"]) | st.text(max_size=3), inner))  # noqa: E501  # fmt: skip
 
 
 @given(JSON)
-def test_json_of_any_form_is_read_or_refused(value: Any) -> None:
+async def test_json_of_any_form_is_read_or_refused(value: Any) -> None:
     body = json.dumps(value).encode()
     for provider in (
         SignedEvents(["0123456789abcdef"]),
@@ -237,10 +239,56 @@ def test_json_of_any_form_is_read_or_refused(value: Any) -> None:
         Postmark(BASIC),
         Ses("arn", None),
     ):
+        await refused(provider, {}, body)
         try:
             provider.read(body)
         except NotUnderstood as error:
             assert str(error)
+
+
+HALF = "\ud800 and \0"
+
+
+def odd_events() -> list[tuple[Provider, bytes]]:
+    """An event of each provider with what no database stores, wherever strangers may have written it."""
+    ses_mail = {"headers": [{"name": "Message-ID", "value": HALF}], "source": HALF}
+    bounced = [{"emailAddress": f"a{HALF}@example.net", "status": HALF, "diagnosticCode": HALF}]
+    ses_bounce = {"bounceType": "Permanent", "bouncedRecipients": bounced, "feedbackId": HALF}
+    odd = {"email": f"a{HALF}@example.net", "smtp-id": HALF, "sg_event_id": HALF, "reason": HALF, "status": HALF}
+    gun = {"event": "complained", "id": HALF, "recipient": HALF, "message": {"headers": {"message-id": HALF}}}
+    mark = {"RecordType": "SpamComplaint", "ID": HALF, "Email": HALF, "Details": HALF}
+    return [
+        (SendGrid(PUBLIC), json.dumps([{"event": "bounce", **odd}]).encode()),
+        (Mailgun("key"), mailgun(gun)),
+        (Postmark(BASIC), json.dumps(mark).encode()),
+        (Ses("arn", None), ses({"notificationType": "Bounce", "bounce": ses_bounce, "mail": ses_mail})),
+    ]
+
+
+def test_what_no_database_stores_is_left_out() -> None:
+    for provider, body in odd_events():
+        (feedback,) = provider.read(body)
+        assert feedback.address is None
+        for text in (feedback.event, feedback.message_id or "", feedback.said, feedback.key):
+            assert b"\0" not in text.encode()
+
+
+async def test_a_signature_with_half_a_character_is_wrong() -> None:
+    signature = {"timestamp": now(), "token": HALF, "signature": HALF}
+    assert "wrong" in await refused(Mailgun("key"), {}, json.dumps({"signature": signature}).encode())
+
+
+def test_addresses_of_providers_are_those_of_the_ledger() -> None:
+    """A suppressed address is looked up in its normal form: not in Punycode, and without spaces around it."""
+    event = {"event": "spamreport", "sg_event_id": "1", "email": " Ada@XN--BCHER-KVA.example.com "}
+    (feedback,) = SendGrid(PUBLIC).read(json.dumps([event]).encode())
+    assert feedback.address == "Ada@bücher.example.com"
+
+
+def test_events_without_a_name_count_each_for_itself() -> None:
+    events = [{"event": "spamreport", "email": f"{name}@example.net"} for name in ("ada", "bob", "ada")]
+    ada, bob, again = SendGrid(PUBLIC).read(json.dumps(events).encode())
+    assert ada.key == again.key != bob.key
 
 
 @pytest.mark.parametrize("body", [b"", b"\xff", b"[" * 100_000, b"nope"])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
+from celeriac.families.email.address import parse_address
 from celeriac.families.email.inbound.model import Feedback, Kind
 from celeriac.families.email.status_codes import find_code, is_dead
 
@@ -53,7 +55,7 @@ class Provider(ABC):
         """
 
 
-def parsed(body: bytes) -> Any:
+def parsed(body: bytes | str) -> Any:
     """Return the JSON of a body.
 
     Raises:
@@ -75,11 +77,28 @@ def member(value: Any, *path: str) -> Any:
 
 
 def text(value: Any, *path: str) -> str:
-    """Return a text in nested objects, cut to a bounded length; empty if there is none. Numbers become texts."""
+    """Return a text in nested objects, cut to a bounded length; empty if there is none. Numbers become texts.
+
+    `?` stands for what no database stores: half a character, which JSON may have, and NUL.
+    """
     found = member(value, *path)
     if isinstance(found, bool) or not isinstance(found, str | int | float):
         return ""
-    return str(found)[:_MAX_TEXT]
+    return str(found)[:_MAX_TEXT].encode(errors="replace").decode().replace("\0", "?")
+
+
+def address(value: Any, *path: str) -> str | None:
+    """Return an address in its normal form, in which it is looked up later; None if there is none."""
+    try:
+        return parse_address(text(value, *path).strip())
+    except ValueError:
+        return None
+
+
+def name_of(event: Any, *path: str) -> str:
+    """Return what names an event, so that it counts once; if it has no name, a digest of all that it says."""
+    told = json.dumps(event, sort_keys=True).encode()
+    return text(event, *path) or hashlib.sha256(told).hexdigest()
 
 
 def objects(value: Any) -> Iterator[dict[str, Any]]:

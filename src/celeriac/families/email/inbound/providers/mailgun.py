@@ -12,8 +12,10 @@ from celeriac.families.email.inbound.providers.base import (
     NotGenuine,
     NotUnderstood,
     Provider,
+    address,
     bounce_kind,
     member,
+    name_of,
     parsed,
     recent,
     text,
@@ -56,9 +58,9 @@ class Mailgun(Provider):
             Feedback(
                 kind=kind,
                 source=self.name,
-                event=text(event, "id"),
+                event=name_of(event, "id"),
                 message_id=text(event, "message", "headers", "message-id") or None,
-                address=text(event, "recipient") or None,
+                address=address(event, "recipient"),
                 status=find_code(status) or find_code(words),
                 diagnostic=f"{code} {words}".strip(),
             )

@@ -7,7 +7,15 @@ import hmac
 from collections.abc import Mapping, Sequence
 
 from celeriac.families.email.inbound.model import Feedback, Kind
-from celeriac.families.email.inbound.providers.base import NotGenuine, NotUnderstood, Provider, parsed, text
+from celeriac.families.email.inbound.providers.base import (
+    NotGenuine,
+    NotUnderstood,
+    Provider,
+    address,
+    name_of,
+    parsed,
+    text,
+)
 from celeriac.families.email.status_codes import find_code
 
 #: What a bounce means by its Type. `Transient`, `DnsError`, `AutoResponder` and others are not the end of it.
@@ -50,8 +58,8 @@ class Postmark(Provider):
             Feedback(
                 kind=kind,
                 source=self.name,
-                event=text(event, "ID"),
-                address=text(event, "Email") or None,
+                event=name_of(event, "ID"),
+                address=address(event, "Email"),
                 status=find_code(words),
                 diagnostic=words,
             )

@@ -11,7 +11,9 @@ from celeriac.families.email.inbound.model import Feedback, Kind
 from celeriac.families.email.inbound.providers.base import (
     NotGenuine,
     Provider,
+    address,
     bounce_kind,
+    name_of,
     objects,
     parsed,
     recent,
@@ -64,9 +66,9 @@ class SendGrid(Provider):
         return Feedback(
             kind=kind,
             source=self.name,
-            event=text(event, "sg_event_id"),
+            event=name_of(event, "sg_event_id"),
             message_id=text(event, "smtp-id") or None,
-            address=text(event, "email") or None,
+            address=address(event, "email"),
             status=find_code(text(event, "status")) or find_code(words),
             diagnostic=words,
         )

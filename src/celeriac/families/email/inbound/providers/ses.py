@@ -11,8 +11,10 @@ from celeriac.families.email.inbound.providers.base import (
     NotGenuine,
     NotUnderstood,
     Provider,
+    address,
     bounce_kind,
     member,
+    name_of,
     objects,
     parsed,
     text,
@@ -55,7 +57,7 @@ class Ses(Provider):
         if not isinstance(inner, str):
             raise NotUnderstood("Message is missing")
         try:
-            told = parsed(inner.encode())
+            told = parsed(inner)
         except NotUnderstood:
             return []  # a test of the topic, in words
         match text(told, "notificationType") or text(told, "eventType"):
@@ -71,15 +73,14 @@ class Ses(Provider):
 
     def _feedback(self, told: Any, recipient: Any, kind: Kind, of: str) -> Feedback:
         words = text(recipient, "diagnosticCode")
-        address = text(recipient, "emailAddress")
         path = text(told, "mail", "source")
         return Feedback(
             kind=kind,
             source=self.name,
-            event=f"{text(told, of, 'feedbackId')}/{address}",
+            event=f"{name_of(told, of, 'feedbackId')}/{text(recipient, 'emailAddress')}",
             place=place_in([path], self._tokens, Purpose.BOUNCE) if self._tokens is not None else None,
             message_id=_message_id(told),
-            address=address or None,
+            address=address(recipient, "emailAddress"),
             status=find_code(text(recipient, "status")) or find_code(words),
             diagnostic=words,
         )
