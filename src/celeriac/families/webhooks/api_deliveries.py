@@ -18,9 +18,6 @@ from celeriac.families.webhooks.views import (
     DeliveryWithAttempts,
     EventView,
     ReplayView,
-    attempt_fields,
-    delivery_fields,
-    event_fields,
 )
 from celeriac.http.jobs import NO_NULL, in_time
 from celeriac.http.problems import responses
@@ -49,12 +46,12 @@ def add_event_routes(router: APIRouter, actions: Actions) -> None:
         accepted: they are delivered when it is back.
         """
         event = (await actions.send(form)).event  # without a deadline for the broker: the event is stored in any case
-        return EventView(**event_fields(event, await actions.jobs.deliveries.counts(event.number)))
+        return EventView.of(event, await actions.jobs.deliveries.counts(event.number))
 
     @router.get("/events/{event_id}", response_model=EventView, summary="An event", responses=responses(404, 422, 503))
     async def show_event(event_id: Annotated[EventId, Path(description="The event's id")]) -> Any:
         event = await actions.jobs.deliveries.event(event_id)
-        return EventView(**event_fields(event, await actions.jobs.deliveries.counts(event.number)))
+        return EventView.of(event, await actions.jobs.deliveries.counts(event.number))
 
 
 def add_delivery_routes(router: APIRouter, actions: Actions) -> None:
@@ -73,7 +70,7 @@ def add_delivery_routes(router: APIRouter, actions: Actions) -> None:
         found, following = await actions.jobs.deliveries.page(
             choice, after=(int(number), after) if number else None, limit=limit
         )
-        shown = [DeliveryView(**delivery_fields(one)) for one in found]
+        shown = [DeliveryView.of(one) for one in found]
         return DeliveryPage(deliveries=shown, next=following and f"{following[0]}_{following[1]}")
 
     @router.get(
@@ -84,8 +81,8 @@ def add_delivery_routes(router: APIRouter, actions: Actions) -> None:
     )
     async def show_delivery(delivery_id: DeliveryId) -> Any:
         delivery = await actions.jobs.deliveries.get(delivery_id)
-        log = [AttemptView(**attempt_fields(one)) for one in await actions.jobs.deliveries.attempts(delivery_id)]
-        return DeliveryWithAttempts(**delivery_fields(delivery), log=log)
+        log = [AttemptView.of(one) for one in await actions.jobs.deliveries.attempts(delivery_id)]
+        return DeliveryWithAttempts.of(delivery, log=log)
 
     _add_steering(router, actions)
 
@@ -100,7 +97,7 @@ def _add_steering(router: APIRouter, actions: Actions) -> None:
     async def cancel_delivery(delivery_id: DeliveryId) -> Any:
         """Do not try it any more. What is under way may still arrive."""
         async with in_time(actions.app):
-            return DeliveryView(**delivery_fields(await actions.cancel(delivery_id)))
+            return DeliveryView.of(await actions.cancel(delivery_id))
 
     @router.post(
         "/deliveries/{delivery_id}/replay",
@@ -112,7 +109,7 @@ def _add_steering(router: APIRouter, actions: Actions) -> None:
     async def replay_delivery(delivery_id: DeliveryId) -> Any:
         """Send it again with the same message id, whatever came of it. The schedule begins anew."""
         async with in_time(actions.app):
-            return DeliveryView(**delivery_fields(await actions.replay_one(delivery_id)))
+            return DeliveryView.of(await actions.replay_one(delivery_id))
 
     @router.post(
         "/replays",

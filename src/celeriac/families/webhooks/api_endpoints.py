@@ -14,8 +14,6 @@ from celeriac.families.webhooks.views import (
     EndpointPage,
     EndpointView,
     EndpointWithSecret,
-    delivery_fields,
-    endpoint_fields,
 )
 from celeriac.http.jobs import NO_NULL, in_time
 from celeriac.http.problems import responses
@@ -43,7 +41,7 @@ def _add_reading(router: APIRouter, actions: Actions) -> None:
         cursor: Annotated[Id | None, NO_NULL, Query(description="`next` of the previous page")] = None,
     ) -> Any:
         found, following = await actions.endpoints.page(owner=owner, after=cursor, limit=limit)
-        return EndpointPage(endpoints=[EndpointView(**endpoint_fields(one)) for one in found], next=following)
+        return EndpointPage(endpoints=[EndpointView.of(one) for one in found], next=following)
 
     @router.get(
         "/endpoints/{endpoint_id}",
@@ -52,7 +50,7 @@ def _add_reading(router: APIRouter, actions: Actions) -> None:
         responses=responses(404, 422, 503),
     )
     async def show_endpoint(endpoint_id: EndpointId) -> Any:
-        return EndpointView(**endpoint_fields(await actions.endpoints.get(endpoint_id)))
+        return EndpointView.of(await actions.endpoints.get(endpoint_id))
 
 
 def _add_changing(router: APIRouter, actions: Actions) -> None:
@@ -68,7 +66,7 @@ def _add_changing(router: APIRouter, actions: Actions) -> None:
         """Add an endpoint for the events of its owner. The answer has its secret, which is shown this once."""
         endpoint, secret = await actions.add(form)
         response.headers["Cache-Control"] = "no-store"
-        return EndpointWithSecret(**endpoint_fields(endpoint), secret=secret)
+        return EndpointWithSecret.of(endpoint, secret=secret)
 
     @router.patch(
         "/endpoints/{endpoint_id}",
@@ -78,7 +76,7 @@ def _add_changing(router: APIRouter, actions: Actions) -> None:
         responses=responses(400, 404, 413, 415, 422, 503),
     )
     async def change_endpoint(endpoint_id: EndpointId, form: EndpointChange) -> Any:
-        return EndpointView(**endpoint_fields(await actions.change(endpoint_id, form)))
+        return EndpointView.of(await actions.change(endpoint_id, form))
 
     @router.delete(
         "/endpoints/{endpoint_id}", status_code=204, summary="Delete an endpoint", responses=responses(404, 422, 503)
@@ -100,7 +98,7 @@ def _add_changing(router: APIRouter, actions: Actions) -> None:
         """Sign with a new secret, and for some time with the former one as well. The new one is shown this once."""
         endpoint, secret = await actions.rotate(endpoint_id, form)
         response.headers["Cache-Control"] = "no-store"
-        return EndpointWithSecret(**endpoint_fields(endpoint), secret=secret)
+        return EndpointWithSecret.of(endpoint, secret=secret)
 
 
 def _add_steering(router: APIRouter, actions: Actions) -> None:
@@ -112,7 +110,7 @@ def _add_steering(router: APIRouter, actions: Actions) -> None:
     )
     async def enable_endpoint(endpoint_id: EndpointId) -> Any:
         """Deliver to the endpoint again. What was held meanwhile stays so: `POST /replays` sends it."""
-        return EndpointView(**endpoint_fields(await actions.endpoints.enable(endpoint_id)))
+        return EndpointView.of(await actions.endpoints.enable(endpoint_id))
 
     @router.post(
         "/endpoints/{endpoint_id}/disable",
@@ -122,7 +120,7 @@ def _add_steering(router: APIRouter, actions: Actions) -> None:
     )
     async def disable_endpoint(endpoint_id: EndpointId) -> Any:
         """Deliver nothing to the endpoint. Its deliveries are held from now on."""
-        return EndpointView(**endpoint_fields(await actions.endpoints.disable(endpoint_id, "by hand")))
+        return EndpointView.of(await actions.endpoints.disable(endpoint_id, "by hand"))
 
     @router.post(
         "/endpoints/{endpoint_id}/test",
@@ -134,4 +132,4 @@ def _add_steering(router: APIRouter, actions: Actions) -> None:
     async def test_endpoint(endpoint_id: EndpointId) -> Any:
         """Send `webhooks.test` to this endpoint, whatever types it wants. The response is the delivery."""
         async with in_time(actions.app):
-            return DeliveryView(**delivery_fields(await actions.test(endpoint_id)))
+            return DeliveryView.of(await actions.test(endpoint_id))

@@ -39,10 +39,10 @@ def endpoints(owner: Owner = None, limit: Limit = 50, app: App = None, as_json: 
     """List endpoints."""
 
     async def act(actions: Actions) -> list[dict[str, Any]]:
-        from celeriac.families.webhooks.views import EndpointView, endpoint_fields
+        from celeriac.families.webhooks.views import EndpointView
 
         found, _ = await actions.endpoints.page(owner=owner, after=None, limit=limit)
-        return [EndpointView(**endpoint_fields(one)).model_dump(mode="json") for one in found]
+        return [EndpointView.of(one).model_dump(mode="json") for one in found]
 
     found = _run(app, act)
     columns = ("id", "enabled", "failures", "owner", "event_types", "url")
@@ -162,11 +162,11 @@ def deliveries(
 
     async def act(actions: Actions) -> list[dict[str, Any]]:
         from celeriac.families.webhooks.deliveries import Choice
-        from celeriac.families.webhooks.views import DeliveryView, delivery_fields
+        from celeriac.families.webhooks.views import DeliveryView
 
         choice = Choice(endpoint=endpoint, event=event, states=None if state is None else [state])
         found, _ = await actions.jobs.deliveries.page(choice, after=None, limit=limit)
-        return [DeliveryView(**delivery_fields(one)).model_dump(mode="json") for one in found]
+        return [DeliveryView.of(one).model_dump(mode="json") for one in found]
 
     columns = ("id", "state", "attempts", "status", "type", "event", "endpoint", "error")
     _table(_run(app, act), columns, as_json, nothing="no deliveries", shrinking="error")
@@ -177,11 +177,11 @@ def show(delivery_id: DeliveryId, app: App = None, as_json: AsJson = False) -> N
     """Show a delivery and the log of its tries."""
 
     async def act(actions: Actions) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        from celeriac.families.webhooks.views import AttemptView, attempt_fields
+        from celeriac.families.webhooks.views import AttemptView
 
         facts = await _delivery(actions.jobs.deliveries.get(delivery_id))
         log = await actions.jobs.deliveries.attempts(delivery_id)
-        return facts, [AttemptView(**attempt_fields(one)).model_dump(mode="json") for one in log]
+        return facts, [AttemptView.of(one).model_dump(mode="json") for one in log]
 
     facts, log = _run(app, act)
     if as_json:
@@ -232,15 +232,15 @@ def _run(app: str | None, action: Callable[[Actions], Awaitable[T]]) -> T:
 
 
 async def _endpoint(asked: Awaitable[Any]) -> dict[str, Any]:
-    from celeriac.families.webhooks.views import EndpointView, endpoint_fields
+    from celeriac.families.webhooks.views import EndpointView
 
-    return EndpointView(**endpoint_fields(await asked)).model_dump(mode="json")
+    return EndpointView.of(await asked).model_dump(mode="json")
 
 
 async def _delivery(asked: Awaitable[Any]) -> dict[str, Any]:
-    from celeriac.families.webhooks.views import DeliveryView, delivery_fields
+    from celeriac.families.webhooks.views import DeliveryView
 
-    return DeliveryView(**delivery_fields(await asked)).model_dump(mode="json")
+    return DeliveryView.of(await asked).model_dump(mode="json")
 
 
 def _form(kind: type[M], values: dict[str, Any]) -> M:

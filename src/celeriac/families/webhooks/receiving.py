@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, NoReturn, TypeVar, get_type_hints
 
@@ -15,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from celeriac.client.job import Job
 from celeriac.core.errors import BrokerUnavailable, ConfigurationError, IdempotencyConflict, InvalidArguments
 from celeriac.families.webhooks.errors import SignatureInvalid
-from celeriac.families.webhooks.receiving_styles import SENDERS, NotAnEvent, Proven, Style
+from celeriac.families.webhooks.receiving_styles import SENDERS, NotAnEvent, Proven, Sender, Style
 
 T = TypeVar("T")
 Secrets = str | Sequence[str] | Callable[[], str | Sequence[str]]
@@ -88,25 +89,41 @@ def receive(
             sender.check_secret(secret)
     life = remember if isinstance(remember, timedelta) else timedelta(seconds=remember)
 
-    async def received(request: Request) -> Received:
-        body = await _read(request, max_body_bytes, read_seconds)
+    return _Receiver(job, sender, find_secrets, tolerance, life, max_body_bytes, read_seconds).take
+
+
+@dataclass(frozen=True, slots=True)
+class _Receiver:
+    """Takes the webhooks of one sender for one job."""
+
+    job: Job[..., Any]
+    sender: Sender
+    find_secrets: Callable[[], list[str]]
+    tolerance: float
+    life: timedelta
+    max_body_bytes: int
+    read_seconds: float
+
+    async def take(self, request: Request) -> Received:
+        body = await _read(request, self.max_body_bytes, self.read_seconds)
         headers = {name.lower(): value for name, value in request.headers.items()}
+        event = self._proven(request.url.path, body, headers)
+        await _enqueue(self.job, event, f"webhooks:{request.url.path}:{self.job.name}:{event.id}", self.life)
+        return Received(id=event.id)
+
+    def _proven(self, path: str, body: bytes, headers: Mapping[str, str]) -> Proven:
         try:
-            event = sender.read(body, headers, find_secrets(), tolerance)
+            return self.sender.read(body, headers, self.find_secrets(), self.tolerance)
         except SignatureInvalid as error:
-            logger.warning("a webhook to %s is not proven to be from its sender: %s", request.url.path, error)
+            logger.warning("a webhook to %s is not proven to be from its sender: %s", path, error)
             raise HTTPException(
                 status_code=401,
                 detail="the signature of the webhook is not valid",
                 headers={"WWW-Authenticate": "Signature"},
             ) from None
         except NotAnEvent as error:
-            logger.warning("a webhook to %s is no event: %s", request.url.path, error)
+            logger.warning("a webhook to %s is no event: %s", path, error)
             raise HTTPException(status_code=400, detail="the webhook is no event in JSON with an id") from None
-        await _enqueue(job, event, f"webhooks:{request.url.path}:{job.name}:{event.id}", life)
-        return Received(id=event.id)
-
-    return received
 
 
 def _check_job(job: Job[..., Any]) -> None:

@@ -66,8 +66,9 @@ def public_key(secret: str) -> str:
 def _signature(secret: str, signed: bytes) -> str:
     if secret.startswith(PRIVATE):
         return "v1a," + b64encode(_remembered(secret).sign(signed)).decode()
-    return "v1," + b64encode(hmac.digest(shared_key(secret), signed, "sha256")).decode()
+    return "v1," + b64encode(hmac.digest(_remembered_shared(secret), signed, "sha256")).decode()
 
 
-#: A key is derived from its seed in 40 microseconds, as many as a signature takes.
+#: A private key is derived from its seed in 40 microseconds, as many as a signature takes; a shared one is read in 2.
 _remembered = lru_cache(maxsize=1024)(private_key)
+_remembered_shared = lru_cache(maxsize=1024)(shared_key)

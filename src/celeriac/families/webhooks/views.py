@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self, overload
 
 from pydantic import BaseModel, Field
 
@@ -36,6 +36,34 @@ class EndpointView(BaseModel):
     created_at: datetime
     updated_at: datetime
 
+    @classmethod
+    def of(cls, endpoint: Endpoint, **more: Any) -> Self:
+        """Show an endpoint. `more` are fields of a class below."""
+        now = datetime.now(UTC)
+        live = endpoint.live_secrets(round(1000 * now.timestamp()))
+        left_alone = moment(endpoint.open_until)
+        return cls(
+            id=endpoint.id,
+            owner=endpoint.owner or None,
+            url=endpoint.url,
+            event_types=list(endpoint.event_types),
+            description=endpoint.description,
+            headers=masked(endpoint.headers),
+            rate=endpoint.rate,
+            concurrency=endpoint.concurrency,
+            fifo=endpoint.fifo,
+            enabled=endpoint.enabled,
+            disabled_reason=endpoint.disabled_reason,
+            failures=endpoint.failures,
+            failing_since=moment(endpoint.failing_since),
+            left_alone_until=left_alone if left_alone is not None and left_alone > now else None,
+            secrets=len(live),
+            public_keys=[public_key(secret) for secret in live if secret.startswith("whsk_")],
+            created_at=moment(endpoint.created_at),
+            updated_at=moment(endpoint.updated_at),
+            **more,
+        )
+
 
 class EndpointWithSecret(EndpointView):
     """An endpoint with its new secret, which is shown this once."""
@@ -60,6 +88,18 @@ class EventView(BaseModel):
     payload: Any
     deliveries: dict[DeliveryState, int]
 
+    @classmethod
+    def of(cls, event: Event, counts: Mapping[DeliveryState, int]) -> Self:
+        """Show an event."""
+        return cls(
+            id=event.id,
+            type=event.type,
+            owner=event.owner or None,
+            created_at=moment(event.created_at),
+            payload=codec.loads(event.body)["data"],
+            deliveries=dict(counts),
+        )
+
 
 class DeliveryView(BaseModel):
     """One event on its way to one endpoint. Its job is at `/jobs/{job}`."""
@@ -76,6 +116,25 @@ class DeliveryView(BaseModel):
     created_at: datetime
     updated_at: datetime
     job: str
+
+    @classmethod
+    def of(cls, delivery: Delivery, **more: Any) -> Self:
+        """Show a delivery. `more` are fields of a class below."""
+        return cls(
+            id=delivery.id,
+            event=delivery.event_id,
+            type=delivery.event_type,
+            endpoint=delivery.endpoint_id,
+            state=delivery.state,
+            attempts=delivery.attempts,
+            status=delivery.status,
+            error=delivery.error,
+            next_at=moment(delivery.next_at),
+            created_at=moment(delivery.created_at),
+            updated_at=moment(delivery.updated_at),
+            job=delivery.job_id,
+            **more,
+        )
 
 
 class DeliveryPage(BaseModel):
@@ -96,6 +155,19 @@ class AttemptView(BaseModel):
     headers: dict[str, str] | None = Field(description="Headers of the answer that help to find a fault")
     excerpt: str | None = Field(description="The beginning of the answer's body")
 
+    @classmethod
+    def of(cls, attempt: Attempt) -> Self:
+        """Show a try."""
+        return cls(
+            number=attempt.number,
+            at=moment(attempt.at),
+            milliseconds=attempt.milliseconds,
+            status=attempt.status,
+            error=attempt.error,
+            headers=None if attempt.headers is None else dict(attempt.headers),
+            excerpt=attempt.excerpt,
+        )
+
 
 class DeliveryWithAttempts(DeliveryView):
     """A delivery with its log."""
@@ -110,68 +182,10 @@ class ReplayView(BaseModel):
     job: str | None
 
 
-def endpoint_fields(endpoint: Endpoint) -> dict[str, Any]:
-    """The fields of an `EndpointView`."""
-    now = datetime.now(UTC)
-    live = endpoint.live_secrets(round(1000 * now.timestamp()))
-    left_alone = moment(endpoint.open_until)
-    return {
-        "id": endpoint.id,
-        "owner": endpoint.owner or None,
-        "url": endpoint.url,
-        "event_types": list(endpoint.event_types),
-        "description": endpoint.description,
-        "headers": masked(endpoint.headers),
-        "rate": endpoint.rate,
-        "concurrency": endpoint.concurrency,
-        "fifo": endpoint.fifo,
-        "enabled": endpoint.enabled,
-        "disabled_reason": endpoint.disabled_reason,
-        "failures": endpoint.failures,
-        "failing_since": moment(endpoint.failing_since),
-        "left_alone_until": left_alone if left_alone is not None and left_alone > now else None,
-        "secrets": len(live),
-        "public_keys": [public_key(secret) for secret in live if secret.startswith("whsk_")],
-        "created_at": moment(endpoint.created_at),
-        "updated_at": moment(endpoint.updated_at),
-    }
-
-
-def event_fields(event: Event, counts: Mapping[DeliveryState, int]) -> dict[str, Any]:
-    """The fields of an `EventView`."""
-    return {
-        "id": event.id,
-        "type": event.type,
-        "owner": event.owner or None,
-        "created_at": moment(event.created_at),
-        "payload": codec.loads(event.body)["data"],
-        "deliveries": dict(counts),
-    }
-
-
-def delivery_fields(delivery: Delivery) -> dict[str, Any]:
-    """The fields of a `DeliveryView`."""
-    return {
-        "id": delivery.id,
-        "event": delivery.event_id,
-        "type": delivery.event_type,
-        "endpoint": delivery.endpoint_id,
-        "state": delivery.state,
-        "attempts": delivery.attempts,
-        "status": delivery.status,
-        "error": delivery.error,
-        "next_at": moment(delivery.next_at),
-        "created_at": moment(delivery.created_at),
-        "updated_at": moment(delivery.updated_at),
-        "job": delivery.job_id,
-    }
-
-
-def attempt_fields(attempt: Attempt) -> dict[str, Any]:
-    """The fields of an `AttemptView`."""
-    return {name: getattr(attempt, name) for name in Attempt.__slots__} | {"at": moment(attempt.at)}
-
-
+@overload
+def moment(milliseconds: int) -> datetime: ...
+@overload
+def moment(milliseconds: int | None) -> datetime | None: ...
 def moment(milliseconds: int | None) -> datetime | None:
     """Return a time of the database."""
     return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
