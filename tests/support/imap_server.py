@@ -21,12 +21,13 @@ class Stored:
 class ImapServer:
     """`folders` may be changed while it runs. `breaks_at` names a command at which it drops the connection, once."""
 
-    def __init__(self, *, can_move: bool = True) -> None:
+    def __init__(self, capabilities: str) -> None:
         self.folders: dict[str, list[Stored]] = {"INBOX": [], "Done": []}
-        self.can_move = can_move
+        self.capabilities = capabilities
         self.breaks_at: str | None = None
         self.port = 0
         self._next = 1
+        self._is_in = False
 
     @property
     def url(self) -> str:
@@ -40,6 +41,7 @@ class ImapServer:
         return sum("\\Seen" not in message.flags for message in self.folders["INBOX"])
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._is_in = False
         writer.write(b"* OK ready\r\n")
         while line := (await reader.readline()).decode().rstrip("\r\n"):
             tag, _, command = line.partition(" ")
@@ -57,10 +59,11 @@ class ImapServer:
         done = f"TAG OK {name} done".encode()
         match name:
             case "CAPABILITY":
-                return [b"* CAPABILITY IMAP4rev1" + b" MOVE" * self.can_move, done]
+                # Many servers tell the rest only to those who have logged in.
+                return [f"* CAPABILITY IMAP4rev1 {self.capabilities if self._is_in else ''}".encode(), done]
             case "LOGIN":
-                right = command == f'LOGIN {USER} "{PASSWORD}"'
-                return [done if right else b"TAG NO wrong: " + command.encode()]
+                self._is_in = command == f'LOGIN {USER} "{PASSWORD}"'
+                return [done if self._is_in else b"TAG NO wrong: " + command.encode()]
             case "SELECT":
                 folder = self._named(command)
                 if folder is None:
@@ -70,7 +73,13 @@ class ImapServer:
                 uids = " ".join(str(one.uid) for one in self.folders["INBOX"] if "\\Seen" not in one.flags)
                 return [f"* SEARCH {uids}".encode(), done]
             case "EXPUNGE":
-                self.folders["INBOX"] = [one for one in self.folders["INBOX"] if "\\Deleted" not in one.flags]
+                only = (
+                    {int(command.split()[2])}
+                    if command.startswith("UID ")
+                    else {one.uid for one in self.folders["INBOX"]}
+                )
+                kept = [one for one in self.folders["INBOX"] if "\\Deleted" not in one.flags or one.uid not in only]
+                self.folders["INBOX"] = kept
                 return [done]
             case "FETCH" | "STORE" | "COPY" | "MOVE":
                 return [*self._about_one(name, command), done]
@@ -98,8 +107,8 @@ class ImapServer:
 
 
 @asynccontextmanager
-async def imap_server(*, can_move: bool = True) -> AsyncGenerator[ImapServer]:
-    server = ImapServer(can_move=can_move)
+async def imap_server(capabilities: str = "MOVE UIDPLUS") -> AsyncGenerator[ImapServer]:
+    server = ImapServer(capabilities)
     async with await asyncio.start_server(server.serve, "127.0.0.1", 0) as listening:
         server.port = listening.sockets[0].getsockname()[1]
         yield server

@@ -58,13 +58,20 @@ async def test_a_connection_that_breaks_before_the_mark_counts_nothing_twice(
     assert await office.ledger.counts(mailing.id) == Counts(sent=1, failed=2)
 
 
-@pytest.mark.parametrize("can_move", [True, False])
-async def test_what_is_done_can_be_moved(office: PostOffice, can_move: bool) -> None:
+@pytest.mark.parametrize(("capabilities", "left"), [("MOVE UIDPLUS", 1), ("UIDPLUS", 1), ("", 2)])
+async def test_what_is_done_can_be_moved_and_what_others_have_deleted_stays(
+    office: PostOffice, capabilities: str, left: int
+) -> None:
+    """Without MOVE and UIDPLUS, a server can only delete all at once that anybody has marked."""
     mailing = await office.sent(1)
-    async with imap_server(can_move=can_move) as imap:
+    async with imap_server(capabilities) as imap:
+        imap.deliver(b"Subject: of somebody else")
+        imap.folders["INBOX"][0].flags |= {"\\Seen", "\\Deleted"}
         imap.deliver(dsn(to=office.return_path(mailing, 1)))
         assert (await poll(office, f"{imap.url}?move=Done")).recorded == 1
-        assert [len(imap.folders[name]) for name in ("INBOX", "Done")] == [0, 1]
+        assert [len(imap.folders[name]) for name in ("INBOX", "Done")] == [left, 1]
+        assert imap.folders["INBOX"][0].raw == b"Subject: of somebody else"
+        assert await poll(office, f"{imap.url}?move=Done") == Polled()
 
 
 async def test_a_huge_message_is_read_in_part(office: PostOffice, imap: ImapServer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any
@@ -21,10 +22,13 @@ from celeriac.http.jobs import JobId
 from celeriac.http.problems import ProblemError, responses
 from celeriac.http.route import BodyTooLarge, check_announced_length
 
+log = logging.getLogger("celeriac")
+
 #: Largest raw message. A bounce may return the whole mail, with its attachments.
 MAX_MESSAGE_BYTES = 32 * 1_048_576
-#: Longest time to read one message. Most take some milliseconds.
-READ_TIMEOUT_S = 5.0
+#: Longest time to read one message. Most take some milliseconds, the worst some seconds of CPU time. The rest is for a
+#: machine that is busy: a bounce that is not read is lost.
+READ_TIMEOUT_S = 20.0
 
 
 class Received(BaseModel):
@@ -131,6 +135,7 @@ async def read_in_time(raw: bytes, tokens: Tokens, delivered_to: str = "") -> Fe
     try:
         return await asyncio.to_thread(run_with_deadline, work, READ_TIMEOUT_S)
     except TimeoutError:
+        log.warning("a message of %d bytes that came back was not read: it takes too long", len(raw))
         return None
 
 

@@ -1,4 +1,4 @@
-"""A folder of an IMAP server as a mailbox (RFC 3501, RFC 6851). Python's `imaplib`, in a thread.
+"""A folder of an IMAP server as a mailbox (RFC 3501, RFC 4315, RFC 6851). Python's `imaplib`, in a thread.
 
 A message that waits has not the flag `\\Seen`. Reading does not set it (`BODY.PEEK`); it is set when what the message
 says was recorded.
@@ -28,6 +28,7 @@ class ImapFolder(Mailbox):
         self._place = place
         self._context = context or ssl.create_default_context()
         self._client: imaplib.IMAP4 | None = None
+        self._offered = frozenset[str]()
 
     async def __aenter__(self) -> Self:
         try:
@@ -70,6 +71,8 @@ class ImapFolder(Mailbox):
         if place.starttls:
             client.starttls(self._context)
         client.login(place.user, place.password)
+        lines = _checked(client.capability())  # imaplib has what was offered before the login
+        self._offered = frozenset(b" ".join(line or b"" for line in lines).decode("ascii", "replace").upper().split())
         _checked(_open_folder(client, _quoted(place.path)))
 
     def _unseen(self) -> list[str]:
@@ -87,12 +90,13 @@ class ImapFolder(Mailbox):
         _checked(client.uid("STORE", uid, "+FLAGS.SILENT", "(\\Seen)"))
         if self._place.move is None:
             return
-        if "MOVE" in client.capabilities:
+        if "MOVE" in self._offered:
             _checked(client.uid("MOVE", uid, _quoted(self._place.move)))
         else:
             _checked(client.uid("COPY", uid, _quoted(self._place.move)))
             _checked(client.uid("STORE", uid, "+FLAGS.SILENT", "(\\Deleted)"))
-            _checked(client.expunge())
+            if "UIDPLUS" in self._offered:  # else it would delete what others have marked, too
+                _checked(client.uid("EXPUNGE", uid))
 
     def _connected(self) -> imaplib.IMAP4:
         if self._client is None:

@@ -17,8 +17,8 @@ from celeriac.families.email.inbound.dsn import read_bounce
 from celeriac.families.email.inbound.model import Feedback, Kind, Place
 from celeriac.families.email.tokens import Purpose, Tokens
 
-#: Bytes of a message that are read. What a bounce says stands at its beginning.
-READ_BYTES = 1_048_576
+#: Bytes of a message that are read. What a bounce says stands before what it returns of the mail.
+READ_BYTES = 262_144
 
 SOURCE = "message"
 
