@@ -20,8 +20,9 @@ T = TypeVar("T")
 
 #: SQLSTATE for: the transaction was in the way of another one, and may be repeated. How often that is done.
 _IN_THE_WAY, _REPEATS = ("40001", "40P01"), 5
-#: Classes and codes of SQLSTATE for: no disk space or memory, the server shuts down, the server accepts no writes.
-_TROUBLE = ("53", "57P", "25006")
+#: Classes and codes of SQLSTATE for: no disk space or memory, the server shuts down, the server accepts no writes, a
+#: lock was not to be had in time.
+_TROUBLE = ("53", "57P", "25006", "55P03")
 
 
 class _InTheWay(DatabaseUnavailable):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import resource
 import subprocess
@@ -10,10 +11,13 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from celeriac.core.errors import DatabaseUnavailable
 from celeriac.database.engine import Database
 from celeriac.database.migrations import Migrations, State
+from celeriac.database.url import parse_database_url
+from celeriac.families.email import EmailFamily
 from tests.support.slow import quick_first
 from tests.support.waiting import wait_until
 from tests.support.workers import ROOT
@@ -62,3 +66,27 @@ async def test_a_full_disk_is_a_database_that_cannot_be_used(tmp_path: Path) -> 
     await database.ensure_schema()
     assert await database.states() == [(STALLING, State.UP_TO_DATE)]
     await database.dispose()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+async def test_a_migration_does_not_wait_for_ever_for_a_transaction_that_stays_open(database_url: str) -> None:
+    """Somebody's console, for example. Whoever comes later would wait behind the migration."""
+    behind = Database(database_url, lambda: [EmailFamily.migrations()])
+    await behind.ensure_schema()
+
+    def one_back(connection: Connection) -> None:
+        connection.execute(text("ALTER TABLE celeriac_email_mailing DROP COLUMN left_out"))
+        connection.execute(text("UPDATE celeriac_schema_email SET version_num = '0007'"))
+
+    await behind.write(one_back)
+    await behind.dispose()
+    console = create_async_engine(parse_database_url(database_url))
+    async with console.connect() as connection:
+        await connection.execute(text("SELECT count(*) FROM celeriac_email_mailing"))
+        with pytest.raises(DatabaseUnavailable, match="lock timeout"):
+            await asyncio.wait_for(behind.ensure_schema(), 60)
+    await console.dispose()
+    await behind.ensure_schema()
+    assert [state for _, state in await behind.states()] == [State.UP_TO_DATE]
+    await behind.dispose()

@@ -15,7 +15,8 @@ from alembic.script import ScriptDirectory
 from pydantic import SecretStr
 from sqlalchemy import Connection, inspect, text
 
-import celeriac.families.email.tables  # noqa: F401 (its tables register with the metadata)
+import celeriac.families.email.feedback_tables
+import celeriac.families.email.tables  # noqa: F401 (the tables of both register with the metadata)
 from celeriac import Celeriac, Settings
 from celeriac.core.errors import SchemaTooNew
 from celeriac.database.engine import Database

@@ -19,6 +19,8 @@ if TYPE_CHECKING:  # it loads slowly, and most processes find nothing to migrate
 
 # All processes that migrate take this Postgres lock first. The number is arbitrary, but must never change.
 _LOCK_KEY = 0x63656C6572
+#: Seconds that a migration on Postgres waits for tables that others use.
+_PATIENCE_S = 10
 
 
 class State(StrEnum):
@@ -76,11 +78,14 @@ class Migrations:
 
         Raises:
             SchemaTooNew: this version does not know the database's revision.
+            DBAPIError: a transaction that stays open keeps the tables from being changed (Postgres).
         """
         from alembic import command
 
         if connection.dialect.name == "postgresql":
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK_KEY})"))
+            # A transaction that stays open (somebody's console) would hold up this one, and all behind it, for ever.
+            connection.execute(text(f"SET LOCAL lock_timeout = '{_PATIENCE_S}s'"))
         if self.state(connection) is State.NEWER:
             raise SchemaTooNew(
                 f"the tables of the job family {self.family!r} are at revision {self.current(connection)!r}, and the "
