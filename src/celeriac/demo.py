@@ -89,7 +89,7 @@ async def follow(client: httpx2.AsyncClient, job: str, console: Console, *, doin
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as bar:
         shown = bar.add_task(doing, total=total)
-        async for name, data in _events(client, job):
+        async for name, data in _events(client, job, console):
             if name == "progress":
                 of = data["total"]  # in the job's own steps, of which an item may take more than one
                 bar.update(shown, completed=round(total * data["done"] / of) if of else data["done"])
@@ -101,7 +101,7 @@ async def follow(client: httpx2.AsyncClient, job: str, console: Console, *, doin
     raise DemoFailed("the job's events ended before the job did")
 
 
-async def _events(client: httpx2.AsyncClient, job: str) -> AsyncGenerator[tuple[str, dict[str, Any]]]:
+async def _events(client: httpx2.AsyncClient, job: str, console: Console) -> AsyncGenerator[tuple[str, dict[str, Any]]]:
     """Yield the job's server-sent events until the server ends the stream. If it breaks, resume it, as browsers do.
 
     Raises:
@@ -124,4 +124,5 @@ async def _events(client: httpx2.AsyncClient, job: str) -> AsyncGenerator[tuple[
         except httpx2.HTTPError as error:
             if time.monotonic() - alive > PATIENCE_S:
                 raise DemoFailed(f"the job's events cannot be read: {error!r}") from None
+            console.print(f"the job's events broke off, and are resumed: {error!r}", markup=False)
         await asyncio.sleep(_RESUME_AFTER_S)

@@ -23,6 +23,7 @@ RECIPIENTS = 150  # two chunks, so that both of a worker's processes may send
 async def test_every_mail_of_the_demo_arrives_once() -> None:
     async with running(["-m", "demo", *OPTIONS, "--exit", "--recipients", str(RECIPIENTS)]) as demo:
         assert await demo.ended(within=PATIENCE) == 0, "\n".join(demo.lines)
+    assert not [line for line in demo.lines if "broke off" in line]
     outcome = json.loads(demo.lines[-1])
     assert outcome.pop("job") and outcome.pop("seconds") > 0
     counted = {"recipients": RECIPIENTS, "delivered": RECIPIENTS, "failed": 0, "duplicates": 0}

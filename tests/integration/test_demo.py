@@ -39,7 +39,7 @@ async def test_a_stream_that_breaks_is_resumed_after_the_last_event() -> None:
         async with httpx2.AsyncClient(verify=NO_TLS, base_url=server.url) as client:
             await follow(client, "one", Console(file=shown, force_terminal=True), doing="sending", total=100)
     assert resumed == [None, "1-0", "1-0"]
-    assert "100/100" in shown.getvalue()
+    assert "100/100" in shown.getvalue() and "the job's events broke off" in shown.getvalue()
 
 
 async def test_a_stream_that_stays_broken_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,6 +90,7 @@ def test_a_domain_waits_after_one_refusal_of_its_own_or_three_of_its_recipients(
     assert domains.waits("b@grey.example") is None
 
 
+@pytest.mark.slow
 def test_the_memory_of_domains_is_bounded() -> None:
     domains = Domains()
     for number in range(10_050):

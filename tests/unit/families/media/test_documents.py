@@ -86,6 +86,7 @@ def test_reading_is_ended_when_it_takes_too_long(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("tables", "side"), [(1, 2_000), (30, 100)], ids=["one table", "tables together"])
+@pytest.mark.slow
 def test_tables_that_would_be_filled_with_more_cells_than_a_document_may_have_are_refused(
     tables: int, side: int
 ) -> None:

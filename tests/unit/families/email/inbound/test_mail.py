@@ -167,6 +167,7 @@ def test_a_damaged_bounce_is_read_without_an_error(place: int, piece: bytes) -> 
     read(raw[:place])
 
 
+@pytest.mark.slow
 def test_parts_within_parts_without_end_say_nothing() -> None:
     nested = "".join(f'Content-Type: multipart/mixed; boundary="{n}"\r\n\r\n--{n}\r\n' for n in range(3000))
     assert read(f"To: {PATH}\r\n{nested}".encode()) is None

@@ -230,6 +230,7 @@ JSON = st.recursive(st.none() | st.booleans() | st.integers() | ANY_TEXT, lambda
 
 
 @given(JSON)
+@pytest.mark.slow
 async def test_json_of_any_form_is_read_or_refused(value: Any) -> None:
     body = json.dumps(value).encode()
     for provider in (
