@@ -57,6 +57,12 @@ async def test_what_is_no_bounce_of_ours_changes_nothing(office: PostOffice) -> 
     assert await post(office, dsn(to="bounces@example.com")) == {"events": 0, "recorded": 0}
 
 
+async def test_a_bounce_that_returns_a_huge_mail_is_read(office: PostOffice) -> None:
+    mailing = await office.sent(1)
+    raw = dsn(to=office.return_path(mailing, 1)) + b"x" * 20_000_000
+    assert await post(office, raw) == {"events": 1, "recorded": 1}
+
+
 async def test_an_empty_body_is_refused(office: PostOffice) -> None:
     response = await office.client.post("/email/inbound", content=b"", headers=KEY)
     assert (response.status_code, "send the raw message as the body" in response.json()["detail"]) == (422, True)

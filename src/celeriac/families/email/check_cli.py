@@ -59,7 +59,7 @@ def _examined(family: EmailFamily, domain: str, ips: list[str], selectors: list[
 
     for selector in selectors:
         if not is_name(selector):
-            raise CommandLineWrong(f"--selector {selector[:100]!r} is none")
+            raise CommandLineWrong(f"--selector {selector[:100]!r}: a selector has letters, digits, `-` and `_`")
     try:
         addresses = [ip_address(text) for text in ips]
     except ValueError as error:

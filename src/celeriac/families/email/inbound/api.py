@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
 from celeriac.core.interrupt import run_with_deadline
-from celeriac.families.email.inbound.mail import read_message
+from celeriac.families.email.inbound.mail import READ_BYTES, read_message
 from celeriac.families.email.inbound.model import Feedback, Kind
 from celeriac.families.email.inbound.providers.base import NotGenuine, NotNow, NotUnderstood, Provider
 from celeriac.families.email.inbound.store import FeedbackStore
@@ -140,13 +140,15 @@ async def read_in_time(raw: bytes, tokens: Tokens, delivered_to: str = "") -> Fe
 
 
 async def _body(request: Request) -> bytes:
+    """Return the part of the message that is read: its beginning."""
     check_announced_length(request, MAX_MESSAGE_BYTES)
-    body = bytearray()
+    beginning, size = bytearray(), 0
     async for piece in request.stream():
-        body += piece
-        if len(body) > MAX_MESSAGE_BYTES:
+        size += len(piece)
+        if size > MAX_MESSAGE_BYTES:
             raise BodyTooLarge(MAX_MESSAGE_BYTES)
-    return bytes(body)
+        beginning += piece[: READ_BYTES - len(beginning)]
+    return bytes(beginning)
 
 
 async def _recorded(store: FeedbackStore, events: Sequence[Feedback]) -> Received:
