@@ -254,3 +254,12 @@ async def test_claims_that_are_not_granted_are_told_from_those_that_are(ledger: 
     assert others == [True, False, False, False, False]
     assert [first, last].count(True) == 1
     assert await ledger.counts(mailing.id) == Counts(pending=3, sending=3)
+
+
+async def test_a_thousand_senders_may_speak_at_once(ledger: Ledger) -> None:
+    mailing = await stored_mailing(ledger, 1_000)
+    positions = range(2, 1_002)
+    assert all(await asyncio.gather(*(claim(ledger, mailing.id, position) for position in positions)))
+    done = [ledger.advance(mailing.id, "me", done=(position, Sent(250))) for position in positions]
+    await asyncio.gather(*done)
+    assert await ledger.counts(mailing.id) == Counts(sent=1_000)

@@ -20,6 +20,8 @@ from celeriac.families.email.templates import MailTemplates
 
 #: For all recipients of a chunk together. A mail takes some 0.2 ms. Most of this time is for a machine that stalls.
 RENDER_TIMEOUT_S = 20.0
+#: Seconds of CPU that are no burden for an event loop.
+_QUICK_S = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,8 @@ class Preparer:
     async def prepare(self, recipients: Sequence[OpenRecipient]) -> list[Prepared]:
         """Make one message for each recipient, in a thread, so that the event loop continues.
 
-        Messages of straight templates take less time than a thread does, so the first ones compile these there, and
-        the others are made at once.
+        Where straight templates have short values, a thread would take longer than the messages. So the first ones are
+        made there, and the others at once, for as long as that is quick.
 
         A recipient whose data does not fit a template gets a `PermanentFailure`. Those that were not reached in
         time get a `TransientFailure`, since the machine may just have been busy.
@@ -75,7 +77,7 @@ class Preparer:
             TemplateInvalid: a template cannot be compiled, though the submission checked that.
         """
         prepared = list[Prepared]()
-        if self._is_quick:
+        if self._is_quick and not self._outgoing.dkim_keys:
             self._prepare_into(prepared, recipients)
             return prepared
         started = time.monotonic()
@@ -92,13 +94,14 @@ class Preparer:
     def _prepare_into(self, prepared: list[Prepared], recipients: Sequence[OpenRecipient]) -> None:
         mailing = self._mailing
         templates = _compiled(mailing.subject, mailing.text, mailing.html)
-        self._is_quick = templates.is_straight and not self._outgoing.dkim_keys
+        began = time.thread_time()
         for recipient in recipients:
             try:
                 content = self._render(templates, recipient)
             except TemplateInvalid as error:
                 content = PermanentFailure(None, str(error))
             prepared.append(self._prepared(recipient, content))
+        self._is_quick = templates.is_straight and time.thread_time() - began < _QUICK_S
 
     def _render(self, templates: MailTemplates, recipient: OpenRecipient) -> bytes:
         own = self._outgoing.variables(recipient.position)
