@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import Sequence
 from types import TracebackType
 
@@ -12,7 +13,7 @@ from celeriac.client.connections import ConnectionsPerLoop
 from celeriac.core.background import background
 from celeriac.core.errors import BrokerUnavailable
 from celeriac.core.ids import new_id
-from celeriac.core.limits import Limit, Refused, check_request
+from celeriac.core.limits import Limit, Refused, check_closing, check_request
 from celeriac.store import limits as store
 
 logger = logging.getLogger(__name__)
@@ -114,6 +115,18 @@ class Limits:
             return granted
         return Taken(granted, tuple(limits), hold_seconds, grant_id, self._connections)
 
+    async def close(self, limits: Sequence[Limit], seconds: float) -> None:
+        """Have these limits grant nothing for a while, to nobody: a service has asked for patience, say.
+
+        What was taken before is still held. Of two such times, the later one counts.
+
+        Raises:
+            ValueError: there are no limits or too many, or `seconds` is not above 0 and at most a day.
+            BrokerUnavailable: the broker did not confirm in time.
+        """
+        check_closing(limits, seconds)
+        await self._connections.run(store.close(limits, closed_ms=math.ceil(seconds * 1000)))
+
 
 class NoLimits(Limits):
     """Grants everything, for jobs that run in their caller's process, without a broker."""
@@ -124,3 +137,6 @@ class NoLimits(Limits):
     async def take(self, limits: Sequence[Limit], *, units: int = 1, hold_seconds: float = 60) -> Taken | Refused:
         check_request(limits, units, hold_seconds)
         return Taken(units)
+
+    async def close(self, limits: Sequence[Limit], seconds: float) -> None:
+        check_closing(limits, seconds)

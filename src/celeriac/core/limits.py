@@ -103,3 +103,15 @@ def check_request(limits: Sequence[Limit], units: int, hold_seconds: float) -> N
             f"take(hold_seconds={hold_seconds}): "
             f"give a number of seconds from {_SHORTEST_HOLD_S} to {_LONGEST_HOLD_S:g}"
         )
+
+
+def check_closing(limits: Sequence[Limit], seconds: float) -> None:
+    """Check for how long somebody wants to close limits.
+
+    Raises:
+        ValueError: there are no limits or too many, or the time is out of range.
+    """
+    if not 1 <= len(limits) <= MOST_LIMITS:
+        raise ValueError(f"close(limits=...): give 1 to {MOST_LIMITS} limits, not {len(limits)}")
+    if not 0 < seconds <= _LONGEST_HOLD_S:
+        raise ValueError(f"close(seconds={seconds}): give a number above 0 and at most {_LONGEST_HOLD_S:g}")

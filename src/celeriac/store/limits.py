@@ -33,9 +33,14 @@ class _Renew(NamedTuple):
     hold_ms: int
 
 
+class _Close(NamedTuple):
+    closed_ms: int
+
+
 _ADMIT = Script("admit", _Admit, {"limits": _Bounds}, when_full=True)
 _RELEASE = Script("release_grant", _Release, when_full=True)
 _RENEW = Script("renew_grant", _Renew, when_full=True)
+_CLOSE = Script("close_limit", _Close, when_full=True)
 
 
 def take(grant_id: str, limits: Sequence[Limit], *, units: int, hold_ms: int) -> ScriptCall[int | Refused]:
@@ -58,6 +63,11 @@ def renew(grant_id: str, limits: Sequence[Limit], *, hold_ms: int) -> ScriptCall
     """Hold what was taken for another `hold_ms`. Reply False if it had run out."""
     slots = [keys.slots(limit.name) for limit in limits if limit.concurrency]
     return ScriptCall(_RENEW, [keys.grant(grant_id), *slots], _Renew(grant_id, hold_ms), bool)
+
+
+def close(limits: Sequence[Limit], *, closed_ms: int) -> ScriptCall[bool]:
+    """Have the limits grant nothing for `closed_ms`."""
+    return ScriptCall(_CLOSE, [keys.bucket(limit.name) for limit in limits], _Close(closed_ms), bool)
 
 
 def _bounds(limit: Limit) -> _Bounds:

@@ -107,6 +107,30 @@ async def test_a_block_gives_back_at_its_end_what_it_says_it_has_not_used(app: C
     assert (await taken(app, limit, units=10)).units == 4
 
 
+async def test_a_closed_limit_grants_nothing_to_anybody_until_its_time_is_over(
+    app: Celeriac, broker: redis.Redis
+) -> None:
+    patience, other = Limit("patience", rate=100, concurrency=5), Limit("other", daily=10)
+    held = await taken(app, patience)
+    await app.limits.close([patience], seconds=600)
+    await app.limits.close([patience], seconds=60)  # the later one counts
+    answer = await refused(app, other, patience)
+    assert answer.limit == "patience" and 595 < answer.seconds < 620
+    assert await held.renew(), "what was taken before is still held"
+    assert (await taken(app, other, units=10)).units == 10, "and the refusal took nothing of the other"
+    assert 595_000 < broker.pttl(keys.bucket("patience")) <= 700_000  # type: ignore[operator]
+    broker.hset(keys.bucket("patience"), "closed", int(1000 * now(broker)) - 1)  # its time is over
+    assert (await taken(app, patience)).units == 1
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 86_401, float("nan")])
+async def test_a_limit_cannot_be_closed_for_no_time_or_for_ever(app: Celeriac, seconds: float) -> None:
+    with pytest.raises(ValueError, match=r"close\(seconds="):
+        await app.limits.close([ONE], seconds)
+    with pytest.raises(ValueError, match=r"close\(limits="):
+        await app.limits.close([], 1)
+
+
 async def test_unused_units_go_back_once(app: Celeriac) -> None:
     rate, daily = Limit("rate", rate=0.001, burst=10), Limit("daily", daily=10)
     first = await taken(app, rate, daily, units=10)

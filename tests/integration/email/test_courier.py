@@ -12,6 +12,7 @@ import pytest
 from celeriac import Celeriac, Limit
 from celeriac.client.limits import Taken
 from celeriac.database.engine import Database
+from celeriac.families.email import domains
 from celeriac.families.email.courier import Courier
 from celeriac.families.email.demo.sink import MailSink
 from celeriac.families.email.ledger import Ledger
@@ -27,9 +28,9 @@ from tests.support.waiting import eventually
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
-def courier(app: Celeriac, ledger: Ledger, *urls: str, domains: str = "") -> Courier:
+def courier(app: Celeriac, ledger: Ledger, *urls: str, bounds: str = "") -> Courier:
     servers = [parse_smtp_url(url) for url in urls]
-    return Courier(ledger, Servers(lambda: servers, lambda: app.limits, parse_domain_limits(domains)))
+    return Courier(ledger, Servers(lambda: servers, lambda: app.limits, parse_domain_limits(bounds)))
 
 
 async def sent(courier: Courier, mailing: Mailing) -> ChunkOutcome:
@@ -48,7 +49,7 @@ async def test_a_domain_without_room_keeps_no_other_back(app: Celeriac, ledger: 
     domains = ["slow.example", "quick.example"]
     rows = [Recipient(row, f"user{row}@{domains[row % 2]}", {"name": "x"}) for row in range(2, 62)]
     await ledger.create(mailing, rows)
-    sending = asyncio.create_task(sent(courier(app, ledger, sink.url, domains="slow.example=0.001/s"), mailing))
+    sending = asyncio.create_task(sent(courier(app, ledger, sink.url, bounds="slow.example=0.001/s"), mailing))
     await sink.wait_for(31)
     arrived = Counter(delivery.recipient.rpartition("@")[2] for delivery in sink.deliveries)
     assert arrived == {"quick.example": 30, "slow.example": 1}
@@ -160,3 +161,23 @@ async def test_a_server_that_refuses_us_at_any_stage_is_put_aside_and_another_ta
         assert (outcome.sent, outcome.failed, outcome.deferred) == (30, 0, 0)
         assert (refusing.connections, refusing.taken) == (1, 0), "it was asked, and once"
         assert (len(sink.deliveries), sink.duplicates) == (30, 0)
+
+
+async def test_a_domain_that_asks_for_patience_gets_it_from_all_processes(
+    app: Celeriac, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(domains, "_FIRST_S", 600.0)  # so long that nobody waits here
+    async with smtp_script(**{"RCPT busy.example": "421 4.3.2 come later"}) as server:
+        first, second = new_mailing(), new_mailing()
+        for mailing in (first, second):
+            rows = [Recipient(n, f"user{n}@{('busy', 'other')[n % 2]}.example", {"name": "x"}) for n in range(6)]
+            await ledger.create(mailing, rows)
+        one, another = (courier(app, ledger, server.url, bounds="*=1000/s") for _ in range(2))
+        outcome = await sent(one, first)
+        assert (outcome.sent, outcome.deferred) == (3, 3)
+        asked = [line for line in server.heard if "@busy.example" in line]
+        assert 1 <= len(asked) <= 2, "the commands of one more may be on their way"
+        outcome = await sent(another, second)
+        assert (outcome.sent, outcome.deferred, outcome.by_domain) == (3, 3, True)
+        assert [line for line in server.heard if "@busy.example" in line] == asked, "the other process knew"
+        assert outcome.again_in is not None and outcome.again_in > 60

@@ -53,7 +53,7 @@ class Courier:
             if this.again_in is None:
                 return so_far
             if this.again_in > LONGEST_WAIT_S:
-                if self._servers.set_aside(server):
+                if not this.by_domain and self._servers.set_aside(server):
                     continue
                 return so_far
             if not await self._may_go_on_after(this.again_in, mailing):

@@ -1,4 +1,5 @@
-"""Remembers for how long recipients' domains are to be left alone. In memory: each process learns it by one refusal."""
+"""Remembers for how long recipients' domains are to be left alone. In memory: each process learns it by one refusal,
+unless the domain has a limit, which is closed for all (`quotas`)."""
 
 from __future__ import annotations
 
@@ -38,28 +39,32 @@ class Domains:
 
     def waits(self, address: str) -> str | None:
         """Return the reply that says to wait, if the domain of this address is to be left alone now."""
-        known = self._domains.get(_domain_of(address)) if self._domains else None
+        known = self._domains.get(domain_of(address)) if self._domains else None
         return known.reason if known is not None and known.until > time.monotonic() else None
 
     def accepted(self, address: str) -> None:
         """Note that the domain takes mail."""
         if self._domains:
-            self._domains.pop(_domain_of(address), None)
+            self._domains.pop(domain_of(address), None)
 
-    def refused(self, address: str, kind: Verdict, reason: str) -> None:
-        """Note a refusal for the time being."""
-        name = _domain_of(address)
+    def refused(self, address: str, kind: Verdict, reason: str) -> float | None:
+        """Note a refusal for the time being. Return for how long the domain is left alone now; None: it is not."""
+        name = domain_of(address)
         known = self._domains.setdefault(name, _Domain())
         self._domains.move_to_end(name)
         if len(self._domains) > _MOST:
             self._domains.popitem(last=False)
         known.in_a_row += 1
-        if kind is Verdict.DOMAIN_LATER or known.in_a_row >= _IN_A_ROW:
-            known.refusals += 1
-            known.in_a_row = 0
-            known.until = time.monotonic() + wait_after(known.refusals)
-            known.reason = reason
+        if kind is not Verdict.DOMAIN_LATER and known.in_a_row < _IN_A_ROW:
+            return None
+        known.refusals += 1
+        known.in_a_row = 0
+        seconds = wait_after(known.refusals)
+        known.until = time.monotonic() + seconds
+        known.reason = reason
+        return seconds
 
 
-def _domain_of(address: str) -> str:
+def domain_of(address: str) -> str:
+    """Return the domain of an address, in small letters."""
     return address.rpartition("@")[2].lower()

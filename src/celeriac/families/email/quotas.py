@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from celeriac.client.limits import Limits, Taken
-from celeriac.core.errors import ConfigurationError
+from celeriac.core.errors import BrokerUnavailable, ConfigurationError
 from celeriac.core.limits import Limit, Refused
+from celeriac.families.email.domains import domain_of
 from celeriac.families.email.model import OpenRecipient
 from celeriac.families.email.smtp_url import SmtpServer
 
 #: The name of a domain for all domains that have no entry of their own.
 _OTHERS = "*"
+_DOMAIN = "mail:domain:"
 _EXPECTED = "expected entries such as gmail.com=20/s,5 separated by spaces: mails a second, and connections at a time"
 
 
@@ -88,6 +90,11 @@ class Admitted:
         await self._stack.aclose()
 
 
+def is_of_domain(limit: str) -> bool:
+    """Return whether a limit of that name is one of a recipients' domain."""
+    return limit.startswith(_DOMAIN)
+
+
 class Quota:
     """What may be sent through one mail server, by all workers together."""
 
@@ -126,15 +133,21 @@ class Quota:
             admitted.refused = None
         return admitted
 
+    async def leave_alone(self, domain: str, seconds: float) -> None:
+        """Have all workers send nothing to a recipients' domain for a while, if it has a limit."""
+        if limits := self._limits_of(domain):
+            with suppress(BrokerUnavailable):  # this process leaves it alone all the same
+                await self._limits.close(limits, seconds)
+
     def _limits_of(self, domain: str) -> list[Limit]:
         known = self._domains.get(domain) or self._domains.get(_OTHERS)
         if known is None:
             return []
-        return [Limit(f"mail:domain:{domain}"[:200], rate=known.rate, concurrency=known.concurrency)]
+        return [Limit(f"{_DOMAIN}{domain}"[:200], rate=known.rate, concurrency=known.concurrency)]
 
 
 def _by_domain(recipients: Sequence[OpenRecipient]) -> dict[str, list[OpenRecipient]]:
     groups: dict[str, list[OpenRecipient]] = {}
     for recipient in recipients:
-        groups.setdefault(recipient.address.rpartition("@")[2].lower(), []).append(recipient)
+        groups.setdefault(domain_of(recipient.address), []).append(recipient)
     return groups

@@ -8,11 +8,14 @@ from collections.abc import Callable, Sequence
 from uuid import uuid4
 
 from celeriac.core.background import background
+from celeriac.core.limits import Refused
+from celeriac.families.email.domains import domain_of
 from celeriac.families.email.envelope import Envelope
 from celeriac.families.email.errors import MailServerUnavailable
 from celeriac.families.email.ledger import Ledger
 from celeriac.families.email.model import Mailing, OpenRecipient, Outcome, PermanentFailure, Sent, TransientFailure
 from celeriac.families.email.prepare import Prepared, Preparer
+from celeriac.families.email.quotas import is_of_domain
 from celeriac.families.email.sending import ChunkOutcome, Sending
 from celeriac.families.email.smtp import SmtpSession
 from celeriac.families.email.verdicts import Judge
@@ -59,12 +62,11 @@ class _Chunk:
         self._current: Prepared | None = None  # claimed, to be sent next
         self._done: tuple[int, Outcome] | None = None  # known, and not recorded yet
         self._use: Callable[[OpenRecipient], None] = lambda _: None  # it counts under no limit
-        self._tried = set[int]()
-        self._claims = set[int]()  # granted, and without an outcome that is recorded
+        self._tried, self._claims = set[int](), set[int]()  # a claim ends when its outcome is recorded
         self._sent = self._failed = self._broken = 0
         self._reason: str | None = None
         self._stopped = self._hopeless = self._leaving = self._unavailable = False
-        self._again_in: float | None = None  # when there may be room under a limit
+        self._again: Refused | None = None  # when there may be room under a limit
 
     async def run(self) -> ChunkOutcome:
         sending, keeping = background(self._send_all()), background(self._keep_claims())
@@ -89,16 +91,16 @@ class _Chunk:
         still_open = await self._open()
         held = sum(recipient.is_held for recipient in still_open)
         deferred = len(still_open) - held
-        hopeless = self._hopeless or (self._stopped and self._how.final)
         return ChunkOutcome(
             sent=self._sent,
             failed=self._failed,
             deferred=deferred,
             held=held,
             reason=self._reason,
-            hopeless=hopeless,
+            hopeless=self._hopeless or (self._stopped and self._how.final),
             unavailable=self._unavailable,
-            again_in=self._again_in if deferred and not self._stopped else None,
+            again_in=self._again.seconds if self._again and deferred and not self._stopped else None,
+            by_domain=self._again is not None and is_of_domain(self._again.limit),
         )
 
     async def _send_all(self) -> None:
@@ -111,7 +113,7 @@ class _Chunk:
             for start in range(0, len(free), _AHEAD):
                 await self._send_within_quota(free[start : start + _AHEAD])
             await self._advance(None)
-            if self._again_in is not None and len(self._tried) == before:
+            if self._again is not None and len(self._tried) == before:
                 return  # whoever has room under the limits is done
             if free:
                 patient_until = time.monotonic() + patience
@@ -144,7 +146,7 @@ class _Chunk:
             return
         async with await self._how.quota.admit(recipients) as admitted:
             if admitted.refused is not None:
-                self._again_in = min(admitted.refused.seconds, self._again_in or admitted.refused.seconds)
+                self._again = min(admitted.refused, self._again or admitted.refused, key=lambda one: one.seconds)
                 return
             self._use = admitted.use
             await self._send_some(admitted.recipients)
@@ -172,9 +174,7 @@ class _Chunk:
 
     async def _advance(self, following: Prepared | None) -> None:
         """Record the last outcome and claim `following`; then send the current message."""
-        if following is not None and await self._claimed(following):
-            self._tried.add(following.recipient.position)
-        else:
+        if following is not None and not await self._claimed(following):
             following = None
         if self._is_over:
             self._current = self._current or following
@@ -186,7 +186,7 @@ class _Chunk:
             if self._how.outgoing is not None:
                 await self._how.outgoing.learn(current.recipient, outcome)
             self._done = (current.recipient.position, outcome)
-            self._count(current, outcome)
+            await self._count(current, outcome)
             await self._report()
 
     async def _claimed(self, prepared: Prepared) -> bool:
@@ -198,6 +198,7 @@ class _Chunk:
         self._recorded(done)
         if claimed:
             self._claims.add(position)
+            self._tried.add(position)
         return claimed
 
     async def _deliver(self, prepared: Prepared, following: Prepared | None) -> Outcome:
@@ -225,8 +226,8 @@ class _Chunk:
     def _envelope(self, prepared: Prepared | None) -> Envelope | None:
         if prepared is None or not isinstance(prepared.content, bytes):
             return None
-        size = len(prepared.content) + len(self._how.attached.end)
-        return Envelope(prepared.sender, prepared.to, size, prepared.utf8)
+        octets = len(prepared.content) + len(self._how.attached.end)
+        return Envelope(prepared.sender, prepared.to, octets, prepared.utf8)
 
     async def _settled(self, prepared: Prepared, outcome: Outcome) -> Outcome:
         """Return the outcome to record. On the final run, a temporary refusal of the recipient is a failure."""
@@ -241,7 +242,7 @@ class _Chunk:
             outcome = self._judge.deferred(outcome, attempts)
         return outcome
 
-    def _count(self, prepared: Prepared, outcome: Outcome) -> None:
+    async def _count(self, prepared: Prepared, outcome: Outcome) -> None:
         address, domains = prepared.recipient.address, self._how.domains
         match outcome:
             case Sent():
@@ -253,7 +254,9 @@ class _Chunk:
             case TransientFailure():
                 self._reason = self._reason if self._stopped else outcome.text
                 if outcome.code is not None and not self._stopped:
-                    domains.refused(address, outcome.kind, outcome.text)
+                    seconds = domains.refused(address, outcome.kind, outcome.text)
+                    if seconds is not None and self._how.quota is not None:
+                        await self._how.quota.leave_alone(domain_of(address), seconds)
 
     def _stop(self, reason: str | MailServerUnavailable, *, hopeless: bool = False) -> None:
         self._stopped, self._reason = True, str(reason)
@@ -263,15 +266,13 @@ class _Chunk:
 
     async def _report(self) -> None:
         """Look whether too many fail, and tell how far the mailing is, if either is due."""
-        if not self._stopped and self._judge.is_due and (reason := await self._why_stop()):
-            self._stop(reason, hopeless=True)
+        if not self._stopped and self._judge.is_due:
+            await self._record()
+            if reason := await self._judge.why_stop():
+                self._stop(reason, hopeless=True)
         if self._how.on_progress is not None and time.monotonic() >= self._progress_due:
             await self._how.on_progress()
             self._progress_due = time.monotonic() + _PROGRESS_EVERY_S
-
-    async def _why_stop(self) -> str | None:
-        await self._record()
-        return await self._judge.why_stop()
 
     async def _keep_claims(self) -> None:
         """Renew the claims of this run for as long as it takes."""

@@ -40,6 +40,7 @@ class ChunkOutcome:
             too many recipients fail.
         unavailable: whether the run ended because this server cannot be used; another one may take the mails.
         again_in: seconds until there may be room under the limits that ended the run; None: no limit did.
+        by_domain: whether that is a limit of a recipients' domain, which another server would not change.
     """
 
     sent: int
@@ -50,6 +51,7 @@ class ChunkOutcome:
     hopeless: bool = False
     unavailable: bool = False
     again_in: float | None = None
+    by_domain: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

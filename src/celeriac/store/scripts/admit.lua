@@ -4,6 +4,7 @@
 -- then per limit: its bucket, and its slots
 -- bucket  hash  tokens: units that could be had at once, at (ms); used: units that were taken on day (since the epoch);
 --               turn: the latest time (ms) at which a refused asker was told to come back
+--               closed: the time (ms) until which nothing is granted
 -- slots   zset  grants by the time until which they hold (ms)
 -- ARGV  id of the grant  hold_ms: how long it holds (ms)  units: how many are wanted
 -- then per limit, each 0 if there is no such bound: rate (units a second)  burst  concurrency  daily
@@ -28,7 +29,7 @@ local room, looked, longest = tonumber(units), {}, nil
 local function look(number, rate, burst, concurrency, daily) -- fields: limits from rate
   rate, burst, concurrency, daily = tonumber(rate), tonumber(burst), tonumber(concurrency), tonumber(daily)
   local bucket, slots = KEYS[2 + 2 * number], KEYS[3 + 2 * number]
-  local tokens, at, day, used, turn = unpack(redis.call('HMGET', bucket, 'tokens', 'at', 'day', 'used', 'turn'))
+  local tokens, at, day, used, turn, closed = unpack(redis.call('HMGET', bucket, 'tokens', 'at', 'day', 'used', 'turn', 'closed'))
   local limit = {number = number, bucket = bucket, wait_ms = 0, step_ms = STEP_MS, life_ms = SPREAD_MS, turn = tonumber(turn) or 0}
   local has = room
   if rate > 0 then
@@ -52,6 +53,8 @@ local function look(number, rate, burst, concurrency, daily) -- fields: limits f
       has, limit.wait_ms, limit.step_ms = 0, math.max(limit.wait_ms, POLL_MS), math.max(limit.step_ms, STEP_MS)
     end
   end
+  local closed_ms = math.ceil((tonumber(closed) or 0) - now_ms)
+  if closed_ms > 0 then has, limit.wait_ms = 0, math.max(limit.wait_ms, closed_ms) end
   room = math.max(0, math.min(room, has))
   if has < 1 and (not longest or limit.wait_ms > longest.wait_ms) then longest = limit end
   looked[#looked + 1] = limit
