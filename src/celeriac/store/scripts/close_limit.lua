@@ -1,6 +1,6 @@
 -- Has limits grant nothing for a while. Of two such times the later one counts.
 --
--- KEYS  the bucket of each limit; see admit.lua
+-- KEYS[1] the bucket of a limit  then per further limit: its bucket; see admit.lua
 -- ARGV  closed_ms: for how long (ms)
 -- Returns 1
 
