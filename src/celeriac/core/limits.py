@@ -51,15 +51,18 @@ class Limit:
         return self.burst if self.burst is not None else max(1, math.ceil(self.rate))
 
     def _check(self) -> None:
+        if not isinstance(self.name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(f"Limit({self.name!r}): the name is no text")
         if not 0 < len(self.name) <= LONGEST_NAME or not self.name.isprintable():
             raise ConfigurationError(
                 f"Limit({self.name[:LONGEST_NAME]!a}): give a name of 1 to {LONGEST_NAME} printable characters"
             )
         if self.rate is None and self.concurrency is None and self.daily is None:
             raise ConfigurationError(f"Limit({self.name!r}): give a rate, a concurrency or a daily number of units")
-        if self.rate is not None and not 0 < self.rate <= _MOST_RATE:
+        is_number = isinstance(self.rate, int | float | None)  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not is_number or (self.rate is not None and not 0 < self.rate <= _MOST_RATE):
             raise ConfigurationError(
-                f"Limit({self.name!r}, rate={self.rate}): give a number of units a second, "
+                f"Limit({self.name!r}, rate={self.rate!r}): give a number of units a second, "
                 f"above 0 and at most {_MOST_RATE}"
             )
         if self.burst is not None and self.rate is None:
@@ -91,13 +94,15 @@ def check_request(limits: Sequence[Limit], units: int, hold_seconds: float) -> N
     Raises:
         ValueError: there are no limits or too many, two have one name, or a number is out of range.
     """
+    if not isinstance(limits, Sequence) or not all(isinstance(limit, Limit) for limit in limits):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ValueError("take(limits=...): give a list of limits, such as [Limit('geocoder', rate=50)]")
     if not 1 <= len(limits) <= MOST_LIMITS:
         raise ValueError(f"take(limits=...): give 1 to {MOST_LIMITS} limits, not {len(limits)}")
     names = {limit.name for limit in limits}
     if len(names) < len(limits):
         raise ValueError("take(limits=...): two limits have the same name; give each of them once")
-    if not 1 <= units <= MOST_UNITS:
-        raise ValueError(f"take(units={units}): give a number from 1 to {MOST_UNITS}")
+    if not isinstance(units, int) or not 1 <= units <= MOST_UNITS:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ValueError(f"take(units={units!r}): give a whole number from 1 to {MOST_UNITS}")
     if not _SHORTEST_HOLD_S <= hold_seconds <= _LONGEST_HOLD_S:
         raise ValueError(
             f"take(hold_seconds={hold_seconds}): "

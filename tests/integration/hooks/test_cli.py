@@ -54,6 +54,8 @@ async def test_an_endpoint_and_its_deliveries_from_a_terminal(terminal: Terminal
     assert (await terminal.json("enable", endpoint["id"]))["enabled"] is True
     code, _, said = await terminal.run("cancel", delivery["id"])
     assert code != 0 and "cannot be cancelled" in said
+    code, _, said = await terminal.run("replay")
+    assert code == ExitCode.USAGE and "give DELIVERY_ID, --endpoint, --event or --since" in said
     code, _, said = await terminal.run("add", "ftp://example.com/")
     assert code == ExitCode.FAILURE and "must begin with https:// or http://" in said
     code, _, said = await terminal.run("show", "no-such-delivery")

@@ -29,9 +29,11 @@ ONE = Limit("one", concurrency=1)
         ("a", {"concurrency": 0}, "concurrency=0"),
         ("a", {"concurrency": 1.5}, "concurrency=1.5"),
         ("a", {"daily": 0}, "daily=0"),
+        ("a", {"rate": "50"}, "rate='50'"),
+        (5, {"rate": 1}, "the name is no text"),
     ],
 )
-def test_a_wrong_bound_is_named(name: str, bounds: dict[str, Any], said: str) -> None:
+def test_a_wrong_bound_is_named(name: Any, bounds: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):
         Limit(name, **bounds)
 
@@ -62,12 +64,15 @@ def test_a_limit_cannot_be_changed() -> None:
         ([], 1, 60, "give 1 to 32 limits, not 0"),
         ([Limit(str(n), daily=1) for n in range(MOST_LIMITS + 1)], 1, 60, "not 33"),
         ([ONE, Limit("one", rate=1)], 1, 60, "the same name"),
+        (ONE, 1, 60, "give a list of limits"),
+        (["one"], 1, 60, "give a list of limits"),
         ([ONE], 0, 60, "units=0"),
+        ([ONE], 1.5, 60, "units=1.5"),
         ([ONE], 1, 0, "hold_seconds=0"),
         ([ONE], 1, 86_401, "hold_seconds=86401"),
         ([ONE], 1, float("nan"), "hold_seconds=nan"),
     ],
 )
-def test_a_wrong_request_is_named(limits: list[Limit], units: int, hold_seconds: float, said: str) -> None:
+def test_a_wrong_request_is_named(limits: Any, units: Any, hold_seconds: float, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         check_request(limits, units, hold_seconds)

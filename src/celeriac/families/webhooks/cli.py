@@ -215,6 +215,8 @@ def replay(
     if delivery_id is not None:
         _facts(_run(app, lambda actions: _delivery(actions.replay_one(delivery_id))), as_json)
         return
+    if endpoint is event is since is None:
+        raise CommandLineWrong("say which deliveries: give DELIVERY_ID, --endpoint, --event or --since")
     given = {"endpoint": endpoint, "event": event, "since": _utc(since), "until": _utc(until), "states": state}
     given = {name: value for name, value in given.items() if value}
 

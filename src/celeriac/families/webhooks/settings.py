@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field_validator
 
 from celeriac.family import FamilySettings
 
@@ -51,9 +51,15 @@ class WebhookSettings(FamilySettings):
         Guard(value)
         return value
 
-    @field_validator("webhook_schedule")
+    @field_validator("webhook_schedule", mode="wrap")
     @classmethod
-    def _delays(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        if len(value) > 50 or not all(0 < delay <= 30 * 86400 for delay in value):
-            raise ValueError("expected up to 50 numbers of seconds, each above 0 and up to 2592000 (30 days)")
-        return value
+    def _delays(cls, value: Any, parse: ValidatorFunctionWrapHandler) -> tuple[float, ...]:
+        try:
+            delays: tuple[float, ...] = parse(value)
+        except ValidationError:
+            delays = (0,)
+        if len(delays) > 50 or not all(0 < delay <= 30 * 86400 for delay in delays):
+            raise ValueError(
+                "expected up to 50 numbers of seconds, separated by commas, each above 0 and up to 2592000 (30 days)"
+            )
+        return delays

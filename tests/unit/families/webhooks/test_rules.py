@@ -23,6 +23,12 @@ def test_the_schedule_of_the_settings_is_over_three_days_long_and_spread_by_a_te
     assert delay_after(len(schedule) + 1, schedule) is None
 
 
+@pytest.mark.parametrize("value", ["5s", "[3,3]", "0", "5,-1", "2592001", ",".join(["1"] * 51), "nan"])
+def test_a_wrong_schedule_is_refused_with_what_it_should_be(value: str) -> None:
+    with pytest.raises(ValueError, match="numbers of seconds, separated by commas"):
+        WebhookSettings(webhook_schedule=value)  # type: ignore[arg-type]
+
+
 def test_the_receiver_can_lengthen_a_delay_but_not_shorten_it() -> None:
     assert delay_after(1, [5], asked=60) == 60
     assert (delay_after(1, [5], asked=0) or 0) >= 4.5
