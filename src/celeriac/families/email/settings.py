@@ -13,6 +13,7 @@ from celeriac.families.email.authentication.server import parse_server
 from celeriac.families.email.dkim_keys import read_dkim_keys
 from celeriac.families.email.inbound.mailbox import parse_mailbox_url
 from celeriac.families.email.quotas import parse_domain_limits
+from celeriac.families.email.smtp_url import parse_smtp_url
 from celeriac.family import FamilySettings
 from celeriac.settings import is_loopback
 
@@ -210,4 +211,8 @@ class EmailSettings(FamilySettings):
                 parts = urlsplit(url)
                 if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
                     raise ValueError("expected smtp://host:port or smtps://host:port")
+                try:
+                    parse_smtp_url(url)
+                except ConfigurationError as error:
+                    raise ValueError(str(error)) from None
         return value

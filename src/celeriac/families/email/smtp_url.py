@@ -84,6 +84,10 @@ def parse_smtp_url(url: str) -> SmtpServer:
         raise ConfigurationError(f"the SMTP URL must start with smtp:// or smtps://; {_EXPECTED}")
     if not parts.hostname:
         raise ConfigurationError(f"the SMTP URL names no host; {_EXPECTED}")
+    if "@" in f"{parts.path}{parts.query}{parts.fragment}":  # what follows may be a part of the password
+        raise ConfigurationError(
+            "the SMTP URL has an @ after its host; in a password, write / as %2F, ? as %3F, # as %23"
+        )
     if parts.path not in ("", "/"):
         raise ConfigurationError(f"the SMTP URL has the path {parts.path!r}, which means nothing; {_EXPECTED}")
     options = dict(parse_qsl(parts.query, keep_blank_values=True))

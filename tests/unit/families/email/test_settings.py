@@ -17,6 +17,11 @@ SECRET = "0123456789abcdef"
         (f"http://u:{SECRET}@host", "expected smtp://host:port"),
         (f"smtp://u:{SECRET}@", "expected smtp://host:port"),
         (f"smtp://u:{SECRET}@[::1", "Invalid IPv6 URL"),
+        (f"smtp://u:{SECRET}@host?rat=3", "unknown option 'rat'"),
+        (f"smtp://host smtp://u:{SECRET}@host?timeout=soon", "timeout=soon"),
+        (f"smtp://u:{SECRET}@host:mail", "port must be a number"),
+        (f"smtp://u:1/{SECRET}@host", "write / as %2F"),
+        (f"smtp://u:1?{SECRET}@host", "write / as %2F"),
     ],
 )
 def test_a_wrong_url_is_named_and_masked(monkeypatch: pytest.MonkeyPatch, url: str, message: str) -> None:
