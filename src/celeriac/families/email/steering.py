@@ -22,7 +22,7 @@ from celeriac.families.email.model import Mailing, MailingState, progress
 _ENDS_WITHIN_S, _LOOK_EVERY_S = 15.0, 0.05
 #: What has become of a mailing, as its job tells.
 _TOLD = {
-    JobState.CANCELLED: (MailingState.CANCELLED, "its job was cancelled; resume the mailing to go on"),
+    JobState.CANCELLED: (MailingState.STOPPED, "its job was cancelled; resume the mailing to go on"),
     JobState.FAILED: (MailingState.STOPPED, "its job has failed; resume the mailing to go on"),
     JobState.DEAD: (MailingState.STOPPED, "its job was given up; resume the mailing to go on"),
 }
