@@ -68,6 +68,16 @@ async def test_an_empty_body_is_refused(office: PostOffice) -> None:
     assert (response.status_code, "send the raw message as the body" in response.json()["detail"]) == (422, True)
 
 
+async def test_a_form_is_refused_but_what_curl_calls_a_form_is_read(office: PostOffice) -> None:
+    mailing = await office.sent(1)
+    raw = dsn(to=office.return_path(mailing, 1))
+    response = await office.client.post("/email/inbound", files={"mail": raw}, headers=KEY)
+    assert (response.status_code, "curl --data-binary" in response.json()["detail"]) == (415, True)
+    as_curl = {**KEY, "Content-Type": "application/x-www-form-urlencoded"}
+    response = await office.client.post("/email/inbound", content=raw, headers=as_curl)
+    assert response.json() == {"events": 1, "recorded": 1}
+
+
 async def test_raw_messages_need_a_key_and_have_a_largest_size(office: PostOffice) -> None:
     assert (await office.client.post("/email/inbound", content=dsn())).status_code == 401
     response = await office.client.post("/email/inbound", content=bytes(MAX_MESSAGE_BYTES + 1), headers=KEY)
@@ -101,6 +111,6 @@ async def test_what_is_genuine_and_not_understood_names_the_fault(office: PostOf
 
 
 async def test_a_provider_that_is_not_set_up_is_unknown(office: PostOffice) -> None:
-    for name in ("sendgrid", "nobody"):
+    for name, said in (("sendgrid", "set CELERIAC_MAIL_SENDGRID_KEY"), ("nobody", "there are events, ses, sendgrid")):
         response = await office.client.post(f"/email/inbound/{name}", content=b"[]")
-        assert (response.status_code, "is set up here" in response.json()["detail"]) == (404, True)
+        assert (response.status_code, said in response.json()["detail"]) == (404, True)

@@ -30,6 +30,16 @@ MAX_MESSAGE_BYTES = 32 * 1_048_576
 #: machine that is busy: a bounce that is not read is lost.
 READ_TIMEOUT_S = 20.0
 
+_NO_FORM = "send the raw message as the body, such as curl --data-binary @bounce.eml"
+#: The setting of each provider.
+SET_UP_BY = {
+    "events": "CELERIAC_MAIL_WEBHOOK_SECRETS",
+    "ses": "CELERIAC_MAIL_SES_TOPIC",
+    "sendgrid": "CELERIAC_MAIL_SENDGRID_KEY",
+    "mailgun": "CELERIAC_MAIL_MAILGUN_KEY",
+    "postmark": "CELERIAC_MAIL_POSTMARK_AUTH",
+}
+
 
 class Received(BaseModel):
     """What was made of a request."""
@@ -58,7 +68,7 @@ def add_inbound_routes(router: APIRouter, store: FeedbackStore, ledger: Ledger, 
         openapi_extra={
             "requestBody": {"required": True, "content": {"message/rfc822": {"schema": {"type": "string"}}}}
         },
-        responses=responses(413, 422, 503),
+        responses=responses(413, 415, 422, 503),
     )
     async def receive_message(
         request: Request,
@@ -73,6 +83,8 @@ def add_inbound_routes(router: APIRouter, store: FeedbackStore, ledger: Ledger, 
         """
         if tokens is None:
             raise ProblemError(503, "mail-not-configured", "CELERIAC_MAIL_SECRETS is not set: no mail has a token")
+        if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+            raise ProblemError(415, "unsupported-media-type", _NO_FORM)
         raw = await _body(request)
         if not raw:
             raise ProblemError(422, "invalid-request", "the body is empty; send the raw message as the body")
@@ -113,8 +125,7 @@ def add_provider_routes(router: APIRouter, store: FeedbackStore, providers: Mapp
         Each needs its setting. What is repeated counts once.
         """
         if provider not in providers:
-            detail = f"no provider {provider[:40]!r} is set up here"
-            raise ProblemError(404, "unknown-provider", detail)
+            raise ProblemError(404, "unknown-provider", _not_set_up(provider))
         adapter = providers[provider]
         body = await request.body()
         try:
@@ -137,6 +148,12 @@ async def read_in_time(raw: bytes, tokens: Tokens, delivered_to: str = "") -> Fe
     except TimeoutError:
         log.warning("a message of %d bytes that came back was not read: it takes too long", len(raw))
         return None
+
+
+def _not_set_up(provider: str) -> str:
+    if provider in SET_UP_BY:
+        return f"{provider} is not set up here: set {SET_UP_BY[provider]}"
+    return f"there is no provider {provider[:40]!r}; there are {', '.join(SET_UP_BY)}"
 
 
 async def _body(request: Request) -> bytes:
