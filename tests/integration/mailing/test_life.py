@@ -108,7 +108,7 @@ async def test_what_is_left_after_a_cancelled_job_or_a_lost_broker_is_sent_when_
     mailing_id = await mailings.submit(400)
     await sink.wait_for(20)
     assert (await mailings.client.post(f"/jobs/{mailing_id}/cancel")).status_code in (200, 202)
-    await state_of(mailings, mailing_id, "cancelled")
+    await state_of(mailings, mailing_id, "stopped")
     await no_job_runs(mailings)
     await steered(mailings, mailing_id, "resume")
     await sink.wait_for(200)
@@ -184,11 +184,15 @@ async def test_a_planned_mailing_starts_at_its_time(
     [
         ({"not_after": "2020-01-01T00:00:00Z"}, "not_after must be later than now"),
         ({"send_at": "2020-01-01T00:00:00"}, "timezone"),
+        ({"send_at": "2020-01-01T00:00:00Z"}, "send_at is more than an hour in the past"),
         ({"send_at": "2999-01-01T00:00:00Z"}, "send_at must be within 366 days"),
         ({"draft": "perhaps"}, "boolean"),
+        ({"list_unsubscribe": "foo"}, "must be a list of <https://"),
+        ({"list_unsubscribe": "<https://shop.example/u> <mailto:u@shop.example>"}, "separated by commas"),
+        ({"list_unsubscribe": "<ftp://shop.example/u>"}, "must be a list of <https://"),
     ],
 )
-async def test_a_wrong_time_is_refused(mailings: MailingApi, fields: dict[str, str], said: str) -> None:
+async def test_a_wrong_field_is_refused(mailings: MailingApi, fields: dict[str, str], said: str) -> None:
     response = await mailings.post(table(1), {**TEXTS, **fields})
     assert response.status_code == 422
     assert said in response.text

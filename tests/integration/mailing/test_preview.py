@@ -56,7 +56,7 @@ async def mailing_of(storage: Storage) -> dict[str, Any]:
         "recipients": TO,
         "inline_images": {"logo": await keep(storage, "job-1", "logo.png", PNG)},
         "attachments": [await keep(storage, "job-2", "bill.pdf", PDF)],
-        "list_unsubscribe": "<https://shop.example/u>",
+        "list_unsubscribe": "<https://shop.example/u?a=1>, <MAILTO:u@shop.example>",
     }
 
 

@@ -32,7 +32,9 @@ class Content:
     list_name: Annotated[
         str | None, typer.Option("--list", help="The list that it belongs to, which recipients unsubscribe from.")
     ] = None
-    unsubscribe: Annotated[str | None, typer.Option(help="The List-Unsubscribe header (RFC 2369).")] = None
+    unsubscribe: Annotated[
+        str | None, typer.Option(help="The List-Unsubscribe header (RFC 2369), which replaces Celeriac's own link.")
+    ] = None
     attach: Annotated[list[str] | None, typer.Option(help="JOB/NAME: a file that a job has made; repeatable.")] = None
     image: Annotated[
         list[str] | None, typer.Option(help="NAME=JOB/FILE: a file that the HTML shows as cid:NAME; repeatable.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -40,6 +41,12 @@ from celeriac.http.route import BodyTooLarge
 
 #: A mailing may be planned that long in advance.
 _LATEST = timedelta(days=366)
+#: So late may a request be repeated. What is earlier is a slip, such as a wrong year, and must not send at once.
+_EARLIEST = timedelta(hours=1)
+
+_LINK = "<(?i:https?://|mailto:)[!-;=?-~]+>"
+_LIST_UNSUBSCRIBE = re.compile(f"{_LINK}(?: *, *{_LINK})*")
+_EXPECTED_LINKS = "must be a list of <https://…>, <http://…> or <mailto:…>, separated by commas (RFC 2369)"
 
 
 def _has(field: str) -> dict[str, Any]:
@@ -82,7 +89,10 @@ class MailingText(BaseModel):
         description="`address` or `Name <address>`; the default is CELERIAC_MAIL_FROM",
     )
     list_unsubscribe: str | None = Field(
-        default=None, max_length=MAX_UNFOLDED, description="The List-Unsubscribe header (RFC 2369)"
+        default=None,
+        max_length=MAX_UNFOLDED,
+        description="The List-Unsubscribe header (RFC 2369): `<https://…>`, `<http://…>` or `<mailto:…>`, separated by "
+        "commas. It replaces Celeriac's own one-click link",
     )
     list_name: str | None = Field(
         default=None,
@@ -139,6 +149,8 @@ class MailingText(BaseModel):
             raise ValueError("not_after must be later than now, and later than send_at")
         if self.send_at is not None and self.send_at > datetime.now(UTC) + _LATEST:
             raise ValueError(f"send_at must be within {_LATEST.days} days")
+        if self.send_at is not None and self.send_at < datetime.now(UTC) - _EARLIEST:
+            raise ValueError("send_at is more than an hour in the past; leave it out to send at once")
         return self
 
     @field_validator("attachments")
@@ -241,8 +253,8 @@ def _submission(
         parse_sender(sender)
     except ValueError as error:
         raise invalid_field("sender", str(error)) from None
-    if mailing.list_unsubscribe is not None and not _is_header_value(mailing.list_unsubscribe):
-        raise invalid_field("list_unsubscribe", "must be one line of ASCII characters")
+    if mailing.list_unsubscribe is not None and not _LIST_UNSUBSCRIBE.fullmatch(mailing.list_unsubscribe):
+        raise invalid_field("list_unsubscribe", _EXPECTED_LINKS)
     return Submission(
         sender=sender,
         texts=Texts(
@@ -279,10 +291,6 @@ def _digest_of(file: BinaryIO) -> bytes:
     digest = hashlib.file_digest(cast(Any, file), "sha256").digest()
     file.seek(0)
     return digest
-
-
-def _is_header_value(text: str) -> bool:
-    return text.isascii() and text.isprintable()
 
 
 def _missing_file() -> RequestValidationError:
