@@ -78,7 +78,7 @@ async def test_a_preview_shows_the_mail_of_a_row_and_what_is_sent_is_the_same(
     text = "Shop\n\nDear Ada <b>, your orders:\n\npen\nink\n\nPay (https://shop.example/?a=1&b=1)\n"
     assert shown["text"] == text
     headers = {header["name"]: header["value"] for header in shown["headers"]}
-    assert headers["List-Unsubscribe"] == "<https://shop.example/u>"
+    assert headers["List-Unsubscribe"] == "<https://shop.example/u?a=1>, <MAILTO:u@shop.example>"
     assert headers["Subject"] == "Orders of Ada <b>" and headers["To"] == "ada@example.com"
     assert shown["unused"] == ["town"]
     assert {variable["name"] for variable in shown["variables"]} == {"name", "orders", "id"}
