@@ -28,6 +28,7 @@ def flag(letter: str) -> str:
     return worker_options._FLAG.format(letter=letter)  # pyright: ignore[reportPrivateUsage]
 
 
+LIST_LINK = "<(?i:https?://|mailto:)[!-;=?-~]+>"
 ATEXT = r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+"
 
 #: How it is searched for, the expression, and texts that are bad for it: a beginning, a piece that is repeated, an end.
@@ -45,6 +46,11 @@ EXPRESSIONS: list[tuple[str, str | bytes, list[tuple[str, str, str]]]] = [
         "fullmatch",
         r"(?:.+\.)?(?:localhost|local|test)",
         [("", ".", ""), ("", "local.", ""), ("", "localhos", ""), ("", "a", "")],
+    ),
+    (
+        "fullmatch",
+        f"{LIST_LINK}(?: *, *{LIST_LINK})*",
+        [("", "<", ""), ("<mailto:", "a", ""), ("", "<mailto:a>,", ""), ("<mailto:a>", " ", "")],
     ),
     ("fullmatch", r'"((?:[^"\\]|\\.)*)"', [('"', "a", ""), ('"', "\\", ""), ('"', '\\"', "!")]),
     ("sub", r"\\(.)", [("", "\\", ""), ("", "a", "")]),
