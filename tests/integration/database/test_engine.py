@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from threading import Barrier
 
 import pytest
 from sqlalchemy import Connection, select, text
@@ -71,7 +70,6 @@ async def test_transactions_that_read_and_then_write_wait_for_each_other(databas
 async def test_one_of_two_transactions_in_each_others_way_is_run_again(postgres_server: PostgresServer) -> None:
     database = Database(await postgres_server.create_database())
     begun: list[int] = []
-    both_hold_one = Barrier(2, timeout=60)
 
     def locking(first: int, second: int) -> Callable[[Connection], None]:
         def run(connection: Connection) -> None:
@@ -79,8 +77,8 @@ async def test_one_of_two_transactions_in_each_others_way_is_run_again(postgres_
             begun.append(first)
             lock = text("SELECT pg_advisory_xact_lock(:n)")
             connection.execute(lock, {"n": first})
-            if is_first_run:
-                both_hold_one.wait()
+            while is_first_run and _locks(connection) < 2:  # until the other one has its first lock as well
+                pass
             connection.execute(lock, {"n": second})
 
         return run
@@ -88,6 +86,14 @@ async def test_one_of_two_transactions_in_each_others_way_is_run_again(postgres_
     await asyncio.gather(database.write(locking(1, 2)), database.write(locking(2, 1)))
     assert sorted(begun) in ([1, 1, 2], [1, 2, 2])
     await database.dispose()
+
+
+def _locks(connection: Connection) -> int:
+    held = text(
+        "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database "
+        "WHERE locktype = 'advisory' AND granted AND datname = current_database()"
+    )
+    return connection.execute(held).scalar_one()
 
 
 async def test_the_database_is_usable_again_after_dispose(database: Database) -> None:
