@@ -20,6 +20,7 @@ import typer
 
 from celeriac.core import codec
 from celeriac.core.errors import CommandLineWrong, FamilyAbsent
+from celeriac.core.exits import ExitCode
 from celeriac.core.findings import Finding, Status
 from celeriac.settings import wants_colour
 
@@ -141,11 +142,17 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Non
         typer.echo(line)
 
 
-def print_findings(findings: Sequence[Finding]) -> None:
-    """Print findings and their advice."""
-    width = shutil.get_terminal_size().columns if is_terminal() else None
-    for line in finding_lines(findings, width):
-        typer.echo(line)
+def report(findings: Sequence[Finding], as_json: bool) -> None:
+    """Print findings and their advice. End the command with exit code 1 if something fails."""
+    is_healthy = all(finding.status is not Status.FAIL for finding in findings)
+    if as_json:
+        print_json({"ok": is_healthy, "findings": [finding.as_dict() for finding in findings]})
+    else:
+        width = shutil.get_terminal_size().columns if is_terminal() else None
+        for line in finding_lines(findings, width):
+            typer.echo(line)
+    if not is_healthy:
+        raise typer.Exit(ExitCode.FAILURE)
 
 
 def finding_lines(findings: Sequence[Finding], width: int | None) -> list[str]:

@@ -7,15 +7,19 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import pytest_asyncio
+import redis
 from pydantic import SecretStr
 
-from celeriac import JobHandle, JobState, Settings
+from celeriac import JobFailed, JobHandle, JobState, Settings
+from celeriac.store import keys
 from tests.support import later_jobs
 from tests.support.broker import fragile_broker
 from tests.support.fixtures import LEASE, WORKERS, worker_environment
 from tests.support.later_jobs import FORMS, LaterJobs
 from tests.support.waiting import eventually
 from tests.support.workers import Worker, start_worker
+
+DAY_S = 86_400
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -62,6 +66,23 @@ async def test_a_job_that_waits_to_be_run_says_why_and_can_be_cancelled(jobs: La
     await handle.cancel()
     assert (await handle.status()).state is JobState.CANCELLED
     assert jobs.trace.of(handle.id) == ["attempt 1 of 1", "told"]  # by `on_cancelled`, since no worker had it
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_a_job_cannot_wait_for_ever(jobs: LaterJobs, form: str) -> None:
+    handle = await jobs.forms[form].enqueue(times=1, seconds=1e12)
+    with pytest.raises(JobFailed, match="ten years"):
+        await handle.result(timeout=60)
+
+
+async def test_a_parent_is_known_for_as_long_as_its_child_waits(jobs: LaterJobs, own_broker_url: str) -> None:
+    handle = await jobs.parent.enqueue(seconds=60 * DAY_S)
+    with redis.Redis.from_url(own_broker_url) as broker:
+
+        def lives() -> bool:
+            return broker.ttl(keys.record(handle.id)) > 60 * DAY_S
+
+        await eventually(lives, "the record lasts")
 
 
 async def _is_waiting(handle: JobHandle[int]) -> bool:

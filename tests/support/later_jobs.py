@@ -38,6 +38,12 @@ class LaterJobs:
             "isolated": app.job(name="isolated", retry=once, isolate=True, on_cancelled=told)(wait_for_turn),
         }
 
+        async def parent(job: JobContext, seconds: float) -> None:
+            if job.children is None:
+                await job.fan_out([self.forms["async"].call(times=1, seconds=seconds)])
+
+        self.parent = app.job(name="parent", retry=once)(parent)
+
         def die_once(job: JobContext) -> str:
             if not job.redelivered:
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -28,7 +28,7 @@ from celeriac.cli.queues import queues
 from celeriac.core.errors import CeleriacError
 from celeriac.core.exits import ExitCode, exit_code
 from celeriac.core.extras import require
-from celeriac.terminal import App, AsJson, print_findings, print_json
+from celeriac.terminal import App, AsJson, report
 
 EXIT_CODES = (
     "Exit codes: 0 success; 1 failure; 2 the command line is wrong; 3 a setting is wrong; "
@@ -72,7 +72,7 @@ def main() -> None:
     except TyperException as error:
         if not error.format_message():  # no command was given, and click has printed the help
             sys.exit(ExitCode.USAGE)
-        message = " ".join(error.format_message().split()).replace(": Value error, ", ": ")
+        message = " ".join(error.format_message().split())
         sys.stderr.write(f"celeriac: error: {message}\n")
         sys.exit(ExitCode.USAGE)
     except CeleriacError as error:
@@ -224,20 +224,13 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Check settings, broker, database, job families, API and worker, and advise how to repair them."""
-    from celeriac.core.findings import Status
     from celeriac.launch.doctor.doctor import examine
     from celeriac.settings import export
 
     if data_dir is not None:  # your own application reads it when it is imported
         export(data_dir=data_dir.absolute())
     findings = asyncio.run(examine(data_dir, app))
-    healthy = all(finding.status is not Status.FAIL for finding in findings)
-    if as_json:
-        print_json({"ok": healthy, "findings": [finding.as_dict() for finding in findings]})
-    else:
-        print_findings(findings)
-    if not healthy:
-        raise typer.Exit(ExitCode.FAILURE)
+    report(findings, as_json)
 
 
 def _become(command: Sequence[str], variables: Mapping[str, str]) -> NoReturn:

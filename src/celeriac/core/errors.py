@@ -321,11 +321,26 @@ class ResultTimeout(CeleriacError, TimeoutError):
     """The job did not finish within the given time. It continues; ask again later."""
 
 
+#: How long a job may ask to be left alone: ten years. Dates end somewhere.
+_LONGEST_WAIT_S = 10 * 365 * 86_400
+
+
+def _checked_wait(wish: str, seconds: float) -> float:
+    is_number = isinstance(seconds, int | float)  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not is_number or not seconds <= _LONGEST_WAIT_S:
+        raise ValueError(f"{wish}({seconds!r}): give a number of seconds, at most {_LONGEST_WAIT_S} (ten years)")
+    return seconds
+
+
 class RetryAfter(CeleriacError):
-    """Raise inside a job to ask for another attempt after `seconds`, within the job's `Retry.attempts`."""
+    """Raise inside a job to ask for another attempt after `seconds`, within the job's `Retry.attempts`.
+
+    Raises:
+        ValueError: `seconds` is no number, or more than ten years.
+    """
 
     def __init__(self, seconds: float, reason: str = "") -> None:
-        self.seconds = seconds
+        self.seconds = _checked_wait("RetryAfter", seconds)
         self.reason = reason
         super().__init__(reason or f"asked to be retried after {seconds:g} s")
 
@@ -337,10 +352,13 @@ class RunLater(CeleriacError):
     """Raise inside a job that cannot begin yet, to have it run again after `seconds`. This counts as no attempt.
 
     Use it where a job waits for its turn, as under a limit. It costs a fraction of a retry.
+
+    Raises:
+        ValueError: `seconds` is no number, or more than ten years.
     """
 
     def __init__(self, seconds: float, reason: str = "") -> None:
-        self.seconds = seconds
+        self.seconds = _checked_wait("RunLater", seconds)
         self.reason = reason
         super().__init__(reason or f"asked to be run after {seconds:g} s")
 

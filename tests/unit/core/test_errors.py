@@ -2,6 +2,7 @@
 
 import inspect
 import pickle
+from typing import Any
 
 import pytest
 
@@ -66,3 +67,10 @@ def test_faults_are_told_with_their_places() -> None:
 def test_an_id_of_a_stranger_is_not_repeated_at_length() -> None:
     assert len(str(errors.UnknownJob("x" * 100_000))) < 120
     assert "\n" not in str(errors.UnknownJob("a\nb"))
+
+
+@pytest.mark.parametrize("kind", [errors.RetryAfter, errors.RunLater])
+@pytest.mark.parametrize("seconds", [float("inf"), float("nan"), 1e12, "5", None])
+def test_a_wait_that_is_no_time_is_refused(kind: Any, seconds: Any) -> None:
+    with pytest.raises(ValueError, match=rf"{kind.__name__}\(.*: give a number of seconds, at most 315360000"):
+        kind(seconds)

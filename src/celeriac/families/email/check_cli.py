@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from celeriac.core.errors import CommandLineWrong
-from celeriac.core.exits import ExitCode
-from celeriac.core.findings import Finding, Status
+from celeriac.core.findings import Finding
 from celeriac.families.email import EmailFamily
-from celeriac.terminal import App, AsJson, print_findings, print_json, run_in_family
+from celeriac.terminal import App, AsJson, report, run_in_family
 
 if TYPE_CHECKING:
     from celeriac.engine.app import JobApp
@@ -43,13 +42,7 @@ def check_domain(
         return await examine(Resolver(family.settings.mail_resolver, timeout), mail)
 
     findings = run_in_family(app, EmailFamily, act)
-    healthy = all(finding.status is not Status.FAIL for finding in findings)
-    if as_json:
-        print_json({"ok": healthy, "findings": [finding.as_dict() for finding in findings]})
-    else:
-        print_findings(findings)
-    if not healthy:
-        raise typer.Exit(ExitCode.FAILURE)
+    report(findings, as_json)
 
 
 def _examined(family: EmailFamily, domain: str, ips: list[str], selectors: list[str]) -> Examined:

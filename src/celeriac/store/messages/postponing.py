@@ -20,6 +20,7 @@ class _Postpone(NamedTuple):
     due_ms: int
     failure: bytes
     event: bytes
+    records: str
 
 
 _POSTPONE = Script("postpone", _Postpone, when_full=True)
@@ -38,6 +39,7 @@ def postpone(
         due_ms=due,
         failure=payloads.failure(reason),
         event=payloads.state_event(JobState.RETRYING, error=reason, delay_until=due),
+        records=keys.record(""),
     )
     script_keys = [keys.held(worker), keys.delayed(queue), keys.record(job_id), keys.events(job_id)]
     return ScriptCall(_POSTPONE, script_keys, args, bool)

@@ -2,10 +2,10 @@
 --
 -- KEYS[1] what the worker holds  KEYS[2] delayed messages of the queue  KEYS[3] record  KEYS[4] events
 -- ARGV  now (ms)  life of the record, beyond its delay too (ms)  receipt  due: when (ms)  failure: the reason, as an error
--- event data
+-- event data  records: prefix of records
 -- Returns 1 | 0 if the worker does not hold it any more
 
-local now_ms, life_ms, receipt, due_ms, failure, event = unpack(ARGV) -- fields: args
+local now_ms, life_ms, receipt, due_ms, failure, event, records = unpack(ARGV) -- fields: args
 
 local entry = redis.call('HGET', KEYS[1], receipt)
 if not entry then return 0 end
@@ -21,5 +21,6 @@ redis.call('HDEL', KEYS[1], receipt)
 redis.call('HSET', KEYS[3], 'state', 'retrying', 'updated', now_ms, 'error', failure, 'delay_until', due_ms)
 redis.call('HDEL', KEYS[3], 'receipt')
 redis.call('PEXPIRE', KEYS[3], life_ms)
+prolong_ancestors(KEYS[3], records, life_ms)
 emit(KEYS[4], life_ms, 'state', event)
 return 1
