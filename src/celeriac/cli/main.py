@@ -72,7 +72,7 @@ def main() -> None:
     except TyperException as error:
         if not error.format_message():  # no command was given, and click has printed the help
             sys.exit(ExitCode.USAGE)
-        message = " ".join(error.format_message().split())
+        message = " ".join(error.format_message().split()).replace(": Value error, ", ": ")  # typer's own words
         sys.stderr.write(f"celeriac: error: {message}\n")
         sys.exit(ExitCode.USAGE)
     except CeleriacError as error:

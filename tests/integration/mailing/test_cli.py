@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import pytest
 from celeriac import Settings
 from celeriac.cli import ExitCode
 from celeriac.families.email.demo.sink import MailSink
+from celeriac.launch.resources.ports import free_port
 from celeriac.settings import as_environment
 from celeriac.storage.storage import Storage
 from tests.support.mailing_api import table
@@ -129,6 +131,16 @@ async def test_what_cannot_be_sent_is_one_line_and_an_exit_code(
     monkeypatch.delitem(sys.modules, "tests.support.shop_with_mail")
     code, _, errors = await terminal.run("send", *letter)
     assert code == ExitCode.CONFIGURATION and "CELERIAC_SMTP_URL" in errors
+
+
+async def test_a_mailing_of_which_the_broker_has_not_heard_is_named(
+    terminal: Terminal, letter: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CELERIAC_BROKER_URL", f"redis://127.0.0.1:{free_port()}")
+    code, _, said = await terminal.run("send", *letter)
+    (mailing,) = re.findall("the mailing ([0-9a-f-]{36}) is stored", said)
+    assert (code, "resume or cancel it" in said) == (ExitCode.UNAVAILABLE, True)
+    assert [one["id"] for one in await terminal.json("list")] == [mailing]
 
 
 async def test_a_mailing_has_its_list_and_its_own_limits_from_the_command_line(

@@ -13,7 +13,7 @@ from uuid import UUID
 from celeriac.client.client import JobClient
 from celeriac.core import codec
 from celeriac.core.clock import to_ms
-from celeriac.core.errors import IdempotencyConflict, InvalidArguments, UnknownJob
+from celeriac.core.errors import BrokerUnavailable, IdempotencyConflict, InvalidArguments, UnknownJob
 from celeriac.core.ids import new_id
 from celeriac.core.records import JobRecord
 from celeriac.families.email.attachments import AttachmentChoice
@@ -68,6 +68,11 @@ async def submit(
     except (IdempotencyConflict, UnknownJob):
         await jobs.ledger.discard(mailing.id)
         raise
+    except BrokerUnavailable as error:
+        raise BrokerUnavailable(
+            f"{error}; the mailing {mailing.id} is stored, and the broker may have heard of it: look at it, "
+            "and then resume or cancel it, or send the same request again with its idempotency key"
+        ) from error
     if job.id != mailing.id:  # an earlier request was the same, and its mailing exists
         await jobs.ledger.discard(mailing.id)
     return job
