@@ -25,6 +25,7 @@ CeleriacError
 │   ├── JobExists               the id was given to another job before
 │   ├── SubmissionInvalid       a submission to a job family has faults, each with its place
 │   ├── FamilyAbsent            a job family is switched off, or not installed
+│   ├── UnknownConnection       no setting names a database of that name
 │   ├── InvalidFileName         the name cannot be a file's name everywhere
 │   ├── UnknownArtifact         the job has made no file of that name, or it has expired
 │   ├── UnknownUpload           no upload with that id is kept
@@ -203,6 +204,10 @@ class UnknownJob(JobRefused, LookupError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.job_id,)
+
+
+class UnknownConnection(JobRefused):
+    """No setting names a database of that name. The message names the setting, and those that there are."""
 
 
 class InvalidFileName(JobRefused, ValueError):

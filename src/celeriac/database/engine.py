@@ -34,6 +34,10 @@ class Engine(Protocol):
         """Call `function` with a connection that only queries. Create neither a file nor a table."""
         ...
 
+    async def outside(self, function: Callable[[Connection], T]) -> T:
+        """Call `function` with a connection on which each statement is a transaction of its own."""
+        ...
+
     async def dispose(self) -> None:
         """Close this process's connections."""
         ...
@@ -42,19 +46,31 @@ class Engine(Protocol):
 class Database:
     """A database that connects at its first use. Build it before a fork, and share it within a process."""
 
-    def __init__(self, url: str, migrations: Callable[[], Sequence[Migrations]] = tuple) -> None:
-        """`migrations` returns the histories of all its tables. The first use of the database calls it.
+    def __init__(
+        self, url: str, migrations: Callable[[], Sequence[Migrations]] = tuple, *, is_ours: bool = True
+    ) -> None:
+        """
+        Args:
+            url: its SQLAlchemy URL.
+            migrations: returns the histories of all our tables in it. The first use of the database calls it.
+            is_ours: whether Celeriac may create an SQLite file and choose how it is written. A database of others may
+                also be MySQL.
 
         Raises:
             ConfigurationError: the URL is wrong, or its driver is not installed.
         """
-        self._url = parse_database_url(url)
+        self._url = parse_database_url(url, is_ours=is_ours)
         self._migrations = migrations
-        self._engine = _engine(self._url)
+        self._engine = _engine(self._url, is_ours)
         self._is_migrated = False
 
     def __repr__(self) -> str:
         return f"Database({self.address!r})"
+
+    @property
+    def dialect(self) -> str:
+        """The name of its SQL dialect: `sqlite`, `postgresql`, `mysql` or `mariadb`."""
+        return self._url.get_backend_name()
 
     @property
     def address(self) -> str:
@@ -88,6 +104,15 @@ class Database:
         """Like `read`, but create no tables. If the SQLite file does not exist, query an empty database."""
         return await self._engine.look(function)
 
+    async def outside(self, function: Callable[[Connection], T]) -> T:
+        """Like `write`, but begin no transaction: each statement is one of its own, as `VACUUM` wants it.
+
+        Raises:
+            DatabaseUnavailable: as `write`.
+        """
+        await self.ensure_schema()
+        return await self._engine.outside(function)
+
     async def ensure_schema(self) -> None:
         """Bring the schema up to date. Any number of processes may do so at once. One query if it already is.
 
@@ -118,12 +143,16 @@ class Database:
         await self._engine.dispose()
 
 
-def _engine(url: URL) -> Engine:
+def _engine(url: URL, is_ours: bool) -> Engine:
     """Make the engine for `url`. Import only its own modules: those of Postgres take a third of a second."""
     if url.get_backend_name() == "sqlite":
         from celeriac.database.sqlite import SqliteEngine
 
-        return SqliteEngine(url)
-    from celeriac.database.postgres import PostgresEngine
+        return SqliteEngine(url, is_ours=is_ours)
+    if url.get_backend_name() == "postgresql":
+        from celeriac.database.postgres import PostgresEngine
 
-    return PostgresEngine(url)
+        return PostgresEngine(url)
+    from celeriac.database.mysql import MysqlEngine
+
+    return MysqlEngine(url)

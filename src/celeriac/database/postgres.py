@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from sqlalchemy.engine import URL, Connection
@@ -52,9 +52,14 @@ class PostgresEngine:
         return await self._run(function)
 
     async def _run(self, function: Callable[[Connection], T]) -> T:
-        try:
+        with self._translated():
             async with self._engine().begin() as connection:
                 return await connection.run_sync(function)
+
+    @contextmanager
+    def _translated(self) -> Generator[None]:
+        try:
+            yield
         except OSError as error:
             raise DatabaseUnavailable(shown(self._url), str(error)) from error
         except DBAPIError as error:
@@ -67,6 +72,13 @@ class PostgresEngine:
     async def look(self, function: Callable[[Connection], T]) -> T:
         """Call `function` in a transaction. Queries create nothing."""
         return await self.run(function, write=False)
+
+    async def outside(self, function: Callable[[Connection], T]) -> T:
+        """Call `function`. Each of its statements is a transaction of its own."""
+        with self._translated():
+            async with self._engine().connect() as connection:
+                alone = await connection.execution_options(isolation_level="AUTOCOMMIT")
+                return await alone.run_sync(function)
 
     async def dispose(self) -> None:
         """Close the connections of this process and event loop."""

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,11 +17,11 @@ from sqlalchemy.exc import DatabaseError
 from celeriac.core import codec
 from celeriac.core.errors import DatabaseUnavailable
 from celeriac.core.files import touch_private
+from celeriac.database.threads import THREADS, ThreadedEngine, to_json
 from celeriac.database.url import shown
 
 T = TypeVar("T")
 
-_THREADS = 8
 #: SQLite's error codes for a file that no statement can use: it is locked, read-only, damaged or not a database, or the
 #: disk is full or fails.
 _TROUBLE = frozenset(
@@ -39,31 +36,16 @@ _CACHE_KIB = 800
 _BUSY_TIMEOUT_S = 10
 
 
-@dataclass(frozen=True, slots=True)
-class _Process:
-    """The open connections and threads of one process. A forked child must not use its parent's."""
-
-    engine: Engine
-    threads: ThreadPoolExecutor
-
-
-class SqliteEngine:
+class SqliteEngine(ThreadedEngine):
     """An engine that runs transactions on an SQLite file, with one hop to a thread for each."""
 
-    def __init__(self, url: URL) -> None:
+    _name = "sqlite"
+
+    def __init__(self, url: URL, *, is_ours: bool = True) -> None:
+        """A file that is not `ours` has to exist, and is written as its owners have chosen."""
+        super().__init__()
         self._url = url
-        self._processes: dict[int, _Process] = {}
-
-    async def run(self, function: Callable[[Connection], T], *, write: bool) -> T:
-        """Call `function` in a thread.
-
-        Raises:
-            DatabaseUnavailable: the file cannot be opened, read or written, or stayed locked.
-        """
-        process = self._process()
-        transaction = self._write if write else self._read
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(process.threads, transaction, process.engine, function)
+        self._is_ours = is_ours
 
     async def look(self, function: Callable[[Connection], T]) -> T:
         """Call `function` in a thread. Without a file, give it an empty database for the moment.
@@ -72,26 +54,26 @@ class SqliteEngine:
             DatabaseUnavailable: the file cannot be read, or stayed locked.
         """
         file = _file(self._url)
-        if file is None or file.exists():
-            return await self.run(function, write=False)
+        if file is None or file.exists() or not self._is_ours:
+            return await super().look(function)
         return await asyncio.to_thread(_with_empty_database, function)
 
-    async def dispose(self) -> None:
-        """Close this process's connections and end its threads."""
-        process = self._processes.pop(os.getpid(), None)
-        if process is not None:
-            await asyncio.to_thread(process.threads.shutdown)
-            process.engine.dispose()
-
-    def _process(self) -> _Process:
-        # Keep the entries of parent processes: dropping them would close their connections.
-        if os.getpid() not in self._processes:
-            self._processes[os.getpid()] = _open(self._url)
-        return self._processes[os.getpid()]
-
-    def _read(self, engine: Engine, function: Callable[[Connection], T]) -> T:
-        with self._translated(), engine.connect() as connection:
-            return function(connection)
+    def _open(self) -> Engine:
+        file = _file(self._url)
+        if self._is_ours and file is not None:
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with contextlib.suppress(OSError):  # SQLite's own error says more
+                touch_private(file)  # it may hold personal data; SQLite gives its log the same mode
+        engine = create_engine(
+            self._url,
+            json_serializer=to_json,
+            json_deserializer=codec.loads,
+            pool_size=THREADS,
+            hide_parameters=True,  # errors, and so logs, have the statement without its values: some are secrets
+            **({} if self._is_ours or file is None else {"creator": lambda: _connect_to_existing(file)}),
+        )
+        event.listen(engine, "connect", _configure if self._is_ours else _configure_of_others)
+        return engine
 
     def _write(self, engine: Engine, function: Callable[[Connection], T]) -> T:
         with self._translated(), engine.connect() as connection, connection.begin():
@@ -131,24 +113,14 @@ def _file(url: URL) -> Path | None:
     return Path(url.database) if url.database and not url.database.startswith("file:") else None
 
 
-def _open(url: URL) -> _Process:
-    if (file := _file(url)) is not None:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with contextlib.suppress(OSError):  # SQLite's own error says more
-            touch_private(file)  # it may hold personal data; SQLite gives its log the same mode
-    engine = create_engine(
-        url,
-        json_serializer=_to_json,
-        json_deserializer=codec.loads,
-        pool_size=_THREADS,
-        hide_parameters=True,  # errors, and so logs, have the statement without its values: some of them are secrets
-    )
-    event.listen(engine, "connect", _configure)
-    return _Process(engine, ThreadPoolExecutor(_THREADS, thread_name_prefix="celeriac-sqlite"))
+def _connect_to_existing(file: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", uri=True, check_same_thread=False)
 
 
-def _to_json(value: Any) -> str:
-    return codec.dumps(value).decode()
+def _configure_of_others(dbapi_connection: Any, record: object) -> None:
+    dbapi_connection.isolation_level = None
+    dbapi_connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_S * 1000}")
+    dbapi_connection.execute("PRAGMA foreign_keys = ON")
 
 
 def _configure(dbapi_connection: Any, record: object) -> None:

@@ -19,6 +19,7 @@ REFUSALS: dict[type[Exception], Exception] = {
     errors.JobExists: errors.JobExists("some-id"),
     errors.SubmissionInvalid: errors.SubmissionInvalid("row 2: no address", [{"row": 2, "message": "no address"}]),
     errors.FamilyAbsent: errors.FamilyAbsent("it is not installed"),
+    errors.UnknownConnection: errors.UnknownConnection("no connection has that name"),
     errors.InvalidFileName: errors.InvalidFileName("the file name '..' is none"),
     errors.UnknownArtifact: errors.UnknownArtifact("some-id", "a.pdf"),
     errors.UnknownUpload: errors.UnknownUpload("some-id"),

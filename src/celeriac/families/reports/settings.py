@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
+from celeriac.core.pairs import parse_pairs
 from celeriac.family import FamilySettings
 
 _SCHEMES = ("sqlite", "postgresql", "postgres", "postgresql+asyncpg")
@@ -64,19 +64,8 @@ class ReportsSettings(FamilySettings):
     def _named(cls, value: Any, info: ValidationInfo) -> Any:
         if not isinstance(value, str):
             return value
-        form = "name=url" if info.field_name == "reports_connections" else "name=env:VARIABLE or name=file:PATH"
-        if value.lstrip().startswith("{"):
-            try:
-                return json.loads(value)
-            except ValueError:
-                raise ValueError(f"expected `{form}` separated by spaces, or an object in JSON") from None
-        named: dict[str, str] = {}
-        for part in value.split():
-            name, _, place = part.partition("=")
-            if not name.isidentifier() or not place or name in named:
-                raise ValueError(f"expected `{form}` separated by spaces, each with a name of its own")
-            named[name] = place
-        return named
+        is_url = info.field_name == "reports_connections"
+        return parse_pairs(value, "name=url" if is_url else "name=env:VARIABLE or name=file:PATH")
 
     @field_validator("reports_passwords")
     @classmethod

@@ -1,0 +1,1 @@
+"""Cleanup: deletes, archives and anonymises old rows of databases, a chunk at a time."""
