@@ -27,3 +27,9 @@ def _sqlite(element: now_ms, compiler: Any, **kw: Any) -> str:
 @compiles(now_ms, "postgresql")
 def _postgresql(element: now_ms, compiler: Any, **kw: Any) -> str:
     return "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"
+
+
+@compiles(now_ms, "mysql", "mariadb")
+def _mysql(element: now_ms, compiler: Any, **kw: Any) -> str:
+    # SYSDATE goes on while a statement runs; its time zone cancels out.
+    return "CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED)"

@@ -48,3 +48,13 @@ def test_a_missing_driver_is_named_with_how_to_install_it(monkeypatch: pytest.Mo
 
 def test_the_password_is_masked_where_the_url_is_shown() -> None:
     assert shown(parse_database_url("postgresql://app:geheim@db/jobs")) == "postgresql+asyncpg://app:***@db/jobs"
+
+
+@pytest.mark.parametrize("text", ["mysql://app@db/shop", "mysql+pymysql://app@db/shop", "mariadb://app@db/shop"])
+def test_a_database_of_others_may_be_mysql(text: str) -> None:
+    assert parse_database_url(text, is_ours=False).drivername.endswith("+pymysql")
+
+
+def test_a_database_of_others_that_has_no_name_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"names no database; expected .* or mysql://"):
+        parse_database_url("mysql://app:geheim@db", is_ours=False)

@@ -6,6 +6,8 @@ connection in which the caller has begun a transaction. Alembic loads slowly, so
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -73,19 +75,23 @@ class Migrations:
         """Run the missing scripts, inside the current transaction of `connection`.
 
         Processes that migrate at the same time wait for each other: on SQLite for the write lock with which the
-        transaction began, on Postgres for an advisory lock. All but the first then find nothing to do. A process that
-        is killed leaves the database unchanged.
+        transaction began, on Postgres and MySQL for an advisory lock. All but the first then find nothing to do. A
+        process that is killed leaves the database unchanged, but for MySQL, which commits each change of a table.
 
         Raises:
             SchemaTooNew: this version does not know the database's revision.
             DBAPIError: a transaction that stays open keeps the tables from being changed (Postgres).
         """
-        from alembic import command
-
         if connection.dialect.name == "postgresql":
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK_KEY})"))
             # A transaction that stays open (somebody's console) would hold up this one, and all behind it, for ever.
             connection.execute(text(f"SET LOCAL lock_timeout = '{_PATIENCE_S}s'"))
+        with _lock_of_mysql(connection):
+            self._run_scripts(connection)
+
+    def _run_scripts(self, connection: Connection) -> None:
+        from alembic import command
+
         if self.state(connection) is State.NEWER:
             raise SchemaTooNew(
                 f"the tables of the job family {self.family!r} are at revision {self.current(connection)!r}, and the "
@@ -117,3 +123,16 @@ class Migrations:
         known = inspect(connection)
         if self.former_table and known.has_table(self.former_table) and not known.has_table(self.table):
             connection.execute(text(f"ALTER TABLE {self.former_table} RENAME TO {self.table}"))
+
+
+@contextmanager
+def _lock_of_mysql(connection: Connection) -> Generator[None]:
+    """Hold the lock of all who migrate. MySQL's do not end with the transaction."""
+    if connection.dialect.name not in ("mysql", "mariadb"):
+        yield
+        return
+    connection.execute(text(f"SELECT GET_LOCK(CONCAT('celeriac ', DATABASE()), {_PATIENCE_S * 6})"))
+    try:
+        yield
+    finally:
+        connection.execute(text("SELECT RELEASE_LOCK(CONCAT('celeriac ', DATABASE()))"))
