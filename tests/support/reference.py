@@ -24,6 +24,7 @@ import celeriac.families.email.errors  # errors of families are on the page, too
 import celeriac.families.media.errors
 import celeriac.families.reports.errors
 import celeriac.families.reports.rendering.errors
+import celeriac.families.sync.errors
 import celeriac.families.webhooks.errors
 import celeriac.families.webhooks.refusals
 from celeriac import JobState, Settings, testing
