@@ -20,7 +20,8 @@ from pydantic import BaseModel, SecretStr
 from pydantic_core import PydanticUndefined
 
 import celeriac
-import celeriac.families.email.errors  # errors of families are on the page, too
+import celeriac.families.cleanup.errors  # errors of families are on the page, too
+import celeriac.families.email.errors
 import celeriac.families.media.errors
 import celeriac.families.reports.errors
 import celeriac.families.reports.rendering.errors
