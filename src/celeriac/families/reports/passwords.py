@@ -11,14 +11,13 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
 from celeriac.families.reports.errors import PasswordUnavailable, ReportInvalid
 from celeriac.families.reports.request import NamedPassword, ReportRequest, SealedPassword
-from celeriac.settings import variable
+from celeriac.secret import read_secret
 from celeriac.storage.links import Link
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 #: A link that was never valid: its signature is known to nobody, and no other claim has the same.
 _PURPOSE = Link("celeriac.reports", "passwords", datetime.fromtimestamp(0, UTC))
 _BLOCK = 64
-_LONGEST_FILE = 4_096
 
 
 async def sealed(request: ReportRequest, storage: Storage) -> ReportRequest:
@@ -91,17 +89,11 @@ async def _unsealed(token: str, storage: Storage) -> str:
 def _of_settings(name: str, named: Mapping[str, SecretStr]) -> str:
     if name not in named:
         raise PasswordUnavailable(f"no password is named {name!r} here; CELERIAC_REPORTS_PASSWORDS names them")
-    kind, _, place = named[name].get_secret_value().partition(":")
-    if kind == "env":
-        content = variable(place)
-    else:
-        try:
-            with Path(place).open("rb") as file:
-                content = file.read(_LONGEST_FILE).decode()
-        except (OSError, UnicodeError) as error:
-            why = getattr(error, "strerror", None) or "it is not UTF-8"
-            raise PasswordUnavailable(f"the password {name!r} cannot be read from {place}: {why}") from None
-        content = content.rstrip("\r\n")
+    place = named[name].get_secret_value()
+    try:
+        content = read_secret(place)
+    except ValueError as error:
+        raise PasswordUnavailable(f"the password {name!r} cannot be read from {error}") from None
     if not 1 <= len(content) <= 127:
-        raise PasswordUnavailable(f"the password {name!r} ({kind}:{place}) must have 1 to 127 characters")
+        raise PasswordUnavailable(f"the password {name!r} ({place}) must have 1 to 127 characters")
     return content

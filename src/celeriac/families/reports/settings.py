@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from celeriac.core.pairs import parse_pairs
 from celeriac.family import FamilySettings
+from celeriac.secret import check_place
 
 _SCHEMES = ("sqlite", "postgresql", "postgres", "postgresql+asyncpg")
 
@@ -71,9 +72,10 @@ class ReportsSettings(FamilySettings):
     @classmethod
     def _placed(cls, value: Mapping[str, SecretStr]) -> Mapping[str, SecretStr]:
         for name, place in value.items():  # secret: somebody may put a password here
-            kind, _, where = place.get_secret_value().partition(":")
-            if kind not in ("env", "file") or not where:
-                raise ValueError(f"the place of {name} must be env:VARIABLE or file:PATH, and never the password")
+            try:
+                check_place(place.get_secret_value())
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
         return value
 
     @field_validator("reports_connections")

@@ -34,7 +34,7 @@ def test_connections_have_names(monkeypatch: pytest.MonkeyPatch, text: str) -> N
         ("CONNECTIONS", f"shop=mysql://u:{SECRET}@h/d", "the URL of shop must begin with sqlite:/// or postgresql://"),
         ("CONNECTIONS", f"shop=postgresql://u:{SECRET}/1@h/d", "the URL of shop has no valid port; percent-encode"),
         ("CONNECTIONS", f'{{"shop": "{SECRET}', "expected `name=url`"),
-        ("PASSWORDS", f"board={SECRET}", "the place of board must be env:VARIABLE or file:PATH"),
+        ("PASSWORDS", f"board={SECRET}", "board: give the place of the secret, env:VARIABLE or file:PATH"),
         ("PASSWORDS", f"board:{SECRET}", "expected `name=env:VARIABLE or name=file:PATH`"),
         ("QUERIES", "/nowhere", "=/nowhere: there is no such folder"),
         ("LOGO", "/nowhere.png", "there is no such file"),
