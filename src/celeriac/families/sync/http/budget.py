@@ -1,0 +1,82 @@
+"""The budget of requests of one host. All processes share it, so that all wait when the host asks for patience."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from yarl import URL
+
+from celeriac.client.limits import Limits, Taken
+from celeriac.core.errors import RunLater
+from celeriac.core.limits import LONGEST_NAME, Limit, Refused
+from celeriac.families.sync.http.model import Rate
+
+#: Waits of up to so many seconds hold the job's slot. A longer one gives it back.
+PATIENCE_S = 20.0
+#: A host without a budget still has a limit, so that it can be closed. This rate is never in the way.
+_NO_RATE = 100_000.0
+#: Units are fetched for so many seconds at once, and at most so many: else each request would ask the broker.
+_AHEAD_S, _MOST_AHEAD = 0.25, 100
+
+
+class Budget:
+    """Hands out the right to send a request to the host of a URL."""
+
+    def __init__(self, limits: Limits, base: URL, rate: Rate | None, patience_s: float = PATIENCE_S) -> None:
+        self._limits = limits
+        self._patience_s = patience_s
+        per_second = _NO_RATE if rate is None else rate.requests / rate.seconds
+        self._concurrency = None if rate is None else rate.concurrency
+        name = f"sync:host:{base.host}:{base.port}"[:LONGEST_NAME]
+        burst = None if rate is None else max(1, min(rate.requests, int(per_second) or 1))
+        self._limit = Limit(name, rate=per_second, burst=burst, concurrency=self._concurrency)
+        self._ahead = 1 if self._concurrency else max(1, min(_MOST_AHEAD, int(per_second * _AHEAD_S)))
+        self._units = 0
+        self._valid_until = 0.0
+
+    @asynccontextmanager
+    async def request(self) -> AsyncGenerator[None]:
+        """Wait for the turn of one request, and hold its slot during the block.
+
+        Raises:
+            RunLater: its turn comes later than a job should wait for it.
+            BrokerUnavailable: the broker does not answer.
+        """
+        if self._concurrency is None:
+            await self._take_unit()
+            yield
+            return
+        async with await self._take(1):
+            yield
+
+    async def close(self, seconds: float) -> None:
+        """Send nothing for a while, from no process, and wait here if it is short.
+
+        Raises:
+            RunLater: it is long. The job gives its slot back.
+        """
+        self._units = 0
+        if seconds <= 0:
+            return
+        await self._limits.close([self._limit], seconds)
+        if seconds > self._patience_s:
+            raise RunLater(seconds, f"the API asks to be left alone for {seconds:,.0f} s")
+
+    async def _take_unit(self) -> None:
+        if self._units <= 0 or time.monotonic() > self._valid_until:
+            self._units = (await self._take(self._ahead)).units
+            self._valid_until = time.monotonic() + 2 * _AHEAD_S
+        self._units -= 1
+
+    async def _take(self, units: int) -> Taken:
+        waited_until = time.monotonic() + self._patience_s
+        while True:
+            taken = await self._limits.take([self._limit], units=units)
+            if not isinstance(taken, Refused):
+                return taken
+            if time.monotonic() + taken.seconds > waited_until:
+                raise RunLater(taken.seconds, f"the budget of requests of {self._limit.name} is used up")
+            await asyncio.sleep(taken.seconds)

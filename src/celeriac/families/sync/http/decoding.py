@@ -1,0 +1,159 @@
+"""JSON of others: whole numbers of any length stay exact, and records that no database could take are refused.
+
+RFC 8259 leaves open what to do with much of it. What is decided here: docs/decisions/0027-sync.md.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, cast
+
+import orjson
+
+from celeriac.core.text import FAULT, not_unicode_at
+from celeriac.families.sync.pages import Record, Refusal
+
+#: orjson reads whole numbers beyond 64 bits as floats. Such a number has 20 letters or more of these.
+_DIGITS = bytes(0x30 if chr(code) in "0123456789-" else 0x20 for code in range(256))
+_LONG_NUMBER = b"0" * 20
+#: A value that is cut may end in a part of `false`, or of an escape such as `\\u00e9`.
+_LONGEST_WORD = 7
+#: How deep orjson writes what it was given, so that records are stored as they came.
+_TOO_DEEP = "is nested deeper than 254 levels"
+
+
+class NotJson(ValueError):
+    """The text is no JSON. `is_cut` says whether it ends in the middle of a value."""
+
+    def __init__(self, message: str, *, is_cut: bool) -> None:
+        self.is_cut = is_cut
+        super().__init__(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A value. Unless it `is_strict`, it may hold NaN and halves of surrogate pairs, which `examine` finds."""
+
+    value: Any
+    is_strict: bool = True
+
+
+def decode(body: bytes) -> Decoded:
+    """Read JSON in UTF-8.
+
+    Raises:
+        NotJson: it is none.
+    """
+    if _LONG_NUMBER not in body.translate(_DIGITS):
+        try:
+            return Decoded(orjson.loads(body))
+        except orjson.JSONDecodeError:
+            pass  # the standard library's parser takes more, and tells more
+    try:
+        text = body.decode("utf-8-sig")
+        return Decoded(json.loads(text, parse_float=_exact_enough), is_strict=False)
+    except UnicodeDecodeError:
+        raise NotJson("it is not UTF-8", is_cut=False) from None
+    except RecursionError:
+        raise NotJson("it is nested too deep", is_cut=False) from None
+    except json.JSONDecodeError as error:
+        raise NotJson(f"{error.msg} at character {error.pos:,}", is_cut=_is_cut(error)) from None
+    except ValueError:  # a number of more digits than Python reads
+        raise NotJson("it has a number of thousands of digits", is_cut=False) from None
+
+
+def _is_cut(error: json.JSONDecodeError) -> bool:
+    text = error.doc.rstrip()
+    if error.msg.startswith("Unterminated string"):
+        return True
+    return not text or (error.pos > 0 and len(text) - error.pos < _LONGEST_WORD)
+
+
+def _exact_enough(text: str) -> float | Decimal:
+    """Return a float, or a decimal if that says something else."""
+    number = float(text)
+    exact = Decimal(text)
+    return number if math.isinf(number) or Decimal(repr(number)) == exact else exact
+
+
+def plain(value: Any) -> Any:
+    """Return what ijson has read with floats in place of its decimals, as `decode` has them."""
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, dict):
+        members = cast("dict[str, Any]", value)
+        for name, member in members.items():
+            if isinstance(member, Decimal | dict | list):
+                members[name] = plain(member)
+    elif isinstance(value, list):
+        items = cast("list[Any]", value)
+        for at, item in enumerate(items):
+            if isinstance(item, Decimal | dict | list):
+                items[at] = plain(item)
+    return cast("Any", value)
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What is on a page: records, and what is none. The same items have the same `digest` in this process."""
+
+    records: Sequence[Record]
+    refused: list[Refusal]
+    digest: int
+
+
+def examine(items: list[Any], start: int = 0, *, is_strict: bool = True) -> Examined:
+    """Divide the items of a page into records and what is none. `start` is the position of the first."""
+    try:
+        content = orjson.dumps(items)
+    except TypeError:  # some hold what it does not write
+        content = b""
+    if content and is_strict and all(type(item) is dict for item in items):
+        return Examined(items, [], hash(content))
+    records: list[Record] = []
+    refused: list[Refusal] = []
+    for position, item in enumerate(items, start):
+        why = _why_refused(item)
+        if why is None:
+            records.append(item)
+        else:
+            refused.append(Refusal(why, item, position))
+    return Examined(records, refused, hash(repr(items)))
+
+
+def _why_refused(item: Any) -> str | None:
+    if not isinstance(item, dict):
+        return "is no object"
+    try:
+        orjson.dumps(item, default=_number)
+    except TypeError as error:
+        if "ecursion" in str(error):
+            return _TOO_DEEP
+        if not_unicode_at(item) is not None:
+            return FAULT
+        # what is left is whole numbers beyond 64 bits
+    return "has NaN or Infinity, which JSON has no numbers for" if _has_nan(item) else None
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return float(value)
+    raise TypeError
+
+
+def _has_nan(value: Any) -> bool:
+    todo = [value]
+    while todo:
+        found = todo.pop()
+        if isinstance(found, float):
+            if not math.isfinite(found):
+                return True
+        elif isinstance(found, dict):
+            todo += cast("dict[str, Any]", found).values()
+        elif isinstance(found, list):
+            todo += cast("list[Any]", found)
+    return False

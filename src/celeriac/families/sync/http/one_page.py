@@ -1,0 +1,136 @@
+"""Reads one page from an answer: whole, or in pieces while it comes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+from celeriac.families.sync.http.bodies import check_error, items_at
+from celeriac.families.sync.http.decoding import Examined, NotJson, decode, examine
+from celeriac.families.sync.http.exchange import Answer
+from celeriac.families.sync.http.guard import LoopGuard
+from celeriac.families.sync.http.model import HttpSource, HttpStream
+from celeriac.families.sync.http.paginations import make_paginator
+from celeriac.families.sync.http.paginator import Reply, find_in
+from celeriac.families.sync.http.passing import Passing, moment_of
+from celeriac.families.sync.http.paths import compile_path
+from celeriac.families.sync.http.streamed import StreamedBody
+from celeriac.families.sync.http.urls import Bounds
+from celeriac.families.sync.pages import Page, Place
+
+#: How many records, or bytes of its body, a piece of a page has.
+_PIECE_RECORDS, _PIECE_BYTES = 1000, 4_000_000
+_NO_CONTENT = 204
+
+
+class Plan:
+    """How one stream is read."""
+
+    def __init__(self, source: HttpSource, stream: HttpStream, bounds: Bounds, hide: Callable[[str], str]) -> None:
+        self.stream = stream
+        self.hide = hide
+        self.records = compile_path(source.records if stream.records is None else stream.records)
+        self.error = stream.error or source.error
+        self.paginator = make_paginator(stream.pagination or source.pagination, bounds)
+        #: Paths beside the records.
+        self.paths = [*self.paginator.paths, *([self.error.path] if self.error else [])]
+        paths = [self.records, *map(compile_path, self.paths)]
+        self.can_be_streamed = all(path.prefix is not None for path in paths)
+
+
+class OnePage:
+    """One page in one try. Items that were given before, in another try or another run, are not given again."""
+
+    def __init__(self, plan: Plan, place: Place, guard: LoopGuard, whole_bytes: int) -> None:
+        self._plan = plan
+        self._place = place
+        self._guard = guard
+        self._whole_bytes = whole_bytes
+        self._turn = plan.paginator.turn(place.token)
+        #: How many items of the page were looked at.
+        self._seen = 0
+
+    async def begin(self, answer: Answer) -> tuple[Page | None, bytes, AsyncIterator[bytes]]:
+        """Read the body. If it is large, return None for the page, and what `rest` needs.
+
+        Raises:
+            Passing: the page has to be asked for again.
+            SourceFailed: it is not what it should be.
+        """
+        pieces = answer.pieces()
+        begun: list[bytes] = []
+        size = 0
+        async for piece in pieces:
+            begun.append(piece)
+            size += len(piece)
+            if size > self._whole_bytes and self._plan.can_be_streamed:
+                return None, b"".join(begun), pieces
+        return self._whole(answer, b"".join(begun)), b"", pieces
+
+    async def rest(self, answer: Answer, begun: bytes, pieces: AsyncIterator[bytes]) -> AsyncGenerator[Page]:
+        """Yield a large page in pieces."""
+        body = StreamedBody(self._plan.records.text, self._plan.paths)
+        digest = hashlib.blake2b(begun)
+        body.feed(begun)
+        fed = 0
+        if body:
+            yield self._piece(answer, body.take())
+        async for piece in pieces:
+            digest.update(piece)
+            body.feed(piece)
+            fed += len(piece)
+            if len(body) >= _PIECE_RECORDS or (fed >= _PIECE_BYTES and body):
+                fed = 0
+                yield self._piece(answer, body.take())
+        body.end()
+        check_error(self._plan.error, body.find, self._plan.hide)
+        self._guard.check_content(hash(digest.digest()), self._place.page)
+        examined = self._look_at(body.take())
+        yield self._last(answer, examined, body.find)
+
+    def _whole(self, answer: Answer, body: bytes) -> Page:
+        if answer.response.status == _NO_CONTENT:
+            return self._last(answer, Examined([], [], 0), find_in(None))
+        try:
+            decoded = decode(body)
+        except NotJson as error:
+            kind = answer.response.content_type
+            raise Passing(f"the answer is no JSON ({kind}): {error}", is_outage=error.is_cut) from None
+        find = find_in(decoded.value)
+        check_error(self._plan.error, find, self._plan.hide)
+        items = items_at(self._plan.records, decoded.value)
+        examined = self._look_at(items, is_strict=decoded.is_strict)
+        if items:
+            self._guard.check_content(examined.digest, self._place.page)
+        return self._last(answer, examined, find)
+
+    def _look_at(self, items: list[Any], *, is_strict: bool = True) -> Examined:
+        """Divide the next items of the page, and leave out what was given before."""
+        examined = examine(items, self._seen, is_strict=is_strict)
+        skipped = max(0, min(len(items), self._place.skip - self._seen))
+        self._seen += len(items)
+        if not skipped:
+            return replace(examined, records=self._turn.take(examined.records))
+        before, rest = examine(items[:skipped]), examine(items[skipped:], self._seen - len(items) + skipped)
+        self._turn.take(before.records)
+        return Examined(self._turn.take(rest.records), rest.refused, examined.digest)
+
+    def _piece(self, answer: Answer, items: list[Any]) -> Page:
+        examined = self._look_at(items)
+        after = Place(self._place.token, max(self._seen, self._place.skip), self._place.page)
+        return Page(examined.records, after, self._place.page, examined.refused, _time_of(answer))
+
+    def _last(self, answer: Answer, examined: Examined, find: Callable[[str], Any]) -> Page:
+        token = self._turn.token(Reply(answer.url, lambda name: answer.headers.getall(name, ()), find))
+        after = None if token is None else Place(token, 0, self._place.page + 1)
+        return Page(examined.records, after, self._place.page, examined.refused, _time_of(answer))
+
+
+def _time_of(answer: Answer) -> int | None:
+    return _moment_of(answer.headers.get("Date", ""))
+
+
+_moment_of = lru_cache(maxsize=8)(moment_of)  # it names seconds, and many pages come in one

@@ -1,0 +1,91 @@
+"""Paths into JSON: names with dots between them (`data.items`), or JSONPath if it begins with `$`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from functools import lru_cache
+from typing import Annotated, Any, cast
+
+import jsonpath
+from jsonpath.exceptions import JSONPathError
+from pydantic import AfterValidator
+
+
+class Missing(Enum):
+    """Says that a path leads to nothing. `None` is what JSON calls null."""
+
+    MISSING = "missing"
+
+
+MISSING = Missing.MISSING
+_REMEMBERED = 1024
+
+
+class DottedPath:
+    """Names and indexes with dots between them; empty for the whole."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.parts = tuple(text.split(".")) if text else ()
+
+    def find(self, value: Any) -> Any:
+        """Return what is there, or MISSING."""
+        for part in self.parts:
+            if isinstance(value, Mapping):
+                value = cast("Mapping[str, Any]", value).get(part, MISSING)
+            elif isinstance(value, Sequence) and not isinstance(value, str) and part.isascii() and part.isdigit():
+                items = cast("Sequence[Any]", value)
+                value = items[int(part)] if int(part) < len(items) else MISSING
+            else:
+                return MISSING
+        return value
+
+    @property
+    def prefix(self) -> str | None:
+        """The same for a parser of streams, which knows no indexes; None if it has one."""
+        return None if any(part.isdigit() for part in self.parts) else self.text
+
+
+class QueryPath:
+    """A JSONPath (RFC 9535)."""
+
+    prefix = None
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._query = jsonpath.compile(text)
+
+    def find(self, value: Any) -> Any:
+        """Return the value that it matches; all values as a list if there are several; MISSING if there is none."""
+        found = self._query.findall(value)
+        return MISSING if not found else found[0] if len(found) == 1 else found
+
+
+JsonPath = DottedPath | QueryPath
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def compile_path(text: str) -> JsonPath:
+    """Read a path.
+
+    Raises:
+        ValueError: it is neither form. The message says where.
+    """
+    if text.startswith("$"):
+        try:
+            return QueryPath(text)
+        except JSONPathError as error:
+            raise ValueError(f"{text!r} is no JSONPath: {str(error).splitlines()[0]}") from None
+    if text and not all(text.split(".")):
+        raise ValueError(f"{text!r} has an empty name between its dots; write it as JSONPath, which begins with $")
+    return DottedPath(text)
+
+
+def _checked(text: str) -> str:
+    compile_path(text)
+    return text
+
+
+#: A path in a definition.
+PathText = Annotated[str, AfterValidator(_checked)]
