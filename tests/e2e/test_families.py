@@ -52,7 +52,7 @@ async def test_an_installed_family_has_jobs_routes_commands_settings_and_checks(
     listed = celeriac("families", "--json", cwd=tmp_path, **variables)
     states = {family["family"]: family["state"] for family in json.loads(listed.stdout)}
     assert (states, listed.stderr) == (
-        {"email": "on", "media": "on", "reports": "on", "webhooks": "on", "greetings": "on"},
+        {"email": "on", "media": "on", "reports": "on", "sync": "on", "webhooks": "on", "greetings": "on"},
         "",
     )
     assert celeriac("greetings", "word", cwd=tmp_path, **variables).stdout == "Good day\n"

@@ -185,6 +185,7 @@ def test_a_broken_family_can_be_switched_off(install_guest: Callable[[str, str],
         "email": Presence.ON,
         "media": Presence.ON,
         "reports": Presence.ON,
+        "sync": Presence.ON,
         "webhooks": Presence.ON,
         "faxes": Presence.OFF,
     }

@@ -1,1 +1,100 @@
-"""Sync: records of third-party APIs as rows of a database, or as files. State moves only with the rows."""
+"""Syncs: records of the APIs of others, in tables of databases or in files, kept up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from celeriac.families.sync.settings import SyncSettings
+from celeriac.family import FamilySettings, Host, JobFamily
+
+if TYPE_CHECKING:
+    from celeriac.core.spec import Call
+    from celeriac.database.migrations import Migrations
+    from celeriac.families.sync.definitions import Definition, MakeSource
+    from celeriac.families.sync.model import Sync
+    from celeriac.families.sync.pages import Source
+
+__all__ = ["SyncFamily", "SyncSettings"]
+
+
+class SyncFamily(JobFamily):
+    """The sync family, as entry points name it. It imports the packages of its extra only when they are used."""
+
+    name = "sync"
+    summary = "Records of other people's APIs, kept up to date in databases and files"
+    extra = "celeriac[sync]"
+    requires = ("aiohttp", "ijson", "jsonpath", "yaml", "obstore", "sqlalchemy", "alembic")
+    settings_class: ClassVar[type[FamilySettings]] = SyncSettings
+    shortcuts: ClassVar[Mapping[str, str]] = {"sync": "add"}
+
+    def __init__(self, host: Host) -> None:
+        from celeriac.database.named import NamedDatabases
+        from celeriac.families.sync.definitions import Definitions, read_folder
+        from celeriac.families.sync.destinations import Destinations
+        from celeriac.families.sync.jobs import register
+        from celeriac.families.sync.running import Runner
+
+        self.host = host
+        self.settings = cast(SyncSettings, host.own)
+        self.definitions = Definitions()
+        self.connections = NamedDatabases(
+            self.settings.sync_connections,
+            setting="CELERIAC_SYNC_CONNECTIONS",
+            migrations=lambda: [self.migrations()],
+        )
+        self.destinations = Destinations(self.connections, lambda: host.database)
+        self.runner = Runner(self.destinations, self._make_source, round(self.settings.sync_retention * 1000))
+        if self.settings.sync_folder is not None:
+            for definition in read_folder(self.settings.sync_folder):
+                self._add(definition)
+        self.job = register(host.app, self.definitions, self.runner, self.settings.sync_queue)
+
+    def add(self, sync: Sync | Mapping[str, Any], *, source: MakeSource | None = None) -> Sync:
+        """Define a sync in code. `source` makes a source of your own, which has the methods of `pages.Source`.
+
+            app.sync(Sync(name="shop", source=…, streams=[…], destination=…))
+
+        Raises:
+            SyncInvalid: names what is wrong with it.
+        """
+        from celeriac.families.sync.definitions import Definition, read_definition
+
+        checked = read_definition(sync, "app.sync(…)")
+        self._add(Definition(checked, f"app.sync({checked.name})", source))
+        return checked
+
+    def _add(self, definition: Definition) -> None:
+        from celeriac.families.sync.errors import SyncInvalid
+        from celeriac.families.sync.model import FileDestination
+
+        destination = definition.sync.destination
+        if not isinstance(destination, FileDestination) and destination.connection not in self.connections:
+            known = ", ".join(self.connections) or "there are none"
+            raise SyncInvalid(
+                f"{definition.where}: destination.connection: none is named {destination.connection!r}; "
+                f"CELERIAC_SYNC_CONNECTIONS names them: {known}"
+            )
+        self.definitions.add(definition)
+
+    def _make_source(self, definition: Definition) -> Source:
+        if definition.source is not None:
+            return definition.source(definition.sync)
+        raise NotImplementedError
+
+    def call(self, name: str, *, streams: list[str] | None = None, full: bool = False) -> Call[Any]:
+        """Return the call of a run, for `app.schedule`, `app.client.submit` or `job.fan_out`.
+
+            app.schedule("shop", app.family(SyncFamily).call("shop"), cron="*/15 * * * *")
+
+        Raises:
+            UnknownSync: there is no such sync.
+        """
+        self.definitions.get(name)
+        return self.job.call(sync=name, streams=streams, full=full)
+
+    @classmethod
+    def migrations(cls) -> Migrations:
+        from celeriac.database.migrations import Migrations
+
+        return Migrations(cls.name, "celeriac.families.sync:migrations", head="0001")

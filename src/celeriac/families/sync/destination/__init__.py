@@ -1,0 +1,1 @@
+"""Where records go: tables of SQLite, Postgres and MySQL, or files."""

@@ -1,0 +1,127 @@
+"""Writes the rows of a stream into its table, each page in the transaction of its state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Connection
+
+from celeriac.database.engine import Database
+from celeriac.families.sync.columns import Changes, Column, Known
+from celeriac.families.sync.destination.refreshing import Refresh
+from celeriac.families.sync.destination.table import SqlTable
+from celeriac.families.sync.errors import CountsWrong
+from celeriac.families.sync.locks import Held
+from celeriac.families.sync.model import Mode, Stream
+from celeriac.families.sync.pages import Page
+from celeriac.families.sync.shaping import Shaped, Shaper
+from celeriac.families.sync.states import READING, State
+
+
+class DatabaseWriter:
+    """Writes into a table, or, for a full refresh, into one beside it that replaces its rows at the end."""
+
+    def __init__(self, database: Database, held: Held, table: SqlTable, stream: Stream, key: Sequence[str]) -> None:
+        """`key` has the fields of the primary key, as they are in the records."""
+        self._database = database
+        self._held = held
+        self._stream = stream
+        self._key = key
+        self._refresh = Refresh(table, stream) if stream.mode is Mode.FULL_REFRESH else None
+        self._table = self._refresh.staging if self._refresh is not None else table
+        self._shaper = Shaper(stream, database.dialect, Known([], {}, exists=False), key)
+        self._changes = Changes()
+        self._shaped: Shaped | None = None
+        self._statements: dict[tuple[Column, ...], str] = {}
+
+    @property
+    def files(self) -> list[str]:
+        """None: rows go into a table."""
+        return []
+
+    @property
+    def ignored(self) -> set[str]:
+        """The fields that were left out."""
+        return self._shaper.ignored
+
+    @property
+    def is_due(self) -> bool:
+        """Each page is a commit."""
+        return True
+
+    async def begin(self, state: State) -> None:
+        """Look at the table. A refresh that begins makes an empty one beside it."""
+
+        def look(connection: Connection) -> Known:
+            self._held.fence(connection)
+            if self._refresh is not None:
+                is_fresh = state.phase == READING and not state.counts.pages and not state.place.skip
+                return self._refresh.begin(connection, self._key, is_fresh=is_fresh)
+            known = self._table.look(connection, self._key)
+            if known.exists:
+                self._table.check_key(connection, known.columns)
+            return known
+
+        known = await self._database.write(look)
+        self._shaper = Shaper(self._stream, self._database.dialect, known, self._key)
+
+    async def take(self, page: Page, faults: Mapping[int, str]) -> Shaped:
+        """Shape a page, and change the table so that its rows fit."""
+        self._shaped = shaped = self._shaper.shape(page.records, faults)
+        self._changes.merge(shaped.changes)
+        if self._changes and shaped.rows:
+            changes, columns = self._changes, shaped.columns
+
+            def change(connection: Connection) -> None:
+                self._held.fence(connection)
+                self._table.change(connection, columns, changes)
+
+            await self._database.write(change)
+            self._changes = Changes()
+            self._statements.clear()
+        return shaped
+
+    async def prepare(self, state: State) -> None:
+        """Nothing comes before the transaction."""
+
+    def write(self, connection: Connection) -> None:
+        """Write the rows of the page.
+
+        Raises:
+            CountsWrong: the database has written another number of rows.
+        """
+        shaped = self._shaped
+        if shaped is None or not shaped.rows:
+            return
+        columns = tuple(shaped.columns)
+        if columns not in self._statements:
+            self._statements[columns] = self._table.statement(connection, columns)
+        written = self._table.write(connection, self._statements[columns], shaped.data)
+        has_values = self._stream.mode is Mode.APPEND or any(not column.is_key for column in columns)
+        if written is not None and has_values and written != shaped.rows:
+            raise CountsWrong(f"table {self._table.id}: of {shaped.rows:,} rows, {written:,} were written")
+
+    def clear(self) -> None:
+        """Forget the page."""
+        self._shaped = None
+
+    async def prepare_end(self) -> None:
+        """Have the table take what a refresh has found: new columns, and wider ones."""
+        if self._refresh is None:
+            return
+        refresh = self._refresh
+
+        def adjust(connection: Connection) -> None:
+            self._held.fence(connection)
+            refresh.adjust(connection, self._key)
+
+        await self._database.write(adjust)
+
+    def end(self, connection: Connection) -> int:
+        """Replace the rows of the table by those of a refresh. Return how many that has deleted."""
+        return 0 if self._refresh is None else self._refresh.swap(connection, self._key)
+
+    async def clean_up(self) -> None:
+        """Drop the table beside. MySQL would commit with that, so it follows on its own."""
+        if self._refresh is not None:
+            await self._database.write(self._refresh.staging.drop)

@@ -1,0 +1,235 @@
+"""What differs between SQLite, Postgres and MySQL when rows are written and tables changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Protocol
+
+from sqlalchemy import Connection
+from sqlalchemy.types import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Date,
+    DateTime,
+    Float,
+    Integer,
+    Numeric,
+    String,
+    TypeEngine,
+)
+
+from celeriac.families.sync.columns import Column, Limit
+from celeriac.families.sync.kinds import Kind
+
+Data = Sequence[Sequence[Any]]
+
+
+class Dialect(Protocol):
+    """How one kind of database is written."""
+
+    name: str
+
+    def type_of(self, column: Column) -> str:
+        """Return the SQL type of a new column."""
+        ...
+
+    def upsert(self, table: str, columns: Sequence[tuple[str, Column]]) -> str:
+        """Return the statement that inserts rows, and replaces those with the same key. Names are quoted already.
+
+        Without a key it only inserts.
+        """
+        ...
+
+    def write(self, connection: Connection, statement: str, data: Data) -> int | None:
+        """Run that statement for the values of each column. Return how many rows it wrote; None: MySQL cannot say."""
+        ...
+
+    def widening(self, table: str, name: str, old: Column, new: Column) -> list[str]:
+        """Return the statements that change a column's type, and its values with it."""
+        ...
+
+    def copying(self, target: str, source: str, columns: Sequence[tuple[str, Column]]) -> str:
+        """Return the statement that upserts all rows of one table into another."""
+        ...
+
+
+def _assignments(columns: Sequence[tuple[str, Column]], form: str) -> str:
+    return ", ".join(f"{name} = {form.format(name)}" for name, column in columns if not column.is_key)
+
+
+def _on_conflict(columns: Sequence[tuple[str, Column]]) -> str:
+    """What SQLite and Postgres do with a key that is there."""
+    keys = ", ".join(name for name, column in columns if column.is_key)
+    if not keys:
+        return ""
+    assigned = _assignments(columns, "excluded.{}")
+    return f" ON CONFLICT ({keys}) DO " + (f"UPDATE SET {assigned}" if assigned else "NOTHING")
+
+
+def _listed(columns: Sequence[tuple[str, Column]]) -> str:
+    return ", ".join(name for name, _ in columns)
+
+
+class Sqlite:
+    """Columns whose type was inferred have none in the database: one that it gives them would change later values.
+
+    Where `0123` comes into a column that was INTEGER, SQLite stores 123. The kinds are in `celeriac_sync_column`.
+    """
+
+    name = "sqlite"
+    _TYPES: ClassVar = {
+        Kind.TIMESTAMP: "TEXT",
+        Kind.DATE: "TEXT",
+        Kind.JSON: "TEXT",
+        Kind.NUMERIC: "",
+        Kind.DOUBLE: "REAL",
+    }
+
+    def type_of(self, column: Column) -> str:
+        if not column.is_fixed:
+            return ""
+        return self._TYPES.get(column.kind, {Kind.INTEGER: "INTEGER", Kind.BOOLEAN: "BOOLEAN"}.get(column.kind, "TEXT"))
+
+    def upsert(self, table: str, columns: Sequence[tuple[str, Column]]) -> str:
+        places = ", ".join("?" * len(columns))
+        return f"INSERT INTO {table} ({_listed(columns)}) VALUES ({places}){_on_conflict(columns)}"  # noqa: S608
+
+    def write(self, connection: Connection, statement: str, data: Data) -> int | None:
+        return connection.exec_driver_sql(statement, list(zip(*data, strict=True))).rowcount
+
+    def widening(self, table: str, name: str, old: Column, new: Column) -> list[str]:
+        if new.kind is not Kind.TEXT:
+            return []
+        if old.kind is Kind.BOOLEAN:
+            text = f"CASE {name} WHEN 0 THEN 'false' ELSE 'true' END"
+        else:
+            text = f"CAST({name} AS TEXT)"
+        return [f"UPDATE {table} SET {name} = {text} WHERE {name} IS NOT NULL AND typeof({name}) <> 'text'"]  # noqa: S608
+
+    def copying(self, target: str, source: str, columns: Sequence[tuple[str, Column]]) -> str:
+        # WHERE true: else the parser takes ON for that of a join
+        names = _listed(columns)
+        return f"INSERT INTO {target} ({names}) SELECT {names} FROM {source} WHERE true{_on_conflict(columns)}"  # noqa: S608
+
+
+class Postgres:
+    """Rows go as one array for each column: one statement, one round trip."""
+
+    name = "postgresql"
+    _TYPES: ClassVar = {
+        Kind.BOOLEAN: "boolean",
+        Kind.INTEGER: "bigint",
+        Kind.NUMERIC: "numeric",
+        Kind.DOUBLE: "double precision",
+        Kind.TEXT: "text",
+        Kind.JSON: "jsonb",
+        Kind.TIMESTAMP: "timestamptz",
+        Kind.DATE: "date",
+    }
+
+    def type_of(self, column: Column) -> str:
+        return self._TYPES[column.kind]
+
+    def upsert(self, table: str, columns: Sequence[tuple[str, Column]]) -> str:
+        arrays = ", ".join(f"${place}::{self.type_of(column)}[]" for place, (_, column) in enumerate(columns, 1))
+        rows = f"SELECT * FROM unnest({arrays})"  # noqa: S608
+        return f"INSERT INTO {table} ({_listed(columns)}) {rows}{_on_conflict(columns)}"
+
+    def write(self, connection: Connection, statement: str, data: Data) -> int | None:
+        return connection.exec_driver_sql(statement, tuple(data)).rowcount
+
+    def widening(self, table: str, name: str, old: Column, new: Column) -> list[str]:
+        kind = self.type_of(new)
+        return [f"ALTER TABLE {table} ALTER COLUMN {name} TYPE {kind} USING {name}::{kind}"]
+
+    def copying(self, target: str, source: str, columns: Sequence[tuple[str, Column]]) -> str:
+        names = _listed(columns)
+        return f"INSERT INTO {target} ({names}) SELECT {names} FROM {source}{_on_conflict(columns)}"  # noqa: S608
+
+
+class Mysql:
+    """Texts of keys compare byte for byte: else `a` and `A` would be one key. MySQL's name for that differs."""
+
+    _TYPES: ClassVar = {
+        Kind.BOOLEAN: "BOOLEAN",
+        Kind.INTEGER: "BIGINT",
+        Kind.NUMERIC: "DECIMAL(65,30)",
+        Kind.DOUBLE: "DOUBLE",
+        Kind.TEXT: "LONGTEXT",
+        Kind.JSON: "JSON",
+        Kind.TIMESTAMP: "DATETIME(6)",
+        Kind.DATE: "DATE",
+    }
+
+    def __init__(self, name: str, is_mariadb: bool) -> None:
+        self.name = name
+        self._collation = "utf8mb4_nopad_bin" if is_mariadb else "utf8mb4_0900_bin"
+
+    def type_of(self, column: Column) -> str:
+        text = "VARCHAR(255)" if column.is_key else "LONGTEXT"
+        if column.kind is Kind.TEXT:
+            return f"{text} CHARACTER SET utf8mb4 COLLATE {self._collation}"
+        return self._TYPES[column.kind]
+
+    def upsert(self, table: str, columns: Sequence[tuple[str, Column]]) -> str:
+        places = ", ".join(["%s"] * len(columns))
+        return f"INSERT INTO {table} ({_listed(columns)}) VALUES ({places}){self._on_duplicate(columns)}"  # noqa: S608
+
+    def _on_duplicate(self, columns: Sequence[tuple[str, Column]]) -> str:
+        key = next((name for name, column in columns if column.is_key), None)
+        if key is None:
+            return ""
+        return f" ON DUPLICATE KEY UPDATE {_assignments(columns, 'VALUES({})') or f'{key} = {key}'}"
+
+    def write(self, connection: Connection, statement: str, data: Data) -> int | None:
+        connection.exec_driver_sql(statement, list(zip(*data, strict=True)))
+
+    def widening(self, table: str, name: str, old: Column, new: Column) -> list[str]:
+        kind = self.type_of(new)
+        if old.kind is Kind.BOOLEAN:  # whose text would be 0 and 1
+            text = f"UPDATE {table} SET {name} = CASE {name} WHEN '0' THEN 'false' ELSE 'true' END"  # noqa: S608
+            return [f"ALTER TABLE {table} MODIFY {name} {kind}", f"{text} WHERE {name} IS NOT NULL"]
+        return [f"ALTER TABLE {table} MODIFY {name} {kind}"]
+
+    def copying(self, target: str, source: str, columns: Sequence[tuple[str, Column]]) -> str:
+        names = _listed(columns)
+        return f"INSERT INTO {target} ({names}) SELECT {names} FROM {source}{self._on_duplicate(columns)}"  # noqa: S608
+
+
+def dialect_of(connection: Connection) -> Dialect:
+    """Return how the database of a connection is written."""
+    name = connection.dialect.name
+    if name == "sqlite":
+        return Sqlite()
+    if name == "postgresql":
+        return Postgres()
+    return Mysql(name, bool(getattr(connection.dialect, "is_mariadb", False)))
+
+
+def found_kind(kind: TypeEngine[Any], dialect: str) -> tuple[Kind, Limit]:
+    """Return what a column of this type holds: one that somebody else has made, maybe."""
+    name = kind.__visit_name__
+    if isinstance(kind, JSON):
+        return Kind.JSON, None
+    if isinstance(kind, Boolean) or (name == "TINYINT" and getattr(kind, "display_width", 0) == 1):
+        return Kind.BOOLEAN, None
+    if isinstance(kind, Integer):
+        is_wide = dialect == "sqlite" or isinstance(kind, BigInteger)
+        return Kind.INTEGER, None if is_wide else _MOST.get(name, 2**31 - 1)
+    if isinstance(kind, Float):
+        return Kind.DOUBLE, None
+    if isinstance(kind, Numeric):
+        scale = kind.scale or 0
+        return Kind.NUMERIC, None if kind.precision is None else (kind.precision - scale, scale)
+    if isinstance(kind, DateTime):
+        return Kind.TIMESTAMP, None
+    if isinstance(kind, Date):
+        return Kind.DATE, None
+    length = kind.length if isinstance(kind, String) else None
+    return Kind.TEXT, length or _LONGEST.get(name if dialect in ("mysql", "mariadb") else "")
+
+
+_MOST = {"TINYINT": 2**7 - 1, "SMALLINT": 2**15 - 1, "SMALL_INTEGER": 2**15 - 1, "MEDIUMINT": 2**23 - 1}
+#: Characters of MySQL's short texts, if each takes the four bytes that one may.
+_LONGEST = {"TINYTEXT": 63, "TEXT": 16_383, "MEDIUMTEXT": 4_194_303}

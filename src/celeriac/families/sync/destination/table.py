@@ -1,0 +1,165 @@
+"""One table of a destination: what it looks like, how it is changed, and how rows come into it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection, delete, insert, inspect, select, update
+from sqlalchemy.types import NullType
+
+from celeriac.families.sync.columns import Changes, Column, Known
+from celeriac.families.sync.destination.dialects import Data, Dialect, dialect_of, found_kind
+from celeriac.families.sync.errors import SyncFailed
+from celeriac.families.sync.kinds import Kind
+from celeriac.families.sync.tables import column_table as registry
+
+
+@dataclass(frozen=True, slots=True)
+class SqlTable:
+    """A table of a database, by its name.
+
+    Attributes:
+        name: its name.
+        schema: the schema that it is in; None: the connection's.
+        has_key: whether rows are replaced by their key.
+    """
+
+    name: str
+    schema: str | None = None
+    has_key: bool = True
+
+    @property
+    def id(self) -> str:
+        """Its name among the registered columns."""
+        return f"{self.schema}.{self.name}" if self.schema else self.name
+
+    def quoted(self, connection: Connection) -> str:
+        """Return its name as SQL has it."""
+        quote = connection.dialect.identifier_preparer.quote_identifier
+        return f"{quote(self.schema)}.{quote(self.name)}" if self.schema else quote(self.name)
+
+    def exists(self, connection: Connection) -> bool:
+        """Return whether it is there."""
+        return inspect(connection).has_table(self.name, self.schema)
+
+    def look(self, connection: Connection, key: Sequence[str] = ()) -> Known:
+        """Return what the database has of it. `key` has the fields of its primary key.
+
+        Raises:
+            SyncFailed: rows cannot be replaced by that key, because nothing keeps it unique.
+        """
+        if not self.exists(connection):
+            connection.execute(delete(registry).where(registry.c.table == self.id))
+            return Known([], {}, exists=False)
+        there = self._reflected(connection)
+        query = select(registry).where(registry.c.table == self.id).order_by(registry.c.place)
+        columns: list[Column] = []
+        for row in connection.execute(query).mappings():
+            real = there.pop(row["name"].casefold(), None)
+            if real is not None:  # else somebody has dropped it: it comes back with its next value
+                kind = Kind(row["kind"])
+                limit = real.limit if real.kind is kind else None
+                is_key = row["field"] in key
+                columns.append(
+                    Column(
+                        field=row["field"],
+                        name=row["name"],
+                        kind=kind,
+                        limit=limit,
+                        is_fixed=row["is_fixed"],
+                        is_key=is_key,
+                    )
+                )
+        return Known(columns, there, exists=True)
+
+    def _reflected(self, connection: Connection) -> dict[str, Column]:
+        found: dict[str, Column] = {}
+        for one in inspect(connection).get_columns(self.name, self.schema):
+            name, dialect = one["name"], connection.dialect.name
+            kind, limit = found_kind(one["type"], dialect)
+            # SQLite would make numbers of texts in a column that has the type of numbers, and cannot change that
+            is_fixed = dialect == "sqlite" and kind is not Kind.TEXT and not isinstance(one["type"], NullType)
+            found[name.casefold()] = Column(field=name, name=name, kind=kind, limit=limit, is_fixed=is_fixed)
+        return found
+
+    def check_key(self, connection: Connection, columns: Sequence[Column]) -> None:
+        """
+        Raises:
+            SyncFailed: nothing keeps the key unique.
+        """
+        key = {column.name.casefold() for column in columns if column.is_key}
+        if not self.has_key or not key:
+            return
+        look = inspect(connection)
+        unique = [look.get_pk_constraint(self.name, self.schema)["constrained_columns"]]
+        unique += [one["column_names"] for one in look.get_unique_constraints(self.name, self.schema)]
+        indexes = look.get_indexes(self.name, self.schema)
+        unique += [[name for name in one["column_names"] if name] for one in indexes if one["unique"]]
+        if not any({name.casefold() for name in names} == key for names in unique):
+            listed = ", ".join(sorted(column.name for column in columns if column.is_key))
+            raise SyncFailed(
+                f"table {self.id}: nothing keeps its key ({listed}) unique, so rows cannot be replaced by it; add a "
+                "primary key or a unique index of these columns"
+            )
+
+    def change(self, connection: Connection, columns: Sequence[Column], changes: Changes) -> None:
+        """Create it, or add and widen columns. `columns` are all that it is to have.
+
+        It may run again after it was interrupted: MySQL commits each step.
+        """
+        dialect, table = dialect_of(connection), self.quoted(connection)
+        quote = connection.dialect.identifier_preparer.quote_identifier
+        if not self.exists(connection):
+            connection.exec_driver_sql(self._creation(dialect, table, connection, columns))
+        else:
+            there = self._reflected(connection)
+            for column in changes.added.values():
+                if column.name.casefold() not in there:
+                    kind = dialect.type_of(column)
+                    connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {quote(column.name)} {kind}")
+            registered = self._registered(connection)
+            for column in changes.widened.values():
+                old = replace(column, kind=registered.get(column.name, column.kind))
+                for statement in dialect.widening(table, quote(column.name), old, column):
+                    connection.exec_driver_sql(statement)
+            self.check_key(connection, columns)
+        self._register(connection, columns)
+
+    def _creation(self, dialect: Dialect, table: str, connection: Connection, columns: Sequence[Column]) -> str:
+        quote = connection.dialect.identifier_preparer.quote_identifier
+        parts = [f"{quote(column.name)} {dialect.type_of(column)}" for column in columns]
+        keys = [quote(column.name) for column in columns if column.is_key]
+        if keys and self.has_key:
+            parts.append(f"PRIMARY KEY ({', '.join(keys)})")
+        return f"CREATE TABLE {table} ({', '.join(parts)})"
+
+    def _registered(self, connection: Connection) -> dict[str, Kind]:
+        query = select(registry.c.name, registry.c.kind).where(registry.c.table == self.id)
+        return {name: Kind(kind) for name, kind in connection.execute(query)}
+
+    def _register(self, connection: Connection, columns: Sequence[Column]) -> None:
+        known = self._registered(connection)
+        for place, column in enumerate(columns):
+            if column.name not in known:
+                values = {"field": column.field, "kind": column.kind, "is_fixed": column.is_fixed, "place": place}
+                connection.execute(insert(registry).values(table=self.id, name=column.name, **values))
+            elif known[column.name] is not column.kind:
+                this = (registry.c.table == self.id) & (registry.c.name == column.name)
+                connection.execute(update(registry).where(this).values(kind=column.kind))
+
+    def statement(self, connection: Connection, columns: Sequence[Column]) -> str:
+        """Return the statement with which rows of these columns are written."""
+        quote = connection.dialect.identifier_preparer.quote_identifier
+        keyed = [column if self.has_key else replace(column, is_key=False) for column in columns]
+        named = [(quote(column.name), column) for column in keyed]
+        return dialect_of(connection).upsert(self.quoted(connection), named)
+
+    def write(self, connection: Connection, statement: str, data: Data) -> int | None:
+        """Write rows with `statement`. Return how many the database says it has written, if it says so."""
+        return dialect_of(connection).write(connection, statement, data)
+
+    def drop(self, connection: Connection) -> None:
+        """Drop it, if it is there."""
+        connection.exec_driver_sql(f"DROP TABLE IF EXISTS {self.quoted(connection)}")
+        connection.execute(delete(registry).where(registry.c.table == self.id))

@@ -1,0 +1,127 @@
+"""The runs of syncs, and the records that they have rejected."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from celeriac.database.clock import now_ms
+from celeriac.families.sync.converting import to_json
+from celeriac.families.sync.counts import Counts
+from celeriac.families.sync.pages import Refusal
+from celeriac.families.sync.tables import reject_table as rejects
+from celeriac.families.sync.tables import run_table as runs
+
+#: Characters that are kept of a rejected record, and of a reason.
+_LONGEST_RECORD, _LONGEST_REASON = 8000, 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One run of a sync. Times are milliseconds since the epoch."""
+
+    id: str
+    sync: str
+    state: str
+    error: str | None
+    counts: dict[str, Counts]
+    started_at: int
+    ended_at: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reject:
+    """A record that was not written, as far as it is kept."""
+
+    number: int
+    stream: str
+    run: str
+    page: int
+    position: int
+    reason: str
+    record: str
+    at: int
+
+
+def begin_run(connection: Connection, run: str, sync: str, keep_ms: int) -> None:
+    """Note that a run begins, or goes on. Forget what is older than `keep_ms`."""
+    ended = {"state": "running", "ended_at": None, "error": None}
+    if connection.execute(update(runs).where(runs.c.id == run).values(**ended)).rowcount == 0:
+        connection.execute(insert(runs).values(id=run, sync=sync, state="running", started_at=now_ms()))
+    connection.execute(delete(runs).where(runs.c.started_at < now_ms() - keep_ms))
+    connection.execute(delete(rejects).where(rejects.c.at < now_ms() - keep_ms))
+
+
+def note_run(connection: Connection, run: str, state: str, counts: dict[str, Counts], error: str | None = None) -> None:
+    """Note how a run stands or ends."""
+    values: dict[str, Any] = {
+        "state": state,
+        "error": error,
+        "counts": {stream: each.as_dict() for stream, each in counts.items()},
+        "ended_at": None if state in ("running", "waiting") else now_ms(),
+    }
+    connection.execute(update(runs).where(runs.c.id == run).values(**values))
+
+
+def list_runs(connection: Connection, sync: str, limit: int) -> list[Run]:
+    """Return the last runs of a sync, the newest first."""
+    query = select(runs).where(runs.c.sync == sync).order_by(runs.c.started_at.desc(), runs.c.id).limit(limit)
+    return [_run(dict(row)) for row in connection.execute(query).mappings()]
+
+
+def _run(row: dict[str, Any]) -> Run:
+    stored: dict[str, Any] = row.pop("counts") or {}
+    return Run(**row, counts={name: Counts.of(each) for name, each in stored.items()})
+
+
+def store_rejects(
+    connection: Connection, sync: str, stream: str, run: str, page: int, refused: Sequence[Refusal]
+) -> None:
+    """Keep rejected records."""
+    if not refused:
+        return
+    rows = [
+        {
+            "sync": sync,
+            "stream": stream,
+            "run": run,
+            "page": page,
+            "position": one.position,
+            "reason": _storable(one.reason, _LONGEST_REASON),
+            "record": _storable(_shown(one.record), _LONGEST_RECORD),
+        }
+        for one in refused
+    ]
+    connection.execute(insert(rejects).values(at=now_ms()), rows)
+
+
+def list_rejects(connection: Connection, sync: str, stream: str | None, after: int, limit: int) -> list[Reject]:
+    """Return rejected records of a sync, the newest first; those before the number `after`, if it is not 0."""
+    names = [column for column in rejects.c if column.name != "sync"]
+    query = select(*names).where(rejects.c.sync == sync).order_by(rejects.c.number.desc()).limit(limit)
+    if stream is not None:
+        query = query.where(rejects.c.stream == stream)
+    if after:
+        query = query.where(rejects.c.number < after)
+    return [Reject(**row) for row in connection.execute(query).mappings()]
+
+
+def forget_rejects(connection: Connection, sync: str, streams: Sequence[str]) -> None:
+    """Forget the rejected records of streams."""
+    connection.execute(delete(rejects).where(rejects.c.sync == sync, rejects.c.stream.in_(streams)))
+
+
+def _shown(record: Any) -> str:
+    try:
+        return to_json(record)
+    except ValueError:
+        return repr(record)
+
+
+def _storable(text: str, most: int) -> str:
+    """Cut a text, and replace what some databases refuse."""
+    cut = text if len(text) <= most else f"{text[: most - 1]}…"
+    return cut.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()

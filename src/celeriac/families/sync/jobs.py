@@ -1,0 +1,30 @@
+"""The job of a sync."""
+
+from __future__ import annotations
+
+from celeriac.client.job import Job
+from celeriac.core.context import JobContext
+from celeriac.core.errors import ConfigurationError, JobRefused
+from celeriac.core.retry import Retry
+from celeriac.engine.app import JobApp
+from celeriac.families.sync.definitions import Definitions
+from celeriac.families.sync.errors import SyncFailed
+from celeriac.families.sync.outcome import SyncOutcome
+from celeriac.families.sync.running import Runner
+
+RUN = "celeriac.sync.run"
+#: Outages of the source or of a database last as long as they last.
+_RETRY = Retry(attempts=1_000_000, backoff=1.0, max_delay=300.0, never=(SyncFailed, ConfigurationError, JobRefused))
+
+RunJob = Job[..., SyncOutcome]
+
+
+def register(app: JobApp, definitions: Definitions, runner: Runner, queue: str | None) -> RunJob:
+    """Add the job to `app`."""
+
+    @app.job(name=RUN, queue=queue, retry=_RETRY, exposed=False)
+    async def run(job: JobContext, sync: str, streams: list[str] | None = None, full: bool = False) -> SyncOutcome:
+        """Read what is new at the source of a sync into its destination."""
+        return await runner.run(job, definitions.get(sync), streams=streams, full=full)
+
+    return run

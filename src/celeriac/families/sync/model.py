@@ -1,0 +1,213 @@
+"""What a sync is: a source, the streams to read of it, and where their records go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from hashlib import sha256
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from celeriac.families.sync.kinds import Kind
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=60)]
+#: A field of a record, or a dotted path to one.
+Path = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+#: The name of a table, a schema or what is put before one. It is quoted, so it may be any that the database takes.
+SqlName = Annotated[str, StringConstraints(min_length=1, max_length=50, pattern=r"^[^\x00-\x1f%]+$")]
+
+
+class Strict(BaseModel):
+    """A part of a definition. It refuses fields that it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Mode(StrEnum):
+    """How a stream's records come into its table."""
+
+    INCREMENTAL = "incremental"
+    """By their key: new ones are added, others replaced. With a cursor, only what has changed is asked for."""
+    FULL_REFRESH = "full_refresh"
+    """All are read into a table aside, which then replaces the rows in one transaction."""
+    APPEND = "append"
+    """Each record is a row of its own, whatever its key."""
+
+
+class OnNewColumn(StrEnum):
+    """What a field does for which the table has no column, or a value that its column cannot hold."""
+
+    ADD = "add"
+    """The table gets a column, or a wider one."""
+    IGNORE = "ignore"
+    """The field is left out. A record whose value does not fit is rejected."""
+    STOP = "stop"
+    """The run fails before the page is written."""
+
+
+class Deletes(StrEnum):
+    """What a full refresh does with rows that the source has no more."""
+
+    KEEP = "keep"
+    SOFT = "soft"
+    """It sets their `celeriac_deleted_at`."""
+    HARD = "hard"
+    """It deletes them."""
+
+
+class Parent(Strict):
+    """The stream whose records have the children that another stream reads, once for each."""
+
+    stream: Name
+    """The parent's stream."""
+    fields: tuple[Path, ...] = Field(min_length=1)
+    """Fields of the parent that paths may name, `{parent.id}`. The child's rows have them as `<stream>_<field>`."""
+
+
+class Stream(Strict):
+    """One kind of records, and the table that they go to."""
+
+    name: Name
+    """Its name at the source, and in messages."""
+    table: SqlName | None = None
+    """The name of the table. Default: `name`."""
+    mode: Mode = Mode.INCREMENTAL
+    """How records come into the table."""
+    primary_key: tuple[Path, ...] = ()
+    """Fields that tell records apart."""
+    cursor: Path | None = None
+    """Field that only grows when a record changes, such as `updated_at`: a number, a time stamp or a text."""
+    lookback: float = Field(default=0, ge=0, allow_inf_nan=False)
+    """Seconds, or numbers, by which each run begins before the last cursor: for records that appear late."""
+    parent: Parent | None = None
+    """The stream whose records have these as children."""
+    columns: Mapping[Path, Kind] = Field(default_factory=dict[str, Kind])
+    """Types of fields. They do not change; a value that does not fit rejects its record. Others are inferred."""
+    on_new_column: OnNewColumn = OnNewColumn.ADD
+    """What to do with fields that are new."""
+    deletes: Deletes = Deletes.HARD
+    """What a full refresh does with rows that have vanished from the source."""
+    allow_empty: bool = False
+    """Whether a full refresh without any record may empty a table that has rows."""
+    max_rejected: int = Field(default=1000, ge=0)
+    """Most records of one pass that may be rejected. With more, the run fails."""
+
+    @field_validator("primary_key", mode="before")
+    @classmethod
+    def _one_key(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _fitting(self) -> Stream:
+        if self.mode is Mode.INCREMENTAL and not self.primary_key:
+            raise ValueError("primary_key: needed to replace records; without one use mode: append or full_refresh")
+        if len(set(self.primary_key)) < len(self.primary_key):
+            raise ValueError("primary_key: names a field twice")
+        if self.lookback and not self.cursor:
+            raise ValueError("lookback: needs a cursor")
+        if self.mode is Mode.FULL_REFRESH and not self.primary_key and self.deletes is not Deletes.HARD:
+            raise ValueError(f"deletes: {self.deletes} needs a primary_key, which tells what has vanished")
+        if self.mode is not Mode.FULL_REFRESH and ("deletes" in self.model_fields_set or self.allow_empty):
+            raise ValueError("deletes and allow_empty: only a full refresh sees what has vanished; mode: full_refresh")
+        if any(self.columns.get(path) is Kind.JSON for path in self.primary_key):
+            raise ValueError("columns: a field of the primary_key cannot be json")
+        return self
+
+    @property
+    def table_name(self) -> str:
+        """The table's name, without the prefix of the destination."""
+        return self.table or self.name
+
+
+class DatabaseDestination(Strict):
+    """Tables of a database."""
+
+    connection: Name
+    """The name that `CELERIAC_SYNC_CONNECTIONS` gives to the database."""
+    database_schema: SqlName | None = Field(default=None, alias="schema")
+    """The schema of the tables. Default: the connection's own."""
+    table_prefix: Annotated[str, StringConstraints(max_length=30, pattern=r"^[^\x00-\x1f%]*$")] = ""
+    """What the names of all tables begin with."""
+
+
+class FileDestination(Strict):
+    """Files of the run's job, `<stream>-<number>.jsonl.gz` or `.parquet`."""
+
+    files: Literal["jsonl", "parquet"]
+    """Their format."""
+    records: int = Field(default=50_000, ge=1, le=1_000_000)
+    """Most records of one file. A run that is killed goes on after the last file."""
+
+
+class PythonSource(Strict):
+    """A source that the application has, made with `@app.sync_source`."""
+
+    python: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    """Its name."""
+    parameters: Mapping[str, Any] = Field(default_factory=dict[str, Any])
+    """Its arguments."""
+
+
+class Sync(Strict):
+    """Reads streams of a source into a destination."""
+
+    name: Name
+    """Its name in the API, in commands and messages."""
+    source: PythonSource
+    """Where records come from."""
+    streams: tuple[Stream, ...] = Field(min_length=1, max_length=200)
+    """What to read."""
+    destination: DatabaseDestination | FileDestination
+    """Where records go."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Sync:
+        names = [stream.name.casefold() for stream in self.streams]
+        tables = [stream.table_name.casefold() for stream in self.streams]
+        for kind, given in (("name", names), ("table", tables)):
+            if twice := next((one for one in given if given.count(one) > 1), None):
+                raise ValueError(f"streams: two have the {kind} {twice!r}")
+        for number, stream in enumerate(self.streams):
+            self._check_parent(number, stream)
+            if isinstance(self.destination, FileDestination) and stream.mode is Mode.FULL_REFRESH:
+                raise ValueError(f"streams.{number}.mode: files cannot be refreshed; use incremental or append")
+        return self
+
+    def _check_parent(self, number: int, stream: Stream) -> None:
+        if stream.parent is None:
+            return
+        parent = next((other for other in self.streams if other.name == stream.parent.stream), None)
+        if parent is None or parent.name == stream.name:
+            raise ValueError(f"streams.{number}.parent.stream: no other stream is named {stream.parent.stream!r}")
+        if parent.parent is not None:
+            raise ValueError(f"streams.{number}.parent.stream: {parent.name!r} has a parent itself, which is too deep")
+        if not parent.primary_key:
+            raise ValueError(
+                f"streams.{number}.parent.stream: {parent.name!r} has no primary_key to tell parents apart"
+            )
+
+    def stream(self, name: str) -> Stream | None:
+        """Return the stream of that name."""
+        return next((stream for stream in self.streams if stream.name == name), None)
+
+    def fields_of_parents(self, name: str) -> tuple[str, ...]:
+        """Return the fields of a stream that its children need; () if it has none."""
+        return tuple(
+            dict.fromkeys(
+                field
+                for child in self.streams
+                if child.parent is not None and child.parent.stream == name
+                for field in child.parent.fields
+            )
+        )
+
+    def in_order(self) -> list[Stream]:
+        """Return its streams, parents before their children."""
+        return sorted(self.streams, key=lambda stream: stream.parent is not None)
+
+    def fingerprint(self, stream: Stream) -> str:
+        """Return what changes when the pages of a stream may change: then a pass begins anew."""
+        decisive = {"cursor", "lookback", "parent", "mode", "primary_key"}
+        said = self.source.model_dump_json(by_alias=True) + stream.model_dump_json(include=decisive)
+        return sha256(said.encode()).hexdigest()

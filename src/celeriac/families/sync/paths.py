@@ -1,0 +1,27 @@
+"""Reads a field of a record: by its name, or by a dotted path into the objects that it has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from celeriac.families.sync.pages import Record
+
+
+def getter(path: str) -> Callable[[Record], Any]:
+    """Return a function that returns the field at `path`, or None. A field whose name has the dots goes first."""
+    parts = path.split(".")
+    if len(parts) == 1:
+        return lambda record: record.get(path)
+
+    def get(record: Record) -> Any:
+        if path in record:
+            return record[path]
+        value: Any = record
+        for part in parts:
+            if not isinstance(value, Mapping):
+                return None
+            value = cast("Mapping[str, Any]", value).get(part)
+        return value
+
+    return get

@@ -1,0 +1,241 @@
+"""One run of a sync: takes its lock, and goes through its streams, parents before their children."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from celeriac.core.context import JobContext
+from celeriac.core.errors import CeleriacError, DatabaseUnavailable, RunLater
+from celeriac.database.engine import Database
+from celeriac.families.sync.counts import Counts
+from celeriac.families.sync.definitions import Definition
+from celeriac.families.sync.destinations import Destinations
+from celeriac.families.sync.errors import LeaseLost, SyncFailed, UnknownSync
+from celeriac.families.sync.history import begin_run, note_run
+from celeriac.families.sync.locks import LEASE_MS, Busy, Held, take
+from celeriac.families.sync.model import Mode, Stream, Sync
+from celeriac.families.sync.outcome import StreamOutcome, SyncOutcome
+from celeriac.families.sync.pages import Source
+from celeriac.families.sync.progress import Progress
+from celeriac.families.sync.states import all_of
+from celeriac.families.sync.streaming import StreamPass
+
+log = logging.getLogger("celeriac")
+
+#: How long the lock outlasts an attempt that an outage has ended. The longest pause before the next is shorter.
+_OUTAGE_MS = 600_000
+_RENEW_S = LEASE_MS / 4000
+
+
+class Runner:
+    """Runs the syncs of one application."""
+
+    def __init__(
+        self,
+        destinations: Destinations,
+        make_source: Callable[[Definition], Source],
+        keep_ms: int,
+    ) -> None:
+        """`keep_ms`: for how long runs are listed."""
+        self._destinations = destinations
+        self._make_source = make_source
+        self._keep_ms = keep_ms
+
+    async def run(
+        self, job: JobContext, definition: Definition, *, streams: Sequence[str] | None, full: bool
+    ) -> SyncOutcome:
+        """Run a sync, or some streams of it; `full` asks for all records, whatever the cursor.
+
+        Raises:
+            UnknownSync: it has no stream of that name.
+            SyncFailed: streams have failed; the others were read.
+            SourceUnavailable, DatabaseUnavailable, RunLater: another attempt goes on after the last commit.
+        """
+        sync = definition.sync
+        chosen = _chosen(sync, streams)
+        database = self._destinations.database(sync)
+        began = time.monotonic()
+        held = await _take(database, sync.name, job.id)
+        if isinstance(held, Busy):
+            reason = f"job {held.holder} is running the sync {sync.name!r}"
+            return SyncOutcome(sync=sync.name, state="skipped", reason=reason)
+        attempt = _Attempt(self, job, definition, held, database)
+        try:
+            done = await attempt.run(chosen, full=full)
+        except LeaseLost:
+            raise  # the run is somebody else's
+        except (SyncFailed, UnknownSync) as error:
+            await attempt.note("failed", error)
+            await database.write(held.release)
+            raise
+        except asyncio.CancelledError:
+            with contextlib.suppress(Exception):  # the lease ends by itself
+                await asyncio.shield(attempt.stop())
+            raise
+        except Exception as error:
+            await attempt.wait(error)
+            raise
+        return SyncOutcome(sync=sync.name, state="done", streams=done, seconds=round(time.monotonic() - began, 3))
+
+    def source(self, definition: Definition) -> Source:
+        """Make the source of a sync."""
+        return self._make_source(definition)
+
+    @property
+    def destinations(self) -> Destinations:
+        """Where syncs write."""
+        return self._destinations
+
+    @property
+    def keep_ms(self) -> int:
+        """For how long runs are listed."""
+        return self._keep_ms
+
+
+class _Attempt:
+    """One attempt of a run, which has the lock."""
+
+    def __init__(self, runner: Runner, job: JobContext, definition: Definition, held: Held, database: Database) -> None:
+        self._runner = runner
+        self._job = job
+        self._definition = definition
+        self._sync = definition.sync
+        self._held = held
+        self._database = database
+        self._counts: dict[str, Counts] = {}
+
+    async def run(self, streams: Sequence[Stream], *, full: bool) -> dict[str, StreamOutcome]:
+        expected = await self._database.write(self._begin)
+        progress = Progress(self._job, {one.name: expected.get(one.name, 0) for one in streams if expected})
+        source = self._runner.source(self._definition)
+        done: dict[str, StreamOutcome] = {}
+        failed: dict[str, SyncFailed] = {}
+        try:
+            async with _renewing(self._held, self._database):
+                for stream in streams:
+                    if stream.parent is not None and stream.parent.stream in failed:
+                        continue  # its parents are not complete
+                    try:
+                        done[stream.name] = await self._run_stream(stream, source, progress, full)
+                    except LeaseLost:
+                        raise
+                    except SyncFailed as error:
+                        log.warning("sync %s, stream %s failed: %s", self._sync.name, stream.name, error)
+                        failed[stream.name] = error
+        finally:
+            await source.close()
+        if failed:
+            raise _failure(failed)
+        await self.note("succeeded", None)
+        await self._database.write(self._held.release)
+        return done
+
+    def _begin(self, connection: Connection) -> dict[str, int]:
+        """Note the run. Return how many records the streams had that are read as a whole."""
+        self._held.fence(connection)
+        begin_run(connection, self._job.id, self._sync.name, self._runner.keep_ms)
+        whole = {one.name for one in self._sync.streams if one.mode is Mode.FULL_REFRESH}
+        states = all_of(connection, self._sync.name)
+        return {name: state.counts.received for name, state in states.items() if name in whole}
+
+    async def _run_stream(self, stream: Stream, source: Source, progress: Progress, full: bool) -> StreamOutcome:
+        writer = self._runner.destinations.writer(self._sync, stream, self._held, self._job)
+
+        def report(name: str, counts: Counts) -> None:
+            self._counts[name] = counts
+            progress.see(name, counts)
+
+        one = StreamPass(
+            self._sync,
+            stream,
+            source=source,
+            database=self._database,
+            held=self._held,
+            writer=writer,
+            run=self._job.id,
+            report=report,
+            began=progress.begin,
+        )
+        try:
+            counts = await one.run(is_full=True if full or stream.mode is Mode.FULL_REFRESH else None)
+        except DatabaseUnavailable:
+            raise
+        except DBAPIError as error:
+            raise SyncFailed(f"the database refuses: {str(error.orig).partition(chr(10))[0]}") from error
+        finally:
+            self._counts[stream.name] = one.counts
+        progress.report(stream.name)
+        return StreamOutcome.of(counts, files=writer.files, ignored=sorted(writer.ignored))
+
+    async def note(self, state: str, error: Exception | None) -> None:
+        """Note how the run stands."""
+        said = None if error is None else str(error)
+        await self._database.write(lambda c: note_run(c, self._job.id, state, self._counts, said))
+
+    async def stop(self) -> None:
+        """Note that the run was cancelled, and give up the lock."""
+        await self.note("cancelled", None)
+        await self._database.write(self._held.release)
+
+    async def wait(self, error: Exception) -> None:
+        """Keep the lock until the next attempt of this job, which takes it over."""
+        lease = _OUTAGE_MS
+        if isinstance(error, RunLater):
+            lease = round(error.seconds * 1000) + LEASE_MS
+        said = error if isinstance(error, CeleriacError) else None
+        with contextlib.suppress(DatabaseUnavailable, LeaseLost):  # it may be what the attempt has ended for
+            await self._database.write(lambda connection: self._held.fence(connection, lease))
+            await self.note("waiting", said)
+
+
+def _chosen(sync: Sync, names: Sequence[str] | None) -> list[Stream]:
+    for name in names or ():
+        if sync.stream(name) is None:
+            known = ", ".join(one.name for one in sync.streams)
+            raise UnknownSync(f"the sync {sync.name!r} has no stream {name[:100]!r}; it has: {known}")
+    return [one for one in sync.in_order() if not names or one.name in names]
+
+
+async def _take(database: Database, sync: str, job_id: str) -> Held | Busy:
+    try:
+        return await database.write(lambda connection: take(connection, sync, job_id))
+    except IntegrityError:  # another job was first, in the same moment
+        return await database.write(lambda connection: take(connection, sync, job_id))
+
+
+@contextlib.asynccontextmanager
+async def _renewing(held: Held, database: Database) -> AsyncGenerator[None]:
+    """Renew the lock while the block runs: a source may take longer than a lease for one page."""
+
+    async def renew() -> None:
+        while True:
+            await asyncio.sleep(_RENEW_S)
+            try:
+                await database.write(held.fence)
+            except DatabaseUnavailable:
+                continue
+            except LeaseLost:
+                return  # the next commit notices
+
+    renewal = asyncio.create_task(renew(), name="celeriac-sync-lock")
+    try:
+        yield
+    finally:
+        renewal.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await renewal
+
+
+def _failure(failed: dict[str, SyncFailed]) -> SyncFailed:
+    """Return the one error, or one that names them all."""
+    errors = list(failed.values())
+    if len(errors) == 1:
+        return errors[0]
+    return SyncFailed(f"{len(errors)} streams failed: " + "; ".join(f"{error}" for error in errors))

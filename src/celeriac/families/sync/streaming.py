@@ -1,0 +1,267 @@
+"""One pass over one stream: pages are read, shaped, and committed together with how far the pass is."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import Connection
+
+from celeriac.database.engine import Database
+from celeriac.families.sync.converting import to_json
+from celeriac.families.sync.counts import Counts
+from celeriac.families.sync.cursors import Highest, judge, later, less
+from celeriac.families.sync.destination.writer import Writer
+from celeriac.families.sync.errors import SyncFailed, TooManyRejected
+from celeriac.families.sync.history import store_rejects
+from celeriac.families.sync.locks import Held
+from celeriac.families.sync.model import Stream, Sync
+from celeriac.families.sync.pages import Asked, Page, Place, Record, Refusal, Source
+from celeriac.families.sync.paths import getter
+from celeriac.families.sync.prefetching import prefetched
+from celeriac.families.sync.states import (
+    IDLE,
+    READ,
+    READING,
+    State,
+    begun,
+    drop_parents_not_seen,
+    load,
+    next_parents,
+    store,
+    store_parents,
+)
+
+#: Parents that are looked up at a time.
+_PARENTS = 200
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """What the next commit writes beside rows."""
+
+    refused: list[tuple[int, Sequence[Refusal]]] = field(default_factory=list[tuple[int, Sequence[Refusal]]])
+    parents: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    counts: Counts = field(default_factory=Counts)
+
+
+class StreamPass:
+    """A pass over one stream, or what is left of it."""
+
+    def __init__(
+        self,
+        sync: Sync,
+        stream: Stream,
+        *,
+        source: Source,
+        database: Database,
+        held: Held,
+        writer: Writer,
+        run: str,
+        report: Callable[[str, Counts], None],
+        began: Callable[[str, Counts], None] = lambda stream, counts: None,
+    ) -> None:
+        """`database` is where states are kept. `run` is the run's id.
+
+        `began` is told what the pass has counted in earlier runs, and `report` of each commit.
+        """
+        self._sync, self._stream = sync, stream
+        self._source, self._database, self._held, self._writer = source, database, held, writer
+        self._run, self._report, self._began = run, report, began
+        self._state = State()
+        self._cursor = getter(stream.cursor) if stream.cursor else None
+        self._key = [getter(path) for path in stream.primary_key]
+        self._fields = {path: getter(path) for path in sync.fields_of_parents(stream.name)}
+        self._waiting = _Waiting()
+
+    @property
+    def counts(self) -> Counts:
+        """What the pass has counted so far."""
+        return self._state.counts
+
+    async def run(self, *, is_full: bool | None) -> Counts:
+        """Go through the stream to its end. `is_full`: see `states.begun`.
+
+        Raises:
+            SyncFailed: nothing of the page that failed is kept; all before it is.
+            SourceUnavailable, DatabaseUnavailable, RunLater: another attempt goes on after the last commit.
+        """
+        fingerprint = self._sync.fingerprint(self._stream)
+
+        def begin(connection: Connection) -> State:
+            self._held.fence(connection)
+            before = load(connection, self._sync.name, self._stream.name)
+            if before.phase == IDLE and before.done_run == self._run:  # in an attempt before
+                return before
+            state = begun(before, fingerprint=fingerprint, is_full=is_full)
+            store(connection, self._sync.name, self._stream.name, state)
+            return state
+
+        self._state = await self._database.write(begin)
+        self._began(self._stream.name, self._state.counts)
+        if self._state.phase == IDLE:
+            return self._state.counts
+        await self._writer.begin(self._state)
+        if self._state.phase == READING:
+            await (self._read_children() if self._stream.parent is not None else self._read_all())
+        await self._end()
+        return self._state.counts
+
+    async def _read_all(self) -> None:
+        await self._read(self._state, None, self._store_own)
+
+    def _store_own(self, connection: Connection, place: Place, pending: Any, is_last: bool) -> None:
+        self._state = replace(self._state, place=place, pending=pending, phase=READ if is_last else READING)
+        store(connection, self._sync.name, self._stream.name, self._state)
+
+    async def _read_children(self) -> None:
+        """Read the children of one parent after the other. Each parent has a cursor and a place of its own."""
+        assert self._stream.parent is not None
+        parent, name = self._stream.parent.stream, self._stream.name
+
+        def look(connection: Connection) -> list[tuple[str, dict[str, Any]]]:
+            return next_parents(connection, self._sync.name, parent, name, self._state.pass_id, limit=_PARENTS)
+
+        while parents := await self._database.read(look):
+            for key, fields in parents:
+                await self._read_of_parent(key, fields)
+        self._state = replace(self._state, phase=READ)
+
+    async def _read_of_parent(self, key: str, fields: dict[str, Any]) -> None:
+        before = await self._database.read(lambda c: load(c, self._sync.name, self._stream.name, key))
+        own = before
+        if before.pass_id != self._state.pass_id:
+            mine = {"pass_id": self._state.pass_id, "is_full": self._state.is_full, "phase": READING}
+            own = replace(State(cursor=before.cursor), **mine)
+
+        def store_child(connection: Connection, place: Place, pending: Any, is_last: bool) -> None:
+            cursor = later(own.cursor, pending) if is_last else own.cursor
+            child = replace(own, place=place, pending=pending, cursor=cursor, phase=IDLE if is_last else READING)
+            store(connection, self._sync.name, self._stream.name, child, key)
+            store(connection, self._sync.name, self._stream.name, self._state)
+
+        await self._read(own, fields, store_child)
+
+    async def _read(
+        self, start: State, parent: Record | None, store_place: Callable[[Connection, Place, Any, bool], None]
+    ) -> None:
+        highest = Highest(start.pending)
+        cursor = None if start.is_full else less(start.cursor, self._stream.lookback)
+        asked = Asked(stream=self._stream.name, place=start.place, cursor=cursor, parent=parent)
+        async with contextlib.aclosing(prefetched(self._source.pages(asked))) as pages:
+            async for page in pages:
+                await self._take(page if parent is None else self._with_parent(page, parent), highest)
+                if page.after is None or self._writer.is_due:
+                    await self._commit(page.after, highest.value, store_place)
+                if page.after is None:
+                    return
+        raise SyncFailed(f"stream {self._stream.name}: its source has stopped without saying that it is complete")
+
+    def _with_parent(self, page: Page, parent: Record) -> Page:
+        """Add the parent's fields to each child: few APIs repeat them."""
+        assert self._stream.parent is not None
+        own = {f"{self._stream.parent.stream}_{name.replace('.', '_')}": value for name, value in parent.items()}
+        return replace(page, records=[{**record, **own} for record in page.records])
+
+    async def _take(self, page: Page, highest: Highest) -> None:
+        faults: Mapping[int, str] = {}
+        if self._cursor is not None:
+            faults = judge(enumerate(page.records), self._cursor, highest, page.source_time_ms)
+        shaped = await self._writer.take(page, faults)
+        waiting = self._waiting
+        refused = [*page.refused, *shaped.rejected]
+        if refused:
+            waiting.refused.append((page.page, refused))
+        counts = Counts(
+            received=len(page.records) + len(page.refused),
+            written=shaped.rows + shaped.superseded,
+            rejected=len(refused),
+            pages=0 if page.after is not None and page.after.skip else 1,
+            requests=page.requests,
+        )
+        counts.check(f"stream {self._stream.name}, page {page.page}")
+        waiting.counts += counts
+        if self._fields:
+            bad = {one.position for one in shaped.rejected}
+            kept = (record for position, record in enumerate(page.records) if position not in bad)
+            for record in kept:
+                fields = {path: get(record) for path, get in self._fields.items()}
+                waiting.parents[_key_of([get(record) for get in self._key])] = fields
+
+    async def _commit(
+        self, after: Place | None, pending: Any, store_place: Callable[[Connection, Place, Any, bool], None]
+    ) -> None:
+        await self._writer.prepare(self._state)
+        waiting, before = self._waiting, self._state
+        name, stream = self._sync.name, self._stream.name
+        total = before.counts + waiting.counts
+
+        def commit(connection: Connection) -> None:
+            self._state = replace(before, counts=total)  # a transaction may be run again
+            self._held.fence(connection)
+            self._writer.write(connection)
+            for page, refused in waiting.refused:
+                store_rejects(connection, name, stream, self._run, page, refused)
+            if waiting.parents:
+                store_parents(connection, name, stream, before.pass_id, waiting.parents)
+            store_place(connection, after or Place(), pending, after is None)
+
+        try:
+            await self._database.write(commit)
+        except BaseException:
+            self._state = before
+            raise
+        self._writer.clear()
+        self._waiting = _Waiting()
+        self._report(stream, total)
+        if total.rejected > self._stream.max_rejected:
+            raise TooManyRejected(
+                f"stream {stream}: {total.rejected:,} of {total.received:,} records were rejected, and max_rejected is "
+                f"{self._stream.max_rejected:,}; `celeriac sync rejects {name}` has the reasons"
+            )
+
+    async def _end(self) -> None:
+        """Complete the pass: the cursor moves, and a refresh replaces the rows."""
+        self._state.counts.check(f"stream {self._stream.name}")
+        await self._writer.prepare_end()
+        read = self._state
+
+        def end(connection: Connection) -> State:
+            self._held.fence(connection)
+            deleted = self._writer.end(connection)
+            if read.is_full and self._fields:
+                drop_parents_not_seen(connection, self._sync.name, self._stream.name, read.pass_id)
+            state = replace(
+                read,
+                phase=IDLE,
+                place=Place(),
+                cursor=later(read.cursor, read.pending),
+                pending=None,
+                counts=read.counts + Counts(deleted=deleted),
+                done_run=self._run,
+            )
+            store(connection, self._sync.name, self._stream.name, state)
+            return state
+
+        try:
+            self._state = await self._database.write(end)
+        except SyncFailed:
+            await self._give_up(read)
+            raise
+        await self._writer.clean_up()
+
+    async def _give_up(self, read: State) -> None:
+        """Have the next run read a refresh anew that cannot replace the rows."""
+
+        def store_idle(connection: Connection) -> None:
+            self._held.fence(connection)
+            store(connection, self._sync.name, self._stream.name, replace(read, phase=IDLE, place=Place()))
+
+        await self._database.write(store_idle)
+
+
+def _key_of(values: Sequence[Any]) -> str:
+    return sha256(to_json(values).encode()).hexdigest()
