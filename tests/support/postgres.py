@@ -39,6 +39,16 @@ class PostgresServer:
         self._home = Path(tempfile.mkdtemp(prefix="celeriac-pg-", dir="/tmp"))
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def home(self) -> Path:
+        """The directory of its socket."""
+        return self._home
+
+    @property
+    def user(self) -> str:
+        """Its superuser."""
+        return _USER
+
     def start(self) -> None:
         as_user = self._unprivileged()
         data = self._home / "data"
