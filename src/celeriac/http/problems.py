@@ -18,12 +18,12 @@ from celeriac.core.errors import (
     CeleriacError,
     ChecksumMismatch,
     DatabaseUnavailable,
-    FamilyAbsent,
     FileTooLarge,
     IdempotencyConflict,
     InvalidArguments,
     InvalidFileName,
     JobExists,
+    JobRefused,
     LinkInvalid,
     NotInstalled,
     OffsetMismatch,
@@ -32,11 +32,7 @@ from celeriac.core.errors import (
     StorageUnavailable,
     SubmissionInvalid,
     TooManyFiles,
-    UnknownArtifact,
     UnknownConnection,
-    UnknownJob,
-    UnknownTask,
-    UnknownUpload,
     UploadIncomplete,
     WrongState,
 )
@@ -46,15 +42,10 @@ MEDIA_TYPE = "application/problem+json"
 
 _STATUS: dict[type[CeleriacError], int] = {
     InvalidArguments: 422,
-    UnknownTask: 404,
-    FamilyAbsent: 404,
     UnknownConnection: 422,
-    UnknownJob: 404,
     IdempotencyConflict: 409,
     JobExists: 409,
     WrongState: 409,
-    UnknownArtifact: 404,
-    UnknownUpload: 404,
     OffsetMismatch: 409,
     UploadIncomplete: 409,
     TooManyFiles: 409,
@@ -155,6 +146,8 @@ def as_problem(error: Exception) -> ProblemResponse | None:
         return _invalid("invalid-request", error.errors())
     if isinstance(error, SubmissionInvalid):
         return problem(422, _kebab(type(error).__name__), str(error), errors=error.faults)
+    if isinstance(error, JobRefused) and isinstance(error, LookupError):  # there is none, here or in a job family
+        return problem(404, _kebab(type(error).__name__), str(error))
     if isinstance(error, HTTPException):
         return _of_http(error)
     for known, status in _STATUS.items():

@@ -15,6 +15,7 @@ from celeriac import JobState
 from celeriac.core import errors
 from celeriac.core.extras import MODULES
 from celeriac.core.states import TRANSITIONS
+from celeriac.families.webhooks import refusals  # noqa: F401 (so that its errors are known)
 from celeriac.http import problems
 from celeriac.http.models import JobView
 from celeriac.store import keys
@@ -156,10 +157,19 @@ def _rows(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in kept]
 
 
+def _kinds_of(error: type[Exception]) -> set[type[Exception]]:
+    """Our errors of a kind, without those that are only the base of others."""
+    ours = [kind for kind in error.__subclasses__() if kind.__module__.startswith("celeriac.")]
+    kinds = [kind for kind in ours if not kind.__name__.startswith("_")]
+    return {one for kind in kinds for one in (_kinds_of(kind) or {kind})}
+
+
 def _problem_kinds() -> set[str]:
     """Every kind of problem that the source of HTTP resources spells out, and those made of errors' names."""
     refused = {kind for kind in errors.SubmissionInvalid.__subclasses__() if kind.__module__.startswith("celeriac.")}
-    kinds = {re.sub(r"(?<!^)(?=[A-Z])", "-", error.__name__).lower() for error in {*problems._STATUS, *refused}}
+    absent = {kind for kind in _kinds_of(errors.JobRefused) if issubclass(kind, LookupError)}
+    named = {*problems._STATUS, *refused, *absent}
+    kinds = {re.sub(r"(?<!^)(?=[A-Z])", "-", error.__name__).lower() for error in named}
     sources = ROOT / "src" / "celeriac"
     for source in [*(sources / "http").rglob("*.py"), *(sources / "families").rglob("*.py")]:
         for call in nodes_of(tree_of(source)):
