@@ -182,6 +182,7 @@ def test_a_broken_family_can_be_switched_off(install_guest: Callable[[str, str],
     install_guest("faxes", "raise ImportError('no modem')")
     listed = {guest.name: guest.presence for guest in guests(Settings(families_off=("faxes",)))}
     assert listed == {
+        "cleanup": Presence.ON,
         "email": Presence.ON,
         "media": Presence.ON,
         "reports": Presence.ON,

@@ -1,1 +1,67 @@
 """Cleanup: deletes, archives and anonymises old rows of databases, a chunk at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from celeriac.families.cleanup.settings import CleanupSettings
+from celeriac.family import FamilySettings, Host, JobFamily
+
+if TYPE_CHECKING:
+    from celeriac.families.cleanup.actions import Actions
+    from celeriac.families.cleanup.policy import Policy
+
+__all__ = ["CleanupFamily", "CleanupSettings", "Policy"]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "Policy":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from celeriac.families.cleanup.policy import Policy  # pydantic builds it when somebody asks for it
+
+    return Policy
+
+
+class CleanupFamily(JobFamily):
+    """The cleanup family, as entry points name it. It imports the packages of its extra only when they are used."""
+
+    name = "cleanup"
+    summary = "Old rows of databases: deleted, archived or anonymised, a chunk at a time"
+    extra = "celeriac[cleanup]"
+    requires = ("sqlalchemy", "alembic", "yaml")
+    settings_class: ClassVar[type[FamilySettings]] = CleanupSettings
+    shortcuts: ClassVar[Mapping[str, str]] = {"cleanup": "add"}
+
+    def __init__(self, host: Host) -> None:
+        from celeriac.families.cleanup.jobs import register
+        from celeriac.families.cleanup.places import Places
+        from celeriac.families.cleanup.policies import Policies
+
+        self.host = host
+        self.settings = cast(CleanupSettings, host.own)
+        self.places = Places(self.settings, host.settings.data_dir)
+        self.policies = Policies(self._added)
+        self.run = register(host.app, self.policies, self.places, self.settings)
+        if self.settings.cleanup_folder is not None:
+            self.policies.add_folder(self.settings.cleanup_folder)
+
+    def add(self, policy: Policy) -> Policy:
+        """Add a policy: `app.cleanup(Policy(...))`.
+
+        Raises:
+            PolicyInvalid: another one has its name, or it cannot be used here.
+        """
+        self.policies.add(policy)
+        return policy
+
+    @cached_property
+    def actions(self) -> Actions:
+        """What its API and its commands do."""
+        from celeriac.families.cleanup.actions import Actions
+
+        return Actions(self.host.app, self.run, self.policies, self.places)
+
+    def _added(self, policy: Policy) -> None:
+        self.places.check(policy)

@@ -2,12 +2,19 @@
 
 CeleriacError
 ├── ArchiveDamaged              an archive is not what was written; nothing is deleted, and nothing restored from it
-└── ArchiveRefused              rows cannot be archived, or an archive cannot be used, as it is
+├── ArchiveRefused              rows cannot be archived, or an archive cannot be used, as it is
+├── CleanupRefused              a run cannot begin or go on as policy and database are; another try will not help
+│   ├── PolicyInvalid           a policy cannot be used; the message names its field. A ConfigurationError, too
+│   ├── TableRefused            a table cannot be cleaned as it is, or may not be
+│   └── RowsReferred            rows of a table that the policy leaves alone refer to rows that should go
+├── ChunkUnstable               rows of a chunk changed again and again while they were to be deleted; try later
+├── LeaseLost                   another worker has taken over the policy; nothing more is deleted here
+└── UnknownPolicy               no policy has that name
 """
 
 from __future__ import annotations
 
-from celeriac.core.errors import CeleriacError
+from celeriac.core.errors import CeleriacError, ConfigurationError, JobRefused
 
 
 class ArchiveDamaged(CeleriacError):
@@ -16,3 +23,31 @@ class ArchiveDamaged(CeleriacError):
 
 class ArchiveRefused(CeleriacError, ValueError):
     """Rows cannot be archived without loss, or an archive cannot be used as it is. The message says what to change."""
+
+
+class CleanupRefused(CeleriacError):
+    """A run cannot begin or go on as the policy and the database are. Another try will not help."""
+
+
+class PolicyInvalid(CleanupRefused, ConfigurationError):
+    """A policy cannot be used. The message names its field and what to change."""
+
+
+class TableRefused(CleanupRefused):
+    """A table cannot be cleaned as it is, or may not be. The message says what to change."""
+
+
+class RowsReferred(CleanupRefused):
+    """Rows of a table that the policy leaves alone refer to rows that should go. The message names the table."""
+
+
+class ChunkUnstable(CeleriacError):
+    """Rows of a chunk changed again and again while they were to be deleted. None of them is deleted. Try later."""
+
+
+class LeaseLost(CeleriacError):
+    """Another worker has taken over the policy. Nothing more is deleted here."""
+
+
+class UnknownPolicy(JobRefused, LookupError):
+    """No policy has that name."""

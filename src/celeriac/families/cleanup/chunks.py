@@ -1,0 +1,161 @@
+"""The transaction of one chunk: the lease, the rows, the place to go on and the audit, all of it or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import IntegrityError
+
+from celeriac.families.cleanup import locks, records
+from celeriac.families.cleanup.archives_cells import same_rows
+from celeriac.families.cleanup.errors import RowsReferred
+from celeriac.families.cleanup.locks import Lease
+from celeriac.families.cleanup.records import Entry
+from celeriac.families.cleanup.statements import Key, Parameters, Row, Statements
+
+#: Milliseconds for which a chunk waits for a row that somebody else has locked. Who waits for us waits as long.
+_LOCK_WAIT_MS = 200
+
+Renew = Callable[[Sequence[Row]], Sequence[Parameters]]
+
+
+class ChunkChanged(Exception):
+    """The rows are not what they were when they were read. Nothing is committed: read them again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Rows of the policy's own table, whose children may go only while they meet the condition."""
+
+    statements: Statements
+    keys: Sequence[Key]
+    parameters: Parameters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """A chunk that is ready to be committed.
+
+    Attributes:
+        rows: as they were read, and archived if they are.
+        position: where the next one begins, in JSON.
+        guard: for rows of children.
+        copying: puts the rows into the archive's table, and returns how many.
+        renew: returns the new values of rows that stay.
+    """
+
+    lease: Lease
+    run_id: str
+    statements: Statements
+    children: Sequence[Statements]
+    rows: Sequence[Row]
+    parameters: Parameters
+    position: str | None
+    entry: Entry
+    guard: Guard | None = None
+    copying: Callable[[Connection, Sequence[Key]], int] | None = None
+    renew: Renew | None = None
+
+
+def commit(connection: Connection, chunk: Chunk) -> int:
+    """Do a chunk, and return how many rows were changed. The caller commits.
+
+    Raises:
+        ChunkChanged: the rows have changed since they were read, or others refer to them now.
+        LeaseLost: another worker has the policy.
+        Paused: somebody has paused it.
+        RowsReferred: rows of a table that is left alone refer to them.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(f"SET LOCAL lock_timeout = {_LOCK_WAIT_MS}"))
+    locks.fence(connection, chunk.lease, chunk.position)
+    if chunk.guard is not None:
+        _hold(connection, chunk.guard)
+    changed = len(chunk.rows)
+    if chunk.renew is not None:
+        changed = _update(connection, chunk, chunk.renew)
+    else:
+        _remove(connection, chunk)
+    if changed:
+        records.write_entry(connection, chunk.run_id, replace(chunk.entry, rows=changed))
+    return changed
+
+
+def _hold(connection: Connection, guard: Guard) -> None:
+    found = connection.execute(guard.statements.hold(), guard.parameters).fetchall()
+    if len(found) != len(guard.keys):
+        raise ChunkChanged
+
+
+def _remove(connection: Connection, chunk: Chunk) -> None:
+    statements, rows = chunk.statements, chunk.rows
+    keys = statements.keys(rows)
+    if statements.returns and chunk.copying is None:
+        gone = _deleted(connection, chunk, returning=True)
+        if not same_as(gone, rows, len(keys[0])):
+            raise ChunkChanged
+        return
+    seen = fetch(connection, statements.read_again(), chunk.parameters)
+    if not same_as(seen, rows, len(keys[0])):
+        raise ChunkChanged
+    if _are_referred(connection, chunk):
+        raise ChunkChanged
+    if chunk.copying is not None and chunk.copying(connection, keys) != len(rows):
+        raise ChunkChanged
+    if _deleted(connection, chunk, returning=False) != len(rows):
+        raise ChunkChanged
+
+
+def _are_referred(connection: Connection, chunk: Chunk) -> bool:
+    """Return whether rows refer to those of the chunk, which are locked: no other transaction can add one now."""
+    statements, rows = chunk.statements, chunk.rows
+    for child in chunk.children:
+        parents = statements.pick(rows, child.link.to_columns)
+        given = child.keys_parameters("parents", child.link.columns, parents)
+        if connection.execute(child.has_children(), given).first() is not None:
+            return True
+    keys = statements.keys_parameters("keys", statements.step.shape.key, statements.keys(rows))
+    for link in statements.step.own:
+        given = statements.keys_parameters("parents", link.columns, statements.pick(rows, link.to_columns)) | keys
+        if connection.execute(statements.has_own(link), given).first() is not None:
+            return True
+    return False
+
+
+def _deleted(connection: Connection, chunk: Chunk, *, returning: bool) -> Any:
+    try:
+        result = connection.execute(chunk.statements.delete(returning=returning), chunk.parameters)
+        return [tuple(row) for row in result] if returning else result.rowcount
+    except IntegrityError as error:
+        raise RowsReferred(
+            f"rows of {chunk.statements.table} cannot be deleted, because others refer to them: {error.orig}. List the "
+            "table in `children`, or leave such rows out of the condition"
+        ) from error
+
+
+def _update(connection: Connection, chunk: Chunk, renew: Renew) -> int:
+    """Give rows that still meet the condition their new values. What has them already is not written again."""
+    seen = fetch(connection, chunk.statements.read_again(), chunk.parameters)
+    changes = renew(seen)
+    if changes:
+        connection.execute(chunk.statements.update(), list(changes))
+    return len(changes)
+
+
+def fetch(connection: Connection, statement: Any, parameters: Parameters) -> list[Row]:
+    """Return the rows of a query as tuples."""
+    return [tuple(row) for row in connection.execute(statement, parameters)]
+
+
+def same_as(found: Sequence[Row], read: Sequence[Row], width: int) -> bool:
+    """Return whether the rows that were found are those that were read, in whatever order. The key comes first."""
+    if len(found) != len(read):
+        return False
+    if found == read:
+        return True
+    by_key = {row[:width]: row for row in found}
+    ordered = [by_key.get(row[:width], ()) for row in read]
+    return ordered == read or same_rows(ordered, read)

@@ -1,0 +1,127 @@
+"""A dry run: what a policy would do, asked of the database without changing anything."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+from sqlalchemy import Connection, select
+
+from celeriac.core.printable import shortened
+from celeriac.database.clock import now_ms
+from celeriac.families.cleanup.chunks import fetch
+from celeriac.families.cleanup.places import Place
+from celeriac.families.cleanup.plans import Step
+from celeriac.families.cleanup.policy import ArchiveTo, Policy
+from celeriac.families.cleanup.records import last_rate
+from celeriac.families.cleanup.work import Plan
+
+_SAMPLE = 5
+_SHOWN = 200
+#: What a chunk costs beside its reading, at the least: the same rows are archived, read again and deleted.
+_TIMES_READING = 4.0
+_MEASURED = 1000
+
+
+class StepPreview(BaseModel):
+    """What would be done with one table."""
+
+    table: str
+    path: str
+    rows: int
+    sql: list[str]
+    notes: list[str] = []
+
+
+class Preview(BaseModel):
+    """What a run would do now."""
+
+    policy: str
+    action: str
+    archive: str | None
+    rows: int
+    """Rows of the policy's own table."""
+    steps: list[StepPreview]
+    """The tables in the order in which their rows go."""
+    columns: list[str]
+    sample: list[list[Any]]
+    """The first rows, as texts of up to 200 characters."""
+    estimated_seconds: float | None
+    estimated_from: str
+    cutoff: int | None
+
+
+async def preview(place: Place, policy: Policy) -> Preview:
+    """Look at what a policy would do. No table is created for it, and nothing is locked.
+
+    Raises:
+        CleanupRefused: a run would be refused for the same reason.
+    """
+    return await place.database.look(lambda connection: _preview(connection, place, policy))
+
+
+def _preview(connection: Connection, place: Place, policy: Policy) -> Preview:
+    planned = place.plan(connection, policy)
+    now = int(connection.execute(select(now_ms())).scalar_one())
+    condition = planned.condition(now)
+    root = planned.of_root()
+    rows = int(connection.execute(root.count(), condition).scalar_one())
+    steps = [_step(connection, planned, step, condition) for step in planned.root.walk()]
+    began = time.monotonic()
+    measured = fetch(connection, root.read(after=False), condition | {"celeriac_limit": _MEASURED})
+    seconds = time.monotonic() - began
+    estimated, source = _estimate(connection, policy, sum(step.rows for step in steps), len(measured), seconds)
+    age = policy.where.age
+    return Preview(
+        policy=policy.name,
+        action=policy.action,
+        archive=_archive(policy),
+        rows=rows,
+        steps=steps,
+        columns=list(root.columns),
+        sample=[[_shown(value) for value in row] for row in measured[:_SAMPLE]],
+        estimated_seconds=estimated,
+        estimated_from=source,
+        cutoff=None if age is None else now - round(1000 * age.older_than.total_seconds()),
+    )
+
+
+def _step(connection: Connection, planned: Plan, step: Step, condition: Mapping[str, Any]) -> StepPreview:
+    statements = planned.statements[step.path]
+    is_root = step.link is None
+    count = statements.count() if is_root else statements.count_below(planned.parents(step))
+    sql = [statements.read(after=True) if is_root else statements.read_children(after=True)]
+    sql += [statements.delete(returning=statements.returns) if planned.policy.removes else statements.update()]
+    notes = [f"rows that others of {step.shape.shown} refer to wait for these"] if step.own else []
+    notes += [
+        f"{one.table}.{', '.join(one.columns)} is emptied by the database (ON DELETE {one.on_delete})"
+        for one in step.shape.references
+        if one.empties and planned.policy.removes
+    ]
+    rows = int(connection.execute(count, dict(condition)).scalar_one())
+    return StepPreview(table=step.shape.shown, path=step.path, rows=rows, sql=[str(one) for one in sql], notes=notes)
+
+
+def _estimate(
+    connection: Connection, policy: Policy, rows: int, measured: int, seconds: float
+) -> tuple[float | None, str]:
+    rate = last_rate(connection, policy.name)
+    if rate:
+        return round(rows / rate, 1), "the rate of the last run"
+    if not measured:
+        return 0.0 if not rows else None, "nothing to do" if not rows else "nothing"
+    return round(rows * seconds / measured * _TIMES_READING, 1), f"the time to read {measured:,} rows; a guess"
+
+
+def _archive(policy: Policy) -> str | None:
+    if policy.action != "archive":
+        return None
+    return f"table {policy.archive.table}" if isinstance(policy.archive, ArchiveTo) else policy.archive
+
+
+def _shown(value: Any) -> Any:
+    if value is None or isinstance(value, int | float | bool):
+        return value
+    return shortened(value.hex() if isinstance(value, bytes) else str(value), _SHOWN)

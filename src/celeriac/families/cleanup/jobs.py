@@ -1,0 +1,49 @@
+"""The job that runs a policy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from celeriac.client.job import Job
+from celeriac.core.context import JobContext
+from celeriac.core.retry import Retry
+from celeriac.database.named import NamedDatabases
+from celeriac.engine.app import JobApp
+from celeriac.families.cleanup import locks, records
+from celeriac.families.cleanup.places import Places
+from celeriac.families.cleanup.policies import Policies
+from celeriac.families.cleanup.policy import Policy
+from celeriac.families.cleanup.records import RunState
+from celeriac.families.cleanup.runs import PASSING, Runner
+from celeriac.families.cleanup.settings import CleanupSettings
+from celeriac.families.cleanup.work import Gate, RunResult
+
+#: A database that is away for a night is no reason to give up.
+_RETRY = Retry(attempts=200, backoff=1.0, max_delay=300.0, on=PASSING)
+
+
+def register(app: JobApp, policies: Policies, places: Places, settings: CleanupSettings) -> Job[..., RunResult]:
+    """Add the job to `app`."""
+
+    async def forget(job_id: str) -> None:
+        """A job was cancelled while it waited: give its lock back."""
+        for policy in policies:
+            database = places.of(policy).database
+            await database.write(lambda c, policy=policy: locks.release_of(c, policy.name, job_id))
+            await database.write(lambda c: records.end_lost_run(c, job_id, RunState.CANCELLED))
+
+    @app.job(
+        name="celeriac.cleanup.run", retry=_RETRY, exposed=False, queue=settings.cleanup_queue, on_cancelled=forget
+    )
+    async def run(job: JobContext, policy: str, who: str = "schedule") -> RunResult:
+        """Run a policy, or go on with the run of this job."""
+        chosen = policies.get(policy)
+        place = places.of(chosen)
+        return await Runner(chosen, place, job, gates_of(chosen, places.databases)).run(who)
+
+    return run
+
+
+def gates_of(policy: Policy, databases: NamedDatabases) -> Sequence[Gate]:
+    """Return what a run asks before each transaction."""
+    return ()

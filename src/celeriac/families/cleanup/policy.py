@@ -1,0 +1,191 @@
+"""What a policy says: which rows, what is done with them, and how gently. It comes from configuration only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from celeriac.families.cleanup.conditions import check_expression, names_of_parameters
+from celeriac.families.cleanup.patterns import check_pattern
+from celeriac.secret import check_place
+
+_UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+#: Our own parameters in statements begin with this.
+RESERVED = "celeriac_"
+
+
+def _duration(value: Any) -> Any:
+    """Read `90d`, `12h`, `26w`, `30min` or `45s`. What is something else is left to pydantic."""
+    if isinstance(value, str) and not value.startswith("P"):  # P90D is ISO 8601
+        number = value.rstrip("abcdefghijklmnopqrstuvwxyz").rstrip()
+        seconds = _UNITS.get(value[len(number) :].strip())
+        if not (number.isascii() and number.isdigit()) or seconds is None:
+            raise ValueError("expected a number with a unit: 90d, 12h, 26w, 30min or 45s")
+        return timedelta(seconds=int(number) * seconds)
+    return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration), Field(ge=timedelta(0), le=timedelta(days=36_500))]
+Name = Annotated[str, Field(min_length=1, max_length=128)]
+Scalar = str | int | float | bool | None
+
+
+class _Exact(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Age(_Exact):
+    """Rows whose time in a column is longer ago."""
+
+    column: Name
+    """A column with a time or date. Times without a zone count as UTC."""
+    older_than: Duration
+    """How long ago: `90d`, `12h`, `26w`. The start of the run counts as now."""
+    unit: Literal["s", "ms"] | None = None
+    """For a column with numbers: whether they are seconds or milliseconds since 1970."""
+
+
+class Where(_Exact):
+    """The condition that a row has to meet."""
+
+    age: Age | None = None
+    sql: str | None = Field(default=None, min_length=1, max_length=10_000)
+    """An SQL expression, such as `status = :status`. Its values are `parameters`."""
+    parameters: Mapping[str, Scalar | list[str] | list[int]] = Field(default_factory=dict[str, Any])
+
+    @model_validator(mode="after")
+    def _complete(self) -> Where:
+        if self.age is None and self.sql is None:
+            raise ValueError("give `age`, `sql` or both: a policy without a condition would take every row")
+        if self.sql is not None:
+            check_expression(self.sql)
+        wanted = names_of_parameters(self.sql or "")
+        if missing := wanted - set(self.parameters):
+            raise ValueError(f"`parameters` lacks {', '.join(sorted(missing))}")
+        if unused := set(self.parameters) - wanted:
+            raise ValueError(f"`sql` does not use the parameters {', '.join(sorted(unused))}")
+        if reserved := [name for name in wanted if name.startswith(RESERVED)]:
+            raise ValueError(f"parameters cannot be called {', '.join(sorted(reserved))}: choose another beginning")
+        return self
+
+
+class ArchiveTo(_Exact):
+    """Another table of the same database, to which rows are moved."""
+
+    table: Name
+
+
+class Hashed(_Exact):
+    """A text in its place that says nothing, and is the same for the same text: an HMAC with a secret."""
+
+    hash: Annotated[str, AfterValidator(check_place)]
+    """Where the secret is: `env:VARIABLE` or `file:PATH`."""
+
+
+class Pattern(_Exact):
+    """A text in its place that is made for each row: `user-{key}@example.invalid`."""
+
+    pattern: str = Field(min_length=1, max_length=1000)
+
+    @field_validator("pattern")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        check_pattern(value)
+        return value
+
+
+Change = Hashed | Pattern | Scalar
+
+
+class Child(_Exact):
+    """A table whose rows go before the rows to which they refer."""
+
+    table: Name
+    columns: tuple[Name, ...] = ()
+    """The columns that refer to the other table's key. Needed only if the database has no foreign key, or several."""
+    children: tuple[Child, ...] = ()
+
+
+class Chunk(_Exact):
+    """How large a transaction may become."""
+
+    rows: int = Field(default=5000, ge=1, le=10_000)
+    """Most rows of one transaction."""
+    target_ms: float = Field(default=200.0, ge=1, le=60_000)
+    """How long one should take. The number of rows follows."""
+
+
+class Budget(_Exact):
+    """When a run has done enough. The next one goes on from there."""
+
+    rows: int | None = Field(default=None, ge=1)
+    seconds: float | None = Field(default=None, gt=0)
+
+
+class Policy(_Exact):
+    """A policy of cleanup."""
+
+    name: str = Field(min_length=1, max_length=64)
+    connection: Name
+    """A name of `CELERIAC_CLEANUP_CONNECTIONS`."""
+    table: Name
+    """`table` or `schema.table`, which `CELERIAC_CLEANUP_TABLES` has to allow."""
+    where: Where
+    action: Literal["delete", "archive", "anonymise", "update"]
+    archive: Literal["csv.gz", "parquet"] | ArchiveTo = "csv.gz"
+    """For the action `archive`: the files' format, or another table."""
+    columns: Mapping[Name, Change] = Field(default_factory=dict[str, Change])
+    """For `anonymise` and `update`: the new values."""
+    children: Literal["auto"] | tuple[Child, ...] = ()
+    """Tables that refer to this one: `auto` finds them by their foreign keys."""
+    chunk: Chunk = Chunk()
+    budget: Budget = Budget()
+    analyze: bool = False
+    """Whether to renew the database's statistics after a run that changed much."""
+
+    @field_validator("name")
+    @classmethod
+    def _simple(cls, value: str) -> str:
+        plain = value.replace("-", "").replace("_", "")
+        if not (plain.isascii() and plain.isalnum() and value == value.lower()) or value.startswith(("-", "_")):
+            raise ValueError("use lower-case letters, digits, '-' and '_', such as old-orders")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Policy:
+        changes = self.action in ("anonymise", "update")
+        if changes != bool(self.columns):
+            raise ValueError(f"action {self.action}: " + ("give `columns`" if changes else "`columns` has no meaning"))
+        if self.action != "archive" and "archive" in self.model_fields_set:
+            raise ValueError("`archive` needs `action: archive`")
+        if changes and self.children:
+            raise ValueError(f"`children` has no meaning for the action {self.action}: no row goes away")
+        if self.action == "update" and any(isinstance(one, Hashed | Pattern) for one in self.columns.values()):
+            raise ValueError("`update` sets constants; hashes and patterns are for `anonymise`")
+        return self
+
+    @property
+    def removes(self) -> bool:
+        """Whether rows go away."""
+        return self.action in ("delete", "archive")
+
+
+def why_invalid(error: ValidationError) -> str:
+    """Say what is wrong with a policy, each fault with its field."""
+    parts: list[str] = []
+    for fault in error.errors(include_url=False):
+        place = ".".join(str(part) for part in fault["loc"]) or "the policy"
+        parts.append(f"{place}: {str(fault['msg']).removeprefix('Value error, ')}")
+    return "; ".join(parts)

@@ -1,0 +1,136 @@
+"""Runs and the audit, in the tables of the database that is cleaned. All functions take a transaction's connection."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, inspect, select, update
+
+from celeriac.database.clock import now_ms
+from celeriac.families.cleanup.archives_model import Member
+from celeriac.families.cleanup.tables import chunk_table, run_table
+
+_r, _c = run_table.c, chunk_table.c
+
+
+class RunState(StrEnum):
+    """How a run stands."""
+
+    RUNNING = "running"
+    DONE = "done"
+    """It has looked at every row."""
+    BUDGET = "budget"
+    """It has used up its budget. The next run goes on."""
+    PAUSED = "paused"
+    """Somebody has paused the policy. A run after that goes on."""
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    """A run that is under way. `done_ms` is how long it took before this process went on with it."""
+
+    id: str
+    cutoff_ms: int
+    next_number: int
+    rows: int
+    done_ms: int
+    is_resumed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A chunk for the audit."""
+
+    number: int
+    step: str
+    action: str
+    rows: int
+    first_key: str
+    last_key: str
+    sql_sha256: str
+    member: Member | None = None
+
+
+def open_run(connection: Connection, run_id: str, policy: str, who: str, digest: str, sql: str) -> OpenRun:
+    """Record a run that begins, or that goes on after its worker was lost or its job was tried again."""
+    row = connection.execute(select(run_table).where(_r.id == run_id)).one_or_none()
+    if row is None:
+        now = connection.execute(select(now_ms())).scalar_one()
+        fresh = {"id": run_id, "policy": policy, "who": who, "state": RunState.RUNNING, "cutoff": now}
+        fresh |= {"digest": digest, "sql": sql, "milliseconds": 0, "started_at": now}
+        connection.execute(insert(run_table).values(fresh))
+        return OpenRun(run_id, int(now), 1, 0, 0, is_resumed=False)
+    again = {"state": RunState.RUNNING, "digest": digest, "sql": sql, "error": None, "ended_at": None}
+    connection.execute(update(run_table).where(_r.id == run_id).values(again))
+    query = select(func.coalesce(func.max(_c.number), 0), func.coalesce(func.sum(_c.row_count), 0)).where(
+        _c.run_id == run_id
+    )
+    number, rows = connection.execute(query).one()
+    return OpenRun(run_id, int(row.cutoff), int(number) + 1, int(rows), int(row.milliseconds), is_resumed=True)
+
+
+def end_run(connection: Connection, run: OpenRun, state: RunState, began: float, error: str | None = None) -> None:
+    """Record how a run has ended. `began` is when this process began, by `time.monotonic`."""
+    values: dict[str, Any] = {"state": state, "error": error, "ended_at": now_ms()}
+    values["milliseconds"] = run.done_ms + round(1000 * (time.monotonic() - began))
+    connection.execute(update(run_table).where(_r.id == run.id).values(values))
+
+
+def end_lost_run(connection: Connection, run_id: str, state: RunState) -> None:
+    """Record the end of a run that no worker is at."""
+    still = update(run_table).where(_r.id == run_id, _r.state == RunState.RUNNING)
+    connection.execute(still.values(state=state, ended_at=now_ms()))
+
+
+def write_entry(connection: Connection, run_id: str, entry: Entry) -> None:
+    """Add a chunk to the audit."""
+    member = entry.member
+    connection.execute(
+        insert(chunk_table),
+        {
+            "run_id": run_id,
+            "number": entry.number,
+            "step": entry.step,
+            "action": entry.action,
+            "row_count": entry.rows,
+            "first_key": entry.first_key,
+            "last_key": entry.last_key,
+            "sql_sha256": entry.sql_sha256,
+            "file": member and member.file,
+            "file_offset": member and member.offset,
+            "file_length": member and member.length,
+            "file_sha256": member and member.sha256,
+            "at": connection.execute(select(now_ms())).scalar_one(),
+        },
+    )
+
+
+def members(connection: Connection, run_id: str, step: str) -> Sequence[Member]:
+    """Return what a run has archived of a table, in order."""
+    query = select(_c.file, _c.file_offset, _c.file_length, _c.row_count, _c.file_sha256)
+    query = query.where(_c.run_id == run_id, _c.step == step, _c.file.is_not(None)).order_by(_c.number)
+    return [Member(*row) for row in connection.execute(query)]
+
+
+def counts(connection: Connection, run_id: str) -> dict[str, int]:
+    """Return how many rows of each table a run has changed."""
+    query = select(_c.step, func.sum(_c.row_count)).where(_c.run_id == run_id).group_by(_c.step)
+    return {str(step): int(rows) for step, rows in connection.execute(query)}
+
+
+def last_rate(connection: Connection, policy: str) -> float | None:
+    """Return the rows per second of the last run of a policy that has changed some; None if there was none."""
+    if not inspect(connection).has_table(run_table.name):
+        return None
+    query = select(_r.milliseconds, func.sum(_c.row_count)).join(chunk_table, _c.run_id == _r.id)
+    query = query.where(_r.policy == policy, _r.milliseconds > 0, _r.ended_at.is_not(None))
+    row = connection.execute(
+        query.group_by(_r.id, _r.milliseconds, _r.started_at).order_by(_r.started_at.desc())
+    ).first()
+    return None if row is None else 1000 * float(row[1]) / float(row[0])

@@ -1,0 +1,265 @@
+"""A run: chunk after chunk, children before the rows to which they refer, each archived before it is deleted.
+
+A chunk is read without locks, archived, and then deleted by one transaction that finds the rows unchanged. It commits
+the lease, the place to go on, and the audit with them. Whatever is killed when, a row is in its table or in the
+archive, and the audit says which.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from celeriac.core.errors import DatabaseUnavailable, RunLater
+from celeriac.database.engine import Database
+from celeriac.families.cleanup import chunks, locks
+from celeriac.families.cleanup.archives_model import Archive, Member
+from celeriac.families.cleanup.changes import Renewal
+from celeriac.families.cleanup.chunks import Chunk, ChunkChanged, Guard
+from celeriac.families.cleanup.errors import ChunkUnstable
+from celeriac.families.cleanup.filing import Filing
+from celeriac.families.cleanup.keys import read_key, write_key
+from celeriac.families.cleanup.locks import Lease
+from celeriac.families.cleanup.pace import Pace
+from celeriac.families.cleanup.plans import Step
+from celeriac.families.cleanup.records import Entry, OpenRun, RunState
+from celeriac.families.cleanup.statements import Parameters, Row, Statements
+from celeriac.families.cleanup.work import Gate, Plan, Stop
+
+T = TypeVar("T")
+
+#: How often the same chunk is read again because its rows change, or are locked, before the run gives up for now.
+_MOST_REPEATS = 30
+_REPEAT_PAUSE_S = 0.05
+#: A wait that is longer than this gives the job's slot back.
+_LONGEST_PAUSE_S = 5.0
+#: SQLSTATE and error of MySQL for: somebody else has locked a row for too long.
+_LOCKED = ("55P03", 1205)
+
+
+@dataclass(slots=True, kw_only=True)
+class Cleaning:
+    """The work of one process on one run."""
+
+    database: Database
+    plan: Plan
+    lease: Lease
+    run: OpenRun
+    filing: Filing
+    gates: Sequence[Gate]
+    renewal: Renewal | None
+    tell: Callable[[int], None]
+    chunks: int = 0
+    repeated: int = 0
+    _paces: dict[str, Pace] = field(default_factory=dict[str, Pace])
+    _began: float = field(default_factory=time.monotonic)
+    _rows: int = 0
+    _roots: int = 0
+    _number: int = 0
+    _position: str | None = None
+
+    async def go(self) -> RunState:
+        """Work until nothing is left, or something says stop.
+
+        Raises:
+            RunLater: there is to be a pause, or the window is closed.
+            LeaseLost: another worker has taken over.
+            ChunkUnstable: rows change, or stay locked, all the time.
+        """
+        self._position, self._number = self.lease.position, self.run.next_number
+        has_removed = self._position is not None
+        root = self.plan.root
+        try:
+            while True:
+                removed = await self._next_root()
+                if removed is None:
+                    if not (root.own and has_removed):
+                        return RunState.DONE
+                    has_removed, self._position = False, None  # what waited for rows that are gone now
+                has_removed = has_removed or bool(removed)
+        except Stop as stop:
+            return stop.state
+        except locks.Paused:
+            return RunState.PAUSED
+
+    async def _next_root(self) -> int | None:
+        """Do the next chunk of the policy's table, with all that refers to it. Return its rows, or None at the end."""
+        statements, root = self.plan.of_root(), self.plan.root
+        condition = self.plan.condition(self.run.cutoff_ms)
+        for repeat in range(_MOST_REPEATS):
+            await self._wait()
+            after = read_key(self._position) if self._position else None
+            limit = {"celeriac_limit": self._limit(self._pace(root).size)}
+            parameters = condition | limit | (statements.after_parameters(after) if after else {})
+            rows = await self._read(statements.read(after=after is not None), parameters)
+            if not rows:
+                return None
+            try:
+                return await self._root(rows, condition)
+            except ChunkChanged:
+                await self._repeat(root, repeat)
+        raise ChunkUnstable(f"rows of {root.shape.shown} change, or are locked, all the time; the last chunk is undone")
+
+    async def _root(self, rows: list[Row], condition: Parameters) -> int:
+        statements, root = self.plan.of_root(), self.plan.root
+        keys = statements.keys(rows)
+        among = condition | statements.keys_parameters("keys", root.shape.key, keys)
+        await self._children(root, rows, Guard(statements, keys, among))
+        position = write_key(keys[-1])
+        changed = await self._commit(root, rows, among, position=position)
+        self._position = position
+        self._roots += len(rows)
+        self.tell(self._roots)
+        return changed
+
+    async def _children(self, parent: Step, rows: Sequence[Row], guard: Guard) -> None:
+        """Do away with all rows that refer to `rows`."""
+        for child in parent.children:
+            statements = self.plan.statements[child.path]
+            keys = self.plan.statements[parent.path].pick(rows, statements.link.to_columns)
+            parents = statements.keys_parameters("parents", statements.link.columns, keys)
+            while await self._pass_of_children(child, statements, parents, guard) and child.own:
+                pass  # rows that others of their table referred to have waited
+
+    async def _pass_of_children(self, child: Step, statements: Statements, parents: Parameters, guard: Guard) -> int:
+        removed, after = 0, None
+        while True:
+            await self._wait()
+            limit = {"celeriac_limit": self._limit(self._pace(child).size)}
+            parameters = parents | limit | (statements.after_parameters(after) if after else {})
+            rows = await self._read(statements.read_children(after=after is not None), parameters)
+            if not rows:
+                return removed
+            await self._children(child, rows, guard)
+            keys = statements.keys(rows)
+            among = statements.keys_parameters("keys", child.shape.key, keys)
+            await self._commit(child, rows, among, position=self._position, guard=guard)
+            removed, after = removed + len(rows), keys[-1]
+
+    async def _commit(
+        self,
+        step: Step,
+        rows: Sequence[Row],
+        parameters: Parameters,
+        *,
+        position: str | None,
+        guard: Guard | None = None,
+    ) -> int:
+        """Archive a chunk and delete it, or change its rows. Return how many."""
+        archive = await self.filing.of(step) if self.plan.to_files else None
+        member = await archive.append(rows) if archive else None
+        chunk = self._chunk(step, rows, parameters, position, guard, member)
+        began = time.monotonic()
+        try:
+            changed = await settled(self.database.write(lambda connection: chunks.commit(connection, chunk)))
+        except (ChunkChanged, locks.Paused):  # the transaction was rolled back, and the archive follows
+            await _take_back(archive, member)
+            raise
+        except DatabaseUnavailable as error:
+            if not _was_locked(error):
+                raise  # it may be committed: only the audit knows
+            await _take_back(archive, member)
+            raise ChunkChanged from error
+        self._pace(step).took(1000 * (time.monotonic() - began), len(rows))
+        self.chunks += 1
+        self._rows += changed
+        self._number += 1
+        return changed
+
+    def _chunk(
+        self,
+        step: Step,
+        rows: Sequence[Row],
+        parameters: Parameters,
+        position: str | None,
+        guard: Guard | None,
+        member: Member | None,
+    ) -> Chunk:
+        statements = self.plan.statements[step.path]
+        keys = statements.keys(rows)
+        entry = Entry(
+            number=self._number,
+            step=step.path,
+            action=self.plan.policy.action,
+            rows=len(rows),
+            first_key=write_key(keys[0]),
+            last_key=write_key(keys[-1]),
+            sql_sha256=statements.sha256(),
+            member=member,
+        )
+        return Chunk(
+            lease=self.lease,
+            run_id=self.run.id,
+            statements=statements,
+            children=self.plan.children(step),
+            rows=rows,
+            parameters=parameters,
+            position=position,
+            entry=entry,
+            guard=guard,
+            renew=self.renewal,
+        )
+
+    async def _read(self, statement: Any, parameters: Parameters) -> list[Row]:
+        return await self.database.read(lambda connection: chunks.fetch(connection, statement, parameters))
+
+    def _pace(self, step: Step) -> Pace:
+        if step.path not in self._paces:
+            chunk = self.plan.policy.chunk
+            self._paces[step.path] = Pace(most=chunk.rows, target_ms=chunk.target_ms)
+        return self._paces[step.path]
+
+    def _limit(self, size: int) -> int:
+        """Return how many rows the budget has room for, up to `size`."""
+        budget = self.plan.policy.budget
+        spent_s = self.run.done_ms / 1000 + time.monotonic() - self._began
+        if budget.seconds is not None and spent_s >= budget.seconds:
+            raise Stop(RunState.BUDGET)
+        if budget.rows is None:
+            return size
+        left = budget.rows - self.run.rows - self._rows
+        if left <= 0:
+            raise Stop(RunState.BUDGET)
+        return min(size, left)
+
+    async def _wait(self) -> None:
+        """Wait while something wants a pause. Nothing is open meanwhile, but the archives."""
+        for gate in self.gates:
+            while (hold := await gate()) is not None:
+                longer = locks.LEASE_MS + round(1000 * hold.seconds)
+                await self.database.write(lambda c, ms=longer: locks.fence(c, self.lease, self._position, for_ms=ms))
+                if hold.seconds > _LONGEST_PAUSE_S:
+                    raise RunLater(hold.seconds, hold.reason)
+                await asyncio.sleep(hold.seconds)
+
+    async def _repeat(self, step: Step, repeat: int) -> None:
+        self.repeated += 1
+        self._pace(step).slow_down()
+        await asyncio.sleep(_REPEAT_PAUSE_S * min(repeat, 20))
+
+
+async def settled(writing: Coroutine[Any, Any, T]) -> T:
+    """Await a transaction to its end even if we are cancelled: half of one cannot be told from a whole one."""
+    task = asyncio.ensure_future(writing)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # somebody has looked at it
+        raise
+
+
+async def _take_back(archive: Archive | None, member: Member | None) -> None:
+    if archive is not None and member is not None:
+        await archive.truncate(member)
+
+
+def _was_locked(error: DatabaseUnavailable) -> bool:
+    """Return whether a statement has waited too long for a lock: then the transaction was rolled back."""
+    cause = getattr(error.__cause__, "orig", None)
+    code = getattr(cause, "sqlstate", None) or next(iter(getattr(cause, "args", ())), None)
+    return code in _LOCKED

@@ -1,0 +1,161 @@
+"""One run of a policy from end to end: the lock, the plan, the work, and how it is recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+
+from sqlalchemy import Connection
+
+from celeriac.core.context import JobContext
+from celeriac.core.errors import DatabaseUnavailable, RunLater, StorageFull, StorageUnavailable
+from celeriac.families.cleanup import locks, records
+from celeriac.families.cleanup.changes import Renewal
+from celeriac.families.cleanup.errors import ChunkUnstable, LeaseLost, PolicyInvalid
+from celeriac.families.cleanup.filing import Filing
+from celeriac.families.cleanup.locks import Held
+from celeriac.families.cleanup.places import Place
+from celeriac.families.cleanup.policy import Hashed, Policy
+from celeriac.families.cleanup.records import RunState
+from celeriac.families.cleanup.running import Cleaning, settled
+from celeriac.families.cleanup.telling import Teller
+from celeriac.families.cleanup.work import ArchivedFile, Gate, Plan, RunResult
+from celeriac.secret import read_secret
+
+log = logging.getLogger("celeriac")
+
+#: What another try may find better.
+PASSING = (DatabaseUnavailable, StorageUnavailable, StorageFull, ChunkUnstable, LeaseLost)
+#: What a position depends on: it is forgotten when one of these changes.
+_OF_POSITION = frozenset({"connection", "table", "where", "action", "columns"})
+_LONGEST_ERROR = 2000
+
+
+class Runner:
+    """Runs policies, for the job and for tests."""
+
+    def __init__(self, policy: Policy, place: Place, job: JobContext, gates: Sequence[Gate] = ()) -> None:
+        self._policy = policy
+        self._place = place
+        self._job = job
+        self._gates = gates
+        self._began = time.monotonic()
+
+    async def run(self, who: str) -> RunResult:
+        """Begin the run of this job, or go on with it.
+
+        Raises:
+            CleanupRefused: it cannot be done as it is. Nothing is changed.
+            RunLater: it has to wait.
+            LeaseLost, ChunkUnstable, DatabaseUnavailable, StorageUnavailable: another try goes on where it ended.
+        """
+        database, policy = self._place.database, self._policy
+        planned = await database.read(lambda c: self._place.plan(c, policy))
+        secrets = await asyncio.to_thread(read_secrets, policy)
+        digest = digest_of(policy)
+        try:
+            taken = await settled(database.write(lambda c: locks.acquire(c, policy.name, self._job.id, digest)))
+        except locks.Paused:
+            return self._nothing("paused", "the policy is paused")
+        if isinstance(taken, Held):
+            return self._nothing("skipped", f"job {taken.holder} works on the policy")
+        sql = json.dumps([str(one.read(after=True)) for one in planned.statements.values()])
+        run = await database.write(lambda c: records.open_run(c, self._job.id, policy.name, who, digest, sql))
+        filing = Filing(database, planned, run.id, self._place.archives)
+        total = await database.read(lambda c: count(c, planned, run.cutoff_ms))
+        cleaning = Cleaning(
+            database=database,
+            plan=planned,
+            lease=taken,
+            run=run,
+            filing=filing,
+            gates=self._gates,
+            renewal=Renewal(policy, planned.of_root(), secrets) if policy.columns else None,
+            tell=Teller(self._job, total),
+        )
+        return await self._watched(cleaning)
+
+    async def _watched(self, cleaning: Cleaning) -> RunResult:
+        """Do the work, and record how it ends."""
+        try:
+            state = await cleaning.go()
+            files = await cleaning.filing.complete() if cleaning.plan.to_files else []
+        except asyncio.CancelledError:
+            await cleaning.filing.release()
+            if self._job.cancel_requested():
+                await self._end_early(cleaning, RunState.CANCELLED)
+            raise  # else the worker stops, and another one goes on
+        except (RunLater, LeaseLost):
+            await cleaning.filing.release()
+            raise
+        except Exception as error:
+            await cleaning.filing.release()
+            if self._job.is_last_attempt or not isinstance(error, PASSING):
+                await self._end_early(cleaning, RunState.FAILED, f"{type(error).__name__}: {error}"[:_LONGEST_ERROR])
+            raise
+        return await self._end(cleaning, state, files)
+
+    async def _end(self, cleaning: Cleaning, state: RunState, files: list[ArchivedFile]) -> RunResult:
+        rows = await settled(self._place.database.write(lambda c: self._write_end(c, cleaning, state)))
+        return RunResult(
+            policy=self._policy.name,
+            run=cleaning.run.id,
+            state=state,
+            rows=rows,
+            chunks=cleaning.chunks,
+            repeated_chunks=cleaning.repeated,
+            seconds=round(time.monotonic() - self._began, 3),
+            files=files,
+        )
+
+    async def _end_early(self, cleaning: Cleaning, state: RunState, error: str | None = None) -> None:
+        """Record the end as well as that is possible. What has gone wrong before is what counts."""
+        try:
+            if cleaning.plan.to_files:
+                await cleaning.filing.complete()
+            await settled(self._place.database.write(lambda c: self._write_end(c, cleaning, state, error)))
+        except Exception as another:
+            log.warning("the end of run %s of %s is not recorded: %s", cleaning.run.id, self._policy.name, another)
+
+    def _write_end(
+        self, connection: Connection, cleaning: Cleaning, state: RunState, error: str | None = None
+    ) -> dict[str, int]:
+        locks.release(connection, cleaning.lease, at_end=state is RunState.DONE)
+        records.end_run(connection, cleaning.run, state, self._began, error)
+        return records.counts(connection, cleaning.run.id)
+
+    def _nothing(self, state: str, reason: str) -> RunResult:
+        return RunResult(policy=self._policy.name, run=self._job.id, state=state, reason=reason)
+
+
+def count(connection: Connection, planned: Plan, cutoff_ms: int) -> int:
+    """Count the rows of the policy's own table on which there is work."""
+    return int(connection.execute(planned.of_root().count(), planned.condition(cutoff_ms)).scalar_one())
+
+
+def digest_of(policy: Policy) -> str:
+    """Return what tells policies apart whose positions mean something else."""
+    return sha256(policy.model_dump_json(include=set(_OF_POSITION)).encode()).hexdigest()
+
+
+def read_secrets(policy: Policy) -> Mapping[str, bytes]:
+    """Read the secrets of a policy's hashes, by their places.
+
+    Raises:
+        PolicyInvalid: one is not there.
+    """
+    found: dict[str, bytes] = {}
+    for name, change in policy.columns.items():
+        if isinstance(change, Hashed):
+            try:
+                secret = read_secret(change.hash)
+            except ValueError as error:
+                raise PolicyInvalid(f"columns.{name}: {error}") from None
+            if not secret:
+                raise PolicyInvalid(f"columns.{name}: {change.hash} is empty, or not set")
+            found[change.hash] = secret.encode()
+    return found

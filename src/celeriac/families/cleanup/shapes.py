@@ -1,0 +1,191 @@
+"""Reads from a database what its tables look like: columns, keys, and who refers to whom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Inspector, inspect, text
+from sqlalchemy.exc import NoSuchTableError
+from sqlalchemy.types import Date, DateTime, Integer, Numeric, String, TypeEngine
+
+from celeriac.families.cleanup.errors import TableRefused
+
+#: SQLite's own number of a row, for tables without a primary key.
+ROWID = "rowid"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column. `declared` is its type as the database writes it."""
+
+    name: str
+    type: TypeEngine[Any]
+    declared: str
+    is_nullable: bool
+    is_generated: bool
+
+    @property
+    def is_number(self) -> bool:
+        return isinstance(self.type, Integer | Numeric)
+
+    @property
+    def is_text(self) -> bool:
+        return isinstance(self.type, String)
+
+    @property
+    def is_date(self) -> bool:
+        return isinstance(self.type, Date)
+
+    @property
+    def has_zone(self) -> bool:
+        return isinstance(self.type, DateTime) and self.type.timezone
+
+    @property
+    def length(self) -> int | None:
+        """Characters that a text may have; None: no limit."""
+        return self.type.length if isinstance(self.type, String) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A foreign key: `columns` of one table refer to `to_columns` of another one."""
+
+    schema: str | None
+    table: str
+    columns: tuple[str, ...]
+    to_columns: tuple[str, ...]
+    on_delete: str
+
+    @property
+    def cascades(self) -> bool:
+        return self.on_delete == "CASCADE"
+
+    @property
+    def empties(self) -> bool:
+        """Whether the database takes the reference away when its row goes: nothing stands in the way then."""
+        return self.on_delete in ("SET NULL", "SET DEFAULT")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A table. `references` are those of other tables, and its own, to it."""
+
+    schema: str | None
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    references: tuple[Reference, ...]
+
+    @property
+    def shown(self) -> str:
+        """Its name, for people and for configuration."""
+        return f"{self.schema}.{self.name}" if self.schema else self.name
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    def column(self, name: str) -> Column:
+        """Return a column.
+
+        Raises:
+            TableRefused: there is none of that name.
+        """
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise TableRefused(f"table {self.shown} has no column {name!r}; it has {', '.join(self.names)}")
+
+
+class Catalogue:
+    """The tables of one database, each read once."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._inspector: Inspector = inspect(connection)
+        self._incoming: Mapping[tuple[str | None, str], list[Reference]] | None = None
+        self._shapes: dict[tuple[str | None, str], Shape] = {}
+
+    def shape(self, name: str) -> Shape:
+        """Return a table by `table` or `schema.table`.
+
+        Raises:
+            TableRefused: there is no such table, or no key by which its rows can be told apart.
+        """
+        schema, _, table = name.rpartition(".")
+        return self.shape_of(schema or None, table)
+
+    def shape_of(self, schema: str | None, table: str) -> Shape:
+        """The same, with the schema apart."""
+        place = (self._named(schema), table)
+        if place not in self._shapes:
+            self._shapes[place] = self._read(*place)
+        return self._shapes[place]
+
+    def _named(self, schema: str | None) -> str | None:
+        return None if schema == self._inspector.default_schema_name else schema
+
+    def _read(self, schema: str | None, table: str) -> Shape:
+        shown = f"{schema}.{table}" if schema else table
+        try:
+            found = self._inspector.get_columns(table, schema=schema)
+            if not self._inspector.has_table(table, schema=schema) or table in self._inspector.get_view_names(schema):
+                raise TableRefused(f"{shown} is no table")
+            key = tuple(self._inspector.get_pk_constraint(table, schema=schema)["constrained_columns"])
+        except NoSuchTableError:
+            raise TableRefused(f"there is no table {shown}; is its schema named, as in schema.table?") from None
+        dialect = self._connection.dialect
+        columns = tuple(
+            Column(
+                name=str(one["name"]),
+                type=one["type"],
+                declared=one["type"].compile(dialect) if str(one["type"]) != "NULL" else "",
+                is_nullable=bool(one["nullable"]),
+                is_generated="computed" in one,
+            )
+            for one in found
+        )
+        if not key and dialect.name == "sqlite" and not any(column.name.lower() == ROWID for column in columns):
+            key = (ROWID,)
+        if not key:
+            raise TableRefused(
+                f"table {shown} has no primary key, by which its rows could be told apart: add one, such as "
+                f"ALTER TABLE {shown} ADD COLUMN id BIGINT … PRIMARY KEY"
+            )
+        return Shape(schema, table, columns, key, tuple(self._incoming_of(schema, table)))
+
+    def _incoming_of(self, schema: str | None, table: str) -> Sequence[Reference]:
+        if self._incoming is None:
+            self._incoming = self._read_references()
+        return self._incoming.get((schema, table), [])
+
+    def _read_references(self) -> Mapping[tuple[str | None, str], list[Reference]]:
+        incoming: dict[tuple[str | None, str], list[Reference]] = {}
+        partitions = self._partitions()
+        for schema in self._schemas():
+            for (_, table), keys in self._inspector.get_multi_foreign_keys(schema=schema).items():
+                if (schema, table) in partitions:
+                    continue  # its partitioned table has the same
+                for key in keys:
+                    to = (self._named(key["referred_schema"]), key["referred_table"])
+                    on_delete = str((key.get("options") or {}).get("ondelete") or "NO ACTION").upper()
+                    columns, to_columns = tuple(key["constrained_columns"]), tuple(key["referred_columns"])
+                    incoming.setdefault(to, []).append(Reference(schema, table, columns, to_columns, on_delete))
+        return incoming
+
+    def _schemas(self) -> list[str | None]:
+        """The schemas in which there may be tables that refer to others."""
+        if self._connection.dialect.name != "postgresql":
+            return [None]
+        return [self._named(name) for name in self._inspector.get_schema_names() if name != "information_schema"]
+
+    def _partitions(self) -> set[tuple[str | None, str]]:
+        if self._connection.dialect.name != "postgresql":
+            return set()
+        query = text(
+            "SELECT nspname, relname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace "
+            "WHERE relispartition"
+        )
+        return {(self._named(str(schema)), str(table)) for schema, table in self._connection.execute(query)}

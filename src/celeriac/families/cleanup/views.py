@@ -1,0 +1,116 @@
+"""What the API and the commands show: policies, runs, and the audit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+from sqlalchemy import Connection, inspect, select
+
+from celeriac.families.cleanup import records
+from celeriac.families.cleanup.policy import Policy
+from celeriac.families.cleanup.tables import chunk_table, lock_table, run_table
+
+
+class Run(BaseModel):
+    """A run. Times are milliseconds since the epoch."""
+
+    id: str
+    policy: str
+    who: str
+    state: str
+    rows: dict[str, int]
+    error: str | None
+    cutoff: int
+    milliseconds: int
+    started_at: int
+    ended_at: int | None
+
+
+class PolicyState(BaseModel):
+    """A policy, and who works on it."""
+
+    name: str
+    connection: str
+    table: str
+    action: str
+    paused: bool
+    holder: str | None
+    """The job that works on it, or did when it was lost."""
+    position: str | None
+    """The key of the last row that was looked at, in JSON. The next run goes on there."""
+    last_run: Run | None
+
+
+class AuditEntry(BaseModel):
+    """One chunk: rows that were changed together."""
+
+    run: str
+    number: int
+    table: str
+    action: str
+    rows: int
+    first_key: str
+    last_key: str
+    sql_sha256: str
+    file: str | None
+    file_offset: int | None
+    file_length: int | None
+    file_sha256: str | None
+    at: int
+
+
+def state_of(connection: Connection, policy: Policy) -> PolicyState:
+    """Return a policy with its state."""
+    shown = {"name": policy.name, "connection": policy.connection, "table": policy.table, "action": policy.action}
+    if not _has_tables(connection):
+        return PolicyState(**shown, paused=False, holder=None, position=None, last_run=None)
+    lock = connection.execute(select(lock_table).where(lock_table.c.policy == policy.name)).one_or_none()
+    found = runs(connection, policy.name, limit=1)
+    return PolicyState(
+        **shown,
+        paused=bool(lock is not None and lock.paused),
+        holder=None if lock is None else lock.holder,
+        position=None if lock is None else lock.position,
+        last_run=found[0] if found else None,
+    )
+
+
+def runs(connection: Connection, policy: str, *, limit: int, before: int | None = None) -> list[Run]:
+    """Return the runs of a policy, the newest first, that began before a moment."""
+    if not _has_tables(connection):
+        return []
+    query = select(run_table).where(run_table.c.policy == policy)
+    if before is not None:
+        query = query.where(run_table.c.started_at < before)
+    rows = connection.execute(query.order_by(run_table.c.started_at.desc(), run_table.c.id).limit(limit))
+    return [_run(connection, row) for row in rows.all()]
+
+
+def run(connection: Connection, run_id: str) -> Run | None:
+    """Return a run; None if there is none with that id."""
+    if not _has_tables(connection):
+        return None
+    row = connection.execute(select(run_table).where(run_table.c.id == run_id)).one_or_none()
+    return None if row is None else _run(connection, row)
+
+
+def audit(connection: Connection, run_id: str, *, limit: int, after: int = 0) -> list[AuditEntry]:
+    """Return the chunks of a run in their order, from a number on."""
+    if not _has_tables(connection):
+        return []
+    query = select(chunk_table).where(chunk_table.c.run_id == run_id, chunk_table.c.number > after)
+    found = connection.execute(query.order_by(chunk_table.c.number).limit(limit)).mappings()
+    return [
+        AuditEntry.model_validate({**row, "run": row["run_id"], "table": row["step"], "rows": row["row_count"]})
+        for row in found
+    ]
+
+
+def _run(connection: Connection, row: Any) -> Run:
+    fields = {name: getattr(row, name) for name in Run.model_fields if name != "rows"}
+    return Run(**fields, rows=records.counts(connection, row.id))
+
+
+def _has_tables(connection: Connection) -> bool:
+    return inspect(connection).has_table(chunk_table.name)

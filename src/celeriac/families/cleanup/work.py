@@ -1,0 +1,139 @@
+"""What a run works with, and what it tells."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from hashlib import sha256
+from typing import Any
+
+from pydantic import BaseModel
+from sqlalchemy import Dialect
+
+from celeriac.families.cleanup.plans import Step
+from celeriac.families.cleanup.policy import ArchiveTo, Policy
+from celeriac.families.cleanup.records import RunState
+from celeriac.families.cleanup.shapes import Column
+from celeriac.families.cleanup.statements import Parameters, Statements
+
+_CLEAN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
+
+
+class Stop(Exception):
+    """The run ends here, in good order."""
+
+    def __init__(self, state: RunState) -> None:
+        self.state = state
+        super().__init__(state)
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Why nothing may be done now, and seconds after which to look again."""
+
+    reason: str
+    seconds: float
+
+
+#: Says whether to wait. It is asked between two transactions.
+Gate = Callable[[], Awaitable[Hold | None]]
+
+
+class ArchivedFile(BaseModel):
+    """A file of an archive."""
+
+    table: str
+    path: str
+    rows: int
+    sha256: str
+
+
+class RunResult(BaseModel):
+    """What came of a run: the result of its job."""
+
+    policy: str
+    run: str
+    state: str
+    """`done`, `budget`, `paused`, or `skipped` if another job works on the policy."""
+    rows: dict[str, int] = {}
+    """Rows of each table that were changed, in the whole run."""
+    chunks: int = 0
+    repeated_chunks: int = 0
+    """Chunks whose rows had changed before they could be deleted, and which were read again."""
+    seconds: float = 0.0
+    files: list[ArchivedFile] = []
+    hints: list[str] = []
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class Plan:
+    """The statements of a run, by the paths of their steps."""
+
+    policy: Policy
+    root: Step
+    statements: Mapping[str, Statements] = field(default_factory=dict[str, Statements])
+
+    @classmethod
+    def of(cls, policy: Policy, root: Step, dialect: Dialect) -> Plan:
+        """Make the statements of all steps."""
+        whole = policy.action == "archive"
+        found = {step.path: Statements(step, policy, dialect, whole=whole) for step in root.walk()}
+        return cls(policy, root, found)
+
+    @property
+    def to_files(self) -> bool:
+        """Whether rows are archived in files."""
+        return self.policy.action == "archive" and not isinstance(self.policy.archive, ArchiveTo)
+
+    def of_root(self) -> Statements:
+        return self.statements[self.root.path]
+
+    def children(self, step: Step) -> Sequence[Statements]:
+        return [self.statements[child.path] for child in step.children]
+
+    def parents(self, step: Step) -> Sequence[Statements]:
+        """Return the statements of the tables above a step, nearest first."""
+        above = [one for one in self.root.walk() if step.path != one.path and step.path.startswith(f"{one.path}.")]
+        return [self.statements[one.path] for one in sorted(above, key=lambda one: -len(one.path))]
+
+    def number(self, step: Step) -> int:
+        """The step's place, from 1, in the order in which rows go."""
+        return 1 + [one.path for one in self.root.walk()].index(step.path)
+
+    def condition(self, cutoff_ms: int) -> Parameters:
+        """The values of the condition of the policy's table."""
+        values = dict(self.of_root().parameters)
+        age = self.policy.where.age
+        if age is not None:
+            moment = datetime.fromtimestamp(cutoff_ms / 1000, UTC) - age.older_than
+            values["celeriac_cutoff"] = cutoff_for(self.root.shape.column(age.column), age.unit, moment, self._dialect)
+        return values
+
+    @property
+    def _dialect(self) -> str:
+        return self.of_root().dialect
+
+
+def cutoff_for(column: Column, unit: str | None, moment: datetime, dialect: str) -> Any:
+    """Return a moment as the column has it."""
+    if unit is not None:
+        return int(moment.timestamp() * (1000 if unit == "ms" else 1))
+    if dialect == "sqlite":  # texts: this form sorts before all others of the same second
+        return moment.strftime("%Y-%m-%d" if column.is_date else "%Y-%m-%d %H:%M:%S")
+    if column.is_date:
+        return date(moment.year, moment.month, moment.day)
+    return moment if column.has_zone else moment.replace(tzinfo=None)
+
+
+def archive_name(policy: str, run_id: str, number: int, table: str) -> str:
+    """Return a name for the archive of one table of a run, which no other one has."""
+    plain = _plain(run_id)
+    if plain != run_id or len(plain) > 40:
+        plain = f"{plain[:20]}-{sha256(run_id.encode()).hexdigest()[:20]}"
+    return f"{policy}-{plain}-{number}-{_plain(table)[:40]}"
+
+
+def _plain(name: str) -> str:
+    return "".join(letter if letter in _CLEAN else "_" for letter in name.lower())

@@ -1,0 +1,130 @@
+"""What a policy may say, and what it is told if it says something else."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from celeriac.families.cleanup.conditions import check_expression, for_sqlalchemy, names_of_parameters
+from celeriac.families.cleanup.errors import PolicyInvalid, UnknownPolicy
+from celeriac.families.cleanup.policies import Policies, read_policy
+from celeriac.families.cleanup.policy import Age, Policy, why_invalid
+from tests.support.cleanup_shop import policy
+
+
+def why(**changes: Any) -> str:
+    with pytest.raises(ValidationError) as refused:
+        policy(**changes)
+    return why_invalid(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90d", 90 * 86_400), ("12 h", 43_200), ("2w", 1_209_600), ("30min", 1800), ("45s", 45)]
+)
+def test_ages_have_a_unit(text: str, seconds: int) -> None:
+    assert Age.model_validate({"column": "at", "older_than": text}).older_than == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["90", "d", "-3d", "1.5d", "90 years", "", "٣d"])
+def test_other_ages_are_refused_with_an_example(text: str) -> None:
+    assert "where.age.older_than: expected a number with a unit: 90d" in why(
+        where={"age": {"column": "created_at", "older_than": text}}
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"where": {}}, "where: give `age`, `sql` or both"),
+        ({"where": {"sql": "a = :b"}}, "where: `parameters` lacks b"),
+        ({"where": {"sql": "a = 1", "parameters": {"b": 1}}}, "where: `sql` does not use the parameters b"),
+        ({"where": {"sql": "a = :celeriac_b", "parameters": {"celeriac_b": 1}}}, "cannot be called celeriac_b"),
+        ({"where": {"sql": "a = 1; DROP TABLE orders"}}, "where: ; may begin a second statement"),
+        ({"action": "anonymise"}, "action anonymise: give `columns`"),
+        ({"columns": {"note": None}}, "action delete: `columns` has no meaning"),
+        ({"archive": "csv.gz"}, "`archive` needs `action: archive`"),
+        ({"action": "update", "columns": {"note": {"pattern": "{key}"}}}, "hashes and patterns are for `anonymise`"),
+        ({"action": "update", "columns": {"note": "x"}, "children": "auto"}, "`children` has no meaning"),
+        ({"action": "anonymise", "columns": {"note": {"pattern": "{name}"}}}, "{name} is no placeholder: use {key}"),
+        ({"action": "anonymise", "columns": {"note": {"hash": "hunter2"}}}, "columns.note"),
+        ({"name": "Old Orders"}, "name: use lower-case letters"),
+        ({"name": "../x"}, "name: use lower-case letters"),
+        ({"chunk": {"rows": 0}}, "chunk.rows"),
+        ({"tabel": "orders"}, "tabel: Extra inputs are not permitted"),
+    ],
+)
+def test_a_fault_is_named_with_its_field(changes: dict[str, Any], message: str) -> None:
+    assert message in why(**changes)
+
+
+def test_a_secret_that_stands_where_its_place_should_is_not_shown() -> None:
+    assert "hunter2" not in why(action="anonymise", columns={"note": {"hash": "hunter2"}})
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "a = 1 -- and nothing else",
+        "a = 1 /* or */",
+        "a = 1 # or",
+        "a = 1) OR (1 = 1",
+        "(a = 1",
+        "a = 'it''s",
+        'a = "b',
+        "a = 'x\\' OR 1 = 1'",
+        "a = $$x$$",
+        "a = '\0'",
+        "a = [1)",
+        "  ",
+    ],
+)
+def test_what_is_not_obviously_one_expression_is_refused(sql: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        check_expression(sql)
+
+
+@pytest.mark.parametrize(
+    "sql", ["a = 'x; -- (y'", "a = 'it''s' AND (b = ANY(ARRAY[1, 2]))", 'a = "b--c"', "a::date < :x"]
+)
+def test_marks_in_quotes_mean_nothing(sql: str) -> None:
+    check_expression(sql)
+
+
+def test_parameters_are_found_outside_of_quotes_and_casts() -> None:
+    sql = "a = :one AND b = ':two' AND c::text = :three AND d > '12:30'"
+    assert names_of_parameters(sql) == {"one", "three"}
+    assert for_sqlalchemy(sql) == r"a = :one AND b = '\:two' AND c::text = :three AND d > '12\:30'"
+
+
+def test_a_file_has_its_name_and_its_faults_with_field_and_path(tmp_path: Path) -> None:
+    good = "connection: shop\ntable: orders\nwhere: {age: {column: created_at, older_than: 90d}}\naction: delete\n"
+    (tmp_path / "old-orders.yaml").write_text(good)
+    policies = Policies()
+    policies.add_folder(tmp_path)
+    assert [one.name for one in policies] == ["old-orders"]
+    assert policies.get("old-orders").where.age is not None
+    with pytest.raises(UnknownPolicy, match=r"'older'.*old-orders"):
+        policies.get("older")
+    with pytest.raises(PolicyInvalid, match="two policies"):
+        policies.add(policies.get("old-orders"))
+
+    (tmp_path / "bad.yaml").write_text(good.replace("90d", "soon"))
+    with pytest.raises(PolicyInvalid, match=r"bad\.yaml: where\.age\.older_than: expected a number with a unit"):
+        Policies().add_folder(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["- a list", "a: [", "!!python/object/apply:os.system [id]", "", "\0"])
+def test_a_file_that_is_no_policy_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "odd.yaml"
+    path.write_text(content)
+    with pytest.raises(PolicyInvalid):
+        read_policy(path)
+
+
+def test_a_policy_comes_back_from_json() -> None:
+    chosen = policy(action="archive", archive={"table": "orders_old"})
+    assert Policy.model_validate_json(chosen.model_dump_json(exclude_unset=True)) == chosen
