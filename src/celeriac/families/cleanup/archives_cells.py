@@ -154,6 +154,16 @@ def _read_marked(cell: str) -> Any:
     return _BY_NAME[name].read(rest)
 
 
+def text_of(value: Any) -> str | None:
+    """Return a value as a text that databases read; None for NULL."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bytes):
+        return f"\\x{value.hex()}"
+    written = _kind_of(value).write(value)
+    return f"{written} seconds" if isinstance(value, timedelta) else written
+
+
 def columns_of(rows: Sequence[Row], count: int) -> list[Sequence[Any]]:
     """Turn rows into columns."""
     return list(zip(*rows, strict=True)) if rows else [()] * count
