@@ -30,7 +30,11 @@ class DottedPath:
         self.parts = tuple(text.split(".")) if text else ()
 
     def find(self, value: Any) -> Any:
-        """Return what is there, or MISSING."""
+        """Return what is there, or MISSING. A field whose name has the dots goes first."""
+        if len(self.parts) > 1 and isinstance(value, Mapping):
+            value = cast("Mapping[str, Any]", value)
+            if self.text in value:
+                return value[self.text]
         for part in self.parts:
             if isinstance(value, Mapping):
                 value = cast("Mapping[str, Any]", value).get(part, MISSING)
