@@ -80,19 +80,25 @@ def client_of(api: str) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(base_url=api, timeout=PATIENCE_S)
 
 
-async def follow(client: httpx2.AsyncClient, job: str, console: Console, *, doing: str, total: int) -> None:
+async def follow(
+    client: httpx2.AsyncClient, job: str, console: Console, *, doing: str, total: int, with_message: bool = False
+) -> None:
     """Show a job's progress until it has succeeded. `doing` names the work on `total` items.
+
+    With `with_message`, show what the job says of its progress, such as its rate, in place of numbers.
 
     Raises:
         DemoFailed: the job did not succeed.
     """
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    done_of = TextColumn("{task.fields[says]}", markup=False) if with_message else MofNCompleteColumn()
+    columns = (TextColumn("{task.description}"), BarColumn(), done_of, TimeElapsedColumn())
     with Progress(*columns, console=console) as bar:
-        shown = bar.add_task(doing, total=total)
+        shown = bar.add_task(doing, total=total, says="")
         async for name, data in _events(client, job, console):
             if name == "progress":
                 of = data["total"]  # in the job's own steps, of which an item may take more than one
-                bar.update(shown, completed=round(total * data["done"] / of) if of else data["done"])
+                done = round(total * data["done"] / of) if of else data["done"]
+                bar.update(shown, completed=done, says=data.get("message", ""))
             elif data["state"] == "succeeded":
                 bar.update(shown, completed=total)
                 return

@@ -10,8 +10,13 @@ from celeriac.families.cleanup.settings import CleanupSettings
 from celeriac.family import FamilySettings, Host, JobFamily
 
 if TYPE_CHECKING:
+    from fastapi import APIRouter
+
+    from celeriac.demo import Demo
     from celeriac.families.cleanup.actions import Actions
+    from celeriac.families.cleanup.history import History
     from celeriac.families.cleanup.policy import Policy
+    from celeriac.families.cleanup.submissions import Submissions
 
 __all__ = ["CleanupFamily", "CleanupSettings", "Policy"]
 
@@ -36,6 +41,7 @@ class CleanupFamily(JobFamily):
 
     def __init__(self, host: Host) -> None:
         from celeriac.families.cleanup.jobs import register
+        from celeriac.families.cleanup.jobs_asked import register_dry_run
         from celeriac.families.cleanup.places import Places
         from celeriac.families.cleanup.policies import Policies
 
@@ -44,6 +50,7 @@ class CleanupFamily(JobFamily):
         self.places = Places(self.settings, host.settings.data_dir)
         self.policies = Policies(self._added)
         self.run = register(host.app, self.policies, self.places, self.settings)
+        self.look = register_dry_run(host.app, self.policies, self.places, self.settings)
         if self.settings.cleanup_folder is not None:
             self.policies.add_folder(self.settings.cleanup_folder)
 
@@ -61,7 +68,32 @@ class CleanupFamily(JobFamily):
         """What its API and its commands do."""
         from celeriac.families.cleanup.actions import Actions
 
-        return Actions(self.host.app, self.run, self.policies, self.places)
+        return Actions(self.host.app, self.policies, self.places)
+
+    @cached_property
+    def submissions(self) -> Submissions:
+        """What callers may enqueue."""
+        from celeriac.families.cleanup.submissions import Submissions
+
+        return Submissions(self.host.app, self.actions, self.run, self.look)
+
+    @cached_property
+    def history(self) -> History:
+        """What policies have done."""
+        from celeriac.families.cleanup.history import History
+
+        return History(self.policies, self.places)
+
+    @classmethod
+    def demo(cls) -> type[Demo]:
+        from celeriac.families.cleanup.demo import CleanupDemo
+
+        return CleanupDemo
+
+    def router(self, **options: Any) -> APIRouter:
+        from celeriac.families.cleanup.api import create_cleanup_router
+
+        return create_cleanup_router(self, **options)
 
     def _added(self, policy: Policy) -> None:
         self.places.check(policy)

@@ -35,9 +35,11 @@ def register(app: JobApp, policies: Policies, places: Places, settings: CleanupS
     @app.job(
         name="celeriac.cleanup.run", retry=_RETRY, exposed=False, queue=settings.cleanup_queue, on_cancelled=forget
     )
-    async def run(job: JobContext, policy: str, who: str = "schedule") -> RunResult:
-        """Run a policy, or go on with the run of this job."""
-        chosen = policies.get(policy)
+    async def run(
+        job: JobContext, policy: str, who: str = "schedule", rows: int | None = None, seconds: float | None = None
+    ) -> RunResult:
+        """Run a policy, or go on with the run of this job. It ends earlier if `rows` or `seconds` are given."""
+        chosen = policies.get(policy).within(rows=rows, seconds=seconds)
         place = places.of(chosen)
         return await Runner(chosen, place, job, gates_of(chosen, places.databases)).run(who)
 

@@ -176,6 +176,11 @@ class Policy(_Exact):
             raise ValueError("`update` sets constants; hashes and patterns are for `anonymise`")
         return self
 
+    def within(self, *, rows: int | None, seconds: float | None) -> Policy:
+        """Return the policy with a smaller budget. What is not given stays."""
+        asked = {name: value for name, value in (("rows", rows), ("seconds", seconds)) if value is not None}
+        return self.model_copy(update={"budget": self.budget.model_copy(update=asked)}) if asked else self
+
     @property
     def removes(self) -> bool:
         """Whether rows go away."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -63,54 +64,39 @@ class AuditEntry(BaseModel):
 def state_of(connection: Connection, policy: Policy) -> PolicyState:
     """Return a policy with its state."""
     shown = {"name": policy.name, "connection": policy.connection, "table": policy.table, "action": policy.action}
-    if not _has_tables(connection):
+    if not has_tables(connection):
         return PolicyState(**shown, paused=False, holder=None, position=None, last_run=None)
     lock = connection.execute(select(lock_table).where(lock_table.c.policy == policy.name)).one_or_none()
-    found = runs(connection, policy.name, limit=1)
+    of_policy = select(run_table).where(run_table.c.policy == policy.name)
+    last = connection.execute(of_policy.order_by(run_table.c.started_at.desc(), run_table.c.id).limit(1)).one_or_none()
     return PolicyState(
         **shown,
         paused=bool(lock is not None and lock.paused),
         holder=None if lock is None else lock.holder,
         position=None if lock is None else lock.position,
-        last_run=found[0] if found else None,
+        last_run=None if last is None else run_of(connection, last),
     )
-
-
-def runs(connection: Connection, policy: str, *, limit: int, before: int | None = None) -> list[Run]:
-    """Return the runs of a policy, the newest first, that began before a moment."""
-    if not _has_tables(connection):
-        return []
-    query = select(run_table).where(run_table.c.policy == policy)
-    if before is not None:
-        query = query.where(run_table.c.started_at < before)
-    rows = connection.execute(query.order_by(run_table.c.started_at.desc(), run_table.c.id).limit(limit))
-    return [_run(connection, row) for row in rows.all()]
 
 
 def run(connection: Connection, run_id: str) -> Run | None:
     """Return a run; None if there is none with that id."""
-    if not _has_tables(connection):
+    if not has_tables(connection):
         return None
     row = connection.execute(select(run_table).where(run_table.c.id == run_id)).one_or_none()
-    return None if row is None else _run(connection, row)
+    return None if row is None else run_of(connection, row)
 
 
-def audit(connection: Connection, run_id: str, *, limit: int, after: int = 0) -> list[AuditEntry]:
-    """Return the chunks of a run in their order, from a number on."""
-    if not _has_tables(connection):
-        return []
-    query = select(chunk_table).where(chunk_table.c.run_id == run_id, chunk_table.c.number > after)
-    found = connection.execute(query.order_by(chunk_table.c.number).limit(limit)).mappings()
-    return [
-        AuditEntry.model_validate({**row, "run": row["run_id"], "table": row["step"], "rows": row["row_count"]})
-        for row in found
-    ]
-
-
-def _run(connection: Connection, row: Any) -> Run:
+def run_of(connection: Connection, row: Any) -> Run:
+    """Return a run from its row."""
     fields = {name: getattr(row, name) for name in Run.model_fields if name != "rows"}
     return Run(**fields, rows=records.counts(connection, row.id))
 
 
-def _has_tables(connection: Connection) -> bool:
+def entry_of(row: Mapping[Any, Any]) -> AuditEntry:
+    """Return a chunk from its row."""
+    return AuditEntry.model_validate({**row, "run": row["run_id"], "table": row["step"], "rows": row["row_count"]})
+
+
+def has_tables(connection: Connection) -> bool:
+    """Return whether a run has created our tables. Before that, there is nothing to show."""
     return inspect(connection).has_table(chunk_table.name)

@@ -1,0 +1,28 @@
+"""Jobs besides the runs: to look at what a run would do, and to put archived rows back."""
+
+from __future__ import annotations
+
+from celeriac.client.job import Job
+from celeriac.core.errors import DatabaseUnavailable
+from celeriac.core.retry import Retry
+from celeriac.engine.app import JobApp
+from celeriac.families.cleanup import dry_run
+from celeriac.families.cleanup.dry_run import Preview
+from celeriac.families.cleanup.places import Places
+from celeriac.families.cleanup.policies import Policies
+from celeriac.families.cleanup.settings import CleanupSettings
+
+#: Somebody waits for these.
+_RETRY = Retry(attempts=3, on=(DatabaseUnavailable,))
+
+
+def register_dry_run(app: JobApp, policies: Policies, places: Places, settings: CleanupSettings) -> Job[..., Preview]:
+    """Add the job that looks at what a run would do."""
+
+    @app.job(name="celeriac.cleanup.dry-run", retry=_RETRY, exposed=False, queue=settings.cleanup_queue)
+    async def look(policy: str) -> Preview:
+        """Count the rows that a run would change, and show some of them. Nothing is changed."""
+        chosen = policies.get(policy)
+        return await dry_run.preview(places.of(chosen), chosen)
+
+    return look

@@ -1,0 +1,165 @@
+"""Cleanups over HTTP, as a user asks for them, with a real worker on a real database."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.cleaning.conftest import ITEMS, ORDERS, RECENT_OF, Shop
+from tests.support.cleanup_api import CleanupApi
+from tests.support.jobs_client import problem
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+RECENT = set(range(RECENT_OF, ORDERS + 1, RECENT_OF))
+OLD = ORDERS - len(RECENT)
+
+
+def archived(result: dict[str, Any], table: str) -> list[dict[str, str]]:
+    (file,) = [Path(one["path"]) for one in result["files"] if one["table"] == table]
+    with gzip.open(file, "rt", newline="") as text:
+        return list(csv.DictReader(text))
+
+
+async def test_a_policy_is_looked_at_run_and_read_about(api: CleanupApi, shop: Shop) -> None:
+    preview = await api.result((await api.call("POST", "/policies/old-orders/dry-run", ok=202))["id"])
+    assert [(step["table"], step["rows"]) for step in preview["steps"]] == [
+        ("order_items", ITEMS * OLD),
+        ("orders", OLD),
+    ]
+    assert preview["rows"] == OLD and len(shop.ids()) == ORDERS
+    result = await api.run("old-orders")
+    assert (result["state"], result["rows"]) == ("done", {"orders": OLD, "orders.order_items": ITEMS * OLD})
+    assert shop.ids() == RECENT
+    assert {int(row["id"]) for row in archived(result, "orders")} == set(range(1, ORDERS + 1)) - RECENT
+    assert len(archived(result, "order_items")) == ITEMS * OLD
+    shown = await api.show("old-orders")
+    assert (shown["paused"], shown["job"], shown["unavailable"]) == (False, None, None)
+    assert shown["definition"]["where"]["age"]["column"] == "placed_at"
+    run = await api.call("GET", f"/runs/{result['run']}")
+    assert run == shown["last_run"]
+    assert (run["state"], run["rows"], run["who"]) == ("done", result["rows"], "api:ann")
+
+
+async def test_runs_and_the_audit_come_in_pages(api: CleanupApi) -> None:
+    first = await api.run("old-orders", rows=300)
+    second = await api.run("old-orders")
+    assert (first["state"], second["state"]) == ("budget", "done")
+    runs = await pages(api, "/policies/old-orders/runs", "runs", limit=1)
+    assert [run["id"] for run in runs] == [second["run"], first["run"]]
+    chunks = await pages(api, "/policies/old-orders/audit", "chunks", limit=3)
+    assert [chunk["run"] for chunk in chunks] == sorted(
+        (c["run"] for c in chunks), key=[second["run"], first["run"]].index
+    )
+    for result in (first, second):
+        own = await pages(api, "/policies/old-orders/audit", "chunks", limit=4, run=result["run"])
+        assert own == [chunk for chunk in chunks if chunk["run"] == result["run"]]
+        assert [chunk["number"] for chunk in own] == list(range(1, len(own) + 1))
+        sums = {table: sum(c["rows"] for c in own if c["table"] == table) for table in result["rows"]}
+        assert sums == result["rows"]
+    assert sum(sum(result["rows"].values()) for result in (first, second)) == OLD * (1 + ITEMS)
+
+
+async def pages(api: CleanupApi, path: str, what: str, **params: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    cursor: dict[str, str] = {}
+    while True:
+        page = await api.call("GET", path, params={**params, **cursor})
+        assert len(page[what]) <= params["limit"]
+        found += page[what]
+        if page["next"] is None:
+            return found
+        cursor = {"cursor": page["next"]}
+
+
+async def test_a_run_is_paused_in_the_middle_and_goes_on(api: CleanupApi, shop: Shop) -> None:
+    job = await api.begin("events")
+    await api.progressed(job)
+    paused = await api.call("POST", "/policies/events/pause")
+    assert paused["paused"] is True
+    left = len(shop.ids("events"))
+    assert 0 < left < 1000
+    assert (await api.result(job))["state"] == "paused"
+    assert len(shop.ids("events")) == left
+    refused = await api.client.post("/cleanup/policies/events/runs", json={})
+    assert "events is paused" in problem(refused, 409, "wrong-state")["detail"]
+    resumed = await api.call("POST", "/policies/events/resume")
+    assert resumed["paused"] is False
+    result = await api.result(resumed["begun"])
+    assert (result["state"], result["rows"]) == ("done", {"events": left})
+    again = await api.call("POST", "/policies/events/resume")
+    assert again["begun"] is None
+
+
+async def test_a_forced_pause_cancels_the_job(api: CleanupApi, shop: Shop) -> None:
+    job = await api.begin("events")
+    await api.progressed(job)
+    paused = await api.call("POST", "/policies/events/pause", json={"force": True})
+    left = len(shop.ids("events"))
+    assert (await api.jobs.finished(job))["state"] == "cancelled"
+    assert len(shop.ids("events")) == left
+    assert (paused["paused"], paused["job"]) == (True, None)
+    assert (await api.call("GET", f"/runs/{job}"))["state"] in ("paused", "cancelled")
+    await api.call("POST", "/policies/events/resume", json={"run": False})
+
+
+async def test_a_policy_that_runs_is_not_run_again_and_a_key_yields_the_same_job(api: CleanupApi) -> None:
+    with_key = {"Idempotency-Key": "tonight"}
+    first = await api.call("POST", "/policies/events/runs", ok=202, json={}, headers=with_key)
+    await api.progressed(first["id"])
+    refused = await api.client.post("/cleanup/policies/events/runs", json={})
+    assert first["id"] in problem(refused, 409, "wrong-state")["detail"]
+    refused = await api.client.post("/cleanup/policies/events/runs", json={}, headers={"Idempotency-Key": "another"})
+    assert first["id"] in problem(refused, 409, "wrong-state")["detail"]
+    again = await api.call("POST", "/policies/events/runs", ok=202, json={}, headers=with_key)
+    assert again["id"] == first["id"]
+    changed = await api.client.post("/cleanup/policies/events/runs", json={"rows": 7}, headers=with_key)
+    problem(changed, 409, "idempotency-conflict")
+    cancelled = await api.client.post(f"/jobs/{first['id']}/cancel")
+    assert cancelled.status_code in (200, 202)
+    assert (await api.jobs.finished(first["id"]))["state"] == "cancelled"
+
+
+async def test_rows_are_anonymised(api: CleanupApi, shop: Shop) -> None:
+    result = await api.run("names")
+    assert result["rows"] == {"customers": 10}
+    people = shop.query("SELECT id, name, email FROM customers WHERE left_shop = 1")
+    assert people == [(n, None, f"user-{n}@example.invalid") for n in range(1, 21, 2)]
+    assert len(shop.query("SELECT 1 FROM customers WHERE name LIKE 'Name %'")) == 10
+
+
+@pytest.mark.parametrize(
+    ("form", "fault"),
+    [
+        ({"rows": 0}, "rows"),
+        ({"rows": 1.5}, "rows"),
+        ({"seconds": -1}, "seconds"),
+        ({"seconds": 1e300}, "seconds"),
+        ({"table": "orders; DROP TABLE orders"}, "table"),
+        ({"where": "1 = 1"}, "where"),
+        ({"rows": 100_001}, "the policy allows 100000"),
+        ({"seconds": 3601}, "the policy allows 3600"),
+    ],
+)
+async def test_a_run_can_only_ask_for_less(api: CleanupApi, form: dict[str, Any], fault: str) -> None:
+    answer = await api.client.post("/cleanup/policies/old-orders/runs", json=form)
+    assert answer.status_code == 422 and fault in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("name", ["nothing", "old-orders; DROP TABLE orders", "..%2Fold-orders", "%00", "x" * 100])
+@pytest.mark.parametrize("path", ["", "/runs", "/audit", "/dry-run", "/pause", "/resume"])
+async def test_a_policy_that_does_not_exist_is_a_problem(api: CleanupApi, name: str, path: str) -> None:
+    method = "POST" if path in ("/dry-run", "/pause", "/resume") else "GET"
+    answer = await api.client.request(method, f"/cleanup/policies/{name}{path}")
+    assert answer.status_code in (404, 422), answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_run_that_does_not_exist_is_a_problem(api: CleanupApi) -> None:
+    answer = await api.client.get("/cleanup/policies/old-orders/audit", params={"run": "nothing"})
+    assert answer.json() == {"chunks": [], "next": None}
+    answer = await api.client.get("/cleanup/policies/old-orders/audit", params={"cursor": "1; DROP TABLE orders"})
+    problem(answer, 422, "invalid-request")
