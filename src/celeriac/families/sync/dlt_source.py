@@ -18,6 +18,7 @@ from celeriac.families.sync.python_source import SourceContext, SourcePage
 
 #: Items that are fetched from the thread at once.
 _TOGETHER = 500
+_end = ThreadPoolExecutor.shutdown
 _TOO_MANY_REQUESTS, _SERVER_ERROR = 429, 500
 
 
@@ -52,7 +53,8 @@ def dlt_source(make: Callable[..., Any]) -> Callable[..., AsyncGenerator[SourceP
             while batch := await asyncio.get_running_loop().run_in_executor(thread, reading.next_batch):
                 yield SourcePage(batch.items, token=batch.state)
         finally:
-            thread.submit(reading.close)  # the thread ends after it: nobody else has the pool
+            thread.submit(reading.close)
+            _end(thread, wait=False)
 
     return pages
 
