@@ -11,6 +11,7 @@ import gzip
 import random
 import socket
 import struct
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -236,6 +237,8 @@ class SyncApi:
                 return self._say(200, {"Content-Type": "text/html"}, "<html>Please log in</html>")
             case "gzip":
                 return self._say(200, {"Content-Encoding": "gzip"}, gzip.compress(content))
+            case "deflate":
+                return self._say(200, {"Content-Encoding": "deflate"}, zlib.compress(content)[2:-4])
             case "bomb":
                 bomb = gzip.compress(b"[" + b" " * 50_000_000 + b"]")
                 return self._say(200, {"Content-Encoding": "gzip"}, bomb)
@@ -281,7 +284,7 @@ async def sync_api(**options: Any) -> AsyncGenerator[SyncApi]:
     """Serve for the length of the block."""
     port = options.pop("port", 0)
     api = SyncApi(**options)
-    runner = web.ServerRunner(web.Server(api.answer), handle_signals=False, shutdown_timeout=0.1)
+    runner = web.ServerRunner(web.Server(api.answer, access_log=None), handle_signals=False, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port)
     await site.start()

@@ -19,7 +19,7 @@ from celeriac.families.sync.http.auth import Credentials, error_code
 from celeriac.families.sync.http.budget import Budget
 from celeriac.families.sync.http.model import HttpSource
 from celeriac.families.sync.http.paginator import Question
-from celeriac.families.sync.http.passing import PASSING_STATUSES, Passing, retry_after
+from celeriac.families.sync.http.passing import PASSING_STATUSES, NotThere, Passing, retry_after
 from celeriac.families.sync.http.unpacking import ACCEPTED, EncodingUnknown, Unpacker
 from celeriac.families.sync.http.urls import Bounds
 from celeriac.families.sync.secrets import Secrets
@@ -28,6 +28,7 @@ from celeriac.families.sync.secrets import Secrets
 _KEEP_ALIVE_S = 4
 _MOST_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_NOT_THERE = frozenset({404, 410})
 _MOST_TOKEN_BYTES = 65_536
 _NEEDS_CREDENTIALS = "the credentials are refused, or do not suffice: look at `auth`"
 
@@ -109,7 +110,7 @@ class Exchange:
                 fault.reason = self._secrets.hide(f"GET {shown}: {fault.reason}")
             raise
         except SourceFailed as failure:
-            raise SourceFailed(self._secrets.hide(f"GET {shown}: {failure}")) from None
+            raise type(failure)(self._secrets.hide(f"GET {shown}: {failure}")) from None
 
     async def close(self) -> None:
         """Close the connections."""
@@ -156,6 +157,8 @@ class Exchange:
             return Passing(f"the answer is {status}", retry_after(response.headers))
         if status in _REDIRECTS:
             return SourceFailed(f"more than {_MOST_REDIRECTS} redirects")
+        if status in _NOT_THERE:
+            return NotThere(f"the answer is {status}")
         return SourceFailed(f"the answer is {status}{f'; {_NEEDS_CREDENTIALS}' if status in (401, 403) else ''}")
 
     async def _post(self, url: str, headers: dict[str, str], form: dict[str, str]) -> dict[str, Any]:

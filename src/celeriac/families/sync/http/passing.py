@@ -34,6 +34,10 @@ class Passing(Exception):
         super().__init__(reason)
 
 
+class NotThere(SourceFailed):
+    """The API knows nothing at the URL (404), or no more (410). For the children of a parent, that is no error."""
+
+
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Return for how many seconds an answer asks us to wait (RFC 9110, section 10.2.3); None if it does not.
 

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Annotated, Any, cast
 
 import jsonpath
+from jsonpath import JSONPath
 from jsonpath.exceptions import JSONPathError
 from pydantic import AfterValidator
 
@@ -52,18 +53,19 @@ class DottedPath:
 
 
 class QueryPath:
-    """A JSONPath (RFC 9535)."""
+    """A JSONPath (RFC 9535). One with a wildcard or a filter leads to a list, which may be empty."""
 
     prefix = None
 
     def __init__(self, text: str) -> None:
         self.text = text
         self._query = jsonpath.compile(text)
+        self._is_singular = isinstance(self._query, JSONPath) and self._query.singular_query()
 
     def find(self, value: Any) -> Any:
-        """Return the value that it matches; all values as a list if there are several; MISSING if there is none."""
+        """Return the value to which it leads, or MISSING; a list of all values if it may lead to several."""
         found = self._query.findall(value)
-        return MISSING if not found else found[0] if len(found) == 1 else found
+        return found if not self._is_singular else found[0] if found else MISSING
 
 
 JsonPath = DottedPath | QueryPath

@@ -18,7 +18,7 @@ from celeriac.families.sync.http.guard import LoopGuard
 from celeriac.families.sync.http.model import HttpSource, HttpStream
 from celeriac.families.sync.http.one_page import OnePage, Plan
 from celeriac.families.sync.http.paginator import Question
-from celeriac.families.sync.http.passing import Passing, Tries
+from celeriac.families.sync.http.passing import NotThere, Passing, Tries
 from celeriac.families.sync.http.questions import question_for
 from celeriac.families.sync.http.urls import Bounds
 from celeriac.families.sync.pages import Asked, Page, Place
@@ -82,10 +82,16 @@ class HttpReader:
                 guard.check_token(place.token, place.page)
             except SourceFailed as failure:
                 raise SourceFailed(self._secrets.hide(str(failure))) from None
-            async with aclosing(self._page(plan, question, place, guard)) as pieces:
-                async for piece in pieces:
-                    place = piece.after
-                    yield piece
+            try:
+                async with aclosing(self._page(plan, question, place, guard)) as pieces:
+                    async for piece in pieces:
+                        place = piece.after
+                        yield piece
+            except NotThere:
+                if asked.parent is None or place != Place():
+                    raise
+                yield Page((), None, requests=question.sent)  # the parent was deleted meanwhile
+                return
 
     async def _page(self, plan: Plan, question: Question, place: Place, guard: LoopGuard) -> AsyncGenerator[Page]:
         """Yield one page, in pieces if it is large. Ask for it again while it fails in a way that may pass."""

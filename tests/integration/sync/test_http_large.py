@@ -1,0 +1,123 @@
+"""A page that is too large for memory comes in pieces, and reading goes on between any two of them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from celeriac.families.sync.errors import SourceFailed, SourceUnavailable
+from celeriac.families.sync.http.model import HttpStream
+from celeriac.families.sync.pages import Asked, Place
+from tests.support.sync_api import SyncApi, order, sync_api
+from tests.support.sync_reading import STYLES, ids, read, reader, stream_of
+
+COUNT = 5_000
+ALL = list(range(1, COUNT + 1))
+#: Every page of these tests is a large one.
+STREAMED = {"reading": {"whole_bytes": 1_000}}
+
+
+@pytest_asyncio.fixture
+async def api() -> AsyncGenerator[SyncApi]:
+    async with sync_api(orders=[order(number) for number in ALL], page_size=3_000) as api:
+        yield api
+
+
+def style_of(style: str) -> HttpStream:
+    pagination = STYLES[style][0] | ({"size": 3_000} if style == "inclusive" else {})
+    return stream_of(style, pagination=pagination)
+
+
+@pytest.mark.parametrize("style", STYLES)
+async def test_pieces_have_the_same_records_as_whole_pages(api: SyncApi, style: str) -> None:
+    whole = await read(api.url, style_of(style))
+    pieces = await read(api.url, style_of(style), **STREAMED)
+    assert len(pieces) > len(whole)
+    assert [record for page in pieces for record in page.records] == [
+        record for page in whole for record in page.records
+    ]
+    assert {(page.page, repr(page.after)) for page in whole} <= {(page.page, repr(page.after)) for page in pieces}
+
+
+@pytest.mark.parametrize("style", ["cursor", "inclusive"])
+async def test_reading_goes_on_after_each_piece(api: SyncApi, style: str) -> None:
+    pieces = await read(api.url, style_of(style), **STREAMED)
+    assert any(page.after and page.after.skip for page in pieces)
+    for number, page in enumerate(pieces[:-1]):
+        for options in (STREAMED, {}):
+            rest = await read(api.url, style_of(style), {"place": page.after}, **options)
+            assert ids(rest) == ids(pieces[number + 1 :])
+
+
+async def test_an_answer_that_breaks_off_is_asked_for_again_and_what_came_is_not_given_twice(api: SyncApi) -> None:
+    api.told["/page/orders"] = ["cut", None, "cut", "cut", None]
+    pieces = await read(api.url, stream_of("page"), **STREAMED)
+    assert ids(pieces) == ALL
+    assert sum(page.requests for page in pieces) == len(api.requests) == 6
+    api.told["/x"] = ["cut"]
+    with pytest.raises(SourceUnavailable, match="the answer ended too early, after 6 tries"):
+        await read(api.url, HttpStream(path="x"), **STREAMED)
+
+
+async def test_only_a_part_of_a_large_page_is_in_memory(api: SyncApi) -> None:
+    """Pieces are made while the body comes: the server is still writing when the first ones are here."""
+    api.orders = [order(number) for number in range(1, 100_001)]
+    api.page_size = 100_000
+    async with reader(api.url, {"orders": stream_of("page")}, **STREAMED) as opened:
+        sizes = [len(page.records) async for page in opened.pages(Asked(stream="orders"))]
+    assert sum(sizes) == 100_000 and max(sizes) < 10_000
+
+
+@pytest.mark.parametrize(
+    ("body", "records", "kind", "fault"),
+    [
+        (b'{"data": [' + b'{"a": 1},' * 500 + b"NaN]}", "data", SourceFailed, "the answer is no JSON"),
+        (b'{"data": [' + b'{"a": 1},' * 500, "data", SourceUnavailable, "ends too early"),
+        (b'{"data": {"a": "' + b"x" * 5_000 + b'"}}', "data", SourceFailed, "has no list at records: 'data'"),
+        (b'{"other": ["' + b"x" * 5_000 + b'"]}', "data", SourceFailed, "has no list at records: 'data'"),
+        (b'{"error": "no", "data": [' + b"1," * 500 + b"1]}", "data", SourceFailed, "with an error at 'error': 'no'"),
+    ],
+)
+async def test_a_large_body_that_is_wrong_is_named(
+    api: SyncApi, body: bytes, records: str, kind: type[Exception], fault: str
+) -> None:
+    api.told["/x"] = [(200, {}, body)]
+    stream = HttpStream.model_validate({"path": "x", "records": records, "error": {"path": "error"}})
+    with pytest.raises(kind, match=fault):
+        await read(api.url, stream, attempts=1, **STREAMED)
+
+
+async def test_values_are_the_same_in_pieces_and_in_whole_pages(api: SyncApi) -> None:
+    record: dict[str, Any] = {
+        "id": 1,
+        "long": 123456789012345678901234567890,
+        "float": 0.1,
+        "nested": {"list": [1.5, {"x": 2.25}], "text": "ü€😀", "none": None, "true": True},
+    }
+    import json
+
+    body = json.dumps([record, 7, {"id": 2, "pad": "x" * 2_000}]).encode()
+    api.told["/x"] = [(200, {}, body)]
+    whole = await read(api.url, HttpStream(path="x"))
+    pieces = await read(api.url, HttpStream(path="x"), **STREAMED)
+    assert [one for page in whole for one in page.records] == [one for page in pieces for one in page.records]
+    assert whole[0].records[0] == record
+    assert [(one.position, one.record) for page in pieces for one in page.refused] == [(1, 7)]
+
+
+async def test_a_large_page_that_comes_again_is_a_loop(api: SyncApi) -> None:
+    api.told["/x"] = [(200, {}, [{"id": number} for number in range(1_000)])]
+    stream = HttpStream.model_validate({"path": "x", "pagination": {"type": "page"}})
+    with pytest.raises(SourceFailed, match="page 1 has the same records as page 0"):
+        await read(api.url, stream, **STREAMED)
+
+
+async def test_a_query_path_reads_a_large_page_whole(api: SyncApi) -> None:
+    pages = await read(api.url, stream_of("page", records="$[*]"), **STREAMED)
+    assert [len(page.records) for page in pages] == [3_000, 2_000, 0]
+    assert sys.getsizeof(pages) < 10_000
+    assert pages[0].after == Place(2, 0, 1)
