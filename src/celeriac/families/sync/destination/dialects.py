@@ -208,15 +208,19 @@ def dialect_of(connection: Connection) -> Dialect:
 
 
 def found_kind(kind: TypeEngine[Any], dialect: str) -> tuple[Kind, Limit]:
-    """Return what a column of this type holds: one that somebody else has made, maybe."""
+    """Return what a column of this type holds: one that somebody else has made, maybe. SQLite enforces no limit."""
+    found, limit = _found(kind, dialect)
+    return found, None if dialect == "sqlite" else limit
+
+
+def _found(kind: TypeEngine[Any], dialect: str) -> tuple[Kind, Limit]:
     name = kind.__visit_name__
     if isinstance(kind, JSON):
         return Kind.JSON, None
     if isinstance(kind, Boolean) or (name == "TINYINT" and getattr(kind, "display_width", 0) == 1):
         return Kind.BOOLEAN, None
     if isinstance(kind, Integer):
-        is_wide = dialect == "sqlite" or isinstance(kind, BigInteger)
-        return Kind.INTEGER, None if is_wide else _MOST.get(name, 2**31 - 1)
+        return Kind.INTEGER, None if isinstance(kind, BigInteger) else _MOST.get(name, 2**31 - 1)
     if isinstance(kind, Float):
         return Kind.DOUBLE, None
     if isinstance(kind, Numeric):
