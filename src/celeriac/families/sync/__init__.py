@@ -78,8 +78,15 @@ class SyncFamily(JobFamily):
         self.definitions.add(definition)
 
     def _make_source(self, definition: Definition) -> Source:
+        from celeriac.families.sync.http.model import HttpSource
+
         if definition.source is not None:
             return definition.source(definition.sync)
+        if isinstance(definition.sync.source, HttpSource):
+            from celeriac.families.sync.http.reader import HttpReader
+
+            streams = {stream.name: stream.http for stream in definition.sync.streams}
+            return HttpReader(definition.sync.source, streams, self.host.app.limits)
         raise NotImplementedError
 
     def call(self, name: str, *, streams: list[str] | None = None, full: bool = False) -> Call[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -16,14 +17,10 @@ from celeriac.core import codec
 from celeriac.families.sync.columns import Limit
 from celeriac.families.sync.kinds import Kind, Unstorable, holds, kind_of, wider
 
-#: Types of which a column of that kind takes each value as it is, without a look at each.
-_AS_THEY_ARE: dict[Kind, frozenset[type]] = {
-    Kind.BOOLEAN: frozenset({bool}),
-    Kind.INTEGER: frozenset({int}),
-    Kind.TEXT: frozenset({str}),
-}
 _LEAST, _MOST = -(2**63), 2**63 - 1
 _MYSQL = ("mysql", "mariadb")
+_BOOL, _INT, _FLOAT, _STR = {bool}, {int}, {float}, {str}
+_OBJECTS = {dict, list}
 
 
 def widest(kind: Kind, dialect: str, *, is_key: bool = False) -> Limit:
@@ -67,8 +64,8 @@ class Holder:
         """
         types = set(map(type, values))
         types.discard(type(None))
-        if types <= _AS_THEY_ARE.get(self.kind, frozenset()) and self._are_plain(values):
-            return values, {}
+        if (converted := self._all(values, types)) is not None:
+            return converted, {}
         found: list[Any] = []
         faults: dict[int, str] = {}
         for position, value in enumerate(values):
@@ -101,14 +98,21 @@ class Holder:
             return Unstorable(f"{_shown(value)} does not fit its type, {self.kind}")
         return TooNarrow(kind)
 
-    def _are_plain(self, values: Sequence[Any]) -> bool:
-        """Return whether all values, which have the column's own type, can be written as they are."""
-        some = [value for value in values if value is not None]
-        if self.kind is Kind.BOOLEAN or not some:
-            return True
-        if self.kind is Kind.INTEGER:
+    def _all(self, values: Sequence[Any], types: set[type]) -> Sequence[Any] | None:
+        """Convert all values without a look at each, as almost all pages allow; None: one of them may not fit."""
+        if not types or (types == _BOOL and self.kind is Kind.BOOLEAN):
+            return values
+        some = [value for value in values if value is not None] if len(types) == 1 else values
+        if types == _STR and self.kind is Kind.TEXT:
+            return values if self._are_writable(some) else None
+        if types == _INT and self.kind is Kind.INTEGER:
             most = self.limit if isinstance(self.limit, int) else _MOST
-            return min(some) >= -most and max(some) <= most
+            return values if -most <= min(some) and max(some) <= most else None
+        if types == _FLOAT and self.kind is Kind.DOUBLE:
+            return values if math.isfinite(sum(some)) else None
+        return _dumped(values) if types <= _OBJECTS and self.kind is Kind.JSON else None
+
+    def _are_writable(self, some: Sequence[str]) -> bool:
         if isinstance(self.limit, int) and max(map(len, some)) > self.limit:
             return False
         joined = "".join(some)
@@ -239,6 +243,16 @@ def to_json(value: Any) -> str:
             return json.dumps(value, default=_plain, separators=(",", ":"), allow_nan=False)
         except (TypeError, RecursionError):
             raise ValueError(f"it cannot be written as JSON: {refused}") from None
+
+
+def _dumped(values: Sequence[Any]) -> list[str | None] | None:
+    """Write objects and lists; None: one of them needs a closer look."""
+    try:
+        written = [None if value is None else orjson.dumps(value).decode() for value in values]
+    except TypeError:
+        return None
+    together = "".join(filter(None, written))
+    return None if "null" in together or "\\u0000" in together else written
 
 
 def _plain(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from celeriac.families.sync.errors import CountsWrong
@@ -36,7 +36,7 @@ class Counts:
 
     def as_dict(self) -> dict[str, int]:
         """Return them for a JSON column."""
-        return asdict(self)
+        return {name: getattr(self, name) for name in self.__slots__}
 
     @classmethod
     def of(cls, stored: Any) -> Counts:

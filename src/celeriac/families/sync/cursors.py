@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -69,18 +69,39 @@ class Highest:
 
 
 def judge(
-    records: Iterable[tuple[int, Record]], get: Callable[[Record], Any], highest: Highest, source_time_ms: int | None
+    records: Sequence[Record], get: Callable[[Record], Any], highest: Highest, source_time_ms: int | None
 ) -> dict[int, str]:
     """Move `highest` over the records of a page. Return those that cannot be judged: their positions, and why."""
     # a source tells its time in whole seconds
     latest = time.time() * 1000 + _UNKNOWN_CLOCK_MS if source_time_ms is None else source_time_ms + 1000
     faults: dict[int, str] = {}
-    for position, record in records:
+    values = [get(record) for record in records]
+    if _sort_alike(values) and _is_between(max(values), highest, latest):
+        return faults
+    for position, value in enumerate(values):
         try:
-            highest.see(get(record), latest)
+            highest.see(value, latest)
         except CursorWrong as error:
             faults[position] = str(error)
     return faults
+
+
+def _sort_alike(values: Sequence[Any]) -> bool:
+    """Return whether the greatest of the values is the greatest cursor: all are integers, or moments written alike."""
+    types = set(map(type, values))
+    if types == {int}:
+        return True
+    return types == {str} and len(set(map(len, values))) == 1 and {value[-1:] for value in values} == {"Z"}
+
+
+def _is_between(value: Any, highest: Highest, latest_ms: float) -> bool:
+    """Have `highest` see a value that stands for a page. Return False if the page needs a closer look."""
+    before = highest.value
+    try:
+        highest.see(value, latest_ms)
+    except CursorWrong:
+        return False
+    return highest.value is not before or (before is not None and rank(value)[1] <= rank(before)[1])
 
 
 def later(one: JsonValue, other: JsonValue) -> JsonValue:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from celeriac.client.job import Job
 from celeriac.core.context import JobContext
-from celeriac.core.errors import ConfigurationError, JobRefused
 from celeriac.core.retry import Retry
 from celeriac.engine.app import JobApp
 from celeriac.families.sync.definitions import Definitions
-from celeriac.families.sync.errors import SyncFailed
 from celeriac.families.sync.outcome import SyncOutcome
-from celeriac.families.sync.running import Runner
+from celeriac.families.sync.running import OUTAGES, Runner
 
 RUN = "celeriac.sync.run"
-#: Outages of the source or of a database last as long as they last.
-_RETRY = Retry(attempts=1_000_000, backoff=1.0, max_delay=300.0, never=(SyncFailed, ConfigurationError, JobRefused))
+#: Outages last as long as they last. Whatever else goes wrong does so again.
+_RETRY = Retry(attempts=1_000_000, backoff=1.0, max_delay=300.0, on=OUTAGES)
 
 RunJob = Job[..., SyncOutcome]
 

@@ -7,21 +7,35 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
+from celeriac.families.sync.http.model import HttpSource, HttpStream
 from celeriac.families.sync.kinds import Kind
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=60)]
 #: A field of a record, or a dotted path to one.
 Path = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 #: The name of a table, a schema or what is put before one. It is quoted, so it may be any that the database takes.
-SqlName = Annotated[str, StringConstraints(min_length=1, max_length=50, pattern=r"^[^\x00-\x1f%]+$")]
+SqlName = Annotated[str, StringConstraints(min_length=1, max_length=50, pattern=r"^[^\x00-\x1f%`]+$")]
+#: Bytes of a table's name. Postgres allows 63, and a refresh puts something behind it.
+_LONGEST_TABLE = 52
+#: Fields of a source that do not change what its pages are.
+_HOW = {"auth", "rate", "attempts", "backoff", "connect_timeout", "read_timeout", "timeout", "max_response_mb"}
 
 
 class Strict(BaseModel):
-    """A part of a definition. It refuses fields that it does not know."""
+    """A part of a definition. It refuses fields that it does not know, and its errors never show what was given."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class Mode(StrEnum):
@@ -90,6 +104,8 @@ class Stream(Strict):
     """What a full refresh does with rows that have vanished from the source."""
     allow_empty: bool = False
     """Whether a full refresh without any record may empty a table that has rows."""
+    http: HttpStream = HttpStream()
+    """What to ask an HTTP source for."""
     max_rejected: int = Field(default=1000, ge=0)
     """Most records of one pass that may be rejected. With more, the run fails."""
 
@@ -110,6 +126,8 @@ class Stream(Strict):
             raise ValueError(f"deletes: {self.deletes} needs a primary_key, which tells what has vanished")
         if self.mode is not Mode.FULL_REFRESH and ("deletes" in self.model_fields_set or self.allow_empty):
             raise ValueError("deletes and allow_empty: only a full refresh sees what has vanished; mode: full_refresh")
+        if self.http.since is not None and not self.cursor:
+            raise ValueError("http.since: needs a cursor")
         if any(self.columns.get(path) is Kind.JSON for path in self.primary_key):
             raise ValueError("columns: a field of the primary_key cannot be json")
         return self
@@ -127,7 +145,7 @@ class DatabaseDestination(Strict):
     """The name that `CELERIAC_SYNC_CONNECTIONS` gives to the database."""
     database_schema: SqlName | None = Field(default=None, alias="schema")
     """The schema of the tables. Default: the connection's own."""
-    table_prefix: Annotated[str, StringConstraints(max_length=30, pattern=r"^[^\x00-\x1f%]*$")] = ""
+    table_prefix: Annotated[str, StringConstraints(max_length=30, pattern=r"^[^\x00-\x1f%`]*$")] = ""
     """What the names of all tables begin with."""
 
 
@@ -149,12 +167,21 @@ class PythonSource(Strict):
     """Its arguments."""
 
 
+def _kind_of_source(given: Any) -> str:
+    """A source of Python has its name in `python`; all others are HTTP."""
+    if isinstance(given, Mapping):
+        return "python" if "python" in given else "http"
+    return "python" if isinstance(given, PythonSource) else "http"
+
+
 class Sync(Strict):
     """Reads streams of a source into a destination."""
 
     name: Name
     """Its name in the API, in commands and messages."""
-    source: PythonSource
+    source: Annotated[
+        Annotated[HttpSource, Tag("http")] | Annotated[PythonSource, Tag("python")], Discriminator(_kind_of_source)
+    ]
     """Where records come from."""
     streams: tuple[Stream, ...] = Field(min_length=1, max_length=200)
     """What to read."""
@@ -170,9 +197,17 @@ class Sync(Strict):
                 raise ValueError(f"streams: two have the {kind} {twice!r}")
         for number, stream in enumerate(self.streams):
             self._check_parent(number, stream)
+            if "http" in stream.model_fields_set and not isinstance(self.source, HttpSource):
+                raise ValueError(f"streams.{number}.http: the source is no HTTP API")
+            if len(f"{self._prefix}{stream.table_name}".encode()) > _LONGEST_TABLE:
+                raise ValueError(f"streams.{number}.table: more than {_LONGEST_TABLE} bytes with the table_prefix")
             if isinstance(self.destination, FileDestination) and stream.mode is Mode.FULL_REFRESH:
                 raise ValueError(f"streams.{number}.mode: files cannot be refreshed; use incremental or append")
         return self
+
+    @property
+    def _prefix(self) -> str:
+        return "" if isinstance(self.destination, FileDestination) else self.destination.table_prefix
 
     def _check_parent(self, number: int, stream: Stream) -> None:
         if stream.parent is None:
@@ -208,6 +243,6 @@ class Sync(Strict):
 
     def fingerprint(self, stream: Stream) -> str:
         """Return what changes when the pages of a stream may change: then a pass begins anew."""
-        decisive = {"cursor", "lookback", "parent", "mode", "primary_key"}
-        said = self.source.model_dump_json(by_alias=True) + stream.model_dump_json(include=decisive)
+        decisive = {"cursor", "lookback", "parent", "mode", "primary_key", "http"}
+        said = self.source.model_dump_json(exclude=_HOW) + stream.model_dump_json(include=decisive)
         return sha256(said.encode()).hexdigest()

@@ -8,6 +8,18 @@ from typing import Any, cast
 from celeriac.families.sync.pages import Record
 
 
+def nested(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record with the fields at these paths."""
+    record: dict[str, Any] = {}
+    for path, value in fields.items():
+        *outer, last = path.split(".")
+        place = record
+        for part in outer:
+            place = place.setdefault(part, {})
+        place[last] = value
+    return record
+
+
 def getter(path: str) -> Callable[[Record], Any]:
     """Return a function that returns the field at `path`, or None. A field whose name has the dots goes first."""
     parts = path.split(".")

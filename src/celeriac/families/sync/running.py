@@ -12,12 +12,20 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from celeriac.core.context import JobContext
-from celeriac.core.errors import CeleriacError, DatabaseUnavailable, RunLater
+from celeriac.core.errors import (
+    BrokerUnavailable,
+    CeleriacError,
+    DatabaseUnavailable,
+    RetryAfter,
+    RunLater,
+    StorageFull,
+    StorageUnavailable,
+)
 from celeriac.database.engine import Database
 from celeriac.families.sync.counts import Counts
 from celeriac.families.sync.definitions import Definition
 from celeriac.families.sync.destinations import Destinations
-from celeriac.families.sync.errors import LeaseLost, SyncFailed, UnknownSync
+from celeriac.families.sync.errors import LeaseLost, SourceUnavailable, SyncFailed, UnknownSync
 from celeriac.families.sync.history import begin_run, note_run
 from celeriac.families.sync.locks import LEASE_MS, Busy, Held, take
 from celeriac.families.sync.model import Mode, Stream, Sync
@@ -29,6 +37,8 @@ from celeriac.families.sync.streaming import StreamPass
 
 log = logging.getLogger("celeriac")
 
+#: What another attempt of the job may overcome.
+OUTAGES = (SourceUnavailable, DatabaseUnavailable, BrokerUnavailable, StorageUnavailable, StorageFull)
 #: How long the lock outlasts an attempt that an outage has ended. The longest pause before the next is shorter.
 _OUTAGE_MS = 600_000
 _RENEW_S = LEASE_MS / 4000
@@ -71,16 +81,15 @@ class Runner:
             done = await attempt.run(chosen, full=full)
         except LeaseLost:
             raise  # the run is somebody else's
-        except (SyncFailed, UnknownSync) as error:
-            await attempt.note("failed", error)
-            await database.write(held.release)
-            raise
         except asyncio.CancelledError:
             with contextlib.suppress(Exception):  # the lease ends by itself
                 await asyncio.shield(attempt.stop())
             raise
-        except Exception as error:
+        except (*OUTAGES, RunLater, RetryAfter) as error:
             await attempt.wait(error)
+            raise
+        except Exception as error:
+            await attempt.fail(error)
             raise
         return SyncOutcome(sync=sync.name, state="done", streams=done, seconds=round(time.monotonic() - began, 3))
 
@@ -178,6 +187,11 @@ class _Attempt:
         """Note how the run stands."""
         said = None if error is None else str(error)
         await self._database.write(lambda c: note_run(c, self._job.id, state, self._counts, said))
+
+    async def fail(self, error: Exception) -> None:
+        """Note that the run has failed, and give up the lock."""
+        await self.note("failed", error)
+        await self._database.write(self._held.release)
 
     async def stop(self) -> None:
         """Note that the run was cancelled, and give up the lock."""

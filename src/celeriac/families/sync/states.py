@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import JsonValue
@@ -83,7 +83,7 @@ def store(connection: Connection, sync: str, stream: str, state: State, parent: 
         "pass": state.pass_id,
         "is_full": state.is_full,
         "fingerprint": state.fingerprint,
-        "place": asdict(state.place),
+        "place": {"token": state.place.token, "skip": state.place.skip, "page": state.place.page},
         "cursor": state.cursor,
         "pending": state.pending,
         "counts": state.counts.as_dict(),

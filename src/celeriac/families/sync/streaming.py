@@ -20,7 +20,7 @@ from celeriac.families.sync.history import store_rejects
 from celeriac.families.sync.locks import Held
 from celeriac.families.sync.model import Stream, Sync
 from celeriac.families.sync.pages import Asked, Page, Place, Record, Refusal, Source
-from celeriac.families.sync.paths import getter
+from celeriac.families.sync.paths import getter, nested
 from celeriac.families.sync.prefetching import prefetched
 from celeriac.families.sync.states import (
     IDLE,
@@ -150,7 +150,7 @@ class StreamPass:
     ) -> None:
         highest = Highest(start.pending)
         cursor = None if start.is_full else less(start.cursor, self._stream.lookback)
-        asked = Asked(stream=self._stream.name, place=start.place, cursor=cursor, parent=parent)
+        asked = Asked(stream=self._stream.name, place=start.place, cursor=cursor, parent=parent and nested(parent))
         async with contextlib.aclosing(prefetched(self._source.pages(asked))) as pages:
             async for page in pages:
                 await self._take(page if parent is None else self._with_parent(page, parent), highest)
@@ -169,7 +169,7 @@ class StreamPass:
     async def _take(self, page: Page, highest: Highest) -> None:
         faults: Mapping[int, str] = {}
         if self._cursor is not None:
-            faults = judge(enumerate(page.records), self._cursor, highest, page.source_time_ms)
+            faults = judge(page.records, self._cursor, highest, page.source_time_ms)
         shaped = await self._writer.take(page, faults)
         waiting = self._waiting
         refused = [*page.refused, *shaped.rejected]

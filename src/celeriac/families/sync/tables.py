@@ -1,12 +1,32 @@
 """The tables that syncs keep beside their rows, in the destination's database. Times are milliseconds of its clock."""
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, Index, Integer, String, Table, Text
+from typing import Any
 
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, String, Table, Text
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+from celeriac.core import codec
 from celeriac.database.tables import metadata
 
 #: SQLite numbers rows by itself only if their key is an INTEGER.
 _NUMBER = BigInteger().with_variant(Integer(), "sqlite")
-_VALUE = JSON(none_as_null=True)
+
+
+class _Json(TypeDecorator[Any]):
+    """JSON in a text. In a column of the type JSON, SQLite makes a number of `7`, and MySQL has other rules again."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        return None if value is None else codec.dumps(value).decode()
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        return None if value is None else codec.loads(value)
+
+
+_VALUE = _Json()
 
 #: Who runs a sync. Whoever holds the newest `token`, until `until`, may write.
 lock_table = Table(

@@ -55,7 +55,7 @@ class DatabaseWriter:
         def look(connection: Connection) -> Known:
             self._held.fence(connection)
             if self._refresh is not None:
-                is_fresh = state.phase == READING and not state.counts.pages and not state.place.skip
+                is_fresh = state.phase == READING and not state.counts.received
                 return self._refresh.begin(connection, self._key, is_fresh=is_fresh)
             known = self._table.look(connection, self._key)
             if known.exists:
