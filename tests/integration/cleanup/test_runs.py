@@ -11,7 +11,7 @@ import pytest
 from celeriac.core.errors import RunLater
 from celeriac.families.cleanup import locks
 from celeriac.families.cleanup.errors import LeaseLost, PolicyInvalid, TableRefused
-from celeriac.families.cleanup.work import Hold
+from celeriac.families.cleanup.holds import Hold
 from tests.support.cleanup_shop import NEW, OLD, Shop, policy
 
 

@@ -38,7 +38,7 @@ class Renewal:
         """Return the parameters of updates. Rows that have their new values need none."""
         keys = self._statements.keys(rows)
         found: list[Parameters] = []
-        for key, old in zip(keys, self._statements.pick(rows, self._columns), strict=True):
+        for key, old in zip(keys, self._statements.reading.pick(rows, self._columns), strict=True):
             new = [make(value, key) for make, value in zip(self._makes, old, strict=True)]
             if any(one != other or (one is None) != (other is None) for one, other in zip(new, old, strict=True)):
                 parameters = {f"celeriac_value_{at}": value for at, value in enumerate(new)}

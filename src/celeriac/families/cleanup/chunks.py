@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, TextClause, text
 from sqlalchemy.exc import IntegrityError
 
 from celeriac.families.cleanup import locks, records
 from celeriac.families.cleanup.archives_cells import same_rows
+from celeriac.families.cleanup.archives_columns import use_exact_texts
+from celeriac.families.cleanup.archives_table import TableName
 from celeriac.families.cleanup.errors import RowsReferred
 from celeriac.families.cleanup.locks import Lease
 from celeriac.families.cleanup.records import Entry
@@ -24,6 +26,10 @@ Renew = Callable[[Sequence[Row]], Sequence[Parameters]]
 
 class ChunkChanged(Exception):
     """The rows are not what they were when they were read. Nothing is committed: read them again."""
+
+
+class ChunkReferred(ChunkChanged):
+    """Other rows refer to those of the chunk. They may have come just now: read them as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +49,7 @@ class Chunk:
         rows: as they were read, and archived if they are.
         position: where the next one begins, in JSON.
         guard: for rows of children.
-        copying: puts the rows into the archive's table, and returns how many.
+        moved_to: the archive, if it is a table.
         renew: returns the new values of rows that stay.
     """
 
@@ -56,7 +62,7 @@ class Chunk:
     position: str | None
     entry: Entry
     guard: Guard | None = None
-    copying: Callable[[Connection, Sequence[Key]], int] | None = None
+    moved_to: TableName | None = None
     renew: Renew | None = None
 
 
@@ -71,6 +77,8 @@ def commit(connection: Connection, chunk: Chunk) -> int:
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text(f"SET LOCAL lock_timeout = {_LOCK_WAIT_MS}"))
+        if chunk.statements.reading.has_texts:
+            use_exact_texts(connection)
     locks.fence(connection, chunk.lease, chunk.position)
     if chunk.guard is not None:
         _hold(connection, chunk.guard)
@@ -85,26 +93,26 @@ def commit(connection: Connection, chunk: Chunk) -> int:
 
 
 def _hold(connection: Connection, guard: Guard) -> None:
-    found = connection.execute(guard.statements.hold(), guard.parameters).fetchall()
+    found = connection.execute(guard.statements.hold, guard.parameters).fetchall()
     if len(found) != len(guard.keys):
         raise ChunkChanged
 
 
 def _remove(connection: Connection, chunk: Chunk) -> None:
     statements, rows = chunk.statements, chunk.rows
-    keys = statements.keys(rows)
-    if statements.returns and chunk.copying is None:
+    width = statements.reading.width
+    if statements.returns and chunk.moved_to is None:
         gone = _deleted(connection, chunk, returning=True)
-        if not same_as(gone, rows, len(keys[0])):
+        if not same_as(gone, rows, width):
             raise ChunkChanged
         return
-    seen = fetch(connection, statements.read_again(), chunk.parameters)
-    if not same_as(seen, rows, len(keys[0])):
+    seen = fetch(connection, statements.read_again, chunk.parameters)
+    if not same_as(seen, rows, width):
         raise ChunkChanged
     if _are_referred(connection, chunk):
-        raise ChunkChanged
-    if chunk.copying is not None and chunk.copying(connection, keys) != len(rows):
-        raise ChunkChanged
+        raise ChunkReferred
+    if chunk.moved_to is not None:
+        connection.execute(statements.move_to(connection, chunk.moved_to), chunk.parameters)
     if _deleted(connection, chunk, returning=False) != len(rows):
         raise ChunkChanged
 
@@ -113,22 +121,22 @@ def _are_referred(connection: Connection, chunk: Chunk) -> bool:
     """Return whether rows refer to those of the chunk, which are locked: no other transaction can add one now."""
     statements, rows = chunk.statements, chunk.rows
     for child in chunk.children:
-        parents = statements.pick(rows, child.link.to_columns)
-        given = child.keys_parameters("parents", child.link.columns, parents)
-        if connection.execute(child.has_children(), given).first() is not None:
+        given = child.given_parents(child.link.columns, statements.reading.pick(rows, child.link.to_columns))
+        if connection.execute(child.any_child, given).first() is not None:
             return True
-    keys = statements.keys_parameters("keys", statements.step.shape.key, statements.keys(rows))
+    keys = statements.given_keys(statements.keys(rows))
     for link in statements.step.own:
-        given = statements.keys_parameters("parents", link.columns, statements.pick(rows, link.to_columns)) | keys
-        if connection.execute(statements.has_own(link), given).first() is not None:
+        given = statements.given_parents(link.columns, statements.reading.pick(rows, link.to_columns)) | keys
+        if connection.execute(statements.any_own(link), given).first() is not None:
             return True
     return False
 
 
 def _deleted(connection: Connection, chunk: Chunk, *, returning: bool) -> Any:
     try:
-        result = connection.execute(chunk.statements.delete(returning=returning), chunk.parameters)
-        return [tuple(row) for row in result] if returning else result.rowcount
+        statements = chunk.statements
+        result = connection.execute(statements.take if returning else statements.delete, chunk.parameters)
+        return list(map(tuple, result.fetchall())) if returning else result.rowcount
     except IntegrityError as error:
         raise RowsReferred(
             f"rows of {chunk.statements.table} cannot be deleted, because others refer to them: {error.orig}. List the "
@@ -138,16 +146,23 @@ def _deleted(connection: Connection, chunk: Chunk, *, returning: bool) -> Any:
 
 def _update(connection: Connection, chunk: Chunk, renew: Renew) -> int:
     """Give rows that still meet the condition their new values. What has them already is not written again."""
-    seen = fetch(connection, chunk.statements.read_again(), chunk.parameters)
+    seen = fetch(connection, chunk.statements.read_again, chunk.parameters)
     changes = renew(seen)
     if changes:
-        connection.execute(chunk.statements.update(), list(changes))
+        connection.execute(chunk.statements.update, list(changes))
     return len(changes)
 
 
-def fetch(connection: Connection, statement: Any, parameters: Parameters) -> list[Row]:
+def read(connection: Connection, statements: Statements, statement: TextClause, parameters: Parameters) -> list[Row]:
+    """Return the rows of a query of `statements`."""
+    if statements.reading.has_texts:
+        use_exact_texts(connection)
+    return fetch(connection, statement, parameters)
+
+
+def fetch(connection: Connection, statement: TextClause, parameters: Parameters) -> list[Row]:
     """Return the rows of a query as tuples."""
-    return [tuple(row) for row in connection.execute(statement, parameters)]
+    return list(map(tuple, connection.execute(statement, parameters).fetchall()))
 
 
 def same_as(found: Sequence[Row], read: Sequence[Row], width: int) -> bool:

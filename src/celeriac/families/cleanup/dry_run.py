@@ -16,6 +16,7 @@ from celeriac.families.cleanup.places import Place
 from celeriac.families.cleanup.plans import Step
 from celeriac.families.cleanup.policy import ArchiveTo, Policy
 from celeriac.families.cleanup.records import last_rate
+from celeriac.families.cleanup.statements import Parameters, Statements
 from celeriac.families.cleanup.work import Plan
 
 _SAMPLE = 5
@@ -67,10 +68,10 @@ def _preview(connection: Connection, place: Place, policy: Policy) -> Preview:
     now = int(connection.execute(select(now_ms())).scalar_one())
     condition = planned.condition(now)
     root = planned.of_root()
-    rows = int(connection.execute(root.count(), condition).scalar_one())
+    rows = int(connection.execute(root.count, condition).scalar_one())
     steps = [_step(connection, planned, step, condition) for step in planned.root.walk()]
     began = time.monotonic()
-    measured = fetch(connection, root.read(after=False), condition | {"celeriac_limit": _MEASURED})
+    measured = fetch(connection, root.read_first, condition | {"celeriac_limit": _MEASURED})
     seconds = time.monotonic() - began
     estimated, source = _estimate(connection, policy, sum(step.rows for step in steps), len(measured), seconds)
     age = policy.where.age
@@ -80,8 +81,8 @@ def _preview(connection: Connection, place: Place, policy: Policy) -> Preview:
         archive=_archive(policy),
         rows=rows,
         steps=steps,
-        columns=list(root.columns),
-        sample=[[_shown(value) for value in row] for row in measured[:_SAMPLE]],
+        columns=list(root.step.shape.names),
+        sample=_sample(connection, root, condition),
         estimated_seconds=estimated,
         estimated_from=source,
         cutoff=None if age is None else now - round(1000 * age.older_than.total_seconds()),
@@ -91,9 +92,7 @@ def _preview(connection: Connection, place: Place, policy: Policy) -> Preview:
 def _step(connection: Connection, planned: Plan, step: Step, condition: Mapping[str, Any]) -> StepPreview:
     statements = planned.statements[step.path]
     is_root = step.link is None
-    count = statements.count() if is_root else statements.count_below(planned.parents(step))
-    sql = [statements.read(after=True) if is_root else statements.read_children(after=True)]
-    sql += [statements.delete(returning=statements.returns) if planned.policy.removes else statements.update()]
+    count = statements.count if is_root else statements.count_below(planned.parents(step))
     notes = [f"rows that others of {step.shape.shown} refer to wait for these"] if step.own else []
     notes += [
         f"{one.table}.{', '.join(one.columns)} is emptied by the database (ON DELETE {one.on_delete})"
@@ -101,7 +100,9 @@ def _step(connection: Connection, planned: Plan, step: Step, condition: Mapping[
         if one.empties and planned.policy.removes
     ]
     rows = int(connection.execute(count, dict(condition)).scalar_one())
-    return StepPreview(table=step.shape.shown, path=step.path, rows=rows, sql=[str(one) for one in sql], notes=notes)
+    return StepPreview(
+        table=step.shape.shown, path=step.path, rows=rows, sql=[str(one) for one in statements.main], notes=notes
+    )
 
 
 def _estimate(
@@ -119,6 +120,11 @@ def _archive(policy: Policy) -> str | None:
     if policy.action != "archive":
         return None
     return f"table {policy.archive.table}" if isinstance(policy.archive, ArchiveTo) else policy.archive
+
+
+def _sample(connection: Connection, statements: Statements, condition: Parameters) -> list[list[Any]]:
+    rows = fetch(connection, statements.sample, condition | {"celeriac_limit": _SAMPLE})
+    return [[_shown(value) for value in row] for row in rows]
 
 
 def _shown(value: Any) -> Any:

@@ -33,10 +33,7 @@ class Filing:
 
     async def _opened(self, step: Step, committed: Sequence[Member]) -> Archive:
         name = archive_name(self._plan.policy.name, self._run_id, self._plan.number(step), step.shape.name)
-        declared = {column.name: column.declared for column in step.shape.columns}
-        columns = [
-            ArchiveColumn(column, declared.get(column, "")) for column in self._plan.statements[step.path].columns
-        ]
+        columns = [ArchiveColumn(column.name, column.declared) for column in step.shape.columns]
         form = cast(Format, self._plan.policy.archive)
         return await open_archive(form, self._folder, name, columns, committed=committed)
 

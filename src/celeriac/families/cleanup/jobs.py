@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from celeriac.client.job import Job
 from celeriac.core.context import JobContext
@@ -10,12 +11,14 @@ from celeriac.core.retry import Retry
 from celeriac.database.named import NamedDatabases
 from celeriac.engine.app import JobApp
 from celeriac.families.cleanup import locks, records
+from celeriac.families.cleanup.holds import Hold
 from celeriac.families.cleanup.places import Places
 from celeriac.families.cleanup.policies import Policies
 from celeriac.families.cleanup.policy import Policy
 from celeriac.families.cleanup.records import RunState
 from celeriac.families.cleanup.runs import PASSING, Runner
 from celeriac.families.cleanup.settings import CleanupSettings
+from celeriac.families.cleanup.throttles import Throttling
 from celeriac.families.cleanup.work import Gate, RunResult
 
 #: A database that is away for a night is no reason to give up.
@@ -48,4 +51,13 @@ def register(app: JobApp, policies: Policies, places: Places, settings: CleanupS
 
 def gates_of(policy: Policy, databases: NamedDatabases) -> Sequence[Gate]:
     """Return what a run asks before each transaction."""
-    return ()
+    gates: list[Gate] = []
+    if (window := policy.window) is not None:
+
+        async def look() -> Hold | None:
+            return window.hold(datetime.now(UTC))
+
+        gates.append(look)
+    if policy.throttles:
+        gates.append(Throttling(policy.throttles, databases.get(policy.connection), databases.get))
+    return gates

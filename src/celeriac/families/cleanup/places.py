@@ -42,7 +42,7 @@ class Place:
         root = plan(policy, Catalogue(connection), lambda shape: self._is_allowed(policy, shape))
         planned = Plan.of(policy, root, connection.dialect)
         try:
-            statement = planned.of_root().read(after=False)
+            statement = planned.of_root().read_first
             connection.execute(statement, planned.condition(0) | {"celeriac_limit": 0}).fetchall()
         except DBAPIError as error:
             raise PolicyInvalid(f"where: the database refuses it: {error.orig}") from None

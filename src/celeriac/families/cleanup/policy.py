@@ -19,6 +19,8 @@ from pydantic import (
 
 from celeriac.families.cleanup.conditions import check_expression, names_of_parameters
 from celeriac.families.cleanup.patterns import check_pattern
+from celeriac.families.cleanup.throttles import Throttle
+from celeriac.families.cleanup.windows import Window
 from celeriac.secret import check_place
 
 _UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
@@ -134,6 +136,15 @@ class Budget(_Exact):
     seconds: float | None = Field(default=None, gt=0)
 
 
+class Schedule(_Exact):
+    """When runs begin."""
+
+    cron: str
+    """`minute hour day month weekday`: `15 3 * * *`."""
+    timezone: str | None = None
+    """The time zone's name, `Europe/Berlin`. Unset: that of the application."""
+
+
 class Policy(_Exact):
     """A policy of cleanup."""
 
@@ -152,6 +163,12 @@ class Policy(_Exact):
     """Tables that refer to this one: `auto` finds them by their foreign keys."""
     chunk: Chunk = Chunk()
     budget: Budget = Budget()
+    window: Window | None = None
+    """When it may run. Outside of it, a run waits, and holds no slot of a worker."""
+    throttles: tuple[Throttle, ...] = ()
+    """What it waits for between two chunks."""
+    schedule: Schedule | None = None
+    """When a run begins by itself, as beat enqueues it."""
     analyze: bool = False
     """Whether to renew the database's statistics after a run that changed much."""
 
@@ -172,6 +189,8 @@ class Policy(_Exact):
             raise ValueError("`archive` needs `action: archive`")
         if changes and self.children:
             raise ValueError(f"`children` has no meaning for the action {self.action}: no row goes away")
+        if isinstance(self.archive, ArchiveTo) and self.children:
+            raise ValueError("`archive: {table: …}` takes no `children`: rows of several tables need files")
         if self.action == "update" and any(isinstance(one, Hashed | Pattern) for one in self.columns.values()):
             raise ValueError("`update` sets constants; hashes and patterns are for `anonymise`")
         return self

@@ -92,7 +92,7 @@ def write_entry(connection: Connection, run_id: str, entry: Entry) -> None:
     """Add a chunk to the audit."""
     member = entry.member
     connection.execute(
-        insert(chunk_table),
+        insert(chunk_table).values(at=now_ms()),
         {
             "run_id": run_id,
             "number": entry.number,
@@ -106,7 +106,6 @@ def write_entry(connection: Connection, run_id: str, entry: Entry) -> None:
             "file_offset": member and member.offset,
             "file_length": member and member.length,
             "file_sha256": member and member.sha256,
-            "at": connection.execute(select(now_ms())).scalar_one(),
         },
     )
 

@@ -18,21 +18,26 @@ from celeriac.database.engine import Database
 from celeriac.families.cleanup import chunks, locks
 from celeriac.families.cleanup.archives_model import Archive, Member
 from celeriac.families.cleanup.changes import Renewal
-from celeriac.families.cleanup.chunks import Chunk, ChunkChanged, Guard
-from celeriac.families.cleanup.errors import ChunkUnstable
+from celeriac.families.cleanup.chunks import Chunk, ChunkChanged, ChunkReferred, Guard
+from celeriac.families.cleanup.errors import ChunkUnstable, RowsReferred
 from celeriac.families.cleanup.filing import Filing
 from celeriac.families.cleanup.keys import read_key, write_key
 from celeriac.families.cleanup.locks import Lease
 from celeriac.families.cleanup.pace import Pace
 from celeriac.families.cleanup.plans import Step
 from celeriac.families.cleanup.records import Entry, OpenRun, RunState
-from celeriac.families.cleanup.statements import Parameters, Row, Statements
+from celeriac.families.cleanup.statements import Key, Parameters, Row, Statements
 from celeriac.families.cleanup.work import Gate, Plan, Stop
 
 T = TypeVar("T")
 
 #: How often the same chunk is read again because its rows change, or are locked, before the run gives up for now.
 _MOST_REPEATS = 30
+_MOST_REFERRED = 3
+_REFERRED = (
+    "rows that stay refer to rows of {table}, or of tables that refer to it, so that these cannot go: leave them out "
+    "of the condition"
+)
 _REPEAT_PAUSE_S = 0.05
 #: A wait that is longer than this gives the job's slot back.
 _LONGEST_PAUSE_S = 5.0
@@ -92,13 +97,15 @@ class Cleaning:
         for repeat in range(_MOST_REPEATS):
             await self._wait()
             after = read_key(self._position) if self._position else None
-            limit = {"celeriac_limit": self._limit(self._pace(root).size)}
-            parameters = condition | limit | (statements.after_parameters(after) if after else {})
-            rows = await self._read(statements.read(after=after is not None), parameters)
+            rows = await self._read(statements, condition, self._limit(self._pace(root).size), after)
             if not rows:
                 return None
             try:
                 return await self._root(rows, condition)
+            except ChunkReferred as error:
+                if repeat >= _MOST_REFERRED:
+                    raise RowsReferred(_REFERRED.format(table=root.shape.shown)) from error
+                await self._repeat(root, repeat)
             except ChunkChanged:
                 await self._repeat(root, repeat)
         raise ChunkUnstable(f"rows of {root.shape.shown} change, or are locked, all the time; the last chunk is undone")
@@ -106,10 +113,10 @@ class Cleaning:
     async def _root(self, rows: list[Row], condition: Parameters) -> int:
         statements, root = self.plan.of_root(), self.plan.root
         keys = statements.keys(rows)
-        among = condition | statements.keys_parameters("keys", root.shape.key, keys)
+        among = condition | statements.given_keys(keys)
         await self._children(root, rows, Guard(statements, keys, among))
         position = write_key(keys[-1])
-        changed = await self._commit(root, rows, among, position=position)
+        changed = await self._commit(root, rows, keys, among, position=position)
         self._position = position
         self._roots += len(rows)
         self.tell(self._roots)
@@ -119,8 +126,8 @@ class Cleaning:
         """Do away with all rows that refer to `rows`."""
         for child in parent.children:
             statements = self.plan.statements[child.path]
-            keys = self.plan.statements[parent.path].pick(rows, statements.link.to_columns)
-            parents = statements.keys_parameters("parents", statements.link.columns, keys)
+            keys = self.plan.statements[parent.path].reading.pick(rows, statements.link.to_columns)
+            parents = statements.given_parents(statements.link.columns, keys)
             while await self._pass_of_children(child, statements, parents, guard) and child.own:
                 pass  # rows that others of their table referred to have waited
 
@@ -128,21 +135,20 @@ class Cleaning:
         removed, after = 0, None
         while True:
             await self._wait()
-            limit = {"celeriac_limit": self._limit(self._pace(child).size)}
-            parameters = parents | limit | (statements.after_parameters(after) if after else {})
-            rows = await self._read(statements.read_children(after=after is not None), parameters)
+            rows = await self._read(statements, parents, self._limit(self._pace(child).size), after)
             if not rows:
                 return removed
             await self._children(child, rows, guard)
             keys = statements.keys(rows)
-            among = statements.keys_parameters("keys", child.shape.key, keys)
-            await self._commit(child, rows, among, position=self._position, guard=guard)
+            among = statements.given_keys(keys)
+            await self._commit(child, rows, keys, among, position=self._position, guard=guard)
             removed, after = removed + len(rows), keys[-1]
 
     async def _commit(
         self,
         step: Step,
         rows: Sequence[Row],
+        keys: Sequence[Key],
         parameters: Parameters,
         *,
         position: str | None,
@@ -150,8 +156,9 @@ class Cleaning:
     ) -> int:
         """Archive a chunk and delete it, or change its rows. Return how many."""
         archive = await self.filing.of(step) if self.plan.to_files else None
-        member = await archive.append(rows) if archive else None
-        chunk = self._chunk(step, rows, parameters, position, guard, member)
+        member = await archive.append(self.plan.statements[step.path].reading.for_archive(rows)) if archive else None
+        entry = self._entry(step, keys, member)
+        chunk = self._chunk(step, rows, parameters, entry, position, guard)
         began = time.monotonic()
         try:
             changed = await settled(self.database.write(lambda connection: chunks.commit(connection, chunk)))
@@ -169,31 +176,31 @@ class Cleaning:
         self._number += 1
         return changed
 
+    def _entry(self, step: Step, keys: Sequence[Key], member: Member | None) -> Entry:
+        return Entry(
+            number=self._number,
+            step=step.path,
+            action=self.plan.policy.action,
+            rows=len(keys),
+            first_key=write_key(keys[0]),
+            last_key=write_key(keys[-1]),
+            sql_sha256=self.plan.statements[step.path].sha256,
+            member=member,
+        )
+
     def _chunk(
         self,
         step: Step,
         rows: Sequence[Row],
         parameters: Parameters,
+        entry: Entry,
         position: str | None,
         guard: Guard | None,
-        member: Member | None,
     ) -> Chunk:
-        statements = self.plan.statements[step.path]
-        keys = statements.keys(rows)
-        entry = Entry(
-            number=self._number,
-            step=step.path,
-            action=self.plan.policy.action,
-            rows=len(rows),
-            first_key=write_key(keys[0]),
-            last_key=write_key(keys[-1]),
-            sql_sha256=statements.sha256(),
-            member=member,
-        )
         return Chunk(
             lease=self.lease,
             run_id=self.run.id,
-            statements=statements,
+            statements=self.plan.statements[step.path],
             children=self.plan.children(step),
             rows=rows,
             parameters=parameters,
@@ -201,10 +208,17 @@ class Cleaning:
             entry=entry,
             guard=guard,
             renew=self.renewal,
+            moved_to=self.plan.moved_to,
         )
 
-    async def _read(self, statement: Any, parameters: Parameters) -> list[Row]:
-        return await self.database.read(lambda connection: chunks.fetch(connection, statement, parameters))
+    async def _read(self, statements: Statements, where: Parameters, limit: int, after: Key | None) -> list[Row]:
+        """Read the next rows of a table."""
+        if statements.step.link is None:
+            statement = statements.read_first if after is None else statements.read_next
+        else:
+            statement = statements.read_first_children if after is None else statements.read_next_children
+        parameters = where | {"celeriac_limit": limit} | (statements.wording.after_parameters(after) if after else {})
+        return await self.database.read(lambda connection: chunks.read(connection, statements, statement, parameters))
 
     def _pace(self, step: Step) -> Pace:
         if step.path not in self._paces:

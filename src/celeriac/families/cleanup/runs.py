@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from celeriac.core.context import JobContext
 from celeriac.core.errors import DatabaseUnavailable, RunLater, StorageFull, StorageUnavailable
 from celeriac.families.cleanup import locks, records
+from celeriac.families.cleanup.archives_table import TableName, ensure_archive_table
 from celeriac.families.cleanup.changes import Renewal
 from celeriac.families.cleanup.errors import ChunkUnstable, LeaseLost, PolicyInvalid
 from celeriac.families.cleanup.filing import Filing
@@ -63,7 +64,9 @@ class Runner:
             return self._nothing("paused", "the policy is paused")
         if isinstance(taken, Held):
             return self._nothing("skipped", f"job {taken.holder} works on the policy")
-        sql = json.dumps([str(one.read(after=True)) for one in planned.statements.values()])
+        if planned.moved_to is not None:
+            await database.write(lambda c: _ensure_archive(c, planned))
+        sql = json.dumps({path: list(map(str, one.main)) for path, one in planned.statements.items()})
         run = await database.write(lambda c: records.open_run(c, self._job.id, policy.name, who, digest, sql))
         filing = Filing(database, planned, run.id, self._place.archives)
         total = await database.read(lambda c: count(c, planned, run.cutoff_ms))
@@ -132,9 +135,20 @@ class Runner:
         return RunResult(policy=self._policy.name, run=self._job.id, state=state, reason=reason)
 
 
+def _ensure_archive(connection: Connection, planned: Plan) -> None:
+    """Create the table to which rows move, if need be.
+
+    Raises:
+        ArchiveRefused: it cannot take them.
+    """
+    target, shape = planned.moved_to, planned.root.shape
+    if target is not None:
+        ensure_archive_table(connection, TableName(shape.schema, shape.name), target, shape.key)
+
+
 def count(connection: Connection, planned: Plan, cutoff_ms: int) -> int:
     """Count the rows of the policy's own table on which there is work."""
-    return int(connection.execute(planned.of_root().count(), planned.condition(cutoff_ms)).scalar_one())
+    return int(connection.execute(planned.of_root().count, planned.condition(cutoff_ms)).scalar_one())
 
 
 def digest_of(policy: Policy) -> str:

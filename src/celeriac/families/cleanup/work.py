@@ -11,6 +11,8 @@ from typing import Any
 from pydantic import BaseModel
 from sqlalchemy import Dialect
 
+from celeriac.families.cleanup.archives_table import TableName
+from celeriac.families.cleanup.holds import Hold
 from celeriac.families.cleanup.plans import Step
 from celeriac.families.cleanup.policy import ArchiveTo, Policy
 from celeriac.families.cleanup.records import RunState
@@ -26,14 +28,6 @@ class Stop(Exception):
     def __init__(self, state: RunState) -> None:
         self.state = state
         super().__init__(state)
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """Why nothing may be done now, and seconds after which to look again."""
-
-    reason: str
-    seconds: float
 
 
 #: Says whether to wait. It is asked between two transactions.
@@ -78,14 +72,19 @@ class Plan:
     @classmethod
     def of(cls, policy: Policy, root: Step, dialect: Dialect) -> Plan:
         """Make the statements of all steps."""
-        whole = policy.action == "archive"
-        found = {step.path: Statements(step, policy, dialect, whole=whole) for step in root.walk()}
+        found = {step.path: Statements(step, policy, dialect) for step in root.walk()}
         return cls(policy, root, found)
 
     @property
     def to_files(self) -> bool:
         """Whether rows are archived in files."""
         return self.policy.action == "archive" and not isinstance(self.policy.archive, ArchiveTo)
+
+    @property
+    def moved_to(self) -> TableName | None:
+        """The table of the archive, if it is one."""
+        archive = self.policy.archive
+        return TableName.parse(archive.table) if isinstance(archive, ArchiveTo) else None
 
     def of_root(self) -> Statements:
         return self.statements[self.root.path]
