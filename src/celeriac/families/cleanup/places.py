@@ -21,7 +21,7 @@ from celeriac.families.cleanup.work import Plan
 
 def history() -> Migrations:
     """The history of our tables in databases that are cleaned."""
-    return Migrations("cleanup", "celeriac.families.cleanup:migrations", head="0001")
+    return Migrations("cleanup", "celeriac.families.cleanup:migrations", head="0002")
 
 
 @dataclass(frozen=True, slots=True)
