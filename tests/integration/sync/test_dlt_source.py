@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ import pytest
 import requests
 from dlt.extract import DltResource, DltSource
 
+from celeriac.core.errors import NotInstalled
 from celeriac.families.sync.dlt_source import dlt_source
 from celeriac.families.sync.errors import SourceFailed, SourceUnavailable, SyncInvalid
 from celeriac.families.sync.pages import Asked, Page, Place
@@ -147,3 +149,12 @@ def test_a_function_that_gets_no_context_cannot_be_a_source() -> None:
 
     with pytest.raises(SyncInvalid, match="give one parameter the annotation SourceContext"):
         dlt_source(events)
+
+
+async def test_without_dlt_a_source_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dlt", None)
+
+    def events(source: SourceContext) -> Any: ...
+
+    with pytest.raises(NotInstalled, match=r"source events: it needs dlt: pip install 'dlt'"):
+        await pages_of(events)

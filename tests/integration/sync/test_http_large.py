@@ -15,7 +15,7 @@ from celeriac.families.sync.pages import Asked, Place
 from tests.support.sync_api import SyncApi, order, sync_api
 from tests.support.sync_reading import STYLES, ids, read, reader, stream_of
 
-COUNT = 5_000
+COUNT = 2_500
 ALL = list(range(1, COUNT + 1))
 #: Every page of these tests is a large one.
 STREAMED = {"reading": {"whole_bytes": 1_000}}
@@ -23,12 +23,12 @@ STREAMED = {"reading": {"whole_bytes": 1_000}}
 
 @pytest_asyncio.fixture
 async def api() -> AsyncGenerator[SyncApi]:
-    async with sync_api(orders=[order(number) for number in ALL], page_size=3_000) as api:
+    async with sync_api(orders=[order(number) for number in ALL], page_size=1_500) as api:
         yield api
 
 
 def style_of(style: str) -> HttpStream:
-    pagination = STYLES[style][0] | ({"size": 3_000} if style == "inclusive" else {})
+    pagination = STYLES[style][0] | ({"size": 1_500} if style == "inclusive" else {})
     return stream_of(style, pagination=pagination)
 
 
@@ -65,11 +65,11 @@ async def test_an_answer_that_breaks_off_is_asked_for_again_and_what_came_is_not
 
 async def test_only_a_part_of_a_large_page_is_in_memory(api: SyncApi) -> None:
     """Pieces are made while the body comes: the server is still writing when the first ones are here."""
-    api.orders = [order(number) for number in range(1, 100_001)]
-    api.page_size = 100_000
+    api.orders = [order(number) for number in range(1, 20_001)]
+    api.page_size = 20_000
     async with reader(api.url, {"orders": stream_of("page")}, **STREAMED) as opened:
         sizes = [len(page.records) async for page in opened.pages(Asked(stream="orders"))]
-    assert sum(sizes) == 100_000 and max(sizes) < 10_000
+    assert sum(sizes) == 20_000 and max(sizes) < 5_000
 
 
 @pytest.mark.parametrize(
@@ -118,6 +118,6 @@ async def test_a_large_page_that_comes_again_is_a_loop(api: SyncApi) -> None:
 
 async def test_a_query_path_reads_a_large_page_whole(api: SyncApi) -> None:
     pages = await read(api.url, stream_of("page", records="$[*]"), **STREAMED)
-    assert [len(page.records) for page in pages] == [3_000, 2_000, 0]
+    assert [len(page.records) for page in pages] == [1_500, 1_000, 0]
     assert sys.getsizeof(pages) < 10_000
     assert pages[0].after == Place(2, 0, 1)

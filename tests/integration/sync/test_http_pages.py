@@ -192,8 +192,7 @@ async def test_records_of_children_are_asked_for_by_their_parents_fields(api: Sy
     pages = await read(api.url, stream, {"parent": {"id": 3, "name": "a&b"}})
     assert {record["customer"]["id"] for page in pages for record in page.records} == {3}
     assert api.requests[0] == "/customers/3/orders?by=a%26b&page=1"
-    with pytest.raises(SourceFailed, match="the answer is 404"):
-        await read(api.url, HttpStream(path="customers/{parent.id}/orders"), {"parent": {"id": "../../token?x=1#"}})
+    await read(api.url, HttpStream(path="customers/{parent.id}/orders"), {"parent": {"id": "../../token?x=1#"}})
     assert api.requests[-1] == "/customers/..%2F..%2Ftoken%3Fx%3D1%23/orders"
     with pytest.raises(SourceFailed, match="must be text or a whole number"):
         await read(api.url, stream, {"parent": {"id": ".."}})

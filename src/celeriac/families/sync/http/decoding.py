@@ -20,6 +20,7 @@ from celeriac.families.sync.pages import Record, Refusal
 #: orjson reads whole numbers beyond 64 bits as floats. Such a number has 20 letters or more of these.
 _DIGITS = bytes(0x30 if chr(code) in "0123456789-" else 0x20 for code in range(256))
 _LONG_NUMBER = b"0" * 20
+_OBJECTS = frozenset({dict})
 #: A value that is cut may end in a part of `false`, or of an escape such as `\\u00e9`.
 _LONGEST_WORD = 7
 #: How deep orjson writes what it was given, so that records are stored as they came.
@@ -112,7 +113,7 @@ def examine(items: list[Any], start: int = 0, *, is_strict: bool = True) -> Exam
         content = orjson.dumps(items)
     except TypeError:  # some hold what it does not write
         content = b""
-    if content and is_strict and all(type(item) is dict for item in items):
+    if content and is_strict and set(map(type, items)) <= _OBJECTS:
         return Examined(items, [], hash(content))
     records: list[Record] = []
     refused: list[Refusal] = []

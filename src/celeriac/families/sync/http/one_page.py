@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -14,7 +13,7 @@ from celeriac.families.sync.http.exchange import Answer
 from celeriac.families.sync.http.guard import LoopGuard
 from celeriac.families.sync.http.model import HttpSource, HttpStream
 from celeriac.families.sync.http.paginations import make_paginator
-from celeriac.families.sync.http.paginator import Reply, find_in
+from celeriac.families.sync.http.paginator import Question, Reply, find_in
 from celeriac.families.sync.http.passing import Passing, moment_of
 from celeriac.families.sync.http.paths import compile_path
 from celeriac.families.sync.http.streamed import StreamedBody
@@ -44,8 +43,9 @@ class Plan:
 class OnePage:
     """One page in one try. Items that were given before, in another try or another run, are not given again."""
 
-    def __init__(self, plan: Plan, place: Place, guard: LoopGuard, whole_bytes: int) -> None:
+    def __init__(self, plan: Plan, question: Question, place: Place, guard: LoopGuard, whole_bytes: int) -> None:
         self._plan = plan
+        self._question = question
         self._place = place
         self._guard = guard
         self._whole_bytes = whole_bytes
@@ -113,7 +113,7 @@ class OnePage:
         skipped = max(0, min(len(items), self._place.skip - self._seen))
         self._seen += len(items)
         if not skipped:
-            return replace(examined, records=self._turn.take(examined.records))
+            return Examined(self._turn.take(examined.records), examined.refused, examined.digest)
         before, rest = examine(items[:skipped]), examine(items[skipped:], self._seen - len(items) + skipped)
         self._turn.take(before.records)
         return Examined(self._turn.take(rest.records), rest.refused, examined.digest)
@@ -121,16 +121,17 @@ class OnePage:
     def _piece(self, answer: Answer, items: list[Any]) -> Page:
         examined = self._look_at(items)
         after = Place(self._place.token, max(self._seen, self._place.skip), self._place.page)
-        return Page(examined.records, after, self._place.page, examined.refused, _time_of(answer))
+        return self._page(answer, examined, after)
 
     def _last(self, answer: Answer, examined: Examined, find: Callable[[str], Any]) -> Page:
         token = self._turn.token(Reply(answer.url, lambda name: answer.headers.getall(name, ()), find))
         after = None if token is None else Place(token, 0, self._place.page + 1)
-        return Page(examined.records, after, self._place.page, examined.refused, _time_of(answer))
+        return self._page(answer, examined, after)
 
-
-def _time_of(answer: Answer) -> int | None:
-    return _moment_of(answer.headers.get("Date", ""))
+    def _page(self, answer: Answer, examined: Examined, after: Place | None) -> Page:
+        sent, self._question.sent = self._question.sent, 0
+        moment = _moment_of(answer.headers.get("Date", ""))
+        return Page(examined.records, after, self._place.page, examined.refused, moment, sent)
 
 
 _moment_of = lru_cache(maxsize=8)(moment_of)  # it names seconds, and many pages come in one

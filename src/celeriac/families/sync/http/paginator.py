@@ -25,7 +25,7 @@ class Question:
     url: URL
     params: dict[str, str | list[str]]
     headers: dict[str, str] = field(default_factory=dict[str, str])
-    #: How often it was sent.
+    #: How often it was sent since the last page.
     sent: int = 0
 
 

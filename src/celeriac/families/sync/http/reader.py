@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import replace
 
 from yarl import URL
 
@@ -100,8 +99,7 @@ class HttpReader:
             try:
                 async with aclosing(self._try(plan, question, place, guard)) as pieces:
                     async for piece in pieces:
-                        yield replace(piece, requests=question.sent)
-                        question.sent = 0
+                        yield piece
                         tries.forget()
                         place = piece.after or place
                 return
@@ -113,7 +111,7 @@ class HttpReader:
             await asyncio.sleep(delay)
 
     async def _try(self, plan: Plan, question: Question, place: Place, guard: LoopGuard) -> AsyncGenerator[Page]:
-        reading = OnePage(plan, place, guard, self._whole_bytes)
+        reading = OnePage(plan, question, place, guard, self._whole_bytes)
         async with self._exchange.get(question) as answer:
             page, begun, pieces = await reading.begin(answer)
             if page is None:

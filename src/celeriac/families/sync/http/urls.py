@@ -49,6 +49,8 @@ class Bounds:
     def __init__(self, base: URL, others: Iterable[str], secret_param: str | None = None) -> None:
         self._origins = {base.origin(), *(URL(other).origin() for other in others)}
         self._secret_param = secret_param
+        #: The last one that was found to be good, which is asked for next.
+        self._last = ("", base)
 
     def next_of(self, current: URL, text: object, what: str) -> URL:
         """Return the URL that an answer names, absolute and without credentials.
@@ -56,6 +58,8 @@ class Bounds:
         Raises:
             SourceFailed: it is none, or leads to another origin.
         """
+        if text == self._last[0]:
+            return self._last[1]
         if not isinstance(text, str) or len(text) > _LONGEST_URL:
             raise SourceFailed(f"{what} is no URL of up to {_LONGEST_URL:,} characters")
         try:
@@ -68,7 +72,9 @@ class Bounds:
                 f"{what} leads to {one_line(str(origin))}, where credentials must not go; "
                 "name that origin in `also` if it is the API's"
             )
-        return self.without_secret(url.with_user(None))
+        good = self.without_secret(url.with_user(None))
+        self._last = (str(good), good)
+        return good
 
     def without_secret(self, url: URL) -> URL:
         """Return the URL without the parameter that has the credentials."""
