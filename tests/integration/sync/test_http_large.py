@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tracemalloc
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -64,12 +65,19 @@ async def test_an_answer_that_breaks_off_is_asked_for_again_and_what_came_is_not
 
 
 async def test_only_a_part_of_a_large_page_is_in_memory(api: SyncApi) -> None:
-    """Pieces are made while the body comes: the server is still writing when the first ones are here."""
     api.orders = [order(number) for number in range(1, 20_001)]
     api.page_size = 20_000
     async with reader(api.url, {"orders": stream_of("page")}, **STREAMED) as opened:
-        sizes = [len(page.records) async for page in opened.pages(Asked(stream="orders"))]
+        pages = opened.pages(Asked(stream="orders"))
+        sizes = [len((await anext(pages)).records)]
+        tracemalloc.start()  # what the server has made of the page is not counted
+        try:
+            sizes += [len(page.records) async for page in pages]
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
     assert sum(sizes) == 20_000 and max(sizes) < 5_000
+    assert most < 10_000_000  # all records at once take 20 MB
 
 
 @pytest.mark.parametrize(

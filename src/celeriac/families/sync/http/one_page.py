@@ -53,7 +53,7 @@ class OnePage:
         #: How many items of the page were looked at.
         self._seen = 0
 
-    async def begin(self, answer: Answer) -> tuple[Page | None, bytes, AsyncIterator[bytes]]:
+    async def begin(self, answer: Answer) -> tuple[Page | None, list[bytes], AsyncIterator[bytes]]:
         """Read the body. If it is large, return None for the page, and what `rest` needs.
 
         Raises:
@@ -67,18 +67,15 @@ class OnePage:
             begun.append(piece)
             size += len(piece)
             if size > self._whole_bytes and self._plan.can_be_streamed:
-                return None, b"".join(begun), pieces
-        return self._whole(answer, b"".join(begun)), b"", pieces
+                return None, begun, pieces
+        return self._whole(answer, b"".join(begun)), [], pieces
 
-    async def rest(self, answer: Answer, begun: bytes, pieces: AsyncIterator[bytes]) -> AsyncGenerator[Page]:
-        """Yield a large page in pieces."""
+    async def rest(self, answer: Answer, begun: list[bytes], pieces: AsyncIterator[bytes]) -> AsyncGenerator[Page]:
+        """Yield a large page in pieces, and leave nothing of what has `begun` in memory."""
         body = StreamedBody(self._plan.records.text, self._plan.paths)
-        digest = hashlib.blake2b(begun)
-        body.feed(begun)
+        digest = hashlib.blake2b()
         fed = 0
-        if body:
-            yield self._piece(answer, body.take())
-        async for piece in pieces:
+        async for piece in _all(begun, pieces):
             digest.update(piece)
             body.feed(piece)
             fed += len(piece)
@@ -132,6 +129,14 @@ class OnePage:
         sent, self._question.sent = self._question.sent, 0
         moment = _moment_of(answer.headers.get("Date", ""))
         return Page(examined.records, after, self._place.page, examined.refused, moment, sent)
+
+
+async def _all(begun: list[bytes], pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+    begun.reverse()
+    while begun:
+        yield begun.pop()
+    async for piece in pieces:
+        yield piece
 
 
 _moment_of = lru_cache(maxsize=8)(moment_of)  # it names seconds, and many pages come in one
