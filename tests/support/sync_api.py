@@ -90,7 +90,7 @@ class SyncApi:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer any request."""
         path = request.path
-        self.requests.append(str(request.rel_url))
+        self.requests.append(request.raw_path)
         self.headers.append(dict(request.headers))
         told = self.told.get(path)
         if told is not None:

@@ -226,3 +226,26 @@ async def test_a_filter_holds_on_each_page(api: SyncApi) -> None:
     pages = await read(api.url, stream_of("page", **since), {"cursor": api.orders[120]["updated_at"]})
     assert ids(pages) == ALL[120:]
     assert all("since=" in request for request in api.requests)
+
+
+@pytest.mark.parametrize("query", ["c=a%3Ab%2Fc%3D%3D&sig=x+y", "c=%7b%7D~%20", "c=a:b/c==&d=%2B"])
+async def test_a_next_url_is_asked_for_as_it_was_written(api: SyncApi, query: str) -> None:
+    api.told["/x"] = [(200, {"Link": f"</y?{query}>; rel=next"}, [])]
+    api.told["/y"] = [(200, {}, [])]
+    first = (await read(api.url, HttpStream(path="x")))[0]
+    assert api.requests == ["/x", f"/y?{query}"]
+    await read(api.url, HttpStream(path="x"), {"place": first.after})
+    assert api.requests[2:] == [f"/y?{query}"]
+
+
+async def test_a_next_url_with_letters_that_no_url_has_is_quoted(api: SyncApi) -> None:
+    api.told["/x"] = [(200, {}, {"items": [], "next": "/y?name=Müller & Söhne"})]
+    api.told["/y"] = [(200, {}, {"items": []})]
+    await read(api.url, stream_of("next_url", path="x", pagination={"type": "next_url", "path": "next"}))
+    assert api.requests[1] == "/y?name=M%C3%BCller+&+S%C3%B6hne"
+
+
+async def test_parameters_of_the_source_go_with_each_stream_and_may_have_braces(api: SyncApi) -> None:
+    params = {"filter": "{a}", "all": True, "ids": ["1", "2"]}
+    await read(api.url, stream_of("link", params={"note": "{{}}"}), params=params)
+    assert api.requests[0] == "/link/orders?filter=%7Ba%7D&all=true&ids=1&ids=2&note=%7B%7D"

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, cast
 
 from pydantic import JsonValue
 from yarl import URL
 
 from celeriac.core.checks import shown
 from celeriac.families.sync.errors import SourceFailed
-from celeriac.families.sync.http.model import HttpSource, HttpStream, Params, Since
+from celeriac.families.sync.http.model import HttpSource, HttpStream, ParamValue, Since
 from celeriac.families.sync.http.paginator import Question
 from celeriac.families.sync.http.templates import fill_path, fill_value
-from celeriac.families.sync.pages import Asked, Record
+from celeriac.families.sync.pages import Asked
 
 #: Numbers of more are milliseconds since the epoch; fewer are seconds. The border is in the year 5138.
 _LATEST = 100_000_000_000
@@ -25,8 +24,10 @@ def question_for(base: URL, source: HttpSource, stream: HttpStream, asked: Asked
     Raises:
         SourceFailed: the parent's record, or the cursor, has no value that can be sent.
     """
-    question = Question(_below(base, fill_path(stream.path, asked.parent)), _filled(source.params, None))
-    question.params |= _filled(stream.params, asked.parent)
+    params = {name: _as_text(value) for name, value in source.params.items()}
+    for name, value in stream.params.items():
+        params[name] = fill_value(value, asked.parent) if isinstance(value, str) else _as_text(value)
+    question = Question(_below(base, fill_path(stream.path, asked.parent)), params)
     if stream.since is not None:
         value = stream.since.first if asked.cursor is None else _written(stream.since, asked.cursor)
         if value is not None:
@@ -42,16 +43,10 @@ def _below(base: URL, path: str) -> URL:
     return URL(f"{base.with_query(None)}".rstrip("/") + "/" + path, encoded=True).with_query(base.query)
 
 
-def _filled(params: Params, parent: Record | None) -> dict[str, str | list[str]]:
-    return {name: _as_text(value, parent) for name, value in params.items()}
-
-
-def _as_text(value: Any, parent: Record | None) -> str | list[str]:
+def _as_text(value: ParamValue) -> str | list[str]:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, list):
-        return [str(each) for each in cast("list[Any]", value)]
-    return fill_value(value, parent) if isinstance(value, str) else str(value)
+    return value if isinstance(value, list) else str(value)
 
 
 def _written(since: Since, cursor: JsonValue) -> str:

@@ -104,10 +104,9 @@ class HttpReader:
                         place = piece.after or place
                 return
             except Passing as fault:
-                delay = tries.delay_after(fault)
                 if fault.seconds is not None:
                     await self._budget.close(fault.seconds)
-                    delay = max(delay, fault.seconds)
+                delay = max(tries.delay_after(fault), fault.seconds or 0)
             await asyncio.sleep(delay)
 
     async def _try(self, plan: Plan, question: Question, place: Place, guard: LoopGuard) -> AsyncGenerator[Page]:

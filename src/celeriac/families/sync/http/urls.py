@@ -63,7 +63,8 @@ class Bounds:
         if not isinstance(text, str) or len(text) > _LONGEST_URL:
             raise SourceFailed(f"{what} is no URL of up to {_LONGEST_URL:,} characters")
         try:
-            url = current.join(URL(text)).with_fragment(None)
+            is_clean = text.isascii() and text.isprintable() and " " not in text
+            url = current.join(URL(text, encoded=is_clean)).with_fragment(None)  # some URLs are signed as they are
             origin = url.origin()
         except (ValueError, TypeError):
             raise SourceFailed(f"{what} is no URL: {self.shown_text(text)}") from None
