@@ -12,12 +12,13 @@ statement and commit, a dozen in all.)
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from sqlalchemy.engine import URL, Connection
 
-from celeriac.database.migrations import Migrations, State
+from celeriac.database.migrations import Migrations, State, load_scripts
 from celeriac.database.url import parse_database_url, shown
 
 T = TypeVar("T")
@@ -124,9 +125,11 @@ class Database:
         """
         if self._is_migrated:
             return
-        for history, state in await self.states():
-            if state is not State.UP_TO_DATE:
-                await self._engine.run(history.upgrade, write=True)
+        behind = [history for history, state in await self.states() if state is not State.UP_TO_DATE]
+        if behind:
+            await asyncio.to_thread(load_scripts)
+        for history in behind:
+            await self._engine.run(history.upgrade, write=True)
         self._is_migrated = True
 
     def check_schema_again(self) -> None:

@@ -125,6 +125,14 @@ class Migrations:
             connection.execute(text(f"ALTER TABLE {self.former_table} RENAME TO {self.table}"))
 
 
+def load_scripts() -> None:
+    """Import what runs scripts. That takes a second or two, in which others shall not wait for a lock of ours."""
+    from alembic import command
+    from alembic.runtime import migration
+
+    del command, migration
+
+
 @contextmanager
 def _lock_of_mysql(connection: Connection) -> Generator[None]:
     """Hold the lock of all who migrate. MySQL's do not end with the transaction."""
