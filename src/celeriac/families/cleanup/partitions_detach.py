@@ -290,7 +290,7 @@ def _check_version(connection: Connection) -> None:
         TableRefused: the server is too old.
     """
     if int(connection.exec_driver_sql("SHOW server_version_num").scalar_one()) < OLDEST_VERSION:
-        raise TableRefused("partitions are detached from Postgres 14 on: choose `partitions: chunk`")
+        raise TableRefused("partitions are detached from Postgres 14 on: leave `partitions` out")
 
 
 def _was_locked(error: DatabaseUnavailable) -> bool:

@@ -95,7 +95,7 @@ class Cleaning:
         statements, root = self.plan.of_root(), self.plan.root
         condition = self.plan.condition(self.run.cutoff_ms)
         for repeat in range(_MOST_REPEATS):
-            await self._wait()
+            await self.wait()
             after = read_key(self._position) if self._position else None
             rows = await self._read(statements, condition, self._limit(self._pace(root).size), after)
             if not rows:
@@ -134,7 +134,7 @@ class Cleaning:
     async def _pass_of_children(self, child: Step, statements: Statements, parents: Parameters, guard: Guard) -> int:
         removed, after = 0, None
         while True:
-            await self._wait()
+            await self.wait()
             rows = await self._read(statements, parents, self._limit(self._pace(child).size), after)
             if not rows:
                 return removed
@@ -239,7 +239,7 @@ class Cleaning:
             raise Stop(RunState.BUDGET)
         return min(size, left)
 
-    async def _wait(self) -> None:
+    async def wait(self) -> None:
         """Wait while something wants a pause. Nothing is open meanwhile, but the archives."""
         for gate in self.gates:
             while (hold := await gate()) is not None:

@@ -19,6 +19,7 @@ from celeriac.families.cleanup.changes import Renewal
 from celeriac.families.cleanup.errors import ChunkUnstable, LeaseLost, PolicyInvalid
 from celeriac.families.cleanup.filing import Filing
 from celeriac.families.cleanup.locks import Held
+from celeriac.families.cleanup.partitions_run import detach_partitions
 from celeriac.families.cleanup.places import Place
 from celeriac.families.cleanup.policy import Hashed, Policy
 from celeriac.families.cleanup.records import RunState
@@ -85,8 +86,11 @@ class Runner:
     async def _watched(self, cleaning: Cleaning) -> RunResult:
         """Do the work, and record how it ends."""
         try:
-            state = await cleaning.go()
-            files = await cleaning.filing.complete() if cleaning.plan.to_files else []
+            if self._policy.partitions == "detach":
+                state, files = await detach_partitions(cleaning, self._place.archives)
+            else:
+                state = await cleaning.go()
+                files = await cleaning.filing.complete() if cleaning.plan.to_files else []
         except asyncio.CancelledError:
             await cleaning.filing.release()
             if self._job.cancel_requested():
