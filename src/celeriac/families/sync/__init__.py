@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast, overload
 
 from celeriac.families.sync.settings import SyncSettings
 from celeriac.family import FamilySettings, Host, JobFamily
@@ -11,9 +12,12 @@ from celeriac.family import FamilySettings, Host, JobFamily
 if TYPE_CHECKING:
     from celeriac.core.spec import Call
     from celeriac.database.migrations import Migrations
+    from celeriac.families.sync.actions import Actions
     from celeriac.families.sync.definitions import Definition, MakeSource
     from celeriac.families.sync.model import Sync
     from celeriac.families.sync.pages import Source
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 __all__ = ["SyncFamily", "SyncSettings"]
 
@@ -26,28 +30,31 @@ class SyncFamily(JobFamily):
     extra = "celeriac[sync]"
     requires = ("aiohttp", "ijson", "jsonpath", "yaml", "obstore", "sqlalchemy", "alembic")
     settings_class: ClassVar[type[FamilySettings]] = SyncSettings
-    shortcuts: ClassVar[Mapping[str, str]] = {"sync": "add"}
+    shortcuts: ClassVar[Mapping[str, str]] = {"sync": "add", "sync_source": "source"}
 
     def __init__(self, host: Host) -> None:
         from celeriac.database.named import NamedDatabases
         from celeriac.families.sync.definitions import Definitions, read_folder
         from celeriac.families.sync.destinations import Destinations
         from celeriac.families.sync.jobs import register
+        from celeriac.families.sync.python_source import PythonSources
         from celeriac.families.sync.running import Runner
 
         self.host = host
         self.settings = cast(SyncSettings, host.own)
         self.definitions = Definitions()
+        self.sources = PythonSources()
         self.connections = NamedDatabases(
             self.settings.sync_connections,
             setting="CELERIAC_SYNC_CONNECTIONS",
             migrations=lambda: [self.migrations()],
         )
-        self.destinations = Destinations(self.connections, lambda: host.database)
+        self.destinations = Destinations(self.connections, lambda: host.database, self._files_of)
         self.runner = Runner(self.destinations, self._make_source, round(self.settings.sync_retention * 1000))
         if self.settings.sync_folder is not None:
             for definition in read_folder(self.settings.sync_folder):
                 self._add(definition)
+        host.app.when_complete(self._check_complete)
         self.job = register(host.app, self.definitions, self.runner, self.settings.sync_queue)
 
     def add(self, sync: Sync | Mapping[str, Any], *, source: MakeSource | None = None) -> Sync:
@@ -63,6 +70,47 @@ class SyncFamily(JobFamily):
         checked = read_definition(sync, "app.sync(…)")
         self._add(Definition(checked, f"app.sync({checked.name})", source))
         return checked
+
+    @overload
+    def source(self, function: F, /) -> F: ...
+    @overload
+    def source(self, /, *, name: str | None = None) -> Callable[[F], F]: ...
+
+    def source(self, function: Any = None, /, *, name: str | None = None) -> Any:
+        """Make an async generator a source, which syncs name:
+
+            @app.sync_source
+            async def orders(context: SourceContext, shop: str) -> AsyncIterator[dict[str, Any]]: ...
+
+        It yields records, lists of them, or a `SourcePage` with a token to go on from. Its parameters need annotations:
+        what a sync gives is validated against them.
+
+        Raises:
+            SyncInvalid: it is no async generator, a parameter has no annotation, or the name is taken.
+        """
+
+        def add(decorated: F) -> F:
+            self.sources.add(decorated, name)
+            return decorated
+
+        return add if function is None else add(function)
+
+    def _check_complete(self) -> None:
+        """Check what syncs say of sources that are declared after them.
+
+        Raises:
+            SyncInvalid: a source is unknown, or its arguments are wrong.
+        """
+        from celeriac.families.sync.errors import SyncInvalid
+        from celeriac.families.sync.model import PythonSource
+
+        for definition in self.definitions:
+            source = definition.sync.source
+            if definition.source is None and isinstance(source, PythonSource):
+                try:
+                    self.sources.get(source.python).open(source.parameters)
+                except SyncInvalid as error:
+                    raise SyncInvalid(f"{definition.where}: source: {error}") from None
 
     def _add(self, definition: Definition) -> None:
         from celeriac.families.sync.errors import SyncInvalid
@@ -87,7 +135,10 @@ class SyncFamily(JobFamily):
 
             streams = {stream.name: stream.http for stream in definition.sync.streams}
             return HttpReader(definition.sync.source, streams, self.host.app.limits)
-        raise NotImplementedError
+        return self.sources.get(definition.sync.source.python).open(definition.sync.source.parameters)
+
+    async def _files_of(self, job_id: str) -> list[str]:
+        return [artifact.name for artifact in await self.host.app.storage.artifacts.of(job_id)]
 
     def call(self, name: str, *, streams: list[str] | None = None, full: bool = False) -> Call[Any]:
         """Return the call of a run, for `app.schedule`, `app.client.submit` or `job.fan_out`.
@@ -99,6 +150,13 @@ class SyncFamily(JobFamily):
         """
         self.definitions.get(name)
         return self.job.call(sync=name, streams=streams, full=full)
+
+    @cached_property
+    def actions(self) -> Actions:
+        """What its API and its commands do."""
+        from celeriac.families.sync.actions import Actions
+
+        return Actions(self.host.app, self.definitions, self.runner, self.job)
 
     @classmethod
     def migrations(cls) -> Migrations:

@@ -8,6 +8,7 @@ from celeriac.core.context import JobContext
 from celeriac.database.engine import Database
 from celeriac.database.named import NamedDatabases
 from celeriac.families.sync.destination.database import DatabaseWriter
+from celeriac.families.sync.destination.files import FileWriter, ListFiles
 from celeriac.families.sync.destination.table import SqlTable
 from celeriac.families.sync.destination.writer import Writer
 from celeriac.families.sync.locks import Held
@@ -17,10 +18,14 @@ from celeriac.families.sync.model import FileDestination, Mode, Stream, Sync
 class Destinations:
     """The destinations of one application."""
 
-    def __init__(self, connections: NamedDatabases, own: Callable[[], Database]) -> None:
-        """`own` opens the application's database: the state of syncs into files is there."""
+    def __init__(self, connections: NamedDatabases, own: Callable[[], Database], list_files: ListFiles) -> None:
+        """`own` opens the application's database: the state of syncs into files is there.
+
+        `list_files` returns the names of a job's files.
+        """
         self._connections = connections
         self._own = own
+        self._list_files = list_files
 
     def database(self, sync: Sync) -> Database:
         """Return the database that keeps the state of a sync: the one with its rows.
@@ -36,7 +41,7 @@ class Destinations:
         """Return what writes the rows of a stream."""
         destination = sync.destination
         if isinstance(destination, FileDestination):
-            raise NotImplementedError
+            return FileWriter(job, destination, stream, self._list_files)
         table = self.table(sync, stream)
         return DatabaseWriter(self.database(sync), held, table, stream, stream.primary_key)
 

@@ -154,7 +154,7 @@ class FileDestination(Strict):
 
     files: Literal["jsonl", "parquet"]
     """Their format."""
-    records: int = Field(default=50_000, ge=1, le=1_000_000)
+    records: int = Field(default=20_000, ge=1, le=1_000_000)
     """Most records of one file. A run that is killed goes on after the last file."""
 
 

@@ -69,7 +69,7 @@ class Runner:
             SourceUnavailable, DatabaseUnavailable, RunLater: another attempt goes on after the last commit.
         """
         sync = definition.sync
-        chosen = _chosen(sync, streams)
+        chosen = chosen_streams(sync, streams)
         database = self._destinations.database(sync)
         began = time.monotonic()
         held = await _take(database, sync.name, job.id)
@@ -181,7 +181,7 @@ class _Attempt:
         finally:
             self._counts[stream.name] = one.counts
         progress.report(stream.name)
-        return StreamOutcome.of(counts, files=writer.files, ignored=sorted(writer.ignored))
+        return StreamOutcome.of(counts, files=await writer.files(), ignored=sorted(writer.ignored))
 
     async def note(self, state: str, error: Exception | None) -> None:
         """Note how the run stands."""
@@ -209,7 +209,12 @@ class _Attempt:
             await self.note("waiting", said)
 
 
-def _chosen(sync: Sync, names: Sequence[str] | None) -> list[Stream]:
+def chosen_streams(sync: Sync, names: Sequence[str] | None) -> list[Stream]:
+    """Return the streams of these names, or all, parents before their children.
+
+    Raises:
+        UnknownSync: the sync has none of that name.
+    """
     for name in names or ():
         if sync.stream(name) is None:
             known = ", ".join(one.name for one in sync.streams)

@@ -34,8 +34,7 @@ class DatabaseWriter:
         self._shaped: Shaped | None = None
         self._statements: dict[tuple[Column, ...], str] = {}
 
-    @property
-    def files(self) -> list[str]:
+    async def files(self) -> list[str]:
         """None: rows go into a table."""
         return []
 

@@ -50,7 +50,6 @@ class SqlTable:
             SyncFailed: rows cannot be replaced by that key, because nothing keeps it unique.
         """
         if not self.exists(connection):
-            connection.execute(delete(registry).where(registry.c.table == self.id))
             return Known([], {}, exists=False)
         there = self._reflected(connection)
         query = select(registry).where(registry.c.table == self.id).order_by(registry.c.place)
@@ -111,6 +110,7 @@ class SqlTable:
         dialect, table = dialect_of(connection), self.quoted(connection)
         quote = connection.dialect.identifier_preparer.quote_identifier
         if not self.exists(connection):
+            connection.execute(delete(registry).where(registry.c.table == self.id))  # of one that somebody has dropped
             connection.exec_driver_sql(self._creation(dialect, table, connection, columns))
         else:
             there = self._reflected(connection)

@@ -15,9 +15,8 @@ from celeriac.families.sync.states import State
 class Writer(Protocol):
     """Writes the rows of one stream."""
 
-    @property
-    def files(self) -> list[str]:
-        """The files that it has written."""
+    async def files(self) -> list[str]:
+        """The names of the files that it has written."""
         ...
 
     @property

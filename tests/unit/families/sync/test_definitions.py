@@ -1,0 +1,147 @@
+"""Definitions of syncs are checked when an application starts, and faults name their file and field."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from celeriac import Celeriac, Settings
+from celeriac.families.sync import SyncFamily, SyncSettings
+from celeriac.families.sync.errors import SyncInvalid
+from celeriac.families.sync.http.model import HttpSource
+from celeriac.families.sync.model import Sync
+
+STREAM: dict[str, Any] = {"name": "orders", "primary_key": "id"}
+SHOP: dict[str, Any] = {
+    "name": "shop",
+    "source": {"url": "https://api.example.com/v1"},
+    "streams": [STREAM],
+    "destination": {"connection": "main"},
+}
+
+
+def app(tmp_path: Path, **own: Any) -> Celeriac:
+    celeriac = Celeriac("shop", settings=Settings(broker_url=SecretStr("redis://127.0.0.1:1/0"), data_dir=tmp_path))
+    connections = {"main": SecretStr(f"sqlite:///{tmp_path}/main.db")}
+    celeriac.include_family(SyncFamily, SyncSettings(sync_connections=connections, **own))
+    return celeriac
+
+
+def test_a_whole_definition_is_read_from_yaml(tmp_path: Path) -> None:
+    (tmp_path / "shop.yaml").write_text(
+        """
+name: shop
+source:
+  url: https://api.example.com/v1
+  auth: {type: bearer, token: "env:SHOP_TOKEN"}
+streams:
+  - name: orders
+    primary_key: [shop.id, number]
+    cursor: updated_at
+    lookback: 300
+    http: {path: orders, since: {param: updated_since}}
+    columns: {total: numeric, placed_at: timestamp}
+  - name: items
+    parent: {stream: orders, fields: [number]}
+    primary_key: [orders_number, line]
+    http: {path: "orders/{parent.number}/items"}
+destination: {connection: main, schema: raw, table_prefix: shop_}
+"""
+    )
+    (definition,) = app(tmp_path, sync_folder=tmp_path).family(SyncFamily).definitions
+    sync = definition.sync
+    assert isinstance(sync.source, HttpSource)
+    assert [stream.name for stream in sync.in_order()] == ["orders", "items"]
+    assert sync.fields_of_parents("orders") == ("number",)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"more": 1}, "more: Extra inputs are not permitted"),
+        ({"name": "a b"}, "name: String should match pattern"),
+        ({"source": {}}, "source.http.url: Field required"),
+        ({"source": {"python": "x", "url": "https://a.b"}}, "source.python.url: Extra inputs are not permitted"),
+        ({"streams": []}, "streams: Tuple should have at least 1 item"),
+        ({"streams": [{"name": "orders"}]}, "streams.0: primary_key: needed to replace records"),
+        ({"streams": [STREAM, STREAM]}, "streams: two have the name 'orders'"),
+        ({"streams": [STREAM, {**STREAM, "name": "b", "table": "ORDERS"}]}, "streams: two have the table 'orders'"),
+        ({"streams": [{**STREAM, "lookback": 5}]}, "lookback: needs a cursor"),
+        ({"streams": [{**STREAM, "deletes": "hard"}]}, "only a full refresh sees what has vanished"),
+        ({"streams": [{"name": "x", "mode": "full_refresh", "deletes": "soft"}]}, "deletes: soft needs a primary_key"),
+        ({"streams": [{**STREAM, "parent": {"stream": "x", "fields": ["id"]}}]}, "streams.0.parent.stream: no other"),
+        ({"streams": [{**STREAM, "http": {"since": {"param": "s"}}}]}, "http.since: needs a cursor"),
+        ({"streams": [{**STREAM, "columns": {"a": "varchar"}}]}, "streams.0.columns.a: Input should be 'boolean'"),
+        ({"streams": [{**STREAM, "table": "a%b"}]}, "streams.0.table: String should match pattern"),
+        (
+            {"source": {"python": "x"}, "streams": [{**STREAM, "http": {"path": "a"}}]},
+            "streams.0.http: the source is no",
+        ),
+        ({"destination": {"files": "csv"}}, "destination.FileDestination.files: Input should be 'jsonl'"),
+        ({"destination": {"connection": "other"}}, "destination.connection: none is named 'other'; CELERIAC_SYNC_CON"),
+    ],
+)
+def test_a_wrong_definition_names_the_field(tmp_path: Path, change: dict[str, Any], told: str) -> None:
+    with pytest.raises(SyncInvalid) as refused:
+        app(tmp_path).family(SyncFamily).add({**SHOP, **change})
+    assert told in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a: [", "bad.yaml, line 1: is not YAML"),
+        ("- 1", "bad.yaml: Input should be a valid dictionary or instance of Sync"),
+        ("!!python/object/apply:os.system [true]", "bad.yaml, line 1: is not YAML"),
+    ],
+)
+def test_a_wrong_file_is_named(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "bad.yaml").write_text(text)
+    with pytest.raises(SyncInvalid) as refused:
+        app(tmp_path, sync_folder=tmp_path)
+    assert told in str(refused.value)
+
+
+def test_two_syncs_of_one_name_are_refused(tmp_path: Path) -> None:
+    family = app(tmp_path).family(SyncFamily)
+    family.add(SHOP)
+    with pytest.raises(SyncInvalid, match="defines the sync 'shop' already"):
+        family.add({**SHOP, "name": "SHOP"})
+
+
+def test_no_secret_is_shown_in_what_is_wrong(tmp_path: Path) -> None:
+    wrong = {**SHOP, "source": {**SHOP["source"], "auth": {"type": "bearer", "token": "hunter2-in-the-clear"}}}
+    with pytest.raises(SyncInvalid) as refused:
+        app(tmp_path).family(SyncFamily).add(wrong)
+    assert "hunter2" not in str(refused.value)
+
+
+def test_sources_in_python_are_checked_when_all_is_declared(tmp_path: Path) -> None:
+    celeriac = app(tmp_path)
+    family = celeriac.family(SyncFamily)
+    family.add({**SHOP, "source": {"python": "orders", "parameters": {"days": "many"}}})
+    with pytest.raises(SyncInvalid, match="no source is named 'orders'"):
+        celeriac.check_complete()
+
+    @family.source
+    async def orders(days: int) -> AsyncIterator[dict[str, Any]]:
+        yield {"id": days}
+
+    with pytest.raises(SyncInvalid, match="days"):
+        celeriac.check_complete()
+
+
+def test_what_changes_pages_changes_the_fingerprint_and_nothing_else_does() -> None:
+    def fingerprint(**change: Any) -> str:
+        sync = Sync.model_validate({**SHOP, **change})
+        return sync.fingerprint(sync.streams[0])
+
+    usual = fingerprint()
+    assert fingerprint(source={**SHOP["source"], "attempts": 2}) == usual
+    assert fingerprint(streams=[{**STREAM, "max_rejected": 5, "on_new_column": "stop"}]) == usual
+    assert fingerprint(source={"url": "https://api.example.com/v2"}) != usual
+    assert fingerprint(streams=[{**STREAM, "http": {"path": "all"}}]) != usual
