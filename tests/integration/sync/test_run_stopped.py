@@ -1,0 +1,85 @@
+"""A run is cancelled, or its source is slow: nothing is half written, and the lock is free for the next one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import pytest
+
+from celeriac.core.context import JobContext
+from celeriac.families.sync.pages import Asked, Page
+from celeriac.families.sync.prefetching import prefetched
+from tests.support.sync_jobs import ListedSource, SyncJobs, numbered
+from tests.support.waiting import eventually
+
+ORDERS = {"name": "orders", "primary_key": "id"}
+
+
+class Standing(ListedSource):
+    """It stops for ever before its third page."""
+
+    async def pages(self, asked: Asked) -> AsyncGenerator[Page]:
+        async for page in super().pages(asked):
+            if page.page == 2:
+                await asyncio.Event().wait()
+            yield page
+
+
+async def test_a_cancelled_run_keeps_what_is_committed_and_frees_the_lock(syncs: SyncJobs) -> None:
+    syncs.define(ORDERS)
+    syncs.source = source = Standing({"orders": numbered(4, 5)})
+    run = asyncio.create_task(
+        syncs.family.runner.run(JobContext(id="job-1"), syncs.family.definitions.get("shop"), streams=None, full=False)
+    )
+
+    async def is_committed() -> bool:
+        standing = await syncs.family.actions.show("shop")
+        return "orders" in standing.streams and standing.streams["orders"].counts.pages == 2
+
+    await eventually(is_committed)
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert source.is_closed
+    standing = await syncs.family.actions.show("shop")
+    assert standing.running is None
+    ((state, ended),) = await syncs.rows("SELECT state, ended_at FROM celeriac_sync_run")
+    assert state == "cancelled"
+    assert ended is not None
+    assert await syncs.rows("SELECT count(*) FROM orders") == [(10,)]
+    outcome = await syncs.outcome({"orders": numbered(4, 5)})
+    assert outcome["streams"]["orders"]["in"] == 20
+    assert [asked.place.page for asked in syncs.source.asked] == [2]
+
+
+async def test_pages_are_read_one_ahead_and_closed_with_their_reader() -> None:
+    given: list[int] = []
+    closed = asyncio.Event()
+
+    async def endless() -> AsyncGenerator[Any]:
+        try:
+            while True:
+                given.append(len(given))
+                yield given[-1]
+        finally:
+            closed.set()
+
+    reading = prefetched(endless())
+    assert await anext(reading) == 0
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert given == [0, 1, 2]  # one waits to be read, and one to wait
+    await reading.aclose()
+    assert closed.is_set()
+
+
+async def test_progress_tells_records_and_rate_and_an_end_once_it_was_seen(syncs: SyncJobs) -> None:
+    syncs.define({**ORDERS, "mode": "full_refresh"})
+    first = await syncs.run({"orders": numbered(3, 5)})
+    assert (first.progress[-1].done, first.progress[-1].total) == (15, None)
+    assert first.progress[-1].message.startswith("orders: 3 pages, 15 records, ")
+    second = await syncs.run({"orders": numbered(4, 5)})
+    assert second.progress[0].total == 15
+    assert (second.progress[-1].done, second.progress[-1].total) == (20, 20)
