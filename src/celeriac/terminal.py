@@ -10,11 +10,11 @@ import shutil
 import sys
 import tempfile
 import textwrap
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import typer
 
@@ -43,6 +43,8 @@ App = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _GAP = "  "
+#: The characters of a bar of progress.
+_BAR = 30
 _GRAVITY = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "red"}
 #: The columns to the left of a finding's text, and the fewest for the text in which it is wrapped.
 _BESIDE, _NARROWEST = 19, 30
@@ -140,6 +142,40 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Non
         return
     for line in fitted(columns, cells, shutil.get_terminal_size().columns, coloured=wants_colour()):
         typer.echo(line)
+
+
+def print_facts(facts: Mapping[str, Any], as_json: bool) -> None:
+    """Print named values, as a table without those that are empty."""
+    if as_json:
+        print_json(facts)
+    else:
+        shown = [[name, shown_cell(value)] for name, value in facts.items() if value not in (None, [], {}, "")]
+        print_table([Column(name="what"), Column(name="value")], shown)
+
+
+def shown_cell(value: Any) -> str:
+    """Return a value as the text of a table's cell."""
+    if value is None:
+        return ""
+    return ", ".join(map(str, cast("list[Any]", value))) if isinstance(value, list) else str(value)
+
+
+async def watch(application: JobApp, job_id: str, *, unit: str) -> None:
+    """Show a job's progress on the terminal of stderr until it has ended. `unit` is what it counts."""
+    if not sys.stderr.isatty():
+        await application.client.wait(job_id)
+        return
+    async for event in application.client.events(job_id):
+        if event is None or event.name != "progress":
+            continue
+        done, total = event.data["done"], event.data["total"]
+        share = min(1.0, done / total) if total else 0.0
+        bar = ("█" * round(share * _BAR)).ljust(_BAR, "·")
+        shown = f"{share:4.0%}" if total else f"{done:,.0f} {unit}"
+        line = f"{bar} {shown}  {printable(event.data['message'])}"
+        sys.stderr.write(f"\r{line[: shutil.get_terminal_size().columns - 1]}\x1b[K")
+        sys.stderr.flush()
+    sys.stderr.write("\r\x1b[K")
 
 
 def report(findings: Sequence[Finding], as_json: bool) -> None:

@@ -37,6 +37,10 @@ class CleanupApi:
         """The result of a run, once it is done."""
         return await self.result(await self.begin(policy, **form))
 
+    async def restore(self, **form: Any) -> str:
+        """The job of a restore that was accepted."""
+        return str((await self.call("POST", "/restores", ok=202, json=form))["id"])
+
     async def progressed(self, job_id: str) -> None:
         """Wait until a run has done something."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 #: Languages of blocks that are run, and of those that only show something. A page may use no others.
 CODE = frozenset({"python", "console", "js"})
-DATA = frozenset({"text", "toml", "mermaid", "json"})
+DATA = frozenset({"text", "toml", "mermaid", "json", "yaml"})
 
 _PRINTS = "# => "
 _FENCE = re.compile(r"```(\S*)\s*$")

@@ -12,7 +12,7 @@ from celeriac.cli import main
 
 
 class Terminal:
-    """Runs the commands of one family on one application."""
+    """Runs the commands of one family on one application; without `app`, such as need none."""
 
     def __init__(
         self, family: str, app: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -24,7 +24,8 @@ class Terminal:
 
     async def run(self, *arguments: str, family: str = "") -> tuple[int, str, str]:
         """Exit code, stdout and stderr."""
-        self._monkeypatch.setattr("sys.argv", ["celeriac", family or self._family, *arguments, "--app", self._app])
+        of_app = ["--app", self._app] if self._app else []
+        self._monkeypatch.setattr("sys.argv", ["celeriac", family or self._family, *arguments, *of_app])
         code = await asyncio.to_thread(self._run)
         printed = self._capsys.readouterr()
         return code, printed.out, printed.err
@@ -32,6 +33,11 @@ class Terminal:
     async def json(self, *arguments: str) -> Any:
         code, printed, errors = await self.run(*arguments, "--json")
         assert code == 0, errors
+        return json.loads(printed)
+
+    async def findings(self, *arguments: str, family: str = "") -> Any:
+        """What a command has found, be it good or bad."""
+        _, printed, _ = await self.run(*arguments, "--json", family=family)
         return json.loads(printed)
 
     def _run(self) -> int:

@@ -27,6 +27,8 @@ KEYS = ("ann:0123456789abcdef0", "bob:0123456789abcdef1")
 ORDERS, ITEMS = 1200, 2
 #: One order of so many is recent.
 RECENT_OF = 6
+RECENT = set(range(RECENT_OF, ORDERS + 1, RECENT_OF))
+OLD = ORDERS - len(RECENT)
 
 POLICIES = {
     "old-orders": """
@@ -80,7 +82,7 @@ class Shop:
             for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE name LIKE 'celeriac_%'").fetchall():
                 if name.startswith("celeriac_cleanup_") and not name.endswith("_version"):
                     connection.execute(f"DELETE FROM {name}") if "ix_" not in name else None
-            for name in ("order_items", "orders", "customers", "events"):
+            for name in ("order_items", "orders", "old_orders", "customers", "events"):
                 connection.execute(f"DELETE FROM {name}")
             years = [(n, "2099-01-01" if n % RECENT_OF == 0 else "2020-01-01") for n in range(1, ORDERS + 1)]
             connection.executemany("INSERT INTO orders VALUES (?, ? || ' 12:00:00', 9.5)", years)
@@ -103,7 +105,9 @@ TABLES = """
     CREATE TABLE orders (id INTEGER PRIMARY KEY, placed_at TIMESTAMP, total REAL);
     CREATE TABLE order_items (id INTEGER PRIMARY KEY, order_id INTEGER NOT NULL REFERENCES orders (id), what TEXT);
     CREATE TABLE customers (id INTEGER PRIMARY KEY, name TEXT, email TEXT, left_shop INTEGER);
+    CREATE TABLE old_orders (id INTEGER PRIMARY KEY, placed_at TIMESTAMP, total REAL);
     CREATE TABLE events (id INTEGER PRIMARY KEY);
+    CREATE INDEX items_of_order ON order_items (order_id);
     PRAGMA journal_mode = WAL;
 """
 
@@ -144,7 +148,8 @@ def own_settings(cleaned_folder: Path, mute_port: int) -> dict[str, str]:
         "cleanup_connections": f"shop=sqlite:///{cleaned_folder / 'shop.db'} "
         "away=postgresql://cleaner:secret-password@127.0.0.1:1/shop "
         f"mute=postgresql://cleaner:secret-password@127.0.0.1:{mute_port}/shop",
-        "cleanup_tables": "shop.orders shop.order_items shop.customers shop.events away.orders mute.orders",
+        "cleanup_tables": "shop.orders shop.order_items shop.old_orders shop.customers shop.events "
+        "away.orders mute.orders",
         "cleanup_folder": str(cleaned_folder / "policies"),
         "cleanup_archives": str(cleaned_folder / "archives"),
     }

@@ -9,13 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.integration.cleaning.conftest import ITEMS, ORDERS, RECENT_OF, Shop
+from tests.integration.cleaning.conftest import ITEMS, OLD, ORDERS, RECENT, Shop
 from tests.support.cleanup_api import CleanupApi
 from tests.support.jobs_client import problem
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-RECENT = set(range(RECENT_OF, ORDERS + 1, RECENT_OF))
-OLD = ORDERS - len(RECENT)
 
 
 def archived(result: dict[str, Any], table: str) -> list[dict[str, str]]:
@@ -163,3 +161,57 @@ async def test_a_run_that_does_not_exist_is_a_problem(api: CleanupApi) -> None:
     assert answer.json() == {"chunks": [], "next": None}
     answer = await api.client.get("/cleanup/policies/old-orders/audit", params={"cursor": "1; DROP TABLE orders"})
     problem(answer, 422, "invalid-request")
+
+
+async def test_archived_rows_are_put_back_and_into_another_table(api: CleanupApi, shop: Shop) -> None:
+    before = {table: set(shop.query(f"SELECT * FROM {table}")) for table in ("orders", "order_items")}
+    run = (await api.run("old-orders"))["run"]
+    asked = {"policy": "old-orders", "run": run}
+    result = await restored(api, **asked, table="orders", into="old_orders")
+    assert result == {"old_orders": {"rows": OLD, "restored": OLD, "skipped": 0}}
+    assert set(shop.query("SELECT * FROM old_orders")) == before["orders"] - set(shop.query("SELECT * FROM orders"))
+    result = await restored(api, **asked)
+    assert {table: one["restored"] for table, one in result.items()} == {"orders": OLD, "order_items": ITEMS * OLD}
+    for table, rows in before.items():
+        assert set(shop.query(f"SELECT * FROM {table}")) == rows
+    result = await restored(api, **asked)
+    assert {table: one["skipped"] for table, one in result.items()} == {"orders": OLD, "order_items": ITEMS * OLD}
+    refused = await api.jobs.finished(await api.restore(**asked, table="orders", on_conflict="fail"))
+    assert refused["error"]["type"] == "ArchiveRefused"
+
+
+async def restored(api: CleanupApi, **form: Any) -> dict[str, Any]:
+    return dict((await api.result(await api.restore(**form)))["tables"])
+
+
+@pytest.mark.parametrize(
+    ("form", "fault"),
+    [
+        ({"into": "secrets", "table": "orders"}, "TableRefused: into: secrets may not be written"),
+        ({"into": "orders; DROP TABLE orders", "table": "orders"}, "TableRefused"),
+        ({"into": "old_orders"}, "ArchiveRefused: table: say which one to restore into old_orders"),
+        ({"table": "customers"}, "ArchiveRefused: table: the policy has orders, orders.order_items"),
+        ({"run": "nothing"}, "ArchiveRefused: run: nothing has archived no rows"),
+        ({"run": None}, "ArchiveRefused: run: say which run to restore"),
+        ({"policy": "names"}, "its action is anonymise"),
+    ],
+)
+async def test_what_cannot_be_restored_is_refused(
+    api: CleanupApi, shop: Shop, form: dict[str, Any], fault: str
+) -> None:
+    run = (await api.run("old-orders"))["run"]
+    job = await api.jobs.finished(await api.restore(**{"policy": "old-orders", "run": run, **form}))
+    assert job["state"] == "failed"
+    assert fault in f"{job['error']['type']}: {job['error']['message']}"
+    assert shop.ids() == RECENT
+
+
+async def test_a_damaged_archive_is_not_restored(api: CleanupApi, shop: Shop) -> None:
+    result = await api.run("old-orders")
+    file = next(Path(one["path"]) for one in result["files"] if one["table"] == "orders")
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    job = await api.jobs.finished(await api.restore(policy="old-orders", run=result["run"], table="orders"))
+    assert job["error"]["type"] == "ArchiveDamaged" and file.name in job["error"]["message"]
+    assert shop.ids() == RECENT

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -11,7 +11,9 @@ from celeriac.family import FamilySettings, Host, JobFamily
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
+    from typer import Typer
 
+    from celeriac.core.findings import Finding
     from celeriac.demo import Demo
     from celeriac.families.cleanup.actions import Actions
     from celeriac.families.cleanup.history import History
@@ -41,7 +43,7 @@ class CleanupFamily(JobFamily):
 
     def __init__(self, host: Host) -> None:
         from celeriac.families.cleanup.jobs import register
-        from celeriac.families.cleanup.jobs_asked import register_dry_run
+        from celeriac.families.cleanup.jobs_asked import register_dry_run, register_restore
         from celeriac.families.cleanup.places import Places
         from celeriac.families.cleanup.policies import Policies
 
@@ -51,6 +53,7 @@ class CleanupFamily(JobFamily):
         self.policies = Policies(self._added)
         self.run = register(host.app, self.policies, self.places, self.settings)
         self.look = register_dry_run(host.app, self.policies, self.places, self.settings)
+        self.restore = register_restore(host.app, self.policies, self.places, self.settings)
         if self.settings.cleanup_folder is not None:
             self.policies.add_folder(self.settings.cleanup_folder)
 
@@ -75,7 +78,7 @@ class CleanupFamily(JobFamily):
         """What callers may enqueue."""
         from celeriac.families.cleanup.submissions import Submissions
 
-        return Submissions(self.host.app, self.actions, self.run, self.look)
+        return Submissions(self.host.app, self.actions, run=self.run, look=self.look, restore=self.restore)
 
     @cached_property
     def history(self) -> History:
@@ -83,6 +86,18 @@ class CleanupFamily(JobFamily):
         from celeriac.families.cleanup.history import History
 
         return History(self.policies, self.places)
+
+    @classmethod
+    def commands(cls) -> Typer:
+        from celeriac.families.cleanup.cli import cleanup
+
+        return cleanup
+
+    @classmethod
+    async def check(cls, own: Any) -> Sequence[Finding]:
+        from celeriac.families.cleanup.checks import check_cleanup
+
+        return await check_cleanup(own)
 
     @classmethod
     def demo(cls) -> type[Demo]:

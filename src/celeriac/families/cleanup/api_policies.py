@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
 
-from celeriac.core.errors import DatabaseUnavailable
+from celeriac.families.cleanup.api_callers import key_of, who
 from celeriac.families.cleanup.api_views import (
     AuditPage,
     AuditView,
@@ -21,8 +20,7 @@ from celeriac.families.cleanup.api_views import (
 from celeriac.families.cleanup.deadlines import in_good_time
 from celeriac.families.cleanup.forms import PauseForm, PolicyName, ResumeForm, RunForm, RunId
 from celeriac.families.cleanup.history import Cursor
-from celeriac.families.cleanup.policy import Policy
-from celeriac.http.auth import caller
+from celeriac.families.cleanup.listing import all_policies
 from celeriac.http.jobs import NO_NULL, IdempotencyKey, location
 from celeriac.http.models import JobView, view
 from celeriac.http.problems import responses
@@ -47,17 +45,10 @@ def add_policy_routes(router: APIRouter, family: CleanupFamily) -> None:
 def _add_reading(router: APIRouter, family: CleanupFamily) -> None:
     actions, app = family.actions, family.host.app
 
-    async def shown(policy: Policy) -> PolicyView:
-        try:
-            async with in_good_time(app):
-                return PolicyView.of(policy, await actions.show(policy.name))
-        except DatabaseUnavailable as error:  # the others are shown in any case
-            return PolicyView.of(policy, None, error.reason)
-
     @router.get("/policies", response_model=PolicyList, summary="Policies")
     async def list_policies() -> Any:
         """All policies of the configuration. `unavailable` says why the state of one is not known now."""
-        return PolicyList(policies=await asyncio.gather(*map(shown, family.policies)))
+        return PolicyList(policies=await all_policies(family))
 
     @router.get(
         "/policies/{name}", response_model=PolicyWithDefinition, summary="A policy", responses=responses(404, 422, 503)
@@ -114,7 +105,7 @@ def _add_running(router: APIRouter, family: CleanupFamily) -> None:
     async def dry_run(name: _Name, request: Request, response: Response, idempotency_key: IdempotencyKey = None) -> Any:
         """Nothing is changed. The job's result has how many rows go, some of them, the SQL, and a guess at the time."""
         async with in_good_time(app):
-            record = await submissions.dry_run(name, key=_key(request, idempotency_key))
+            record = await submissions.dry_run(name, key=key_of(request, idempotency_key))
         response.headers["Location"] = location(request, app, record.id)
         return view(record)
 
@@ -135,7 +126,7 @@ def _add_running(router: APIRouter, family: CleanupFamily) -> None:
     ) -> Any:
         """Begin a run with the id of its job. Follow it at `/jobs/{id}/events`, cancel and retry it as any job."""
         async with in_good_time(app):
-            record = await submissions.run(name, form, who=_who(request), key=_key(request, idempotency_key))
+            record = await submissions.run(name, form, who=who(request), key=key_of(request, idempotency_key))
         response.headers["Location"] = location(request, app, record.id)
         return view(record)
 
@@ -170,15 +161,6 @@ def _add_steering(router: APIRouter, family: CleanupFamily) -> None:
     ) -> Any:
         """Allow runs again, and go on with the one that was paused."""
         async with in_good_time(app):
-            record = await submissions.resume(name, form, who=_who(request))
+            record = await submissions.resume(name, form, who=who(request))
             state = await actions.show(name)
         return ResumedPolicy.of(actions.policy(name), state, begun=record and record.id)
-
-
-def _who(request: Request) -> str:
-    """Return who is written into the audit: the name of an API key."""
-    return f"api:{caller(request)}" if caller(request) else "api"
-
-
-def _key(request: Request, idempotency_key: str | None) -> str | None:
-    return f"{caller(request)}:{idempotency_key}" if idempotency_key is not None else None

@@ -66,7 +66,7 @@ class PolicyView(BaseModel):
             table=policy.table,
             action=policy.action,
             schedule=schedule_of(policy),
-            window=window_of(policy),
+            window=None if policy.window is None else str(policy.window),
             paused=state and state.paused,
             job=state and state.holder,
             position=state and state.position,
@@ -133,14 +133,9 @@ class AuditPage(BaseModel):
 
 def schedule_of(policy: Policy) -> str | None:
     """Say when a policy runs; None: only when it is asked to."""
-    schedule = getattr(policy, "schedule", None)
-    return None if schedule is None else str(schedule)
-
-
-def window_of(policy: Policy) -> str | None:
-    """Say in which hours a policy may run; None: in all."""
-    window = getattr(policy, "window", None)
-    return None if window is None else str(window)
+    if policy.schedule is None:
+        return None
+    return " ".join(part for part in (policy.schedule.cron, policy.schedule.timezone) if part)
 
 
 @overload

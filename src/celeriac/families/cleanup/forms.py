@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 PolicyName = Annotated[str, StringConstraints(max_length=64, pattern="^[a-z0-9_-]*$")]
 RunId = Annotated[str, StringConstraints(max_length=128, pattern="^[A-Za-z0-9_.:-]*$")]
 
+#: A table, which is compared with those that the configuration names.
+TableName = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern="^[^\\x00]*$")]
+
 
 class _Form(BaseModel):
     model_config = ConfigDict(extra="forbid")
@@ -42,13 +45,19 @@ class ResumeForm(_Form):
 
 
 class RestoreForm(_Form):
-    """What to put back."""
+    """What to put back, and where."""
 
     policy: PolicyName
-    run: RunId = Field(description="The run whose archives are restored")
-    table: str | None = Field(
-        default=None, max_length=128, description="One table of the run, as `rows` of the run names it. Default: all"
+    run: RunId | None = Field(
+        default=None,
+        description="The run whose archives are restored. Of a policy that archives to a table, leave it out",
+    )
+    table: TableName | None = Field(
+        default=None, description="Only this table, of those of the run, such as `orders.order_items`. Default: all"
+    )
+    into: TableName | None = Field(
+        default=None, description="Another table for the rows of `table`. The settings have to allow it as well"
     )
     on_conflict: Literal["skip", "fail"] = Field(
-        default="fail", description="What to do with a row whose key is there, and which is another one"
+        default="skip", description="What to do with a row whose key is in the table: leave that one, or stop there"
     )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, TypeVar
 
-from pydantic import StringConstraints
-from sqlalchemy import Connection, and_, or_, select
+from pydantic import BaseModel, StringConstraints
+from sqlalchemy import Connection, and_, func, or_, select
 
 from celeriac.core.errors import DatabaseUnavailable
 from celeriac.families.cleanup import views
@@ -46,6 +47,19 @@ class _After:
         return cls(int(started_at), int(number), run_id)
 
 
+class ArchivePart(BaseModel):
+    """A file of an archive, as the audit has it."""
+
+    run: str
+    table: str
+    file: str
+    rows: int
+    bytes: int
+    """Of the file, as far as it is committed."""
+    here: bool
+    """Whether this machine has the file."""
+
+
 class History:
     """What policies have done. It is in the databases that they clean."""
 
@@ -72,6 +86,16 @@ class History:
         """
         after = _After.read(cursor)
         return await self._look(self._policies.get(name), lambda c: _audit(c, name, run_id, after, limit))
+
+    async def files(self, name: str, run_id: str | None = None) -> list[ArchivePart]:
+        """Return the files that a policy, or one of its runs, has archived rows in, those of the newest run first.
+
+        Raises:
+            UnknownPolicy: there is none of that name.
+        """
+        policy = self._policies.get(name)
+        folder = self._places.of(policy).archives
+        return await self._look(policy, lambda c: _files(c, name, run_id, folder))
 
     async def run(self, run_id: str) -> Run:
         """Return a run of any policy.
@@ -134,3 +158,19 @@ def _audit(
     found = [entry_of(row) for row in rows[:limit]]
     following = _After(rows[limit - 1]["started_at"], found[-1].number, found[-1].run) if len(rows) > limit else None
     return found, following and str(following)
+
+
+def _files(connection: Connection, policy: str, run_id: str | None, folder: Path) -> list[ArchivePart]:
+    if not has_tables(connection):
+        return []
+    ends = func.max(_c.file_offset + _c.file_length)
+    query = select(_c.run_id, _c.step, _c.file, func.sum(_c.row_count), ends).join(run_table, _c.run_id == _r.id)
+    query = query.where(_r.policy == policy, _c.file.is_not(None))
+    if run_id is not None:
+        query = query.where(_c.run_id == run_id)
+    grouped = query.group_by(_r.started_at, _c.run_id, _c.step, _c.file)
+    ordered = grouped.order_by(_r.started_at.desc(), _c.run_id, _c.step, _c.file)
+    return [
+        ArchivePart(run=run, table=step, file=file, rows=rows, bytes=end, here=(folder / file).is_file())
+        for run, step, file, rows, end in connection.execute(ordered)
+    ]

@@ -10,10 +10,11 @@ from celeriac.core.spec import Call
 from celeriac.engine.app import JobApp
 from celeriac.families.cleanup.actions import Actions
 from celeriac.families.cleanup.dry_run import Preview
-from celeriac.families.cleanup.forms import ResumeForm, RunForm
+from celeriac.families.cleanup.forms import RestoreForm, ResumeForm, RunForm
 from celeriac.families.cleanup.policy import Budget, Policy
 from celeriac.families.cleanup.records import RunState
 from celeriac.families.cleanup.refusals import BudgetInvalid
+from celeriac.families.cleanup.restoring import RestoreResult
 from celeriac.families.cleanup.views import PolicyState
 from celeriac.families.cleanup.work import RunResult
 
@@ -21,11 +22,20 @@ from celeriac.families.cleanup.work import RunResult
 class Submissions:
     """What callers of the API and of the commands may enqueue. `who` is written into the audit."""
 
-    def __init__(self, app: JobApp, actions: Actions, run: Job[..., RunResult], look: Job[..., Preview]) -> None:
+    def __init__(
+        self,
+        app: JobApp,
+        actions: Actions,
+        *,
+        run: Job[..., RunResult],
+        look: Job[..., Preview],
+        restore: Job[..., RestoreResult],
+    ) -> None:
         self._app = app
         self._actions = actions
         self._run = run
         self._look = look
+        self._restore = restore
 
     async def dry_run(self, name: str, *, key: str | None = None) -> JobRecord:
         """Enqueue the job that looks at what a run would do.
@@ -54,6 +64,17 @@ class Submissions:
         if (running := await self._running(state)) is not None:
             return await self._known(call, key, running, policy)
         return await self._app.client.submit(call, EnqueueOptions(idempotency_key=key))
+
+    async def put_back(self, form: RestoreForm, *, who: str, key: str | None = None) -> JobRecord:
+        """Enqueue the job that puts archived rows back.
+
+        Raises:
+            UnknownPolicy: there is none of that name.
+        """
+        self._actions.policy(form.policy)
+        return await self._app.client.submit(
+            self._restore.call(asked=form, who=who), EnqueueOptions(idempotency_key=key)
+        )
 
     async def resume(self, name: str, form: ResumeForm, *, who: str) -> JobRecord | None:
         """Allow runs again. Return the job of a run that was begun.

@@ -32,7 +32,7 @@ POLICY = Policy.model_validate(
         (RunForm, {"seconds": float("nan")}),
         (RunForm, {"table": "orders"}),
         (PauseForm, {"force": "perhaps"}),
-        (RestoreForm, {"policy": "old-orders"}),
+        (RestoreForm, {"run": "a"}),
         (RestoreForm, {"policy": "x'; DROP TABLE orders", "run": "a"}),
         (RestoreForm, {"policy": "old-orders", "run": "a/../b"}),
         (RestoreForm, {"policy": "old-orders", "run": "a", "on_conflict": "replace"}),
