@@ -48,7 +48,12 @@ class Database:
     """A database that connects at its first use. Build it before a fork, and share it within a process."""
 
     def __init__(
-        self, url: str, migrations: Callable[[], Sequence[Migrations]] = tuple, *, is_ours: bool = True
+        self,
+        url: str,
+        migrations: Callable[[], Sequence[Migrations]] = tuple,
+        *,
+        is_ours: bool = True,
+        may_create: bool = False,
     ) -> None:
         """
         Args:
@@ -56,13 +61,14 @@ class Database:
             migrations: returns the histories of all our tables in it. The first use of the database calls it.
             is_ours: whether Celeriac may create an SQLite file and choose how it is written. A database of others may
                 also be MySQL.
+            may_create: whether an SQLite file of others may be created, in a folder that exists.
 
         Raises:
             ConfigurationError: the URL is wrong, or its driver is not installed.
         """
         self._url = parse_database_url(url, is_ours=is_ours)
         self._migrations = migrations
-        self._engine = _engine(self._url, is_ours)
+        self._engine = _engine(self._url, is_ours, may_create)
         self._is_migrated = False
 
     def __repr__(self) -> str:
@@ -146,12 +152,12 @@ class Database:
         await self._engine.dispose()
 
 
-def _engine(url: URL, is_ours: bool) -> Engine:
+def _engine(url: URL, is_ours: bool, may_create: bool) -> Engine:
     """Make the engine for `url`. Import only its own modules: those of Postgres take a third of a second."""
     if url.get_backend_name() == "sqlite":
         from celeriac.database.sqlite import SqliteEngine
 
-        return SqliteEngine(url, is_ours=is_ours)
+        return SqliteEngine(url, is_ours=is_ours, may_create=may_create)
     if url.get_backend_name() == "postgresql":
         from celeriac.database.postgres import PostgresEngine
 

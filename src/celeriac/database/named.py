@@ -35,16 +35,19 @@ class NamedDatabases:
         *,
         setting: str,
         migrations: Callable[[], Sequence[Migrations]] = tuple,
+        may_create: bool = False,
     ) -> None:
         """
         Args:
             urls: their SQLAlchemy URLs by name.
             setting: the variable that names them, for messages.
             migrations: the histories of our own tables in them.
+            may_create: whether an SQLite file that does not exist is created, in a folder that does.
         """
         self._urls = urls
         self._setting = setting
         self._migrations = migrations
+        self._may_create = may_create
         self._open: dict[str, Database] = {}
 
     def __iter__(self) -> Iterator[str]:
@@ -64,7 +67,7 @@ class NamedDatabases:
             raise UnknownConnection(f"no connection is named {name[:100]!r}; {self._setting} names them: {known}")
         if name not in self._open:
             url = self._urls[name].get_secret_value()
-            self._open[name] = Database(url, self._migrations, is_ours=False)
+            self._open[name] = Database(url, self._migrations, is_ours=False, may_create=self._may_create)
         return self._open[name]
 
     async def dispose(self) -> None:

@@ -41,11 +41,12 @@ class SqliteEngine(ThreadedEngine):
 
     _name = "sqlite"
 
-    def __init__(self, url: URL, *, is_ours: bool = True) -> None:
-        """A file that is not `ours` has to exist, and is written as its owners have chosen."""
+    def __init__(self, url: URL, *, is_ours: bool = True, may_create: bool = False) -> None:
+        """A file that is not `ours` is written as its owners have chosen. It has to exist unless we `may_create` it."""
         super().__init__()
         self._url = url
         self._is_ours = is_ours
+        self._may_create = may_create
 
     async def look(self, function: Callable[[Connection], T]) -> T:
         """Call `function` in a thread. Without a file, give it an empty database for the moment.
@@ -64,6 +65,8 @@ class SqliteEngine(ThreadedEngine):
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with contextlib.suppress(OSError):  # SQLite's own error says more
                 touch_private(file)  # it may hold personal data; SQLite gives its log the same mode
+        elif self._may_create and file is not None and not file.exists():
+            _create(file)
         engine = create_engine(
             self._url,
             json_serializer=to_json,
@@ -111,6 +114,14 @@ def _with_empty_database(function: Callable[[Connection], T]) -> T:
 def _file(url: URL) -> Path | None:
     """Return the database's file, or None for a URI, which only SQLite can read."""
     return Path(url.database) if url.database and not url.database.startswith("file:") else None
+
+
+def _create(file: Path) -> None:
+    """Create a file for others, in which readers and the writer do not block each other."""
+    with contextlib.suppress(OSError, sqlite3.Error):  # whoever connects is told why
+        touch_private(file)
+        with contextlib.closing(sqlite3.connect(file)) as connection:
+            _use_wal(connection)
 
 
 def _connect_to_existing(file: Path) -> sqlite3.Connection:

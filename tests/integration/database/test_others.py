@@ -79,6 +79,21 @@ async def test_a_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     assert not (tmp_path / "typo.db").exists()
 
 
+async def test_a_file_that_we_may_create_is_private_and_has_a_log(tmp_path: Path) -> None:
+    file = tmp_path / "new.db"
+    database = Database(f"sqlite:///{file}", is_ours=False, may_create=True)
+    assert await database.read(lambda c: c.execute(text("PRAGMA journal_mode")).scalar_one()) == "wal"
+    assert file.stat().st_mode & 0o777 == 0o600
+    await database.dispose()
+
+
+async def test_a_file_in_a_folder_that_is_not_there_is_a_database_that_is_away(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'typo' / 'new.db'}", is_ours=False, may_create=True)
+    with pytest.raises(DatabaseUnavailable, match="unable to open"):
+        await database.read(lambda c: c.execute(text("SELECT 1")))
+    assert not (tmp_path / "typo").exists()
+
+
 async def test_a_file_of_others_keeps_its_journal(tmp_path: Path) -> None:
     file = tmp_path / "others.db"
     sqlite3.connect(file).execute("CREATE TABLE numbers (n INTEGER)").connection.close()

@@ -48,6 +48,7 @@ class SyncFamily(JobFamily):
             self.settings.sync_connections,
             setting="CELERIAC_SYNC_CONNECTIONS",
             migrations=lambda: [self.migrations()],
+            may_create=True,
         )
         self.destinations = Destinations(self.connections, lambda: host.database, self._files_of)
         self.runner = Runner(self.destinations, self._make_source, round(self.settings.sync_retention * 1000))
