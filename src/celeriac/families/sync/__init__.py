@@ -6,10 +6,14 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast, overload
 
+from celeriac.core.errors import ConfigurationError
+from celeriac.families.sync.errors import SyncInvalid
 from celeriac.families.sync.settings import SyncSettings
 from celeriac.family import FamilySettings, Host, JobFamily
 
 if TYPE_CHECKING:
+    from fastapi import APIRouter
+
     from celeriac.core.spec import Call
     from celeriac.database.migrations import Migrations
     from celeriac.families.sync.actions import Actions
@@ -36,7 +40,7 @@ class SyncFamily(JobFamily):
         from celeriac.database.named import NamedDatabases
         from celeriac.families.sync.definitions import Definitions, read_folder
         from celeriac.families.sync.destinations import Destinations
-        from celeriac.families.sync.jobs import register
+        from celeriac.families.sync.jobs import register, register_dry_run
         from celeriac.families.sync.python_source import PythonSources
         from celeriac.families.sync.running import Runner
 
@@ -52,11 +56,12 @@ class SyncFamily(JobFamily):
         )
         self.destinations = Destinations(self.connections, lambda: host.database, self._files_of)
         self.runner = Runner(self.destinations, self._make_source, round(self.settings.sync_retention * 1000))
+        self.job = register(host.app, self.definitions, self.runner, self.settings.sync_queue)
+        self.dry_run_job = register_dry_run(host.app, self.definitions, self.runner, self.settings.sync_queue)
         if self.settings.sync_folder is not None:
             for definition in read_folder(self.settings.sync_folder):
                 self._add(definition)
         host.app.when_complete(self._check_complete)
-        self.job = register(host.app, self.definitions, self.runner, self.settings.sync_queue)
 
     def add(self, sync: Sync | Mapping[str, Any], *, source: MakeSource | None = None) -> Sync:
         """Define a sync in code. `source` makes a source of your own, which has the methods of `pages.Source`.
@@ -114,7 +119,6 @@ class SyncFamily(JobFamily):
                     raise SyncInvalid(f"{definition.where}: source: {error}") from None
 
     def _add(self, definition: Definition) -> None:
-        from celeriac.families.sync.errors import SyncInvalid
         from celeriac.families.sync.model import FileDestination
 
         destination = definition.sync.destination
@@ -125,6 +129,15 @@ class SyncFamily(JobFamily):
                 f"CELERIAC_SYNC_CONNECTIONS names them: {known}"
             )
         self.definitions.add(definition)
+        self._schedule(definition)
+
+    def _schedule(self, definition: Definition) -> None:
+        sync = definition.sync
+        if sync.cron is not None or sync.every is not None:
+            try:
+                self.host.app.schedule(f"sync.{sync.name}", self.call(sync.name), every=sync.every, cron=sync.cron)
+            except ConfigurationError as error:
+                raise SyncInvalid(f"{definition.where}: {error}") from None
 
     def _make_source(self, definition: Definition) -> Source:
         from celeriac.families.sync.http.model import HttpSource
@@ -164,3 +177,8 @@ class SyncFamily(JobFamily):
         from celeriac.database.migrations import Migrations
 
         return Migrations(cls.name, "celeriac.families.sync:migrations", head="0001")
+
+    def router(self, **options: Any) -> APIRouter:
+        from celeriac.families.sync.api import create_sync_router
+
+        return create_sync_router(self, **options)

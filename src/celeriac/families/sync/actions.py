@@ -1,207 +1,223 @@
-"""What the API and the commands do: they list syncs, show how far they are, run them, and try them out."""
+"""What the API and the commands do with syncs."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from celeriac.client.options import NO_OPTIONS, EnqueueOptions
-from celeriac.core.errors import WrongState
+from sqlalchemy import Connection
+
+from celeriac.client.options import EnqueueOptions
+from celeriac.core.errors import DatabaseUnavailable, JobExists, UnknownJob
+from celeriac.core.ids import new_id
 from celeriac.core.records import JobRecord
+from celeriac.core.spec import Call
 from celeriac.database.engine import Database
-from celeriac.engine.app import JobApp
-from celeriac.families.sync.columns import Column, Known
-from celeriac.families.sync.cursors import less
-from celeriac.families.sync.definitions import Definition, Definitions
-from celeriac.families.sync.errors import SourceFailed
-from celeriac.families.sync.history import Reject, Run, forget_rejects, list_rejects, list_runs
-from celeriac.families.sync.jobs import RunJob
-from celeriac.families.sync.locks import Busy, holder_of, take
-from celeriac.families.sync.model import FileDestination, Stream
-from celeriac.families.sync.pages import Asked, Page, Record, Refusal
-from celeriac.families.sync.paths import nested
-from celeriac.families.sync.running import Runner, chosen_streams
-from celeriac.families.sync.shaping import Shaper
-from celeriac.families.sync.states import State, all_of, forget, next_parents
+from celeriac.families.sync.definitions import Definition
+from celeriac.families.sync.errors import SyncBusy, UnknownRun
+from celeriac.families.sync.forms import RunForm, StreamsForm
+from celeriac.families.sync.history import Reject, Run, find_run, forget_rejects, list_rejects, list_runs
+from celeriac.families.sync.locks import Busy, holder_of, release, take
+from celeriac.families.sync.running import chosen_streams
+from celeriac.families.sync.schedules import schedules_of
+from celeriac.families.sync.states import State, all_of, forget
 
-_SHOWN = 5
+if TYPE_CHECKING:
+    from celeriac.families.sync import SyncFamily
+
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """How a sync stands: who runs it, and how far each stream is."""
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """A sync with its last run, and the job that runs it now, if any."""
 
     definition: Definition
-    running: Busy | None
-    streams: dict[str, State]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
-    """What the first page of a stream would do.
-
-    Attributes:
-        stream: the stream.
-        records: how many records it has.
-        sample: the first of them.
-        rejected: those that would be rejected.
-        columns: the table as it would be.
-        new: the names of columns that it would get.
-        is_complete: whether that page is the only one.
-    """
-
-    stream: str
-    records: int
-    sample: list[Record]
-    rejected: list[Refusal]
-    columns: list[Column]
-    new: list[str]
-    is_complete: bool
+    schedules: Sequence[str]
+    last_run: Run | None
+    running: str | None
 
 
 class Actions:
-    """The syncs of one application."""
+    """Looks at the syncs of one application, runs them, and resets them."""
 
-    def __init__(self, app: JobApp, definitions: Definitions, runner: Runner, job: RunJob) -> None:
-        self._app = app
-        self._definitions = definitions
-        self._runner = runner
-        self._job = job
+    def __init__(self, family: SyncFamily, *, patience: float | None = None) -> None:
+        """`patience`: how many seconds a database may take for an answer; None: as many as it needs."""
+        self._family = family
+        self._patience = patience
+        self.app = family.host.app
 
-    def list(self) -> list[Definition]:
-        """Return all syncs, by name."""
-        return list(self._definitions)
+    def all(self) -> list[Definition]:
+        """Return the syncs that are defined, by name."""
+        return list(self._family.definitions)
 
-    async def show(self, name: str) -> Standing:
-        """Return how a sync stands.
-
-        Raises:
-            UnknownSync: there is no such sync.
-            DatabaseUnavailable: its destination cannot be asked.
-        """
-        definition = self._definitions.get(name)
-        database = self._database(definition)
-        running = await database.read(lambda connection: holder_of(connection, name))
-        states = await database.read(lambda connection: all_of(connection, name))
-        return Standing(definition=definition, running=running, streams=states)
-
-    async def run(
-        self,
-        name: str,
-        *,
-        streams: Sequence[str] | None = None,
-        full: bool = False,
-        options: EnqueueOptions = NO_OPTIONS,
-    ) -> JobRecord:
-        """Enqueue a run, and return its job.
+    def get(self, name: str) -> Definition:
+        """Return a definition.
 
         Raises:
-            UnknownSync: there is no such sync, or stream.
-            WrongState: another job is running it.
+            UnknownSync: there is none of that name.
         """
-        definition = self._definitions.get(name)
-        chosen_streams(definition.sync, streams)
-        busy = await self._database(definition).read(lambda connection: holder_of(connection, name))
-        if busy is not None:
-            raise WrongState(f"job {busy.holder} is running the sync {name!r}; wait for its end, or cancel it")
-        chosen = None if streams is None else [*streams]
-        return await self._app.client.submit(self._job.call(sync=name, streams=chosen, full=full), options)
+        return self._family.definitions.get(name)
 
-    async def runs(self, name: str, *, limit: int = 20) -> list[Run]:
-        """Return the last runs of a sync, the newest first.
+    def schedules(self, name: str) -> list[str]:
+        """Return when beat runs a sync."""
+        return schedules_of(self.app, name)
+
+    async def overview(self, name: str) -> Overview:
+        """Return a sync with its last run, and the job that runs it now.
 
         Raises:
-            UnknownSync: there is no such sync.
+            UnknownSync: there is none of that name.
         """
-        database = self._database(self._definitions.get(name))
-        return await database.read(lambda connection: list_runs(connection, name, limit))
+        definition = self.get(name)
 
-    async def rejects(self, name: str, *, stream: str | None = None, before: int = 0, limit: int = 50) -> list[Reject]:
-        """Return rejected records, the newest first; with `before`, those with a smaller number.
+        def look(connection: Connection) -> tuple[list[Run], Busy | None]:
+            return list_runs(connection, name, 1), holder_of(connection, name)
+
+        last, holder = await self._ask(definition, look)
+        running = holder.holder if holder is not None and await self._is_alive(holder.holder) else None
+        return Overview(definition, self.schedules(name), last[0] if last else None, running)
+
+    async def run(self, name: str, form: RunForm, *, key: str | None = None) -> JobRecord:
+        """Enqueue a run, and return its job, or the one that has the idempotency key.
 
         Raises:
-            UnknownSync: there is no such sync, or stream.
+            UnknownSync: there is no such sync, or no such stream.
+            SyncBusy: a job runs it.
         """
-        definition = self._definitions.get(name)
-        chosen_streams(definition.sync, None if stream is None else [stream])
-        database = self._database(definition)
-        return await database.read(lambda connection: list_rejects(connection, name, stream, before, limit))
+        definition = self.get(name)
+        chosen_streams(definition.sync, form.streams)
+        call = self._family.job.call(sync=name, streams=form.streams, full=form.full)
+        holder = await self._ask(definition, lambda connection: holder_of(connection, name))
+        if holder is None:
+            return await self._submit(call, key)
+        if await self._is_alive(holder.holder):
+            return await self._submitted(call, key, name, holder.holder)
+        await self._free(definition, holder)
+        return await self._submit(call, key)
 
-    async def reset(self, name: str, streams: Sequence[str] | None = None) -> list[str]:
-        """Forget how far streams are, so that the next run reads all of them. Rows stay. Return the streams.
+    async def dry_run(self, name: str, form: StreamsForm, *, key: str | None = None) -> JobRecord:
+        """Enqueue a dry run, and return its job. Its result is a `DryRunOutcome`.
 
         Raises:
-            UnknownSync: there is no such sync, or stream.
-            WrongState: a job is running it.
+            UnknownSync: there is no such sync, or no such stream.
         """
-        definition = self._definitions.get(name)
-        names = [stream.name for stream in chosen_streams(definition.sync, streams)]
+        chosen_streams(self.get(name).sync, form.streams)
+        return await self._submit(self._family.dry_run_job.call(sync=name, streams=form.streams), key)
 
-        def forget_all(connection: Any) -> Busy | None:
-            held = take(connection, name, "reset")
+    async def runs(
+        self, name: str, *, after: tuple[int, str] | None = None, limit: int
+    ) -> tuple[list[Run], tuple[int, str] | None]:
+        """Return a page of runs, the newest first, and where the next page begins."""
+        found = await self._ask(self.get(name), lambda connection: list_runs(connection, name, limit + 1, after))
+        page = found[:limit]
+        return page, (page[-1].started_at, page[-1].id) if len(found) > limit else None
+
+    async def run_of(self, run_id: str) -> Run:
+        """Return a run.
+
+        Raises:
+            UnknownRun: there is none with that id.
+            DatabaseUnavailable: none was found, and a database did not answer.
+        """
+        trouble: DatabaseUnavailable | None = None
+        for definition in {id(self._database(one)): one for one in self.all()}.values():
+            try:
+                found = await self._ask(definition, lambda connection: find_run(connection, run_id))
+            except DatabaseUnavailable as error:
+                trouble = error
+                continue
+            if found is not None:
+                return found
+        if trouble is not None:
+            raise trouble
+        raise UnknownRun(f"no run with id {run_id[:128]!r} is known")
+
+    async def state(self, name: str) -> dict[str, State]:
+        """Return how far the streams of a sync are: those that have been read, or begun."""
+        return await self._ask(self.get(name), lambda connection: all_of(connection, name))
+
+    async def reset(self, name: str, form: StreamsForm) -> list[str]:
+        """Have streams read from the beginning again, and forget their rejected records. Return their names.
+
+        Rows stay: the next run replaces them.
+
+        Raises:
+            UnknownSync: there is no such sync, or no such stream.
+            SyncBusy: a job runs it.
+        """
+        definition = self.get(name)
+        streams = [stream.name for stream in chosen_streams(definition.sync, form.streams)]
+
+        def forget_all(connection: Connection) -> Busy | None:
+            held = take(connection, name, f"reset-{new_id()}")
             if isinstance(held, Busy):
                 return held
-            forget(connection, name, names)
-            forget_rejects(connection, name, names)
+            forget(connection, name, streams)
+            forget_rejects(connection, name, streams)
             held.release(connection)
             return None
 
-        if (busy := await self._database(definition).write(forget_all)) is not None:
-            raise WrongState(f"job {busy.holder} is running the sync {name!r}; cancel it first")
-        return names
+        busy = await self._ask(definition, forget_all, write=True)
+        if busy is not None and not await self._is_alive(busy.holder):
+            await self._free(definition, busy)
+            busy = await self._ask(definition, forget_all, write=True)
+        if busy is not None:
+            raise SyncBusy(name, busy.holder)
+        return streams
 
-    async def dry_run(self, name: str, streams: Sequence[str] | None = None) -> list[Trial]:
-        """Ask for the first page of streams, and say what would come of it. Write nothing.
+    async def rejects(
+        self, name: str, *, stream: str | None = None, run: str | None = None, after: int | None = None, limit: int
+    ) -> tuple[list[Reject], int | None]:
+        """Return a page of rejected records, the newest first, and where the next page begins."""
+
+        def look(connection: Connection) -> list[Reject]:
+            return list_rejects(connection, name, stream=stream, run=run, after=after, limit=limit + 1)
+
+        found = await self._ask(self.get(name), look)
+        page = found[:limit]
+        return page, page[-1].number if len(found) > limit else None
+
+    async def _submit(self, call: Call[Any], key: str | None) -> JobRecord:
+        return await self.app.client.submit(call, EnqueueOptions(idempotency_key=key))
+
+    async def _submitted(self, call: Call[Any], key: str | None, name: str, holder: str) -> JobRecord:
+        """Return the job that the key was given to before. While `holder` has the id, no other one is accepted.
 
         Raises:
-            UnknownSync: there is no such sync, or stream.
-            SyncFailed, SourceUnavailable: the source or the table does not allow it.
+            SyncBusy: the key is a new one, or there is none.
         """
-        definition = self._definitions.get(name)
-        source = self._runner.source(definition)
+        if key is None:
+            raise SyncBusy(name, holder)
         try:
-            return [await self._try(definition, stream, source) for stream in chosen_streams(definition.sync, streams)]
-        finally:
-            await source.close()
+            return await self.app.client.submit(call, EnqueueOptions(idempotency_key=key, job_id=holder))
+        except JobExists:
+            raise SyncBusy(name, holder) from None
 
-    async def _try(self, definition: Definition, stream: Stream, source: Any) -> Trial:
-        sync, database = definition.sync, self._database(definition)
-        states = await database.read(lambda connection: all_of(connection, sync.name))
-        parent: Record | None = None
-        if stream.parent is not None:
-            of = stream.parent.stream
-            found = await database.read(lambda c: next_parents(c, sync.name, of, stream.name, "", limit=1))
-            if not found:
-                raise SourceFailed(f"stream {stream.name}: no record of {of} is known yet; run that stream first")
-            parent = nested(found[0][1])
-        cursor = less(states.get(stream.name, State()).cursor, stream.lookback)
-        page: Page | None = None
-        async with contextlib.aclosing(source.pages(Asked(stream=stream.name, cursor=cursor, parent=parent))) as pages:
-            async for found_page in pages:
-                page = found_page
-                break
-        records = page.records if page is not None else ()
-        known = await self._known(definition, stream)
-        before = {column.name for column in known.columns}
-        shaper = Shaper(stream, database.dialect, known, stream.primary_key)
-        shaped = shaper.shape(records)
-        return Trial(
-            stream=stream.name,
-            records=len(records),
-            sample=list(records[:_SHOWN]),
-            rejected=[*(page.refused if page is not None else ()), *shaped.rejected],
-            columns=list(shaped.columns),
-            new=[column.name for column in shaped.columns if column.name not in before],
-            is_complete=page is None or page.after is None,
-        )
+    async def _free(self, definition: Definition, kept: Busy) -> None:
+        await self._ask(definition, lambda c: release(c, definition.sync.name, kept.holder), write=True)
 
-    async def _known(self, definition: Definition, stream: Stream) -> Known:
-        if isinstance(definition.sync.destination, FileDestination):
-            return Known([], {}, exists=False)
-        table = self._runner.destinations.table(definition.sync, stream)
-        return await self._database(definition).read(lambda connection: table.look(connection, stream.primary_key))
+    async def _is_alive(self, job_id: str) -> bool:
+        """Return whether a job that has a lock may still go on. One that was cancelled while it waited has kept it."""
+        try:
+            return not (await self.app.client.get(job_id)).state.finished
+        except UnknownJob:
+            return False
 
     def _database(self, definition: Definition) -> Database:
-        return self._runner.destinations.database(definition.sync)
+        return self._family.destinations.database(definition.sync)
+
+    async def _ask(self, definition: Definition, function: Callable[[Connection], T], *, write: bool = False) -> T:
+        """Ask the database that has the state of a sync.
+
+        Raises:
+            DatabaseUnavailable: it cannot be reached, or has not answered in time.
+        """
+        database = self._database(definition)
+        try:
+            async with asyncio.timeout(self._patience):
+                return await (database.write(function) if write else database.read(function))
+        except TimeoutError:
+            raise DatabaseUnavailable(database.address, f"no answer within {self._patience:g} s") from None

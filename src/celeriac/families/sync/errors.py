@@ -4,7 +4,10 @@ CeleriacError
 ├── ConfigurationError
 │   └── SyncInvalid             the definition of a sync is wrong; the message names the file and the field
 ├── JobRefused
-│   └── UnknownSync             no sync, or no stream of it, has that name
+│   ├── UnknownSync             no sync, or no stream of it, has that name
+│   ├── UnknownRun              no run has that id, or it is too old
+│   └── WrongState
+│       └── SyncBusy            another job runs the sync
 ├── SourceUnavailable           the source does not answer; another attempt may help
 └── SyncFailed                  a run has failed, and another attempt will not help
     ├── SourceFailed            the source refuses, or answers what cannot be right
@@ -16,7 +19,9 @@ CeleriacError
 
 from __future__ import annotations
 
-from celeriac.core.errors import CeleriacError, ConfigurationError, JobRefused
+from typing import Any
+
+from celeriac.core.errors import CeleriacError, ConfigurationError, JobRefused, WrongState
 
 
 class SyncInvalid(ConfigurationError):
@@ -25,6 +30,22 @@ class SyncInvalid(ConfigurationError):
 
 class UnknownSync(JobRefused, LookupError):
     """No sync, or no stream of it, has that name."""
+
+
+class UnknownRun(JobRefused, LookupError):
+    """No run of a sync has that id, or it is older than `CELERIAC_SYNC_RETENTION`."""
+
+
+class SyncBusy(WrongState):
+    """A job runs the sync. `job` is its id."""
+
+    def __init__(self, sync: str, job: str) -> None:
+        self.sync = sync
+        self.job = job
+        super().__init__(f"job {job} is running the sync {sync!r}; wait for it, or cancel it")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.sync, self.job)
 
 
 class SourceUnavailable(CeleriacError):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, and_, delete, insert, or_, select, update
 
 from celeriac.database.clock import now_ms
 from celeriac.families.sync.converting import to_json
@@ -66,15 +66,25 @@ def note_run(connection: Connection, run: str, state: str, counts: dict[str, Cou
     connection.execute(update(runs).where(runs.c.id == run).values(**values))
 
 
-def list_runs(connection: Connection, sync: str, limit: int) -> list[Run]:
-    """Return the last runs of a sync, the newest first."""
+def list_runs(connection: Connection, sync: str, limit: int, after: tuple[int, str] | None = None) -> list[Run]:
+    """Return runs of a sync, the newest first; those behind the one that has begun at a time, and has an id."""
     query = select(runs).where(runs.c.sync == sync).order_by(runs.c.started_at.desc(), runs.c.id).limit(limit)
-    return [_run(dict(row)) for row in connection.execute(query).mappings()]
+    if after is not None:
+        began, run = after
+        query = query.where(or_(runs.c.started_at < began, and_(runs.c.started_at == began, runs.c.id > run)))
+    return [_run(row) for row in connection.execute(query).mappings()]
 
 
-def _run(row: dict[str, Any]) -> Run:
-    stored: dict[str, Any] = row.pop("counts") or {}
-    return Run(**row, counts={name: Counts.of(each) for name, each in stored.items()})
+def find_run(connection: Connection, run: str) -> Run | None:
+    """Return the run of an id."""
+    row = connection.execute(select(runs).where(runs.c.id == run)).mappings().first()
+    return None if row is None else _run(row)
+
+
+def _run(row: Any) -> Run:
+    values = dict[str, Any](row)
+    counts: dict[str, Any] = values.pop("counts") or {}
+    return Run(**values, counts={name: Counts.of(each) for name, each in counts.items()})
 
 
 def store_rejects(
@@ -98,13 +108,23 @@ def store_rejects(
     connection.execute(insert(rejects).values(at=now_ms()), rows)
 
 
-def list_rejects(connection: Connection, sync: str, stream: str | None, after: int, limit: int) -> list[Reject]:
-    """Return rejected records of a sync, the newest first; those before the number `after`, if it is not 0."""
+def list_rejects(
+    connection: Connection,
+    sync: str,
+    *,
+    stream: str | None = None,
+    run: str | None = None,
+    after: int | None = None,
+    limit: int,
+) -> list[Reject]:
+    """Return rejected records of a sync, the newest first; those before the number `after`."""
     names = [column for column in rejects.c if column.name != "sync"]
     query = select(*names).where(rejects.c.sync == sync).order_by(rejects.c.number.desc()).limit(limit)
     if stream is not None:
         query = query.where(rejects.c.stream == stream)
-    if after:
+    if run is not None:
+        query = query.where(rejects.c.run == run)
+    if after is not None:
         query = query.where(rejects.c.number < after)
     return [Reject(**row) for row in connection.execute(query).mappings()]
 

@@ -1,4 +1,4 @@
-"""The job of a sync."""
+"""The jobs of syncs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from celeriac.core.context import JobContext
 from celeriac.core.retry import Retry
 from celeriac.engine.app import JobApp
 from celeriac.families.sync.definitions import Definitions
+from celeriac.families.sync.dry_run import DryRunOutcome, dry_run
 from celeriac.families.sync.outcome import SyncOutcome
 from celeriac.families.sync.running import OUTAGES, Runner
 
@@ -14,7 +15,10 @@ RUN = "celeriac.sync.run"
 #: Outages last as long as they last. Whatever else goes wrong does so again.
 _RETRY = Retry(attempts=1_000_000, backoff=1.0, max_delay=300.0, on=OUTAGES)
 
+DRY_RUN = "celeriac.sync.dry_run"
+
 RunJob = Job[..., SyncOutcome]
+DryRunJob = Job[..., DryRunOutcome]
 
 
 def register(app: JobApp, definitions: Definitions, runner: Runner, queue: str | None) -> RunJob:
@@ -26,3 +30,15 @@ def register(app: JobApp, definitions: Definitions, runner: Runner, queue: str |
         return await runner.run(job, definitions.get(sync), streams=streams, full=full)
 
     return run
+
+
+def register_dry_run(app: JobApp, definitions: Definitions, runner: Runner, queue: str | None) -> DryRunJob:
+    """Add the job of dry runs to `app`. Somebody waits for it, so it fails at the first error."""
+
+    @app.job(name=DRY_RUN, queue=queue, exposed=False)
+    async def look(sync: str, streams: list[str] | None = None) -> DryRunOutcome:
+        """Ask the source of a sync for first pages, and write nothing."""
+        definition = definitions.get(sync)
+        return await dry_run(definition, runner.destinations, runner.source(definition), streams)
+
+    return look

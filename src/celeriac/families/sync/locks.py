@@ -78,3 +78,9 @@ def holder_of(connection: Connection, sync: str) -> Busy | None:
     query = select(locks.c.holder, locks.c.until - now_ms()).where(locks.c.sync == sync, locks.c.until > now_ms())
     found = connection.execute(query).first()
     return Busy(*found) if found is not None else None
+
+
+def release(connection: Connection, sync: str, holder: str) -> None:
+    """Free the lock that a job has kept which will not go on: it was cancelled while it waited, say."""
+    own = (locks.c.sync == sync) & (locks.c.holder == holder)
+    connection.execute(update(locks).where(own).values(until=0))

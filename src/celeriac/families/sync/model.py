@@ -187,9 +187,15 @@ class Sync(Strict):
     """What to read."""
     destination: DatabaseDestination | FileDestination
     """Where records go."""
+    cron: str | None = Field(default=None, max_length=200)
+    """When beat runs it: minute, hour, day, month, weekday."""
+    every: float | None = Field(default=None, gt=0, le=366 * 86_400, allow_inf_nan=False)
+    """Or after how many seconds again."""
 
     @model_validator(mode="after")
     def _whole(self) -> Sync:
+        if self.cron is not None and self.every is not None:
+            raise ValueError("give either cron or every")
         names = [stream.name.casefold() for stream in self.streams]
         tables = [stream.table_name.casefold() for stream in self.streams]
         for kind, given in (("name", names), ("table", tables)):

@@ -153,18 +153,12 @@ class StreamPass:
         asked = Asked(stream=self._stream.name, place=start.place, cursor=cursor, parent=parent and nested(parent))
         async with contextlib.aclosing(prefetched(self._source.pages(asked))) as pages:
             async for page in pages:
-                await self._take(page if parent is None else self._with_parent(page, parent), highest)
+                await self._take(page if parent is None else with_parent(self._stream, page, parent), highest)
                 if page.after is None or self._writer.is_due:
                     await self._commit(page.after, highest.value, store_place)
                 if page.after is None:
                     return
         raise SyncFailed(f"stream {self._stream.name}: its source has stopped without saying that it is complete")
-
-    def _with_parent(self, page: Page, parent: Record) -> Page:
-        """Add the parent's fields to each child: few APIs repeat them."""
-        assert self._stream.parent is not None
-        own = {f"{self._stream.parent.stream}_{name.replace('.', '_')}": value for name, value in parent.items()}
-        return replace(page, records=[{**record, **own} for record in page.records])
 
     async def _take(self, page: Page, highest: Highest) -> None:
         faults: Mapping[int, str] = {}
@@ -261,6 +255,13 @@ class StreamPass:
             store(connection, self._sync.name, self._stream.name, replace(read, phase=IDLE, place=Place()))
 
         await self._database.write(store_idle)
+
+
+def with_parent(stream: Stream, page: Page, parent: Record) -> Page:
+    """Add the parent's fields to each child of a page: few APIs repeat them."""
+    assert stream.parent is not None
+    own = {f"{stream.parent.stream}_{name.replace('.', '_')}": value for name, value in parent.items()}
+    return replace(page, records=[{**record, **own} for record in page.records])
 
 
 def _key_of(values: Sequence[Any]) -> str:

@@ -11,6 +11,8 @@ from tests.support.family_errors import assert_survives_pickling, assert_tree_is
 EXAMPLES = [
     errors.SyncInvalid("shop.yaml: streams.0.name: missing"),
     errors.UnknownSync("no sync is named x"),
+    errors.UnknownRun("no run with id x is known"),
+    errors.SyncBusy("shop", "job-1"),
     errors.SourceUnavailable("api.example does not answer"),
     errors.SyncFailed("stream orders: 404"),
     errors.SourceFailed("the same page twice"),

@@ -1,0 +1,168 @@
+"""A dry run: the first page of each stream, and the columns that its records would have. It changes no row."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, JsonValue
+from sqlalchemy import Connection
+
+from celeriac.core import codec
+from celeriac.families.sync.columns import Changes, Column, Known
+from celeriac.families.sync.converting import to_json
+from celeriac.families.sync.cursors import Highest, judge
+from celeriac.families.sync.definitions import Definition
+from celeriac.families.sync.destinations import Destinations
+from celeriac.families.sync.model import FileDestination, Stream, Sync
+from celeriac.families.sync.pages import Asked, Page, Record, Refusal, Source
+from celeriac.families.sync.paths import getter
+from celeriac.families.sync.running import chosen_streams
+from celeriac.families.sync.shaping import Shaper
+from celeriac.families.sync.streaming import with_parent
+
+#: Records, and rejected ones, that are shown of a page, and the characters of each.
+_SHOWN, _LONGEST = 10, 4000
+
+
+class ColumnView(BaseModel):
+    """A column that the table of a stream has, or would get."""
+
+    name: str
+    field: str = Field(description="The field of the records, or the path to it")
+    kind: str
+    key: bool
+    change: Literal["", "added", "widened"] = Field(description="What a run would do to the table")
+
+
+class RejectedView(BaseModel):
+    """A record that would be rejected."""
+
+    position: int
+    reason: str
+    record: JsonValue
+
+
+class StreamPreview(BaseModel):
+    """The first page of a stream."""
+
+    received: int = Field(description="How many records the page has")
+    records: list[JsonValue] = Field(description="The first of them; a long one is shown as the beginning of its JSON")
+    rejected: list[RejectedView]
+    columns: list[ColumnView]
+    more: bool = Field(description="Whether there are further pages")
+    requests: int
+    note: str = ""
+
+
+class DryRunOutcome(BaseModel):
+    """What came of a dry run."""
+
+    sync: str
+    streams: dict[str, StreamPreview]
+
+
+async def dry_run(
+    definition: Definition, destinations: Destinations, source: Source, names: Sequence[str] | None
+) -> DryRunOutcome:
+    """Look at the first page of streams of a sync. The children's is that of the first parent.
+
+    Raises:
+        SourceFailed, SourceUnavailable, RunLater: as a run does.
+        SchemaStopped: a stream's table would have to change, and must not.
+    """
+    sync = definition.sync
+    chosen = chosen_streams(sync, names)
+    needed = {stream.parent.stream for stream in chosen if stream.parent is not None} | {one.name for one in chosen}
+    pages: dict[str, Page] = {}
+    previews: dict[str, StreamPreview] = {}
+    try:
+        for stream in sync.in_order():
+            if stream.name not in needed:
+                continue
+            parent = _first_parent(sync, stream, pages)
+            if stream.parent is not None and parent is None:
+                previews[stream.name] = _nothing(f"the stream {stream.parent.stream} has no record to read those of")
+                continue
+            page = await _first_page(source, stream, parent)
+            if parent is not None:
+                page = with_parent(stream, page, parent)
+            pages[stream.name] = page
+            if stream in chosen:
+                previews[stream.name] = await _preview(destinations, sync, stream, page)
+    finally:
+        await source.close()
+    return DryRunOutcome(sync=sync.name, streams=previews)
+
+
+async def _first_page(source: Source, stream: Stream, parent: Record | None) -> Page:
+    async with contextlib.aclosing(source.pages(Asked(stream=stream.name, parent=parent))) as pages:
+        async for page in pages:
+            return page
+    return Page(records=[], after=None, requests=0)
+
+
+def _first_parent(sync: Sync, stream: Stream, pages: Mapping[str, Page]) -> Record | None:
+    """Return the fields of the first record of the parent's page; None if there is none."""
+    if stream.parent is None or not pages[stream.parent.stream].records:
+        return None
+    page = pages[stream.parent.stream]
+    return {path: getter(path)(page.records[0]) for path in sync.fields_of_parents(stream.parent.stream)}
+
+
+async def _preview(destinations: Destinations, sync: Sync, stream: Stream, page: Page) -> StreamPreview:
+    database = destinations.database(sync)
+    shaper = Shaper(stream, database.dialect, await _known(destinations, sync, stream), stream.primary_key)
+    faults: Mapping[int, str] = {}
+    if stream.cursor is not None:
+        faults = judge(enumerate(page.records), getter(stream.cursor), Highest(), page.source_time_ms)
+    shaped = shaper.shape(page.records, faults)
+    refused = [*page.refused, *shaped.rejected]
+    return StreamPreview(
+        received=len(page.records) + len(page.refused),
+        records=[_shown(record) for record in page.records[:_SHOWN]],
+        rejected=[_rejected(one) for one in refused[:_SHOWN]],
+        columns=[_column(one, shaped.changes) for one in shaped.columns],
+        more=page.after is not None,
+        requests=page.requests,
+    )
+
+
+async def _known(destinations: Destinations, sync: Sync, stream: Stream) -> Known:
+    """Return the stream's table as it is. While there is none, nothing is made in the database."""
+    if isinstance(sync.destination, FileDestination):
+        return Known([], {}, exists=False)
+    database, table = destinations.database(sync), destinations.table(sync, stream)
+    if not await database.look(table.exists):
+        return Known([], {}, exists=False)
+
+    def look(connection: Connection) -> Known:
+        return table.look(connection, stream.primary_key)
+
+    return await database.read(look)
+
+
+def _column(column: Column, changes: Changes) -> ColumnView:
+    change = "added" if column.name in changes.added else "widened" if column.name in changes.widened else ""
+    return ColumnView(name=column.name, field=column.field, kind=column.kind.value, key=column.is_key, change=change)
+
+
+def _rejected(refusal: Refusal) -> RejectedView:
+    return RejectedView(position=refusal.position, reason=refusal.reason, record=_shown(refusal.record))
+
+
+def _shown(record: Any) -> JsonValue:
+    """Return a record as JSON; as the beginning of its text if it is long, or is no JSON."""
+    try:
+        text = to_json(record)
+    except ValueError:
+        text = repr(record)
+    if len(text) <= _LONGEST:
+        with contextlib.suppress(ValueError):
+            return codec.loads(text)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def _nothing(note: str) -> StreamPreview:
+    return StreamPreview(received=0, records=[], rejected=[], columns=[], more=False, requests=0, note=note)
