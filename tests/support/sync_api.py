@@ -13,8 +13,8 @@ import socket
 import struct
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -86,6 +86,19 @@ class SyncApi:
     def of(self, path: str) -> list[str]:
         """The requests for a path."""
         return [each for each in self.requests if each.partition("?")[0] == path]
+
+    @contextmanager
+    def telling(self, path: str, *told: Told | None) -> Generator[None]:
+        """Have a path answer as it is told, for the length of the block."""
+        before = self.told.get(path)
+        self.told[path], self._by_path[path] = list(told), 0
+        try:
+            yield
+        finally:
+            if before is None:
+                del self.told[path]
+            else:
+                self.told[path], self._by_path[path] = before, 0
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer any request."""

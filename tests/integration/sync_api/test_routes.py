@@ -149,31 +149,29 @@ async def test_a_run_is_refused_while_another_one_is_under_way(syncs: Syncs, sho
     await syncs.client.post(f"/jobs/{job['id']}/cancel")
     assert (await syncs.ended(job["id"]))["state"] == "cancelled"
     assert (await syncs.call("GET", f"/runs/{job['id']}"))["state"] == "cancelled"
-    shop.told["/slow"] = [(200, {}, [{"id": 1}])]
-    assert (await syncs.run("slow"))["state"] == "succeeded", "the lock is free, at once"
+    with shop.telling("/slow", (200, {}, [{"id": 1}])):
+        assert (await syncs.run("slow"))["state"] == "succeeded", "the lock is free, at once"
     assert (await syncs.call("POST", "/syncs/slow/reset"))["streams"] == ["waiting"]
-    shop.told["/slow"] = ["hang"]
 
 
 async def test_the_lock_of_a_job_that_was_cancelled_while_it_waited_is_no_hindrance(
     syncs: Syncs, shop: SyncApi
 ) -> None:
-    shop.told["/slow"] = ["500"]
-    job = await syncs.call("POST", "/syncs/slow/runs", ok=202, json={})
+    with shop.telling("/slow", "500"):
+        job = await syncs.call("POST", "/syncs/slow/runs", ok=202, json={})
 
-    async def is_waiting() -> bool:
-        response = await syncs.client.get(f"/sync/runs/{job['id']}")
-        return response.status_code == 200 and response.json()["state"] == "waiting"
+        async def is_waiting() -> bool:
+            response = await syncs.client.get(f"/sync/runs/{job['id']}")
+            return response.status_code == 200 and response.json()["state"] == "waiting"
 
-    await eventually(is_waiting, "the run waits for the source")
-    assert "500" in (await syncs.call("GET", f"/runs/{job['id']}"))["error"]
-    await syncs.client.post(f"/jobs/{job['id']}/cancel")
-    await syncs.ended(job["id"])
-    shop.told["/slow"] = [(200, {}, [{"id": 1}])]
+        await eventually(is_waiting, "the run waits for the source")
+        assert "500" in (await syncs.call("GET", f"/runs/{job['id']}"))["error"]
+        await syncs.client.post(f"/jobs/{job['id']}/cancel")
+        await syncs.ended(job["id"])
     assert (await syncs.call("GET", "/syncs/slow"))["running"] is None
-    assert (await syncs.run("slow"))["state"] == "succeeded"
-    assert (await syncs.result((await syncs.run("slow"))["id"]))["state"] == "done"
-    shop.told["/slow"] = ["hang"]
+    with shop.telling("/slow", (200, {}, [{"id": 1}])):
+        again = await syncs.run("slow")
+    assert (await syncs.result(again["id"]))["state"] == "done"
 
 
 async def test_what_does_not_exist_is_404(syncs: Syncs) -> None:

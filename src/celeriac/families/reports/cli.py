@@ -13,8 +13,7 @@ from celeriac.core.errors import CommandLineWrong, UnknownArtifact, UnknownJob
 from celeriac.families.reports import ReportsFamily
 from celeriac.families.reports.errors import ReportNotMade
 from celeriac.families.reports.options import columns_of, layout_of, source_of, validated
-from celeriac.families.reports.watching import watch
-from celeriac.terminal import App, AsJson, Column, age, folder_for_files, print_json, print_table, run_in_family
+from celeriac.terminal import App, AsJson, Column, age, folder_for_files, print_json, print_table, run_in_family, watch
 
 if TYPE_CHECKING:
     from celeriac.core.artifact import Artifact
@@ -82,7 +81,7 @@ def run(
         request = validated(given)
         await check_request(application, family.sources, family.settings, request, owner=None)
         handle = await family.job.enqueue(request)
-        await watch(application, handle.id)
+        await watch(application, handle.id, unit="rows")
         outcome = await handle.result()
         found = {artifact.name: artifact for artifact in await application.storage.artifacts.of(handle.id)}
         saved = await _saved(application, [found[made.name] for made in outcome.files], output)

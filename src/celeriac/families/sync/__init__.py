@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast, overload
 
@@ -13,7 +13,9 @@ from celeriac.family import FamilySettings, Host, JobFamily
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
+    from typer import Typer
 
+    from celeriac.core.findings import Finding
     from celeriac.core.spec import Call
     from celeriac.database.migrations import Migrations
     from celeriac.families.sync.actions import Actions
@@ -167,16 +169,28 @@ class SyncFamily(JobFamily):
 
     @cached_property
     def actions(self) -> Actions:
-        """What its API and its commands do."""
+        """What its commands do."""
         from celeriac.families.sync.actions import Actions
 
-        return Actions(self.host.app, self.definitions, self.runner, self.job)
+        return Actions(self)
 
     @classmethod
     def migrations(cls) -> Migrations:
         from celeriac.database.migrations import Migrations
 
         return Migrations(cls.name, "celeriac.families.sync:migrations", head="0001")
+
+    @classmethod
+    def commands(cls) -> Typer:
+        from celeriac.families.sync.cli import sync
+
+        return sync
+
+    @classmethod
+    async def check(cls, own: Any) -> Sequence[Finding]:
+        from celeriac.families.sync.checks import check_connections
+
+        return await check_connections(own)
 
     def router(self, **options: Any) -> APIRouter:
         from celeriac.families.sync.api import create_sync_router

@@ -89,8 +89,16 @@ def read_folder(folder: Path) -> Iterator[Definition]:
         SyncInvalid: a file cannot be read, or is wrong.
     """
     for file in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
-        sync = read_definition(_yaml(file), file.name)
-        yield Definition(sync, file.name)
+        yield read_file(file)
+
+
+def read_file(file: Path) -> Definition:
+    """Read the definition of a file.
+
+    Raises:
+        SyncInvalid: it cannot be read, or is wrong.
+    """
+    return Definition(read_definition(_yaml(file), file.name), file.name)
 
 
 def _yaml(file: Path) -> Any:

@@ -116,7 +116,7 @@ async def _preview(destinations: Destinations, sync: Sync, stream: Stream, page:
     shaper = Shaper(stream, database.dialect, await _known(destinations, sync, stream), stream.primary_key)
     faults: Mapping[int, str] = {}
     if stream.cursor is not None:
-        faults = judge(enumerate(page.records), getter(stream.cursor), Highest(), page.source_time_ms)
+        faults = judge(page.records, getter(stream.cursor), Highest(), page.source_time_ms)
     shaped = shaper.shape(page.records, faults)
     refused = [*page.refused, *shaped.rejected]
     return StreamPreview(

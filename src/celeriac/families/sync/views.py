@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field, JsonValue
+from pydantic import BaseModel, Field
 
 from celeriac.core.clock import to_datetime
 from celeriac.families.sync.counts import Counts
@@ -61,10 +61,10 @@ class SyncView(BaseModel):
 
     name: str
     defined_in: str = Field(description="The file, or the call, that defines it")
-    source: dict[str, JsonValue] = Field(
+    source: dict[str, Any] = Field(
         description="Secrets are named by their place. Values of headers and parameters are not shown"
     )
-    destination: dict[str, JsonValue]
+    destination: dict[str, Any]
     streams: list[StreamView]
     schedules: list[str] = Field(description="When beat runs it: `cron 0 * * * *`, `every 900 s`")
 
@@ -141,8 +141,8 @@ class StreamStateView(BaseModel):
     )
     full: bool = Field(description="Whether the pass that is under way, or was the last, reads all records")
     page: int = Field(description="The page with which it goes on, from 0")
-    cursor: JsonValue = Field(description="The value of the cursor from which the next pass asks for records")
-    pending: JsonValue = Field(description="The value that becomes the cursor when the pass is complete")
+    cursor: Any = Field(description="The value of the cursor from which the next pass asks for records")
+    pending: Any = Field(description="The value that becomes the cursor when the pass is complete")
     last_pass: StreamOutcome = Field(description="What this pass has counted")
 
     @classmethod

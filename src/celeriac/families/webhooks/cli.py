@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from pydantic import BaseModel, ValidationError
@@ -14,7 +14,7 @@ from celeriac.core.errors import CommandLineWrong
 from celeriac.core.faults import sentence
 from celeriac.families.webhooks import WebhooksFamily
 from celeriac.families.webhooks.model import DeliveryState
-from celeriac.terminal import App, AsJson, Column, print_json, print_table, run_in_family
+from celeriac.terminal import App, AsJson, Column, print_facts, print_json, print_table, run_in_family, shown_cell
 
 if TYPE_CHECKING:
     from celeriac.families.webhooks.actions import Actions
@@ -73,19 +73,19 @@ def add(
         endpoint, secret = await actions.add(_form(NewEndpoint, {**given, "fifo": fifo, "signature": signature}))
         return {"id": endpoint.id, "secret": secret}
 
-    _facts(_run(app, act), as_json)
+    print_facts(_run(app, act), as_json)
 
 
 @webhooks.command()
 def enable(endpoint_id: EndpointId, app: App = None, as_json: AsJson = False) -> None:
     """Enable an endpoint. `celeriac webhooks replay` sends what was held."""
-    _facts(_run(app, lambda actions: _endpoint(actions.endpoints.enable(endpoint_id))), as_json)
+    print_facts(_run(app, lambda actions: _endpoint(actions.endpoints.enable(endpoint_id))), as_json)
 
 
 @webhooks.command()
 def disable(endpoint_id: EndpointId, app: App = None, as_json: AsJson = False) -> None:
     """Disable an endpoint. Its deliveries are held."""
-    _facts(_run(app, lambda actions: _endpoint(actions.endpoints.disable(endpoint_id, "by hand"))), as_json)
+    print_facts(_run(app, lambda actions: _endpoint(actions.endpoints.disable(endpoint_id, "by hand"))), as_json)
 
 
 @webhooks.command()
@@ -103,7 +103,7 @@ def rotate(
         endpoint, secret = await actions.rotate(endpoint_id, _form(Rotation, {"overlap": overlap}))
         return {"id": endpoint.id, "secret": secret}
 
-    _facts(_run(app, act), as_json)
+    print_facts(_run(app, act), as_json)
 
 
 @webhooks.command()
@@ -114,13 +114,13 @@ def delete(endpoint_id: EndpointId, app: App = None, as_json: AsJson = False) ->
         await actions.endpoints.delete(endpoint_id)
         return {"id": endpoint_id, "deleted": True}
 
-    _facts(_run(app, act), as_json)
+    print_facts(_run(app, act), as_json)
 
 
 @webhooks.command()
 def test(endpoint_id: EndpointId, app: App = None, as_json: AsJson = False) -> None:
     """Send a test event to an endpoint, and print the delivery."""
-    _facts(_run(app, lambda actions: _delivery(actions.test(endpoint_id))), as_json)
+    print_facts(_run(app, lambda actions: _delivery(actions.test(endpoint_id))), as_json)
 
 
 @webhooks.command()
@@ -146,7 +146,7 @@ def send(
         counts = await actions.jobs.deliveries.counts(event.number)
         return {"id": event.id, "deliveries": sum(counts.values())}
 
-    _facts(_run(app, act), as_json)
+    print_facts(_run(app, act), as_json)
 
 
 @webhooks.command()
@@ -187,14 +187,14 @@ def show(delivery_id: DeliveryId, app: App = None, as_json: AsJson = False) -> N
     if as_json:
         print_json({**facts, "log": log})
         return
-    _facts(facts, as_json)
+    print_facts(facts, as_json)
     _table(log, ("number", "at", "milliseconds", "status", "error", "excerpt"), False, nothing="", shrinking="excerpt")
 
 
 @webhooks.command()
 def cancel(delivery_id: DeliveryId, app: App = None, as_json: AsJson = False) -> None:
     """Do not try a delivery any more."""
-    _facts(_run(app, lambda actions: _delivery(actions.cancel(delivery_id))), as_json)
+    print_facts(_run(app, lambda actions: _delivery(actions.cancel(delivery_id))), as_json)
 
 
 @webhooks.command()
@@ -213,7 +213,7 @@ def replay(
 ) -> None:
     """Send deliveries again: one, or all that ended without success of an endpoint, of an event, or since a time."""
     if delivery_id is not None:
-        _facts(_run(app, lambda actions: _delivery(actions.replay_one(delivery_id))), as_json)
+        print_facts(_run(app, lambda actions: _delivery(actions.replay_one(delivery_id))), as_json)
         return
     if endpoint is event is since is None:
         raise CommandLineWrong("say which deliveries: give DELIVERY_ID, --endpoint, --event or --since")
@@ -226,7 +226,7 @@ def replay(
         count, job = await actions.replay(_form(Replay, {**given, "dry_run": dry_run}))
         return {"count": count, "job": job}
 
-    _facts(_run(app, act), as_json)
+    print_facts(_run(app, act), as_json)
 
 
 def _run(app: str | None, action: Callable[[Actions], Awaitable[T]]) -> T:
@@ -272,18 +272,4 @@ def _table(rows: list[dict[str, Any]], names: tuple[str, ...], as_json: bool, *,
             Column(name=name, shortest=20 if name == shrinking else None, colour=colours.get(name, lambda _: None))
             for name in names
         ]
-        print_table(columns, [[_text(row[name]) for name in names] for row in rows])
-
-
-def _facts(facts: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print_json(facts)
-    else:
-        shown = [[name, _text(value)] for name, value in facts.items() if value not in (None, [], {}, "")]
-        print_table([Column(name="what"), Column(name="value")], shown)
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    return ", ".join(map(str, cast("list[Any]", value))) if isinstance(value, list) else str(value)
+        print_table(columns, [[shown_cell(row[name]) for name in names] for row in rows])

@@ -1,0 +1,119 @@
+"""`celeriac sync`, as somebody types it, with a real worker."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from celeriac.cli import ExitCode
+from tests.support.sync_api import SyncApi
+from tests.support.terminal import Terminal
+from tests.support.waiting import eventually
+from tests.support.warm import run_celeriac
+from tests.support.workers import Worker
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest.fixture
+def terminal(
+    environment: dict[str, str],
+    shared_worker: Worker,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Terminal:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delitem(sys.modules, "celeriac.worker", raising=False)  # it reads them when imported
+    return Terminal("sync", "celeriac.worker:c_app", monkeypatch, capsys)
+
+
+async def test_a_sync_is_run_and_looked_at_from_a_terminal(terminal: Terminal) -> None:
+    listed = {one["name"]: one for one in await terminal.json("list")}
+    assert listed["shop"]["schedules"] == ["every 86400 s"]
+    outcome = await terminal.json("run", "shop", "--full", "--follow")
+    assert (outcome["state"], outcome["streams"]["orders"]["in"]) == ("done", 250)
+    (orders,) = await terminal.json("state", "shop")
+    assert (orders["stream"], orders["phase"]) == ("orders", "idle")
+    newest, *_ = await terminal.json("runs", "shop", "--limit", "1")
+    assert (newest["id"], newest["state"]) == (outcome["job"], "succeeded")
+    code, shown, _ = await terminal.run("show", "shop")
+    assert code == 0
+    assert outcome["job"] in shown and "env:SHOP_KEY" not in shown and "orders" in shown
+    assert (await terminal.json("show", "shop"))["last_run"]["streams"]["orders"]["in"] == 250
+    assert await terminal.json("reset", "shop", "--stream", "orders") == {"streams": ["orders"]}
+    assert await terminal.json("state", "shop") == []
+
+
+@pytest.mark.slow
+async def test_tables_are_for_people(terminal: Terminal) -> None:
+    for command, words in (
+        (["list"], ["shop", "family", "every 86400 s"]),
+        (["run", "untidy", "--follow"], ["things", "in", "rejected"]),
+        (["rejects", "untidy"], ["it has no id, which is its key"]),
+        (["runs", "untidy"], ["succeeded"]),
+        (["state", "untidy"], ["things", "idle"]),
+        (["dry-run", "untidy"], ["things: 4 records on the first page", "integer", "rejected, at 1"]),
+    ):
+        code, printed, errors = await terminal.run(*command)
+        assert code == 0, errors
+        assert all(word in printed for word in words), printed
+
+
+async def test_a_run_that_fails_ends_the_command_with_its_error(terminal: Terminal, shop: SyncApi) -> None:
+    with shop.telling("/untidy", (404, {}, "")):
+        code, printed, errors = await terminal.run("run", "untidy", "--follow")
+    assert (code, printed) == (ExitCode.FAILURE, "")
+    assert "404" in errors
+
+
+async def test_a_busy_sync_and_unknown_names_are_refused(terminal: Terminal) -> None:
+    job = (await terminal.json("run", "slow"))["job"]
+
+    async def is_running() -> bool:
+        return (await terminal.json("show", "slow"))["running"] == job
+
+    await eventually(is_running, "the run has its lock")
+    code, _, errors = await terminal.run("run", "slow")
+    assert (code, job in errors) == (ExitCode.FAILURE, True)
+    await terminal.run("cancel", job, family="jobs")
+    code, _, errors = await terminal.run("run", "nothing")
+    assert code == ExitCode.FAILURE
+    assert "no sync is named 'nothing'" in errors
+    code, _, errors = await terminal.run("run", "shop", "--stream", "nothing")
+    assert "it has: orders" in errors
+
+
+async def test_a_definition_is_checked_without_connecting(tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
+    text = """
+        name: shop
+        source: {url: "http://127.0.0.1:1", auth: {type: bearer, token: "env:NOT_SET_HERE"}}
+        streams: [{name: orders, primary_key: id}]
+        destination: {connection: nowhere}
+    """
+    good.write_text(text)
+    bad.write_text(text.replace("primary_key", "primarykey"))
+    fine = await asyncio.to_thread(
+        run_celeriac, "sync", "check", str(good), "--json", cwd=tmp_path, environment=os.environ
+    )
+    assert json.loads(fine.stdout) == [{"file": str(good), "sync": "shop", "streams": ["orders"]}]
+    wrong = await asyncio.to_thread(
+        run_celeriac, "sync", "check", str(good), str(bad), cwd=tmp_path, environment=os.environ
+    )
+    assert (wrong.returncode, wrong.stdout) == (ExitCode.CONFIGURATION, "")
+    assert "bad.yaml: streams.0.primarykey: " in wrong.stderr
+
+
+async def test_the_doctor_tells_which_connections_answer(terminal: Terminal) -> None:
+    code, printed, _ = await terminal.run("--json", family="doctor")
+    findings = {one["check"]: one for one in json.loads(printed)["findings"]}
+    assert findings["sync: main"]["status"] == "ok"
+    assert findings["sync: away"]["status"] == "fail"
+    assert "hidden-password" not in printed
+    assert code == ExitCode.FAILURE
