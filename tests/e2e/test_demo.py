@@ -16,7 +16,7 @@ from tests.support.running import running
 OPTIONS = ["--port", "0", "--flower-port", "0", "--json"]
 #: Seconds; a demo gives up by itself when nothing moves.
 PATIENCE = 500.0
-FAMILIES = ["cleanup", "email", "media", "reports", "webhooks"]
+FAMILIES = ["cleanup", "email", "media", "reports", "sync", "webhooks"]
 RECIPIENTS = 150  # two chunks, so that both of a worker's processes may send
 
 
@@ -34,7 +34,7 @@ async def test_every_mail_of_the_demo_arrives_once() -> None:
 @pytest.mark.slow
 async def test_all_demos_run_one_after_another_on_one_stack(tmp_path: Path) -> None:
     media, reports = tmp_path / "media", tmp_path / "reports"
-    sizes = ["--orders", "12000", "--recipients", "10", "--rows", "3000", "--events", "50"]
+    sizes = ["--orders", "12000", "--recipients", "10", "--rows", "3000", "--records", "5000", "--events", "50"]
     command = ["-m", "demo", "all", *OPTIONS, *sizes, "--folder", str(media), "--output", str(reports)]
     async with running(command) as demo:
         assert await demo.ended(within=PATIENCE) == 0, "\n".join(demo.lines)
@@ -45,6 +45,7 @@ async def test_all_demos_run_one_after_another_on_one_stack(tmp_path: Path) -> N
     assert_that_each_order_is_somewhere(each[0], 12_000)
     assert_that_the_outputs_are_there(each[2], media)
     assert_that_every_file_has_all_orders(each[3], reports)
+    assert_that_each_record_is_a_row(each[4], 5000)
 
 
 def assert_that_each_order_is_somewhere(outcome: dict[str, Any], orders: int) -> None:
@@ -52,6 +53,14 @@ def assert_that_each_order_is_somewhere(outcome: dict[str, Any], orders: int) ->
     assert outcome["deleted"] == outcome["archived"] == orders - orders // 6
     assert outcome["left"] == orders // 6
     assert outcome["slowest_writer_ms"] > 0
+
+
+def assert_that_each_record_is_a_row(outcome: dict[str, Any], records: int) -> None:
+    assert list(outcome) == ["family", "ok", "records", "rows", "rejected", "requests", "repeated_pages", "seconds"]
+    assert outcome["records"] == outcome["rows"] == records
+    assert outcome["rejected"] == 0
+    assert outcome["requests"] > records / 100
+    assert outcome["repeated_pages"] <= 3  # two that were read in advance, and the one that was being written
 
 
 def assert_that_the_outputs_are_there(outcome: dict[str, Any], folder: Path) -> None:
@@ -71,7 +80,7 @@ def assert_that_every_file_has_all_orders(outcome: dict[str, Any], folder: Path)
 
 def test_a_demo_that_does_not_exist_is_refused_with_those_that_do(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["faxes", "--exit"]) == 2
-    demos = "cleanup, email, media, report, webhooks, all"
+    demos = "cleanup, email, media, report, sync, webhooks, all"
     assert capsys.readouterr().err == f"./dev demo: there is no demo of 'faxes'; there are {demos}\n"
 
 

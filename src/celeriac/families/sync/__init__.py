@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from celeriac.core.findings import Finding
     from celeriac.core.spec import Call
     from celeriac.database.migrations import Migrations
+    from celeriac.demo import Demo
     from celeriac.families.sync.actions import Actions
     from celeriac.families.sync.definitions import Definition, MakeSource
     from celeriac.families.sync.model import Sync
@@ -191,6 +192,12 @@ class SyncFamily(JobFamily):
         from celeriac.families.sync.checks import check_connections
 
         return await check_connections(own)
+
+    @classmethod
+    def demo(cls) -> type[Demo]:
+        from celeriac.families.sync.demo import SyncDemo
+
+        return SyncDemo
 
     def router(self, **options: Any) -> APIRouter:
         from celeriac.families.sync.api import create_sync_router
