@@ -110,7 +110,6 @@ class SyncFamily(JobFamily):
         Raises:
             SyncInvalid: a source is unknown, or its arguments are wrong.
         """
-        from celeriac.families.sync.errors import SyncInvalid
         from celeriac.families.sync.model import PythonSource
 
         for definition in self.definitions:

@@ -12,14 +12,15 @@ from sqlalchemy import Connection
 from celeriac.core import codec
 from celeriac.families.sync.columns import Changes, Column, Known
 from celeriac.families.sync.converting import to_json
-from celeriac.families.sync.cursors import Highest, judge
+from celeriac.families.sync.cursors import Highest, judge, less
 from celeriac.families.sync.definitions import Definition
 from celeriac.families.sync.destinations import Destinations
-from celeriac.families.sync.model import FileDestination, Stream, Sync
+from celeriac.families.sync.model import FileDestination, Mode, Stream, Sync
 from celeriac.families.sync.pages import Asked, Page, Record, Refusal, Source
-from celeriac.families.sync.paths import getter
+from celeriac.families.sync.paths import getter, nested
 from celeriac.families.sync.running import chosen_streams
 from celeriac.families.sync.shaping import Shaper
+from celeriac.families.sync.states import State, load
 from celeriac.families.sync.streaming import with_parent
 
 #: Records, and rejected ones, that are shown of a page, and the characters of each.
@@ -85,19 +86,21 @@ async def dry_run(
             if stream.parent is not None and parent is None:
                 previews[stream.name] = _nothing(f"the stream {stream.parent.stream} has no record to read those of")
                 continue
-            page = await _first_page(source, stream, parent)
+            known, cursor = await _standing(destinations, sync, stream)
+            asked = Asked(stream=stream.name, cursor=cursor, parent=parent and nested(parent))
+            page = await _first_page(source, asked)
             if parent is not None:
                 page = with_parent(stream, page, parent)
             pages[stream.name] = page
             if stream in chosen:
-                previews[stream.name] = await _preview(destinations, sync, stream, page)
+                previews[stream.name] = _preview(destinations.database(sync).dialect, stream, page, known)
     finally:
         await source.close()
     return DryRunOutcome(sync=sync.name, streams=previews)
 
 
-async def _first_page(source: Source, stream: Stream, parent: Record | None) -> Page:
-    async with contextlib.aclosing(source.pages(Asked(stream=stream.name, parent=parent))) as pages:
+async def _first_page(source: Source, asked: Asked) -> Page:
+    async with contextlib.aclosing(source.pages(asked)) as pages:
         async for page in pages:
             return page
     return Page(records=[], after=None, requests=0)
@@ -111,9 +114,8 @@ def _first_parent(sync: Sync, stream: Stream, pages: Mapping[str, Page]) -> Reco
     return {path: getter(path)(page.records[0]) for path in sync.fields_of_parents(stream.parent.stream)}
 
 
-async def _preview(destinations: Destinations, sync: Sync, stream: Stream, page: Page) -> StreamPreview:
-    database = destinations.database(sync)
-    shaper = Shaper(stream, database.dialect, await _known(destinations, sync, stream), stream.primary_key)
+def _preview(dialect: str, stream: Stream, page: Page, known: Known) -> StreamPreview:
+    shaper = Shaper(stream, dialect, known, stream.primary_key)
     faults: Mapping[int, str] = {}
     if stream.cursor is not None:
         faults = judge(page.records, getter(stream.cursor), Highest(), page.source_time_ms)
@@ -129,18 +131,21 @@ async def _preview(destinations: Destinations, sync: Sync, stream: Stream, page:
     )
 
 
-async def _known(destinations: Destinations, sync: Sync, stream: Stream) -> Known:
-    """Return the stream's table as it is. While there is none, nothing is made in the database."""
-    if isinstance(sync.destination, FileDestination):
-        return Known([], {}, exists=False)
-    database, table = destinations.database(sync), destinations.table(sync, stream)
-    if not await database.look(table.exists):
-        return Known([], {}, exists=False)
+async def _standing(destinations: Destinations, sync: Sync, stream: Stream) -> tuple[Known, JsonValue]:
+    """Return a stream's table as it is, and the cursor of its next run. Without a table, create nothing."""
+    nothing = Known([], {}, exists=False)
+    database = destinations.database(sync)
+    table = None if isinstance(sync.destination, FileDestination) else destinations.table(sync, stream)
+    if table is not None and not await database.look(table.exists):
+        return nothing, None
 
-    def look(connection: Connection) -> Known:
-        return table.look(connection, stream.primary_key)
+    def look(connection: Connection) -> tuple[Known, State]:
+        known = nothing if table is None else table.look(connection, stream.primary_key)
+        return known, load(connection, sync.name, stream.name)
 
-    return await database.read(look)
+    known, state = await database.read(look)
+    begins_anew = stream.parent is not None or stream.mode is Mode.FULL_REFRESH
+    return known, None if begins_anew else less(state.cursor, stream.lookback)
 
 
 def _column(column: Column, changes: Changes) -> ColumnView:
