@@ -205,6 +205,8 @@ class Sync(Strict):
             self._check_parent(number, stream)
             if "http" in stream.model_fields_set and not isinstance(self.source, HttpSource):
                 raise ValueError(f"streams.{number}.http: the source is no HTTP API")
+            if f"{self._prefix}{stream.table_name}".casefold().startswith("celeriac_"):
+                raise ValueError(f"streams.{number}.table: names with celeriac_ are those of Celeriac's own tables")
             if len(f"{self._prefix}{stream.table_name}".encode()) > _LONGEST_TABLE:
                 raise ValueError(f"streams.{number}.table: more than {_LONGEST_TABLE} bytes with the table_prefix")
             if isinstance(self.destination, FileDestination) and stream.mode is Mode.FULL_REFRESH:

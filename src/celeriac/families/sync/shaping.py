@@ -81,7 +81,9 @@ class Shaper:
     def _find_keys(self, records: Sequence[Record], faults: dict[int, str], changes: Changes) -> None:
         for path in self._key:
             values = [self._get(path)(record) for record in records]
-            for position, value in enumerate(values):
+            types = set(map(type, values))
+            is_odd = type(None) in types or dict in types or list in types
+            for position, value in enumerate(values if is_odd else ()):
                 if value is None or isinstance(value, dict | list):
                     what = "no" if value is None else "no single value as its"
                     faults.setdefault(position, f"it has {what} {path}, which is its key")

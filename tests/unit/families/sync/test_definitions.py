@@ -81,6 +81,7 @@ destination: {connection: main, schema: raw, table_prefix: shop_}
             {"source": {"python": "x"}, "streams": [{**STREAM, "http": {"path": "a"}}]},
             "streams.0.http: the source is no",
         ),
+        ({"streams": [{**STREAM, "table": "Celeriac_sync_lock"}]}, "streams.0.table: names with celeriac_ are those"),
         ({"destination": {"files": "csv"}}, "destination.FileDestination.files: Input should be 'jsonl'"),
         ({"destination": {"connection": "other"}}, "destination.connection: none is named 'other'; CELERIAC_SYNC_CON"),
     ],

@@ -14,6 +14,9 @@ from celeriac.families.sync.errors import SyncFailed
 from celeriac.families.sync.kinds import Kind
 from celeriac.families.sync.tables import column_table as registry
 
+#: Seconds for which a change of a table waits for others. Then the run tries again later.
+_PATIENCE_S = 10
+
 
 @dataclass(frozen=True, slots=True)
 class SqlTable:
@@ -109,6 +112,9 @@ class SqlTable:
         """
         dialect, table = dialect_of(connection), self.quoted(connection)
         quote = connection.dialect.identifier_preparer.quote_identifier
+        if connection.dialect.name == "postgresql":
+            # A change that waits for somebody's open transaction holds up all who come to the table after it.
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_PATIENCE_S}s'")
         if not self.exists(connection):
             connection.execute(delete(registry).where(registry.c.table == self.id))  # of one that somebody has dropped
             connection.exec_driver_sql(self._creation(dialect, table, connection, columns))

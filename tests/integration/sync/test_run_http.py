@@ -1,0 +1,68 @@
+"""Whole syncs of an API over HTTP: what is new, children, and a try."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.support.sync_api import SyncApi, order, sync_api
+from tests.support.sync_jobs import SyncJobs
+
+ORDERS: dict[str, Any] = {
+    "name": "orders",
+    "primary_key": "id",
+    "cursor": "updated_at",
+    "http": {"path": "link/orders", "since": {"param": "since", "format": "iso"}},
+}
+
+
+def define(syncs: SyncJobs, api: SyncApi, *streams: dict[str, Any]) -> None:
+    source = {"url": f"http://127.0.0.1:{api.port}", "pagination": {"type": "link"}, "backoff": 0}
+    definition = {"name": "shop", "source": source, "streams": streams, "destination": {"connection": "main"}}
+    syncs.family.add(definition)
+
+
+async def test_only_what_has_changed_is_asked_for_again(syncs: SyncJobs) -> None:
+    async with sync_api() as api:
+        define(syncs, api, {**ORDERS, "lookback": 120})
+        outcome = await syncs.outcome()
+        assert outcome["streams"]["orders"]["in"] == 250
+        assert outcome["streams"]["orders"]["requests"] == outcome["streams"]["orders"]["pages"] == 3
+        api.orders += [order(251), order(252)]
+        outcome = await syncs.outcome()
+        assert outcome["streams"]["orders"]["in"] == 5  # the last one, two of the lookback, and two new ones
+        assert await syncs.rows("SELECT count(*), max(id) FROM orders") == [(252, 252)]
+
+
+async def test_children_are_asked_for_by_the_fields_of_their_parents(syncs: SyncJobs) -> None:
+    async with sync_api(page_size=20) as api:
+        customers = {
+            "name": "customers",
+            "primary_key": "id",
+            "http": {"path": "customers", "pagination": {"type": "page"}},
+        }
+        orders = {
+            **ORDERS,
+            "primary_key": ["customers_id", "id"],
+            "parent": {"stream": "customers", "fields": ["id"]},
+            "http": {**ORDERS["http"], "path": "customers/{parent.id}/orders", "pagination": {"type": "page"}},
+        }
+        define(syncs, api, customers, orders)
+        outcome = await syncs.outcome()
+        assert (outcome["streams"]["customers"]["written"], outcome["streams"]["orders"]["written"]) == (10, 250)
+        query = "SELECT count(*), count(DISTINCT customers_id) FROM orders"
+        assert await syncs.rows(query) == [(250, 10)]
+        before = len(api.requests)
+        api.orders.append(order(253))
+        outcome = await syncs.outcome()
+        assert all("since=" in request for request in api.requests[before:] if request.startswith("/customers/"))
+        assert outcome["streams"]["orders"]["in"] == 11  # the last of each customer again, and the new one
+
+
+async def test_a_dry_run_asks_for_one_page(syncs: SyncJobs) -> None:
+    async with sync_api() as api:
+        define(syncs, api, ORDERS)
+        (trial,) = await syncs.family.actions.dry_run("shop")
+        assert (trial.records, len(api.requests)) == (100, 1)
+        kinds = {column.name: str(column.kind) for column in trial.columns}
+        assert kinds["customer"] == "json"
+        assert kinds["total"] == "double"
