@@ -234,16 +234,20 @@ class JobApp(ConfiguredApp):
         *,
         every: float | timedelta | None = None,
         cron: str | None = None,
+        timezone: str | None = None,
         queue: str | None = None,
     ) -> None:
-        """Make beat enqueue `call` at an interval or by a cron expression (UTC unless `timezone` is set).
+        """Make beat enqueue `call` at an interval or by a cron expression.
+
+        The expression is in the time zone of that name. Default: the application's, which is UTC unless its
+        configuration has `timezone`.
 
             app.schedule("nightly", clean_up.call(days=30), cron="15 3 * * *")
 
         Raises:
             ConfigurationError: neither or both of `every` and `cron` are given, or one cannot be read.
         """
-        self.add_schedule(name, beat_entry(name, call, every=every, cron=cron, queue=queue))
+        self.add_schedule(name, beat_entry(name, call, every=every, cron=cron, queue=queue, timezone=timezone))
 
     def addresses_changed(self) -> None:
         """Forget all connections and addresses of the broker and the result store. For tests."""

@@ -14,7 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import cached_property
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from celery.schedules import BaseSchedule, schedstate
 from cronsim import CronSim, CronSimError
@@ -25,18 +27,25 @@ _SOME = datetime(2000, 1, 1)
 
 
 class Cron(BaseSchedule):
-    """A schedule by an expression `minute hour day month weekday`, in the application's time zone.
+    """A schedule by an expression `minute hour day month weekday`, in the application's time zone or its own.
 
     Args:
         expression: as for cron, with names (`jan`, `mon`), lists, ranges and steps. If both day and weekday are given,
             a day that matches either of them is due.
         nowfun: returns the time, in place of the application's clock.
+        timezone: the name of its time zone. Default: the application's.
 
     Raises:
-        ValueError: the expression cannot be read, or is never due.
+        ValueError: the expression cannot be read, or is never due, or there is no such time zone.
     """
 
-    def __init__(self, expression: str, nowfun: Callable[[], datetime] | None = None, app: Any = None) -> None:
+    def __init__(
+        self,
+        expression: str,
+        nowfun: Callable[[], datetime] | None = None,
+        app: Any = None,
+        timezone: str | None = None,
+    ) -> None:
         self.expression = " ".join(expression.split())
         if len(self.expression.split()) != 5:
             raise ValueError("give five fields")
@@ -47,9 +56,24 @@ class Cron(BaseSchedule):
             raise ValueError(str(error)) from None
         except StopIteration:
             raise ValueError("that day does not exist") from None
+        self.timezone = timezone
+        if timezone is not None:
+            self._zone(timezone)
         minute, hour = self.expression.split()[:2]
         self._goes_by_wall_clock = not (minute.startswith("*") or hour.startswith("*") or len(read.hours) == 24)
         super().__init__(nowfun=nowfun, app=app)
+
+    @staticmethod
+    def _zone(name: str) -> ZoneInfo:
+        try:
+            return ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"{name!r} is no time zone; expected a name such as Europe/Berlin") from None
+
+    @cached_property
+    def tz(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride] (Celery's own kind of cached property)
+        """The time zone of the expression."""
+        return self.app.timezone if self.timezone is None else self._zone(self.timezone)
 
     def next_after(self, moment: datetime) -> datetime:
         """Return the next due time after `moment`, in UTC. `moment` must be aware of its zone."""
@@ -74,15 +98,15 @@ class Cron(BaseSchedule):
         return schedstate(not is_late, (self.next_after(now) - now).total_seconds())
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Cron) and self.expression == other.expression
+        return isinstance(other, Cron) and (self.expression, self.timezone) == (other.expression, other.timezone)
 
     __hash__: Any = None
 
     def __repr__(self) -> str:
-        return f"<cron: {self.expression}>"
+        return f"<cron: {self.expression}{f' {self.timezone}' if self.timezone else ''}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.expression, self.nowfun)
+        return type(self), (self.expression, self.nowfun, None, self.timezone)
 
     def _now(self) -> datetime:
         return self.maybe_make_aware(self.now()).astimezone(UTC)

@@ -14,18 +14,26 @@ from celeriac.engine.cron import Cron
 
 
 def beat_entry(
-    name: str, call: Call[Any], *, every: float | timedelta | None, cron: str | None, queue: str | None
+    name: str,
+    call: Call[Any],
+    *,
+    every: float | timedelta | None,
+    cron: str | None,
+    queue: str | None,
+    timezone: str | None = None,
 ) -> dict[str, Any]:
     """Make one entry of Celery's `beat_schedule`.
 
     Raises:
         ConfigurationError: neither or both of `every` and `cron` are given, or one cannot be read.
     """
+    if timezone is not None and cron is None:
+        raise ConfigurationError(f"schedule {name!r}: timezone={timezone!r} has a meaning for `cron` only")
     if (every is None) == (cron is None):
         raise ConfigurationError(f"schedule {name!r}: give either `every` (seconds or timedelta) or `cron`")
     entry: dict[str, Any] = {
         "task": call.spec.name,
-        "schedule": _interval(name, every) if every is not None else _cron(name, cron or ""),
+        "schedule": _interval(name, every) if every is not None else _cron(name, cron or "", timezone),
         "kwargs": codec.loads(call.arguments),
     }
     chosen = queue or call.spec.options.queue
@@ -44,10 +52,12 @@ def _interval(name: str, every: float | timedelta) -> Any:
     return schedule(interval)
 
 
-def _cron(name: str, expression: str) -> Cron:
+def _cron(name: str, expression: str, timezone: str | None) -> Cron:
     try:
-        return Cron(expression)
+        return Cron(expression, timezone=timezone)
     except ValueError as error:
+        if "time zone" in str(error):
+            raise ConfigurationError(f"schedule {name!r}: timezone={error}") from None
         raise ConfigurationError(
             f"schedule {name!r}: cron={expression!r} is not `minute hour day month weekday`: {error}"
         ) from None

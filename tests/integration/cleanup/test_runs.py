@@ -267,3 +267,19 @@ async def test_a_cancelled_run_leaves_whole_chunks_and_a_complete_archive(shop: 
     assert archived | left == set(range(1, 61))
     assert not archived & left
     assert (await shop.run(policy(action="archive"))).rows == {"orders": 50}
+
+
+async def test_after_many_rows_the_result_says_what_renews_the_statistics_or_that_it_is_done(shop: Shop) -> None:
+    await shop.add_orders(12_100)
+    hinted = await shop.run(policy(budget={"rows": 10_050}))
+    [hint] = hinted.hints
+    assert hint.startswith("10,050 rows of orders have changed: ")
+    assert "ANALYZE" in hint
+    assert (await shop.run(policy(), "job-2")).hints == [], "too few"
+
+
+async def test_statistics_are_renewed_if_the_policy_wants_it(shop: Shop) -> None:
+    await shop.add_orders(12_100)
+    done = await shop.run(policy(analyze=True))
+    [hint] = done.hints
+    assert hint.endswith("orders is done")

@@ -177,3 +177,19 @@ def test_a_schedule_is_kept_and_compared_by_its_expression() -> None:
 def test_expressions(expression: str, first: str) -> None:
     cron = Cron(expression, app=Clock("UTC", utc("2026-01-01 00:00")).app)
     assert cron.next_after(utc("2026-01-01 00:00")) == utc(first)
+
+
+def test_a_schedule_may_have_a_time_zone_of_its_own() -> None:
+    clock = Clock("UTC", utc("2026-03-28 12:00"))
+    daily = Cron("30 3 * * *", timezone="Europe/Berlin")
+    assert clock.runs(daily, until=utc("2026-03-30 12:00")) == [utc("2026-03-29 01:30"), utc("2026-03-30 01:30")]
+    winter = Clock("UTC", utc("2026-01-01 12:00"))
+    assert winter.runs(daily, until=utc("2026-01-02 12:00")) == [utc("2026-01-02 02:30")]
+    again = pickle.loads(pickle.dumps(daily))
+    assert again == daily != Cron("30 3 * * *")
+    assert again.timezone == "Europe/Berlin"
+
+
+def test_a_time_zone_that_there_is_none_of_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"'Europe/Berlyn' is no time zone"):
+        Cron("30 3 * * *", timezone="Europe/Berlyn")

@@ -72,6 +72,8 @@ def test_the_queue_is_the_one_given_else_the_jobs_own(given: str | None, jobs: s
         ({"cron": "0 0 31 apr,jun *"}, "is not `minute hour day month weekday`: Bad day-of-month"),
         ({"cron": "@daily"}, "is not `minute hour day month weekday`"),
         ({"cron": "*/0 * * * *"}, "is not `minute hour day month weekday`"),
+        ({"cron": "0 3 * * *", "timezone": "Nowhere"}, "timezone='Nowhere' is no time zone"),
+        ({"every": 5, "timezone": "UTC"}, "timezone='UTC' has a meaning for `cron` only"),
     ],
 )
 def test_a_schedule_that_cannot_be_read_is_refused_with_its_name(when: dict[str, Any], message: str) -> None:

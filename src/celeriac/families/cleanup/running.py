@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from celeriac.core.errors import DatabaseUnavailable, RunLater
 from celeriac.database.engine import Database
 from celeriac.families.cleanup import chunks, locks
+from celeriac.families.cleanup.ahead import ReadAhead
 from celeriac.families.cleanup.archives_model import Archive, Member
 from celeriac.families.cleanup.changes import Renewal
 from celeriac.families.cleanup.chunks import Chunk, ChunkChanged, ChunkReferred, Guard
@@ -59,6 +60,7 @@ class Cleaning:
     tell: Callable[[int], None]
     chunks: int = 0
     repeated: int = 0
+    _ahead: ReadAhead = field(default_factory=ReadAhead)
     _paces: dict[str, Pace] = field(default_factory=dict[str, Pace])
     _began: float = field(default_factory=time.monotonic)
     _rows: int = 0
@@ -89,6 +91,8 @@ class Cleaning:
             return stop.state
         except locks.Paused:
             return RunState.PAUSED
+        finally:
+            await self._ahead.drop()
 
     async def _next_root(self) -> int | None:
         """Do the next chunk of the policy's table, with all that refers to it. Return its rows, or None at the end."""
@@ -96,8 +100,7 @@ class Cleaning:
         condition = self.plan.condition(self.run.cutoff_ms)
         for repeat in range(_MOST_REPEATS):
             await self.wait()
-            after = read_key(self._position) if self._position else None
-            rows = await self._read(statements, condition, self._limit(self._pace(root).size), after)
+            rows = await self._next_rows(statements, condition)
             if not rows:
                 return None
             try:
@@ -110,9 +113,19 @@ class Cleaning:
                 await self._repeat(root, repeat)
         raise ChunkUnstable(f"rows of {root.shape.shown} change, or are locked, all the time; the last chunk is undone")
 
-    async def _root(self, rows: list[Row], condition: Parameters) -> int:
+    async def _next_rows(self, statements: Statements, condition: Parameters) -> Sequence[Row]:
+        limit = self._limit(self._pace(self.plan.root).size)
+        rows = await self._ahead.take(self._position)
+        if rows is not None:
+            return rows
+        return await self._read(statements, condition, limit, read_key(self._position) if self._position else None)
+
+    async def _root(self, rows: Sequence[Row], condition: Parameters) -> int:
         statements, root = self.plan.of_root(), self.plan.root
         keys = statements.keys(rows)
+        if self.plan.to_files and not root.children and not root.own and self.plan.policy.budget.rows is None:
+            size = self._pace(root).size
+            self._ahead.start(write_key(keys[-1]), self._read(statements, condition, size, keys[-1]))
         among = condition | statements.given_keys(keys)
         await self._children(root, rows, Guard(statements, keys, among))
         position = write_key(keys[-1])
@@ -241,6 +254,8 @@ class Cleaning:
 
     async def wait(self) -> None:
         """Wait while something wants a pause. Nothing is open meanwhile, but the archives."""
+        if self.gates:
+            await self._ahead.settle()
         for gate in self.gates:
             while (hold := await gate()) is not None:
                 longer = locks.LEASE_MS + round(1000 * hold.seconds)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from celeriac.core.context import JobContext
 from celeriac.core.errors import DatabaseUnavailable, RunLater, StorageFull, StorageUnavailable
-from celeriac.families.cleanup import locks, records
+from celeriac.families.cleanup import hints, locks, records
 from celeriac.families.cleanup.archives_table import TableName, ensure_archive_table
 from celeriac.families.cleanup.changes import Renewal
 from celeriac.families.cleanup.errors import ChunkUnstable, LeaseLost, PolicyInvalid
@@ -117,6 +117,7 @@ class Runner:
             repeated_chunks=cleaning.repeated,
             seconds=round(time.monotonic() - self._began, 3),
             files=files,
+            hints=await hints.after(self._place.database, cleaning.plan, rows),
         )
 
     async def _end_early(self, cleaning: Cleaning, state: RunState, error: str | None = None) -> None:

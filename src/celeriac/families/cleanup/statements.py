@@ -173,11 +173,13 @@ class Statements:
 
     def given_keys(self, keys: Sequence[Key]) -> Parameters:
         """Return keys as parameters."""
-        return self.wording.among_parameters("keys", self.step.shape.key, keys)
+        return self.wording.among_parameters("keys", self.step.shape.key, self._types, keys)
 
     def given_parents(self, columns: Sequence[str], values: Sequence[Key]) -> Parameters:
         """Return what `columns` of this table refer to as parameters. NULL is referred to by nothing."""
-        return self.wording.among_parameters("parents", columns, [one for one in values if None not in one])
+        return self.wording.among_parameters(
+            "parents", columns, self._types, [one for one in values if None not in one]
+        )
 
     def _select(self, where: str) -> TextClause:
         return self._text(f"SELECT {self.reading.sql} FROM {self.table} WHERE {self._next(where)}")  # noqa: S608

@@ -10,6 +10,8 @@ from typing import Any
 
 from sqlalchemy import BindParameter, Dialect, TextClause, bindparam, text
 
+from celeriac.core import codec
+
 Key = tuple[Any, ...]
 Parameters = dict[str, Any]
 
@@ -51,6 +53,8 @@ class Wording:
             name: of the parameters.
         """
         quoted = self.names(columns)
+        if self._are_numbers(columns, types):
+            return f"{quoted} IN (SELECT value FROM json_each(:celeriac_{name}))"  # noqa: S608 (quoted names)
         if self.dialect != "postgresql":
             return f"{quoted} IN :celeriac_{name}" if len(columns) == 1 else f"({quoted}) IN :celeriac_{name}"
         if len(columns) == 1:
@@ -58,8 +62,16 @@ class Wording:
         arrays = ", ".join(f"CAST(:celeriac_{name}_{at} AS {types[one]}[])" for at, one in enumerate(columns))
         return f"({quoted}) IN (SELECT * FROM unnest({arrays}))"  # noqa: S608 (quoted names)
 
-    def among_parameters(self, name: str, columns: Sequence[str], keys: Sequence[Key]) -> Parameters:
+    def _are_numbers(self, columns: Sequence[str], types: Mapping[str, str]) -> bool:
+        """Whether keys can be one parameter of SQLite. SQLAlchemy takes long to make one of each."""
+        return self.dialect == "sqlite" and len(columns) == 1 and types.get(columns[0], "").upper() == "INTEGER"
+
+    def among_parameters(
+        self, name: str, columns: Sequence[str], types: Mapping[str, str], keys: Sequence[Key]
+    ) -> Parameters:
         """Return keys as parameters of `among`."""
+        if self._are_numbers(columns, types):
+            return {f"celeriac_{name}": codec.dumps([key[0] for key in keys]).decode()}
         if self.dialect == "postgresql":
             return {f"celeriac_{name}_{at}": [key[at] for key in keys] for at in range(len(columns))}
         return {f"celeriac_{name}": [key[0] for key in keys] if len(columns) == 1 else list(keys)}
@@ -88,6 +100,6 @@ class Wording:
         statement = text(sql)
         if self.dialect == "postgresql":
             return statement
-        names = [name for name in ("celeriac_keys", "celeriac_parents") if f":{name}" in sql]
+        names = [name for name in ("celeriac_keys", "celeriac_parents") if f" IN :{name}" in sql]
         expanding: list[BindParameter[Any]] = [bindparam(name, expanding=True) for name in names]
         return statement.bindparams(*expanding)
