@@ -176,3 +176,10 @@ async def test_a_token_endpoint_that_fails_is_named(api: SyncApi, told: Any, kin
     with pytest.raises(kind, match=fault) as failed:
         await read(api.url, stream_of("page"), auth=oauth2(api), attempts=2)
     assert "hunter2" not in str(failed.value)
+
+
+async def test_an_error_at_a_next_url_that_repeats_a_secret_does_not_show_it(api: SyncApi) -> None:
+    api.told["/x"] = [(200, {"Link": f"</y?token={TOKEN}>; rel=next"}, [])]
+    api.told["/y"] = [(400, {}, "no")]
+    with pytest.raises(SourceFailed, match=r"/y\?token=\*\*\*: the answer is 400"):
+        await read(api.url, HttpStream(path="x"), auth={"type": "bearer", "token": "env:SHOP_TOKEN"})
