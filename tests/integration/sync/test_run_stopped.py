@@ -9,12 +9,20 @@ from typing import Any
 import pytest
 
 from celeriac.core.context import JobContext
+from celeriac.core.errors import RunLater
+from celeriac.families.sync.history import list_runs
+from celeriac.families.sync.locks import Busy, holder_of
 from celeriac.families.sync.pages import Asked, Page
 from celeriac.families.sync.prefetching import prefetched
+from celeriac.families.sync.states import all_of
 from tests.support.sync_jobs import ListedSource, SyncJobs, numbered
 from tests.support.waiting import eventually
 
 ORDERS = {"name": "orders", "primary_key": "id"}
+
+
+async def holder(syncs: SyncJobs) -> Busy | None:
+    return await syncs.database.read(lambda c: holder_of(c, "shop"))
 
 
 class Standing(ListedSource):
@@ -35,16 +43,15 @@ async def test_a_cancelled_run_keeps_what_is_committed_and_frees_the_lock(syncs:
     )
 
     async def is_committed() -> bool:
-        standing = await syncs.family.actions.show("shop")
-        return "orders" in standing.streams and standing.streams["orders"].counts.pages == 2
+        states = await syncs.database.read(lambda c: all_of(c, "shop"))
+        return "orders" in states and states["orders"].counts.pages == 2
 
     await eventually(is_committed)
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
         await run
     assert source.is_closed
-    standing = await syncs.family.actions.show("shop")
-    assert standing.running is None
+    assert await holder(syncs) is None
     ((state, ended),) = await syncs.rows("SELECT state, ended_at FROM celeriac_sync_run")
     assert state == "cancelled"
     assert ended is not None
@@ -52,6 +59,23 @@ async def test_a_cancelled_run_keeps_what_is_committed_and_frees_the_lock(syncs:
     outcome = await syncs.outcome({"orders": numbered(4, 5)})
     assert outcome["streams"]["orders"]["in"] == 20
     assert [asked.place.page for asked in syncs.source.asked] == [2]
+
+
+async def test_a_job_that_is_cancelled_while_it_waits_frees_the_lock(syncs: SyncJobs) -> None:
+    syncs.define(ORDERS)
+    syncs.source = ListedSource({"orders": [*numbered(1, 5), RunLater(3600, "rate limit"), []]})
+    definition = syncs.family.definitions.get("shop")
+    with pytest.raises(RunLater):
+        await syncs.family.runner.run(JobContext(id="job-1"), definition, streams=None, full=False)
+    waiting = await holder(syncs)
+    assert waiting is not None
+    assert waiting.left_ms > 3_500_000
+    on_cancelled = syncs.app.specs["celeriac.sync.run"].options.on_cancelled
+    assert on_cancelled is not None
+    await on_cancelled("job-1")
+    assert await holder(syncs) is None
+    (run,) = await syncs.database.read(lambda c: list_runs(c, "shop", 10))
+    assert (run.state, run.counts["orders"].received) == ("cancelled", 5)
 
 
 async def test_pages_are_read_one_ahead_and_closed_with_their_reader() -> None:

@@ -55,14 +55,17 @@ def begin_run(connection: Connection, run: str, sync: str, keep_ms: int) -> None
     connection.execute(delete(rejects).where(rejects.c.at < now_ms() - keep_ms))
 
 
-def note_run(connection: Connection, run: str, state: str, counts: dict[str, Counts], error: str | None = None) -> None:
-    """Note how a run stands or ends."""
+def note_run(
+    connection: Connection, run: str, state: str, counts: dict[str, Counts] | None = None, error: str | None = None
+) -> None:
+    """Note how a run stands or ends; without `counts`, those that were noted before stay."""
     values: dict[str, Any] = {
         "state": state,
         "error": error,
-        "counts": {stream: each.as_dict() for stream, each in counts.items()},
         "ended_at": None if state in ("running", "waiting") else now_ms(),
     }
+    if counts is not None:
+        values["counts"] = {stream: each.as_dict() for stream, each in counts.items()}
     connection.execute(update(runs).where(runs.c.id == run).values(**values))
 
 

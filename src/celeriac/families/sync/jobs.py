@@ -24,7 +24,10 @@ DryRunJob = Job[..., DryRunOutcome]
 def register(app: JobApp, definitions: Definitions, runner: Runner, queue: str | None) -> RunJob:
     """Add the job to `app`."""
 
-    @app.job(name=RUN, queue=queue, retry=_RETRY, exposed=False)
+    async def abandon(job_id: str) -> None:
+        await runner.abandon(job_id, definitions)
+
+    @app.job(name=RUN, queue=queue, retry=_RETRY, exposed=False, on_cancelled=abandon)
     async def run(job: JobContext, sync: str, streams: list[str] | None = None, full: bool = False) -> SyncOutcome:
         """Read what is new at the source of a sync into its destination."""
         return await runner.run(job, definitions.get(sync), streams=streams, full=full)

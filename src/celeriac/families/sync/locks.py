@@ -73,6 +73,11 @@ def take(connection: Connection, sync: str, holder: str) -> Held | Busy:
     return Held(sync, 1)
 
 
+def release_of(connection: Connection, holder: str) -> None:
+    """Release whatever a job holds that will not run any more."""
+    connection.execute(update(locks).where(locks.c.holder == holder).values(until=0))
+
+
 def holder_of(connection: Connection, sync: str) -> Busy | None:
     """Return who has the lock now, if anybody."""
     query = select(locks.c.holder, locks.c.until - now_ms()).where(locks.c.sync == sync, locks.c.until > now_ms())

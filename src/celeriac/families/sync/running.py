@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -27,7 +27,7 @@ from celeriac.families.sync.definitions import Definition
 from celeriac.families.sync.destinations import Destinations
 from celeriac.families.sync.errors import LeaseLost, SourceUnavailable, SyncFailed, UnknownSync
 from celeriac.families.sync.history import begin_run, note_run
-from celeriac.families.sync.locks import LEASE_MS, Busy, Held, take
+from celeriac.families.sync.locks import LEASE_MS, Busy, Held, release_of, take
 from celeriac.families.sync.model import Mode, Stream, Sync
 from celeriac.families.sync.outcome import StreamOutcome, SyncOutcome
 from celeriac.families.sync.pages import Source
@@ -92,6 +92,13 @@ class Runner:
             await attempt.fail(error)
             raise
         return SyncOutcome(sync=sync.name, state="done", streams=done, seconds=round(time.monotonic() - began, 3))
+
+    async def abandon(self, job_id: str, definitions: Iterable[Definition]) -> None:
+        """Release the lock of a job that is cancelled while it waits for another attempt."""
+        for database in {self._destinations.database(one.sync) for one in definitions}:
+            with contextlib.suppress(DatabaseUnavailable):  # the lease ends by itself
+                await database.write(lambda connection: release_of(connection, job_id))
+                await database.write(lambda connection: note_run(connection, job_id, "cancelled"))
 
     def source(self, definition: Definition) -> Source:
         """Make the source of a sync."""
