@@ -86,6 +86,8 @@ def kind_of_column(values: Iterable[Any]) -> Kind:
 
 
 def _kind_of(value: Any) -> Kind:
+    if (exact := _BY_TYPE.get(cast(Any, type(value)))) is not None:
+        return exact
     found = next((_BY_TYPE[kind] for kind in type(value).__mro__ if kind in _BY_TYPE), None)
     if found is None:
         raise ArchiveRefused(f"a value of the type {type(value).__name__} cannot be archived without loss")

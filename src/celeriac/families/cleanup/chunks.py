@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, TextClause, text
+from sqlalchemy import Connection, CursorResult, TextClause, text
 from sqlalchemy.exc import IntegrityError
 
 from celeriac.families.cleanup import locks, records
@@ -136,7 +136,7 @@ def _deleted(connection: Connection, chunk: Chunk, *, returning: bool) -> Any:
     try:
         statements = chunk.statements
         result = connection.execute(statements.take if returning else statements.delete, chunk.parameters)
-        return list(map(tuple, result.fetchall())) if returning else result.rowcount
+        return raw_rows(result) if returning else result.rowcount
     except IntegrityError as error:
         raise RowsReferred(
             f"rows of {chunk.statements.table} cannot be deleted, because others refer to them: {error.orig}. List the "
@@ -162,7 +162,15 @@ def read(connection: Connection, statements: Statements, statement: TextClause, 
 
 def fetch(connection: Connection, statement: TextClause, parameters: Parameters) -> list[Row]:
     """Return the rows of a query as tuples."""
-    return list(map(tuple, connection.execute(statement, parameters).fetchall()))
+    return raw_rows(connection.execute(statement, parameters))
+
+
+def raw_rows(result: CursorResult[Any]) -> list[Row]:
+    """Return the driver's rows as tuples. SQLAlchemy would make an object of each, which costs more than reading it."""
+    cursor: Any = result.cursor
+    rows: list[Row] = cursor.fetchall()
+    result.close()
+    return rows if not rows or type(rows[0]) is tuple else list(map(tuple, rows))
 
 
 def same_as(found: Sequence[Row], read: Sequence[Row], width: int) -> bool:
