@@ -78,6 +78,7 @@ class SyncApi:
     _uses: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     _pages: dict[tuple[int, int], bytes] = field(default_factory=dict[tuple[int, int], bytes])
     _issued: int = 0
+    _open: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def url(self) -> str:
@@ -86,6 +87,18 @@ class SyncApi:
     def of(self, path: str) -> list[str]:
         """The requests for a path."""
         return [each for each in self.requests if each.partition("?")[0] == path]
+
+    def __post_init__(self) -> None:
+        self._open.set()
+
+    @contextmanager
+    def holding(self) -> Generator[None]:
+        """Let all requests wait, for the length of the block."""
+        self._open.clear()
+        try:
+            yield
+        finally:
+            self._open.set()
 
     @contextmanager
     def telling(self, path: str, *told: Told | None) -> Generator[None]:
@@ -105,6 +118,7 @@ class SyncApi:
         path = request.path
         self.requests.append(request.raw_path)
         self.headers.append(dict(request.headers))
+        await self._open.wait()
         told = self.told.get(path)
         if told is not None:
             behaviour = told[min(self._by_path[path], len(told) - 1)]
