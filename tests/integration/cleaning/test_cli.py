@@ -35,6 +35,7 @@ async def test_old_orders_are_archived_and_restored_from_a_terminal(terminal: Te
     assert (preview["rows"], len(preview["sample"])) == (OLD, 5)
     code, printed, _ = await terminal.run("dry-run", "old-orders")
     assert code == 0 and "DELETE FROM order_items" in printed and "2020-01-01 12:00:00" in printed
+    assert "POSTCOMPILE" not in printed
     result = await terminal.json("run", "old-orders", "--follow")
     assert (result["state"], result["rows"]) == ("done", {"orders": OLD, "orders.order_items": ITEMS * OLD})
     assert shop.ids() == RECENT

@@ -101,8 +101,14 @@ def _step(connection: Connection, planned: Plan, step: Step, condition: Mapping[
     ]
     rows = int(connection.execute(count, dict(condition)).scalar_one())
     return StepPreview(
-        table=step.shape.shown, path=step.path, rows=rows, sql=[str(one) for one in statements.main], notes=notes
+        table=step.shape.shown, path=step.path, rows=rows, sql=[_written(one) for one in statements.main], notes=notes
     )
+
+
+def _written(statement: object) -> str:
+    """Return a statement for people: the lists of values in it as parameters like others."""
+    first, *more = str(statement).split("__[POSTCOMPILE_")
+    return first + "".join(f":{part.replace(']', '', 1)}" for part in more)
 
 
 def _estimate(
