@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from celeriac.families.sync.errors import SyncInvalid, UnknownSync
-from celeriac.families.sync.model import Sync
+from celeriac.families.sync.model import Mode, Sync
 from celeriac.families.sync.pages import Source
 
 MakeSource = Callable[[Sync], Source]
@@ -51,10 +51,17 @@ class Definitions:
     def add(self, definition: Definition) -> None:
         """
         Raises:
-            SyncInvalid: another one has the name.
+            SyncInvalid: another one has the name, or the table.
         """
         name = definition.sync.name
         for other in self._named.values():
+            for one, another in ((definition.sync, other.sync), (other.sync, definition.sync)):
+                if shared := one.tables(Mode.FULL_REFRESH) & another.tables():
+                    raise SyncInvalid(
+                        f"{definition.where}: streams: the sync {one.name!r} refreshes the table "
+                        f"{min(shared)[-1]!r} of this connection, and {another.name!r} writes it: one would delete the "
+                        "rows of the other; give one of them another table"
+                    )
             if other.sync.name.casefold() == name.casefold():  # MySQL takes them for one
                 raise SyncInvalid(
                     f"{definition.where}: name: {other.where} defines the sync {other.sync.name!r} already"

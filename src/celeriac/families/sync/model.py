@@ -28,6 +28,8 @@ Path = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 SqlName = Annotated[str, StringConstraints(min_length=1, max_length=50, pattern=r"^[^\x00-\x1f%`]+$")]
 #: Bytes of a table's name. Postgres allows 63, and a refresh puts something behind it.
 _LONGEST_TABLE = 52
+#: What that is.
+BESIDE = "__refresh"
 #: Fields of a source that do not change what its pages are.
 _HOW = {"auth", "rate", "attempts", "backoff", "connect_timeout", "read_timeout", "timeout", "max_response_mb"}
 
@@ -207,11 +209,24 @@ class Sync(Strict):
                 raise ValueError(f"streams.{number}.http: the source is no HTTP API")
             if f"{self._prefix}{stream.table_name}".casefold().startswith("celeriac_"):
                 raise ValueError(f"streams.{number}.table: names with celeriac_ are those of Celeriac's own tables")
+            if stream.table_name.casefold().endswith(BESIDE):
+                raise ValueError(f"streams.{number}.table: names that end with {BESIDE} are those beside a refresh")
             if len(f"{self._prefix}{stream.table_name}".encode()) > _LONGEST_TABLE:
                 raise ValueError(f"streams.{number}.table: more than {_LONGEST_TABLE} bytes with the table_prefix")
             if isinstance(self.destination, FileDestination) and stream.mode is Mode.FULL_REFRESH:
                 raise ValueError(f"streams.{number}.mode: files cannot be refreshed; use incremental or append")
         return self
+
+    def tables(self, *modes: Mode) -> set[tuple[str, str, str]]:
+        """Return the tables of streams of these modes, or of all: connection, schema, and name in small letters."""
+        to = self.destination
+        if isinstance(to, FileDestination):
+            return set()
+        return {
+            (to.connection, to.database_schema or "", f"{to.table_prefix}{stream.table_name}".casefold())
+            for stream in self.streams
+            if stream.mode in (modes or Mode)
+        }
 
     @property
     def _prefix(self) -> str:

@@ -15,6 +15,8 @@ _LONGEST = 63
 _DIGEST = 8
 #: SQLAlchemy does not read these back from MySQL as they are.
 _MISREAD = "`"
+#: MySQL takes no characters beyond this one in a name, such as emoji.
+_LAST = "\uffff"
 #: More columns than that come of objects whose keys are data. Postgres allows 1,600, MySQL about 1,000.
 MOST_COLUMNS = 500
 #: What a soft delete sets.
@@ -24,7 +26,7 @@ DELETED_AT = "celeriac_deleted_at"
 def column_name(field: str, taken: Collection[str] = ()) -> str:
     """Return the name of the column for `field`. `taken` has the names of the table's others."""
     others = {name.casefold() for name in (*taken, DELETED_AT)}
-    plain = "".join(c if c.isprintable() and c not in _MISREAD else "_" for c in field).strip()
+    plain = "".join(c if c.isprintable() and c not in _MISREAD and c <= _LAST else "_" for c in field).strip()
     if plain and plain.casefold() not in others and len(plain.encode()) <= _LONGEST:
         return plain
     digest = sha256(field.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -29,11 +30,14 @@ from celeriac.families.sync.states import (
     State,
     begun,
     drop_parents_not_seen,
+    forget,
     load,
     next_parents,
     store,
     store_parents,
 )
+
+log = logging.getLogger("celeriac")
 
 #: Parents that are looked up at a time.
 _PARENTS = 200
@@ -96,6 +100,12 @@ class StreamPass:
             before = load(connection, self._sync.name, self._stream.name)
             if before.phase == IDLE and before.done_run == self._run:  # in an attempt before
                 return before
+            if self._writer.is_lost(connection, before):  # else the next rows would hide that the others are missing
+                log.warning(
+                    "sync %s, stream %s: its table has gone, so it is read anew", self._sync.name, self._stream.name
+                )
+                forget(connection, self._sync.name, [self._stream.name])
+                before = State()
             state = begun(before, fingerprint=fingerprint, is_full=is_full)
             store(connection, self._sync.name, self._stream.name, state)
             return state

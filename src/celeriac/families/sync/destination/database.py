@@ -15,7 +15,7 @@ from celeriac.families.sync.locks import Held
 from celeriac.families.sync.model import Mode, Stream
 from celeriac.families.sync.pages import Page
 from celeriac.families.sync.shaping import Shaped, Shaper
-from celeriac.families.sync.states import READING, State
+from celeriac.families.sync.states import IDLE, READING, State
 
 
 class DatabaseWriter:
@@ -47,6 +47,15 @@ class DatabaseWriter:
     def is_due(self) -> bool:
         """Each page is a commit."""
         return True
+
+    def is_lost(self, connection: Connection, state: State) -> bool:
+        """Return whether the table has gone that has the rows of `state`."""
+        if self._refresh is not None:
+            has_rows = state.phase != IDLE and state.counts.written > 0
+        else:
+            is_complete = state.phase == IDLE and bool(state.done_run)
+            has_rows = is_complete or state.cursor is not None or state.counts.written > 0
+        return has_rows and not self._table.exists(connection)
 
     async def begin(self, state: State) -> None:
         """Look at the table. A refresh that begins makes an empty one beside it."""

@@ -58,6 +58,10 @@ class FileWriter:
         """The names of the stream's files, of all attempts of the job."""
         return [name for name in await self._list_files(self._job.id) if name.startswith(f"{self._stream.name}-")]
 
+    def is_lost(self, connection: Connection, state: State) -> bool:
+        """Each run has files of its own."""
+        return False
+
     async def begin(self, state: State) -> None:
         """Nothing is to be looked at: each run writes files of its own."""
 

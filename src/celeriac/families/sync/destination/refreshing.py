@@ -16,7 +16,7 @@ from celeriac.families.sync.destination.dialects import dialect_of
 from celeriac.families.sync.destination.table import SqlTable
 from celeriac.families.sync.errors import SyncFailed
 from celeriac.families.sync.kinds import Kind, wider
-from celeriac.families.sync.model import Deletes, Stream
+from celeriac.families.sync.model import BESIDE, Deletes, Stream
 from celeriac.families.sync.names import DELETED_AT
 
 _NOW = {"sqlite": "strftime('%Y-%m-%d %H:%M:%f+00:00', 'now')", "postgresql": "now()"}
@@ -29,18 +29,31 @@ class Refresh:
     def __init__(self, table: SqlTable, stream: Stream) -> None:
         self._table = table
         self._stream = stream
-        self.staging = SqlTable(f"{table.name}__refresh", table.schema, table.has_key)
+        self.staging = SqlTable(f"{table.name}{BESIDE}", table.schema, table.has_key)
 
     def begin(self, connection: Connection, key: Sequence[str], *, is_fresh: bool) -> Known:
         """Return the table beside, which is empty if the pass `is_fresh`. It has all columns of the table."""
         target = self._table.look(connection, key)
         if is_fresh:
+            self._check_ours(connection)
             self.staging.drop(connection)
             if target.columns:
                 self.staging.change(connection, target.columns, Changes())
         known = self.staging.look(connection, key)
         others = {name: column for name, column in target.others.items() if name != DELETED_AT}
         return Known(known.columns, others, exists=known.exists)
+
+    def _check_ours(self, connection: Connection) -> None:
+        """
+        Raises:
+            SyncFailed: somebody else has made the table beside, and it has rows.
+        """
+        beside = self.staging.look(connection)
+        if beside.exists and not beside.columns and self._has_rows(connection, self.staging):
+            raise SyncFailed(
+                f"table {self.staging.id} is not one that a sync has made, and a refresh of {self._table.id} would "
+                "replace it: rename one of them"
+            )
 
     def adjust(self, connection: Connection, key: Sequence[str]) -> None:
         """Give the table the columns that the refresh has found."""

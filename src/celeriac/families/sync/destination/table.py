@@ -98,12 +98,28 @@ class SqlTable:
         unique += [one["column_names"] for one in look.get_unique_constraints(self.name, self.schema)]
         indexes = look.get_indexes(self.name, self.schema)
         unique += [[name for name in one["column_names"] if name] for one in indexes if one["unique"]]
-        if not any({name.casefold() for name in names} == key for names in unique):
+        indexed = [{name.casefold() for name in names} for names in unique]
+        if not any(names == key for names in indexed):
             listed = ", ".join(sorted(column.name for column in columns if column.is_key))
             raise SyncFailed(
                 f"table {self.id}: nothing keeps its key ({listed}) unique, so rows cannot be replaced by it; add a "
                 "primary key or a unique index of these columns"
             )
+        if connection.dialect.name in ("mysql", "mariadb"):
+            self._check_only(key, {column.name.casefold() for column in columns}, indexed)
+
+    def _check_only(self, key: set[str], written: set[str], indexed: Sequence[set[str]]) -> None:
+        """MySQL replaces a row because of any unique index: then that of another key, whose record would be lost.
+
+        Raises:
+            SyncFailed: there is another unique index.
+        """
+        for names in indexed:
+            if names & written and not names >= key:
+                raise SyncFailed(
+                    f"table {self.id}: it has another unique index, of {', '.join(sorted(names))}, and MySQL would "
+                    "replace the rows of other keys because of it: make it an index that is not unique"
+                )
 
     def change(self, connection: Connection, columns: Sequence[Column], changes: Changes) -> None:
         """Create it, or add and widen columns. `columns` are all that it is to have.
@@ -121,9 +137,13 @@ class SqlTable:
         else:
             there = self._reflected(connection)
             for column in changes.added.values():
-                if column.name.casefold() not in there:
+                old = there.get(column.name.casefold())
+                if old is None:
                     kind = dialect.type_of(column)
                     connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {quote(column.name)} {kind}")
+                elif (old.kind, old.limit) != (column.kind, column.limit):
+                    for statement in dialect.widening(table, quote(column.name), old, column):
+                        connection.exec_driver_sql(statement)
             registered = self._registered(connection)
             for column in changes.widened.values():
                 old = replace(column, kind=registered.get(column.name, column.kind))

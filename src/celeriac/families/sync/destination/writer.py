@@ -24,6 +24,10 @@ class Writer(Protocol):
         """The fields that were left out."""
         ...
 
+    def is_lost(self, connection: Connection, state: State) -> bool:
+        """Return whether what `state` speaks of has been written, and has gone since."""
+        ...
+
     async def begin(self, state: State) -> None:
         """Get ready for a pass that begins, or that goes on."""
         ...
