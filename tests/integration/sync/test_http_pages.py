@@ -249,3 +249,42 @@ async def test_parameters_of_the_source_go_with_each_stream_and_may_have_braces(
     params = {"filter": "{a}", "all": True, "ids": ["1", "2"]}
     await read(api.url, stream_of("link", params={"note": "{{}}"}), params=params)
     assert api.requests[0] == "/link/orders?filter=%7Ba%7D&all=true&ids=1&ids=2&note=%7B%7D"
+
+
+@pytest.mark.parametrize(
+    "pagination",
+    [{"type": "page"}, {"type": "offset"}, {"type": "keyset", "fields": ["id"], "params": ["after"]}],
+    ids=lambda pagination: pagination["type"],
+)
+async def test_what_is_no_record_does_not_make_its_page_a_short_one(api: SyncApi, pagination: dict[str, Any]) -> None:
+    api.told["/x"] = [(200, {}, [order(1), None]), (200, {}, [7, order(2)]), (200, {}, [order(3)])]
+    ending = {"size": 2, "short_page_ends": True}
+    pages = await read(api.url, HttpStream.model_validate({"path": "x", "pagination": pagination | ending}))
+    assert ids(pages) == [1, 2, 3]
+    assert [len(page.refused) for page in pages] == [1, 1, 0]
+
+
+async def test_a_page_without_any_record_is_not_the_end(api: SyncApi) -> None:
+    api.told["/x"] = [(200, {}, [order(1)]), (200, {}, [None]), (200, {}, [order(2)]), (200, {}, [])]
+    assert ids(await read(api.url, HttpStream.model_validate({"path": "x", "pagination": {"type": "offset"}}))) == [
+        1,
+        2,
+    ]
+    assert [request.partition("offset=")[2] for request in api.requests] == ["0", "1", "2", "3"]
+
+
+async def test_a_page_without_any_record_has_no_values_after_which_to_go_on(api: SyncApi) -> None:
+    api.told["/x"] = [(200, {}, [order(1)]), (200, {}, [None, 7])]
+    keyset = {"type": "keyset", "fields": ["id"], "params": ["after"]}
+    with pytest.raises(SourceFailed, match="none of the 2 items of a page can be read as a record"):
+        await read(api.url, HttpStream.model_validate({"path": "x", "pagination": keyset}))
+
+
+async def test_ties_and_tokens_may_have_whole_numbers_of_any_length(api: SyncApi) -> None:
+    huge = 2**70
+    api.told["/x"] = [
+        (200, {}, f'[{{"id": 1, "n": {huge}}}, {{"id": {huge}}}]'),
+        (200, {}, f'[{{"id": {huge}}}]'),
+    ]
+    keyset = {"type": "keyset", "fields": ["id"], "params": ["from"], "inclusive": True, "size": 2}
+    assert ids(await read(api.url, HttpStream.model_validate({"path": "x", "pagination": keyset}))) == [1, huge]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
+from celeriac.core import codec
 from celeriac.core.checks import shown
 from celeriac.families.sync.errors import SourceFailed
 
@@ -26,7 +25,7 @@ class LoopGuard:
         Raises:
             SourceFailed: another page was asked for with the same token or URL.
         """
-        first = _remember(self._tokens, hash(orjson.dumps(token)), page)
+        first = _remember(self._tokens, hash(codec.dumps(token)), page)
         if first != page:
             said = shown(token.partition("?")[0]) if isinstance(token, str) and "://" in token else shown(token)
             raise SourceFailed(

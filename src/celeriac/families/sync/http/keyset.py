@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -101,8 +102,10 @@ class _KeysetTurn(Turn):
     def token(self, reply: Reply) -> JsonValue:
         model = self._model
         last = self._last
-        if last is None or says_last(model.more, reply):
+        if says_last(model.more, reply):
             return None
+        if last is None:
+            return self._after_none()
         if model.short_page_ends and model.size is not None and self.count < model.size:
             return None
         if self._after is not None:
@@ -112,6 +115,14 @@ class _KeysetTurn(Turn):
         if last != self._after:
             return {"after": last, "seen": cast("JsonValue", self._tied)}
         return self._inside_tie(last)
+
+    def _after_none(self) -> None:
+        """The page has no record: it is the last one, unless something else is on it."""
+        if self.count:
+            raise SourceFailed(
+                f"none of the {self.count} items of a page can be read as a record, so that there are no "
+                f"{', '.join(self._model.fields)} after which the next page begins"
+            )
 
     def _inside_tie(self, last: Values) -> JsonValue:
         """All records of the page have the values of the last one before: the end, or a tie wider than a page."""
@@ -161,7 +172,10 @@ class _KeysetTurn(Turn):
 
 
 def _digest(record: Record) -> str:
-    content = orjson.dumps(record, option=orjson.OPT_SORT_KEYS, default=str)
+    try:
+        content = orjson.dumps(record, option=orjson.OPT_SORT_KEYS, default=str)
+    except TypeError:  # a whole number of more than 64 bits
+        content = json.dumps(record, sort_keys=True, default=str).encode()
     return hashlib.blake2b(content, digest_size=8).hexdigest()
 
 

@@ -109,6 +109,7 @@ class OnePage:
         examined = examine(items, self._seen, is_strict=is_strict)
         skipped = max(0, min(len(items), self._place.skip - self._seen))
         self._seen += len(items)
+        self._turn.count += len(examined.refused)  # they are on the page as well: without them, it would seem short
         if not skipped:
             return Examined(self._turn.take(examined.records), examined.refused, examined.digest)
         before, rest = examine(items[:skipped]), examine(items[skipped:], self._seen - len(items) + skipped)

@@ -42,6 +42,7 @@ class Turn:
     """One page: it sees the records in pieces, and says what follows. Most paginations only count."""
 
     def __init__(self) -> None:
+        #: How many items the page has had so far, with those that are no records.
         self.count: int = 0
 
     def take(self, records: Sequence[Record]) -> Sequence[Record]:
