@@ -44,7 +44,10 @@ class Credentials:
 
     def refuse(self, headers: dict[str, str]) -> bool:
         """Forget the token that these headers have, as the API has refused it. Return whether another may be had."""
-        return self._tokens is not None and self._tokens.refuse(headers.get("Authorization", ""))
+        if self._tokens is None:
+            return False
+        self._tokens.refuse(headers.get("Authorization", ""))
+        return True
 
     def _read(self) -> tuple[dict[str, str], dict[str, str]]:
         match self._auth:
@@ -77,7 +80,6 @@ class _Tokens:
         self._lock = asyncio.Lock()
         self._token = ""
         self._good_until = 0.0
-        self._is_after_refusal = False
 
     async def get(self) -> str:
         async with self._lock:
@@ -85,11 +87,9 @@ class _Tokens:
                 await self._renew()
             return self._token
 
-    def refuse(self, header: str) -> bool:
-        if header != f"Bearer {self._token}":
-            return True  # somebody has renewed it meanwhile
-        self._token = ""
-        return True
+    def refuse(self, header: str) -> None:
+        if header == f"Bearer {self._token}":  # else somebody has renewed it meanwhile
+            self._token = ""
 
     async def _renew(self) -> None:
         auth = self._auth
