@@ -17,7 +17,8 @@ class SyncSettings(FamilySettings):
 
     sync_connections: Mapping[str, SecretStr] = Field(default_factory=dict[str, SecretStr])
     """Databases that syncs may write, `name=url` separated by spaces: `shop=postgresql://writer:password@host/shop`,
-    `archive=sqlite:////srv/archive.db`, `old=mysql://writer:password@host/old`. An SQLite file has to exist."""
+    `archive=sqlite:////srv/archive.db`, `old=mysql://writer:password@host/old`. A run creates an SQLite
+    file that is missing, but no folder."""
     sync_folder: Path | None = None
     """Folder of definitions, `NAME.yaml`, one sync each."""
     sync_queue: str | None = Field(default=None, min_length=1, max_length=100)
