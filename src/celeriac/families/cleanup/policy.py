@@ -45,7 +45,7 @@ Scalar = str | int | float | bool | None
 
 
 class _Exact(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
 
 class Age(_Exact):

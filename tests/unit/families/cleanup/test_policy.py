@@ -29,6 +29,13 @@ def test_ages_have_a_unit(text: str, seconds: int) -> None:
     assert Age.model_validate({"column": "at", "older_than": text}).older_than == timedelta(seconds=seconds)
 
 
+def test_a_secret_in_the_place_of_its_place_is_not_shown() -> None:
+    with pytest.raises(ValidationError) as refused:
+        policy(action="anonymise", columns={"email": {"hash": "hunter2"}})
+    assert "never the secret" in str(refused.value)
+    assert "hunter2" not in str(refused.value)
+
+
 @pytest.mark.parametrize("text", ["90", "d", "-3d", "1.5d", "90 years", "", "٣d"])
 def test_other_ages_are_refused_with_an_example(text: str) -> None:
     assert "where.age.older_than: expected a number with a unit: 90d" in why(
