@@ -13,6 +13,7 @@ CeleriacError
 ├── InvalidJobDefinition        a function cannot be a job; raised where it is decorated
 ├── BrokerUnavailable           the broker did not answer in time; nothing is known to be stored
 ├── DatabaseUnavailable         the database cannot be reached, or stayed locked
+│   └── DatabaseRefused         it refuses us, and will go on to: a wrong password, or no such database
 ├── StorageUnavailable          the storage of files did not answer, or refused the operation
 ├── StorageFull                 there is no room for a file, or only the reserve is left
 ├── FileTooLarge                a file is larger than it may be
@@ -139,6 +140,10 @@ class DatabaseUnavailable(CeleriacError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.url, self.reason)
+
+
+class DatabaseRefused(DatabaseUnavailable):
+    """The database refuses us, and will go on to: a wrong password, a missing privilege, or no such database."""
 
 
 class StorageUnavailable(CeleriacError):

@@ -17,7 +17,9 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from sqlalchemy.engine import URL, Connection
+from sqlalchemy.exc import DBAPIError
 
+from celeriac.core.errors import DatabaseRefused
 from celeriac.database.migrations import Migrations, State, load_scripts
 from celeriac.database.url import parse_database_url, shown
 
@@ -128,15 +130,23 @@ class Database:
         Raises:
             SchemaTooNew: a newer version of a job family has migrated this database.
             DatabaseUnavailable: connecting failed, the connection broke, or the disk is full.
+            DatabaseRefused: the password is wrong, there is no such database, or a privilege is missing.
         """
         if self._is_migrated:
             return
+        try:
+            await self._migrate()
+        except DBAPIError as error:  # a privilege is missing, say
+            reason = str(error.orig).partition("\n")[0]
+            raise DatabaseRefused(self.address, f"our own tables cannot be read or made there: {reason}") from error
+        self._is_migrated = True
+
+    async def _migrate(self) -> None:
         behind = [history for history, state in await self.states() if state is not State.UP_TO_DATE]
         if behind:
             await asyncio.to_thread(load_scripts)
         for history in behind:
             await self._engine.run(history.upgrade, write=True)
-        self._is_migrated = True
 
     def check_schema_again(self) -> None:
         """Have the next use look for missing tables again. Call this when a family adds a history."""

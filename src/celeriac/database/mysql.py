@@ -11,7 +11,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from celeriac.core import codec
-from celeriac.core.errors import DatabaseUnavailable
+from celeriac.core.errors import DatabaseRefused, DatabaseUnavailable
 from celeriac.database.threads import THREADS, ThreadedEngine, to_json
 from celeriac.database.url import shown
 
@@ -19,6 +19,8 @@ T = TypeVar("T")
 
 #: Errors for: a lock was not to be had in time, too many connections, the server stops, is read-only, or is gone.
 _TROUBLE = frozenset({1205, 1040, 1053, 1290, 2003, 2006, 2013, 2055})
+#: Errors for: a wrong user or password, and a database that does not exist or is not for us.
+_REFUSED = frozenset({1044, 1045, 1049, 1698})
 #: The error for: the transaction was in the way of another one, and may be repeated. How often that is done.
 _DEADLOCK, _REPEATS = 1213, 5
 _CONNECT_S = 10
@@ -73,6 +75,8 @@ class MysqlEngine(ThreadedEngine):
             code = arguments[0] if arguments else None
             if code == _DEADLOCK:
                 raise _InTheWay(shown(self._url), str(error.orig)) from error
+            if code in _REFUSED:
+                raise DatabaseRefused(shown(self._url), str(error.orig)) from error
             if error.connection_invalidated or code in _TROUBLE:
                 raise DatabaseUnavailable(shown(self._url), str(error.orig)) from error
             raise

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from celeriac.core import codec
-from celeriac.core.errors import DatabaseUnavailable
+from celeriac.core.errors import DatabaseRefused, DatabaseUnavailable
 from celeriac.database.url import shown
 
 T = TypeVar("T")
@@ -23,6 +23,8 @@ _IN_THE_WAY, _REPEATS = ("40001", "40P01"), 5
 #: Classes and codes of SQLSTATE for: no disk space or memory, the server shuts down, the server accepts no writes, a
 #: lock was not to be had in time.
 _TROUBLE = ("53", "57P", "25006", "55P03")
+#: The same for: a wrong user or password, and a database that does not exist.
+_REFUSED = ("28", "3D000")
 
 
 class _InTheWay(DatabaseUnavailable):
@@ -65,6 +67,8 @@ class PostgresEngine:
         except DBAPIError as error:
             if _code(error) in _IN_THE_WAY:
                 raise _InTheWay(shown(self._url), str(error.orig)) from error
+            if _code(error).startswith(_REFUSED):
+                raise DatabaseRefused(shown(self._url), str(error.orig)) from error
             if error.connection_invalidated or _is_trouble(error):
                 raise DatabaseUnavailable(shown(self._url), str(error.orig)) from error
             raise

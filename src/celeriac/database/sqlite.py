@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DatabaseError
 
 from celeriac.core import codec
-from celeriac.core.errors import DatabaseUnavailable
+from celeriac.core.errors import DatabaseRefused, DatabaseUnavailable
 from celeriac.core.files import touch_private
 from celeriac.database.threads import THREADS, ThreadedEngine, to_json
 from celeriac.database.url import shown
@@ -30,6 +30,8 @@ _TROUBLE = frozenset(
         *(sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOTADB),
     }
 )
+#: Of these: the file cannot be opened, as its folder does not exist, say; or it is no database.
+_REFUSED = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOTADB})
 #: What each connection keeps of the file, in KiB. There are as many as threads, and the system keeps the file as well.
 _CACHE_KIB = 800
 # A transaction takes milliseconds. A write lock that is not free after so long means trouble.
@@ -93,7 +95,8 @@ class SqliteEngine(ThreadedEngine):
             cause = getattr(error, "orig", error)
             if not _is_trouble(cause):
                 raise
-            raise DatabaseUnavailable(shown(self._url), str(cause)) from error
+            kind = DatabaseRefused if getattr(cause, "sqlite_errorcode", 0) & 0xFF in _REFUSED else DatabaseUnavailable
+            raise kind(shown(self._url), str(cause)) from error
 
 
 def _is_trouble(error: object) -> bool:

@@ -15,6 +15,7 @@ from celeriac.core.context import JobContext
 from celeriac.core.errors import (
     BrokerUnavailable,
     CeleriacError,
+    DatabaseRefused,
     DatabaseUnavailable,
     RetryAfter,
     RunLater,
@@ -68,6 +69,14 @@ class Runner:
             SyncFailed: streams have failed; the others were read.
             SourceUnavailable, DatabaseUnavailable, RunLater: another attempt goes on after the last commit.
         """
+        try:
+            return await self._run(job, definition, streams=streams, full=full)
+        except DatabaseRefused as error:  # another attempt would be refused, too
+            raise SyncFailed(str(error)) from error
+
+    async def _run(
+        self, job: JobContext, definition: Definition, *, streams: Sequence[str] | None, full: bool
+    ) -> SyncOutcome:
         sync = definition.sync
         chosen = chosen_streams(sync, streams)
         database = self._destinations.database(sync)

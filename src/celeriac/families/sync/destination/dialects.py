@@ -20,6 +20,7 @@ from sqlalchemy.types import (
 )
 
 from celeriac.families.sync.columns import Column, Limit
+from celeriac.families.sync.errors import SyncFailed
 from celeriac.families.sync.kinds import Kind
 
 Data = Sequence[Sequence[Any]]
@@ -183,7 +184,27 @@ class Mysql:
         return f" ON DUPLICATE KEY UPDATE {_assignments(columns, 'VALUES({})') or f'{key} = {key}'}"
 
     def write(self, connection: Connection, statement: str, data: Data) -> int | None:
-        connection.exec_driver_sql(statement, list(zip(*data, strict=True)))
+        rows = list(zip(*data, strict=True))
+        self._check_sizes(connection, rows)
+        connection.exec_driver_sql(statement, rows)
+
+    def _check_sizes(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
+        """
+        Raises:
+            SyncFailed: a row is larger than the server takes. It would break the connection, each time again.
+        """
+        longest = max((sum(len(value) for value in row if isinstance(value, str)) for row in rows), default=0)
+        if longest * _MOST_BYTES < _ANY_PACKET:
+            return
+        from pymysql.converters import escape_string  # the driver is there only where somebody uses MySQL
+
+        most = int(connection.exec_driver_sql("SELECT @@max_allowed_packet").scalar_one())
+        size = max(sum(len(escape_string(value).encode()) for value in row if isinstance(value, str)) for row in rows)
+        if size + _STATEMENT > most:
+            raise SyncFailed(
+                f"a row has {size:,} bytes as SQL has them, and the server takes no more than {most:,}: raise its "
+                "max_allowed_packet"
+            )
 
     def widening(self, table: str, name: str, old: Column, new: Column) -> list[str]:
         kind = self.type_of(new)
@@ -234,6 +255,8 @@ def _found(kind: TypeEngine[Any], dialect: str) -> tuple[Kind, Limit]:
     return Kind.TEXT, length or _LONGEST.get(name if dialect in ("mysql", "mariadb") else "")
 
 
+#: Bytes of a character; of the smallest packet that any server takes by default; of what comes around a row.
+_MOST_BYTES, _ANY_PACKET, _STATEMENT = 4, 1_000_000, 65_536
 _MOST = {"TINYINT": 2**7 - 1, "SMALLINT": 2**15 - 1, "SMALL_INTEGER": 2**15 - 1, "MEDIUMINT": 2**23 - 1}
 #: Characters of MySQL's short texts, if each takes the four bytes that one may.
 _LONGEST = {"TINYTEXT": 63, "TEXT": 16_383, "MEDIUMTEXT": 4_194_303}
