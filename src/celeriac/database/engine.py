@@ -152,6 +152,16 @@ class Database:
         """Have the next use look for missing tables again. Call this when a family adds a history."""
         self._is_migrated = False
 
+    async def has_tables(self) -> bool:
+        """Return whether all our tables are there, in whatever version. Create none.
+
+        Raises:
+            DatabaseUnavailable: as `read`.
+        """
+        if self._is_migrated:
+            return True
+        return await self.look(lambda c: all(history.current(c) is not None for history in self._migrations()))
+
     async def states(self) -> list[tuple[Migrations, State]]:
         """Return for each family whether its tables are up to date. Change nothing."""
         return await self.look(lambda connection: [(one, one.state(connection)) for one in self._migrations()])

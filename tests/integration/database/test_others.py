@@ -140,3 +140,12 @@ def test_an_unknown_connection_is_refused_with_those_that_there_are() -> None:
     ):
         named.get("stop")
     assert named.get("shop") is named.get("shop") and list(named) == ["shop"] and "stop" not in named
+
+
+async def test_looking_for_tables_makes_none(other_url: str) -> None:
+    database = Database(other_url, lambda: [EmailFamily.migrations()], is_ours=False)
+    assert not await database.has_tables()
+    assert [state for _, state in await database.states()] == [State.BEHIND]
+    await database.ensure_schema()
+    assert await database.has_tables()
+    await database.dispose()

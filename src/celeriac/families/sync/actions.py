@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -76,7 +77,7 @@ class Actions:
         def look(connection: Connection) -> tuple[list[Run], Busy | None]:
             return list_runs(connection, name, 1), holder_of(connection, name)
 
-        last, holder = await self._ask(definition, look)
+        last, holder = await self._ask(definition, look, nothing=([], None))
         running = holder.holder if holder is not None and await self._is_alive(holder.holder) else None
         return Overview(definition, self.schedules(name), last[0] if last else None, running)
 
@@ -90,7 +91,7 @@ class Actions:
         definition = self.get(name)
         chosen_streams(definition.sync, form.streams)
         call = self._family.job.call(sync=name, streams=form.streams, full=form.full)
-        holder = await self._ask(definition, lambda connection: holder_of(connection, name))
+        holder = await self._ask(definition, lambda connection: holder_of(connection, name), nothing=None)
         if holder is None:
             return await self._submit(call, key)
         if await self._is_alive(holder.holder):
@@ -111,7 +112,7 @@ class Actions:
         self, name: str, *, after: tuple[int, str] | None = None, limit: int
     ) -> tuple[list[Run], tuple[int, str] | None]:
         """Return a page of runs, the newest first, and where the next page begins."""
-        found = await self._ask(self.get(name), lambda connection: list_runs(connection, name, limit + 1, after))
+        found = await self._ask(self.get(name), lambda c: list_runs(c, name, limit + 1, after), nothing=[])
         page = found[:limit]
         return page, (page[-1].started_at, page[-1].id) if len(found) > limit else None
 
@@ -125,7 +126,7 @@ class Actions:
         trouble: DatabaseUnavailable | None = None
         for definition in {id(self._database(one)): one for one in self.all()}.values():
             try:
-                found = await self._ask(definition, lambda connection: find_run(connection, run_id))
+                found = await self._ask(definition, lambda connection: find_run(connection, run_id), nothing=None)
             except DatabaseUnavailable as error:
                 trouble = error
                 continue
@@ -137,7 +138,7 @@ class Actions:
 
     async def state(self, name: str) -> dict[str, State]:
         """Return how far the streams of a sync are: those that have been read, or begun."""
-        return await self._ask(self.get(name), lambda connection: all_of(connection, name))
+        return await self._ask(self.get(name), lambda connection: all_of(connection, name), nothing={})
 
     async def reset(self, name: str, form: StreamsForm) -> list[str]:
         """Have streams read from the beginning again, and forget their rejected records. Return their names.
@@ -160,10 +161,10 @@ class Actions:
             held.release(connection)
             return None
 
-        busy = await self._ask(definition, forget_all, write=True)
+        busy = await self._change(definition, forget_all)
         if busy is not None and not await self._is_alive(busy.holder):
             await self._free(definition, busy)
-            busy = await self._ask(definition, forget_all, write=True)
+            busy = await self._change(definition, forget_all)
         if busy is not None:
             raise SyncBusy(name, busy.holder)
         return streams
@@ -176,7 +177,7 @@ class Actions:
         def look(connection: Connection) -> list[Reject]:
             return list_rejects(connection, name, stream=stream, run=run, after=after, limit=limit + 1)
 
-        found = await self._ask(self.get(name), look)
+        found = await self._ask(self.get(name), look, nothing=[])
         page = found[:limit]
         return page, page[-1].number if len(found) > limit else None
 
@@ -197,7 +198,7 @@ class Actions:
             raise SyncBusy(name, holder) from None
 
     async def _free(self, definition: Definition, kept: Busy) -> None:
-        await self._ask(definition, lambda c: release(c, definition.sync.name, kept.holder), write=True)
+        await self._change(definition, lambda c: release(c, definition.sync.name, kept.holder))
 
     async def _is_alive(self, job_id: str) -> bool:
         """Return whether a job that has a lock may still go on. One that was cancelled while it waited has kept it."""
@@ -209,15 +210,26 @@ class Actions:
     def _database(self, definition: Definition) -> Database:
         return self._family.destinations.database(definition.sync)
 
-    async def _ask(self, definition: Definition, function: Callable[[Connection], T], *, write: bool = False) -> T:
-        """Ask the database that has the state of a sync.
+    async def _ask(self, definition: Definition, function: Callable[[Connection], T], *, nothing: T) -> T:
+        """Query the database that has the state of a sync. Before its first run there are no tables: then `nothing`.
 
         Raises:
             DatabaseUnavailable: it cannot be reached, or has not answered in time.
         """
         database = self._database(definition)
+        async with self._in_time(database):
+            return await database.read(function) if await database.has_tables() else nothing
+
+    async def _change(self, definition: Definition, function: Callable[[Connection], T]) -> T:
+        """Change the state of a sync. Raises as `_ask`."""
+        database = self._database(definition)
+        async with self._in_time(database):
+            return await database.write(function)
+
+    @asynccontextmanager
+    async def _in_time(self, database: Database) -> AsyncGenerator[None]:
         try:
             async with asyncio.timeout(self._patience):
-                return await (database.write(function) if write else database.read(function))
+                yield
         except TimeoutError:
             raise DatabaseUnavailable(database.address, f"no answer within {self._patience:g} s") from None
