@@ -35,14 +35,19 @@ class MariadbServer:
 
     def start(self) -> None:
         data, as_user = self._home / "data", self._unprivileged()
+        temporary = self._home / "tmp"  # a server that starts removes the temporary tables of others that share it
+        temporary.mkdir()
+        temporary.chmod(0o777)
         made = subprocess.run(
             ["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal"],
             capture_output=True,
             text=True,
+            env={**os.environ, "TMPDIR": str(temporary)},
             **as_user,
         )
         assert made.returncode == 0, made.stdout + made.stderr
-        command = [self._program, "--no-defaults", f"--datadir={data}", f"--socket={self._socket}", *_FAST]
+        command = [self._program, "--no-defaults", f"--datadir={data}", f"--socket={self._socket}"]
+        command += [f"--tmpdir={temporary}", *_FAST]
         with (self._home / "log").open("wb") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, **as_user)
         self._wait_until_ready()
