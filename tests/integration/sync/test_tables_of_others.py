@@ -83,3 +83,19 @@ def test_two_syncs_do_not_refresh_one_table(syncs: SyncJobs) -> None:
         SyncInvalid, match="'shop' refreshes the table 'orders' of this connection, and 'other' writes it"
     ):
         syncs.family.add(definition({**ORDERS, "table": "Orders"}, name="other"), source=lambda _: syncs.source)
+
+
+@pytest.mark.parametrize("mode", ["incremental", "full_refresh"])
+async def test_times_go_into_columns_that_somebody_has_made_for_them(syncs: SyncJobs, mode: str) -> None:
+    syncs.define({**ORDERS, "mode": mode})
+    kind = "DATETIME" if syncs.database.dialect == "mysql" else "TIMESTAMP"
+    await execute(syncs, f"CREATE TABLE orders (id BIGINT PRIMARY KEY, moment {kind}, day DATE)")
+    if syncs.database.dialect == "postgresql":
+        await execute(syncs, "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET timezone = ''Asia/Tokyo''', "
+                             "current_database()); END $$")  # fmt: skip
+        await syncs.database.dispose()
+    record = {"id": 1, "moment": "2026-07-01T12:00:00+02:00", "day": "2026-07-01"}
+    outcome = await syncs.outcome({"orders": [[record, {**record, "id": 2, "moment": "yesterday"}]]})
+    assert outcome["streams"]["orders"]["rejected"] == 1
+    [(moment, day)] = await syncs.rows("SELECT moment, day FROM orders")
+    assert (str(moment)[:19], str(day)) == ("2026-07-01 10:00:00", "2026-07-01")

@@ -8,9 +8,11 @@ from sqlalchemy import Connection
 
 from celeriac.database.engine import Database
 from celeriac.families.sync.columns import Changes, Column, Known
+from celeriac.families.sync.destination.dialects import use_utc
 from celeriac.families.sync.destination.refreshing import Refresh
 from celeriac.families.sync.destination.table import SqlTable
 from celeriac.families.sync.errors import CountsWrong
+from celeriac.families.sync.kinds import Kind
 from celeriac.families.sync.locks import Held
 from celeriac.families.sync.model import Mode, Stream
 from celeriac.families.sync.pages import Page
@@ -104,6 +106,8 @@ class DatabaseWriter:
         columns = tuple(shaped.columns)
         if columns not in self._statements:
             self._statements[columns] = self._table.statement(connection, columns)
+        if any(column.kind is Kind.TIMESTAMP for column in columns):
+            use_utc(connection)
         written = self._table.write(connection, self._statements[columns], shaped.data)
         has_values = self._stream.mode is Mode.APPEND or any(not column.is_key for column in columns)
         if written is not None and has_values and written != shaped.rows:

@@ -228,6 +228,14 @@ def dialect_of(connection: Connection) -> Dialect:
     return Mysql(name, bool(getattr(connection.dialect, "is_mariadb", False)))
 
 
+def use_utc(connection: Connection) -> None:
+    """Have this transaction write moments in UTC into columns that have no time zone, whatever the server's own is."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET LOCAL TIME ZONE 'UTC'")
+    elif connection.dialect.name in ("mysql", "mariadb"):
+        connection.exec_driver_sql("SET time_zone = '+00:00'")
+
+
 def found_kind(kind: TypeEngine[Any], dialect: str) -> tuple[Kind, Limit]:
     """Return what a column of this type holds: one that somebody else has made, maybe. SQLite enforces no limit."""
     found, limit = _found(kind, dialect)

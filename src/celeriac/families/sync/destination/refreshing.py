@@ -12,7 +12,7 @@ from dataclasses import replace
 from sqlalchemy import Connection
 
 from celeriac.families.sync.columns import Changes, Column, Known
-from celeriac.families.sync.destination.dialects import dialect_of
+from celeriac.families.sync.destination.dialects import dialect_of, use_utc
 from celeriac.families.sync.destination.table import SqlTable
 from celeriac.families.sync.errors import SyncFailed
 from celeriac.families.sync.kinds import Kind, wider
@@ -101,6 +101,7 @@ class Refresh:
         there = f"EXISTS (SELECT 1 FROM {staging} WHERE {same})" if keys else ""  # noqa: S608 (quoted)
         deleted = self._delete(connection, f"NOT {there}" if there else "")
         named = [(quote(column.name), column) for column in columns]
+        use_utc(connection)
         connection.exec_driver_sql(dialect_of(connection).copying(target, staging, named))
         if self._stream.deletes is Deletes.SOFT:
             back = f"UPDATE {target} SET {DELETED_AT} = NULL WHERE {DELETED_AT} IS NOT NULL AND {there}"  # noqa: S608

@@ -82,6 +82,8 @@ class SqlTable:
             kind, limit = found_kind(one["type"], dialect)
             # SQLite would make numbers of texts in a column that has the type of numbers, and cannot change that
             is_fixed = dialect == "sqlite" and kind is not Kind.TEXT and not isinstance(one["type"], NullType)
+            # JSON has times as texts: whoever has made a column for times has declared how to read them
+            is_fixed = is_fixed or kind in (Kind.TIMESTAMP, Kind.DATE)
             found[name.casefold()] = Column(field=name, name=name, kind=kind, limit=limit, is_fixed=is_fixed)
         return found
 
