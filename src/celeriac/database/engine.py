@@ -20,7 +20,7 @@ from sqlalchemy.engine import URL, Connection
 from sqlalchemy.exc import DBAPIError
 
 from celeriac.core.errors import DatabaseRefused
-from celeriac.database.migrations import Migrations, State, load_scripts
+from celeriac.database.migrations import Migrations, State, load_scripts, run_alone
 from celeriac.database.url import parse_database_url, shown
 
 T = TypeVar("T")
@@ -146,7 +146,7 @@ class Database:
         if behind:
             await asyncio.to_thread(load_scripts)
         for history in behind:
-            await self._engine.run(history.upgrade, write=True)
+            await run_alone(self._engine.run(history.upgrade, write=True))
 
     def check_schema_again(self) -> None:
         """Have the next use look for missing tables again. Call this when a family adds a history."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, func, select, text
 
 from celeriac.core.errors import DatabaseUnavailable, UnknownConnection
 from celeriac.database.clock import now_ms
@@ -18,7 +18,9 @@ from celeriac.database.engine import Database
 from celeriac.database.migrations import State
 from celeriac.database.named import NamedDatabases
 from celeriac.families.email import EmailFamily
+from celeriac.families.email.tables import mailing_table
 from tests.support.mariadb import MariadbServer
+from tests.support.postgres import PostgresServer
 
 
 async def make_table(database: Database) -> None:
@@ -27,6 +29,17 @@ async def make_table(database: Database) -> None:
 
 async def numbers(database: Database) -> list[int]:
     return list(await database.read(lambda c: c.execute(text("SELECT n FROM numbers ORDER BY n")).scalars().all()))
+
+
+async def test_several_databases_are_migrated_at_the_same_time(tmp_path: Path, postgres_server: PostgresServer) -> None:
+    files = [f"sqlite:///{tmp_path / name}.db" for name in "abcdef"]
+    urls = [*files, *[await postgres_server.create_database() for _ in range(3)]]
+    databases = [Database(url, lambda: [EmailFamily.migrations()]) for url in urls]
+    await asyncio.gather(*(database.ensure_schema() for database in databases))
+    for database in databases:
+        assert [state for _, state in await database.states()] == [State.UP_TO_DATE]
+        assert await database.read(lambda c: c.execute(select(func.count()).select_from(mailing_table)).scalar()) == 0
+        await database.dispose()
 
 
 async def test_a_write_is_committed_and_one_that_raises_is_not(other: Database) -> None:

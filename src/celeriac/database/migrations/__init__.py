@@ -6,11 +6,13 @@ connection in which the caller has begun a transaction. Alembic loads slowly, so
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import asyncio
+import threading
+from collections.abc import Coroutine, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, inspect, text
 
@@ -23,6 +25,9 @@ if TYPE_CHECKING:  # it loads slowly, and most processes find nothing to migrate
 _LOCK_KEY = 0x63656C6572
 #: Seconds that a migration on Postgres waits for tables that others use.
 _PATIENCE_S = 10
+#: Alembic keeps the connection of the script that runs in variables of the process. Two at once would mix databases up.
+_one_at_a_time = threading.Lock()
+_LOOK_AGAIN_S = 0.01
 
 
 class State(StrEnum):
@@ -123,6 +128,28 @@ class Migrations:
         known = inspect(connection)
         if self.former_table and known.has_table(self.former_table) and not known.has_table(self.table):
             connection.execute(text(f"ALTER TABLE {self.former_table} RENAME TO {self.table}"))
+
+
+async def run_alone(migrating: Coroutine[Any, Any, None]) -> None:
+    """Await a migration while no other one runs in this process, in whatever thread or event loop.
+
+    If this is cancelled, the migration goes on to its end, and others wait for it: its thread cannot be stopped.
+    """
+    try:
+        while not _one_at_a_time.acquire(blocking=False):
+            await asyncio.sleep(_LOOK_AGAIN_S)
+    except BaseException:
+        migrating.close()
+        raise
+    task = asyncio.ensure_future(migrating)
+    task.add_done_callback(_let_the_next_one)
+    await asyncio.shield(task)
+
+
+def _let_the_next_one(ended: asyncio.Task[None]) -> None:
+    _one_at_a_time.release()
+    if not ended.cancelled():
+        ended.exception()  # somebody has looked at it
 
 
 def load_scripts() -> None:
