@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ class CleanupSettings(FamilySettings):
     SQLite, Postgres and MySQL. Locks and the audit are in tables there, which the first run creates."""
     cleanup_tables: tuple[str, ...] = ()
     """Tables that may be cleaned, `connection.table` or `connection.schema.table` separated by spaces:
-    `shop.orders shop.order_items`. Those of foreign keys are to be named as well."""
+    `shop.orders shop.order_items`. Those of foreign keys are to be named as well. Names with spaces need a list in JSON:
+    `["shop.order items"]`."""
     cleanup_folder: Path | None = None
     """Folder with policies, one in each `NAME.yaml`."""
     cleanup_archives: Path | None = None
@@ -45,7 +47,14 @@ class CleanupSettings(FamilySettings):
     @field_validator("cleanup_tables", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        return tuple(value.split()) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        if not value.lstrip().startswith("["):
+            return tuple(value.split())
+        try:
+            return json.loads(value)
+        except ValueError:
+            raise ValueError("expected `connection.table` separated by spaces, or a list in JSON") from None
 
     @field_validator("cleanup_tables")
     @classmethod
