@@ -136,7 +136,7 @@ async def run_alone(migrating: Coroutine[Any, Any, None]) -> None:
     If this is cancelled, the migration goes on to its end, and others wait for it: its thread cannot be stopped.
     """
     try:
-        while not _one_at_a_time.acquire(blocking=False):
+        while not _one_at_a_time.acquire(blocking=False):  # noqa: ASYNC110 (other threads have no event of this loop)
             await asyncio.sleep(_LOOK_AGAIN_S)
     except BaseException:
         migrating.close()

@@ -21,8 +21,8 @@ class CleanupSettings(FamilySettings):
     SQLite, Postgres and MySQL. Locks and the audit are in tables there, which the first run creates."""
     cleanup_tables: tuple[str, ...] = ()
     """Tables that may be cleaned, `connection.table` or `connection.schema.table` separated by spaces:
-    `shop.orders shop.order_items`. Those of foreign keys are to be named as well. Names with spaces need a list in JSON:
-    `["shop.order items"]`."""
+    `shop.orders shop.order_items`. Those of foreign keys are to be named as well. Names with spaces need a list in
+    JSON: `["shop.order items"]`."""
     cleanup_folder: Path | None = None
     """Folder with policies, one in each `NAME.yaml`."""
     cleanup_archives: Path | None = None

@@ -20,5 +20,5 @@ def test_tables_whose_names_have_spaces_are_a_list_in_json() -> None:
 
 @pytest.mark.parametrize("wrong", ["orders", '["shop.orders"', '["orders"]', "[1]", "shop..orders"])
 def test_what_is_no_table_is_named(wrong: str) -> None:
-    with pytest.raises(ValidationError, match="connection.table|list in JSON|valid string"):
+    with pytest.raises(ValidationError, match=r"connection\.table|list in JSON|valid string"):
         CleanupSettings.model_validate({"cleanup_tables": wrong})
