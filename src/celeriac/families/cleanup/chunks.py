@@ -21,6 +21,9 @@ from celeriac.families.cleanup.statements import Key, Parameters, Row, Statement
 #: Milliseconds for which a chunk waits for a row that somebody else has locked. Who waits for us waits as long.
 _LOCK_WAIT_MS = 200
 
+#: What stands for NaN where keys are compared.
+NAN = object()
+
 Renew = Callable[[Sequence[Row]], Sequence[Parameters]]
 
 
@@ -30,6 +33,10 @@ class ChunkChanged(Exception):
 
 class ChunkReferred(ChunkChanged):
     """Other rows refer to those of the chunk. They may have come just now: read them as well."""
+
+
+class ChunkKept(ChunkChanged):
+    """The database was told to delete the rows, and some are still there as they were. The message names the table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +111,7 @@ def _remove(connection: Connection, chunk: Chunk) -> None:
     if statements.returns and chunk.moved_to is None:
         gone = _deleted(connection, chunk, returning=True)
         if not same_as(gone, rows, width):
+            _refuse_kept(connection, chunk)
             raise ChunkChanged
         return
     seen = fetch(connection, statements.read_again, chunk.parameters)
@@ -114,7 +122,23 @@ def _remove(connection: Connection, chunk: Chunk) -> None:
     if chunk.moved_to is not None:
         connection.execute(statements.move_to(connection, chunk.moved_to), chunk.parameters)
     if _deleted(connection, chunk, returning=False) != len(rows):
+        _refuse_kept(connection, chunk)
         raise ChunkChanged
+
+
+def _refuse_kept(connection: Connection, chunk: Chunk) -> None:
+    """
+    Raises:
+        ChunkKept: rows are as they were, although a statement has deleted them.
+    """
+    width = chunk.statements.reading.width
+    read = {row[:width]: row for row in chunk.rows}
+    left = fetch(connection, chunk.statements.read_left, chunk.parameters)
+    if any(read.get(row[:width]) == row for row in left):
+        raise ChunkKept(
+            f"rows of {chunk.statements.table} stay although they were deleted: a trigger, a rule or a policy for rows "
+            "of the database keeps them. Leave such rows out of the condition"
+        )
 
 
 def _are_referred(connection: Connection, chunk: Chunk) -> bool:
@@ -139,8 +163,8 @@ def _deleted(connection: Connection, chunk: Chunk, *, returning: bool) -> Any:
         return raw_rows(result) if returning else result.rowcount
     except IntegrityError as error:
         raise RowsReferred(
-            f"rows of {chunk.statements.table} cannot be deleted, because others refer to them: {error.orig}. List the "
-            "table in `children`, or leave such rows out of the condition"
+            f"rows of {chunk.statements.table} cannot be deleted: {str(error.orig).partition(chr(10))[0]}. If others "
+            "refer to them, list the table in `children`; else leave such rows out of the condition"
         ) from error
 
 
@@ -179,6 +203,11 @@ def same_as(found: Sequence[Row], read: Sequence[Row], width: int) -> bool:
         return False
     if found == read:
         return True
-    by_key = {row[:width]: row for row in found}
-    ordered = [by_key.get(row[:width], ()) for row in read]
+    by_key = {_comparable(row[:width]): row for row in found}
+    ordered = [by_key.get(_comparable(row[:width]), ()) for row in read]
     return ordered == read or same_rows(ordered, read)
+
+
+def _comparable(key: Key) -> Key:
+    """Return a key that equals itself, as NaN does not."""
+    return tuple(NAN if one != one else one for one in key)

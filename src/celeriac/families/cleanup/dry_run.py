@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -134,6 +135,6 @@ def _sample(connection: Connection, statements: Statements, condition: Parameter
 
 
 def _shown(value: Any) -> Any:
-    if value is None or isinstance(value, int | float | bool):
+    if value is None or isinstance(value, int | bool) or (isinstance(value, float) and math.isfinite(value)):
         return value
     return shortened(value.hex() if isinstance(value, bytes) else str(value), _SHOWN)

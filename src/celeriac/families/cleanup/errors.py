@@ -6,6 +6,7 @@ CeleriacError
 ├── CleanupRefused              a run cannot begin or go on as policy and database are; another try will not help
 │   ├── PolicyInvalid           a policy cannot be used; the message names its field. A ConfigurationError, too
 │   ├── TableRefused            a table cannot be cleaned as it is, or may not be
+│   ├── RowsKept                the database keeps rows that it was told to delete: a trigger or a rule does that
 │   └── RowsReferred            rows of a table that the policy leaves alone refer to rows that should go
 ├── ChunkUnstable               rows of a chunk changed again and again while they were to be deleted; try later
 ├── LeaseLost                   another worker has taken over the policy; nothing more is deleted here
@@ -39,6 +40,10 @@ class TableRefused(CleanupRefused):
 
 class RowsReferred(CleanupRefused):
     """Rows of a table that the policy leaves alone refer to rows that should go. The message names the table."""
+
+
+class RowsKept(CleanupRefused):
+    """The database keeps rows that it was told to delete. The message names the table."""
 
 
 class ChunkUnstable(CeleriacError):

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from celeriac.client.job import Job
 from celeriac.core.context import JobContext
+from celeriac.core.errors import DatabaseRefused
 from celeriac.core.retry import Retry
 from celeriac.database.named import NamedDatabases
 from celeriac.engine.app import JobApp
@@ -22,7 +23,7 @@ from celeriac.families.cleanup.throttles import Throttling
 from celeriac.families.cleanup.work import Gate, RunResult
 
 #: A database that is away for a night is no reason to give up.
-_RETRY = Retry(attempts=200, backoff=1.0, max_delay=300.0, on=PASSING)
+_RETRY = Retry(attempts=200, backoff=1.0, max_delay=300.0, on=PASSING, never=(DatabaseRefused,))
 
 
 def register(app: JobApp, policies: Policies, places: Places, settings: CleanupSettings) -> Job[..., RunResult]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celeriac.client.job import Job
 from celeriac.core.context import JobContext
-from celeriac.core.errors import DatabaseUnavailable
+from celeriac.core.errors import DatabaseRefused, DatabaseUnavailable
 from celeriac.core.retry import Retry
 from celeriac.engine.app import JobApp
 from celeriac.families.cleanup import dry_run
@@ -16,7 +16,7 @@ from celeriac.families.cleanup.restoring import RestoreResult, restore_run
 from celeriac.families.cleanup.settings import CleanupSettings
 
 #: Somebody waits for these.
-_RETRY = Retry(attempts=3, on=(DatabaseUnavailable,))
+_RETRY = Retry(attempts=3, on=(DatabaseUnavailable,), never=(DatabaseRefused,))
 
 
 def register_dry_run(app: JobApp, policies: Policies, places: Places, settings: CleanupSettings) -> Job[..., Preview]:

@@ -19,8 +19,8 @@ from celeriac.families.cleanup import chunks, locks
 from celeriac.families.cleanup.ahead import ReadAhead
 from celeriac.families.cleanup.archives_model import Archive, Member
 from celeriac.families.cleanup.changes import Renewal
-from celeriac.families.cleanup.chunks import Chunk, ChunkChanged, ChunkReferred, Guard
-from celeriac.families.cleanup.errors import ChunkUnstable, RowsReferred
+from celeriac.families.cleanup.chunks import Chunk, ChunkChanged, ChunkKept, ChunkReferred, Guard
+from celeriac.families.cleanup.errors import ChunkUnstable, RowsKept, RowsReferred
 from celeriac.families.cleanup.filing import Filing
 from celeriac.families.cleanup.keys import read_key, write_key
 from celeriac.families.cleanup.locks import Lease
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 #: How often the same chunk is read again because its rows change, or are locked, before the run gives up for now.
 _MOST_REPEATS = 30
-_MOST_REFERRED = 3
+_MOST_REFUSED = 3
 _REFERRED = (
     "rows that stay refer to rows of {table}, or of tables that refer to it, so that these cannot go: leave them out "
     "of the condition"
@@ -57,7 +57,7 @@ class Cleaning:
     filing: Filing
     gates: Sequence[Gate]
     renewal: Renewal | None
-    tell: Callable[[int], None]
+    tell: Callable[[int], None] = lambda done: None
     chunks: int = 0
     repeated: int = 0
     _ahead: ReadAhead = field(default_factory=ReadAhead)
@@ -105,9 +105,12 @@ class Cleaning:
                 return None
             try:
                 return await self._root(rows, condition)
-            except ChunkReferred as error:
-                if repeat >= _MOST_REFERRED:
-                    raise RowsReferred(_REFERRED.format(table=root.shape.shown)) from error
+            except (ChunkReferred, ChunkKept) as error:
+                if repeat >= _MOST_REFUSED:
+                    kept = isinstance(error, ChunkKept)
+                    raise (
+                        RowsKept(str(error)) if kept else RowsReferred(_REFERRED.format(table=root.shape.shown))
+                    ) from error
                 await self._repeat(root, repeat)
             except ChunkChanged:
                 await self._repeat(root, repeat)

@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from celeriac.core.context import JobContext
-from celeriac.core.errors import DatabaseUnavailable, RunLater, StorageFull, StorageUnavailable
+from celeriac.core.errors import DatabaseRefused, DatabaseUnavailable, RunLater, StorageFull, StorageUnavailable
 from celeriac.families.cleanup import hints, locks, records
 from celeriac.families.cleanup.archives_table import TableName, ensure_archive_table
 from celeriac.families.cleanup.changes import Renewal
-from celeriac.families.cleanup.errors import ChunkUnstable, LeaseLost, PolicyInvalid
+from celeriac.families.cleanup.errors import ChunkUnstable, CleanupRefused, LeaseLost, PolicyInvalid
 from celeriac.families.cleanup.filing import Filing
 from celeriac.families.cleanup.locks import Held
 from celeriac.families.cleanup.partitions_run import detach_partitions
@@ -65,32 +66,23 @@ class Runner:
             return self._nothing("paused", "the policy is paused")
         if isinstance(taken, Held):
             return self._nothing("skipped", f"job {taken.holder} works on the policy")
-        if planned.moved_to is not None:
-            await database.write(lambda c: _ensure_archive(c, planned))
         sql = json.dumps({path: list(map(str, one.main)) for path, one in planned.statements.items()})
         run = await database.write(lambda c: records.open_run(c, self._job.id, policy.name, who, digest, sql))
-        filing = Filing(database, planned, run.id, self._place.archives)
-        total = await database.read(lambda c: count(c, planned, run.cutoff_ms))
         cleaning = Cleaning(
             database=database,
             plan=planned,
             lease=taken,
             run=run,
-            filing=filing,
+            filing=Filing(database, planned, run.id, self._place.archives),
             gates=self._gates,
             renewal=Renewal(policy, planned.of_root(), secrets) if policy.columns else None,
-            tell=Teller(self._job, total),
         )
         return await self._watched(cleaning)
 
     async def _watched(self, cleaning: Cleaning) -> RunResult:
         """Do the work, and record how it ends."""
         try:
-            if self._policy.partitions == "detach":
-                state, files = await detach_partitions(cleaning, self._place.archives)
-            else:
-                state = await cleaning.go()
-                files = await cleaning.filing.complete() if cleaning.plan.to_files else []
+            state, files = await self._work(cleaning)
         except asyncio.CancelledError:
             await cleaning.filing.release()
             if self._job.cancel_requested():
@@ -101,10 +93,28 @@ class Runner:
             raise
         except Exception as error:
             await cleaning.filing.release()
-            if self._job.is_last_attempt or not isinstance(error, PASSING):
+            if self._job.is_last_attempt or not isinstance(error, PASSING) or isinstance(error, DatabaseRefused):
                 await self._end_early(cleaning, RunState.FAILED, f"{type(error).__name__}: {error}"[:_LONGEST_ERROR])
             raise
         return await self._end(cleaning, state, files)
+
+    async def _work(self, cleaning: Cleaning) -> tuple[RunState, list[ArchivedFile]]:
+        """
+        Raises:
+            CleanupRefused: or the database does not do what it is asked for: by its nature, not for now.
+        """
+        planned, database = cleaning.plan, self._place.database
+        try:
+            if planned.moved_to is not None:
+                await database.write(lambda c: _ensure_archive(c, planned))
+            total = await database.read(lambda c: count(c, planned, cleaning.run.cutoff_ms))
+            cleaning.tell = Teller(self._job, total)
+            if self._policy.partitions == "detach":
+                return await detach_partitions(cleaning, self._place.archives)
+            return await cleaning.go(), await cleaning.filing.complete() if planned.to_files else []
+        except DBAPIError as error:  # its first line: others may show values
+            reason = str(error.orig).partition("\n")[0]
+            raise CleanupRefused(f"the database refuses a statement of the policy: {reason}") from error
 
     async def _end(self, cleaning: Cleaning, state: RunState, files: list[ArchivedFile]) -> RunResult:
         rows = await settled(self._place.database.write(lambda c: self._write_end(c, cleaning, state)))

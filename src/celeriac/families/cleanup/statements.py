@@ -95,6 +95,12 @@ class Statements:
         return self._select(f"{where} AND {self.wording.after(self.step.shape.key)}")
 
     @cached_property
+    def read_left(self) -> TextClause:
+        """Read rows by their keys, without a lock, for which a user who may only delete has no right."""
+        where = f"{self._among_keys} AND {self.condition}"
+        return self._text(f"SELECT {self.reading.sql} FROM {self.table} WHERE {where}")  # noqa: S608
+
+    @cached_property
     def read_again(self) -> TextClause:
         """Read rows by their keys, and keep others from changing them."""
         where = f"{self._among_keys} AND {self.condition}{self.wording.for_update}"

@@ -1,6 +1,6 @@
 """Locks, runs and the audit.
 
-Each table is created unless it exists: MySQL cannot take a part of a script back.
+Each table and index is created unless it exists: MySQL cannot take a part of a script back.
 """
 
 import sqlalchemy as sa
@@ -37,9 +37,9 @@ def upgrade() -> None:
         sa.Column("started_at", sa.BigInteger(), nullable=False),
         sa.Column("ended_at", sa.BigInteger()),
         sa.PrimaryKeyConstraint("id", name="pk_celeriac_cleanup_run"),
-        sa.Index("ix_celeriac_cleanup_run_policy_started_at", "policy", "started_at"),
         if_not_exists=True,
     )
+    _index_runs()
     op.create_table(
         "celeriac_cleanup_chunk",
         sa.Column("run_id", sa.String(128), nullable=False),
@@ -58,3 +58,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("run_id", "number", name="pk_celeriac_cleanup_chunk"),
         if_not_exists=True,
     )
+
+
+def _index_runs() -> None:
+    table, name = "celeriac_cleanup_run", "ix_celeriac_cleanup_run_policy_started_at"
+    if name not in [
+        index["name"] for index in sa.inspect(op.get_bind()).get_indexes(table)
+    ]:  # MySQL has no IF NOT EXISTS
+        op.create_index(name, table, ["policy", "started_at"])
