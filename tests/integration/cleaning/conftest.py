@@ -54,6 +54,13 @@ POLICIES = {
         action: delete
         chunk: {rows: 1}
     """,
+    "waiting": """
+        connection: shop
+        table: events
+        where: {sql: "id > 0"}
+        action: delete
+        throttles: [{kind: flag, file: FOLDER/stop, pause: 30}]
+    """,
     "far-away": """
         connection: away
         table: orders
@@ -117,7 +124,7 @@ def cleaned_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cleaning")
     (folder / "policies").mkdir()
     for name, text in POLICIES.items():
-        (folder / "policies" / f"{name}.yaml").write_text(text)
+        (folder / "policies" / f"{name}.yaml").write_text(text.replace("FOLDER", str(folder)))
     with closing(sqlite3.connect(folder / "shop.db")) as connection:
         connection.executescript(TABLES)
     return folder

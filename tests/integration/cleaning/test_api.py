@@ -104,6 +104,21 @@ async def test_a_forced_pause_cancels_the_job(api: CleanupApi, shop: Shop) -> No
     await api.call("POST", "/policies/events/resume", json={"run": False})
 
 
+async def test_a_run_that_is_cancelled_while_it_waits_gives_its_lock_back_although_other_databases_are_away(
+    api: CleanupApi, shop: Shop
+) -> None:
+    flag = shop.file.with_name("stop")
+    flag.touch()
+    job = await api.begin("waiting")
+    await api.jobs.reached(job, "retrying")
+    assert (await api.jobs.post(f"/{job}/cancel")).status_code in (200, 202)
+    shown = await api.show("waiting")
+    assert (shown["job"], shown["last_run"]["state"]) == (None, "cancelled")
+    flag.unlink()
+    assert (await api.run("waiting"))["state"] == "done"
+    assert shop.ids("events") == set()
+
+
 async def test_a_policy_that_runs_is_not_run_again_and_a_key_yields_the_same_job(api: CleanupApi) -> None:
     with_key = {"Idempotency-Key": "tonight"}
     first = await api.call("POST", "/policies/events/runs", ok=202, json={}, headers=with_key)

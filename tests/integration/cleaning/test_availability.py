@@ -43,7 +43,7 @@ async def test_a_database_that_is_away_hides_no_other_policy(
     began = clock()
     policies = {one["name"]: one for one in (await hasty.get("/cleanup/policies")).json()["policies"]}
     assert clock() - began < PROMISED + MARGIN
-    assert set(policies) == {"old-orders", "names", "events", "far-away", "mute"}
+    assert set(policies) == {"old-orders", "names", "events", "waiting", "far-away", "mute"}
     assert policies["old-orders"]["unavailable"] is None and policies["old-orders"]["paused"] is False
     assert policies["far-away"]["unavailable"] and policies["far-away"]["paused"] is None
     assert policies["mute"]["unavailable"] == "it did not answer within 2 s"

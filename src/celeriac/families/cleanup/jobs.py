@@ -30,11 +30,12 @@ def register(app: JobApp, policies: Policies, places: Places, settings: CleanupS
     """Add the job to `app`."""
 
     async def forget(job_id: str) -> None:
-        """A job was cancelled while it waited: give its lock back."""
-        for policy in policies:
-            database = places.of(policy).database
-            await database.write(lambda c, policy=policy: locks.release_of(c, policy.name, job_id))
-            await database.write(lambda c: records.end_lost_run(c, job_id, RunState.CANCELLED))
+        """A job was cancelled while it waited: give its lock back. Databases of other policies may be away."""
+        asked = (await app.client.get(job_id)).arguments or {}
+        policy = policies.get(str(asked.get("policy")))
+        database = places.of(policy).database
+        await database.write(lambda c: locks.release_of(c, policy.name, job_id))
+        await database.write(lambda c: records.end_lost_run(c, job_id, RunState.CANCELLED))
 
     @app.job(
         name="celeriac.cleanup.run", retry=_RETRY, exposed=False, queue=settings.cleanup_queue, on_cancelled=forget

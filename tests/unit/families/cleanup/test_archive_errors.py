@@ -15,6 +15,7 @@ EXAMPLES = [
     errors.CleanupRefused("no"),
     errors.LeaseLost("another worker has it"),
     errors.PolicyInvalid("table: there is none"),
+    errors.RowsKept("rows of orders stay"),
     errors.RowsReferred("items refer to orders"),
     errors.TableRefused("orders has no key"),
     errors.UnknownPolicy("no policy is named x"),
