@@ -29,9 +29,10 @@ async def _check(title: str, url: SecretStr, setting: str) -> Finding:
     advice = f"correct {setting}, or see to it that the database answers"
     try:
         database = Database(url.get_secret_value(), is_ours=False)
+        query = "PRAGMA schema_version" if database.dialect == "sqlite" else "SELECT 1"  # which reads no file
         try:
             async with asyncio.timeout(_PATIENCE_S):
-                await database.look(lambda connection: connection.exec_driver_sql("SELECT 1").scalar_one())
+                await database.look(lambda connection: connection.exec_driver_sql(query).scalar_one())
         finally:
             await database.dispose()
     except TimeoutError:

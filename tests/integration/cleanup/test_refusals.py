@@ -9,8 +9,9 @@ from sqlalchemy import text
 
 from celeriac.core.errors import DatabaseRefused
 from celeriac.families.cleanup.dry_run import preview
-from celeriac.families.cleanup.errors import CleanupRefused, RowsKept, RowsReferred
+from celeriac.families.cleanup.errors import CleanupRefused, RowsKept, RowsReferred, TableRefused
 from tests.support.cleanup_shop import OLD, Shop, policy
+from tests.support.mariadb import MariadbServer
 from tests.support.postgres import PostgresServer
 
 KEEPING = {
@@ -127,7 +128,7 @@ async def test_a_user_who_may_only_read_is_refused(postgres_server: PostgresServ
     ):
         await owner.execute(statement)
     reader = Shop(url.replace("celeriac@", f"reader_{role}@"), tmp_path / "archives")
-    with pytest.raises(DatabaseRefused, match="permission denied"):
+    with pytest.raises(CleanupRefused, match="permission denied"):
         await reader.run(policy())
     for shop in (owner, reader):
         await shop.database.dispose()
@@ -145,3 +146,27 @@ async def test_keys_and_values_that_are_no_numbers_are_archived_and_shown(
     assert (await shop.run(policy(action="archive"))).rows == {"orders": 4}
     assert [row["id"] for row in await shop.archived()] == ["-inf", "0.1", "inf", "nan"]
     await shop.database.dispose()
+
+
+async def test_a_table_without_transactions_is_refused(mariadb_server: MariadbServer, tmp_path: Path) -> None:
+    shop = Shop(mariadb_server.create_database(), tmp_path / "archives")
+    await shop.create("CREATE TABLE orders (id INTEGER PRIMARY KEY, created_at TIMESTAMP) ENGINE = MyISAM")
+    with pytest.raises(TableRefused, match="engine MyISAM, which has no transactions"):
+        await shop.run(policy(action="archive"))
+    await shop.execute("ALTER TABLE orders ENGINE = InnoDB")
+    assert (await shop.run(policy(action="archive"))).state == "done"
+    await shop.database.dispose()
+
+
+async def test_a_run_whose_job_was_lost_has_failed_once_another_one_begins(shop: Shop) -> None:
+    await shop.add_orders(12)
+    await shop.run(policy(), "lost")
+    await shop.execute("UPDATE celeriac_cleanup_run SET state = 'running'")
+    await shop.run(policy(), "next")
+    states = await shop.query("SELECT id, state, error IS NULL FROM celeriac_cleanup_run ORDER BY id")
+    assert [(job, state, bool(fine)) for job, state, fine in states] == [
+        ("lost", "failed", False),
+        ("next", "done", True),
+    ]
+    await shop.run(policy(), "lost")
+    assert ("lost", "done") in await shop.query("SELECT id, state FROM celeriac_cleanup_run")

@@ -57,6 +57,10 @@ class Entry:
     member: Member | None = None
 
 
+#: Of a run that has neither ended nor kept its lock, when another one begins.
+_LOST = "its job was lost, or has given up; another run has taken over"
+
+
 def open_run(connection: Connection, run_id: str, policy: str, who: str, digest: str, sql: str) -> OpenRun:
     """Record a run that begins, or that goes on after its worker was lost or its job was tried again."""
     row = connection.execute(select(run_table).where(_r.id == run_id)).one_or_none()
@@ -64,6 +68,8 @@ def open_run(connection: Connection, run_id: str, policy: str, who: str, digest:
         now = connection.execute(select(now_ms())).scalar_one()
         fresh = {"id": run_id, "policy": policy, "who": who, "state": RunState.RUNNING, "cutoff": now}
         fresh |= {"digest": digest, "sql": sql, "milliseconds": 0, "started_at": now}
+        lost = update(run_table).where(_r.policy == policy, _r.state == RunState.RUNNING)
+        connection.execute(lost.values(state=RunState.FAILED, error=_LOST, ended_at=now))
         connection.execute(insert(run_table).values(fresh))
         return OpenRun(run_id, int(now), 1, 0, 0, is_resumed=False)
     again = {"state": RunState.RUNNING, "digest": digest, "sql": sql, "error": None, "ended_at": None}

@@ -56,6 +56,12 @@ class Runner:
             RunLater: it has to wait.
             LeaseLost, ChunkUnstable, DatabaseUnavailable, StorageUnavailable: another try goes on where it ended.
         """
+        try:
+            return await self._run(who)
+        except DBAPIError as error:
+            raise _refused(error) from error
+
+    async def _run(self, who: str) -> RunResult:
         database, policy = self._place.database, self._policy
         planned = await database.read(lambda c: self._place.plan(c, policy))
         secrets = await asyncio.to_thread(read_secrets, policy)
@@ -112,9 +118,8 @@ class Runner:
             if self._policy.partitions == "detach":
                 return await detach_partitions(cleaning, self._place.archives)
             return await cleaning.go(), await cleaning.filing.complete() if planned.to_files else []
-        except DBAPIError as error:  # its first line: others may show values
-            reason = str(error.orig).partition("\n")[0]
-            raise CleanupRefused(f"the database refuses a statement of the policy: {reason}") from error
+        except DBAPIError as error:
+            raise _refused(error) from error
 
     async def _end(self, cleaning: Cleaning, state: RunState, files: list[ArchivedFile]) -> RunResult:
         rows = await settled(self._place.database.write(lambda c: self._write_end(c, cleaning, state)))
@@ -148,6 +153,11 @@ class Runner:
 
     def _nothing(self, state: str, reason: str) -> RunResult:
         return RunResult(policy=self._policy.name, run=self._job.id, state=state, reason=reason)
+
+
+def _refused(error: DBAPIError) -> CleanupRefused:
+    """Say it with the first line of what the database says: others may show values."""
+    return CleanupRefused(f"the database refuses a statement of the policy: {str(error.orig).splitlines()[0]}")
 
 
 def _ensure_archive(connection: Connection, planned: Plan) -> None:

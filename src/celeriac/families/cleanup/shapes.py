@@ -137,6 +137,8 @@ class Catalogue:
         except NoSuchTableError:
             raise TableRefused(f"there is no table {shown}; is its schema named, as in schema.table?") from None
         dialect = self._connection.dialect
+        if dialect.name in ("mysql", "mariadb"):
+            self._require_transactions(schema, table)
         columns = tuple(
             Column(
                 name=str(one["name"]),
@@ -155,6 +157,22 @@ class Catalogue:
                 f"ALTER TABLE {shown} ADD COLUMN id BIGINT … PRIMARY KEY"
             )
         return Shape(schema, table, columns, key, tuple(self._incoming_of(schema, table)))
+
+    def _require_transactions(self, schema: str | None, table: str) -> None:
+        """
+        Raises:
+            TableRefused: the table's engine cannot take changes back, so that a kill before the audit loses rows.
+        """
+        query = text(
+            "SELECT e.engine FROM information_schema.tables t JOIN information_schema.engines e ON e.engine = t.engine "
+            "WHERE t.table_schema = coalesce(:schema, database()) AND t.table_name = :table AND e.transactions <> 'YES'"
+        )
+        engine = self._connection.execute(query, {"schema": schema, "table": table}).scalar()
+        if engine is not None:
+            raise TableRefused(
+                f"table {table} has the engine {engine}, which has no transactions: rows could be lost. Change it: "
+                f"ALTER TABLE {table} ENGINE = InnoDB"
+            )
 
     def _incoming_of(self, schema: str | None, table: str) -> Sequence[Reference]:
         if self._incoming is None:
