@@ -167,6 +167,23 @@ async def test_a_pause_takes_effect_within_one_chunk_and_a_later_run_goes_on(sho
     assert len(await shop.archived()) == 50
 
 
+async def test_a_pause_while_a_run_waits_ends_that_and_the_next_one_goes_on(shop: Shop) -> None:
+    await shop.add_orders(60)
+
+    async def hold_after_twenty() -> Hold | None:
+        return Hold("busy", 3600) if len(await shop.ids()) == 40 else None
+
+    shop.gates = [hold_after_twenty]
+    with pytest.raises(RunLater):
+        await shop.run(policy(chunk={"rows": 10}))
+    await shop.database.write(lambda c: locks.pause(c, "old-orders", force=False))
+    assert (await shop.run(policy(chunk={"rows": 10}))).state == "paused"
+    assert await shop.query("SELECT id, state FROM celeriac_cleanup_run") == [("job-1", "paused")]
+    await shop.database.write(lambda c: locks.resume(c, "old-orders"))
+    shop.gates = []
+    assert (await shop.run(policy(), "job-2")).rows == {"orders": 30}
+
+
 async def test_a_forced_pause_frees_the_lock_and_stops_a_worker_even_after_the_resume(shop: Shop) -> None:
     await shop.add_orders(60)
 

@@ -69,6 +69,7 @@ class Runner:
         try:
             taken = await settled(database.write(lambda c: locks.acquire(c, policy.name, self._job.id, digest)))
         except locks.Paused:
+            await database.write(self._let_go)
             return self._nothing("paused", "the policy is paused")
         if isinstance(taken, Held):
             return self._nothing("skipped", f"job {taken.holder} works on the policy")
@@ -150,6 +151,11 @@ class Runner:
         locks.release(connection, cleaning.lease, at_end=state is RunState.DONE)
         records.end_run(connection, cleaning.run, state, self._began, error)
         return records.counts(connection, cleaning.run.id)
+
+    def _let_go(self, connection: Connection) -> None:
+        """Record that this job's run is paused, if it has begun before, and give its lock back to the next one."""
+        locks.release_of(connection, self._policy.name, self._job.id)
+        records.end_lost_run(connection, self._job.id, RunState.PAUSED)
 
     def _nothing(self, state: str, reason: str) -> RunResult:
         return RunResult(policy=self._policy.name, run=self._job.id, state=state, reason=reason)
