@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from celeriac.families.sync.errors import SourceFailed
+from celeriac.core.context import JobContext
+from celeriac.families.sync.errors import LeaseLost, SourceFailed
+from celeriac.families.sync.locks import Held
 from tests.support.sync_jobs import SyncJobs
 
 ORDERS = {"name": "orders", "primary_key": "id", "mode": "full_refresh"}
@@ -116,3 +118,13 @@ async def test_the_table_beside_is_gone_afterwards(syncs: SyncJobs) -> None:
     assert await syncs.rows("SELECT count(*) FROM celeriac_sync_column WHERE field = 'v'") == [(1,)]
     with pytest.raises(Exception, match="orders__refresh"):
         await syncs.rows("SELECT * FROM orders__refresh")
+
+
+async def test_who_has_lost_the_lock_leaves_the_table_beside_to_the_next_run(syncs: SyncJobs) -> None:
+    syncs.define(ORDERS)
+    await syncs.run({"orders": [page((1, "a")), SourceFailed("it has gone")]})
+    sync = syncs.family.definitions.get("shop").sync
+    writer = syncs.family.destinations.writer(sync, sync.streams[0], Held("shop", 0), JobContext(id="late"))
+    with pytest.raises(LeaseLost):
+        await writer.clean_up()
+    assert await syncs.rows("SELECT id, v FROM orders__refresh") == [(1, "a")]

@@ -135,5 +135,12 @@ class DatabaseWriter:
 
     async def clean_up(self) -> None:
         """Drop the table beside. MySQL would commit with that, so it follows on its own."""
-        if self._refresh is not None:
-            await self._database.write(self._refresh.staging.drop)
+        if self._refresh is None:
+            return
+        staging = self._refresh.staging
+
+        def drop(connection: Connection) -> None:
+            self._held.fence(connection)  # else it may be that of another run, which has begun meanwhile
+            staging.drop(connection)
+
+        await self._database.write(drop)
