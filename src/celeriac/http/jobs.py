@@ -11,6 +11,7 @@ from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request, Resp
 from pydantic import GetJsonSchemaHandler, StringConstraints
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
+from starlette.routing import NoMatchFound
 
 from celeriac.client.options import EnqueueOptions
 from celeriac.core import codec
@@ -74,6 +75,14 @@ def location(request: Request, app: JobApp, job_id: str) -> str:
     """Return the path of a job of `app`, under the prefixes where its router and application are mounted."""
     path = request.app.url_path_for(_route_name(app), job_id=job_id)
     return encoded(request.scope.get("root_path", "").rstrip("/") + path)
+
+
+def location_header(request: Request, app: JobApp, job_id: str) -> dict[str, str]:
+    """Return the header that names a job; none if the application leaves the job API out."""
+    try:
+        return {"Location": location(request, app, job_id)}
+    except NoMatchFound:
+        return {}
 
 
 def encoded(url: str) -> str:

@@ -21,7 +21,7 @@ from celeriac.families.cleanup.deadlines import in_good_time
 from celeriac.families.cleanup.forms import PauseForm, PolicyName, ResumeForm, RunForm, RunId
 from celeriac.families.cleanup.history import Cursor
 from celeriac.families.cleanup.listing import all_policies
-from celeriac.http.jobs import NO_NULL, IdempotencyKey, location
+from celeriac.http.jobs import NO_NULL, IdempotencyKey, location_header
 from celeriac.http.models import JobView, view
 from celeriac.http.problems import responses
 from celeriac.http.route import require_json
@@ -106,7 +106,7 @@ def _add_running(router: APIRouter, family: CleanupFamily) -> None:
         """Nothing is changed. The job's result has how many rows go, some of them, the SQL, and a guess at the time."""
         async with in_good_time(app):
             record = await submissions.dry_run(name, key=key_of(request, idempotency_key))
-        response.headers["Location"] = location(request, app, record.id)
+        response.headers.update(location_header(request, app, record.id))
         return view(record)
 
     @router.post(
@@ -127,7 +127,7 @@ def _add_running(router: APIRouter, family: CleanupFamily) -> None:
         """Begin a run with the id of its job. Follow it at `/jobs/{id}/events`, cancel and retry it as any job."""
         async with in_good_time(app):
             record = await submissions.run(name, form, who=who(request), key=key_of(request, idempotency_key))
-        response.headers["Location"] = location(request, app, record.id)
+        response.headers.update(location_header(request, app, record.id))
         return view(record)
 
 

@@ -10,7 +10,7 @@ from celeriac.families.cleanup.api_callers import key_of, who
 from celeriac.families.cleanup.api_views import RunView
 from celeriac.families.cleanup.deadlines import in_good_time
 from celeriac.families.cleanup.forms import RestoreForm, RunId
-from celeriac.http.jobs import IdempotencyKey, location
+from celeriac.http.jobs import IdempotencyKey, location_header
 from celeriac.http.models import JobView, view
 from celeriac.http.problems import responses
 from celeriac.http.route import require_json
@@ -45,5 +45,5 @@ def add_run_routes(router: APIRouter, family: CleanupFamily) -> None:
         """
         async with in_good_time(app):
             record = await family.submissions.put_back(form, who=who(request), key=key_of(request, idempotency_key))
-        response.headers["Location"] = location(request, app, record.id)
+        response.headers.update(location_header(request, app, record.id))
         return view(record)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Path, Request, Response
-from starlette.routing import NoMatchFound
 
 from celeriac.families.sync.actions import Actions
 from celeriac.families.sync.errors import SyncBusy
@@ -22,7 +21,7 @@ from celeriac.families.sync.views import (
     SyncWithRuns,
 )
 from celeriac.http.auth import caller
-from celeriac.http.jobs import IdempotencyKey, in_time, location
+from celeriac.http.jobs import IdempotencyKey, in_time, location_header
 from celeriac.http.models import JobView, view
 from celeriac.http.problems import ProblemError, responses
 from celeriac.http.route import require_json
@@ -82,7 +81,7 @@ def _add_running(router: APIRouter, actions: Actions) -> None:
         with _naming_the_job(request, actions):
             async with in_time(actions.app):
                 job = await actions.run(name, form, key=_key(request, idempotency_key))
-        response.headers.update(_location(request, actions, job.id))
+        response.headers.update(location_header(request, actions.app, job.id))
         return view(job)
 
     @router.post(
@@ -106,7 +105,7 @@ def _add_running(router: APIRouter, actions: Actions) -> None:
         """
         async with in_time(actions.app):
             job = await actions.dry_run(name, form, key=_key(request, idempotency_key))
-        response.headers.update(_location(request, actions, job.id))
+        response.headers.update(location_header(request, actions.app, job.id))
         return view(job)
 
 
@@ -137,10 +136,6 @@ def _naming_the_job(request: Request, actions: Actions) -> Generator[None]:
     try:
         yield
     except SyncBusy as busy:
-        raise ProblemError(409, "sync-busy", str(busy), headers=_location(request, actions, busy.job)) from None
-
-
-def _location(request: Request, actions: Actions, job_id: str) -> dict[str, str]:
-    with suppress(NoMatchFound):  # an application may leave the job API out
-        return {"Location": location(request, actions.app, job_id)}
-    return {}
+        raise ProblemError(
+            409, "sync-busy", str(busy), headers=location_header(request, actions.app, busy.job)
+        ) from None
