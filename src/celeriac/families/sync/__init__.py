@@ -188,9 +188,9 @@ class SyncFamily(JobFamily):
 
     @classmethod
     async def check(cls, own: Any) -> Sequence[Finding]:
-        from celeriac.families.sync.checks import check_connections
+        from celeriac.database.checks import check_connections
 
-        return await check_connections(own)
+        return await check_connections(own.sync_connections, family=cls.name, setting="CELERIAC_SYNC_CONNECTIONS")
 
     @classmethod
     def demo(cls) -> type[Demo]:
