@@ -79,6 +79,9 @@ def read_definition(given: Any, where: str) -> Sync:
         return Sync.model_validate(given)
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False, include_context=False)
+        # a list whose parts are wrong is said to be too short as well, which misleads
+        wrong = {fault["loc"][:depth] for fault in faults for depth in range(len(fault["loc"]))}
+        faults = [fault for fault in faults if fault["type"] != "too_short" or fault["loc"] not in wrong]
         listed = "; ".join(_fault(fault) for fault in faults[:10])
         raise SyncInvalid(f"{where}: {listed}") from None
 

@@ -176,6 +176,13 @@ def _kind_of_source(given: Any) -> str:
     return "python" if isinstance(given, PythonSource) else "http"
 
 
+def _kind_of_destination(given: Any) -> str:
+    """Files have their format in `files`; all others are a database's tables."""
+    if isinstance(given, Mapping):
+        return "files" if "files" in given else "database"
+    return "files" if isinstance(given, FileDestination) else "database"
+
+
 class Sync(Strict):
     """Reads streams of a source into a destination."""
 
@@ -187,7 +194,10 @@ class Sync(Strict):
     """Where records come from."""
     streams: tuple[Stream, ...] = Field(min_length=1, max_length=200)
     """What to read."""
-    destination: DatabaseDestination | FileDestination
+    destination: Annotated[
+        Annotated[DatabaseDestination, Tag("database")] | Annotated[FileDestination, Tag("files")],
+        Discriminator(_kind_of_destination),
+    ]
     """Where records go."""
     cron: str | None = Field(default=None, max_length=200)
     """When beat runs it: minute, hour, day, month, weekday."""

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from celeriac import Celeriac, Settings
 from celeriac.families.sync import SyncFamily, SyncSettings
+from celeriac.families.sync.definitions import read_definition
 from celeriac.families.sync.errors import SyncInvalid
 from celeriac.families.sync.http.model import HttpSource
 from celeriac.families.sync.model import Sync
@@ -82,7 +83,7 @@ destination: {connection: main, schema: raw, table_prefix: shop_}
             "streams.0.http: the source is no",
         ),
         ({"streams": [{**STREAM, "table": "Celeriac_sync_lock"}]}, "streams.0.table: names with celeriac_ are those"),
-        ({"destination": {"files": "csv"}}, "destination.FileDestination.files: Input should be 'jsonl'"),
+        ({"destination": {"files": "csv"}}, "destination.files.files: Input should be 'jsonl'"),
         ({"destination": {"connection": "other"}}, "destination.connection: none is named 'other'; CELERIAC_SYNC_CON"),
     ],
 )
@@ -146,3 +147,20 @@ def test_what_changes_pages_changes_the_fingerprint_and_nothing_else_does() -> N
     assert fingerprint(streams=[{**STREAM, "max_rejected": 5, "on_new_column": "stop"}]) == usual
     assert fingerprint(source={"url": "https://api.example.com/v2"}) != usual
     assert fingerprint(streams=[{**STREAM, "http": {"path": "all"}}]) != usual
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"destination": {"conection": "main"}},
+            ["destination.database.connection:", "destination.database.conection:"],
+        ),
+        ({"streams": [{"name": "orders", "primary_key": "id", "colour": "red"}]}, ["streams.0.colour:"]),
+    ],
+)
+def test_one_mistake_is_told_once_and_where_it_is(changes: dict[str, Any], said: list[str]) -> None:
+    given = SHOP | changes
+    with pytest.raises(SyncInvalid) as raised:
+        read_definition(given, "shop.yaml")
+    assert [part.split()[0] for part in str(raised.value).removeprefix("shop.yaml: ").split("; ")] == said
