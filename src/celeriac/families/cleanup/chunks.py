@@ -163,8 +163,8 @@ def _deleted(connection: Connection, chunk: Chunk, *, returning: bool) -> Any:
         return raw_rows(result) if returning else result.rowcount
     except IntegrityError as error:
         raise RowsReferred(
-            f"rows of {chunk.statements.table} cannot be deleted: {str(error.orig).partition(chr(10))[0]}. If others "
-            "refer to them, list the table in `children`; else leave such rows out of the condition"
+            f"rows of {chunk.statements.table} cannot be deleted: {str(error.orig).partition(chr(10))[0]}. List the "
+            "table in `children` if others refer to them, or leave such rows out of the condition"
         ) from error
 
 
