@@ -193,7 +193,13 @@ async def test_what_does_not_exist_is_404(syncs: Syncs) -> None:
 async def test_wrong_input_is_told(syncs: Syncs) -> None:
     for body in ({"streams": []}, {"streams": [1]}, {"streams": "orders"}, {"full": "perhaps"}, {"stream": ["orders"]}):
         problem(await syncs.client.post("/sync/syncs/shop/runs", json=body), 422, "invalid-request")
-    for path in ("/syncs/a'b", "/runs/%2e%2e%20", "/syncs/shop/runs?cursor=x", "/syncs/shop/rejects?cursor=-1"):
+    for path in (
+        "/syncs/a'b",
+        "/runs/%2e%2e%20",
+        "/syncs/shop/runs?cursor=x",
+        "/syncs/shop/rejects?cursor=-1",
+        "/syncs/shop/rejects?stream=%00",
+    ):
         problem(await syncs.client.get(f"/sync{path}"), 422, "invalid-request")
     problem(await syncs.client.get("/sync/syncs/shop/runs?limit=0"), 422, "invalid-request")
     text = {"Content-Type": "text/plain"}

@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-StreamName = Annotated[str, StringConstraints(min_length=1, max_length=60)]
+#: Postgres takes no NUL in a text, so that one is no question for it.
+StreamName = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=r"^[^\x00]*$")]
 #: The name of a sync in a path. What cannot be one is no question for a database.
 SyncName = Annotated[str, StringConstraints(max_length=60, pattern="^[A-Za-z0-9_-]*$")]
 RunId = Annotated[str, StringConstraints(max_length=128, pattern="^[A-Za-z0-9_.:-]*$")]
