@@ -80,7 +80,7 @@ class Bench:
         """Format the table, in which each row is also a multiple of the bases."""
         if not self.rows:
             return "Nothing could be measured."
-        known = {row.system for row in self.rows}
+        known = {row.system for row in self.rows} | {row.name for row in self.rows}
         bases = [base for base in self.bases if base in known] or [self.rows[0].name]
         more = list(dict.fromkeys(name for row in self.rows for name in row.more))
         header = ["system", f"median {self.unit}", "min", "max", *(f"of {base}" for base in bases), *more]

@@ -75,6 +75,15 @@ ROWS = {
         "wide: celeriac",
     ],
     "webhooks_received": ["floor", "receive"],
+    "sync": [
+        *(f"{kind}: {system}" for kind in ("sqlite", "postgres") for system in ("by hand", "celeriac")),
+        "memory: celeriac, 1,000 rows",
+        "memory: celeriac, 5,000 rows",
+    ],
+    "cleanup": [
+        *(f"{kind}: {system}" for kind in ("sqlite", "postgres") for system in ("alone", "by hand", "celeriac")),
+        "memory: celeriac, 2,000 rows",
+    ],
     "transcode": ["plain ffmpeg", "celeriac, a job"],
     "canvas": _kinds("canvas", "chains", "chords"),
     "enqueue_peers": _kinds("enqueue_peers", "one by one", "in bulk"),

@@ -61,6 +61,12 @@ class PostgresServer:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._home, **as_user)
         self._wait_until_ready(data / "postmaster.pid")
 
+    @property
+    def pid(self) -> int:
+        """The process whose children serve connections."""
+        assert self._process is not None, "start it first"
+        return self._process.pid
+
     def stop(self) -> None:
         if self._process is not None:
             self._process.send_signal(signal.SIGINT)  # Postgres' "fast" shutdown

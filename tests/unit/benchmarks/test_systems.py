@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import sync
 from benchmarks.support.environments import versions
 from benchmarks.support.options import Options
 from benchmarks.support.systems import POOLS, every_system
@@ -23,7 +24,7 @@ def test_names_tell_systems_apart(pool: str) -> None:
 
 def test_each_environment_is_there_and_no_other() -> None:
     named = {system.environment for system in every_system("asyncio") if system.environment}
-    assert {path.stem for path in REQUIREMENTS.glob("*.txt")} == named
+    assert {path.stem for path in REQUIREMENTS.glob("*.txt")} == named | {sync.ENVIRONMENT}
     assert all(versions(name) for name in named)
 
 
