@@ -83,6 +83,11 @@ class SyncJobs:
     def define(self, *streams: dict[str, Any], **more: Any) -> None:
         self.family.add(definition(*streams, **more), source=lambda sync: self.source)
 
+    def redefine(self, *streams: dict[str, Any], **more: Any) -> None:
+        """Define the sync anew, as a deployment with another file does."""
+        self.family.definitions._named.clear()  # pyright: ignore[reportPrivateUsage] (nothing else takes one away)
+        self.define(*streams, **more)
+
     async def run(
         self, pages: dict[str, Sequence[Any]] | None = None, *, name: str = "shop", **arguments: Any
     ) -> RanJob:

@@ -38,18 +38,7 @@ class Standing(ListedSource):
 async def test_a_cancelled_run_keeps_what_is_committed_and_frees_the_lock(syncs: SyncJobs) -> None:
     syncs.define(ORDERS)
     syncs.source = source = Standing({"orders": numbered(4, 5)})
-    run = asyncio.create_task(
-        syncs.family.runner.run(JobContext(id="job-1"), syncs.family.definitions.get("shop"), streams=None, full=False)
-    )
-
-    async def is_committed() -> bool:
-        states = await syncs.database.read(lambda c: all_of(c, "shop"))
-        return "orders" in states and states["orders"].counts.pages == 2
-
-    await eventually(is_committed)
-    run.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await run
+    await _cancelled(syncs, JobContext(id="job-1", cancel_requested=lambda: True))
     assert source.is_closed
     assert await holder(syncs) is None
     ((state, ended),) = await syncs.rows("SELECT state, ended_at FROM celeriac_sync_run")
@@ -59,6 +48,36 @@ async def test_a_cancelled_run_keeps_what_is_committed_and_frees_the_lock(syncs:
     outcome = await syncs.outcome({"orders": numbered(4, 5)})
     assert outcome["streams"]["orders"]["in"] == 20
     assert [asked.place.page for asked in syncs.source.asked] == [2]
+
+
+async def test_a_run_whose_worker_stops_keeps_the_lock_for_the_worker_that_goes_on(syncs: SyncJobs) -> None:
+    syncs.define(ORDERS)
+    syncs.source = Standing({"orders": numbered(4, 5)})
+    await _cancelled(syncs, JobContext(id="job-1"))
+    kept = await holder(syncs)
+    assert kept is not None
+    assert kept.holder == "job-1"
+    assert await syncs.rows("SELECT state, ended_at FROM celeriac_sync_run") == [("running", None)]
+    syncs.source = ListedSource({"orders": numbered(4, 5)})
+    definition = syncs.family.definitions.get("shop")
+    outcome = await syncs.family.runner.run(JobContext(id="job-1"), definition, streams=None, full=False)
+    assert (outcome.state, outcome.streams["orders"].written) == ("done", 20)
+    assert await holder(syncs) is None
+
+
+async def _cancelled(syncs: SyncJobs, job: JobContext) -> None:
+    """Cancel a run when two pages are committed."""
+    definition = syncs.family.definitions.get("shop")
+    run = asyncio.create_task(syncs.family.runner.run(job, definition, streams=None, full=False))
+
+    async def is_committed() -> bool:
+        states = await syncs.database.read(lambda c: all_of(c, "shop"))
+        return "orders" in states and states["orders"].counts.pages == 2
+
+    await eventually(is_committed)
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
 
 
 async def test_a_job_that_is_cancelled_while_it_waits_frees_the_lock(syncs: SyncJobs) -> None:

@@ -83,6 +83,16 @@ async def test_a_cursor_of_another_kind_rejects_its_record(syncs: SyncJobs) -> N
     assert cursors(syncs) == [2]
 
 
+async def test_another_cursor_field_begins_anew(syncs: SyncJobs) -> None:
+    syncs.define(ORDERS)
+    await syncs.outcome({"orders": [[{"id": 1, "changed": 5_000_000, "seq": 1}]]})
+    syncs.redefine({**ORDERS, "cursor": "seq"})
+    await syncs.outcome({"orders": [[{"id": 2, "changed": 5_000_001, "seq": 2}]]})
+    assert cursors(syncs) == [None]
+    await syncs.outcome({"orders": [[]]})
+    assert cursors(syncs) == [2]
+
+
 async def test_a_full_run_ignores_the_cursor_and_fills_new_columns(syncs: SyncJobs) -> None:
     syncs.define(ORDERS)
     await syncs.outcome({"orders": [changed(1, 2)]})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, insert, or_, select, update
 
 from celeriac.database.clock import now_ms
 from celeriac.families.sync.errors import LeaseLost
@@ -43,8 +43,7 @@ class Held:
 
     def release(self, connection: Connection) -> None:
         """Let others have it at once. Do nothing if they do already."""
-        own = (locks.c.sync == self.sync) & (locks.c.token == self.token)
-        connection.execute(update(locks).where(own).values(until=0))
+        _free(connection, (locks.c.sync == self.sync) & (locks.c.token == self.token))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ def take(connection: Connection, sync: str, holder: str) -> Held | Busy:
 
 def release_of(connection: Connection, holder: str) -> None:
     """Release whatever a job holds that will not run any more."""
-    connection.execute(update(locks).where(locks.c.holder == holder).values(until=0))
+    _free(connection, locks.c.holder == holder)
 
 
 def holder_of(connection: Connection, sync: str) -> Busy | None:
@@ -87,5 +86,9 @@ def holder_of(connection: Connection, sync: str) -> Busy | None:
 
 def release(connection: Connection, sync: str, holder: str) -> None:
     """Free the lock that a job has kept which will not go on: it was cancelled while it waited, say."""
-    own = (locks.c.sync == sync) & (locks.c.holder == holder)
-    connection.execute(update(locks).where(own).values(until=0))
+    _free(connection, (locks.c.sync == sync) & (locks.c.holder == holder))
+
+
+def _free(connection: Connection, those: ColumnElement[bool]) -> None:
+    """End leases. The next token ends what a worker may still do that was given up and lives."""
+    connection.execute(update(locks).where(those).values(until=0, token=locks.c.token + 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from enum import StrEnum
 from hashlib import sha256
@@ -279,3 +280,15 @@ class Sync(Strict):
         decisive = {"cursor", "lookback", "parent", "mode", "primary_key", "http"}
         said = self.source.model_dump_json(exclude=_HOW) + stream.model_dump_json(include=decisive)
         return sha256(said.encode()).hexdigest()
+
+    def origin(self, stream: Stream) -> str:
+        """Return what changes when a stream's cursor no longer says where to go on: it is of other records then."""
+        source, http = self.source, stream.http
+        records = {
+            "source": source.model_dump(
+                mode="json", include={"url", "params", "headers", "auth", "python", "parameters"}
+            ),
+            "stream": http.model_dump(mode="json", include={"path", "params", "since"}),
+            "cursor": [stream.cursor, stream.parent and stream.parent.stream],
+        }
+        return sha256(json.dumps(records, sort_keys=True, default=str).encode()).hexdigest()

@@ -91,6 +91,8 @@ class Runner:
         except LeaseLost:
             raise  # the run is somebody else's
         except asyncio.CancelledError:
+            if not job.cancel_requested():
+                raise  # the worker stops: another one goes on with this job
             with contextlib.suppress(Exception):  # the lease ends by itself
                 await asyncio.shield(attempt.stop())
             raise
@@ -254,10 +256,10 @@ async def _renewing(held: Held, database: Database) -> AsyncGenerator[None]:
             await asyncio.sleep(_RENEW_S)
             try:
                 await database.write(held.fence)
-            except DatabaseUnavailable:
-                continue
             except LeaseLost:
                 return  # the next commit notices
+            except Exception as error:  # the next commit fails as well, or it has passed until then
+                log.warning("sync %s: its lock was not renewed: %s", held.sync, error)
 
     renewal = asyncio.create_task(renew(), name="celeriac-sync-lock")
     try:

@@ -28,6 +28,7 @@ class State:
         pass_id: the pass that is under way, or was the last.
         is_full: whether this pass asks for all records, whatever the cursor.
         fingerprint: what the pages were asked for by.
+        origin: which records the cursor belongs to.
         place: where the pass goes on.
         cursor: where the next pass begins.
         pending: the greatest cursor of this pass.
@@ -39,6 +40,7 @@ class State:
     pass_id: str = ""
     is_full: bool = False
     fingerprint: str = ""
+    origin: str = ""
     place: Place = field(default_factory=Place)
     cursor: JsonValue = None
     pending: JsonValue = None
@@ -59,7 +61,8 @@ _storing = (
             **{
                 name: bindparam(name)
                 for name in (
-                    *("phase", "pass", "is_full", "fingerprint", "place", "cursor", "pending", "counts", "done_run"),
+                    *("phase", "pass", "is_full", "fingerprint", "origin", "place", "cursor", "pending", "counts"),
+                    "done_run",
                 )
             },
             "updated_at": now_ms(),
@@ -83,6 +86,7 @@ def store(connection: Connection, sync: str, stream: str, state: State, parent: 
         "pass": state.pass_id,
         "is_full": state.is_full,
         "fingerprint": state.fingerprint,
+        "origin": state.origin,
         "place": {"token": state.place.token, "skip": state.place.skip, "page": state.place.page},
         "cursor": state.cursor,
         "pending": state.pending,
@@ -94,10 +98,11 @@ def store(connection: Connection, sync: str, stream: str, state: State, parent: 
         connection.execute(insert(states).values(**row, updated_at=now_ms()))
 
 
-def begun(state: State, *, fingerprint: str, is_full: bool | None) -> State:
+def begun(state: State, *, fingerprint: str, origin: str, is_full: bool | None) -> State:
     """Return the state with which a pass begins, or goes on.
 
-    It goes on where another run has stopped, unless its pages are other ones by now. `is_full` asks for a pass over all
+    It goes on where another run has stopped, unless its pages are other ones by now. A cursor of another `origin` says
+    nothing about these records: then all are read. `is_full` asks for a pass over all
     records (True), for one from the cursor on (False), or for whichever is under way (None).
     """
     same = state.fingerprint == fingerprint and (is_full is None or is_full is state.is_full)
@@ -109,7 +114,8 @@ def begun(state: State, *, fingerprint: str, is_full: bool | None) -> State:
         pass_id=new_id(),
         is_full=bool(is_full),
         fingerprint=fingerprint,
-        cursor=state.cursor,
+        origin=origin,
+        cursor=state.cursor if state.origin == origin else None,
     )
 
 
@@ -131,6 +137,7 @@ def _state(row: Any) -> State:
         pass_id=row["pass"],
         is_full=row["is_full"],
         fingerprint=row["fingerprint"],
+        origin=row["origin"],
         place=Place(**row["place"]),
         cursor=row["cursor"],
         pending=row["pending"],

@@ -93,7 +93,7 @@ class StreamPass:
             SyncFailed: nothing of the page that failed is kept; all before it is.
             SourceUnavailable, DatabaseUnavailable, RunLater: another attempt goes on after the last commit.
         """
-        fingerprint = self._sync.fingerprint(self._stream)
+        fingerprint, origin = self._sync.fingerprint(self._stream), self._sync.origin(self._stream)
 
         def begin(connection: Connection) -> State:
             self._held.fence(connection)
@@ -106,7 +106,7 @@ class StreamPass:
                 )
                 forget(connection, self._sync.name, [self._stream.name])
                 before = State()
-            state = begun(before, fingerprint=fingerprint, is_full=is_full)
+            state = begun(before, fingerprint=fingerprint, origin=origin, is_full=is_full)
             store(connection, self._sync.name, self._stream.name, state)
             return state
 
@@ -144,8 +144,13 @@ class StreamPass:
         before = await self._database.read(lambda c: load(c, self._sync.name, self._stream.name, key))
         own = before
         if before.pass_id != self._state.pass_id:
-            mine = {"pass_id": self._state.pass_id, "is_full": self._state.is_full, "phase": READING}
-            own = replace(State(cursor=before.cursor), **mine)
+            own = State(
+                phase=READING,
+                pass_id=self._state.pass_id,
+                is_full=self._state.is_full,
+                origin=self._state.origin,
+                cursor=before.cursor if before.origin == self._state.origin else None,
+            )
 
         def store_child(connection: Connection, place: Place, pending: Any, is_last: bool) -> None:
             cursor = later(own.cursor, pending) if is_last else own.cursor

@@ -52,6 +52,7 @@ state_table = Table(
     Column("pass", String(64), nullable=False),
     Column("is_full", Boolean, nullable=False),
     Column("fingerprint", String(64), nullable=False),
+    Column("origin", String(64), nullable=False),
     Column("done_run", String(100), nullable=False),
     Column("place", _VALUE),
     Column("cursor", _VALUE),

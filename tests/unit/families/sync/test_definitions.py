@@ -149,6 +149,20 @@ def test_what_changes_pages_changes_the_fingerprint_and_nothing_else_does() -> N
     assert fingerprint(streams=[{**STREAM, "http": {"path": "all"}}]) != usual
 
 
+def test_what_changes_the_records_changes_their_origin_and_nothing_else_does() -> None:
+    def origin(**change: Any) -> str:
+        sync = Sync.model_validate({**SHOP, **change})
+        return sync.origin(sync.streams[0])
+
+    usual = origin()
+    assert origin(source={**SHOP["source"], "attempts": 2, "records": "data"}) == usual
+    assert origin(streams=[{**STREAM, "lookback": 0, "max_rejected": 5}]) == usual
+    assert origin(source={"url": "https://api.example.com/v2"}) != usual
+    assert origin(source={**SHOP["source"], "auth": {"type": "bearer", "token": "env:OTHER_TOKEN"}}) != usual
+    assert origin(streams=[{**STREAM, "cursor": "number"}]) != usual
+    assert origin(streams=[{**STREAM, "http": {"path": "all"}}]) != usual
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -29,12 +29,14 @@ def _checked(text: str) -> str:
         raise ValueError("the URL has a user or a password: name these in `auth`")
     if url.fragment:
         raise ValueError("the URL has a fragment (#…), which is never sent: leave it out")
+    if url.query_string:  # a URL is shown, and some queries have a key
+        raise ValueError("the URL has a query (?…): put parameters into `params`, and a secret one into `auth`")
     return text
 
 
 def _checked_origin(text: str) -> str:
     url = URL(_checked(text))
-    if url.path != "/" or url.query_string:
+    if url.path != "/":
         raise ValueError("give an origin, such as https://eu.api.example.com, without a path")
     return text
 

@@ -27,6 +27,7 @@ def upgrade() -> None:
         sa.Column("pass", sa.String(64), nullable=False),
         sa.Column("is_full", sa.Boolean(), nullable=False),
         sa.Column("fingerprint", sa.String(64), nullable=False),
+        sa.Column("origin", sa.String(64), nullable=False),
         sa.Column("done_run", sa.String(100), nullable=False),
         sa.Column("place", sa.Text()),
         sa.Column("cursor", sa.Text()),
