@@ -48,6 +48,16 @@ async def test_another_run_goes_on_with_it_where_the_last_one_failed(syncs: Sync
     assert await rows(syncs) == [(1, "A"), (2, "b")]
 
 
+async def test_rows_that_the_table_refuses_are_read_again_by_the_next_run(syncs: SyncJobs) -> None:
+    statement = "CREATE TABLE orders (id BIGINT PRIMARY KEY, v VARCHAR(9) NOT NULL, must VARCHAR(9) NOT NULL)"
+    await syncs.database.write(lambda c: c.exec_driver_sql(statement))
+    syncs.define(ORDERS)
+    ran = await syncs.run({"orders": [page((1, "a"))]})
+    assert "the database refuses" in str(ran.error)
+    await syncs.outcome({"orders": [[{"id": 1, "v": "a", "must": "b"}]]})
+    assert await syncs.rows("SELECT id, v, must FROM orders") == [(1, "a", "b")]
+
+
 async def test_the_table_keeps_its_views_and_indexes(syncs: SyncJobs) -> None:
     syncs.define(ORDERS)
     await syncs.outcome({"orders": [page((1, 10))]})

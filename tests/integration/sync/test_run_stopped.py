@@ -10,8 +10,8 @@ import pytest
 
 from celeriac.core.context import JobContext
 from celeriac.core.errors import RunLater
-from celeriac.families.sync.history import list_runs
-from celeriac.families.sync.locks import Busy, holder_of
+from celeriac.families.sync.history import begin_run, forget_old, list_runs
+from celeriac.families.sync.locks import Busy, holder_of, release, take
 from celeriac.families.sync.pages import Asked, Page
 from celeriac.families.sync.prefetching import prefetched
 from celeriac.families.sync.states import all_of
@@ -126,3 +126,26 @@ async def test_progress_tells_records_and_rate_and_an_end_once_it_was_seen(syncs
     second = await syncs.run({"orders": numbered(4, 5)})
     assert second.progress[0].total == 15
     assert (second.progress[-1].done, second.progress[-1].total) == (20, 20)
+
+
+async def test_a_run_whose_lock_another_job_has_got_meanwhile_ends_in_the_list_as_well(syncs: SyncJobs) -> None:
+    syncs.define(ORDERS)
+    syncs.source = ListedSource({"orders": [*numbered(1, 5), RunLater(3600, "rate limit"), []]})
+    definition = syncs.family.definitions.get("shop")
+    with pytest.raises(RunLater):
+        await syncs.family.runner.run(JobContext(id="job-1"), definition, streams=None, full=False)
+    await syncs.database.write(lambda c: release(c, "shop", "job-1"))
+    await syncs.database.write(lambda c: take(c, "shop", "job-2"))
+    outcome = await syncs.family.runner.run(JobContext(id="job-1", attempt=2), definition, streams=None, full=False)
+    assert outcome.state == "skipped"
+    (run,) = await syncs.database.read(lambda c: list_runs(c, "shop", 10))
+    assert (run.state, run.error) == ("failed", "job job-2 is running the sync 'shop'")
+    assert run.ended_at is not None
+
+
+async def test_only_runs_that_have_ended_are_forgotten(syncs: SyncJobs) -> None:
+    syncs.define(ORDERS)
+    await syncs.outcome({"orders": numbered(1, 1)})
+    await syncs.database.write(lambda c: begin_run(c, "still-going", "shop"))
+    await syncs.database.write(lambda c: forget_old(c, -60_000))
+    assert [run.id for run in await syncs.database.read(lambda c: list_runs(c, "shop", 10))] == ["still-going"]

@@ -46,13 +46,23 @@ class Reject:
     at: int
 
 
-def begin_run(connection: Connection, run: str, sync: str, keep_ms: int) -> None:
-    """Note that a run begins, or goes on. Forget what is older than `keep_ms`."""
+def begin_run(connection: Connection, run: str, sync: str) -> None:
+    """Note that a run begins, or goes on."""
     ended = {"state": "running", "ended_at": None, "error": None}
     if connection.execute(update(runs).where(runs.c.id == run).values(**ended)).rowcount == 0:
         connection.execute(insert(runs).values(id=run, sync=sync, state="running", started_at=now_ms()))
-    connection.execute(delete(runs).where(runs.c.started_at < now_ms() - keep_ms))
+
+
+def forget_old(connection: Connection, keep_ms: int) -> None:
+    """Forget runs that have ended before `keep_ms`, and records that were rejected before."""
+    connection.execute(delete(runs).where(runs.c.ended_at < now_ms() - keep_ms))
     connection.execute(delete(rejects).where(rejects.c.at < now_ms() - keep_ms))
+
+
+def end_lost_run(connection: Connection, run: str, why: str) -> None:
+    """Note that a run of ours will not go on, if it has begun and has not ended."""
+    open_run = (runs.c.id == run) & runs.c.ended_at.is_(None)
+    connection.execute(update(runs).where(open_run).values(state="failed", error=why, ended_at=now_ms()))
 
 
 def note_run(

@@ -27,7 +27,7 @@ from celeriac.families.sync.counts import Counts
 from celeriac.families.sync.definitions import Definition
 from celeriac.families.sync.destinations import Destinations
 from celeriac.families.sync.errors import LeaseLost, SourceUnavailable, SyncFailed, UnknownSync
-from celeriac.families.sync.history import begin_run, note_run
+from celeriac.families.sync.history import begin_run, end_lost_run, forget_old, note_run
 from celeriac.families.sync.locks import LEASE_MS, Busy, Held, release_of, take
 from celeriac.families.sync.model import Mode, Stream, Sync
 from celeriac.families.sync.outcome import StreamOutcome, SyncOutcome
@@ -84,12 +84,16 @@ class Runner:
         held = await _take(database, sync.name, job.id)
         if isinstance(held, Busy):
             reason = f"job {held.holder} is running the sync {sync.name!r}"
+            await database.write(lambda connection: end_lost_run(connection, job.id, reason))
             return SyncOutcome(sync=sync.name, state="skipped", reason=reason)
         attempt = _Attempt(self, job, definition, held, database)
         try:
             done = await attempt.run(chosen, full=full)
-        except LeaseLost:
-            raise  # the run is somebody else's
+        except LeaseLost as error:
+            lost = str(error)
+            with contextlib.suppress(DatabaseUnavailable):
+                await database.write(lambda connection: end_lost_run(connection, job.id, lost))
+            raise
         except asyncio.CancelledError:
             if not job.cancel_requested():
                 raise  # the worker stops: another one goes on with this job
@@ -140,6 +144,7 @@ class _Attempt:
 
     async def run(self, streams: Sequence[Stream], *, full: bool) -> dict[str, StreamOutcome]:
         expected = await self._database.write(self._begin)
+        await self._forget_old()
         progress = Progress(self._job, {one.name: expected.get(one.name, 0) for one in streams if expected})
         source = self._runner.source(self._definition)
         done: dict[str, StreamOutcome] = {}
@@ -167,10 +172,17 @@ class _Attempt:
     def _begin(self, connection: Connection) -> dict[str, int]:
         """Note the run. Return how many records the streams had that are read as a whole."""
         self._held.fence(connection)
-        begin_run(connection, self._job.id, self._sync.name, self._runner.keep_ms)
+        begin_run(connection, self._job.id, self._sync.name)
         whole = {one.name for one in self._sync.streams if one.mode is Mode.FULL_REFRESH}
         states = all_of(connection, self._sync.name)
         return {name: state.counts.received for name, state in states.items() if name in whole}
+
+    async def _forget_old(self) -> None:
+        """Forget old runs and rejected records. If that fails, the sync goes on."""
+        try:
+            await self._database.write(lambda connection: forget_old(connection, self._runner.keep_ms))
+        except (DatabaseUnavailable, DBAPIError) as error:
+            log.warning("sync %s: old runs were not forgotten: %s", self._sync.name, error)
 
     async def _run_stream(self, stream: Stream, source: Source, progress: Progress, full: bool) -> StreamOutcome:
         writer = self._runner.destinations.writer(self._sync, stream, self._held, self._job)

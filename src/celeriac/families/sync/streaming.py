@@ -10,6 +10,7 @@ from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from celeriac.database.engine import Database
 from celeriac.families.sync.converting import to_json
@@ -257,7 +258,7 @@ class StreamPass:
 
         try:
             self._state = await self._database.write(end)
-        except SyncFailed:
+        except (SyncFailed, DBAPIError):  # what the database refuses now, it refuses again
             await self._give_up(read)
             raise
         await self._writer.clean_up()
