@@ -88,6 +88,12 @@ def fence(connection: Connection, lease: Lease, position: str | None, *, for_ms:
         raise LeaseLost(f"another worker has taken over the policy {lease.policy}")
 
 
+def renew(connection: Connection, lease: Lease) -> None:
+    """Prolong a lease that is still held, and no shorter than it is."""
+    due = (_l.policy == lease.policy) & (_l.token == lease.token) & (_l.until < now_ms() + LEASE_MS)
+    connection.execute(update(lock_table).where(due).values(until=now_ms() + LEASE_MS))
+
+
 def release(connection: Connection, lease: Lease, *, at_end: bool) -> None:
     """Give the lock back, if it is still ours. A run that is `at_end` has looked at every row.
 

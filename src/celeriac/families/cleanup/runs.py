@@ -6,7 +6,8 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from hashlib import sha256
 
 from sqlalchemy import Connection
@@ -14,12 +15,13 @@ from sqlalchemy.exc import DBAPIError
 
 from celeriac.core.context import JobContext
 from celeriac.core.errors import DatabaseRefused, DatabaseUnavailable, RunLater, StorageFull, StorageUnavailable
+from celeriac.database.engine import Database
 from celeriac.families.cleanup import hints, locks, records
 from celeriac.families.cleanup.archives_table import TableName, ensure_archive_table
 from celeriac.families.cleanup.changes import Renewal
 from celeriac.families.cleanup.errors import ChunkUnstable, CleanupRefused, LeaseLost, PolicyInvalid
 from celeriac.families.cleanup.filing import Filing
-from celeriac.families.cleanup.locks import Held
+from celeriac.families.cleanup.locks import Held, Lease
 from celeriac.families.cleanup.partitions_run import detach_partitions
 from celeriac.families.cleanup.places import Place
 from celeriac.families.cleanup.policy import Hashed, Policy
@@ -72,6 +74,7 @@ class Runner:
             await database.write(self._let_go)
             return self._nothing("paused", "the policy is paused")
         if isinstance(taken, Held):
+            await database.write(lambda c: records.end_lost_run(c, self._job.id, RunState.FAILED))
             return self._nothing("skipped", f"job {taken.holder} works on the policy")
         sql = json.dumps({path: list(map(str, one.main)) for path, one in planned.statements.items()})
         run = await database.write(lambda c: records.open_run(c, self._job.id, policy.name, who, digest, sql))
@@ -89,7 +92,8 @@ class Runner:
     async def _watched(self, cleaning: Cleaning) -> RunResult:
         """Do the work, and record how it ends."""
         try:
-            state, files = await self._work(cleaning)
+            async with renewing(self._place.database, cleaning.lease):
+                state, files = await self._work(cleaning)
         except asyncio.CancelledError:
             await cleaning.filing.release()
             if self._job.cancel_requested():
@@ -159,6 +163,27 @@ class Runner:
 
     def _nothing(self, state: str, reason: str) -> RunResult:
         return RunResult(policy=self._policy.name, run=self._job.id, state=state, reason=reason)
+
+
+@asynccontextmanager
+async def renewing(database: Database, lease: Lease, every_s: float = locks.LEASE_MS / 3000) -> AsyncGenerator[None]:
+    """Renew the lease beside the work: counting rows, or finding the first, may take longer than it lasts."""
+
+    async def renew() -> None:
+        while True:
+            await asyncio.sleep(every_s)
+            try:
+                await database.write(lambda connection: locks.renew(connection, lease))
+            except Exception as error:  # the next commit fails as well, or it has passed until then
+                log.warning("the lease of the policy %s was not renewed: %s", lease.policy, error)
+
+    renewal = asyncio.create_task(renew(), name="celeriac-cleanup-lease")
+    try:
+        yield
+    finally:
+        renewal.cancel()
+        with suppress(asyncio.CancelledError):
+            await renewal
 
 
 def _refused(error: DBAPIError) -> CleanupRefused:
