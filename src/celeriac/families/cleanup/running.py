@@ -238,8 +238,9 @@ class Cleaning:
 
     def _pace(self, step: Step) -> Pace:
         if step.path not in self._paces:
-            chunk = self.plan.policy.chunk
-            self._paces[step.path] = Pace(most=chunk.rows, target_ms=chunk.target_ms)
+            chunk, wording = self.plan.policy.chunk, self.plan.statements[step.path].wording
+            most = min(chunk.rows, wording.most_rows(len(step.shape.key)) or chunk.rows)
+            self._paces[step.path] = Pace(most=most, target_ms=chunk.target_ms)
         return self._paces[step.path]
 
     def _limit(self, size: int) -> int:

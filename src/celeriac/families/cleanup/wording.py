@@ -16,6 +16,10 @@ Key = tuple[Any, ...]
 Parameters = dict[str, Any]
 
 
+#: Values that one statement may have as SQLite is built by default. Some statements name the rows of a chunk twice.
+_SQLITE_VALUES = 32_766
+
+
 class Wording:
     """The SQL of one database's dialect."""
 
@@ -75,6 +79,10 @@ class Wording:
         if self.dialect == "postgresql":
             return {f"celeriac_{name}_{at}": [key[at] for key in keys] for at in range(len(columns))}
         return {f"celeriac_{name}": [key[0] for key in keys] if len(columns) == 1 else list(keys)}
+
+    def most_rows(self, columns: int) -> int | None:
+        """How many rows one statement can name by a key of so many columns; None: as many as one likes."""
+        return _SQLITE_VALUES // (2 * columns) if self.dialect == "sqlite" else None
 
     def after(self, key: Sequence[str]) -> str:
         """Say that a row's key comes after another one: `celeriac_after_N`."""
