@@ -15,6 +15,7 @@ from celeriac.core.checks import shown
 from celeriac.core.faults import sentence
 from celeriac.families.sync.errors import SourceFailed, SyncInvalid
 from celeriac.families.sync.pages import Asked, Page, Place, Record, Refusal
+from celeriac.families.sync.seen import Seen
 
 #: Records that come one by one are written together.
 _TOGETHER = 500
@@ -120,7 +121,8 @@ class _Pages:
         #: How many items since the token have come, and how many of them were written before.
         self._seen, self._written = 0, place.skip
         self._waiting: list[Any] = []
-        self._tokens = {orjson.dumps(place.token)}
+        self._tokens = Seen()
+        self._tokens.first(hash(orjson.dumps(place.token)), self._page)
 
     def add(self, yielded: Any) -> Page | None:
         """Return a page, if one is complete."""
@@ -171,11 +173,10 @@ class _Pages:
             known = orjson.dumps(token)
         except TypeError as error:
             raise SourceFailed(f"the source {self._name} gives a token that is no JSON: {error}") from None
-        if known in self._tokens:
+        if self._tokens.first(hash(known), self._page + 1) <= self._page:
             raise SourceFailed(
                 f"the source {self._name} goes round in circles: it gives the token {shown(token)} a second time"
             )
-        self._tokens.add(known)
 
 
 @dataclass(slots=True)

@@ -7,17 +7,15 @@ from typing import Any
 from celeriac.core import codec
 from celeriac.core.checks import shown
 from celeriac.families.sync.errors import SourceFailed
-
-#: Pages that are remembered; a circle of more is none that a faulty API goes.
-_MOST = 200_000
+from celeriac.families.sync.seen import Seen
 
 
 class LoopGuard:
     """Remembers the pages of one stream in one run. On its next run, a stream may see each page again."""
 
     def __init__(self) -> None:
-        self._tokens: dict[int, int] = {}
-        self._contents: dict[int, int] = {}
+        self._tokens = Seen()
+        self._contents = Seen()
 
     def check_token(self, token: Any, page: int) -> None:
         """Look at what asks for a page, before it is asked for.
@@ -25,7 +23,7 @@ class LoopGuard:
         Raises:
             SourceFailed: another page was asked for with the same token or URL.
         """
-        first = _remember(self._tokens, hash(codec.dumps(token)), page)
+        first = self._tokens.first(hash(codec.dumps(token)), page)
         if first != page:
             said = shown(token.partition("?")[0]) if isinstance(token, str) and "://" in token else shown(token)
             raise SourceFailed(
@@ -39,17 +37,9 @@ class LoopGuard:
         Raises:
             SourceFailed: another page had the same ones.
         """
-        first = _remember(self._contents, digest, page)
+        first = self._contents.first(digest, page)
         if first != page:
             raise SourceFailed(
                 f"the API goes round in circles: page {page} has the same records as page {first}; it may not know "
                 "the parameter that asks for a page: look at `pagination`"
             )
-
-
-def _remember(known: dict[int, int], digest: int, page: int) -> int:
-    """Return the page that had this first."""
-    first = known.setdefault(digest, page)
-    if len(known) > _MOST:
-        del known[next(iter(known))]
-    return first
