@@ -237,9 +237,11 @@ async def test_the_command_line_alone_runs_workers_and_looks_at_jobs(
     assert told["database"]["detail"] == "none: job families with tables need the extra celeriac[database]"
     families = json.loads(output_of(*celeriac, "families", "--json", cwd=tmp_path, **variables))
     assert [(family["family"], family["state"]) for family in families] == [
+        ("cleanup", "missing"),
         ("email", "missing"),
         ("media", "missing"),
         ("reports", "missing"),
+        ("sync", "missing"),
         ("webhooks", "missing"),
     ]
 

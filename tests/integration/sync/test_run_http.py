@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from celeriac.families.sync.dry_run import dry_run
 from tests.support.sync_api import SyncApi, order, sync_api
 from tests.support.sync_jobs import SyncJobs
 
@@ -61,8 +62,10 @@ async def test_children_are_asked_for_by_the_fields_of_their_parents(syncs: Sync
 async def test_a_dry_run_asks_for_one_page(syncs: SyncJobs) -> None:
     async with sync_api() as api:
         define(syncs, api, ORDERS)
-        (trial,) = await syncs.family.actions.dry_run("shop")
-        assert (trial.records, len(api.requests)) == (100, 1)
+        definition = syncs.family.definitions.get("shop")
+        source = syncs.family.runner.source(definition)
+        trial = (await dry_run(definition, syncs.family.destinations, source, None)).streams["orders"]
+        assert (trial.received, len(api.requests)) == (100, 1)
         kinds = {column.name: str(column.kind) for column in trial.columns}
         assert kinds["customer"] == "json"
         assert kinds["total"] == "double"
