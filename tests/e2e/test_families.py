@@ -52,7 +52,7 @@ async def test_an_installed_family_has_jobs_routes_commands_settings_and_checks(
     listed = celeriac("families", "--json", cwd=tmp_path, **variables)
     states = {family["family"]: family["state"] for family in json.loads(listed.stdout)}
     assert (states, listed.stderr) == (
-        {"email": "on", "media": "on", "reports": "on", "sync": "on", "webhooks": "on", "greetings": "on"},
+        dict.fromkeys(("cleanup", "email", "media", "reports", "sync", "webhooks", "greetings"), "on"),
         "",
     )
     assert celeriac("greetings", "word", cwd=tmp_path, **variables).stdout == "Good day\n"
@@ -84,7 +84,7 @@ def test_the_tables_of_families_are_made_beforehand(tmp_path: Path) -> None:
     before = json.loads(celeriac("db", "current", "--json", cwd=tmp_path).stdout)
     assert list(tmp_path.iterdir()) == [], "to look makes no file"
     after = json.loads(celeriac("db", "upgrade", "--json", cwd=tmp_path).stdout)
-    families = ["email", "webhooks"]
+    families = ["email", "sync", "webhooks"]
     assert [(row["family"], row["revision"], row["state"]) for row in before] == [
         (family, None, "behind") for family in families
     ]
