@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import signal
 import sqlite3
 import sys
 import tempfile
@@ -23,7 +21,7 @@ from rich.console import Console
 
 from celeriac.core import codec
 from celeriac.demo import PATIENCE_S, Demo, DemoFailed, Outcome, client_of, follow
-from celeriac.families.sync.demo.orders import PAGE_SIZE, order
+from celeriac.families.sync.demo.orders import order
 
 _DEFINITION = """
     name: shop
@@ -75,43 +73,35 @@ class SyncDemo(Demo):
             killing = asyncio.create_task(self._kill(shop, console))
             try:
                 await follow(client, job, console, doing="reading", total=self._records, with_message=True)
+                await killing
             finally:
                 killing.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await killing
             seconds = time.monotonic() - began
             outcome = (await client.get(f"/jobs/{job}/result")).json()["result"]["streams"]["orders"]
             counts = (await shop.get("/counts")).json()
         rows, wrong = await asyncio.to_thread(_compare, self._database, self._records)
-        return self._outcome(outcome, counts, rows, wrong, seconds, has_killed=not killing.cancelled())
+        return self._outcome(outcome, counts, rows, wrong, seconds)
 
     async def _kill(self, shop: httpx2.AsyncClient, console: Console) -> None:
-        """Kill the process that reads, as soon as it has read half."""
-        half = -(-self._records // PAGE_SIZE) // 2
-        counts = (await shop.get("/counts", params={"pages": half}, timeout=None)).json()
-        pid = await asyncio.to_thread(_process_of, counts["client_port"])
-        os.kill(pid, signal.SIGKILL)
+        """Kill the process that reads when it has read half. The API holds the other half until it is gone."""
+        counts = (await shop.get("/counts", params={"half": ""}, timeout=None)).json()
+        try:
+            pid = await asyncio.to_thread(_kill_client, counts["client_port"])
+        finally:
+            await shop.post("/go-on")
         console.print(f"worker process {pid} was killed (SIGKILL) after {counts['pages']:,} pages")
 
     def _outcome(
-        self,
-        outcome: Mapping[str, Any],
-        counts: Mapping[str, Any],
-        rows: int,
-        wrong: int,
-        seconds: float,
-        *,
-        has_killed: bool,
+        self, outcome: Mapping[str, Any], counts: Mapping[str, Any], rows: int, wrong: int, seconds: float
     ) -> Outcome:
         faults = ", ".join(f"{number} with {fault}" for fault, number in sorted(counts["faults"].items()))
         counted = outcome["in"] == self._records == outcome["written"] + outcome["rejected"]
-        killed = "" if has_killed else "; no worker was killed"
         return Outcome(
-            ok=rows == self._records and not wrong and counted and has_killed,
+            ok=rows == self._records and not wrong and counted,
             summary=(
                 f"{rows:,} of {self._records:,} records are rows, {wrong} of them wrong, after {seconds:.1f} s; "
                 f"{counts['requests']:,} requests, of which some failed ({faults}); "
-                f"{counts['repeated_pages']} pages asked for again (counted by the API){killed}"
+                f"{counts['repeated_pages']} pages asked for again (counted by the API)"
             ),
             seconds=seconds,
             facts={
@@ -150,17 +140,24 @@ async def _submit(client: httpx2.AsyncClient) -> str:
     return str(response.json()["id"])
 
 
-def _process_of(port: int) -> int:
-    """Return the process that has a connection from `port` of this machine.
+def _kill_client(port: int) -> int:
+    """Kill the process that has a connection from `port` of this machine. Return its id when it is gone.
 
     Raises:
-        DemoFailed: there is none.
+        DemoFailed: there is none, or it does not end.
     """
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             if any(one.laddr.port == port and one.raddr for one in process.net_connections("tcp")):
-                return int(process.pid)
-    raise DemoFailed("the process that reads was not found")
+                break
+    else:
+        raise DemoFailed("the process that reads was not found")
+    try:
+        process.kill()
+        process.wait(PATIENCE_S)
+    except psutil.TimeoutExpired:
+        raise DemoFailed(f"process {process.pid} reads on, although it was killed") from None
+    return int(process.pid)
 
 
 def _compare(database: Path, records: int) -> tuple[int, int]:

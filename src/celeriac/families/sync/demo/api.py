@@ -16,7 +16,7 @@ from collections import Counter
 import orjson
 from aiohttp import web
 
-from celeriac.families.sync.demo.orders import PAGE_SIZE, order
+from celeriac.families.sync.demo.orders import PAGE_SIZE, order, pages_of
 
 #: The share of requests that fail, and how.
 _FAULTS = 0.02
@@ -25,7 +25,11 @@ _SEED = 12
 
 
 class ShopApi:
-    """Serves `/orders` in pages, each with the token of the next, and `/counts`, which says what it has seen."""
+    """Serves `/orders` in pages, each with the token of the next, and `/counts`, which says what it has seen.
+
+    It holds requests for the second half until `POST /go-on`, so that the reader is killed in the middle, however fast
+    it is.
+    """
 
     def __init__(self, records: int) -> None:
         self._records = records
@@ -34,27 +38,34 @@ class ShopApi:
         self._faults: Counter[str] = Counter()
         self._dice = random.Random(_SEED)  # noqa: S311 (it decides about faults)
         self._client_port = 0
-        self._more = asyncio.Condition()
+        self._half = pages_of(records) // 2
+        self._is_holding = asyncio.Event()
+        self._goes_on = asyncio.Event()
 
     def application(self) -> web.Application:
         """Return the application to serve."""
         application = web.Application()
         application.router.add_get("/orders", self._orders)
         application.router.add_get("/counts", self._counts)
+        application.router.add_post("/go-on", self._go_on)
         return application
 
     async def _orders(self, request: web.Request) -> web.Response:
         self._requests += 1
-        assert request.transport is not None
-        self._client_port = request.transport.get_extra_info("peername")[1]
+        transport = request.transport
+        assert transport is not None
         if self._dice.random() < _FAULTS:
             return self._fail(request, self._dice.choice(_HOW))
         page = int(request.query.get("after", "p0").removeprefix("p"))
+        if page >= self._half:
+            self._client_port = transport.get_extra_info("peername")[1]
+            self._is_holding.set()
+            await self._goes_on.wait()
+        if transport.is_closing():
+            return web.Response()  # its reader was killed while it waited: nobody is served
         first, last = page * PAGE_SIZE, min((page + 1) * PAGE_SIZE, self._records)
         following = f"p{page + 1}" if last < self._records else None
         self._served[page] += 1
-        async with self._more:
-            self._more.notify_all()
         body = orjson.dumps({"orders": [order(n + 1) for n in range(first, last)], "next": following})
         return web.Response(body=body, content_type="application/json")
 
@@ -70,10 +81,9 @@ class ShopApi:
         return web.Response(status=500)
 
     async def _counts(self, request: web.Request) -> web.Response:
-        """Answer once so many pages have been served as `pages` says."""
-        least = int(request.query.get("pages", 0))
-        async with self._more:
-            await self._more.wait_for(lambda: len(self._served) >= least)
+        """Answer at once, or with `half` when a request for the second half is held."""
+        if "half" in request.query:
+            await self._is_holding.wait()
         counts = {
             "requests": self._requests,
             "pages": len(self._served),
@@ -82,6 +92,10 @@ class ShopApi:
             "client_port": self._client_port,
         }
         return web.json_response(counts)
+
+    async def _go_on(self, _: web.Request) -> web.Response:
+        self._goes_on.set()
+        return web.Response(status=204)
 
 
 async def serve(records: int) -> None:

@@ -12,6 +12,11 @@ _CITIES = ("Berlin", "Łódź", "Αθήνα", "東京", "São Paulo")
 _NOTES = (None, "", "Gift wrap, please", 'It\'s for "Zoë"; call first', "\N{PARTY POPPER} 100 % cotton, 'large'")
 
 
+def pages_of(records: int) -> int:
+    """Return how many pages that many orders are."""
+    return -(-records // PAGE_SIZE)
+
+
 def order(number: int) -> dict[str, Any]:
     """Return the order of a number, from 1."""
     return {
