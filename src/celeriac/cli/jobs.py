@@ -149,7 +149,7 @@ def described(record: dict[str, Any]) -> Iterator[str]:
         record["error"] = f"{error['type']}: {error['message']}"
     for name, value in record.items():
         if value is not None:
-            yield f"{name:<17}{one_line(value if isinstance(value, str) else codec.dumps(value).decode())}"
+            yield f"{name:<17}{one_line(value if isinstance(value, str) else codec.dumps_text(value))}"
     if error.get("traceback"):
         yield ""
         yield without_controls(error["traceback"].rstrip())

@@ -94,6 +94,11 @@ def dumps(value: Any, *, floats: bool = True) -> bytes:
         return _written_slowly(value)
 
 
+def dumps_text(value: Any) -> str:
+    """Write a value as text, of a column for example. Raises as `dumps` does."""
+    return dumps(value).decode()
+
+
 def _written_slowly(value: Any) -> bytes:
     try:
         return json.dumps(value, separators=(",", ":")).encode()

@@ -76,7 +76,7 @@ class Envelope:
         self._before_id = start + headers[:-1] + b',"id":'
         self._root = orjson.dumps(options.root_id) if options.root_id else None
         self._before_correlation = b'},"properties":' + properties[:-1] + b',"correlation_id":'
-        self._end = _inside_quotes("," + codec.dumps(embed).decode() + "]") + b'"}'
+        self._end = _inside_quotes("," + codec.dumps_text(embed) + "]") + b'"}'
 
     def write(self, job_id: str, tag: str, arguments: bytes) -> bytes:
         """Write one message.

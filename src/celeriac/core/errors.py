@@ -13,7 +13,9 @@ CeleriacError
 ├── InvalidJobDefinition        a function cannot be a job; raised where it is decorated
 ├── BrokerUnavailable           the broker did not answer in time; nothing is known to be stored
 ├── DatabaseUnavailable         the database cannot be reached, or stayed locked
-│   └── DatabaseRefused         it refuses us, and will go on to: a wrong password, or no such database
+│   ├── DatabaseRefused         it refuses us, and will go on to: a wrong password, or no such database
+│   └── LockTimedOut            somebody else has locked a row or a table for too long; nothing was changed
+├── LeaseLost                   another worker has taken over; this one commits nothing more
 ├── StorageUnavailable          the storage of files did not answer, or refused the operation
 ├── StorageFull                 there is no room for a file, or only the reserve is left
 ├── FileTooLarge                a file is larger than it may be
@@ -144,6 +146,14 @@ class DatabaseUnavailable(CeleriacError):
 
 class DatabaseRefused(DatabaseUnavailable):
     """The database refuses us, and will go on to: a wrong password, a missing privilege, or no such database."""
+
+
+class LockTimedOut(DatabaseUnavailable):
+    """Somebody else has locked a row or a table for too long. The transaction was rolled back."""
+
+
+class LeaseLost(CeleriacError):
+    """Another worker has taken over what this one worked on. This one commits nothing more."""
 
 
 class StorageUnavailable(CeleriacError):

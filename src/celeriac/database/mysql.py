@@ -11,14 +11,16 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from celeriac.core import codec
-from celeriac.core.errors import DatabaseRefused, DatabaseUnavailable
-from celeriac.database.threads import THREADS, ThreadedEngine, to_json
+from celeriac.core.errors import DatabaseRefused, DatabaseUnavailable, LockTimedOut
+from celeriac.database.threads import THREADS, ThreadedEngine
 from celeriac.database.url import shown
 
 T = TypeVar("T")
 
-#: Errors for: a lock was not to be had in time, too many connections, the server stops, is read-only, or is gone.
-_TROUBLE = frozenset({1205, 1040, 1053, 1290, 2003, 2006, 2013, 2055})
+#: Errors for: too many connections, the server stops, is read-only, or is gone.
+_TROUBLE = frozenset({1040, 1053, 1290, 2003, 2006, 2013, 2055})
+#: The error for: a lock was not to be had in time.
+_LOCKED = 1205
 #: Errors for: a wrong user or password, and a database that does not exist or is not for us.
 _REFUSED = frozenset({1044, 1045, 1049, 1698})
 #: The error for: the transaction was in the way of another one, and may be repeated. How often that is done.
@@ -53,7 +55,7 @@ class MysqlEngine(ThreadedEngine):
     def _open(self) -> Engine:
         return create_engine(
             self._url,
-            json_serializer=to_json,
+            json_serializer=codec.dumps_text,
             json_deserializer=codec.loads,
             pool_size=THREADS,
             pool_pre_ping=True,  # the server closes connections that were idle for some hours
@@ -77,6 +79,8 @@ class MysqlEngine(ThreadedEngine):
                 raise _InTheWay(shown(self._url), str(error.orig)) from error
             if code in _REFUSED:
                 raise DatabaseRefused(shown(self._url), str(error.orig)) from error
+            if code == _LOCKED:
+                raise LockTimedOut(shown(self._url), str(error.orig)) from error
             if error.connection_invalidated or code in _TROUBLE:
                 raise DatabaseUnavailable(shown(self._url), str(error.orig)) from error
             raise

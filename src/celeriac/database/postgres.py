@@ -6,23 +6,24 @@ import asyncio
 import os
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sqlalchemy.engine import URL, Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from celeriac.core import codec
-from celeriac.core.errors import DatabaseRefused, DatabaseUnavailable
+from celeriac.core.errors import DatabaseRefused, DatabaseUnavailable, LockTimedOut
 from celeriac.database.url import shown
 
 T = TypeVar("T")
 
 #: SQLSTATE for: the transaction was in the way of another one, and may be repeated. How often that is done.
 _IN_THE_WAY, _REPEATS = ("40001", "40P01"), 5
-#: Classes and codes of SQLSTATE for: no disk space or memory, the server shuts down, the server accepts no writes, a
-#: lock was not to be had in time.
-_TROUBLE = ("53", "57P", "25006", "55P03")
+#: Classes and codes of SQLSTATE for: no disk space or memory, the server shuts down, the server accepts no writes.
+_TROUBLE = ("53", "57P", "25006")
+#: The same for: a lock was not to be had in time.
+_LOCKED = "55P03"
 #: The same for: a wrong user or password, and a database that does not exist.
 _REFUSED = ("28", "3D000")
 
@@ -69,6 +70,8 @@ class PostgresEngine:
                 raise _InTheWay(shown(self._url), str(error.orig)) from error
             if _code(error).startswith(_REFUSED):
                 raise DatabaseRefused(shown(self._url), str(error.orig)) from error
+            if _code(error) == _LOCKED:
+                raise LockTimedOut(shown(self._url), str(error.orig)) from error
             if error.connection_invalidated or _is_trouble(error):
                 raise DatabaseUnavailable(shown(self._url), str(error.orig)) from error
             raise
@@ -95,7 +98,7 @@ class PostgresEngine:
         if _here() not in self._engines:
             self._engines[_here()] = create_async_engine(
                 self._url,
-                json_serializer=_to_json,
+                json_serializer=codec.dumps_text,
                 json_deserializer=codec.loads,
                 hide_parameters=True,  # errors, and so logs, have the statement without its values: some are secrets
             )
@@ -113,7 +116,3 @@ def _code(error: DBAPIError) -> str:
 
 def _here() -> tuple[int, asyncio.AbstractEventLoop]:
     return os.getpid(), asyncio.get_running_loop()
-
-
-def _to_json(value: Any) -> str:
-    return codec.dumps(value).decode()

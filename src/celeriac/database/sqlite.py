@@ -17,7 +17,7 @@ from sqlalchemy.exc import DatabaseError
 from celeriac.core import codec
 from celeriac.core.errors import DatabaseRefused, DatabaseUnavailable
 from celeriac.core.files import touch_private
-from celeriac.database.threads import THREADS, ThreadedEngine, to_json
+from celeriac.database.threads import THREADS, ThreadedEngine
 from celeriac.database.url import shown
 
 T = TypeVar("T")
@@ -71,7 +71,7 @@ class SqliteEngine(ThreadedEngine):
             _create(file)
         engine = create_engine(
             self._url,
-            json_serializer=to_json,
+            json_serializer=codec.dumps_text,
             json_deserializer=codec.loads,
             pool_size=THREADS,
             hide_parameters=True,  # errors, and so logs, have the statement without its values: some are secrets

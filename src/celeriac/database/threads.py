@@ -9,11 +9,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sqlalchemy.engine import Connection, Engine
-
-from celeriac.core import codec
 
 T = TypeVar("T")
 
@@ -92,8 +90,3 @@ class ThreadedEngine(ABC):
     def _outside(self, engine: Engine, function: Callable[[Connection], T]) -> T:
         with self._translated(), engine.connect() as connection:
             return function(connection.execution_options(isolation_level="AUTOCOMMIT"))
-
-
-def to_json(value: Any) -> str:
-    """Write a value of a JSON column."""
-    return codec.dumps(value).decode()

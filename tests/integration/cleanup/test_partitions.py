@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from celeriac.core.errors import LeaseLost
 from celeriac.database.engine import Database
 from celeriac.families.cleanup.archives_table import TableName
-from celeriac.families.cleanup.errors import LeaseLost, TableRefused
+from celeriac.families.cleanup.errors import TableRefused
 from celeriac.families.cleanup.partitions import find_partitions
 from celeriac.families.cleanup.restore import restore
 from tests.support.cleanup_partitions import EVENTS, Calendar, names, run_and_kill

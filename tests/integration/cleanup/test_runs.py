@@ -8,13 +8,11 @@ from typing import Any
 
 import pytest
 
-from celeriac.core.errors import RunLater
+from celeriac.core.errors import LeaseLost, RunLater
 from celeriac.families.cleanup import locks
-from celeriac.families.cleanup.errors import LeaseLost, PolicyInvalid, TableRefused
+from celeriac.families.cleanup.errors import PolicyInvalid, TableRefused
 from celeriac.families.cleanup.holds import Hold
-from celeriac.families.cleanup.runs import renewing
 from tests.support.cleanup_shop import NEW, OLD, Shop, policy
-from tests.support.waiting import eventually
 
 
 async def audit(shop: Shop, columns: str) -> list[tuple[Any, ...]]:
@@ -146,29 +144,6 @@ async def test_a_worker_that_lost_its_lease_commits_nothing_more(shop: Shop) -> 
         await shop.run(policy(action="archive", chunk={"rows": 10}))
     assert len(await shop.ids()) == 50
     assert len(await shop.archived()) == 10
-
-
-async def test_a_lease_is_renewed_beside_long_work_and_never_made_shorter(shop: Shop) -> None:
-    await shop.database.ensure_schema()
-    lease = await shop.database.write(lambda c: locks.acquire(c, "old-orders", "job-1", "digest"))
-    assert isinstance(lease, locks.Lease)
-
-    async def until() -> int:
-        [(found,)] = await shop.query("SELECT until FROM celeriac_cleanup_lock")
-        return int(found)
-
-    async def is_renewed() -> bool:
-        return await until() > 1
-
-    await shop.execute("UPDATE celeriac_cleanup_lock SET until = 1")
-    async with renewing(shop.database, lease, every_s=0.01):
-        await eventually(is_renewed)
-    await shop.execute("UPDATE celeriac_cleanup_lock SET until = 99999999999999")
-    await shop.database.write(lambda c: locks.renew(c, lease))
-    assert await until() == 99_999_999_999_999
-    await shop.execute("UPDATE celeriac_cleanup_lock SET until = 1, token = token + 1")
-    await shop.database.write(lambda c: locks.renew(c, lease))
-    assert await until() == 1, "somebody else has it"
 
 
 async def test_a_run_whose_lock_another_job_has_got_meanwhile_ends_in_the_list_as_well(shop: Shop) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from celeriac.core.context import JobContext
-from celeriac.families.sync.errors import LeaseLost, SourceFailed
-from celeriac.families.sync.locks import Held
+from celeriac.core.errors import LeaseLost
+from celeriac.database.leases import Lease
+from celeriac.families.sync.errors import SourceFailed
+from celeriac.families.sync.tables import LEASES
 from tests.support.sync_jobs import SyncJobs
 
 ORDERS = {"name": "orders", "primary_key": "id", "mode": "full_refresh"}
@@ -134,7 +136,9 @@ async def test_who_has_lost_the_lock_leaves_the_table_beside_to_the_next_run(syn
     syncs.define(ORDERS)
     await syncs.run({"orders": [page((1, "a")), SourceFailed("it has gone")]})
     sync = syncs.family.definitions.get("shop").sync
-    writer = syncs.family.destinations.writer(sync, sync.streams[0], Held("shop", 0), JobContext(id="late"))
+    writer = syncs.family.destinations.writer(
+        sync, sync.streams[0], Lease(LEASES, "shop", "job-0", 0), JobContext(id="late")
+    )
     with pytest.raises(LeaseLost):
         await writer.clean_up()
     assert await syncs.rows("SELECT id, v FROM orders__refresh") == [(1, "a")]

@@ -10,11 +10,12 @@ import pytest
 
 from celeriac.core.context import JobContext
 from celeriac.core.errors import RunLater
+from celeriac.database.leases import Busy
 from celeriac.families.sync.history import begin_run, forget_old, list_runs
-from celeriac.families.sync.locks import Busy, holder_of, release, take
 from celeriac.families.sync.pages import Asked, Page
 from celeriac.families.sync.prefetching import prefetched
 from celeriac.families.sync.states import all_of
+from celeriac.families.sync.tables import LEASES
 from tests.support.sync_jobs import ListedSource, SyncJobs, numbered
 from tests.support.waiting import eventually
 
@@ -22,7 +23,7 @@ ORDERS = {"name": "orders", "primary_key": "id"}
 
 
 async def holder(syncs: SyncJobs) -> Busy | None:
-    return await syncs.database.read(lambda c: holder_of(c, "shop"))
+    return await syncs.database.read(lambda c: LEASES.holder(c, "shop"))
 
 
 class Standing(ListedSource):
@@ -134,8 +135,8 @@ async def test_a_run_whose_lock_another_job_has_got_meanwhile_ends_in_the_list_a
     definition = syncs.family.definitions.get("shop")
     with pytest.raises(RunLater):
         await syncs.family.runner.run(JobContext(id="job-1"), definition, streams=None, full=False)
-    await syncs.database.write(lambda c: release(c, "shop", "job-1"))
-    await syncs.database.write(lambda c: take(c, "shop", "job-2"))
+    await syncs.database.write(lambda c: LEASES.free(c, "job-1", "shop"))
+    await syncs.database.write(lambda c: LEASES.take(c, "shop", "job-2"))
     outcome = await syncs.family.runner.run(JobContext(id="job-1", attempt=2), definition, streams=None, full=False)
     assert outcome.state == "skipped"
     (run,) = await syncs.database.read(lambda c: list_runs(c, "shop", 10))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
-from celeriac.core.errors import RunLater
-from celeriac.families.sync.errors import LeaseLost, SourceFailed, SourceUnavailable
-from celeriac.families.sync.locks import Busy, Held, take
+from celeriac.core.errors import LeaseLost, RunLater
+from celeriac.database.leases import Lease
+from celeriac.families.sync.errors import SourceFailed, SourceUnavailable
+from celeriac.families.sync.tables import LEASES
 from tests.support.sync_jobs import SyncJobs
 from tests.support.waiting import eventually
 
@@ -140,8 +139,8 @@ async def runs(syncs: SyncJobs) -> list[dict[str, Any]]:
 
 async def test_of_two_jobs_the_second_is_skipped_while_the_first_waits_for_its_source(syncs: SyncJobs) -> None:
     syncs.define(ORDERS)
-    held = await syncs.database.write(lambda c: take(c, "shop", "job-1"))
-    assert isinstance(held, Held)
+    held = await syncs.database.write(lambda c: LEASES.take(c, "shop", "job-1"))
+    assert isinstance(held, Lease)
     outcome = await syncs.outcome({"orders": [changed(1)]})
     assert outcome["state"] == "skipped"
     assert outcome["reason"] == "job job-1 is running the sync 'shop'"
@@ -169,22 +168,6 @@ async def test_a_run_that_has_lost_its_lock_writes_nothing_any_more(syncs: SyncJ
     await syncs.app.client.submit(syncs.family.call("shop"))
     assert isinstance(syncs.jobs.all[before].error, LeaseLost)
     assert await syncs.rows("SELECT id FROM orders") == [(1,)]
-
-
-async def test_the_same_job_takes_its_lock_over_and_others_wait_for_its_end(syncs: SyncJobs) -> None:
-    first = await syncs.database.write(lambda c: take(c, "shop", "job-1"))
-    again = await syncs.database.write(lambda c: take(c, "shop", "job-1"))
-    other = await syncs.database.write(lambda c: take(c, "shop", "job-2"))
-    assert isinstance(first, Held)
-    assert isinstance(again, Held)
-    assert isinstance(other, Busy)
-    assert again.token == first.token + 1
-    with pytest.raises(LeaseLost):
-        await syncs.database.write(first.fence)
-    await syncs.database.write(again.fence)
-    assert other.holder == "job-1"
-    await syncs.database.write(lambda c: c.exec_driver_sql("UPDATE celeriac_sync_lock SET until = 1"))
-    assert isinstance(await syncs.database.write(lambda c: take(c, "shop", "job-2")), Held)
 
 
 async def test_children_have_a_cursor_for_each_parent(syncs: SyncJobs) -> None:

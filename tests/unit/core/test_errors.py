@@ -11,6 +11,7 @@ from celeriac.core import errors
 MADE: list[BaseException] = [
     errors.DatabaseUnavailable("sqlite:///x", "it is locked"),
     errors.DatabaseRefused("sqlite:///x", "it is no database"),
+    errors.LockTimedOut("postgresql://x", "canceling statement due to lock timeout"),
     errors.StorageUnavailable("s3://files", "it does not answer"),
     errors.UnknownArtifact("job-1", "a.pdf"),
     errors.UnknownUpload("upload-1"),

@@ -41,10 +41,6 @@ def _read_duration(cell: str) -> timedelta:
     return timedelta(microseconds=int(Decimal(cell).scaleb(6)))
 
 
-def _json(value: Any) -> str:
-    return codec.dumps(value).decode()
-
-
 def _same(cell: str) -> str:
     return cell
 
@@ -62,7 +58,7 @@ _KINDS = [
     Kind("time", time, time.isoformat, time.fromisoformat),
     Kind("duration", timedelta, _duration, _read_duration),
     Kind("uuid", UUID, str, UUID),
-    Kind("json", dict, _json, codec.loads),
+    Kind("json", dict, codec.dumps_text, codec.loads),
 ]
 _BY_NAME = {kind.name: kind for kind in _KINDS}
 _BY_TYPE: dict[type, Kind] = {kind.type: kind for kind in _KINDS} | {list: _BY_NAME["json"]}

@@ -9,7 +9,6 @@ CeleriacError
 │   ├── RowsKept                the database keeps rows that it was told to delete: a trigger or a rule does that
 │   └── RowsReferred            rows of a table that the policy leaves alone refer to rows that should go
 ├── ChunkUnstable               rows of a chunk changed again and again while they were to be deleted; try later
-├── LeaseLost                   another worker has taken over the policy; nothing more is deleted here
 └── UnknownPolicy               no policy has that name
 """
 
@@ -48,10 +47,6 @@ class RowsKept(CleanupRefused):
 
 class ChunkUnstable(CeleriacError):
     """Rows of a chunk changed again and again while they were to be deleted. None of them is deleted. Try later."""
-
-
-class LeaseLost(CeleriacError):
-    """Another worker has taken over the policy. Nothing more is deleted here."""
 
 
 class UnknownPolicy(JobRefused, LookupError):

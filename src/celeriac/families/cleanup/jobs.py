@@ -34,7 +34,7 @@ def register(app: JobApp, policies: Policies, places: Places, settings: CleanupS
         asked = (await app.client.get(job_id)).arguments or {}
         policy = policies.get(str(asked.get("policy")))
         database = places.of(policy).database
-        await database.write(lambda c: locks.release_of(c, policy.name, job_id))
+        await database.write(lambda c: locks.LEASES.free(c, job_id, policy.name))
         await database.write(lambda c: records.end_lost_run(c, job_id, RunState.CANCELLED))
 
     @app.job(

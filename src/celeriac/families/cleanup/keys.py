@@ -36,7 +36,7 @@ def write_key(key: Sequence[Any]) -> str:
     Raises:
         TableRefused: a value has a type that is not known.
     """
-    return codec.dumps([_written(value) for value in key]).decode()
+    return codec.dumps_text([_written(value) for value in key])
 
 
 def read_key(written: str) -> tuple[Any, ...]:

@@ -23,7 +23,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from celeriac.core.errors import DatabaseUnavailable
+from celeriac.core.errors import LockTimedOut
 from celeriac.database.engine import Database
 from celeriac.families.cleanup import locks, records
 from celeriac.families.cleanup import partitions_records as kept
@@ -108,9 +108,7 @@ class Detaching:
         await self.wait()
         try:
             await work()
-        except DatabaseUnavailable as error:
-            if not _was_locked(error):
-                raise
+        except LockTimedOut:
             found.waiting[shown] = "others use it, and its lock was not to be had"
         except (TableRefused, ArchiveRefused, ArchiveDamaged, SQLAlchemyError) as error:
             said = str(getattr(error, "orig", error)).splitlines()[0]
@@ -291,7 +289,3 @@ def _check_version(connection: Connection) -> None:
     """
     if int(connection.exec_driver_sql("SHOW server_version_num").scalar_one()) < OLDEST_VERSION:
         raise TableRefused("partitions are detached from Postgres 14 on: leave `partitions` out")
-
-
-def _was_locked(error: DatabaseUnavailable) -> bool:
-    return getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) == "55P03"

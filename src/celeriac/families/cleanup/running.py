@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from celeriac.core.errors import DatabaseUnavailable, RunLater
+from celeriac.core.errors import LockTimedOut, RunLater
 from celeriac.database.engine import Database
 from celeriac.families.cleanup import chunks, locks
 from celeriac.families.cleanup.ahead import ReadAhead
@@ -42,8 +42,6 @@ _REFERRED = (
 _REPEAT_PAUSE_S = 0.05
 #: A wait that is longer than this gives the job's slot back.
 _LONGEST_PAUSE_S = 5.0
-#: SQLSTATE and error of MySQL for: somebody else has locked a row for too long.
-_LOCKED = ("55P03", 1205)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -181,9 +179,7 @@ class Cleaning:
         except (ChunkChanged, locks.Paused):  # the transaction was rolled back, and the archive follows
             await _take_back(archive, member)
             raise
-        except DatabaseUnavailable as error:
-            if not _was_locked(error):
-                raise  # it may be committed: only the audit knows
+        except LockTimedOut as error:  # of any other error, it may be committed: only the audit knows
             await _take_back(archive, member)
             raise ChunkChanged from error
         self._pace(step).took(1000 * (time.monotonic() - began), len(rows))
@@ -262,7 +258,7 @@ class Cleaning:
             await self._ahead.settle()
         for gate in self.gates:
             while (hold := await gate()) is not None:
-                longer = locks.LEASE_MS + round(1000 * hold.seconds)
+                longer = locks.LEASES.lasting_ms + round(1000 * hold.seconds)
                 await self.database.write(lambda c, ms=longer: locks.fence(c, self.lease, self._position, for_ms=ms))
                 if hold.seconds > _LONGEST_PAUSE_S:
                     raise RunLater(hold.seconds, hold.reason)
@@ -289,10 +285,3 @@ async def settled(writing: Coroutine[Any, Any, T]) -> T:
 async def _take_back(archive: Archive | None, member: Member | None) -> None:
     if archive is not None and member is not None:
         await archive.truncate(member)
-
-
-def _was_locked(error: DatabaseUnavailable) -> bool:
-    """Return whether a statement has waited too long for a lock: then the transaction was rolled back."""
-    cause = getattr(error.__cause__, "orig", None)
-    code = getattr(cause, "sqlstate", None) or next(iter(getattr(cause, "args", ())), None)
-    return code in _LOCKED

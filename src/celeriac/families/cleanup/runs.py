@@ -6,22 +6,27 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from celeriac.core.context import JobContext
-from celeriac.core.errors import DatabaseRefused, DatabaseUnavailable, RunLater, StorageFull, StorageUnavailable
-from celeriac.database.engine import Database
+from celeriac.core.errors import (
+    DatabaseRefused,
+    DatabaseUnavailable,
+    LeaseLost,
+    RunLater,
+    StorageFull,
+    StorageUnavailable,
+)
+from celeriac.database.leases import Busy
 from celeriac.families.cleanup import hints, locks, records
 from celeriac.families.cleanup.archives_table import TableName, ensure_archive_table
 from celeriac.families.cleanup.changes import Renewal
-from celeriac.families.cleanup.errors import ChunkUnstable, CleanupRefused, LeaseLost, PolicyInvalid
+from celeriac.families.cleanup.errors import ChunkUnstable, CleanupRefused, PolicyInvalid
 from celeriac.families.cleanup.filing import Filing
-from celeriac.families.cleanup.locks import Held, Lease
 from celeriac.families.cleanup.partitions_run import detach_partitions
 from celeriac.families.cleanup.places import Place
 from celeriac.families.cleanup.policy import Hashed, Policy
@@ -73,7 +78,7 @@ class Runner:
         except locks.Paused:
             await database.write(self._let_go)
             return self._nothing("paused", "the policy is paused")
-        if isinstance(taken, Held):
+        if isinstance(taken, Busy):
             await database.write(lambda c: records.end_lost_run(c, self._job.id, RunState.FAILED))
             return self._nothing("skipped", f"job {taken.holder} works on the policy")
         sql = json.dumps({path: list(map(str, one.main)) for path, one in planned.statements.items()})
@@ -92,7 +97,7 @@ class Runner:
     async def _watched(self, cleaning: Cleaning) -> RunResult:
         """Do the work, and record how it ends."""
         try:
-            async with renewing(self._place.database, cleaning.lease):
+            async with cleaning.lease.held.renewing(self._place.database):
                 state, files = await self._work(cleaning)
         except asyncio.CancelledError:
             await cleaning.filing.release()
@@ -158,32 +163,11 @@ class Runner:
 
     def _let_go(self, connection: Connection) -> None:
         """Record that this job's run is paused, if it has begun before, and give its lock back to the next one."""
-        locks.release_of(connection, self._policy.name, self._job.id)
+        locks.LEASES.free(connection, self._job.id, self._policy.name)
         records.end_lost_run(connection, self._job.id, RunState.PAUSED)
 
     def _nothing(self, state: str, reason: str) -> RunResult:
         return RunResult(policy=self._policy.name, run=self._job.id, state=state, reason=reason)
-
-
-@asynccontextmanager
-async def renewing(database: Database, lease: Lease, every_s: float = locks.LEASE_MS / 3000) -> AsyncGenerator[None]:
-    """Renew the lease beside the work: counting rows, or finding the first, may take longer than it lasts."""
-
-    async def renew() -> None:
-        while True:
-            await asyncio.sleep(every_s)
-            try:
-                await database.write(lambda connection: locks.renew(connection, lease))
-            except Exception as error:  # the next commit fails as well, or it has passed until then
-                log.warning("the lease of the policy %s was not renewed: %s", lease.policy, error)
-
-    renewal = asyncio.create_task(renew(), name="celeriac-cleanup-lease")
-    try:
-        yield
-    finally:
-        renewal.cancel()
-        with suppress(asyncio.CancelledError):
-            await renewal
 
 
 def _refused(error: DBAPIError) -> CleanupRefused:

@@ -5,21 +5,19 @@ Times are milliseconds since the epoch, by the database's clock.
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, String, Table, Text
 
+from celeriac.database.leases import lease_columns
 from celeriac.database.tables import metadata
 
-#: Who works on a policy. Each `token` is given once: who has an older one commits nothing more. `position` is the key
-#: of the last row that was looked at, in JSON; NULL: the next run begins at the first row. It counts only for the
-#: policy with this `digest`.
+#: Who works on a policy. `position` is the key of the last row that was looked at, in JSON; NULL: the next run begins
+#: at the first row. It counts only for the policy with this `digest`.
 lock_table = Table(
     "celeriac_cleanup_lock",
     metadata,
     Column("policy", String(64), primary_key=True),
-    Column("token", BigInteger, nullable=False),
-    Column("holder", String(128)),
-    Column("until", BigInteger, nullable=False),
-    Column("paused", Boolean, nullable=False),
+    *lease_columns(),
+    Column("paused", Boolean, nullable=False, default=False),
     Column("position", Text),
-    Column("digest", String(64), nullable=False),
+    Column("digest", String(64), nullable=False, default=""),
 )
 
 #: One run, which has the id of its job. `cutoff` is the moment that counts as now for it. `sql` has its statements.

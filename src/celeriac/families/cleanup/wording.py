@@ -75,7 +75,7 @@ class Wording:
     ) -> Parameters:
         """Return keys as parameters of `among`."""
         if self._are_numbers(columns, types):
-            return {f"celeriac_{name}": codec.dumps([key[0] for key in keys]).decode()}
+            return {f"celeriac_{name}": codec.dumps_text([key[0] for key in keys])}
         if self.dialect == "postgresql":
             return {f"celeriac_{name}_{at}": [key[at] for key in keys] for at in range(len(columns))}
         return {f"celeriac_{name}": [key[0] for key in keys] if len(columns) == 1 else list(keys)}

@@ -194,7 +194,7 @@ def _key(claim: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _json(rows: Sequence[dict[str, Any]]) -> str:
-    return codec.dumps(rows).decode()
+    return codec.dumps_text(rows)
 
 
 @cache

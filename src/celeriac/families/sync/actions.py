@@ -16,14 +16,15 @@ from celeriac.core.ids import new_id
 from celeriac.core.records import JobRecord
 from celeriac.core.spec import Call
 from celeriac.database.engine import Database
+from celeriac.database.leases import Busy
 from celeriac.families.sync.definitions import Definition
 from celeriac.families.sync.errors import SyncBusy, UnknownRun
 from celeriac.families.sync.forms import RunForm, StreamsForm
 from celeriac.families.sync.history import Reject, Run, find_run, forget_rejects, list_rejects, list_runs
-from celeriac.families.sync.locks import Busy, holder_of, release, take
 from celeriac.families.sync.running import chosen_streams
 from celeriac.families.sync.schedules import schedules_of
 from celeriac.families.sync.states import State, all_of, forget
+from celeriac.families.sync.tables import LEASES
 
 if TYPE_CHECKING:
     from celeriac.families.sync import SyncFamily
@@ -75,7 +76,7 @@ class Actions:
         definition = self.get(name)
 
         def look(connection: Connection) -> tuple[list[Run], Busy | None]:
-            return list_runs(connection, name, 1), holder_of(connection, name)
+            return list_runs(connection, name, 1), LEASES.holder(connection, name)
 
         last, holder = await self._ask(definition, look, nothing=([], None))
         running = holder.holder if holder is not None and await self._is_alive(holder.holder) else None
@@ -91,7 +92,7 @@ class Actions:
         definition = self.get(name)
         chosen_streams(definition.sync, form.streams)
         call = self._family.job.call(sync=name, streams=form.streams, full=form.full)
-        holder = await self._ask(definition, lambda connection: holder_of(connection, name), nothing=None)
+        holder = await self._ask(definition, lambda connection: LEASES.holder(connection, name), nothing=None)
         if holder is None:
             return await self._submit(call, key)
         if await self._is_alive(holder.holder):
@@ -153,7 +154,7 @@ class Actions:
         streams = [stream.name for stream in chosen_streams(definition.sync, form.streams)]
 
         def forget_all(connection: Connection) -> Busy | None:
-            held = take(connection, name, f"reset-{new_id()}")
+            held = LEASES.take(connection, name, f"reset-{new_id()}")
             if isinstance(held, Busy):
                 return held
             forget(connection, name, streams)
@@ -198,7 +199,7 @@ class Actions:
             raise SyncBusy(name, holder) from None
 
     async def _free(self, definition: Definition, kept: Busy) -> None:
-        await self._change(definition, lambda c: release(c, definition.sync.name, kept.holder))
+        await self._change(definition, lambda c: LEASES.free(c, kept.holder, definition.sync.name))
 
     async def _is_alive(self, job_id: str) -> bool:
         """Return whether a job that has a lock may still go on. One that was cancelled while it waited has kept it."""

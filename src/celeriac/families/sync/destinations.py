@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 from celeriac.core.context import JobContext
 from celeriac.database.engine import Database
+from celeriac.database.leases import Lease
 from celeriac.database.named import NamedDatabases
 from celeriac.families.sync.destination.database import DatabaseWriter
 from celeriac.families.sync.destination.files import FileWriter, ListFiles
 from celeriac.families.sync.destination.table import SqlTable
 from celeriac.families.sync.destination.writer import Writer
-from celeriac.families.sync.locks import Held
 from celeriac.families.sync.model import FileDestination, Mode, Stream, Sync
 
 
@@ -37,7 +37,7 @@ class Destinations:
             return self._own()
         return self._connections.get(sync.destination.connection)
 
-    def writer(self, sync: Sync, stream: Stream, held: Held, job: JobContext) -> Writer:
+    def writer(self, sync: Sync, stream: Stream, held: Lease, job: JobContext) -> Writer:
         """Return what writes the rows of a stream."""
         destination = sync.destination
         if isinstance(destination, FileDestination):

@@ -13,8 +13,7 @@ CeleriacError
     ├── SourceFailed            the source refuses, or answers what cannot be right
     ├── SchemaStopped           records do not fit the table, and may not change it
     ├── TooManyRejected         more records were rejected than the stream allows
-    ├── CountsWrong             not each record was written or rejected; nothing of the page is kept
-    └── LeaseLost               another run of the sync has taken its lock
+    └── CountsWrong             not each record was written or rejected; nothing of the page is kept
 """
 
 from __future__ import annotations
@@ -70,7 +69,3 @@ class TooManyRejected(SyncFailed):
 
 class CountsWrong(SyncFailed):
     """Not each record of a page was either written or rejected. Nothing of the page is kept."""
-
-
-class LeaseLost(SyncFailed):
-    """Another run of the sync has taken its lock. What this one was about to write is rolled back."""

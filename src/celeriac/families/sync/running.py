@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError
 
 from celeriac.core.context import JobContext
 from celeriac.core.errors import (
@@ -17,24 +17,26 @@ from celeriac.core.errors import (
     CeleriacError,
     DatabaseRefused,
     DatabaseUnavailable,
+    LeaseLost,
     RetryAfter,
     RunLater,
     StorageFull,
     StorageUnavailable,
 )
 from celeriac.database.engine import Database
+from celeriac.database.leases import Busy, Lease
 from celeriac.families.sync.counts import Counts
 from celeriac.families.sync.definitions import Definition
 from celeriac.families.sync.destinations import Destinations
-from celeriac.families.sync.errors import LeaseLost, SourceUnavailable, SyncFailed, UnknownSync
+from celeriac.families.sync.errors import SourceUnavailable, SyncFailed, UnknownSync
 from celeriac.families.sync.history import begin_run, end_lost_run, forget_old, note_run
-from celeriac.families.sync.locks import LEASE_MS, Busy, Held, release_of, take
 from celeriac.families.sync.model import Mode, Stream, Sync
 from celeriac.families.sync.outcome import StreamOutcome, SyncOutcome
 from celeriac.families.sync.pages import Source
 from celeriac.families.sync.progress import Progress
 from celeriac.families.sync.states import all_of
 from celeriac.families.sync.streaming import StreamPass
+from celeriac.families.sync.tables import LEASES
 
 log = logging.getLogger("celeriac")
 
@@ -42,7 +44,6 @@ log = logging.getLogger("celeriac")
 OUTAGES = (SourceUnavailable, DatabaseUnavailable, BrokerUnavailable, StorageUnavailable, StorageFull)
 #: How long the lock outlasts an attempt that an outage has ended. The longest pause before the next is shorter.
 _OUTAGE_MS = 600_000
-_RENEW_S = LEASE_MS / 4000
 
 
 class Runner:
@@ -81,7 +82,7 @@ class Runner:
         chosen = chosen_streams(sync, streams)
         database = self._destinations.database(sync)
         began = time.monotonic()
-        held = await _take(database, sync.name, job.id)
+        held = await database.write(lambda connection: LEASES.take(connection, sync.name, job.id))
         if isinstance(held, Busy):
             reason = f"job {held.holder} is running the sync {sync.name!r}"
             await database.write(lambda connection: end_lost_run(connection, job.id, reason))
@@ -112,7 +113,7 @@ class Runner:
         """Release the lock of a job that is cancelled while it waits for another attempt."""
         for database in {self._destinations.database(one.sync) for one in definitions}:
             with contextlib.suppress(DatabaseUnavailable):  # the lease ends by itself
-                await database.write(lambda connection: release_of(connection, job_id))
+                await database.write(lambda connection: LEASES.free(connection, job_id))
                 await database.write(lambda connection: note_run(connection, job_id, "cancelled"))
 
     def source(self, definition: Definition) -> Source:
@@ -133,7 +134,9 @@ class Runner:
 class _Attempt:
     """One attempt of a run, which has the lock."""
 
-    def __init__(self, runner: Runner, job: JobContext, definition: Definition, held: Held, database: Database) -> None:
+    def __init__(
+        self, runner: Runner, job: JobContext, definition: Definition, held: Lease, database: Database
+    ) -> None:
         self._runner = runner
         self._job = job
         self._definition = definition
@@ -150,14 +153,12 @@ class _Attempt:
         done: dict[str, StreamOutcome] = {}
         failed: dict[str, SyncFailed] = {}
         try:
-            async with _renewing(self._held, self._database):
+            async with self._held.renewing(self._database):
                 for stream in streams:
                     if stream.parent is not None and stream.parent.stream in failed:
                         continue  # its parents are not complete
                     try:
                         done[stream.name] = await self._run_stream(stream, source, progress, full)
-                    except LeaseLost:
-                        raise
                     except SyncFailed as error:
                         log.warning("sync %s, stream %s failed: %s", self._sync.name, stream.name, error)
                         failed[stream.name] = error
@@ -232,10 +233,10 @@ class _Attempt:
         """Keep the lock until the next attempt of this job, which takes it over."""
         lease = _OUTAGE_MS
         if isinstance(error, RunLater):
-            lease = round(error.seconds * 1000) + LEASE_MS
+            lease = round(error.seconds * 1000) + LEASES.lasting_ms
         said = error if isinstance(error, CeleriacError) else None
         with contextlib.suppress(DatabaseUnavailable, LeaseLost):  # it may be what the attempt has ended for
-            await self._database.write(lambda connection: self._held.fence(connection, lease))
+            await self._database.write(lambda connection: self._held.fence(connection, for_ms=lease))
             await self.note("waiting", said)
 
 
@@ -250,36 +251,6 @@ def chosen_streams(sync: Sync, names: Sequence[str] | None) -> list[Stream]:
             known = ", ".join(one.name for one in sync.streams)
             raise UnknownSync(f"the sync {sync.name!r} has no stream {name[:100]!r}; it has: {known}")
     return [one for one in sync.in_order() if not names or one.name in names]
-
-
-async def _take(database: Database, sync: str, job_id: str) -> Held | Busy:
-    try:
-        return await database.write(lambda connection: take(connection, sync, job_id))
-    except IntegrityError:  # another job was first, in the same moment
-        return await database.write(lambda connection: take(connection, sync, job_id))
-
-
-@contextlib.asynccontextmanager
-async def _renewing(held: Held, database: Database) -> AsyncGenerator[None]:
-    """Renew the lock while the block runs: a source may take longer than a lease for one page."""
-
-    async def renew() -> None:
-        while True:
-            await asyncio.sleep(_RENEW_S)
-            try:
-                await database.write(held.fence)
-            except LeaseLost:
-                return  # the next commit notices
-            except Exception as error:  # the next commit fails as well, or it has passed until then
-                log.warning("sync %s: its lock was not renewed: %s", held.sync, error)
-
-    renewal = asyncio.create_task(renew(), name="celeriac-sync-lock")
-    try:
-        yield
-    finally:
-        renewal.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await renewal
 
 
 def _failure(failed: dict[str, SyncFailed]) -> SyncFailed:

@@ -13,13 +13,13 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from celeriac.database.engine import Database
+from celeriac.database.leases import Lease
 from celeriac.families.sync.converting import to_json
 from celeriac.families.sync.counts import Counts
 from celeriac.families.sync.cursors import Highest, judge, later, less
 from celeriac.families.sync.destination.writer import Writer
 from celeriac.families.sync.errors import SyncFailed, TooManyRejected
 from celeriac.families.sync.history import store_rejects
-from celeriac.families.sync.locks import Held
 from celeriac.families.sync.model import Stream, Sync
 from celeriac.families.sync.pages import Asked, Page, Place, Record, Refusal, Source
 from celeriac.families.sync.paths import getter, nested
@@ -63,7 +63,7 @@ class StreamPass:
         *,
         source: Source,
         database: Database,
-        held: Held,
+        held: Lease,
         writer: Writer,
         run: str,
         report: Callable[[str, Counts], None],

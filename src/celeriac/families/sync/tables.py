@@ -7,6 +7,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
 from celeriac.core import codec
+from celeriac.database.leases import Leases, lease_columns
 from celeriac.database.tables import metadata
 
 #: SQLite numbers rows by itself only if their key is an INTEGER.
@@ -20,7 +21,7 @@ class _Json(TypeDecorator[Any]):
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
-        return None if value is None else codec.dumps(value).decode()
+        return None if value is None else codec.dumps_text(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
         return None if value is None else codec.loads(value)
@@ -28,15 +29,16 @@ class _Json(TypeDecorator[Any]):
 
 _VALUE = _Json()
 
-#: Who runs a sync. Whoever holds the newest `token`, until `until`, may write.
+#: Who runs a sync.
 lock_table = Table(
     "celeriac_sync_lock",
     metadata,
     Column("sync", String(100), primary_key=True),
-    Column("token", BigInteger, nullable=False),
-    Column("holder", String(100), nullable=False),
-    Column("until", BigInteger, nullable=False),
+    *lease_columns(),
 )
+
+#: The right to run a sync. Each commit of a run wants it.
+LEASES = Leases(lock_table, what="the sync", lasting_ms=120_000)
 
 #: How far a stream is. `parent` is '' but for the children of one parent. A pass reads a stream once, from its first
 #: page to its last, over as many runs as that takes. `phase` is idle, reading or read (a refresh, not swapped yet).

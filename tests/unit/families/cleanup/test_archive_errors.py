@@ -13,7 +13,6 @@ EXAMPLES = [
     errors.ArchiveRefused("no"),
     errors.ChunkUnstable("orders change"),
     errors.CleanupRefused("no"),
-    errors.LeaseLost("another worker has it"),
     errors.PolicyInvalid("table: there is none"),
     errors.RowsKept("rows of orders stay"),
     errors.RowsReferred("items refer to orders"),

@@ -19,7 +19,6 @@ EXAMPLES = [
     errors.SchemaStopped("a new field"),
     errors.TooManyRejected("1,001 records"),
     errors.CountsWrong("100 in, 99 written"),
-    errors.LeaseLost("another run"),
 ]
 
 

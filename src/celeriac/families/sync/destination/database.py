@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection
 
 from celeriac.database.engine import Database
+from celeriac.database.leases import Lease
 from celeriac.families.sync.columns import Changes, Column, Known
 from celeriac.families.sync.destination.dialects import use_utc
 from celeriac.families.sync.destination.refreshing import Refresh
 from celeriac.families.sync.destination.table import SqlTable
 from celeriac.families.sync.errors import CountsWrong
 from celeriac.families.sync.kinds import Kind
-from celeriac.families.sync.locks import Held
 from celeriac.families.sync.model import Mode, Stream
 from celeriac.families.sync.pages import Page
 from celeriac.families.sync.shaping import Shaped, Shaper
@@ -23,7 +23,7 @@ from celeriac.families.sync.states import IDLE, READING, State
 class DatabaseWriter:
     """Writes into a table, or, for a full refresh, into one beside it that replaces its rows at the end."""
 
-    def __init__(self, database: Database, held: Held, table: SqlTable, stream: Stream, key: Sequence[str]) -> None:
+    def __init__(self, database: Database, held: Lease, table: SqlTable, stream: Stream, key: Sequence[str]) -> None:
         """`key` has the fields of the primary key, as they are in the records."""
         self._database = database
         self._held = held

@@ -14,7 +14,7 @@ def upgrade() -> None:
         "celeriac_sync_lock",
         sa.Column("sync", sa.String(100), nullable=False),
         sa.Column("token", sa.BigInteger(), nullable=False),
-        sa.Column("holder", sa.String(100), nullable=False),
+        sa.Column("holder", sa.String(128)),
         sa.Column("until", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("sync", name="pk_celeriac_sync_lock"),
     )
