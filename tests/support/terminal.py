@@ -30,8 +30,8 @@ class Terminal:
         printed = self._capsys.readouterr()
         return code, printed.out, printed.err
 
-    async def json(self, *arguments: str) -> Any:
-        code, printed, errors = await self.run(*arguments, "--json")
+    async def json(self, *arguments: str, family: str = "") -> Any:
+        code, printed, errors = await self.run(*arguments, "--json", family=family)
         assert code == 0, errors
         return json.loads(printed)
 

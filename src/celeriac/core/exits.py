@@ -14,6 +14,7 @@ from celeriac.core.errors import (
     ResourceBusy,
     StartFailed,
     StartRefused,
+    WrongState,
 )
 
 
@@ -35,6 +36,8 @@ class ExitCode(IntEnum):
     """The application cannot be loaded."""
     NOT_INSTALLED = 7
     """The command needs an extra that is not installed."""
+    STATE = 8
+    """What the command is for does not allow it now: it runs already, is paused, or has ended."""
 
 
 def exit_code(error: CeleriacError) -> ExitCode:
@@ -54,5 +57,7 @@ def exit_code(error: CeleriacError) -> ExitCode:
             return ExitCode.CONFIGURATION
         case BrokerUnavailable():
             return ExitCode.UNAVAILABLE
+        case WrongState():
+            return ExitCode.STATE
         case _:
             return ExitCode.FAILURE

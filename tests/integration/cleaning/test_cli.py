@@ -59,7 +59,7 @@ async def test_old_orders_are_archived_and_restored_from_a_terminal(terminal: Te
 async def test_a_paused_policy_does_not_run(terminal: Terminal, shop: Shop) -> None:
     assert (await terminal.json("pause", "names"))["paused"] is True
     code, _, said = await terminal.run("run", "names")
-    assert code == ExitCode.FAILURE and "policy names is paused; resume it first" in said
+    assert code == ExitCode.STATE and "policy names is paused; resume it first" in said
     assert (await terminal.json("resume", "names"))["begun"] is None
     code, printed, _ = await terminal.run("run", "names", "--follow")
     assert code == 0 and "customers 10" in printed

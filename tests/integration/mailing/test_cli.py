@@ -100,7 +100,7 @@ async def test_a_mailing_is_steered_from_a_terminal(terminal: Terminal, letter: 
     assert (shown["state"], shown["not_after"]) == ("draft", "2099-01-01T00:00:00.000Z")
     code, _, errors = await terminal.run("pause", mailing)
     assert (code, errors) == (
-        ExitCode.FAILURE,
+        ExitCode.STATE,
         "celeriac: error: the mailing is draft, so it cannot be paused\n",
     )
     for command, state in (("start", "sending"), ("pause", "paused"), ("resume", "sending")):

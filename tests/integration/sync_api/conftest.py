@@ -37,7 +37,7 @@ DEFINITIONS = {
             cursor: updated_at
             http: {{path: link/orders, since: {{param: since}}}}
         destination: {{connection: main}}
-        every: 86400
+        schedule: {{every: 86400}}
     """,
     "family": """
         source: {{url: "{url}", auth: {auth}, pagination: {{type: page}}}}

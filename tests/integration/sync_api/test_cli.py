@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -14,7 +12,6 @@ from celeriac.cli import ExitCode
 from tests.support.sync_api import SyncApi
 from tests.support.terminal import Terminal
 from tests.support.waiting import eventually
-from tests.support.warm import run_celeriac
 from tests.support.workers import Worker
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -65,6 +62,13 @@ async def test_tables_are_for_people(terminal: Terminal) -> None:
         assert all(word in printed for word in words), printed
 
 
+async def test_a_dry_run_needs_no_worker(terminal: Terminal) -> None:
+    before = await terminal.json("list", family="jobs")
+    seen = await terminal.json("dry-run", "untidy")
+    assert (seen["streams"]["things"]["received"], seen["streams"]["things"]["more"]) == (4, False)
+    assert await terminal.json("list", family="jobs") == before
+
+
 async def test_a_run_that_fails_ends_the_command_with_its_error(terminal: Terminal, shop: SyncApi) -> None:
     with shop.telling("/untidy", (404, {}, "")):
         code, printed, errors = await terminal.run("run", "untidy", "--follow")
@@ -80,7 +84,7 @@ async def test_a_busy_sync_and_unknown_names_are_refused(terminal: Terminal) -> 
 
     await eventually(is_running, "the run has its lock")
     code, _, errors = await terminal.run("run", "slow")
-    assert (code, job in errors) == (ExitCode.FAILURE, True)
+    assert (code, job in errors) == (ExitCode.STATE, True)
     await terminal.run("cancel", job, family="jobs")
     code, _, errors = await terminal.run("run", "nothing")
     assert code == ExitCode.FAILURE
@@ -89,25 +93,36 @@ async def test_a_busy_sync_and_unknown_names_are_refused(terminal: Terminal) -> 
     assert "it has: orders" in errors
 
 
-async def test_a_definition_is_checked_without_connecting(tmp_path: Path) -> None:
-    good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
+async def test_a_definition_is_checked_without_connecting(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    terminal = Terminal("sync", "", monkeypatch, capsys)
+    good, elsewhere, bad, never = (tmp_path / f"{name}.yaml" for name in ("good", "elsewhere", "bad", "never"))
     text = """
         name: shop
         source: {url: "http://127.0.0.1:1", auth: {type: bearer, token: "env:NOT_SET_HERE"}}
         streams: [{name: orders, primary_key: id}]
-        destination: {connection: nowhere}
+        destination: {connection: main}
     """
     good.write_text(text)
+    elsewhere.write_text(text.replace("main", "nowhere"))
+    never.write_text(text.replace("name: shop", "name: shop\n        schedule: {cron: 99 * * * *}"))
     bad.write_text(text.replace("primary_key", "primarykey"))
-    fine = await asyncio.to_thread(
-        run_celeriac, "sync", "check", str(good), "--json", cwd=tmp_path, environment=os.environ
-    )
-    assert json.loads(fine.stdout) == [{"file": str(good), "sync": "shop", "streams": ["orders"]}]
-    wrong = await asyncio.to_thread(
-        run_celeriac, "sync", "check", str(good), str(bad), cwd=tmp_path, environment=os.environ
-    )
-    assert (wrong.returncode, wrong.stdout) == (ExitCode.CONFIGURATION, "")
-    assert "bad.yaml: streams.0.primarykey: " in wrong.stderr
+    said = await terminal.findings("check", *map(str, (good, elsewhere, bad, never)))
+    assert [(one["check"], one["status"]) for one in said["findings"]] == [
+        ("good.yaml", "ok"),
+        ("elsewhere.yaml", "warn"),
+        ("bad.yaml", "fail"),
+        ("never.yaml", "fail"),
+    ]
+    details = [one["detail"] for one in said["findings"]]
+    assert details[0] == "shop: orders into main"
+    assert "destination.connection: none is named 'nowhere'" in details[1]
+    assert "bad.yaml: streams.0.primarykey: " in details[2]
+    assert "never.yaml: schedule.cron: '99 * * * *' is not" in details[3]
+    assert (await terminal.run("check", str(good), str(bad)))[0] == ExitCode.FAILURE
 
 
 async def test_the_doctor_tells_which_connections_answer(terminal: Terminal) -> None:

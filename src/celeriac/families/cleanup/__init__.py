@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from celeriac.core.errors import ConfigurationError
 from celeriac.families.cleanup.settings import CleanupSettings
 from celeriac.family import FamilySettings, Host, JobFamily
 
@@ -113,13 +112,9 @@ class CleanupFamily(JobFamily):
 
     def _added(self, policy: Policy) -> None:
         self.places.check(policy)
-        if policy.schedule is None:
-            return
-        cron, timezone = policy.schedule.cron, policy.schedule.timezone
-        try:
-            call = self.run.call(policy=policy.name)
-            self.host.app.schedule(f"cleanup {policy.name}", call, cron=cron, timezone=timezone)
-        except ConfigurationError as error:
-            from celeriac.families.cleanup.errors import PolicyInvalid
-
-            raise PolicyInvalid(str(error)) from None
+        name, when = policy.name, policy.schedule
+        if when is not None:
+            call = self.run.call(policy=name)
+            self.host.app.schedule(
+                f"celeriac.cleanup.{name}", call, every=when.every, cron=when.cron, timezone=when.timezone
+            )

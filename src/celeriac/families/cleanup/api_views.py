@@ -133,9 +133,7 @@ class AuditPage(BaseModel):
 
 def schedule_of(policy: Policy) -> str | None:
     """Say when a policy runs; None: only when it is asked to."""
-    if policy.schedule is None:
-        return None
-    return " ".join(part for part in (policy.schedule.cron, policy.schedule.timezone) if part)
+    return None if policy.schedule is None else str(policy.schedule)
 
 
 @overload

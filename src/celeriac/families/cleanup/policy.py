@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from celeriac.engine.schedule_model import Schedule
 from celeriac.families.cleanup.conditions import check_expression, names_of_parameters
 from celeriac.families.cleanup.patterns import check_pattern
 from celeriac.families.cleanup.throttles import Throttle
@@ -134,15 +135,6 @@ class Budget(_Exact):
 
     rows: int | None = Field(default=None, ge=1)
     seconds: float | None = Field(default=None, gt=0)
-
-
-class Schedule(_Exact):
-    """When runs begin."""
-
-    cron: str
-    """`minute hour day month weekday`: `15 3 * * *`."""
-    timezone: str | None = None
-    """The time zone's name, `Europe/Berlin`. Unset: that of the application."""
 
 
 class Policy(_Exact):

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast, overload
 
-from celeriac.core.errors import ConfigurationError
 from celeriac.families.sync.errors import SyncInvalid
 from celeriac.families.sync.settings import SyncSettings
 from celeriac.family import FamilySettings, Host, JobFamily
@@ -134,12 +133,11 @@ class SyncFamily(JobFamily):
         self._schedule(definition)
 
     def _schedule(self, definition: Definition) -> None:
-        sync = definition.sync
-        if sync.cron is not None or sync.every is not None:
-            try:
-                self.host.app.schedule(f"sync.{sync.name}", self.call(sync.name), every=sync.every, cron=sync.cron)
-            except ConfigurationError as error:
-                raise SyncInvalid(f"{definition.where}: {error}") from None
+        name, when = definition.sync.name, definition.sync.schedule
+        if when is not None:
+            self.host.app.schedule(
+                f"celeriac.sync.{name}", self.call(name), every=when.every, cron=when.cron, timezone=when.timezone
+            )
 
     def _make_source(self, definition: Definition) -> Source:
         from celeriac.families.sync.http.model import HttpSource

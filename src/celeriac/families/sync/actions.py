@@ -18,6 +18,7 @@ from celeriac.core.spec import Call
 from celeriac.database.engine import Database
 from celeriac.database.leases import Busy
 from celeriac.families.sync.definitions import Definition
+from celeriac.families.sync.dry_run import DryRunOutcome, dry_run
 from celeriac.families.sync.errors import SyncBusy, UnknownRun
 from celeriac.families.sync.forms import RunForm, StreamsForm
 from celeriac.families.sync.history import Reject, Run, find_run, forget_rejects, list_rejects, list_runs
@@ -99,6 +100,16 @@ class Actions:
             return await self._submitted(call, key, name, holder.holder)
         await self._free(definition, holder)
         return await self._submit(call, key)
+
+    async def look(self, name: str, form: StreamsForm) -> DryRunOutcome:
+        """Ask the source for the first page of each stream, from this process. Nothing is written.
+
+        Raises:
+            UnknownSync: there is no such sync, or no such stream.
+            SourceFailed, SourceUnavailable: it does not give its first page.
+        """
+        definition, runner = self.get(name), self._family.runner
+        return await dry_run(definition, runner.destinations, runner.source(definition), form.streams)
 
     async def dry_run(self, name: str, form: StreamsForm, *, key: str | None = None) -> JobRecord:
         """Enqueue a dry run, and return its job. Its result is a `DryRunOutcome`.

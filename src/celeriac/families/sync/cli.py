@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import typer
 
 from celeriac.core.errors import WrongState
-from celeriac.families.sync import SyncFamily
+from celeriac.families.sync import SyncFamily, SyncSettings
 from celeriac.terminal import (
     App,
     AsJson,
@@ -17,6 +17,7 @@ from celeriac.terminal import (
     print_facts,
     print_json,
     print_table,
+    report,
     run_in_family,
     shown_cell,
     watch,
@@ -123,13 +124,13 @@ def run(
 
 @sync.command("dry-run")
 def dry_run(name: Name, stream: Streams = None, app: App = None, as_json: AsJson = False) -> None:
-    """Have a worker read the first page of each stream, and show what would become of it. Nothing is written."""
+    """Read the first page of each stream, and show what would become of it. Nothing is written."""
 
     async def act(actions: Actions) -> dict[str, Any]:
         from celeriac.families.sync.forms import StreamsForm
 
-        job = await actions.dry_run(name, StreamsForm(streams=stream or None))
-        return dict(await actions.app.client.result(job.id))
+        seen = await actions.look(name, StreamsForm(streams=stream or None))
+        return seen.model_dump(mode="json", by_alias=True)
 
     outcome = _run(app, act)
     if as_json:
@@ -213,17 +214,14 @@ def reset(name: Name, stream: Streams = None, app: App = None, as_json: AsJson =
 
 @sync.command()
 def check(
-    files: Annotated[list[Path], typer.Argument(help="YAML files, one sync each.", exists=True, dir_okay=False)],
+    files: Annotated[list[Path], typer.Argument(help="Files with definitions.", exists=True, dir_okay=False)],
     as_json: AsJson = False,
 ) -> None:
-    """Check definitions without connecting to anything. It ends with exit code 3 at the first that is wrong."""
-    from celeriac.families.sync.definitions import read_file
+    """Check definitions without connecting to anything. The exit code is 1 if one cannot be used."""
+    from celeriac.families.sync.checks import check_file
 
-    checked = [(file, read_file(file).sync) for file in files]
-    facts = [
-        {"file": str(file), "sync": one.name, "streams": [each.name for each in one.streams]} for file, one in checked
-    ]
-    _table(("file", "sync", "streams"), facts, as_json=facts if as_json else None)
+    own = cast(SyncSettings, SyncFamily.read_settings())
+    report([check_file(path, own) for path in files], as_json)
 
 
 def _run(app: str | None, action: Callable[[Actions], Awaitable[T]]) -> T:

@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from celeriac.engine.schedule_model import Schedule
 from celeriac.families.sync.http.model import HttpSource, HttpStream
 from celeriac.families.sync.kinds import Kind
 
@@ -200,15 +201,11 @@ class Sync(Strict):
         Discriminator(_kind_of_destination),
     ]
     """Where records go."""
-    cron: str | None = Field(default=None, max_length=200)
-    """When beat runs it: minute, hour, day, month, weekday."""
-    every: float | None = Field(default=None, gt=0, le=366 * 86_400, allow_inf_nan=False)
-    """Or after how many seconds again."""
+    schedule: Schedule | None = None
+    """When a run begins by itself, as beat enqueues it."""
 
     @model_validator(mode="after")
     def _whole(self) -> Sync:
-        if self.cron is not None and self.every is not None:
-            raise ValueError("give either cron or every")
         names = [stream.name.casefold() for stream in self.streams]
         tables = [stream.table_name.casefold() for stream in self.streams]
         for kind, given in (("name", names), ("table", tables)):

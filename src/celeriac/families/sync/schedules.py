@@ -17,6 +17,6 @@ def schedules_of(app: JobApp, sync: str) -> list[str]:
 
 def _told(schedule: Any) -> str:
     if hasattr(schedule, "expression"):
-        return f"cron {schedule.expression}"
+        return " ".join(filter(None, ("cron", schedule.expression, schedule.timezone)))
     interval: timedelta = schedule.run_every
     return f"every {interval.total_seconds():g} s"

@@ -66,7 +66,7 @@ class SyncView(BaseModel):
     )
     destination: dict[str, Any]
     streams: list[StreamView]
-    schedules: list[str] = Field(description="When beat runs it: `cron 0 * * * *`, `every 900 s`")
+    schedules: list[str] = Field(description="When beat runs it: `cron 0 * * * * Europe/Berlin`, `every 900 s`")
 
     @classmethod
     def of(cls, definition: Definition, schedules: Sequence[str], **more: Any) -> Self:

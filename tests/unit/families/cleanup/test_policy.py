@@ -61,6 +61,8 @@ def test_other_ages_are_refused_with_an_example(text: str) -> None:
         ({"name": "Old Orders"}, "name: use lower-case letters"),
         ({"name": "../x"}, "name: use lower-case letters"),
         ({"chunk": {"rows": 0}}, "chunk.rows"),
+        ({"schedule": {"cron": "99 * * * *"}}, "schedule.cron: '99 * * * *' is not `minute hour day month weekday`"),
+        ({"schedule": {"cron": "0 3 * * *", "timezone": "X/Y"}}, "schedule.timezone: 'X/Y' is no time zone"),
         ({"tabel": "orders"}, "tabel: Extra inputs are not permitted"),
     ],
 )

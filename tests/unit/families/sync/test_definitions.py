@@ -84,6 +84,8 @@ destination: {connection: main, schema: raw, table_prefix: shop_}
         ),
         ({"streams": [{**STREAM, "table": "Celeriac_sync_lock"}]}, "streams.0.table: names with celeriac_ are those"),
         ({"destination": {"files": "csv"}}, "destination.files.files: Input should be 'jsonl'"),
+        ({"schedule": {"cron": "99 * * * *"}}, "schedule.cron: '99 * * * *' is not `minute hour day month weekday`"),
+        ({"schedule": {"cron": "0 3 * * *", "timezone": "X/Y"}}, "schedule.timezone: 'X/Y' is no time zone"),
         ({"destination": {"connection": "other"}}, "destination.connection: none is named 'other'; CELERIAC_SYNC_CON"),
     ],
 )
@@ -91,6 +93,18 @@ def test_a_wrong_definition_names_the_field(tmp_path: Path, change: dict[str, An
     with pytest.raises(SyncInvalid) as refused:
         app(tmp_path).family(SyncFamily).add({**SHOP, **change})
     assert told in str(refused.value)
+
+
+def test_a_schedule_has_a_time_zone_of_its_own(tmp_path: Path) -> None:
+    celeriac = app(tmp_path)
+    family = celeriac.family(SyncFamily)
+    family.add({**SHOP, "schedule": {"cron": "30 2 * * *", "timezone": "Europe/Berlin"}})
+    family.add({**SHOP, "name": "often", "schedule": {"every": 60}})
+    scheduled = celeriac.conf.beat_schedule["celeriac.sync.shop"]
+    assert (scheduled["task"], scheduled["kwargs"]["sync"]) == ("celeriac.sync.run", "shop")
+    assert repr(scheduled["schedule"]) == "<cron: 30 2 * * * Europe/Berlin>"
+    assert family.actions.schedules("shop") == ["cron 30 2 * * * Europe/Berlin"]
+    assert family.actions.schedules("often") == ["every 60 s"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,55 @@
+"""A schedule as definitions of job families have it: in a file, or in code."""
+
+from __future__ import annotations
+
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from celeriac.engine.cron import Cron
+
+
+class Schedule(BaseModel):
+    """When beat begins a run. A wrong one is refused when it is read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
+
+    cron: str | None = Field(default=None, max_length=200)
+    """`minute hour day month weekday`: `15 3 * * *`."""
+    every: float | None = Field(default=None, gt=0, le=366 * 86_400)
+    """Or after how many seconds again."""
+    timezone: str | None = Field(default=None, max_length=100)
+    """The time zone's name, for `cron`: `Europe/Berlin`. Unset: that of the application."""
+
+    @field_validator("cron")
+    @classmethod
+    def _readable(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                Cron(value)
+            except ValueError as error:
+                raise ValueError(f"{value!r} is not `minute hour day month weekday`: {error}") from None
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                ZoneInfo(value)
+            except (ZoneInfoNotFoundError, ValueError, OSError):
+                raise ValueError(f"{value!r} is no time zone; expected a name such as Europe/Berlin") from None
+        return value
+
+    @model_validator(mode="after")
+    def _one(self) -> Schedule:
+        if (self.cron is None) == (self.every is None):
+            raise ValueError("give either `cron` or `every`")
+        if self.timezone is not None and self.cron is None:
+            raise ValueError("`timezone` has a meaning for `cron` only")
+        return self
+
+    def __str__(self) -> str:
+        if self.cron is None:
+            return f"every {self.every:g} s"
+        return " ".join(("cron", *self.cron.split(), *([self.timezone] if self.timezone else [])))
