@@ -23,6 +23,8 @@ from sqlalchemy.engine import Engine
 from celeriac.families.cleanup.policy import Policy
 from tests.support.cleanup_shop import Shop
 
+_ROOT = Path(__file__).parents[2]
+
 
 class Points:
     """Counts what the process does, and ends it at one point."""
@@ -49,6 +51,25 @@ class Points:
         return call
 
 
+async def run_apart(shop: Shop, chosen: Policy, job: str, die_at: int) -> tuple[int, str]:
+    """Run a policy in a process of its own, which kills itself at a point, or lives with 0."""
+    command = [
+        "-m",
+        "tests.support.cleanup_worker",
+        shop.url,
+        str(shop.archives),
+        job,
+        chosen.model_dump_json(exclude_unset=True),
+        str(die_at),
+    ]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *command, cwd=_ROOT, env=dict(os.environ), stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, output.decode()
+
+
 def main(url: str, archives: str, job: str, policy: str, die_at: str) -> None:
     points = Points(int(die_at))
     for name in ("pwrite", "fsync", "ftruncate", "replace", "unlink"):
@@ -56,7 +77,9 @@ def main(url: str, archives: str, job: str, policy: str, die_at: str) -> None:
     event.listen(Engine, "before_cursor_execute", lambda *_: points.reach())
     event.listen(Engine, "after_cursor_execute", lambda *_: points.reach())
     event.listen(Engine, "commit", lambda *_: points.reach())
-    result = asyncio.run(_run(Shop(url, Path(archives)), Policy.model_validate_json(policy), job))
+    chosen = Policy.model_validate_json(policy)
+    shop = Shop(url, Path(archives), tables={f"{chosen.connection}.{chosen.table}"})
+    result = asyncio.run(_run(shop, chosen, job))
     print(result.state, points.count, flush=True)
 
 

@@ -2,39 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import random
 import signal
-import sys
-from pathlib import Path
 
 import pytest
 
-from celeriac.families.cleanup.policy import Policy
 from tests.support.cleanup_shop import Shop, policy
+from tests.support.cleanup_worker import run_apart
 
-ROOT = Path(__file__).parents[3]
 KILLS = 10
-
-
-async def run_apart(shop: Shop, chosen: Policy, job: str, die_at: int) -> tuple[int, str]:
-    """Run a policy in a process of its own, which kills itself at a point, or lives with 0."""
-    command = [
-        "-m",
-        "tests.support.cleanup_worker",
-        shop.url,
-        str(shop.archives),
-        job,
-        chosen.model_dump_json(exclude_unset=True),
-        str(die_at),
-    ]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, *command, cwd=ROOT, env=dict(os.environ), stdout=asyncio.subprocess.PIPE
-    )
-    output, _ = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, output.decode()
 
 
 async def look(shop: Shop, orders: int) -> tuple[int, int]:

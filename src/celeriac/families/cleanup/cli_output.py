@@ -43,7 +43,8 @@ def print_preview(seen: Preview) -> None:
     print_facts(about, False)
     for step in seen.steps:
         typer.echo(f"\n{step.path}: {step.rows:,} rows")
-        for line in (*step.sql, *step.notes):
+        found = [f"{one.table}: {one.rows:,} rows" for one in step.partitions or ()]
+        for line in (*found, *step.sql, *step.notes):
             typer.echo(f"  {line}")
     if seen.sample:
         typer.echo("\nthe first rows:")

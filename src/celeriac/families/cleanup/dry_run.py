@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -13,6 +13,8 @@ from sqlalchemy import Connection, select
 from celeriac.core.printable import shortened
 from celeriac.database.clock import now_ms
 from celeriac.families.cleanup.chunks import fetch
+from celeriac.families.cleanup.partitions import Partition
+from celeriac.families.cleanup.partitions_chosen import partitions_of
 from celeriac.families.cleanup.places import Place
 from celeriac.families.cleanup.plans import Step
 from celeriac.families.cleanup.policy import ArchiveTo, Policy
@@ -27,6 +29,13 @@ _TIMES_READING = 4.0
 _MEASURED = 1000
 
 
+class PartitionPreview(BaseModel):
+    """What would be done with one partition."""
+
+    table: str
+    rows: int
+
+
 class StepPreview(BaseModel):
     """What would be done with one table."""
 
@@ -35,6 +44,8 @@ class StepPreview(BaseModel):
     rows: int
     sql: list[str]
     notes: list[str] = []
+    partitions: list[PartitionPreview] | None = None
+    """The partitions that a run goes through, or lets go; null: the policy does not tell them apart."""
 
 
 class Preview(BaseModel):
@@ -69,8 +80,13 @@ def _preview(connection: Connection, place: Place, policy: Policy) -> Preview:
     now = int(connection.execute(select(now_ms())).scalar_one())
     condition = planned.condition(now)
     root = planned.of_root()
-    rows = int(connection.execute(root.count, condition).scalar_one())
     steps = [_step(connection, planned, step, condition) for step in planned.root.walk()]
+    partitions = partitions_of(connection, planned, now)
+    if partitions is not None:
+        steps[-1] = _divided(connection, planned, steps[-1], condition, partitions)
+    rows, shown = steps[-1].rows, root
+    if policy.partitions == "detach":
+        shown = planned.within(partitions[0].table).of_root() if partitions else None
     began = time.monotonic()
     measured = fetch(connection, root.read_first, condition | {"celeriac_limit": _MEASURED})
     seconds = time.monotonic() - began
@@ -83,7 +99,7 @@ def _preview(connection: Connection, place: Place, policy: Policy) -> Preview:
         rows=rows,
         steps=steps,
         columns=list(root.step.shape.names),
-        sample=_sample(connection, root, condition),
+        sample=[] if shown is None else _sample(connection, shown, condition),
         estimated_seconds=estimated,
         estimated_from=source,
         cutoff=None if age is None else now - round(1000 * age.older_than.total_seconds()),
@@ -104,6 +120,23 @@ def _step(connection: Connection, planned: Plan, step: Step, condition: Mapping[
     return StepPreview(
         table=step.shape.shown, path=step.path, rows=rows, sql=[_written(one) for one in statements.main], notes=notes
     )
+
+
+def _divided(
+    connection: Connection, planned: Plan, step: StepPreview, condition: Parameters, partitions: Sequence[Partition]
+) -> StepPreview:
+    """Return what would be done with the policy's table, a partition at a time."""
+    found: list[PartitionPreview] = []
+    for one in partitions:
+        rows = int(connection.execute(planned.within(one.table).of_root().count, condition).scalar_one())
+        found.append(PartitionPreview(table=str(one.table), rows=rows))
+    sql = step.sql
+    if planned.policy.partitions == "detach":
+        sql = [f"ALTER TABLE {planned.of_root().table} DETACH PARTITION … CONCURRENTLY", "DROP TABLE …"]
+    elif partitions:
+        sql = [_written(one) for one in planned.within(partitions[0].table).of_root().main]
+    rows = sum(one.rows for one in found)
+    return step.model_copy(update={"rows": rows, "sql": sql, "partitions": found})
 
 
 def _written(statement: object) -> str:

@@ -39,9 +39,24 @@ def write_key(key: Sequence[Any]) -> str:
     return codec.dumps_text([_written(value) for value in key])
 
 
-def read_key(written: str) -> tuple[Any, ...]:
-    """Return the key that `write_key` has written."""
-    return tuple(_read(value) for value in cast("list[Any]", codec.loads(written)))
+def write_position(key: Sequence[Any] | None, partition: str | None) -> str:
+    """Return where to go on, as JSON: after a key. With a partition, there; None: at its first row.
+
+    Raises:
+        TableRefused: a value of the key has a type that is not known.
+    """
+    written = None if key is None else [_written(value) for value in key]
+    return codec.dumps(written if partition is None else {"partition": partition, "key": written}).decode()
+
+
+def read_position(written: str | None) -> tuple[tuple[Any, ...] | None, str | None]:
+    """Return the key and the partition that `write_position` has written."""
+    if written is None:
+        return None, None
+    found = codec.loads(written)
+    place: dict[str, Any] = {"partition": None, "key": found} if isinstance(found, list) else found
+    key = place["key"]
+    return None if key is None else tuple(map(_read, key)), place["partition"]
 
 
 def _written(value: Any) -> Any:

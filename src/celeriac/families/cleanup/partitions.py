@@ -46,28 +46,43 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class Partitions:
-    """All partitions of a table that hold rows by their age or have such partitions, whatever level they are on."""
+    """All partitions of a table, on all levels. `type` is that of their bounds; None: they go by other columns."""
 
+    table: TableName
+    column: str | None
     found: Sequence[Partition]
-    type: str
-    has_default: frozenset[TableName]
+    type: str | None
 
     def wholly_older(self, connection: Connection, cutoff: Any) -> list[Partition]:
-        """Return the partitions into which no row can come that is not older than that, the oldest first."""
+        """Return the partitions into which no row can come that is not older than that, the oldest first.
+
+        Raises:
+            TableRefused: the table is not divided by the age column.
+        """
+        if self.type is None:
+            other = ", or write `partitions: chunk`" if self.found else ""
+            raise TableRefused(
+                f"{self.table} has no partitions by ranges of {self.column!r}: leave `partitions` out{other}"
+            )
         return self._chosen(connection, cutoff, [one for one in self.found if one.last is not None], "last", "<=")
 
     def partly_older(self, connection: Connection, cutoff: Any) -> list[Partition]:
-        """Return the partitions that may have rows older than that: first those whose bounds are known."""
-        leaves = [one for one in self.found if not one.is_partitioned]
+        """Return the partitions that may have rows older than that. First those whose bounds are known, by these."""
+        leaves = self.leaves
         bound = [one for one in leaves if one.first is not None]
         others = [one for one in leaves if one.first is None]
         return [*self._chosen(connection, cutoff, bound, "first", "<"), *others]
+
+    @property
+    def leaves(self) -> list[Partition]:
+        """Those that hold rows themselves."""
+        return [one for one in self.found if not one.is_partitioned]
 
     def _chosen(
         self, connection: Connection, cutoff: Any, partitions: Sequence[Partition], end: str, comparison: str
     ) -> list[Partition]:
         """Compare as the database does: it knows the type of the bounds."""
-        if not partitions:
+        if not partitions or self.type is None:
             return []
         kind = self.type.replace(":", "\\:")
         sql = (
@@ -79,24 +94,21 @@ class Partitions:
         return [partitions[place - 1] for place in places]
 
 
-def find_partitions(connection: Connection, table: TableName, column: str) -> Partitions:
-    """Find the partitions of a table that divide it by the age column.
+def find_partitions(connection: Connection, table: TableName, column: str | None) -> Partitions:
+    """Find the partitions of a table, and their bounds in the age column.
 
     Raises:
-        TableRefused: it is not divided by that column, or not in Postgres.
+        TableRefused: it is not in Postgres.
     """
     if connection.dialect.name != "postgresql":
         raise TableRefused(f"{table}: `partitions` needs Postgres")
     kinds: list[str] = []
-    defaults: set[TableName] = set()
-    found = list(_walk(connection, table, column, kinds, defaults))
-    if not kinds:
-        raise TableRefused(f"{table} has no partitions by ranges of {column!r}: leave `partitions` out")
-    return Partitions(found, kinds[0], frozenset(defaults))
+    found = list(_walk(connection, table, column, kinds))
+    return Partitions(table, column, found, kinds[0] if kinds else None)
 
 
 def _walk(
-    connection: Connection, table: TableName, column: str, kinds: list[str], defaults: set[TableName]
+    connection: Connection, table: TableName, column: str | None, kinds: list[str], from_above: str | None = None
 ) -> Iterator[Partition]:
     name = table.quoted(connection).replace("\\:", ":")
     described = connection.execute(_TABLE, {"name": name}).one_or_none()
@@ -108,14 +120,13 @@ def _walk(
     for one in connection.execute(_PARTITIONS, {"oid": described.oid}).all():
         own = TableName(str(one.schema), str(one.name))
         is_default = one.bound == "DEFAULT"
-        if is_default:
-            defaults.add(table)
         first, last = _bounds(str(one.bound), described.width) if is_by_age and not is_default else (None, None)
+        first = first or from_above  # a part of an old partition has no older rows than that
         yield Partition(
             int(one.oid), own, table, first, last, is_default, bool(one.is_partitioned), bool(one.is_half_detached)
         )
         if one.is_partitioned:
-            yield from _walk(connection, own, column, kinds, defaults)
+            yield from _walk(connection, own, column, kinds, first)
 
 
 def _bounds(bound: str, width: int) -> tuple[str | None, str | None]:

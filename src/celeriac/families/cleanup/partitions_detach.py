@@ -36,7 +36,7 @@ from celeriac.families.cleanup.partitions import OLDEST_VERSION, Partition
 from celeriac.families.cleanup.partitions_records import UnderWay
 from celeriac.families.cleanup.partitions_rows import PartitionRows, name_of_oid
 from celeriac.families.cleanup.records import Entry
-from celeriac.families.cleanup.running import settled
+from celeriac.families.cleanup.settled import settled
 
 log = logging.getLogger("celeriac")
 

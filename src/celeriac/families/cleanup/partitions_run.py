@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
-
-from sqlalchemy import Connection
 
 from celeriac.core.errors import RunLater
 from celeriac.families.cleanup import locks
 from celeriac.families.cleanup.archives_model import Format
-from celeriac.families.cleanup.archives_table import TableName
 from celeriac.families.cleanup.errors import TableRefused
-from celeriac.families.cleanup.partitions import Partition, find_partitions
+from celeriac.families.cleanup.partitions_chosen import old_partitions
 from celeriac.families.cleanup.partitions_detach import Detached, Detaching
 from celeriac.families.cleanup.records import RunState
 from celeriac.families.cleanup.running import Cleaning
@@ -47,7 +43,7 @@ async def detach_partitions(cleaning: Cleaning, folder: Path) -> tuple[RunState,
         wait=cleaning.wait,
         tell=told,
     )
-    old = await cleaning.database.read(lambda connection: _old(connection, cleaning))
+    old = await cleaning.database.read(lambda c: old_partitions(c, cleaning.plan, cleaning.run.cutoff_ms))
     try:
         found = await detaching.go(old)
     except locks.Paused:
@@ -59,14 +55,6 @@ async def detach_partitions(cleaning: Cleaning, folder: Path) -> tuple[RunState,
         for table, file in found.files
     ]
     return RunState.DONE, files
-
-
-def _old(connection: Connection, cleaning: Cleaning) -> Sequence[Partition]:
-    age = cleaning.plan.policy.where.age
-    assert age is not None  # a policy without is refused
-    shape = cleaning.plan.root.shape
-    partitions = find_partitions(connection, TableName(shape.schema, shape.name), age.column)
-    return partitions.wholly_older(connection, cleaning.plan.condition(cleaning.run.cutoff_ms)["celeriac_cutoff"])
 
 
 def _check(found: Detached) -> None:

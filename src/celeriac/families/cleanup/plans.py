@@ -64,7 +64,10 @@ def plan(policy: Policy, catalogue: Catalogue, allowed: Allowed) -> Step:
         _check_changes(policy, shape)
         return Step(shape.name, shape, None, (), ())
     planner = _Planner(policy, catalogue, allowed)
-    return planner.step(shape, None, policy.children, (shape.shown,))
+    step = planner.step(shape, None, policy.children, (shape.shown,))
+    if step.own and policy.partitions is not None:
+        raise TableRefused(f"rows of {shape.shown} refer to others of it: leave `partitions` out")
+    return step
 
 
 class _Planner:

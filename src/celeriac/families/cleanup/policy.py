@@ -153,9 +153,10 @@ class Policy(_Exact):
     """For `anonymise` and `update`: the new values."""
     children: Literal["auto"] | tuple[Child, ...] = ()
     """Tables that refer to this one: `auto` finds them by their foreign keys."""
-    partitions: Literal["detach"] | None = None
-    """For tables of Postgres with partitions by the age column: `detach` those that are wholly old, and drop them. Rows
-    in younger partitions stay until these are old. Unset: rows go chunk by chunk, whatever partition they are in."""
+    partitions: Literal["chunk", "detach"] | None = None
+    """For tables of Postgres with partitions. `chunk`: go through each partition that may have such rows by itself.
+    `detach`, for partitions by the age column: detach those that are wholly old, and drop them. Rows in younger
+    partitions stay until these are old. Unset: rows go in the order of the key, whatever partition they are in."""
     chunk: Chunk = Chunk()
     budget: Budget = Budget()
     window: Window | None = None
@@ -188,21 +189,21 @@ class Policy(_Exact):
             raise ValueError("`archive: {table: …}` takes no `children`: rows of several tables need files")
         if self.action == "update" and any(isinstance(one, Hashed | Pattern) for one in self.columns.values()):
             raise ValueError("`update` sets constants; hashes and patterns are for `anonymise`")
-        if self.partitions is not None:
-            self._check_partitions()
+        if self.partitions == "detach":
+            self._check_detach()
         return self
 
-    def _check_partitions(self) -> None:
+    def _check_detach(self) -> None:
         """
         Raises:
             ValueError: the policy asks for more than to let whole partitions go.
         """
         if self.where.age is None or self.where.sql is not None:
-            raise ValueError("`partitions` goes by the age alone: give `where.age`, and no `where.sql`")
+            raise ValueError("`partitions: detach` goes by the age alone: give `where.age`, and no `where.sql`")
         if not self.removes or isinstance(self.archive, ArchiveTo):
-            raise ValueError("`partitions` needs the action delete, or archive to csv.gz or parquet")
+            raise ValueError("`partitions: detach` needs the action delete, or archive to csv.gz or parquet")
         if self.children or self.budget != Budget():
-            raise ValueError("`partitions` takes neither `children` nor `budget`: a partition goes as a whole")
+            raise ValueError("`partitions: detach` takes neither `children` nor `budget`: a partition goes as a whole")
 
     def within(self, *, rows: int | None, seconds: float | None) -> Policy:
         """Return the policy with a smaller budget. What is not given stays."""

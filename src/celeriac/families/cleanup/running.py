@@ -9,28 +9,27 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
 
 from celeriac.core.errors import LockTimedOut, RunLater
 from celeriac.database.engine import Database
 from celeriac.families.cleanup import chunks, locks
 from celeriac.families.cleanup.ahead import ReadAhead
 from celeriac.families.cleanup.archives_model import Archive, Member
+from celeriac.families.cleanup.archives_table import TableName
 from celeriac.families.cleanup.changes import Renewal
 from celeriac.families.cleanup.chunks import Chunk, ChunkChanged, ChunkKept, ChunkReferred, Guard
 from celeriac.families.cleanup.errors import ChunkUnstable, RowsKept, RowsReferred
 from celeriac.families.cleanup.filing import Filing
-from celeriac.families.cleanup.keys import read_key, write_key
+from celeriac.families.cleanup.keys import read_position, write_key, write_position
 from celeriac.families.cleanup.locks import Lease
 from celeriac.families.cleanup.pace import Pace
 from celeriac.families.cleanup.plans import Step
 from celeriac.families.cleanup.records import Entry, OpenRun, RunState
+from celeriac.families.cleanup.settled import settled
 from celeriac.families.cleanup.statements import Key, Parameters, Row, Statements
 from celeriac.families.cleanup.work import Gate, Plan, Stop
-
-T = TypeVar("T")
 
 #: How often the same chunk is read again because its rows change, or are locked, before the run gives up for now.
 _MOST_REPEATS = 30
@@ -65,6 +64,20 @@ class Cleaning:
     _roots: int = 0
     _number: int = 0
     _position: str | None = None
+    _partition: str | None = None
+
+    def __post_init__(self) -> None:
+        self._position, self._number = self.lease.position, self.run.next_number
+
+    async def go_within(self, partition: TableName) -> RunState:
+        """Work on the rows of one partition of the policy's table, as `go` does on all of them."""
+        whole, self.plan, self._partition = self.plan, self.plan.within(partition), str(partition)
+        if read_position(self._position)[1] != self._partition:
+            self._position = write_position(None, self._partition)
+        try:
+            return await self.go()
+        finally:
+            self.plan, self._partition = whole, None
 
     async def go(self) -> RunState:
         """Work until nothing is left, or something says stop.
@@ -74,7 +87,6 @@ class Cleaning:
             LeaseLost: another worker has taken over.
             ChunkUnstable: rows change, or stay locked, all the time.
         """
-        self._position, self._number = self.lease.position, self.run.next_number
         has_removed = self._position is not None
         root = self.plan.root
         try:
@@ -119,17 +131,17 @@ class Cleaning:
         rows = await self._ahead.take(self._position)
         if rows is not None:
             return rows
-        return await self._read(statements, condition, limit, read_key(self._position) if self._position else None)
+        return await self._read(statements, condition, limit, read_position(self._position)[0])
 
     async def _root(self, rows: Sequence[Row], condition: Parameters) -> int:
         statements, root = self.plan.of_root(), self.plan.root
         keys = statements.keys(rows)
+        position = write_position(keys[-1], self._partition)
         if self.plan.to_files and not root.children and not root.own and self.plan.policy.budget.rows is None:
             size = self._pace(root).size
-            self._ahead.start(write_key(keys[-1]), self._read(statements, condition, size, keys[-1]))
+            self._ahead.start(position, self._read(statements, condition, size, keys[-1]))
         among = condition | statements.given_keys(keys)
         await self._children(root, rows, Guard(statements, keys, among))
-        position = write_key(keys[-1])
         changed = await self._commit(root, rows, keys, among, position=position)
         self._position = position
         self._roots += len(rows)
@@ -268,18 +280,6 @@ class Cleaning:
         self.repeated += 1
         self._pace(step).slow_down()
         await asyncio.sleep(_REPEAT_PAUSE_S * min(repeat, 20))
-
-
-async def settled(writing: Coroutine[Any, Any, T]) -> T:
-    """Await a transaction to its end even if we are cancelled: half of one cannot be told from a whole one."""
-    task = asyncio.ensure_future(writing)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        if not task.cancelled():
-            task.exception()  # somebody has looked at it
-        raise
 
 
 async def _take_back(archive: Archive | None, member: Member | None) -> None:

@@ -27,11 +27,14 @@ from celeriac.families.cleanup.archives_table import TableName, ensure_archive_t
 from celeriac.families.cleanup.changes import Renewal
 from celeriac.families.cleanup.errors import ChunkUnstable, CleanupRefused, PolicyInvalid
 from celeriac.families.cleanup.filing import Filing
+from celeriac.families.cleanup.partitions_chosen import count_rows
 from celeriac.families.cleanup.partitions_run import detach_partitions
+from celeriac.families.cleanup.partitions_walk import clean_partitions
 from celeriac.families.cleanup.places import Place
 from celeriac.families.cleanup.policy import Hashed, Policy
 from celeriac.families.cleanup.records import RunState
-from celeriac.families.cleanup.running import Cleaning, settled
+from celeriac.families.cleanup.running import Cleaning
+from celeriac.families.cleanup.settled import settled
 from celeriac.families.cleanup.telling import Teller
 from celeriac.families.cleanup.work import ArchivedFile, Gate, Plan, RunResult
 from celeriac.secret import read_secret
@@ -41,7 +44,7 @@ log = logging.getLogger("celeriac")
 #: What another try may find better.
 PASSING = (DatabaseUnavailable, StorageUnavailable, StorageFull, ChunkUnstable, LeaseLost)
 #: What a position depends on: it is forgotten when one of these changes.
-_OF_POSITION = frozenset({"connection", "table", "where", "action", "columns"})
+_OF_POSITION = frozenset({"connection", "table", "where", "action", "columns", "partitions"})
 _LONGEST_ERROR = 2000
 
 
@@ -123,11 +126,12 @@ class Runner:
         try:
             if planned.moved_to is not None:
                 await database.write(lambda c: _ensure_archive(c, planned))
-            total = await database.read(lambda c: count(c, planned, cleaning.run.cutoff_ms))
+            total = await database.read(lambda c: count_rows(c, planned, cleaning.run.cutoff_ms))
             cleaning.tell = Teller(self._job, total)
             if self._policy.partitions == "detach":
                 return await detach_partitions(cleaning, self._place.archives)
-            return await cleaning.go(), await cleaning.filing.complete() if planned.to_files else []
+            state = await (clean_partitions(cleaning) if self._policy.partitions else cleaning.go())
+            return state, await cleaning.filing.complete() if planned.to_files else []
         except DBAPIError as error:
             raise _refused(error) from error
 
@@ -184,11 +188,6 @@ def _ensure_archive(connection: Connection, planned: Plan) -> None:
     target, shape = planned.moved_to, planned.root.shape
     if target is not None:
         ensure_archive_table(connection, TableName(shape.schema, shape.name), target, shape.key)
-
-
-def count(connection: Connection, planned: Plan, cutoff_ms: int) -> int:
-    """Count the rows of the policy's own table on which there is work."""
-    return int(connection.execute(planned.of_root().count, planned.condition(cutoff_ms)).scalar_one())
 
 
 def digest_of(policy: Policy) -> str:

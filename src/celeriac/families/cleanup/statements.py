@@ -26,15 +26,22 @@ __all__ = ["Key", "Parameters", "Row", "Statements"]
 class Statements:
     """The statements for the table of one step. Keys are the parameters `celeriac_keys`, or `celeriac_parents`."""
 
-    def __init__(self, step: Step, policy: Policy, dialect: Dialect) -> None:
+    def __init__(self, step: Step, policy: Policy, dialect: Dialect, whole: Statements | None = None) -> None:
+        """`whole` is of the table of which the step's table is a partition."""
         self.step = step
         self._policy = policy
+        self._dialect = dialect
+        self._whole = whole
         self.wording = Wording(dialect)
         self.dialect = self.wording.dialect
         to_files = policy.action == "archive" and not isinstance(policy.archive, ArchiveTo)
         self.reading = Reading(step, self.wording, tuple(policy.columns), whole=to_files)
         #: Whether one statement can delete rows and give them back. Else they are locked and read first.
         self.returns = self.wording.can_return and not step.children and not step.own
+
+    def within(self, step: Step) -> Statements:
+        """Return the same for a step whose table is a partition of this one."""
+        return Statements(step, self._policy, self._dialect, self)
 
     @property
     def table(self) -> str:
@@ -60,6 +67,8 @@ class Statements:
                 parts.append(f"({for_sqlalchemy(where.sql)})")
             parts += self._not_done()
         parts += [self._not_referred(link) for link in self.step.own]
+        if self._whole is not None:
+            parts.append(self._is_part_of(self._whole))
         return " AND ".join(parts) or "1 = 1"
 
     @cached_property
@@ -170,7 +179,9 @@ class Statements:
 
     @cached_property
     def sha256(self) -> str:
-        """A hash of what is done, for the audit."""
+        """A hash of what is done, for the audit. A partition has that of its table, which the run names."""
+        if self._whole is not None:
+            return self._whole.sha256
         return hashlib.sha256("\n".join(map(str, self.main)).encode()).hexdigest()
 
     def keys(self, rows: Sequence[Row]) -> list[Key]:
@@ -221,6 +232,11 @@ class Statements:
             same = " AND ".join(f"{other}.{self._quoted(one)} = {self.table}.{self._quoted(one)}" for one in key)
             where += f" AND NOT ({same})"
         return f"NOT EXISTS (SELECT 1 FROM {self.table} AS {other} WHERE {where})"  # noqa: S608
+
+    def _is_part_of(self, whole: Statements) -> str:
+        """Say that the table is still a partition of another one: somebody may have detached it, to keep it."""
+        own, other = (f"to_regclass('{one.table.replace(chr(39), 2 * chr(39))}')" for one in (self, whole))
+        return f"EXISTS (SELECT 1 FROM pg_partition_ancestors({own}) AS a WHERE a.relid = {other})"  # noqa: S608
 
     def _below(self, parents: Sequence[Statements]) -> str:
         """Say that a row is chosen: by the condition, or because it refers to a row that is."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from hashlib import sha256
 from typing import Any
@@ -85,6 +85,13 @@ class Plan:
         """The table of the archive, if it is one."""
         archive = self.policy.archive
         return TableName.parse(archive.table) if isinstance(archive, ArchiveTo) else None
+
+    def within(self, partition: TableName) -> Plan:
+        """Return the same for the rows of one partition of the policy's table."""
+        whole = self.of_root()
+        shape = replace(self.root.shape, schema=partition.schema, name=partition.name)
+        root = replace(self.root, shape=shape)
+        return Plan(self.policy, root, {**self.statements, root.path: whole.within(root)})
 
     def of_root(self) -> Statements:
         return self.statements[self.root.path]

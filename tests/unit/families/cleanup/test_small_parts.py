@@ -11,7 +11,7 @@ import pytest
 
 from celeriac.families.cleanup.archives_folder import checked_name
 from celeriac.families.cleanup.errors import TableRefused
-from celeriac.families.cleanup.keys import read_key, write_key
+from celeriac.families.cleanup.keys import read_position, write_position
 from celeriac.families.cleanup.pace import Pace
 from celeriac.families.cleanup.patterns import filled, hashed
 from celeriac.families.cleanup.telling import shown
@@ -30,14 +30,14 @@ from celeriac.families.cleanup.work import archive_name
     ],
 )
 def test_a_key_comes_back_with_its_types(key: tuple[Any, ...]) -> None:
-    again = read_key(write_key(key))
+    again, _ = read_position(write_position(key, None))
     assert again == key
     assert list(map(type, again)) == list(map(type, key))
 
 
 def test_a_key_of_an_unknown_type_is_refused() -> None:
     with pytest.raises(TableRefused, match="timedelta"):
-        write_key((timedelta(1),))
+        write_position((timedelta(1),), None)
 
 
 def test_chunks_double_until_one_is_slow_and_then_grow_slowly() -> None:
