@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import yaml
-from pydantic import ValidationError
-
+from celeriac.core.yaml_files import files_of, read_model
 from celeriac.families.cleanup.errors import PolicyInvalid, UnknownPolicy
-from celeriac.families.cleanup.policy import Policy, why_invalid
-
-_ENDINGS = (".yaml", ".yml")
-#: A file of policies that is larger is something else.
-_LARGEST = 1_000_000
+from celeriac.families.cleanup.policy import Policy
 
 
 class Policies:
@@ -55,31 +48,20 @@ class Policies:
         Raises:
             PolicyInvalid: the message names the file and the field.
         """
-        for path in sorted(folder.iterdir()):
-            if path.suffix in _ENDINGS and path.is_file():
-                try:
-                    self.add(read_policy(path))
-                except PolicyInvalid as error:
-                    raise PolicyInvalid(f"{path}: {error}") from None
+        for file in files_of(folder):
+            try:
+                self.add(read_policy(file))
+            except PolicyInvalid as error:
+                raise PolicyInvalid(f"{file}: {error}") from None
 
 
-def read_policy(path: Path) -> Policy:
+def read_policy(file: Path) -> Policy:
     """Read the policy of a YAML file. Its name is that of the file, unless it has one.
 
     Raises:
-        PolicyInvalid: the message names the field.
+        PolicyInvalid: the message names each wrong field.
     """
     try:
-        if path.stat().st_size > _LARGEST:
-            raise PolicyInvalid(f"it has more than {_LARGEST:,} bytes: is it a policy?")
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise PolicyInvalid(f"it is no YAML: {' '.join(str(error).split())}") from None
-    except (OSError, UnicodeError, RecursionError) as error:
-        raise PolicyInvalid(f"it cannot be read: {error}") from None
-    if not isinstance(content, dict):
-        raise PolicyInvalid("expected the fields of a policy, such as `connection:` and `table:`")
-    try:
-        return Policy.model_validate({"name": path.stem, **content})
-    except ValidationError as error:
-        raise PolicyInvalid(why_invalid(error)) from None
+        return read_model(file, Policy, "a policy")
+    except ValueError as error:
+        raise PolicyInvalid(str(error)) from None

@@ -12,7 +12,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     field_validator,
     model_validator,
 )
@@ -214,12 +213,3 @@ class Policy(_Exact):
     def removes(self) -> bool:
         """Whether rows go away."""
         return self.action in ("delete", "archive")
-
-
-def why_invalid(error: ValidationError) -> str:
-    """Say what is wrong with a policy, each fault with its field."""
-    parts: list[str] = []
-    for fault in error.errors(include_url=False):
-        place = ".".join(str(part) for part in fault["loc"]) or "the policy"
-        parts.append(f"{place}: {str(fault['msg']).removeprefix('Value error, ')}")
-    return "; ".join(parts)

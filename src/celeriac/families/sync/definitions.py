@@ -7,15 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
+from celeriac.core.yaml_files import files_of, read_model, validated
 from celeriac.families.sync.errors import SyncInvalid, UnknownSync
 from celeriac.families.sync.model import Mode, Sync
 from celeriac.families.sync.pages import Source
 
 MakeSource = Callable[[Sync], Source]
-
-_LARGEST_FILE = 1_048_576
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,20 +73,9 @@ def read_definition(given: Any, where: str) -> Sync:
         SyncInvalid: names each wrong field.
     """
     try:
-        return Sync.model_validate(given)
-    except ValidationError as error:
-        faults = error.errors(include_url=False, include_input=False, include_context=False)
-        # a list whose parts are wrong is said to be too short as well, which misleads
-        wrong = {fault["loc"][:depth] for fault in faults for depth in range(len(fault["loc"]))}
-        faults = [fault for fault in faults if fault["type"] != "too_short" or fault["loc"] not in wrong]
-        listed = "; ".join(_fault(fault) for fault in faults[:10])
-        raise SyncInvalid(f"{where}: {listed}") from None
-
-
-def _fault(fault: Any) -> str:
-    place = ".".join(str(part) for part in fault["loc"])
-    message = str(fault["msg"]).removeprefix("Value error, ")
-    return f"{place}: {message}" if place else message
+        return validated(Sync, given, "a sync")
+    except ValueError as error:
+        raise SyncInvalid(f"{where}: {error}") from None
 
 
 def read_folder(folder: Path) -> Iterator[Definition]:
@@ -98,7 +84,7 @@ def read_folder(folder: Path) -> Iterator[Definition]:
     Raises:
         SyncInvalid: a file cannot be read, or is wrong.
     """
-    for file in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
+    for file in files_of(folder):
         yield read_file(file)
 
 
@@ -108,24 +94,7 @@ def read_file(file: Path) -> Definition:
     Raises:
         SyncInvalid: it cannot be read, or is wrong.
     """
-    return Definition(read_definition(_yaml(file), file.name), file.name)
-
-
-def _yaml(file: Path) -> Any:
-    import yaml  # only where there are files
-
     try:
-        with file.open("rb") as opened:
-            text = opened.read(_LARGEST_FILE + 1)
-        if len(text) > _LARGEST_FILE:
-            raise SyncInvalid(f"{file.name}: is larger than 1 MB, which no definition is")
-        loaded = yaml.safe_load(text.decode())
-    except OSError as error:
-        raise SyncInvalid(f"{file.name}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise SyncInvalid(f"{file.name}: is not UTF-8") from None
-    except (yaml.YAMLError, RecursionError) as error:
-        place = getattr(error, "problem_mark", None)
-        line = f", line {place.line + 1}" if place is not None else ""
-        raise SyncInvalid(f"{file.name}{line}: is not YAML: {getattr(error, 'problem', None) or error}") from None
-    return loaded
+        return Definition(read_model(file, Sync, "a sync"), str(file))
+    except ValueError as error:
+        raise SyncInvalid(f"{file}: {error}") from None

@@ -9,17 +9,18 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from celeriac.core.faults import sentence
 from celeriac.families.cleanup.conditions import check_expression, for_sqlalchemy, names_of_parameters
 from celeriac.families.cleanup.errors import PolicyInvalid, UnknownPolicy
 from celeriac.families.cleanup.policies import Policies, read_policy
-from celeriac.families.cleanup.policy import Age, Policy, why_invalid
+from celeriac.families.cleanup.policy import Age, Policy
 from tests.support.cleanup_shop import policy
 
 
 def why(**changes: Any) -> str:
     with pytest.raises(ValidationError) as refused:
         policy(**changes)
-    return why_invalid(refused.value)
+    return sentence(refused.value.errors(), "the policy")
 
 
 @pytest.mark.parametrize(
@@ -126,11 +127,10 @@ def test_a_file_has_its_name_and_its_faults_with_field_and_path(tmp_path: Path) 
         Policies().add_folder(tmp_path)
 
 
-@pytest.mark.parametrize("content", ["- a list", "a: [", "!!python/object/apply:os.system [id]", "", "\0"])
-def test_a_file_that_is_no_policy_is_refused(tmp_path: Path, content: str) -> None:
+def test_a_file_that_is_no_policy_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "odd.yaml"
-    path.write_text(content)
-    with pytest.raises(PolicyInvalid):
+    path.write_text("- a list")
+    with pytest.raises(PolicyInvalid, match="expected the fields of a policy, which are `connection`"):
         read_policy(path)
 
 

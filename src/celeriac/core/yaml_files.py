@@ -1,0 +1,96 @@
+"""Files of YAML that define one thing each, such as a sync: read, and checked by a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from pydantic import BaseModel, ValidationError
+
+from celeriac.core.faults import sentence
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_LARGEST = 1_000_000
+
+
+def files_of(folder: Path) -> list[Path]:
+    """Return the YAML files of a folder, by name."""
+    return sorted(file for ending in ("yaml", "yml") for file in folder.glob(f"*.{ending}") if file.is_file())
+
+
+def read_model(file: Path, model: type[Model], what: str) -> Model:
+    """Read what a file defines. Its name is that of the file, unless it has one.
+
+    Args:
+        file: of YAML.
+        model: of what it defines, with a field `name`.
+        what: what it defines, for messages: `a sync`.
+
+    Raises:
+        ValueError: the message names the line, or each wrong field.
+    """
+    given = _load(file)
+    if not isinstance(given, dict):
+        wanted = [f"`{name}`" for name, one in model.model_fields.items() if one.is_required() and name != "name"]
+        found = "is empty" if given is None else "is something else"
+        raise ValueError(f"{found}: expected the fields of {what}, which are {', '.join(wanted)} and others")
+    return validated(model, {"name": file.stem, **given}, what)
+
+
+def validated(model: type[Model], given: Any, what: str) -> Model:
+    """Check what was given against a model. Values are not shown: some are secrets.
+
+    Raises:
+        ValueError: the message names each wrong field.
+    """
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_input=False, include_context=False)
+        raise ValueError(sentence(faults, what)) from None
+
+
+def _load(file: Path) -> Any:
+    import yaml  # only where there are files
+
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(_LARGEST + 1)
+        if len(content) > _LARGEST:
+            raise ValueError(f"is larger than {_LARGEST:,} bytes, which no definition is")
+        text = content.decode()
+        _refuse_twice(cast("Any", yaml).compose(text, yaml.SafeLoader), yaml.MappingNode)
+        return yaml.safe_load(text)
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError("is not UTF-8") from None
+    except yaml.MarkedYAMLError as error:
+        line = "" if error.problem_mark is None else f"line {error.problem_mark.line + 1}: "
+        raise ValueError(f"{line}is not YAML: {error.problem}") from None
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(f"is not YAML: {' '.join(str(error).split())}") from None
+
+
+def _refuse_twice(root: Any, mapping: type[Any]) -> None:
+    """
+    Raises:
+        ValueError: a key is in a mapping twice. YAML forbids that, and its parser takes the last one in silence.
+    """
+    waiting, seen = [root], set[int]()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen or not isinstance(getattr(node, "value", None), list):
+            continue
+        seen.add(id(node))  # an anchor may be inside itself
+        if not isinstance(node, mapping):
+            waiting += node.value
+            continue
+        lines: dict[str, int] = {}
+        for key, value in node.value:
+            waiting += (key, value)
+            name, line = str(key.value), key.start_mark.line + 1
+            if name in lines:
+                raise ValueError(f"line {line}: `{name}` is given twice, in line {lines[name]} as well")
+            lines[name] = line
