@@ -251,7 +251,8 @@ def _variables(names: list[str], limits: Limits) -> list[str]:
         if not variable:
             raise invalid(1, str(number), "has no name; name the column, or remove it")
         if variable in variables:
-            raise invalid(1, name, f"means the variable {variable}, as does {variables[variable]}; rename one of them")
+            other = quoted(variables[variable])
+            raise invalid(1, quoted(name), f"means the variable {variable}, as does {other}; rename one of them")
         variables[variable] = name
     if "email" not in variables:
         raise invalid(1, None, f"no column is called email; there are: {listed(names)}")

@@ -86,7 +86,8 @@ def test_empty_rows_are_passed_over_and_counted() -> None:
         ("name,city\nx,y\n", (1, None, "no column is called email; there are: name, city")),
         ("ann@example.com\nbob@example.com\n", (1, None, "no column is called email; there are: 'ann@example.com'")),
         ("email,Email\n", (1, "Email", "means the variable email, as does email; rename one of them")),
-        ("email,a b,a_b\n", (1, "a_b", "means the variable a_b, as does a b; rename one of them")),
+        ("email,a b,a_b\n", (1, "a_b", "means the variable a_b, as does 'a b'; rename one of them")),
+        ("email,a\x0bb,a\x0bb\n", (1, r"'a\x0bb'", r"means the variable a_b, as does 'a\x0bb'; rename one of them")),
         ("email,\n", (1, "2", "has no name")),
         ("email\n", (None, None, "there are no recipients below the header")),
         ("email,name\nann@example.com\n", (2, None, "has 1 columns, and the header has 2")),
@@ -144,6 +145,15 @@ def test_what_is_quoted_in_a_message_is_short_and_printable() -> None:
     assert message.isprintable()
     assert message.isascii()
     assert len(message) < 1000
+
+
+@pytest.mark.parametrize(
+    "name", ["a\x0bb", "a\x1cb", "a\x7fb", "\x7f", "a\x85b", "a\xa0b", "\u200b", "a\u2028b", "\U0001f389\n"]
+)
+def test_names_of_columns_that_cannot_be_printed_are_escaped(name: str) -> None:
+    with pytest.raises(RecipientsInvalid) as caught:
+        read_csv(f'email,"{name}","{name}"\na@example.com,1,2\n')
+    assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize("seed", range(40))
