@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import StringConstraints
-from starlette.routing import NoMatchFound
 
 from celeriac.core.errors import ConfigurationError, UnknownJob
 from celeriac.core.ids import is_valid_id
@@ -24,7 +22,7 @@ from celeriac.families.email.submission import submit, submit_draft
 from celeriac.families.email.views import MailingsView, MailingView
 from celeriac.family import Host
 from celeriac.http.auth import caller
-from celeriac.http.jobs import NO_NULL, IdempotencyKey, JobId, location
+from celeriac.http.jobs import NO_NULL, IdempotencyKey, JobId, location_header
 from celeriac.http.models import JobView, view
 from celeriac.http.problems import ProblemError, responses
 from celeriac.http.route import bounded_route
@@ -69,8 +67,7 @@ def _add_submit(router: APIRouter, host: Host, jobs: EmailJobs) -> None:
                 response.headers["Location"] = str(request.url_for("show_mailing", job_id=draft.id).path)
                 return MailingView(**progress(draft, await jobs.ledger.counts(draft.id)))
             job = await submit(app.client, jobs, submission, idempotency_key=key)
-        with suppress(NoMatchFound):  # an application may leave the job API out
-            response.headers["Location"] = location(request, app, job.id)
+        response.headers.update(location_header(request, app, job.id))
         return view(job)
 
 

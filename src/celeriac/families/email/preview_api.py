@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.routing import NoMatchFound
 
 from celeriac.core.errors import ConfigurationError
 from celeriac.families.email.address import parse_address
@@ -19,7 +17,7 @@ from celeriac.families.email.preview import preview, test_call
 from celeriac.families.email.preview_forms import PreviewJson, PreviewText, TestJson, TestText
 from celeriac.families.email.templates import MAX_SOURCE, Variable
 from celeriac.families.email.utf8_form import invalid_field
-from celeriac.http.jobs import location
+from celeriac.http.jobs import location_header
 from celeriac.http.models import JobView, view
 from celeriac.http.problems import ProblemError, responses
 
@@ -150,8 +148,7 @@ def _add_test(router: APIRouter, family: EmailFamily) -> None:
                 raise invalid_field("to", str(error)) from None
             made = await preview(family.jobs, family.stationery, submission, test_to=to)
         job = await family.host.app.client.submit(test_call(family.test, made))
-        with suppress(NoMatchFound):  # an application may leave the job API out
-            response.headers["Location"] = location(request, family.host.app, job.id)
+        response.headers.update(location_header(request, family.host.app, job.id))
         return view(job)
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.routing import NoMatchFound
 
 from celeriac.families.media.jobs import MediaJobs, look
 from celeriac.families.media.model import MediaFacts
@@ -19,7 +18,7 @@ from celeriac.families.media.sources import SourceChoice, find
 from celeriac.families.media.submission import ConversionRequest, submit
 from celeriac.family import Host
 from celeriac.http.auth import caller
-from celeriac.http.jobs import IdempotencyKey, location
+from celeriac.http.jobs import IdempotencyKey, location_header
 from celeriac.http.models import JobView, view
 from celeriac.http.problems import ProblemError, responses
 from celeriac.http.route import bounded_route, require_json
@@ -76,8 +75,7 @@ def _add_submit(router: APIRouter, host: Host, own: MediaSettings, jobs: MediaJo
         """
         key = f"{caller(request)}:{idempotency_key}" if idempotency_key is not None else None
         job = await submit(host, own, jobs, body, owner=caller(request), key=key)
-        with suppress(NoMatchFound):  # an application may leave the job API out
-            response.headers["Location"] = location(request, host.app, job.id)
+        response.headers.update(location_header(request, host.app, job.id))
         return view(job)
 
 
