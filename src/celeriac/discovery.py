@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -85,7 +85,12 @@ def guests(settings: Settings) -> list[Guest]:
             f"CELERIAC_FAMILIES_OFF={','.join(settings.families_off)}: there is no family {', '.join(unknown)}; "
             f"there are {', '.join(known) or 'none'}"
         )
-    return [_guest(name, kind, settings) for name, kind in known.items()]
+    return [_guest(name, kind, settings.families_off) for name, kind in known.items()]
+
+
+def guests_unread() -> list[Guest]:
+    """Return all families for a command line whose settings cannot be read: nobody knows which are switched off."""
+    return [_guest(name, kind, ()) for name, kind in found().items()]
 
 
 def host_families(app: Celeriac, own: Mapping[str, FamilySettings] | None = None) -> None:
@@ -221,9 +226,9 @@ def _load(entry: EntryPoint) -> type[JobFamily] | str:
     return kind
 
 
-def _guest(name: str, kind: type[JobFamily] | str, settings: Settings) -> Guest:
+def _guest(name: str, kind: type[JobFamily] | str, switched: Collection[str]) -> Guest:
     known = None if isinstance(kind, str) else kind
-    if name in settings.families_off:
+    if name in switched:
         return Guest(name, known, Presence.OFF, switched_off(name))
     if isinstance(kind, str):
         return Guest(name, None, Presence.BROKEN, kind)

@@ -41,13 +41,13 @@ class WithFamilies(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         own = super().list_commands(ctx)
-        return [*own, *(guest.command for guest in _guests_or_none() if _group_of(guest) is not None)]
+        return [*own, *(guest.command for guest in _guests_anyhow() if _group_of(guest) is not None)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         command = super().get_command(ctx, cmd_name)
         if command is not None:
             return command
-        named = next((guest for guest in _guests_or_none() if cmd_name in (guest.command, guest.name)), None)
+        named = next((guest for guest in _guests_anyhow() if cmd_name in (guest.command, guest.name)), None)
         return named and (_group_of(named) or _absent(cmd_name, named))
 
 
@@ -99,9 +99,11 @@ def _guests() -> list[Guest]:
     return guests(load_settings())
 
 
-def _guests_or_none() -> list[Guest]:
-    """Return the families; none if a setting is wrong, since the command itself then reports that."""
+def _guests_anyhow() -> list[Guest]:
+    """Return the families, even if a setting is wrong: the command itself then reports that."""
+    from celeriac.discovery import guests_unread
+
     try:
         return _guests()
     except ConfigurationError:
-        return []
+        return guests_unread()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -88,6 +89,21 @@ def test_help_is_there_when_a_setting_is_wrong(run: Run, monkeypatch: pytest.Mon
     code, printed, errors = run("--help")
     assert (code, errors) == (0, "")
     assert "doctor" in printed
+
+
+@pytest.mark.parametrize("family", ["cleanup", "sync", "email"])
+@pytest.mark.parametrize(
+    ("setting", "value"), [("CELERIAC_BROKER_URL", "foo://bar"), ("CELERIAC_FAMILIES_OFF", "faxes")]
+)
+def test_the_commands_of_families_name_a_setting_that_is_wrong(
+    run: Run, monkeypatch: pytest.MonkeyPatch, family: str, setting: str, value: str
+) -> None:
+    monkeypatch.setenv(setting, value)
+    monkeypatch.delitem(sys.modules, "celeriac.worker", raising=False)  # it reads them when imported
+    code, _, errors = run(family, "list")
+    assert (code, errors.count("\n")) == (ExitCode.CONFIGURATION, 1)
+    assert errors.startswith(f"celeriac: error: {setting}=")
+    assert run(family, "--help")[0] == 0
 
 
 def test_the_help_of_a_family_lists_only_what_is_of_use(run: Run) -> None:
