@@ -65,6 +65,12 @@ async def test_a_database_that_is_away_or_mute_is_a_problem_in_time(
         assert "secret-password" not in detail
 
 
+async def test_the_id_of_another_job_is_no_run_whatever_database_is_away(hasty: httpx2.AsyncClient) -> None:
+    for path, body in (("/cleanup/policies/far-away/dry-run", None), ("/jobs/celeriac.echo", {"value": 1})):
+        job = (await hasty.post(path, json=body)).json()
+        problem(await hasty.get(f"/cleanup/runs/{job['id']}"), 404, "unknown-run")
+
+
 async def test_a_broker_that_is_away_is_a_problem_in_time(
     cleaning_settings: Settings, own_settings: dict[str, str], shop: Shop, tmp_path: Path, clock: FairClock
 ) -> None:

@@ -224,6 +224,12 @@ async def test_a_database_that_is_away_is_503_in_each_route(syncs: Syncs) -> Non
     problem(await syncs.client.get("/sync/runs/no-such-run"), 503, "database-unavailable")
 
 
+async def test_the_id_of_another_job_is_no_run_whatever_database_is_away(syncs: Syncs) -> None:
+    for path, body in (("/sync/syncs/shop/dry-run", {}), ("/jobs/celeriac.echo", {"value": 1})):
+        job = (await syncs.client.post(path, json=body)).json()
+        problem(await syncs.client.get(f"/sync/runs/{job['id']}"), 404, "unknown-run")
+
+
 async def test_the_routes_are_described(client: httpx2.AsyncClient, sync_settings: Settings) -> None:
     document = (await client.get("/openapi.json")).json()
     assert {path for path in document["paths"] if path.startswith("/sync")} == {

@@ -85,7 +85,7 @@ class CleanupFamily(JobFamily):
         """What policies have done."""
         from celeriac.families.cleanup.history import History
 
-        return History(self.policies, self.places)
+        return History(self.host.app, self.policies, self.places)
 
     @classmethod
     def commands(cls) -> Typer:

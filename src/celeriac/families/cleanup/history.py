@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -11,8 +10,11 @@ from typing import Annotated, TypeVar
 from pydantic import BaseModel, StringConstraints
 from sqlalchemy import Connection, and_, func, or_, select
 
-from celeriac.core.errors import DatabaseUnavailable
+from celeriac.core.errors import BrokerUnavailable, UnknownJob
+from celeriac.database.anywhere import find_anywhere
+from celeriac.engine.app import JobApp
 from celeriac.families.cleanup import views
+from celeriac.families.cleanup.jobs import RUN
 from celeriac.families.cleanup.places import Places
 from celeriac.families.cleanup.policies import Policies
 from celeriac.families.cleanup.policy import Policy
@@ -63,7 +65,8 @@ class ArchivePart(BaseModel):
 class History:
     """What policies have done. It is in the databases that they clean."""
 
-    def __init__(self, policies: Policies, places: Places) -> None:
+    def __init__(self, app: JobApp, policies: Policies, places: Places) -> None:
+        self._app = app
         self._policies = policies
         self._places = places
 
@@ -102,31 +105,27 @@ class History:
 
         Raises:
             UnknownRun: no database knows it.
-            DatabaseUnavailable: none that answers knows it, and one does not answer.
+            DatabaseUnavailable: none that answers knows it, and one that may know it does not answer.
         """
-        asked = {policy.connection: policy for policy in self._policies}.values()
-        looking = [asyncio.ensure_future(self._look(policy, lambda c: views.run(c, run_id))) for policy in asked]
+        asked = {policy.connection: policy for policy in self._policies}
+        lookups = {name: self._look(policy, lambda c: views.run(c, run_id)) for name, policy in asked.items()}
+        found = await find_anywhere(lookups, self._homes_of(run_id))
+        if found is None:
+            raise UnknownRun(f"no run of a cleanup has the id {run_id[:128]!r}")
+        return found
+
+    async def _homes_of(self, run_id: str) -> list[str]:
+        """Return the connections that may have a run, by what the broker knows of its job."""
         try:
-            return await _first(looking, run_id)
-        finally:
-            for one in looking:
-                one.cancel()
-            await asyncio.gather(*looking, return_exceptions=True)
+            job = await self._app.client.get(run_id)
+        except (UnknownJob, BrokerUnavailable):  # its record is gone, or cannot be read: the run may be anywhere
+            return [policy.connection for policy in self._policies]
+        if job.task != RUN:
+            return []
+        return [one.connection for one in self._policies if one.name == (job.arguments or {}).get("policy")]
 
     async def _look(self, policy: Policy, function: Callable[[Connection], T]) -> T:
         return await self._places.of(policy).database.look(function)
-
-
-async def _first(looking: Sequence[asyncio.Future[Run | None]], run_id: str) -> Run:
-    """Return the run as soon as one database knows it, even if another one never answers."""
-    fault: DatabaseUnavailable | None = None
-    for answer in asyncio.as_completed(looking):
-        try:
-            if (run := await answer) is not None:
-                return run
-        except DatabaseUnavailable as error:
-            fault = error
-    raise fault or UnknownRun(f"no run of a cleanup has the id {run_id[:128]!r}")
 
 
 def _runs(connection: Connection, policy: str, after: _After | None, limit: int) -> tuple[list[Run], str | None]:

@@ -22,6 +22,7 @@ from celeriac.families.cleanup.settings import CleanupSettings
 from celeriac.families.cleanup.throttles import Throttling
 from celeriac.families.cleanup.work import Gate, RunResult
 
+RUN = "celeriac.cleanup.run"
 #: A database that is away for a night is no reason to give up.
 _RETRY = Retry(attempts=200, backoff=1.0, max_delay=300.0, on=PASSING, never=(DatabaseRefused,))
 
@@ -37,9 +38,7 @@ def register(app: JobApp, policies: Policies, places: Places, settings: CleanupS
         await database.write(lambda c: locks.LEASES.free(c, job_id, policy.name))
         await database.write(lambda c: records.end_lost_run(c, job_id, RunState.CANCELLED))
 
-    @app.job(
-        name="celeriac.cleanup.run", retry=_RETRY, exposed=False, queue=settings.cleanup_queue, on_cancelled=forget
-    )
+    @app.job(name=RUN, retry=_RETRY, exposed=False, queue=settings.cleanup_queue, on_cancelled=forget)
     async def run(
         job: JobContext, policy: str, who: str = "schedule", rows: int | None = None, seconds: float | None = None
     ) -> RunResult:

@@ -6,15 +6,17 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection
 
 from celeriac.client.options import EnqueueOptions
-from celeriac.core.errors import DatabaseUnavailable, JobExists, UnknownJob
+from celeriac.core.errors import BrokerUnavailable, DatabaseUnavailable, JobExists, UnknownJob
 from celeriac.core.ids import new_id
 from celeriac.core.records import JobRecord
 from celeriac.core.spec import Call
+from celeriac.database.anywhere import find_anywhere
 from celeriac.database.engine import Database
 from celeriac.database.leases import Busy
 from celeriac.families.sync.definitions import Definition
@@ -22,6 +24,7 @@ from celeriac.families.sync.dry_run import DryRunOutcome, dry_run
 from celeriac.families.sync.errors import SyncBusy, UnknownRun
 from celeriac.families.sync.forms import RunForm, StreamsForm
 from celeriac.families.sync.history import Reject, Run, find_run, forget_rejects, list_rejects, list_runs
+from celeriac.families.sync.jobs import RUN
 from celeriac.families.sync.running import chosen_streams
 from celeriac.families.sync.schedules import schedules_of
 from celeriac.families.sync.states import State, all_of, forget
@@ -129,24 +132,30 @@ class Actions:
         return page, (page[-1].started_at, page[-1].id) if len(found) > limit else None
 
     async def run_of(self, run_id: str) -> Run:
-        """Return a run.
+        """Return a run. All databases are asked at once, as any of them may have it.
 
         Raises:
             UnknownRun: there is none with that id.
-            DatabaseUnavailable: none was found, and a database did not answer.
+            DatabaseUnavailable: none was found, and a database that may have it did not answer.
         """
-        trouble: DatabaseUnavailable | None = None
-        for definition in {id(self._database(one)): one for one in self.all()}.values():
-            try:
-                found = await self._ask(definition, lambda connection: find_run(connection, run_id), nothing=None)
-            except DatabaseUnavailable as error:
-                trouble = error
-                continue
-            if found is not None:
-                return found
-        if trouble is not None:
-            raise trouble
-        raise UnknownRun(f"no run with id {run_id[:128]!r} is known")
+        look = partial(find_run, run=run_id)
+        places = {self._database(one): one for one in self.all()}
+        lookups = {database: self._ask(one, look, nothing=None) for database, one in places.items()}
+        found = await find_anywhere(lookups, self._homes_of(run_id))
+        if found is None:
+            raise UnknownRun(f"no run with id {run_id[:128]!r} is known")
+        return found
+
+    async def _homes_of(self, run_id: str) -> list[Database]:
+        """Return the databases that may have a run, by what the broker knows of its job."""
+        syncs = self.all()
+        try:
+            job = await self.app.client.get(run_id)
+        except (UnknownJob, BrokerUnavailable):  # its record is gone, or cannot be read: the run may be anywhere
+            return [self._database(one) for one in syncs]
+        if job.task != RUN:
+            return []
+        return [self._database(one) for one in syncs if one.sync.name == (job.arguments or {}).get("sync")]
 
     async def state(self, name: str) -> dict[str, State]:
         """Return how far the streams of a sync are: those that have been read, or begun."""
