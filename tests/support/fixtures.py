@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import shutil
+import socket
 import sys
 import warnings
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
@@ -94,6 +95,13 @@ async def own_valkey_url(tmp_path: Path) -> AsyncGenerator[str]:
     async with embedded_valkey(tmp_path / "valkey", append_only=False) as url:
         yield url
         shutil.rmtree(trace_directory(url), ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def mute_port() -> Generator[int]:
+    """A port at which somebody listens who never says anything."""
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as server:
+        yield server.getsockname()[1]
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from celeriac.core.errors import JobCancelled, JobFailed, UnknownTask
 from celeriac.core.records import JobRecord
 from celeriac.core.spec import Call, JobSpec
 from celeriac.core.states import JobState
+from celeriac.database.patience import answering
 from celeriac.engine.app import JobApp
 from celeriac.http.auth import caller
 from celeriac.http.models import JobPage, JobView, ResultView, view
@@ -39,7 +40,7 @@ class NotDescribed:
 NO_NULL = NotDescribed()
 
 JobId = Annotated[str, Path(description="The job's id")]
-IdempotencyKey = Annotated[
+_IdempotencyKey = Annotated[
     str | None,
     NO_NULL,
     Header(
@@ -49,6 +50,16 @@ IdempotencyKey = Annotated[
         "(draft-ietf-httpapi-idempotency-key-header)",
     ),
 ]
+
+
+async def _own_key(request: Request, idempotency_key: _IdempotencyKey = None) -> str | None:
+    """Return an idempotency key as one that only this caller can give, whatever the names of others are."""
+    name = caller(request).replace("%", "%25").replace(":", "%3A")
+    return f"{name}:{idempotency_key}" if idempotency_key is not None else None
+
+
+#: The caller's own idempotency key, for `EnqueueOptions`; None without the header.
+OwnKey = Annotated[str | None, Depends(_own_key)]
 
 #: The time of a job in milliseconds, and its id.
 Cursor = Annotated[str, StringConstraints(max_length=150, pattern="^[0-9]{1,16}_[A-Za-z0-9_.:-]{1,128}$")]
@@ -66,9 +77,14 @@ def add_job_routes(router: APIRouter, app: JobApp) -> None:
     _add_submit_of_unknown(router)  # last, so that 405 names the methods of a job's resource
 
 
-def in_time(app: JobApp) -> AbstractAsyncContextManager[None]:
-    """Set one deadline for all broker calls of a request. Raise `BrokerUnavailable` when it has passed."""
-    return deadline(app.settings.broker_timeout)
+def in_time(app: JobApp, *, database: str | None = None) -> AbstractAsyncContextManager[None]:
+    """Set one deadline for all broker calls of a request. Raise `BrokerUnavailable` when it has passed.
+
+    A request that asks a `database` of the user's own as well names it, for `DatabaseUnavailable`. It has more time
+    than each call to the broker has for itself, so the error says who did not answer.
+    """
+    seconds = app.settings.broker_timeout
+    return deadline(seconds) if database is None else answering(database, 1.2 * seconds)
 
 
 def location(request: Request, app: JobApp, job_id: str) -> str:
@@ -98,11 +114,8 @@ def _route_name(app: JobApp) -> str:
 def _add_submit(router: APIRouter, app: JobApp, spec: JobSpec) -> None:
     """Add one route for each job, so that OpenAPI shows the job's own arguments."""
 
-    async def submit(
-        request: Request, response: Response, arguments: Any, idempotency_key: IdempotencyKey = None
-    ) -> Any:
+    async def submit(request: Request, response: Response, arguments: Any, key: OwnKey) -> Any:
         call = Call[Any](spec, spec.encode_validated(arguments))
-        key = f"{caller(request)}:{idempotency_key}" if idempotency_key is not None else None
         async with in_time(app):
             record = await app.client.submit(call, EnqueueOptions(idempotency_key=key))
         response.headers["Location"] = location(request, app, record.id)

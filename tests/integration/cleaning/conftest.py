@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sqlite3
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, closing
@@ -128,13 +127,6 @@ def cleaned_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with closing(sqlite3.connect(folder / "shop.db")) as connection:
         connection.executescript(TABLES)
     return folder
-
-
-@pytest.fixture(scope="session")
-def mute_port() -> Generator[int]:
-    """A port at which somebody listens who never says anything."""
-    with socket.create_server(("127.0.0.1", 0), backlog=100) as server:
-        yield server.getsockname()[1]
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

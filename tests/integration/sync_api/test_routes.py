@@ -8,12 +8,20 @@ import httpx2
 import pytest
 
 from celeriac import Settings
+from celeriac.asgi import create_api
+from celeriac.families.sync import SyncSettings
+from tests.support.api_server import NO_TLS, serving
 from tests.support.jobs_client import problem
 from tests.support.sync_api import SyncApi
 from tests.support.syncs import Syncs
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+#: What asks the database of a sync.
+ASKING = [
+    *(("GET", path) for path in ("", "/runs", "/state", "/rejects")),
+    *(("POST", path) for path in ("/runs", "/reset")),
+]
 
 
 async def test_syncs_are_listed_as_they_are_defined(syncs: Syncs) -> None:
@@ -207,15 +215,7 @@ async def test_wrong_input_is_told(syncs: Syncs) -> None:
 
 
 async def test_a_database_that_is_away_is_503_in_each_route(syncs: Syncs) -> None:
-    paths = [
-        ("GET", ""),
-        ("GET", "/runs"),
-        ("GET", "/state"),
-        ("GET", "/rejects"),
-        ("POST", "/runs"),
-        ("POST", "/reset"),
-    ]
-    answers = await asyncio.gather(*(syncs.client.request(m, f"/sync/syncs/away{path}") for m, path in paths))
+    answers = await asyncio.gather(*(syncs.client.request(m, f"/sync/syncs/away{path}") for m, path in ASKING))
     for answer in answers:
         detail = problem(answer, 503, "database-unavailable")["detail"]
         assert "hidden-password" not in detail
@@ -228,6 +228,19 @@ async def test_the_id_of_another_job_is_no_run_whatever_database_is_away(syncs: 
     for path, body in (("/sync/syncs/shop/dry-run", {}), ("/jobs/celeriac.echo", {"value": 1})):
         job = (await syncs.client.post(path, json=body)).json()
         problem(await syncs.client.get(f"/sync/runs/{job['id']}"), 404, "unknown-run")
+
+
+async def test_the_answer_names_a_database_that_never_says_anything(
+    sync_settings: Settings, own: dict[str, str], mute_port: int
+) -> None:
+    hasty = sync_settings.model_copy(update={"broker_timeout": 0.5})
+    given = {**own, "sync_connections": own["sync_connections"].replace("127.0.0.1:1/", f"127.0.0.1:{mute_port}/")}
+    with serving(create_api(hasty, {"sync": SyncSettings.model_validate(given)})) as server:
+        async with httpx2.AsyncClient(verify=NO_TLS, base_url=server.url, timeout=60) as api:
+            answers = await asyncio.gather(*(api.request(m, f"/sync/syncs/away{path}") for m, path in ASKING))
+    for answer in answers:
+        detail = problem(answer, 503, "database-unavailable")["detail"]
+        assert detail == "the database of the sync 'away' cannot be used: it did not answer within 0.6 s"
 
 
 async def test_the_routes_are_described(client: httpx2.AsyncClient, sync_settings: Settings) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
 
-from celeriac.families.cleanup.api_callers import key_of, who
+from celeriac.families.cleanup.api_callers import CLEANED, who
 from celeriac.families.cleanup.api_views import (
     AuditPage,
     AuditView,
@@ -17,11 +17,10 @@ from celeriac.families.cleanup.api_views import (
     RunPage,
     RunView,
 )
-from celeriac.families.cleanup.deadlines import in_good_time
 from celeriac.families.cleanup.forms import PauseForm, PolicyName, ResumeForm, RunForm, RunId
 from celeriac.families.cleanup.history import Cursor
 from celeriac.families.cleanup.listing import all_policies
-from celeriac.http.jobs import NO_NULL, IdempotencyKey, location_header
+from celeriac.http.jobs import NO_NULL, OwnKey, in_time, location_header
 from celeriac.http.models import JobView, view
 from celeriac.http.problems import responses
 from celeriac.http.route import require_json
@@ -55,7 +54,7 @@ def _add_reading(router: APIRouter, family: CleanupFamily) -> None:
     )
     async def show_policy(name: _Name) -> Any:
         policy = actions.policy(name)
-        async with in_good_time(app):
+        async with in_time(app, database=CLEANED):
             return PolicyWithDefinition.of(policy, await actions.show(name), definition=policy)
 
 
@@ -70,7 +69,7 @@ def _add_history(router: APIRouter, family: CleanupFamily) -> None:
         limit: _Limit = 50,
         cursor: Annotated[Cursor | None, NO_NULL, Query(description=_NEXT)] = None,
     ) -> Any:
-        async with in_good_time(app):
+        async with in_time(app, database=CLEANED):
             found, following = await history.runs(name, cursor=cursor, limit=limit)
         return RunPage(runs=[RunView.of(one) for one in found], next=following)
 
@@ -87,7 +86,7 @@ def _add_history(router: APIRouter, family: CleanupFamily) -> None:
         cursor: Annotated[Cursor | None, NO_NULL, Query(description=_NEXT)] = None,
     ) -> Any:
         """What was changed, a chunk at a time, and where its rows are archived."""
-        async with in_good_time(app):
+        async with in_time(app, database=CLEANED):
             found, following = await history.audit(name, run, cursor=cursor, limit=limit)
         return AuditPage(chunks=[AuditView.of(one) for one in found], next=following)
 
@@ -102,10 +101,10 @@ def _add_running(router: APIRouter, family: CleanupFamily) -> None:
         summary="Look at what a run would do",
         responses=responses(404, 409, 422, 503),
     )
-    async def dry_run(name: _Name, request: Request, response: Response, idempotency_key: IdempotencyKey = None) -> Any:
+    async def dry_run(name: _Name, request: Request, response: Response, key: OwnKey) -> Any:
         """Nothing is changed. The job's result has how many rows go, some of them, the SQL, and a guess at the time."""
-        async with in_good_time(app):
-            record = await submissions.dry_run(name, key=key_of(request, idempotency_key))
+        async with in_time(app, database=CLEANED):
+            record = await submissions.dry_run(name, key=key)
         response.headers.update(location_header(request, app, record.id))
         return view(record)
 
@@ -122,11 +121,11 @@ def _add_running(router: APIRouter, family: CleanupFamily) -> None:
         request: Request,
         response: Response,
         form: Annotated[RunForm, Body(default_factory=RunForm)],
-        idempotency_key: IdempotencyKey = None,
+        key: OwnKey,
     ) -> Any:
         """Begin a run with the id of its job. Follow it at `/jobs/{id}/events`, cancel and retry it as any job."""
-        async with in_good_time(app):
-            record = await submissions.run(name, form, who=who(request), key=key_of(request, idempotency_key))
+        async with in_time(app, database=CLEANED):
+            record = await submissions.run(name, form, who=who(request), key=key)
         response.headers.update(location_header(request, app, record.id))
         return view(record)
 
@@ -146,7 +145,7 @@ def _add_steering(router: APIRouter, family: CleanupFamily) -> None:
 
         With `force` the job is cancelled as well, even if its worker hangs.
         """
-        async with in_good_time(app):
+        async with in_time(app, database=CLEANED):
             return PolicyView.of(actions.policy(name), await actions.pause(name, force=form.force))
 
     @router.post(
@@ -160,7 +159,7 @@ def _add_steering(router: APIRouter, family: CleanupFamily) -> None:
         name: _Name, request: Request, form: Annotated[ResumeForm, Body(default_factory=ResumeForm)]
     ) -> Any:
         """Allow runs again, and go on with the one that was paused."""
-        async with in_good_time(app):
+        async with in_time(app, database=CLEANED):
             record = await submissions.resume(name, form, who=who(request))
             state = await actions.show(name)
         return ResumedPolicy.of(actions.policy(name), state, begun=record and record.id)

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 
-from celeriac.families.cleanup.api_callers import key_of, who
+from celeriac.families.cleanup.api_callers import CLEANED, who
 from celeriac.families.cleanup.api_views import RunView
-from celeriac.families.cleanup.deadlines import in_good_time
 from celeriac.families.cleanup.forms import RestoreForm, RunId
-from celeriac.http.jobs import IdempotencyKey, location_header
+from celeriac.http.jobs import OwnKey, in_time, location_header
 from celeriac.http.models import JobView, view
 from celeriac.http.problems import responses
 from celeriac.http.route import require_json
@@ -25,7 +24,7 @@ def add_run_routes(router: APIRouter, family: CleanupFamily) -> None:
 
     @router.get("/runs/{run_id}", response_model=RunView, summary="A run", responses=responses(404, 422, 503))
     async def show_run(run_id: Annotated[RunId, Path(description="The run's id, which is that of its job")]) -> Any:
-        async with in_good_time(app):
+        async with in_time(app, database=CLEANED):
             return RunView.of(await family.history.run(run_id))
 
     @router.post(
@@ -36,14 +35,12 @@ def add_run_routes(router: APIRouter, family: CleanupFamily) -> None:
         dependencies=[Depends(require_json)],
         responses=responses(400, 404, 409, 413, 415, 422, 503),
     )
-    async def restore(
-        form: RestoreForm, request: Request, response: Response, idempotency_key: IdempotencyKey = None
-    ) -> Any:
+    async def restore(form: RestoreForm, request: Request, response: Response, key: OwnKey) -> Any:
         """Check an archive, and write its rows into their tables. The job's result counts those of each table.
 
         Pause the policy first: its next run archives the same rows again.
         """
-        async with in_good_time(app):
-            record = await family.submissions.put_back(form, who=who(request), key=key_of(request, idempotency_key))
+        async with in_time(app, database=CLEANED):
+            record = await family.submissions.put_back(form, who=who(request), key=key)
         response.headers.update(location_header(request, app, record.id))
         return view(record)

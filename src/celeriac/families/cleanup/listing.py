@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from celeriac.core.errors import DatabaseUnavailable
+from celeriac.database.patience import answering
 from celeriac.families.cleanup.api_views import PolicyView
 from celeriac.families.cleanup.policy import Policy
 
@@ -19,11 +20,8 @@ async def all_policies(family: CleanupFamily) -> list[PolicyView]:
 
 
 async def _shown(family: CleanupFamily, policy: Policy) -> PolicyView:
-    seconds = family.host.settings.broker_timeout
     try:
-        async with asyncio.timeout(seconds):
+        async with answering("that is cleaned", family.host.settings.broker_timeout):
             return PolicyView.of(policy, await family.actions.show(policy.name))
     except DatabaseUnavailable as error:
         return PolicyView.of(policy, None, error.reason)
-    except TimeoutError:
-        return PolicyView.of(policy, None, f"it did not answer within {seconds:g} s")

@@ -21,8 +21,7 @@ from celeriac.families.email.steering import Steering, described
 from celeriac.families.email.submission import submit, submit_draft
 from celeriac.families.email.views import MailingsView, MailingView
 from celeriac.family import Host
-from celeriac.http.auth import caller
-from celeriac.http.jobs import NO_NULL, IdempotencyKey, JobId, location_header
+from celeriac.http.jobs import NO_NULL, JobId, OwnKey, location_header
 from celeriac.http.models import JobView, view
 from celeriac.http.problems import ProblemError, responses
 from celeriac.http.route import bounded_route
@@ -52,14 +51,13 @@ def _add_submit(router: APIRouter, host: Host, jobs: EmailJobs) -> None:
         openapi_extra=openapi_body(MailingText, MailingJson),
         responses={201: {"model": MailingView}, **responses(400, 409, 413, 415, 422, 503)},
     )
-    async def submit_mailing(request: Request, response: Response, idempotency_key: IdempotencyKey = None) -> Any:
+    async def submit_mailing(request: Request, response: Response, key: OwnKey) -> Any:
         """Send one mail to each recipient, rendered from Jinja templates.
 
         A fault in any template, row or address is answered with 422, before any mail is sent. The response is the
         mailing's job. Follow it at `/jobs/{id}/events`. With `draft`, nothing is sent, and the response is the mailing.
         """
         _require_mail_server(jobs)
-        key = f"{caller(request)}:{idempotency_key}" if idempotency_key is not None else None
         async with read_submission(request, sender=sender, max_json=host.settings.max_body_bytes) as submission:
             if submission.draft:
                 draft = await submit_draft(jobs, submission, idempotency_key=key)

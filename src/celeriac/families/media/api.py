@@ -18,7 +18,7 @@ from celeriac.families.media.sources import SourceChoice, find
 from celeriac.families.media.submission import ConversionRequest, submit
 from celeriac.family import Host
 from celeriac.http.auth import caller
-from celeriac.http.jobs import IdempotencyKey, location_header
+from celeriac.http.jobs import OwnKey, location_header
 from celeriac.http.models import JobView, view
 from celeriac.http.problems import ProblemError, responses
 from celeriac.http.route import bounded_route, require_json
@@ -65,15 +65,12 @@ def _add_submit(router: APIRouter, host: Host, own: MediaSettings, jobs: MediaJo
         dependencies=[Depends(require_json)],
         responses=responses(400, 404, 409, 413, 415, 422, 501, 503),
     )
-    async def convert(
-        request: Request, response: Response, body: ConversionRequest, idempotency_key: IdempotencyKey = None
-    ) -> Any:
+    async def convert(request: Request, response: Response, body: ConversionRequest, key: OwnKey) -> Any:
         """Make outputs of a file by presets. The answer is the job; its artifacts are the outputs.
 
         A file whose first bytes show that a preset does not take it is answered with 422. All else that is wrong with
         it is the job's error.
         """
-        key = f"{caller(request)}:{idempotency_key}" if idempotency_key is not None else None
         job = await submit(host, own, jobs, body, owner=caller(request), key=key)
         response.headers.update(location_header(request, host.app, job.id))
         return view(job)

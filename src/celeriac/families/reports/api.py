@@ -23,7 +23,7 @@ from celeriac.families.reports.sources.named import NamedSource, Sources
 from celeriac.family import Host
 from celeriac.http.artifacts import send_artifact
 from celeriac.http.auth import caller
-from celeriac.http.jobs import IdempotencyKey, JobId, in_time
+from celeriac.http.jobs import JobId, OwnKey, in_time
 from celeriac.http.models import JobView, view
 from celeriac.http.problems import ProblemError, responses
 from celeriac.http.route import bounded_route, require_json
@@ -72,16 +72,13 @@ def _add_submit(router: APIRouter, host: Host, job: MakeJob, sources: Sources) -
         dependencies=[Depends(require_json)],
         responses=responses(400, 409, 413, 415, 422, 503),
     )
-    async def make_report(
-        request: Request, response: Response, asked: ReportRequest, idempotency_key: IdempotencyKey = None
-    ) -> Any:
+    async def make_report(request: Request, response: Response, asked: ReportRequest, key: OwnKey) -> Any:
         """Read the rows of a source, and make a file of each format. The response is the report's job.
 
         Follow it at `/jobs/{id}/events`, cancel and retry it as any job. The files are its artifacts.
         """
         await check_request(app, sources, host.own, asked, owner=caller(request))
         asked = await sealed(asked, app.storage)
-        key = f"{caller(request)}:{idempotency_key}" if idempotency_key is not None else None
         async with in_time(app):
             record = await app.client.submit(job.call(asked), EnqueueOptions(idempotency_key=key))
         response.headers["Location"] = f"{request.url.path.rstrip('/')}/{record.id}"

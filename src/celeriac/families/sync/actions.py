@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import Connection
 
 from celeriac.client.options import EnqueueOptions
-from celeriac.core.errors import BrokerUnavailable, DatabaseUnavailable, JobExists, UnknownJob
+from celeriac.core.errors import BrokerUnavailable, JobExists, UnknownJob
 from celeriac.core.ids import new_id
 from celeriac.core.records import JobRecord
 from celeriac.core.spec import Call
@@ -49,10 +47,8 @@ class Overview:
 class Actions:
     """Looks at the syncs of one application, runs them, and resets them."""
 
-    def __init__(self, family: SyncFamily, *, patience: float | None = None) -> None:
-        """`patience`: how many seconds a database may take for an answer; None: as many as it needs."""
+    def __init__(self, family: SyncFamily) -> None:
         self._family = family
-        self._patience = patience
         self.app = family.host.app
 
     def all(self) -> list[Definition]:
@@ -235,22 +231,11 @@ class Actions:
         """Query the database that has the state of a sync. Before its first run there are no tables: then `nothing`.
 
         Raises:
-            DatabaseUnavailable: it cannot be reached, or has not answered in time.
+            DatabaseUnavailable: it cannot be reached.
         """
         database = self._database(definition)
-        async with self._in_time(database):
-            return await database.read(function) if await database.has_tables() else nothing
+        return await database.read(function) if await database.has_tables() else nothing
 
     async def _change(self, definition: Definition, function: Callable[[Connection], T]) -> T:
         """Change the state of a sync. Raises as `_ask`."""
-        database = self._database(definition)
-        async with self._in_time(database):
-            return await database.write(function)
-
-    @asynccontextmanager
-    async def _in_time(self, database: Database) -> AsyncGenerator[None]:
-        try:
-            async with asyncio.timeout(self._patience):
-                yield
-        except TimeoutError:
-            raise DatabaseUnavailable(database.address, f"no answer within {self._patience:g} s") from None
+        return await self._database(definition).write(function)

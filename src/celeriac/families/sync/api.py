@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter
 
-from celeriac.families.sync.actions import Actions
 from celeriac.families.sync.api_history import add_history_routes
 from celeriac.families.sync.api_syncs import add_sync_routes
 from celeriac.http.route import bounded_route
@@ -14,15 +13,12 @@ from celeriac.http.route import bounded_route
 if TYPE_CHECKING:
     from celeriac.families.sync import SyncFamily
 
-#: How many seconds a database may take for an answer. With what else a request does, 503 comes within 2 s.
-_PATIENCE_S = 1.8
-
 
 def create_sync_router(family: SyncFamily, **options: Any) -> APIRouter:
     """Make the API of syncs, to include under a prefix such as `/sync`. `options` go to `fastapi.APIRouter`."""
     options.setdefault("tags", ["sync"])
     router = APIRouter(route_class=bounded_route(family.host.settings.max_body_bytes), **options)
-    actions = Actions(family, patience=_PATIENCE_S)
+    actions = family.actions
     add_sync_routes(router, actions)
     add_history_routes(router, actions)
     return router

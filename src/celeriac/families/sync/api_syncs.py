@@ -20,13 +20,17 @@ from celeriac.families.sync.views import (
     SyncView,
     SyncWithRuns,
 )
-from celeriac.http.auth import caller
-from celeriac.http.jobs import IdempotencyKey, in_time, location_header
+from celeriac.http.jobs import OwnKey, in_time, location_header
 from celeriac.http.models import JobView, view
 from celeriac.http.problems import ProblemError, responses
 from celeriac.http.route import require_json
 
 Name = Annotated[SyncName, Path(description="The sync's name")]
+
+
+def database_of(name: str) -> str:
+    """Name the database of a sync, for messages."""
+    return f"of the sync {name!r}"
 
 
 def add_sync_routes(router: APIRouter, actions: Actions) -> None:
@@ -44,7 +48,7 @@ def _add_reading(router: APIRouter, actions: Actions) -> None:
 
     @router.get("/syncs/{name}", response_model=SyncWithRuns, summary="A sync", responses=responses(404, 422, 503))
     async def show_sync(name: Name) -> Any:
-        async with in_time(actions.app):
+        async with in_time(actions.app, database=database_of(name)):
             found = await actions.overview(name)
         last = RunView.of(found.last_run) if found.last_run is not None else None
         return SyncWithRuns.of(found.definition, found.schedules, last_run=last, running=found.running)
@@ -54,7 +58,8 @@ def _add_reading(router: APIRouter, actions: Actions) -> None:
     )
     async def show_state(name: Name) -> Any:
         """How far each stream is. One that was never read is not among them."""
-        state = await actions.state(name)
+        async with in_time(actions.app, database=database_of(name)):
+            state = await actions.state(name)
         return StateView(streams=[StreamStateView.of(stream, one) for stream, one in state.items()])
 
 
@@ -72,15 +77,15 @@ def _add_running(router: APIRouter, actions: Actions) -> None:
         request: Request,
         response: Response,
         form: Annotated[RunForm, Body(default_factory=RunForm)],
-        idempotency_key: IdempotencyKey = None,
+        key: OwnKey,
     ) -> Any:
         """Read what is new at the source into the destination. The response is the job; `/runs/{id}` has the run.
 
         While another job runs the sync, the answer is 409, and `Location` is that job.
         """
         with _naming_the_job(request, actions):
-            async with in_time(actions.app):
-                job = await actions.run(name, form, key=_key(request, idempotency_key))
+            async with in_time(actions.app, database=database_of(name)):
+                job = await actions.run(name, form, key=key)
         response.headers.update(location_header(request, actions.app, job.id))
         return view(job)
 
@@ -97,14 +102,14 @@ def _add_running(router: APIRouter, actions: Actions) -> None:
         request: Request,
         response: Response,
         form: Annotated[StreamsForm, Body(default_factory=StreamsForm)],
-        idempotency_key: IdempotencyKey = None,
+        key: OwnKey,
     ) -> Any:
         """Ask the source for the first page of each stream, and write nothing. The response is the job.
 
         Its result has records, those that would be rejected, and the columns that the table has or would get.
         """
-        async with in_time(actions.app):
-            job = await actions.dry_run(name, form, key=_key(request, idempotency_key))
+        async with in_time(actions.app, database=database_of(name)):
+            job = await actions.dry_run(name, form, key=key)
         response.headers.update(location_header(request, actions.app, job.id))
         return view(job)
 
@@ -122,12 +127,8 @@ def _add_steering(router: APIRouter, actions: Actions) -> None:
     ) -> Any:
         """Forget how far streams are, with their rejected records. Rows stay: the next run replaces them."""
         with _naming_the_job(request, actions):
-            async with in_time(actions.app):
+            async with in_time(actions.app, database=database_of(name)):
                 return ResetView(streams=await actions.reset(name, form))
-
-
-def _key(request: Request, given: str | None) -> str | None:
-    return None if given is None else f"{caller(request)}:{given}"
 
 
 @contextmanager

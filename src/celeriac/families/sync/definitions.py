@@ -95,6 +95,6 @@ def read_file(file: Path) -> Definition:
         SyncInvalid: it cannot be read, or is wrong.
     """
     try:
-        return Definition(read_model(file, Sync, "a sync"), str(file))
+        return Definition(read_model(file, Sync, "a sync"), file.name)
     except ValueError as error:
         raise SyncInvalid(f"{file}: {error}") from None
