@@ -25,6 +25,7 @@ class JobOptions:
         exposed: whether callers of the job API may submit the job.
         isolate: whether the job runs in its own process, which is killed to stop it.
         on_cancelled: is called with the id of a job that was cancelled while no worker ran it.
+        log_result: whether logs and events have what it returned.
     """
 
     queue: str | None = None
@@ -34,6 +35,7 @@ class JobOptions:
     exposed: bool = True
     isolate: bool = False
     on_cancelled: Callable[[str], Awaitable[object]] | None = None
+    log_result: bool = True
 
     @property
     def hard_limit(self) -> float | None:

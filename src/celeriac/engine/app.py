@@ -176,6 +176,7 @@ class JobApp(ConfiguredApp):
         exposed: bool = True,
         isolate: bool = False,
         on_cancelled: Callable[[str], Awaitable[object]] | None = None,
+        log_result: bool = True,
     ) -> JobDecorator: ...
 
     def job(
@@ -191,6 +192,7 @@ class JobApp(ConfiguredApp):
         exposed: bool = True,
         isolate: bool = False,
         on_cancelled: Callable[[str], Awaitable[object]] | None = None,
+        log_result: bool = True,
     ) -> Any:
         """Make a job of an `async def` or `def` function: `@app.job`, or `@app.job(retry=Retry(attempts=8))`.
 
@@ -207,6 +209,7 @@ class JobApp(ConfiguredApp):
             isolate: run it in a process of its own, which is killed when the job is cancelled or takes too long.
             on_cancelled: called with the job's id by whoever cancels it while no worker runs it, such as the API. A job
                 that runs hears of it itself.
+            log_result: whether the worker's log and Celery's events have what it returned. Not if people are in it.
 
         Raises:
             InvalidJobDefinition: the function cannot be a job.
@@ -220,6 +223,7 @@ class JobApp(ConfiguredApp):
             exposed=exposed,
             isolate=isolate,
             on_cancelled=on_cancelled,
+            log_result=log_result,
         )
 
         def register(decorated: Callable[..., Any]) -> Job[..., Any]:
@@ -310,6 +314,7 @@ class JobApp(ConfiguredApp):
             "name": task_name,
             "spec": spec,
             "time_limit": options.hard_limit,
+            "resultrepr_maxsize": JobTask.resultrepr_maxsize if options.log_result else 1,
             "__doc__": function.__doc__,
             "__module__": function.__module__,
             "__wrapped__": function,

@@ -12,6 +12,7 @@ import pytest
 from tests.integration.cleaning.conftest import ITEMS, OLD, ORDERS, RECENT, Shop
 from tests.support.cleanup_api import CleanupApi
 from tests.support.jobs_client import problem
+from tests.support.workers import Worker
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -40,6 +41,15 @@ async def test_a_policy_is_looked_at_run_and_read_about(api: CleanupApi, shop: S
     run = await api.call("GET", f"/runs/{result['run']}")
     assert run == shown["last_run"]
     assert (run["state"], run["rows"], run["who"]) == ("done", result["rows"], "api:ann")
+
+
+async def test_the_rows_of_a_dry_run_do_not_stand_in_the_log(api: CleanupApi, shared_worker: Worker) -> None:
+    before = len(shared_worker.log)
+    job = (await api.call("POST", "/policies/names/dry-run", ok=202))["id"]
+    assert "n1@example.com" in str((await api.result(job))["sample"])
+    line = shared_worker.wait_for_log(rf".*{job}\] succeeded in .*")
+    assert line.endswith(": {, ...}")
+    assert "example.com" not in shared_worker.log[before:]
 
 
 async def test_runs_and_the_audit_come_in_pages(api: CleanupApi) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -109,6 +111,22 @@ async def test_a_file_is_checked_without_a_connection(
     ]
     assert "where.age.older_than: expected a number with a unit" in said["findings"][2]["detail"]
     assert "CELERIAC_CLEANUP_TABLES" in said["findings"][1]["detail"]
+
+
+async def test_the_doctor_names_policies_that_would_be_slow_or_refused(terminal: Terminal, shop: Shop) -> None:
+    with closing(sqlite3.connect(shop.file)) as connection:
+        connection.execute("DROP INDEX items_of_order")
+        try:
+            said = {one["check"]: one for one in (await terminal.findings(family="doctor"))["findings"]}
+        finally:
+            connection.execute("CREATE INDEX items_of_order ON order_items (order_id)")
+    policy = said["cleanup: policy old-orders"]
+    assert policy["status"] == "warn"
+    assert "CREATE INDEX order_items_order_id ON order_items (order_id)" in policy["detail"]
+    assert said["cleanup: policy names"]["status"] == "ok"
+    assert "cleanup: policy far-away" not in said, "its connection does not answer"
+    said = {one["check"]: one for one in (await terminal.findings(family="doctor"))["findings"]}
+    assert said["cleanup: policy old-orders"]["status"] == "ok"
 
 
 async def test_the_doctor_looks_at_connections_and_at_the_archives(terminal: Terminal, shop: Shop) -> None:

@@ -7,23 +7,59 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from celeriac.core.errors import DatabaseUnavailable
 from celeriac.core.files import writable_for_others
 from celeriac.core.findings import Finding, fail, ok, warn
 from celeriac.database.checks import check_connections
-from celeriac.families.cleanup.errors import PolicyInvalid
+from celeriac.families.cleanup.errors import CleanupRefused, PolicyInvalid
+from celeriac.families.cleanup.indexes import slow_references
 from celeriac.families.cleanup.places import Places
-from celeriac.families.cleanup.policies import read_policy
+from celeriac.families.cleanup.policies import Policies, read_policy
+from celeriac.families.cleanup.policy import Policy
 from celeriac.families.cleanup.settings import CleanupSettings
+
+_PATIENCE_S = 5.0
 
 
 async def check_cleanup(own: CleanupSettings) -> Sequence[Finding]:
-    """Report for each connection whether it answers, and whether the folder of archives can be used."""
-    connections = await check_connections(
-        own.cleanup_connections, family="cleanup", setting="CELERIAC_CLEANUP_CONNECTIONS"
+    """Report for each connection whether it answers, what keeps or slows policies, and how the archives' folder is."""
+    connections, policies = await asyncio.gather(
+        check_connections(own.cleanup_connections, family="cleanup", setting="CELERIAC_CLEANUP_CONNECTIONS"),
+        _check_policies(own),
     )
     if own.cleanup_archives is None:  # it is in the data directory, of which the doctor looks at the room
-        return connections
-    return [*connections, await asyncio.to_thread(_check_archives, own.cleanup_archives)]
+        return [*connections, *policies]
+    return [*connections, *policies, await asyncio.to_thread(_check_archives, own.cleanup_archives)]
+
+
+async def _check_policies(own: CleanupSettings) -> Sequence[Finding]:
+    """Report what a run of each policy of the folder would be refused for, or be slow by."""
+    if own.cleanup_folder is None:
+        return []
+    places, policies = Places(own, Path()), Policies()
+    try:
+        policies.add_folder(own.cleanup_folder)
+        findings = await asyncio.gather(*(_check_policy(places, policy) for policy in policies))
+    except PolicyInvalid as error:
+        return [fail("cleanup: policies", str(error), "correct the file: no worker starts until then")]
+    finally:
+        await places.databases.dispose()
+    return [finding for finding in findings if finding is not None]
+
+
+async def _check_policy(places: Places, policy: Policy) -> Finding | None:
+    """None: its database does not answer, which has a finding of its own."""
+    title = f"cleanup: policy {policy.name}"
+    try:
+        places.check(policy)
+        place = places.of(policy)
+        async with asyncio.timeout(_PATIENCE_S):
+            slow = await place.database.look(lambda c: slow_references(c, place.plan(c, policy)))
+    except (DatabaseUnavailable, TimeoutError):
+        return None
+    except CleanupRefused as error:
+        return fail(title, str(error), "its runs fail until then")
+    return warn(title, "; ".join(slow), "its runs take long until then") if slow else ok(title, "can run")
 
 
 def _check_archives(folder: Path) -> Finding:

@@ -21,6 +21,9 @@ from celeriac.families.cleanup.statements import Key, Parameters, Row, Statement
 #: Milliseconds for which a chunk waits for a row that somebody else has locked. Who waits for us waits as long.
 _LOCK_WAIT_MS = 200
 
+#: How databases say that other rows refer to one: SQLSTATEs, errors of MySQL, and the text of SQLite, whose code it
+#: shares with triggers.
+_REFERRED = ("23503", "23001", 1451, 1217, "FOREIGN KEY constraint failed")
 #: What stands for NaN where keys are compared.
 NAN = object()
 
@@ -162,10 +165,20 @@ def _deleted(connection: Connection, chunk: Chunk, *, returning: bool) -> Any:
         result = connection.execute(statements.take if returning else statements.delete, chunk.parameters)
         return raw_rows(result) if returning else result.rowcount
     except IntegrityError as error:
+        if not _is_of_reference(error.orig):
+            raise  # a trigger has refused
+        says = str(error.orig).partition("\n")[0]
+        files, listed = "Archive to files, which `children` can have", "List the table in `children`"
+        how = files if chunk.moved_to else listed
         raise RowsReferred(
-            f"rows of {chunk.statements.table} cannot be deleted: {str(error.orig).partition(chr(10))[0]}. List the "
-            "table in `children` if others refer to them, or leave such rows out of the condition"
+            f"rows of {chunk.statements.table} cannot be deleted: {says}. {how}, or leave such rows out of the "
+            "condition"
         ) from error
+
+
+def _is_of_reference(error: Any) -> bool:
+    """Return whether a foreign key stands in the way."""
+    return getattr(error, "sqlstate", None) in _REFERRED or error.args[0] in _REFERRED
 
 
 def _update(connection: Connection, chunk: Chunk, renew: Renew) -> int:

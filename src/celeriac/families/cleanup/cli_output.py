@@ -46,6 +46,8 @@ def print_preview(seen: Preview) -> None:
         found = [f"{one.table}: {one.rows:,} rows" for one in step.partitions or ()]
         for line in (*found, *step.sql, *step.notes):
             typer.echo(f"  {line}")
+    for warning in seen.warnings:
+        typer.echo(f"\nwarning: {warning}")
     if seen.sample:
         typer.echo("\nthe first rows:")
         cells = [[shown_cell(value) for value in row] for row in seen.sample]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -13,14 +13,17 @@ from sqlalchemy import Connection, select
 from celeriac.core.printable import shortened
 from celeriac.database.clock import now_ms
 from celeriac.families.cleanup.chunks import fetch
+from celeriac.families.cleanup.hints import heirs_left
+from celeriac.families.cleanup.indexes import slow_references
 from celeriac.families.cleanup.partitions import Partition
 from celeriac.families.cleanup.partitions_chosen import partitions_of
 from celeriac.families.cleanup.places import Place
 from celeriac.families.cleanup.plans import Step
 from celeriac.families.cleanup.policy import ArchiveTo, Policy
 from celeriac.families.cleanup.records import last_rate
+from celeriac.families.cleanup.shapes import ROWID
 from celeriac.families.cleanup.statements import Parameters, Statements
-from celeriac.families.cleanup.work import Plan
+from celeriac.families.cleanup.work import Plan, require_keys
 
 _SAMPLE = 5
 _SHOWN = 200
@@ -59,6 +62,8 @@ class Preview(BaseModel):
     steps: list[StepPreview]
     """The tables in the order in which their rows go."""
     columns: list[str]
+    warnings: list[str]
+    """What makes a run slow, or leaves rows where they are."""
     sample: list[list[Any]]
     """The first rows, as texts of up to 200 characters."""
     estimated_seconds: float | None
@@ -79,6 +84,7 @@ def _preview(connection: Connection, place: Place, policy: Policy) -> Preview:
     planned = place.plan(connection, policy)
     now = int(connection.execute(select(now_ms())).scalar_one())
     condition = planned.condition(now)
+    require_keys(connection, planned, now)
     root = planned.of_root()
     steps = [_step(connection, planned, step, condition) for step in planned.root.walk()]
     partitions = partitions_of(connection, planned, now)
@@ -99,6 +105,7 @@ def _preview(connection: Connection, place: Place, policy: Policy) -> Preview:
         rows=rows,
         steps=steps,
         columns=list(root.step.shape.names),
+        warnings=[*slow_references(connection, planned), *_left_alone(planned)],
         sample=[] if shown is None else _sample(connection, shown, condition),
         estimated_seconds=estimated,
         estimated_from=source,
@@ -120,6 +127,17 @@ def _step(connection: Connection, planned: Plan, step: Step, condition: Mapping[
     return StepPreview(
         table=step.shape.shown, path=step.path, rows=rows, sql=[_written(one) for one in statements.main], notes=notes
     )
+
+
+def _left_alone(planned: Plan) -> Iterator[str]:
+    """Say which rows somebody might expect to go, and stay."""
+    is_mysql = planned.of_root().dialect in ("mysql", "mariadb")
+    for step in planned.root.walk():
+        yield from heirs_left(step)
+        if step.own and is_mysql:
+            yield f"rows of {step.shape.shown} that refer to themselves stay, as MySQL deletes none"
+        if step.shape.key == (ROWID,) and planned.to_files:
+            yield f"{step.shape.shown} has no primary key: its archive can be restored with `on_conflict: fail` only"
 
 
 def _divided(

@@ -28,6 +28,7 @@ async def after(database: Database, plan: Plan, rows: Mapping[str, int]) -> list
     """
     hints: list[str] = []
     for step in plan.root.walk():
+        hints += heirs_left(step)
         if rows.get(step.path, 0) >= MANY:
             statement = _statement(plan, step, database.dialect)
             why = _WHY.format(rows=rows[step.path], table=step.shape.shown, statement=statement)
@@ -36,6 +37,12 @@ async def after(database: Database, plan: Plan, rows: Mapping[str, int]) -> list
             else:
                 hints.append(await _done(database, statement))
     return hints
+
+
+def heirs_left(step: Step) -> list[str]:
+    """Say that rows of tables that inherit from a step's table stay."""
+    heirs, table = ", ".join(step.shape.heirs), step.shape.shown
+    return [f"rows of {heirs} stay, which inherit from {table}: each such table needs a policy"] if heirs else []
 
 
 async def _done(database: Database, statement: str) -> str:

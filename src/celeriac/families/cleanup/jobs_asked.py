@@ -22,7 +22,9 @@ _RETRY = Retry(attempts=3, on=(DatabaseUnavailable,), never=(DatabaseRefused,))
 def register_dry_run(app: JobApp, policies: Policies, places: Places, settings: CleanupSettings) -> Job[..., Preview]:
     """Add the job that looks at what a run would do."""
 
-    @app.job(name="celeriac.cleanup.dry_run", retry=_RETRY, exposed=False, queue=settings.cleanup_queue)
+    @app.job(
+        name="celeriac.cleanup.dry_run", retry=_RETRY, exposed=False, queue=settings.cleanup_queue, log_result=False
+    )
     async def look(policy: str) -> Preview:
         """Count the rows that a run would change, and show some of them. Nothing is changed."""
         chosen = policies.get(policy)

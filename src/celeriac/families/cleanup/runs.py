@@ -36,7 +36,7 @@ from celeriac.families.cleanup.records import RunState
 from celeriac.families.cleanup.running import Cleaning
 from celeriac.families.cleanup.settled import settled
 from celeriac.families.cleanup.telling import Teller
-from celeriac.families.cleanup.work import ArchivedFile, Gate, Plan, RunResult
+from celeriac.families.cleanup.work import ArchivedFile, Gate, Plan, RunResult, require_keys
 from celeriac.secret import read_secret
 
 log = logging.getLogger("celeriac")
@@ -126,6 +126,7 @@ class Runner:
         try:
             if planned.moved_to is not None:
                 await database.write(lambda c: _ensure_archive(c, planned))
+            await database.read(lambda c: require_keys(c, planned, cleaning.run.cutoff_ms))
             total = await database.read(lambda c: count_rows(c, planned, cleaning.run.cutoff_ms))
             cleaning.tell = Teller(self._job, total)
             if self._policy.partitions == "detach":

@@ -14,6 +14,11 @@ from celeriac.families.cleanup.errors import TableRefused
 
 #: SQLite's own number of a row, for tables without a primary key.
 ROWID = "rowid"
+_HEIRS = text(
+    "SELECT n.nspname, p.relname, CAST(CAST(i.inhrelid AS regclass) AS text) FROM pg_inherits i "
+    "JOIN pg_class p ON p.oid = i.inhparent JOIN pg_namespace n ON n.oid = p.relnamespace "
+    "WHERE p.relkind = 'r' ORDER BY i.inhrelid"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +75,21 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A table. `references` are those of other tables, and its own, to it."""
+    """A table.
+
+    Attributes:
+        references: those of other tables, and its own, to it.
+        gaps: columns of the key that may be NULL all the same: SQLite allows that.
+        heirs: tables of Postgres that inherit from it, which are no partitions. Their rows are not its own.
+    """
 
     schema: str | None
     name: str
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     references: tuple[Reference, ...]
+    gaps: tuple[str, ...] = ()
+    heirs: tuple[str, ...] = ()
 
     @property
     def shown(self) -> str:
@@ -106,6 +119,7 @@ class Catalogue:
         self._connection = connection
         self._inspector: Inspector = inspect(connection)
         self._incoming: Mapping[tuple[str | None, str], list[Reference]] | None = None
+        self._heirs: Mapping[tuple[str | None, str], list[str]] | None = None
         self._shapes: dict[tuple[str | None, str], Shape] = {}
 
     def shape(self, name: str) -> Shape:
@@ -128,6 +142,7 @@ class Catalogue:
         return None if schema == self._inspector.default_schema_name else schema
 
     def _read(self, schema: str | None, table: str) -> Shape:
+        place = (schema, table)
         shown = f"{schema}.{table}" if schema else table
         try:
             found = self._inspector.get_columns(table, schema=schema)
@@ -156,7 +171,25 @@ class Catalogue:
                 f"table {shown} has no primary key, by which its rows could be told apart: add one, such as "
                 f"ALTER TABLE {shown} ADD COLUMN id BIGINT … PRIMARY KEY"
             )
-        return Shape(schema, table, columns, key, tuple(self._incoming_of(schema, table)))
+        gaps = self._gaps(table, columns, key) if dialect.name == "sqlite" else ()
+        return Shape(schema, table, columns, key, tuple(self._incoming_of(schema, table)), gaps, self._heirs_of(place))
+
+    def _gaps(self, table: str, columns: Sequence[Column], key: Sequence[str]) -> tuple[str, ...]:
+        """Return the columns of a key of SQLite that may be NULL. A key without an index is the row's own number."""
+        is_index = text("SELECT 1 FROM pragma_index_list(:table) WHERE origin = 'pk'")
+        if self._connection.execute(is_index, {"table": table}).first() is None:
+            return ()
+        return tuple(column.name for column in columns if column.name in key and column.is_nullable)
+
+    def _heirs_of(self, place: tuple[str | None, str]) -> tuple[str, ...]:
+        if self._connection.dialect.name != "postgresql":
+            return ()
+        if self._heirs is None:
+            found: dict[tuple[str | None, str], list[str]] = {}
+            for schema, table, heir in self._connection.execute(_HEIRS):
+                found.setdefault((self._named(str(schema)), str(table)), []).append(str(heir))
+            self._heirs = found
+        return tuple(self._heirs.get(place, ()))
 
     def _require_transactions(self, schema: str | None, table: str) -> None:
         """

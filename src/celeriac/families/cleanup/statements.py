@@ -50,6 +50,11 @@ class Statements:
         return ".".join(self._quoted(part) for part in (shape.schema, shape.name) if part)
 
     @property
+    def rows(self) -> str:
+        """The table in a statement about its rows. Those of tables that inherit from it have keys of their own."""
+        return f"ONLY {self.table}" if self.step.shape.heirs else self.table
+
+    @property
     def link(self) -> Link:
         """How the rows refer to those of the table before. Only children have it."""
         assert self.step.link is not None
@@ -107,57 +112,62 @@ class Statements:
     def read_left(self) -> TextClause:
         """Read rows by their keys, without a lock, for which a user who may only delete has no right."""
         where = f"{self._among_keys} AND {self.condition}"
-        return self._text(f"SELECT {self.reading.sql} FROM {self.table} WHERE {where}")  # noqa: S608
+        return self._text(f"SELECT {self.reading.sql} FROM {self.rows} WHERE {where}")  # noqa: S608
 
     @cached_property
     def read_again(self) -> TextClause:
         """Read rows by their keys, and keep others from changing them."""
         where = f"{self._among_keys} AND {self.condition}{self.wording.for_update}"
-        return self._text(f"SELECT {self.reading.sql} FROM {self.table} WHERE {where}")  # noqa: S608
+        return self._text(f"SELECT {self.reading.sql} FROM {self.rows} WHERE {where}")  # noqa: S608
 
     @cached_property
     def hold(self) -> TextClause:
         """The same, but read the keys only."""
         where = f"{self._among_keys} AND {self.condition}{self.wording.for_update}"
-        return self._text(f"SELECT {self.wording.names(self.step.shape.key)} FROM {self.table} WHERE {where}")  # noqa: S608
+        return self._text(f"SELECT {self.wording.names(self.step.shape.key)} FROM {self.rows} WHERE {where}")  # noqa: S608
 
     @cached_property
     def delete(self) -> TextClause:
         """Delete rows by their keys."""
-        return self._text(f"DELETE FROM {self.table} WHERE {self._among_keys}")  # noqa: S608
+        return self._text(f"DELETE FROM {self.rows} WHERE {self._among_keys}")  # noqa: S608
 
     @cached_property
     def take(self) -> TextClause:
         """Delete rows by their keys, if they meet the condition, and give them back."""
         where = f"{self._among_keys} AND {self.condition} RETURNING {self.reading.sql}"
-        return self._text(f"DELETE FROM {self.table} WHERE {where}")  # noqa: S608
+        return self._text(f"DELETE FROM {self.rows} WHERE {where}")  # noqa: S608
 
     @cached_property
     def any_child(self) -> TextClause:
         """Look for a row that refers to some others."""
         where = self._among(self.link.columns, "parents")
-        return self._text(f"SELECT 1 FROM {self.table} WHERE {where} LIMIT 1")  # noqa: S608
+        return self._text(f"SELECT 1 FROM {self.rows} WHERE {where} LIMIT 1")  # noqa: S608
 
     def any_own(self, link: Link) -> TextClause:
         """The same for rows of this table that are not among them."""
         where = f"{self._among(link.columns, 'parents')} AND NOT {self._among_keys}"
-        return self._text(f"SELECT 1 FROM {self.table} WHERE {where} LIMIT 1")  # noqa: S608
+        return self._text(f"SELECT 1 FROM {self.rows} WHERE {where} LIMIT 1")  # noqa: S608
 
     @cached_property
     def update(self) -> TextClause:
         """Give one row its new values: `celeriac_value_N`, `celeriac_key_N`."""
         values = ", ".join(f"{self._quoted(one)} = :celeriac_value_{n}" for n, one in enumerate(self._policy.columns))
         key = " AND ".join(f"{self._quoted(one)} = :celeriac_key_{n}" for n, one in enumerate(self.step.shape.key))
-        return self._text(f"UPDATE {self.table} SET {values} WHERE {key}")  # noqa: S608
+        return self._text(f"UPDATE {self.rows} SET {values} WHERE {key}")  # noqa: S608
 
     @cached_property
     def count(self) -> TextClause:
         """Count the rows of the policy's table on which there is work."""
-        return self._text(f"SELECT count(*) FROM {self.table} WHERE {self.condition}")  # noqa: S608
+        return self._text(f"SELECT count(*) FROM {self.rows} WHERE {self.condition}")  # noqa: S608
+
+    def count_gaps(self, parents: Sequence[Statements]) -> TextClause:
+        """Count the rows on which there would be work if their keys were not NULL. `parents` as for `count_below`."""
+        gaps = " OR ".join(f"{self._quoted(name)} IS NULL" for name in self.step.shape.gaps)
+        return self._text(f"SELECT count(*) FROM {self.rows} WHERE ({gaps}) AND {self._below(parents)}")  # noqa: S608
 
     def count_below(self, parents: Sequence[Statements]) -> TextClause:
         """Count the rows that refer to some on which there is work. `parents` are the tables above, nearest first."""
-        return self._text(f"SELECT count(*) FROM {self.table} WHERE {self._below(parents)}")  # noqa: S608
+        return self._text(f"SELECT count(*) FROM {self.rows} WHERE {self._below(parents)}")  # noqa: S608
 
     def move_to(self, connection: Connection, target: TableName) -> TextClause:
         """Copy rows by their keys into an archive's table."""
@@ -169,7 +179,7 @@ class Statements:
         """Read a few rows of the policy's table, for people."""
         wording = self.wording
         parts = [reading(wording.quoted(one.name), one.declared, self.dialect) for one in self.step.shape.columns]
-        return self._text(f"SELECT {', '.join(parts)} FROM {self.table} WHERE {self._next(self.condition)}")  # noqa: S608
+        return self._text(f"SELECT {', '.join(parts)} FROM {self.rows} WHERE {self._next(self.condition)}")  # noqa: S608
 
     @cached_property
     def main(self) -> Sequence[TextClause]:
@@ -199,7 +209,7 @@ class Statements:
         )
 
     def _select(self, where: str) -> TextClause:
-        return self._text(f"SELECT {self.reading.sql} FROM {self.table} WHERE {self._next(where)}")  # noqa: S608
+        return self._text(f"SELECT {self.reading.sql} FROM {self.rows} WHERE {self._next(where)}")  # noqa: S608
 
     def _next(self, where: str) -> str:
         """Take the next rows in the order of their keys, and not of a text that is made of one."""
@@ -231,7 +241,7 @@ class Statements:
             key = self.step.shape.key
             same = " AND ".join(f"{other}.{self._quoted(one)} = {self.table}.{self._quoted(one)}" for one in key)
             where += f" AND NOT ({same})"
-        return f"NOT EXISTS (SELECT 1 FROM {self.table} AS {other} WHERE {where})"  # noqa: S608
+        return f"NOT EXISTS (SELECT 1 FROM {self.rows} AS {other} WHERE {where})"  # noqa: S608
 
     def _is_part_of(self, whole: Statements) -> str:
         """Say that the table is still a partition of another one: somebody may have detached it, to keep it."""
@@ -243,7 +253,7 @@ class Statements:
         if not parents:
             return self.condition
         above, link = parents[0], self.link
-        wanted = f"SELECT {self.wording.names(link.to_columns)} FROM {above.table} WHERE {above._below(parents[1:])}"  # noqa: S608
+        wanted = f"SELECT {self.wording.names(link.to_columns)} FROM {above.rows} WHERE {above._below(parents[1:])}"  # noqa: S608
         columns = self.wording.names(link.columns)
         return f"{columns if len(link.columns) == 1 else f'({columns})'} IN ({wanted})"
 

@@ -9,9 +9,10 @@ from hashlib import sha256
 from typing import Any
 
 from pydantic import BaseModel
-from sqlalchemy import Dialect
+from sqlalchemy import Connection, Dialect
 
 from celeriac.families.cleanup.archives_table import TableName
+from celeriac.families.cleanup.errors import TableRefused
 from celeriac.families.cleanup.holds import Hold
 from celeriac.families.cleanup.plans import Step
 from celeriac.families.cleanup.policy import ArchiveTo, Policy
@@ -120,6 +121,21 @@ class Plan:
     @property
     def _dialect(self) -> str:
         return self.of_root().dialect
+
+
+def require_keys(connection: Connection, plan: Plan, cutoff_ms: int) -> None:
+    """
+    Raises:
+        TableRefused: rows that should go have a key that is NULL, by which they cannot be found again.
+    """
+    for step in plan.root.walk():
+        if gaps := step.shape.gaps:
+            statement = plan.statements[step.path].count_gaps(plan.parents(step))
+            if rows := connection.execute(statement, plan.condition(cutoff_ms)).scalar_one():
+                raise TableRefused(
+                    f"{rows:,} rows of {step.shape.shown} that should go have NULL in their key ({', '.join(gaps)}), "
+                    f"so that nothing tells them apart: give them values, or leave them out: `{gaps[0]} IS NOT NULL`"
+                )
 
 
 def cutoff_for(column: Column, unit: str | None, moment: datetime, dialect: str) -> Any:

@@ -38,7 +38,7 @@ def register(app: JobApp, definitions: Definitions, runner: Runner, queue: str |
 def register_dry_run(app: JobApp, definitions: Definitions, runner: Runner, queue: str | None) -> DryRunJob:
     """Add the job of dry runs to `app`. Somebody waits for it, so it fails at the first error."""
 
-    @app.job(name=DRY_RUN, queue=queue, exposed=False)
+    @app.job(name=DRY_RUN, queue=queue, exposed=False, log_result=False)
     async def look(sync: str, streams: list[str] | None = None) -> DryRunOutcome:
         """Ask the source of a sync for first pages, and write nothing."""
         definition = definitions.get(sync)
