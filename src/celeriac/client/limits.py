@@ -13,7 +13,7 @@ from celeriac.client.connections import ConnectionsPerLoop
 from celeriac.core.background import background
 from celeriac.core.errors import BrokerUnavailable
 from celeriac.core.ids import new_id
-from celeriac.core.limits import Limit, Refused, check_closing, check_request
+from celeriac.core.limits import Limit, Refused, check_closing, check_number, check_request
 from celeriac.store import limits as store
 
 logger = logging.getLogger(__name__)
@@ -127,6 +127,26 @@ class Limits:
         check_closing(limits, seconds)
         await self._connections.run(store.close(limits, closed_ms=math.ceil(seconds * 1000)))
 
+    async def closed(self, limits: Sequence[Limit]) -> dict[str, float]:
+        """Return for how many seconds limits still are closed, by their names. Those that are open are left out.
+
+        Raises:
+            ValueError: there are no limits or too many.
+            BrokerUnavailable: the broker did not answer in time.
+        """
+        check_number(limits, "closed")
+        return await self._connections.run(store.closed(limits, reopens=False))
+
+    async def reopen(self, limits: Sequence[Limit]) -> dict[str, float]:
+        """Have limits grant again that `close` has closed. Return what `closed` would have said before.
+
+        Raises:
+            ValueError: there are no limits or too many.
+            BrokerUnavailable: the broker did not confirm in time.
+        """
+        check_number(limits, "reopen")
+        return await self._connections.run(store.closed(limits, reopens=True))
+
 
 class NoLimits(Limits):
     """Grants everything, for jobs that run in their caller's process, without a broker."""
@@ -140,3 +160,11 @@ class NoLimits(Limits):
 
     async def close(self, limits: Sequence[Limit], seconds: float) -> None:
         check_closing(limits, seconds)
+
+    async def closed(self, limits: Sequence[Limit]) -> dict[str, float]:
+        check_number(limits, "closed")
+        return {}
+
+    async def reopen(self, limits: Sequence[Limit]) -> dict[str, float]:
+        check_number(limits, "reopen")
+        return {}

@@ -116,7 +116,16 @@ def check_closing(limits: Sequence[Limit], seconds: float) -> None:
     Raises:
         ValueError: there are no limits or too many, or the time is out of range.
     """
-    if not 1 <= len(limits) <= MOST_LIMITS:
-        raise ValueError(f"close(limits=...): give 1 to {MOST_LIMITS} limits, not {len(limits)}")
+    check_number(limits, "close")
     if not 0 < seconds <= _LONGEST_HOLD_S:
         raise ValueError(f"close(seconds={seconds}): give a number above 0 and at most {_LONGEST_HOLD_S:g}")
+
+
+def check_number(limits: Sequence[Limit], what: str) -> None:
+    """Check how many limits the call of `what` is given.
+
+    Raises:
+        ValueError: there are none or too many.
+    """
+    if not 1 <= len(limits) <= MOST_LIMITS:
+        raise ValueError(f"{what}(limits=...): give 1 to {MOST_LIMITS} limits, not {len(limits)}")

@@ -37,10 +37,15 @@ class _Close(NamedTuple):
     closed_ms: int
 
 
+class _Closed(NamedTuple):
+    reopens: int
+
+
 _ADMIT = Script("admit", _Admit, {"limits": _Bounds}, when_full=True)
 _RELEASE = Script("release_grant", _Release, when_full=True)
 _RENEW = Script("renew_grant", _Renew, when_full=True)
 _CLOSE = Script("close_limit", _Close, when_full=True)
+_CLOSED = Script("closed_limit", _Closed, when_full=True)
 
 
 def take(grant_id: str, limits: Sequence[Limit], *, units: int, hold_ms: int) -> ScriptCall[int | Refused]:
@@ -68,6 +73,15 @@ def renew(grant_id: str, limits: Sequence[Limit], *, hold_ms: int) -> ScriptCall
 def close(limits: Sequence[Limit], *, closed_ms: int) -> ScriptCall[bool]:
     """Have the limits grant nothing for `closed_ms`."""
     return ScriptCall(_CLOSE, [keys.bucket(limit.name) for limit in limits], _Close(closed_ms), bool)
+
+
+def closed(limits: Sequence[Limit], *, reopens: bool) -> ScriptCall[dict[str, float]]:
+    """Reply how many seconds are left of the limits that are closed, by their names. Open them again if asked to."""
+
+    def parse(reply: list[int]) -> dict[str, float]:
+        return {limit.name: left_ms / 1000 for limit, left_ms in zip(limits, reply, strict=True) if left_ms}
+
+    return ScriptCall(_CLOSED, [keys.bucket(limit.name) for limit in limits], _Closed(int(reopens)), parse)
 
 
 def _bounds(limit: Limit) -> _Bounds:

@@ -123,6 +123,21 @@ async def test_a_closed_limit_grants_nothing_to_anybody_until_its_time_is_over(
     assert (await taken(app, patience)).units == 1
 
 
+async def test_a_closed_limit_says_how_long_and_is_opened_again(app: Celeriac) -> None:
+    patience, other = Limit("patience", rate=100, concurrency=5), Limit("other", daily=10)
+    assert await app.limits.closed([patience, other]) == {}
+    await app.limits.close([patience], seconds=86_400)
+    await refused(app, patience)
+    left = await app.limits.closed([other, patience])
+    assert list(left) == ["patience"] and 86_300 < left["patience"] <= 86_400
+    assert await app.limits.reopen([other, patience]) == pytest.approx(left, abs=60)
+    assert await app.limits.closed([other, patience]) == await app.limits.reopen([patience]) == {}
+    assert (await taken(app, patience, units=50)).units == 50
+    for call in (app.limits.closed, app.limits.reopen):
+        with pytest.raises(ValueError, match=r"\(limits="):
+            await call([])
+
+
 @pytest.mark.parametrize("seconds", [0, -1, 86_401, float("nan")])
 async def test_a_limit_cannot_be_closed_for_no_time_or_for_ever(app: Celeriac, seconds: float) -> None:
     with pytest.raises(ValueError, match=r"close\(seconds="):
