@@ -76,6 +76,15 @@ async def test_a_run_that_fails_ends_the_command_with_its_error(terminal: Termin
     assert "404" in errors
 
 
+async def test_the_host_of_a_sync_is_asked_again_at_once(terminal: Terminal, shop: SyncApi) -> None:
+    with shop.telling("/untidy", (429, {"Retry-After": "3600"}, "")):
+        code, _, errors = await terminal.run("dry-run", "untidy")
+        assert (code, "asks to be left alone for 3,600 s" in errors) == (ExitCode.FAILURE, True)
+        assert (await terminal.json("host", "shop"))["closed_seconds"] > 3000
+        assert (await terminal.json("host", "shop", "--reopen"))["closed_seconds"] > 3000
+    assert await terminal.json("host", "shop") == {"host": f"127.0.0.1:{shop.port}", "closed_seconds": 0}
+
+
 async def test_a_busy_sync_and_unknown_names_are_refused(terminal: Terminal) -> None:
     job = (await terminal.json("run", "slow"))["job"]
 

@@ -182,6 +182,26 @@ async def test_the_lock_of_a_job_that_was_cancelled_while_it_waited_is_no_hindra
     assert (await syncs.result(again["id"]))["state"] == "done"
 
 
+async def test_a_host_that_asks_to_be_left_alone_is_shown_and_asked_again_at_once(syncs: Syncs, shop: SyncApi) -> None:
+    with shop.telling("/slow", (429, {"Retry-After": "86400"}, "")):
+        job = await syncs.call("POST", "/syncs/slow/runs", ok=202, json={})
+
+        async def is_closed() -> bool:
+            return (await syncs.call("GET", "/syncs/shop/host"))["closed_seconds"] > 80_000
+
+        try:
+            await eventually(is_closed, "the host is closed, for other syncs of it as well")
+            before = await syncs.call("POST", "/syncs/family/host/reopen")
+        finally:
+            await syncs.call("POST", "/syncs/shop/host/reopen")  # other tests read it, too
+    host = f"127.0.0.1:{shop.port}"
+    assert (before["host"], before["closed_seconds"] > 80_000) == (host, True)
+    assert await syncs.call("GET", "/syncs/slow/host") == {"host": host, "closed_seconds": 0}
+    await syncs.client.post(f"/jobs/{job['id']}/cancel")
+    await syncs.ended(job["id"])
+    assert (await syncs.run("shop"))["state"] == "succeeded"
+
+
 async def test_what_does_not_exist_is_404(syncs: Syncs) -> None:
     for method, path in (
         ("GET", "/syncs/none"),
@@ -190,6 +210,8 @@ async def test_what_does_not_exist_is_404(syncs: Syncs) -> None:
         ("POST", "/syncs/none/reset"),
         ("GET", "/syncs/none/runs"),
         ("GET", "/syncs/none/state"),
+        ("GET", "/syncs/none/host"),
+        ("POST", "/syncs/none/host/reopen"),
         ("GET", "/syncs/none/rejects"),
     ):
         problem(await syncs.client.request(method, f"/sync{path}"), 404, "unknown-sync")
@@ -252,6 +274,8 @@ async def test_the_routes_are_described(client: httpx2.AsyncClient, sync_setting
         "/sync/syncs/{name}/dry-run",
         "/sync/syncs/{name}/reset",
         "/sync/syncs/{name}/state",
+        "/sync/syncs/{name}/host",
+        "/sync/syncs/{name}/host/reopen",
         "/sync/syncs/{name}/rejects",
         "/sync/runs/{run_id}",
     }

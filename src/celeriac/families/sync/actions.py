@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from celeriac.client.options import EnqueueOptions
 from celeriac.core.errors import BrokerUnavailable, JobExists, UnknownJob
 from celeriac.core.ids import new_id
+from celeriac.core.limits import Limit
 from celeriac.core.records import JobRecord
 from celeriac.core.spec import Call
 from celeriac.database.anywhere import find_anywhere
@@ -22,11 +23,14 @@ from celeriac.families.sync.dry_run import DryRunOutcome, dry_run
 from celeriac.families.sync.errors import SyncBusy, UnknownRun
 from celeriac.families.sync.forms import RunForm, StreamsForm
 from celeriac.families.sync.history import Reject, Run, find_run, forget_rejects, list_rejects, list_runs
+from celeriac.families.sync.http.budget import host_limit, host_of
+from celeriac.families.sync.http.model import HttpSource
 from celeriac.families.sync.jobs import RUN
 from celeriac.families.sync.running import chosen_streams
 from celeriac.families.sync.schedules import schedules_of
 from celeriac.families.sync.states import State, all_of, forget
 from celeriac.families.sync.tables import LEASES
+from celeriac.families.sync.views import HostView
 
 if TYPE_CHECKING:
     from celeriac.families.sync import SyncFamily
@@ -152,6 +156,31 @@ class Actions:
         if job.task != RUN:
             return []
         return [self._database(one) for one in syncs if one.sync.name == (job.arguments or {}).get("sync")]
+
+    async def host(self, name: str) -> HostView:
+        """Return for how long the host of a sync's API has asked to be left alone.
+
+        Raises:
+            UnknownSync: there is no such sync.
+        """
+        return await self._host(name, self.app.limits.closed)
+
+    async def reopen_host(self, name: str) -> HostView:
+        """End that time, for all syncs of the host. Return how long it would have been.
+
+        A run that waits looks again within five minutes.
+
+        Raises:
+            UnknownSync: there is no such sync.
+        """
+        return await self._host(name, self.app.limits.reopen)
+
+    async def _host(self, name: str, ask: Callable[[Sequence[Limit]], Awaitable[dict[str, float]]]) -> HostView:
+        source = self.get(name).sync.source
+        if not isinstance(source, HttpSource):
+            return HostView(host=None, closed_seconds=0)
+        limit = host_limit(source.url)
+        return HostView(host=host_of(source.url), closed_seconds=(await ask([limit])).get(limit.name, 0))
 
     async def state(self, name: str) -> dict[str, State]:
         """Return how far the streams of a sync are: those that have been read, or begun."""

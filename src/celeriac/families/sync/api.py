@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter
 
 from celeriac.families.sync.api_history import add_history_routes
+from celeriac.families.sync.api_hosts import add_host_routes
 from celeriac.families.sync.api_syncs import add_sync_routes
 from celeriac.http.route import bounded_route
 
@@ -21,4 +22,5 @@ def create_sync_router(family: SyncFamily, **options: Any) -> APIRouter:
     actions = family.actions
     add_sync_routes(router, actions)
     add_history_routes(router, actions)
+    add_host_routes(router, actions)
     return router

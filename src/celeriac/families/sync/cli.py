@@ -213,6 +213,22 @@ def reset(name: Name, stream: Streams = None, app: App = None, as_json: AsJson =
 
 
 @sync.command()
+def host(
+    name: Name,
+    reopen: Annotated[bool, typer.Option("--reopen", help="Ask it again at once, for all syncs of the host.")] = False,
+    app: App = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show for how long the API has asked to be left alone (Retry-After). A run that waits goes on in five minutes."""
+
+    async def act(actions: Actions) -> dict[str, Any]:
+        found = await (actions.reopen_host(name) if reopen else actions.host(name))
+        return found.model_dump(mode="json")
+
+    print_facts(_run(app, act), as_json)
+
+
+@sync.command()
 def check(
     files: Annotated[list[Path], typer.Argument(help="Files with definitions.", exists=True, dir_okay=False)],
     as_json: AsJson = False,

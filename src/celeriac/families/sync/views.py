@@ -125,6 +125,13 @@ class SyncWithRuns(SyncView):
     running: str | None = Field(description="The job that runs it now, `/jobs/{running}`")
 
 
+class HostView(BaseModel):
+    """The host of a sync's API. All syncs that read it wait together."""
+
+    host: str | None = Field(description="Its name and port; null if the source is no HTTP API")
+    closed_seconds: float = Field(description="For how many seconds no request is sent to it, as it has asked; 0: none")
+
+
 class RunPage(BaseModel):
     """Runs, the newest first. Only a null `next` is the end."""
 
