@@ -75,6 +75,7 @@ class SyncJobs:
             self.app.specs, default_queue=lambda: "celery", open_artifact=self.app.open_artifact
         )
         self.source = ListedSource({})
+        self.url = connections.get("main", "")
 
     @property
     def database(self) -> Database:

@@ -59,6 +59,48 @@ async def test_children_are_asked_for_by_the_fields_of_their_parents(syncs: Sync
         assert outcome["streams"]["orders"]["in"] == 11  # the last of each customer again, and the new one
 
 
+async def test_a_path_that_no_parent_has_fails_the_run_and_names_it(syncs: SyncJobs) -> None:
+    async with sync_api(page_size=20) as api:
+        customers = {"name": "customers", "primary_key": "id", "http": {"path": "customers"}}
+        orders: dict[str, Any] = {
+            "name": "orders",
+            "primary_key": "id",
+            "parent": {"stream": "customers", "fields": ["id"]},
+            "http": {"path": "misspelt/{parent.id}/orders"},
+        }
+        define(syncs, api, customers, orders)
+        for _ in range(2):
+            ran = await syncs.run()
+            assert "knows nothing (404) at 'misspelt/{parent.id}/orders' for any record of customers" in str(ran.error)
+        definition = syncs.family.definitions.get("shop")
+        source = syncs.family.runner.source(definition)
+        trial = (await dry_run(definition, syncs.family.destinations, source, ["orders"])).streams["orders"]
+        assert "404" in trial.note
+        syncs.family.definitions._named.clear()  # pyright: ignore[reportPrivateUsage]
+        define(syncs, api, customers, {**orders, "allow_empty": True})
+        assert (await syncs.outcome())["streams"]["orders"]["in"] == 0
+
+
+async def test_parents_without_children_are_no_fault_while_others_have_some(syncs: SyncJobs) -> None:
+    async with sync_api(page_size=20) as api:
+        customers = {
+            "name": "customers",
+            "primary_key": "id",
+            "http": {"path": "customers", "pagination": {"type": "page"}},
+        }
+        orders: dict[str, Any] = {
+            "name": "orders",
+            "primary_key": "id",
+            "parent": {"stream": "customers", "fields": ["id"]},
+            "http": {"path": "customers/{parent.id}/orders", "pagination": {"type": "page"}},
+        }
+        for number in range(1, 9):
+            api.told[f"/customers/{number}/orders"] = [(404, {}, {"error": "none"})]
+        define(syncs, api, customers, orders)
+        outcome = await syncs.outcome()
+        assert 0 < outcome["streams"]["orders"]["in"] < 250
+
+
 async def test_a_dry_run_asks_for_one_page(syncs: SyncJobs) -> None:
     async with sync_api() as api:
         define(syncs, api, ORDERS)

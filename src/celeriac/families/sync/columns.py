@@ -22,6 +22,8 @@ class Column:
         limit: what of that, see `Limit`.
         is_fixed: whether its type stays as it is: it was declared, or is a key's.
         is_key: whether it belongs to the primary key.
+        cast: the type of a column of Postgres that is of the user's own, to which texts are cast, such as `uuid`.
+        is_required: whether the database has it refuse null.
     """
 
     field: str
@@ -30,6 +32,8 @@ class Column:
     limit: Limit = None
     is_fixed: bool = False
     is_key: bool = False
+    cast: str = ""
+    is_required: bool = False
 
 
 @dataclass(slots=True)

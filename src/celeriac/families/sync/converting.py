@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import orjson
@@ -49,12 +49,14 @@ class Holder:
         dialect: the database's.
         limit: what else it holds, see `Limit`.
         is_fixed: whether it may not be widened.
+        is_array: whether lists become arrays of Postgres.
     """
 
     kind: Kind
     dialect: str
     limit: Limit = None
     is_fixed: bool = False
+    is_array: bool = False
 
     def convert(self, values: Sequence[Any]) -> tuple[Sequence[Any], dict[int, str]]:
         """Return the values for the driver, and the reasons why some cannot be written, by their positions.
@@ -91,6 +93,8 @@ class Holder:
         if not self._is_within(value):
             is_widest = self.limit == widest(self.kind, self.dialect)
             raise self._narrow(Kind.TEXT if is_widest else self.kind, value)
+        if self.is_array and isinstance(value, list):
+            return self._checked(_array(cast("list[Any]", value)))
         return self._checked(_FOR_DRIVER[self.kind](value, self.dialect))
 
     def _narrow(self, kind: Kind, value: Any) -> Exception:
@@ -198,6 +202,19 @@ def _text(value: Any, dialect: str = "") -> str:
     if isinstance(value, UUID | Decimal):
         return str(value)
     return to_json(value)
+
+
+def _array(values: list[Any]) -> str:
+    """Write a list as Postgres writes arrays."""
+    return "{" + ",".join(map(_element, values)) + "}"
+
+
+def _element(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, list):
+        return _array(cast("list[Any]", value))
+    return '"' + _text(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _json(value: Any, dialect: str) -> str:

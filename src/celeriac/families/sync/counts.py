@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from celeriac.families.sync.errors import CountsWrong
@@ -33,6 +33,10 @@ class Counts:
     def __add__(self, other: Counts) -> Counts:
         mine, others = self.as_dict(), other.as_dict()
         return Counts(**{name: mine[name] + others[name] for name in mine})
+
+    def rejecting(self, number: int) -> Counts:
+        """Return them with some of the written records among the rejected."""
+        return replace(self, written=self.written - number, rejected=self.rejected + number)
 
     def as_dict(self) -> dict[str, int]:
         """Return them for a JSON column."""

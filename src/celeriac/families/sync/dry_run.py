@@ -17,11 +17,11 @@ from celeriac.families.sync.definitions import Definition
 from celeriac.families.sync.destinations import Destinations
 from celeriac.families.sync.model import FileDestination, Mode, Stream, Sync
 from celeriac.families.sync.pages import Asked, Page, Record, Refusal, Source
+from celeriac.families.sync.parents import with_parent
 from celeriac.families.sync.paths import getter, nested
 from celeriac.families.sync.running import chosen_streams
 from celeriac.families.sync.shaping import Shaper
 from celeriac.families.sync.states import State, load
-from celeriac.families.sync.streaming import with_parent
 
 #: Records, and rejected ones, that are shown of a page, and the characters of each.
 _SHOWN, _LONGEST = 10, 4000
@@ -128,6 +128,7 @@ def _preview(dialect: str, stream: Stream, page: Page, known: Known) -> StreamPr
         columns=[_column(one, shaped.changes) for one in shaped.columns],
         more=page.after is not None,
         requests=page.requests,
+        note="the API knows nothing (404) of the children of the first parent" if page.is_missing else "",
     )
 
 

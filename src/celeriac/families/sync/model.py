@@ -107,11 +107,11 @@ class Stream(Strict):
     deletes: Deletes = Deletes.HARD
     """What a full refresh does with rows that have vanished from the source."""
     allow_empty: bool = False
-    """Whether a full refresh without any record may empty a table that has rows."""
+    """Whether a full refresh without any record may empty a table that has rows; or no parent's children are there."""
     http: HttpStream = HttpStream()
     """What to ask an HTTP source for."""
     max_rejected: int = Field(default=1000, ge=0)
-    """Most records of one pass that may be rejected. With more, the run fails."""
+    """Most records of one pass that may be rejected. With more, the run fails. So it does if none is written."""
 
     @field_validator("primary_key", mode="before")
     @classmethod
@@ -128,8 +128,10 @@ class Stream(Strict):
             raise ValueError("lookback: needs a cursor")
         if self.mode is Mode.FULL_REFRESH and not self.primary_key and self.deletes is not Deletes.HARD:
             raise ValueError(f"deletes: {self.deletes} needs a primary_key, which tells what has vanished")
-        if self.mode is not Mode.FULL_REFRESH and ("deletes" in self.model_fields_set or self.allow_empty):
-            raise ValueError("deletes and allow_empty: only a full refresh sees what has vanished; mode: full_refresh")
+        if self.mode is not Mode.FULL_REFRESH and "deletes" in self.model_fields_set:
+            raise ValueError("deletes: only a full refresh sees what has vanished; mode: full_refresh")
+        if self.mode is not Mode.FULL_REFRESH and self.parent is None and self.allow_empty:
+            raise ValueError("allow_empty: it is for mode: full_refresh, and for streams with a parent")
         if self.http.since is not None and not self.cursor:
             raise ValueError("http.since: needs a cursor")
         if any(self.columns.get(path) is Kind.JSON for path in self.primary_key):

@@ -46,6 +46,7 @@ class Page:
         refused: what else was on it.
         source_time_ms: when the source answered, by its own clock; None: unknown.
         requests: how many HTTP requests it took, with those that failed.
+        is_missing: whether the API knows nothing of it: a parent has no children, or the path is wrong.
     """
 
     records: Sequence[Record]
@@ -54,6 +55,7 @@ class Page:
     refused: Sequence[Refusal] = ()
     source_time_ms: int | None = None
     requests: int = 1
+    is_missing: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

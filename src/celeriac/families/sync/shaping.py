@@ -29,6 +29,9 @@ class Shaped:
         rejected: records that cannot be written, with the reasons.
         superseded: records that a later one on the page, with the same key, replaces. They count as written.
         changes: what the table needs first.
+        versions: which of `whole` each row is, the last version of its key first; empty: it is that at its own place.
+        whole: the values of all records that are not rejected.
+        positions: the places of these records on the page.
     """
 
     columns: Sequence[Column]
@@ -37,6 +40,13 @@ class Shaped:
     rejected: Sequence[Refusal]
     superseded: int
     changes: Changes
+    versions: Sequence[Sequence[int]] = ()
+    whole: Sequence[Sequence[Any]] = ()
+    positions: Sequence[int] = ()
+
+    def versions_of(self, row: int) -> Sequence[int]:
+        """Return which of `whole` a row is, and its earlier versions after it."""
+        return self.versions[row] if self.versions else (row,)
 
 
 class Shaper:
@@ -69,14 +79,17 @@ class Shaper:
             self._converted(place, records, found, changes) for place in range(len(self.columns))
         ]
         rejected = [Refusal(found[position], records[position], position) for position in sorted(found)]
+        kept: Sequence[int] = range(len(records))
         if found or not data:
-            kept = [position for position in range(len(records)) if position not in found]
+            kept = [position for position in kept if position not in found]
             data = [[values[position] for position in kept] for values in data]
         rows = len(records) - len(found)
-        data, left = self._without_superseded(data, rows)
+        versions = self._versions(data, rows)
+        last = [[values[each[0]] for each in versions] for values in data] if versions else data
+        left = len(versions) or rows
         if left:  # else nothing has been there yet from which the table could come
             self._is_new = False
-        return Shaped(tuple(self.columns), data, left, rejected, rows - left, changes)
+        return Shaped(tuple(self.columns), last, left, rejected, rows - left, changes, versions, data, kept)
 
     def _find_keys(self, records: Sequence[Record], faults: dict[int, str], changes: Changes) -> None:
         for path in self._key:
@@ -149,7 +162,7 @@ class Shaper:
         while True:
             is_fixed = column.is_fixed or (not may_change and self._stream.on_new_column is OnNewColumn.IGNORE)
             try:
-                converted, bad = Holder(column.kind, self._dialect, column.limit, is_fixed).convert(values)
+                converted, bad = self._holder(column, is_fixed).convert(values)
                 break
             except TooNarrow as narrow:
                 if not may_change:
@@ -161,16 +174,21 @@ class Shaper:
             faults.setdefault(position, f"{column.field}: {reason}")
         return converted
 
-    def _without_superseded(self, data: list[Sequence[Any]], rows: int) -> tuple[list[Sequence[Any]], int]:
-        """Leave the last of several records with one key: a statement must not write one row twice."""
+    def _holder(self, column: Column, is_fixed: bool) -> Holder:
+        return Holder(column.kind, self._dialect, column.limit, is_fixed, is_array=column.cast.endswith("[]"))
+
+    def _versions(self, data: list[Sequence[Any]], rows: int) -> list[list[int]]:
+        """Group records with one key, the last one first: a statement must not write one row twice. []: all differ."""
         places = [place for place, column in enumerate(self.columns) if column.is_key]
         if self._stream.mode is Mode.APPEND or not places or not rows:
-            return data, rows
+            return []
         keys = data[places[0]] if len(places) == 1 else list(zip(*(data[place] for place in places), strict=True))
         if len(set(keys)) == rows:
-            return data, rows
-        last = sorted({key: position for position, key in enumerate(keys)}.values())
-        return [[values[position] for position in last] for values in data], len(last)
+            return []
+        found: dict[Any, list[int]] = {}
+        for position, key in enumerate(keys):
+            found.setdefault(key, []).insert(0, position)
+        return sorted(found.values())
 
     def _get(self, path: str) -> Callable[[Record], Any]:
         if path not in self._getters:

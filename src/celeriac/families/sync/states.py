@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -125,6 +125,12 @@ def forget(connection: Connection, sync: str, streams: Sequence[str]) -> None:
         connection.execute(delete(table).where(table.c.sync == sync, table.c.stream.in_(streams)))
 
 
+def forget_children(connection: Connection, sync: str, stream: str, pass_id: str) -> None:
+    """Forget how far the children of parents are that a pass has read."""
+    of_stream = and_(states.c.sync == sync, states.c.stream == stream, states.c.parent != "")
+    connection.execute(delete(states).where(of_stream, states.c["pass"] == pass_id))
+
+
 def all_of(connection: Connection, sync: str) -> dict[str, State]:
     """Return the states of the streams of a sync, by their names."""
     query = select(states).where(states.c.sync == sync, states.c.parent == "").order_by(states.c.stream)
@@ -147,7 +153,7 @@ def _state(row: Any) -> State:
 
 
 def store_parents(
-    connection: Connection, sync: str, stream: str, pass_id: str, found: dict[str, dict[str, Any]]
+    connection: Connection, sync: str, stream: str, pass_id: str, found: Mapping[str, dict[str, Any]]
 ) -> None:
     """Note parents by their keys, with the fields that their children need."""
     mine = and_(parents.c.sync == sync, parents.c.stream == stream)

@@ -5,25 +5,26 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from hashlib import sha256
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from celeriac.database.engine import Database
 from celeriac.database.leases import Lease
-from celeriac.families.sync.converting import to_json
 from celeriac.families.sync.counts import Counts
 from celeriac.families.sync.cursors import Highest, judge, later, less
+from celeriac.families.sync.destination.refusing import why_refused
 from celeriac.families.sync.destination.writer import Writer
-from celeriac.families.sync.errors import SyncFailed, TooManyRejected
+from celeriac.families.sync.errors import SourceFailed, SyncFailed
 from celeriac.families.sync.history import store_rejects
 from celeriac.families.sync.model import Stream, Sync
 from celeriac.families.sync.pages import Asked, Page, Place, Record, Refusal, Source
+from celeriac.families.sync.parents import key_of, with_parent
 from celeriac.families.sync.paths import getter, nested
 from celeriac.families.sync.prefetching import prefetched
+from celeriac.families.sync.rejecting import Rejections
 from celeriac.families.sync.states import (
     IDLE,
     READ,
@@ -32,25 +33,19 @@ from celeriac.families.sync.states import (
     begun,
     drop_parents_not_seen,
     forget,
+    forget_children,
     load,
     next_parents,
     store,
     store_parents,
 )
+from celeriac.families.sync.waiting import Waiting
 
+T = TypeVar("T")
 log = logging.getLogger("celeriac")
 
 #: Parents that are looked up at a time.
 _PARENTS = 200
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """What the next commit writes beside rows."""
-
-    refused: list[tuple[int, Sequence[Refusal]]] = field(default_factory=list[tuple[int, Sequence[Refusal]]])
-    parents: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
-    counts: Counts = field(default_factory=Counts)
 
 
 class StreamPass:
@@ -80,7 +75,9 @@ class StreamPass:
         self._cursor = getter(stream.cursor) if stream.cursor else None
         self._key = [getter(path) for path in stream.primary_key]
         self._fields = {path: getter(path) for path in sync.fields_of_parents(stream.name)}
-        self._waiting = _Waiting()
+        self._waiting = Waiting()
+        self._rejections = Rejections(sync.name, stream)
+        self._has_news = False
 
     @property
     def counts(self) -> Counts:
@@ -118,8 +115,28 @@ class StreamPass:
         await self._writer.begin(self._state)
         if self._state.phase == READING:
             await (self._read_children() if self._stream.parent is not None else self._read_all())
+        await self._check_read()
         await self._end()
         return self._state.counts
+
+    async def _check_read(self) -> None:
+        """
+        Raises:
+            SyncFailed: nothing that is new could be written, or the API knows nothing of any parent's children.
+        """
+        stream, counts = self._stream, self._state.counts
+        try:
+            if self._has_news:  # else these are records at the cursor, which a run before has rejected
+                self._rejections.check_written(counts)
+        except SyncFailed:
+            await self._give_up(self._state, with_children=True)
+            raise
+        if stream.parent is not None and counts.requests and not counts.pages and not stream.allow_empty:
+            await self._give_up(self._state)
+            raise SourceFailed(
+                f"stream {stream.name}: the API knows nothing (404) at {stream.http.path!r} for any record of "
+                f"{stream.parent.stream}: look at http.path, or set allow_empty: true if that may be"
+            )
 
     async def _read_all(self) -> None:
         await self._read(self._state, None, self._store_own)
@@ -173,6 +190,8 @@ class StreamPass:
                 if page.after is None or self._writer.is_due:
                     await self._commit(page.after, highest.value, store_place)
                 if page.after is None:
+                    is_later = later(start.cursor, highest.value) != start.cursor
+                    self._has_news |= start.is_full or start.cursor is None or is_later
                     return
         raise SyncFailed(f"stream {self._stream.name}: its source has stopped without saying that it is complete")
 
@@ -182,24 +201,13 @@ class StreamPass:
             faults = judge(page.records, self._cursor, highest, page.source_time_ms)
         shaped = await self._writer.take(page, faults)
         waiting = self._waiting
-        refused = [*page.refused, *shaped.rejected]
-        if refused:
-            waiting.refused.append((page.page, refused))
-        counts = Counts(
-            received=len(page.records) + len(page.refused),
-            written=shaped.rows + shaped.superseded,
-            rejected=len(refused),
-            pages=0 if page.after is not None and page.after.skip else 1,
-            requests=page.requests,
-        )
-        counts.check(f"stream {self._stream.name}, page {page.page}")
-        waiting.counts += counts
+        waiting.add(page, shaped, f"stream {self._stream.name}, page {page.page}")
         if self._fields:
             bad = {one.position for one in shaped.rejected}
-            kept = (record for position, record in enumerate(page.records) if position not in bad)
-            for record in kept:
-                fields = {path: get(record) for path, get in self._fields.items()}
-                waiting.parents[_key_of([get(record) for get in self._key])] = fields
+            for position, record in enumerate(page.records):
+                if position not in bad:
+                    fields = {path: get(record) for path, get in self._fields.items()}
+                    waiting.add_parent(record, key_of([get(record) for get in self._key]), fields)
 
     async def _commit(
         self, after: Place | None, pending: Any, store_place: Callable[[Connection, Place, Any, bool], None]
@@ -207,31 +215,40 @@ class StreamPass:
         await self._writer.prepare(self._state)
         waiting, before = self._waiting, self._state
         name, stream = self._sync.name, self._stream.name
-        total = before.counts + waiting.counts
+        refused: Sequence[Refusal] = ()
 
         def commit(connection: Connection) -> None:
-            self._state = replace(before, counts=total)  # a transaction may be run again
+            nonlocal refused  # a transaction may be run again
             self._held.fence(connection)
-            self._writer.write(connection)
-            for page, refused in waiting.refused:
-                store_rejects(connection, name, stream, self._run, page, refused)
-            if waiting.parents:
-                store_parents(connection, name, stream, before.pass_id, waiting.parents)
+            refused = self._writer.write(connection)
+            self._state = replace(before, counts=before.counts + waiting.counts.rejecting(len(refused)))
+            for page, those in (*waiting.refused, (waiting.page, refused)):
+                store_rejects(connection, name, stream, self._run, page, those)
+            if parents := waiting.parents(refused):
+                store_parents(connection, name, stream, before.pass_id, parents)
             store_place(connection, after or Place(), pending, after is None)
 
         try:
-            await self._database.write(commit)
+            await self._write(commit)
         except BaseException:
             self._state = before
             raise
         self._writer.clear()
-        self._waiting = _Waiting()
-        self._report(stream, total)
-        if total.rejected > self._stream.max_rejected:
-            raise TooManyRejected(
-                f"stream {stream}: {total.rejected:,} of {total.received:,} records were rejected, and max_rejected is "
-                f"{self._stream.max_rejected:,}; `celeriac sync rejects {name}` has the reasons"
-            )
+        self._waiting = Waiting()
+        self._report(stream, self._state.counts)
+        for _, those in (*waiting.refused, (waiting.page, refused)):
+            self._rejections.see(those)
+        if self._state.counts.rejected > before.counts.rejected:  # else somebody has looked at them, maybe
+            self._rejections.check_most(self._state.counts)
+
+    async def _write(self, transact: Callable[[Connection], T]) -> T:
+        """Run a transaction. If rows are what the database refuses, run it again, with these parted from the others."""
+        try:
+            return await self._database.write(transact)
+        except DBAPIError as error:
+            if why_refused(error) is None or not self._writer.part_rows():
+                raise
+        return await self._database.write(transact)
 
     async def _end(self) -> None:
         """Complete the pass: the cursor moves, and a refresh replaces the rows."""
@@ -241,7 +258,14 @@ class StreamPass:
 
         def end(connection: Connection) -> State:
             self._held.fence(connection)
-            deleted = self._writer.end(connection)
+            ended = self._writer.end(connection)
+            counts = read.counts.rejecting(len(ended.refused)) + Counts(deleted=ended.deleted)
+            if ended.refused:
+                name, stream = self._sync.name, self._stream.name
+                store_rejects(connection, name, stream, self._run, read.place.page, ended.refused)
+                self._rejections.see(ended.refused)
+                self._rejections.check_most(counts)
+                self._rejections.check_written(counts)
             if read.is_full and self._fields:
                 drop_parents_not_seen(connection, self._sync.name, self._stream.name, read.pass_id)
             state = replace(
@@ -250,35 +274,26 @@ class StreamPass:
                 place=Place(),
                 cursor=later(read.cursor, read.pending),
                 pending=None,
-                counts=read.counts + Counts(deleted=deleted),
+                counts=counts,
                 done_run=self._run,
             )
             store(connection, self._sync.name, self._stream.name, state)
             return state
 
         try:
-            self._state = await self._database.write(end)
+            self._state = await self._write(end)
         except (SyncFailed, DBAPIError):  # what the database refuses now, it refuses again
             await self._give_up(read)
             raise
         await self._writer.clean_up()
 
-    async def _give_up(self, read: State) -> None:
-        """Have the next run read a refresh anew that cannot replace the rows."""
+    async def _give_up(self, read: State, *, with_children: bool = False) -> None:
+        """Have the next run read anew what this one could not write; also the children whose cursors have moved."""
 
         def store_idle(connection: Connection) -> None:
             self._held.fence(connection)
             store(connection, self._sync.name, self._stream.name, replace(read, phase=IDLE, place=Place()))
+            if with_children:
+                forget_children(connection, self._sync.name, self._stream.name, read.pass_id)
 
         await self._database.write(store_idle)
-
-
-def with_parent(stream: Stream, page: Page, parent: Record) -> Page:
-    """Add the parent's fields to each child of a page: few APIs repeat them."""
-    assert stream.parent is not None
-    own = {f"{stream.parent.stream}_{name.replace('.', '_')}": value for name, value in parent.items()}
-    return replace(page, records=[{**record, **own} for record in page.records])
-
-
-def _key_of(values: Sequence[Any]) -> str:
-    return sha256(to_json(values).encode()).hexdigest()

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
 
 from sqlalchemy import Connection
 
 from celeriac.database.engine import Database
 from celeriac.database.leases import Lease
 from celeriac.families.sync.columns import Changes, Column, Known
-from celeriac.families.sync.destination.dialects import use_utc
+from celeriac.families.sync.destination.dialects import be_strict, check_at_once, use_utc
 from celeriac.families.sync.destination.refreshing import Refresh
+from celeriac.families.sync.destination.refusing import write_apart
 from celeriac.families.sync.destination.table import SqlTable
+from celeriac.families.sync.destination.writer import Ended
 from celeriac.families.sync.errors import CountsWrong
 from celeriac.families.sync.kinds import Kind
 from celeriac.families.sync.model import Mode, Stream
-from celeriac.families.sync.pages import Page
+from celeriac.families.sync.pages import Page, Record, Refusal
 from celeriac.families.sync.shaping import Shaped, Shaper
 from celeriac.families.sync.states import IDLE, READING, State
 
@@ -34,6 +38,8 @@ class DatabaseWriter:
         self._shaper = Shaper(stream, database.dialect, Known([], {}, exists=False), key)
         self._changes = Changes()
         self._shaped: Shaped | None = None
+        self._records: Sequence[Record] = ()
+        self._parts_rows = False
         self._statements: dict[tuple[Column, ...], str] = {}
 
     async def files(self) -> list[str]:
@@ -77,6 +83,7 @@ class DatabaseWriter:
 
     async def take(self, page: Page, faults: Mapping[int, str]) -> Shaped:
         """Shape a page, and change the table so that its rows fit."""
+        self._records = page.records
         self._shaped = shaped = self._shaper.shape(page.records, faults)
         self._changes.merge(shaped.changes)
         if self._changes and shaped.rows:
@@ -94,28 +101,57 @@ class DatabaseWriter:
     async def prepare(self, state: State) -> None:
         """Nothing comes before the transaction."""
 
-    def write(self, connection: Connection) -> None:
-        """Write the rows of the page.
+    def part_rows(self) -> bool:
+        """From now on, part rows that the table refuses from the others. That takes savepoints."""
+        before, self._parts_rows = self._parts_rows, True
+        return not before
+
+    def write(self, connection: Connection) -> list[Refusal]:
+        """Write the rows of the page. Return those that the table refuses, if they are to be parted from the others.
 
         Raises:
             CountsWrong: the database has written another number of rows.
         """
         shaped = self._shaped
         if shaped is None or not shaped.rows:
-            return
+            return []
         columns = tuple(shaped.columns)
         if columns not in self._statements:
             self._statements[columns] = self._table.statement(connection, columns)
+        be_strict(connection)
         if any(column.kind is Kind.TIMESTAMP for column in columns):
             use_utc(connection)
-        written = self._table.write(connection, self._statements[columns], shaped.data)
+        if not self._parts_rows:
+            self._write(connection, columns, shaped.data, shaped.rows)
+            return []
+        check_at_once(connection)
+
+        def write(rows: Sequence[int], data: Sequence[Sequence[Any]] = shaped.data) -> None:
+            self._write(connection, columns, [[values[row] for row in rows] for values in data], len(rows))
+
+        refused: dict[int, str] = {}
+        for row, reason in write_apart(connection, range(shaped.rows), write).items():
+            last, *earlier = shaped.versions_of(row)
+            refused[last] = reason
+            for version in earlier:  # the last one that the table takes counts
+                bad = write_apart(connection, [version], partial(write, data=shaped.whole))
+                if not bad:
+                    break
+                refused |= bad
+        places = {shaped.positions[version]: reason for version, reason in refused.items()}
+        return [Refusal(places[place], self._records[place], place) for place in sorted(places)]
+
+    def _write(
+        self, connection: Connection, columns: tuple[Column, ...], data: Sequence[Sequence[Any]], rows: int
+    ) -> None:
+        written = self._table.write(connection, self._statements[columns], data)
         has_values = self._stream.mode is Mode.APPEND or any(not column.is_key for column in columns)
-        if written is not None and has_values and written != shaped.rows:
-            raise CountsWrong(f"table {self._table.id}: of {shaped.rows:,} rows, {written:,} were written")
+        if written is not None and has_values and written != rows:
+            raise CountsWrong(f"table {self._table.id}: of {rows:,} rows, {written:,} were written")
 
     def clear(self) -> None:
         """Forget the page."""
-        self._shaped = None
+        self._shaped, self._records = None, ()
 
     async def prepare_end(self) -> None:
         """Have the table take what a refresh has found: new columns, and wider ones."""
@@ -129,9 +165,11 @@ class DatabaseWriter:
 
         await self._database.write(adjust)
 
-    def end(self, connection: Connection) -> int:
-        """Replace the rows of the table by those of a refresh. Return how many that has deleted."""
-        return 0 if self._refresh is None else self._refresh.swap(connection, self._key)
+    def end(self, connection: Connection) -> Ended:
+        """Replace the rows of the table by those of a refresh."""
+        if self._refresh is None:
+            return Ended()
+        return self._refresh.swap(connection, self._key, parts_rows=self._parts_rows)
 
     async def clean_up(self) -> None:
         """Drop the table beside. MySQL would commit with that, so it follows on its own."""

@@ -6,20 +6,8 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
 from sqlalchemy import Connection
-from sqlalchemy.types import (
-    JSON,
-    BigInteger,
-    Boolean,
-    Date,
-    DateTime,
-    Float,
-    Integer,
-    Numeric,
-    String,
-    TypeEngine,
-)
 
-from celeriac.families.sync.columns import Column, Limit
+from celeriac.families.sync.columns import Column
 from celeriac.families.sync.errors import SyncFailed
 from celeriac.families.sync.kinds import Kind
 
@@ -51,7 +39,7 @@ class Dialect(Protocol):
         ...
 
     def copying(self, target: str, source: str, columns: Sequence[tuple[str, Column]]) -> str:
-        """Return the statement that upserts all rows of one table into another."""
+        """Return the statement that upserts all rows of one table, or of a query in brackets, into another."""
         ...
 
 
@@ -111,7 +99,7 @@ class Sqlite:
     def copying(self, target: str, source: str, columns: Sequence[tuple[str, Column]]) -> str:
         # WHERE true: else the parser takes ON for that of a join
         names = _listed(columns)
-        return f"INSERT INTO {target} ({names}) SELECT {names} FROM {source} WHERE true{_on_conflict(columns)}"  # noqa: S608
+        return f"INSERT INTO {target} ({names}) SELECT {names} FROM {source} AS given WHERE true{_on_conflict(columns)}"  # noqa: S608
 
 
 class Postgres:
@@ -130,11 +118,15 @@ class Postgres:
     }
 
     def type_of(self, column: Column) -> str:
-        return self._TYPES[column.kind]
+        return column.cast or self._TYPES[column.kind]
 
     def upsert(self, table: str, columns: Sequence[tuple[str, Column]]) -> str:
-        arrays = ", ".join(f"${place}::{self.type_of(column)}[]" for place, (_, column) in enumerate(columns, 1))
-        rows = f"SELECT * FROM unnest({arrays})"  # noqa: S608
+        places = range(1, len(columns) + 1)
+        kinds = [(place, column.kind, column.cast) for place, (_, column) in zip(places, columns, strict=True)]
+        arrays = ", ".join(f"${place}::{self._TYPES[kind]}[]" for place, kind, _ in kinds)
+        casts = ", ".join(f"c{place}::{cast}" if cast else f"c{place}" for place, _, cast in kinds)
+        names = ", ".join(f"c{place}" for place in places)
+        rows = f"SELECT {casts} FROM unnest({arrays}) AS given ({names})"  # noqa: S608
         return f"INSERT INTO {table} ({_listed(columns)}) {rows}{_on_conflict(columns)}"
 
     def write(self, connection: Connection, statement: str, data: Data) -> int | None:
@@ -146,7 +138,7 @@ class Postgres:
 
     def copying(self, target: str, source: str, columns: Sequence[tuple[str, Column]]) -> str:
         names = _listed(columns)
-        return f"INSERT INTO {target} ({names}) SELECT {names} FROM {source}{_on_conflict(columns)}"  # noqa: S608
+        return f"INSERT INTO {target} ({names}) SELECT {names} FROM {source} AS given{_on_conflict(columns)}"  # noqa: S608
 
 
 class Mysql:
@@ -207,7 +199,7 @@ class Mysql:
             )
 
     def widening(self, table: str, name: str, old: Column, new: Column) -> list[str]:
-        kind = self.type_of(new)
+        kind = self.type_of(new) + (" NOT NULL" if old.is_required else "")  # MODIFY forgets what it is not told
         if old.kind is Kind.BOOLEAN:  # whose text would be 0 and 1
             text = f"UPDATE {table} SET {name} = CASE {name} WHEN '0' THEN 'false' ELSE 'true' END"  # noqa: S608
             return [f"ALTER TABLE {table} MODIFY {name} {kind}", f"{text} WHERE {name} IS NOT NULL"]
@@ -215,7 +207,7 @@ class Mysql:
 
     def copying(self, target: str, source: str, columns: Sequence[tuple[str, Column]]) -> str:
         names = _listed(columns)
-        return f"INSERT INTO {target} ({names}) SELECT {names} FROM {source}{self._on_duplicate(columns)}"  # noqa: S608
+        return f"INSERT INTO {target} ({names}) SELECT {names} FROM {source} AS given{self._on_duplicate(columns)}"  # noqa: S608
 
 
 def dialect_of(connection: Connection) -> Dialect:
@@ -236,35 +228,17 @@ def use_utc(connection: Connection) -> None:
         connection.exec_driver_sql("SET time_zone = '+00:00'")
 
 
-def found_kind(kind: TypeEngine[Any], dialect: str) -> tuple[Kind, Limit]:
-    """Return what a column of this type holds: one that somebody else has made, maybe. SQLite enforces no limit."""
-    found, limit = _found(kind, dialect)
-    return found, None if dialect == "sqlite" else limit
+def be_strict(connection: Connection) -> None:
+    """Have MySQL refuse what does not fit, whatever its own mode is: else it would cut texts and write zeros."""
+    if connection.dialect.name in ("mysql", "mariadb"):
+        connection.exec_driver_sql("SET sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')")
 
 
-def _found(kind: TypeEngine[Any], dialect: str) -> tuple[Kind, Limit]:
-    name = kind.__visit_name__
-    if isinstance(kind, JSON):
-        return Kind.JSON, None
-    if isinstance(kind, Boolean) or (name == "TINYINT" and getattr(kind, "display_width", 0) == 1):
-        return Kind.BOOLEAN, None
-    if isinstance(kind, Integer):
-        return Kind.INTEGER, None if isinstance(kind, BigInteger) else _MOST.get(name, 2**31 - 1)
-    if isinstance(kind, Float):
-        return Kind.DOUBLE, None
-    if isinstance(kind, Numeric):
-        scale = kind.scale or 0
-        return Kind.NUMERIC, None if kind.precision is None else (kind.precision - scale, scale)
-    if isinstance(kind, DateTime):
-        return Kind.TIMESTAMP, None
-    if isinstance(kind, Date):
-        return Kind.DATE, None
-    length = kind.length if isinstance(kind, String) else None
-    return Kind.TEXT, length or _LONGEST.get(name if dialect in ("mysql", "mariadb") else "")
+def check_at_once(connection: Connection) -> None:
+    """Have constraints that wait for the commit checked at each statement. The rest of the transaction is ours."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
 
 
 #: Bytes of a character; of the smallest packet that any server takes by default; of what comes around a row.
 _MOST_BYTES, _ANY_PACKET, _STATEMENT = 4, 1_000_000, 65_536
-_MOST = {"TINYINT": 2**7 - 1, "SMALLINT": 2**15 - 1, "SMALL_INTEGER": 2**15 - 1, "MEDIUMINT": 2**23 - 1}
-#: Characters of MySQL's short texts, if each takes the four bytes that one may.
-_LONGEST = {"TINYTEXT": 63, "TEXT": 16_383, "MEDIUMTEXT": 4_194_303}

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from sqlalchemy import Connection
 
 from celeriac.core.context import JobContext
 from celeriac.families.sync.columns import Changes, Known
 from celeriac.families.sync.converting import to_json
+from celeriac.families.sync.destination.writer import Ended
 from celeriac.families.sync.model import FileDestination, Mode, Stream
 from celeriac.families.sync.pages import Page, Record, Refusal
 from celeriac.families.sync.paths import getter
@@ -110,8 +111,13 @@ class FileWriter:
         known = Known(self._shaper.columns, {}, exists=True)
         return parquet(Shaper(self._stream, _PARQUET, known, self._stream.primary_key).shape(self._records))
 
-    def write(self, connection: Connection) -> None:
+    def write(self, connection: Connection) -> Sequence[Refusal]:
         """The file is there already."""
+        return ()
+
+    def part_rows(self) -> bool:
+        """Files refuse nothing that `take` has not found."""
+        return False
 
     def clear(self) -> None:
         """Begin another file."""
@@ -120,9 +126,9 @@ class FileWriter:
     async def prepare_end(self) -> None:
         """Nothing is swapped."""
 
-    def end(self, connection: Connection) -> int:
+    def end(self, connection: Connection) -> Ended:
         """Nothing is deleted."""
-        return 0
+        return Ended()
 
     async def clean_up(self) -> None:
         """Nothing is left."""

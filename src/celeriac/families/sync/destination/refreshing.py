@@ -12,8 +12,10 @@ from dataclasses import replace
 from sqlalchemy import Connection
 
 from celeriac.families.sync.columns import Changes, Column, Known
-from celeriac.families.sync.destination.dialects import dialect_of, use_utc
+from celeriac.families.sync.destination.dialects import be_strict, dialect_of, use_utc
+from celeriac.families.sync.destination.refusing import copy_apart
 from celeriac.families.sync.destination.table import SqlTable
+from celeriac.families.sync.destination.writer import Ended
 from celeriac.families.sync.errors import SyncFailed
 from celeriac.families.sync.kinds import Kind, wider
 from celeriac.families.sync.model import BESIDE, Deletes, Stream
@@ -77,14 +79,14 @@ class Refresh:
             kind = dialect_of(connection).type_of(column)
             connection.exec_driver_sql(f"ALTER TABLE {self._table.quoted(connection)} ADD COLUMN {DELETED_AT} {kind}")
 
-    def swap(self, connection: Connection, key: Sequence[str]) -> int:
-        """Replace the rows of the table. Return how many are deleted, or marked so.
+    def swap(self, connection: Connection, key: Sequence[str], *, parts_rows: bool) -> Ended:
+        """Replace the rows of the table; with `parts_rows`, by all but those that it refuses.
 
         Raises:
             SyncFailed: the refresh is empty, the table is not, and the stream does not allow that.
         """
         if not self._table.exists(connection):
-            return 0
+            return Ended()
         has_new = self.staging.exists(connection) and self._has_rows(connection, self.staging)
         if not has_new and not self._stream.allow_empty and self._has_rows(connection, self._table):
             raise SyncFailed(
@@ -92,7 +94,7 @@ class Refresh:
                 "set allow_empty: true if it may become empty"
             )
         if not self.staging.exists(connection):  # nothing has come, and nothing needed to
-            return self._delete(connection, "")
+            return Ended(self._delete(connection, ""))
         columns = self.staging.look(connection, key).columns
         quote = connection.dialect.identifier_preparer.quote_identifier
         target, staging = self._table.quoted(connection), self.staging.quoted(connection)
@@ -102,11 +104,16 @@ class Refresh:
         deleted = self._delete(connection, f"NOT {there}" if there else "")
         named = [(quote(column.name), column) for column in columns]
         use_utc(connection)
-        connection.exec_driver_sql(dialect_of(connection).copying(target, staging, named))
+        be_strict(connection)
+        if parts_rows and keys:
+            refused = copy_apart(connection, target, staging, named)
+        else:
+            refused = []
+            connection.exec_driver_sql(dialect_of(connection).copying(target, staging, named))
         if self._stream.deletes is Deletes.SOFT:
             back = f"UPDATE {target} SET {DELETED_AT} = NULL WHERE {DELETED_AT} IS NOT NULL AND {there}"  # noqa: S608
             connection.exec_driver_sql(back)
-        return deleted
+        return Ended(deleted, refused)
 
     def _delete(self, connection: Connection, vanished: str) -> int:
         """Delete or mark the rows for which `vanished` holds; all without it."""

@@ -9,7 +9,8 @@ from sqlalchemy import Connection, delete, insert, inspect, select, update
 from sqlalchemy.types import NullType
 
 from celeriac.families.sync.columns import Changes, Column, Known
-from celeriac.families.sync.destination.dialects import Data, Dialect, dialect_of, found_kind
+from celeriac.families.sync.destination.dialects import Data, Dialect, dialect_of
+from celeriac.families.sync.destination.found_types import casts_of, found_kind, is_widened
 from celeriac.families.sync.errors import SyncFailed
 from celeriac.families.sync.kinds import Kind
 from celeriac.families.sync.tables import column_table as registry
@@ -69,22 +70,29 @@ class SqlTable:
                         name=row["name"],
                         kind=kind,
                         limit=limit,
-                        is_fixed=row["is_fixed"],
+                        is_fixed=row["is_fixed"] or bool(real.cast),
                         is_key=is_key,
+                        cast=real.cast,
                     )
                 )
         return Known(columns, there, exists=True)
 
     def _reflected(self, connection: Connection) -> dict[str, Column]:
         found: dict[str, Column] = {}
+        casts = casts_of(connection, self.quoted(connection))
         for one in inspect(connection).get_columns(self.name, self.schema):
             name, dialect = one["name"], connection.dialect.name
             kind, limit = found_kind(one["type"], dialect)
+            cast = casts.get(name, "") if kind is Kind.TEXT else ""
             # SQLite would make numbers of texts in a column that has the type of numbers, and cannot change that
             is_fixed = dialect == "sqlite" and kind is not Kind.TEXT and not isinstance(one["type"], NullType)
             # JSON has times as texts: whoever has made a column for times has declared how to read them
-            is_fixed = is_fixed or kind in (Kind.TIMESTAMP, Kind.DATE)
-            found[name.casefold()] = Column(field=name, name=name, kind=kind, limit=limit, is_fixed=is_fixed)
+            is_fixed = is_fixed or kind in (Kind.TIMESTAMP, Kind.DATE) or not is_widened(one["type"], dialect, cast)
+            limit = None if is_fixed and kind is Kind.TEXT else limit
+            is_required = not one["nullable"]
+            found[name.casefold()] = Column(
+                field=name, name=name, kind=kind, limit=limit, is_fixed=is_fixed, cast=cast, is_required=is_required
+            )
         return found
 
     def check_key(self, connection: Connection, columns: Sequence[Column]) -> None:
@@ -148,7 +156,8 @@ class SqlTable:
                         connection.exec_driver_sql(statement)
             registered = self._registered(connection)
             for column in changes.widened.values():
-                old = replace(column, kind=registered.get(column.name, column.kind))
+                real = there[column.name.casefold()]
+                old = replace(real, kind=registered.get(column.name, column.kind))
                 for statement in dialect.widening(table, quote(column.name), old, column):
                     connection.exec_driver_sql(statement)
             self.check_key(connection, columns)

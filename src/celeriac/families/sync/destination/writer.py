@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from sqlalchemy import Connection
 
-from celeriac.families.sync.pages import Page
+from celeriac.families.sync.pages import Page, Refusal
 from celeriac.families.sync.shaping import Shaped
 from celeriac.families.sync.states import State
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What a refresh has done at its end: how many rows it has deleted, and which of its own the table refuses."""
+
+    deleted: int = 0
+    refused: Sequence[Refusal] = ()
 
 
 class Writer(Protocol):
@@ -49,8 +58,12 @@ class Writer(Protocol):
         """Do what comes before the transaction of a commit. `state` is that of the last commit."""
         ...
 
-    def write(self, connection: Connection) -> None:
-        """Write what waits, in the transaction of the state."""
+    def write(self, connection: Connection) -> Sequence[Refusal]:
+        """Write what waits, in the transaction of the state. Return what the destination refuses for its values."""
+        ...
+
+    def part_rows(self) -> bool:
+        """From now on, part rows that the destination refuses from the others. Return False if it does so already."""
         ...
 
     def clear(self) -> None:
@@ -61,8 +74,8 @@ class Writer(Protocol):
         """Do what comes before the transaction that ends the pass."""
         ...
 
-    def end(self, connection: Connection) -> int:
-        """Complete a refresh, in the transaction that ends the pass. Return how many rows it has deleted.
+    def end(self, connection: Connection) -> Ended:
+        """Complete a refresh, in the transaction that ends the pass.
 
         Raises:
             SyncFailed: it is empty, and must not be.

@@ -89,7 +89,7 @@ class HttpReader:
             except NotThere:
                 if asked.parent is None or place != Place():
                     raise
-                yield Page((), None, requests=question.sent)  # the parent was deleted meanwhile
+                yield Page((), None, requests=question.sent, is_missing=True)  # the parent was deleted meanwhile
                 return
 
     async def _page(self, plan: Plan, question: Question, place: Place, guard: LoopGuard) -> AsyncGenerator[Page]:

@@ -1,0 +1,79 @@
+"""What columns hold that somebody else has made, by the types that their database has for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, text
+from sqlalchemy.types import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Date,
+    DateTime,
+    Enum,
+    Float,
+    Integer,
+    Numeric,
+    String,
+    TypeEngine,
+)
+
+from celeriac.families.sync.columns import Limit
+from celeriac.families.sync.kinds import Kind
+
+_MYSQL = ("mysql", "mariadb")
+#: Types of Postgres that are no text to it, as SQL names them: without the length, to which a cast would cut. Texts,
+#: and domains of them, need no cast.
+_CASTS = text("""
+    SELECT attname, CASE typname WHEN 'bit' THEN 'bit varying' ELSE format_type(atttypid, -1) END AS kind
+    FROM pg_attribute JOIN pg_type ON pg_type.oid = atttypid
+    WHERE attrelid = to_regclass(:name) AND attnum > 0 AND NOT attisdropped AND typcategory <> 'S'
+""")
+
+
+def casts_of(connection: Connection, table: str) -> dict[str, str]:
+    """Return the types of a table's columns to which texts have to be cast, by the columns' names."""
+    if connection.dialect.name != "postgresql":
+        return {}
+    return {row.attname: row.kind for row in connection.execute(_CASTS, {"name": table})}
+
+
+def is_widened(kind: TypeEngine[Any], dialect: str, cast: str) -> bool:
+    """Return whether a column of this type may become text: an enumeration, an address or a UUID is no short text."""
+    if dialect == "sqlite":  # which takes any text anywhere
+        return True
+    is_text = isinstance(kind, String) and not isinstance(kind, Enum) and kind.__visit_name__ != "SET"
+    return not cast and (is_text or found_kind(kind, dialect)[0] is not Kind.TEXT)
+
+
+def found_kind(kind: TypeEngine[Any], dialect: str) -> tuple[Kind, Limit]:
+    """Return what a column of this type holds: one that somebody else has made, maybe. SQLite enforces no limit."""
+    found, limit = _found(kind, dialect)
+    return found, None if dialect == "sqlite" else limit
+
+
+def _found(kind: TypeEngine[Any], dialect: str) -> tuple[Kind, Limit]:
+    name = kind.__visit_name__
+    if isinstance(kind, JSON):
+        return Kind.JSON, None
+    if isinstance(kind, Boolean) or (name == "TINYINT" and getattr(kind, "display_width", 0) == 1):
+        return Kind.BOOLEAN, None
+    if isinstance(kind, Integer):
+        return Kind.INTEGER, None if isinstance(kind, BigInteger) else _MOST.get(name, 2**31 - 1)
+    if isinstance(kind, Float):
+        return Kind.DOUBLE, None
+    if isinstance(kind, Numeric):
+        scale = kind.scale or 0
+        return Kind.NUMERIC, None if kind.precision is None else (kind.precision - scale, scale)
+    if isinstance(kind, DateTime):
+        return Kind.TIMESTAMP, None
+    if isinstance(kind, Date):
+        return Kind.DATE, None
+    length = kind.length if isinstance(kind, String) else None
+    return Kind.TEXT, length or _LONGEST.get(name if dialect in _MYSQL else "")
+
+
+_MOST = {"TINYINT": 2**7 - 1, "SMALLINT": 2**15 - 1, "SMALL_INTEGER": 2**15 - 1, "MEDIUMINT": 2**23 - 1}
+#: Characters of MySQL's short texts, if each takes the four bytes that one may.
+_LONGEST = {"TINYTEXT": 63, "TEXT": 16_383, "MEDIUMTEXT": 4_194_303}

@@ -1,0 +1,110 @@
+"""What a database refuses because of a row's values, and how such rows are parted from the others of their page."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from celeriac.families.sync.columns import Column
+from celeriac.families.sync.destination.dialects import check_at_once, dialect_of
+from celeriac.families.sync.pages import Refusal
+
+#: SQLite's codes for a constraint, a value of a wrong type (a key that is to be an integer), and one that is too large.
+_SQLITE = frozenset({sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG})
+#: Postgres' classes and codes for: values, constraints, the condition of a view, what a trigger raises, a value that is
+#: too large for an index, and two rows with one key in one statement: single ones have that fault no more.
+_POSTGRES = ("22", "23", "44", "P0001", "54000", "21000")
+#: MySQL's and MariaDB's errors for: null (1048, 1263, 1364), keys (1062, 1586, 1216, 1452), values that do not fit
+#: (1264, 1265, 1292, 1366, 1367, 1406, 1411, 1416, 1690, 1118), partitions (1526), triggers (1644), JSON (3140, 3141),
+#: CHECK (3819, 4025).
+_MYSQL = frozenset(
+    {
+        *(1048, 1263, 1364, 1062, 1586, 1216, 1452, 1264, 1265, 1292, 1366, 1367, 1406, 1411, 1416, 1690, 1118),
+        *(1526, 1644, 3140, 3141, 3819, 4025),
+    }
+)
+
+
+def why_refused(error: DBAPIError) -> str | None:
+    """Return why the database refuses the values of a row; None: they are not what is wrong.
+
+    What may pass (a lock, a full disk, a broken connection) and what is wrong for each row alike, such as a missing
+    privilege, is no fault of a row's.
+    """
+    cause = error.orig
+    arguments: tuple[object, ...] = getattr(cause, "args", ())
+    if isinstance(cause, sqlite3.Error):
+        return str(cause) if getattr(cause, "sqlite_errorcode", 0) & 0xFF in _SQLITE else None
+    if len(arguments) > 1 and isinstance(arguments[0], int):  # MySQL's: its driver has SQLSTATE only at times
+        return str(arguments[1]) if arguments[0] in _MYSQL else None
+    state = str(getattr(cause, "sqlstate", None) or "")
+    return _words(str(cause)) if state.startswith(_POSTGRES) else None
+
+
+def _words(told: str) -> str:
+    """Leave out the name of the driver's class, and the lines after the first, which repeat the row."""
+    first = told.partition("\n")[0]
+    return first.partition(">: ")[2] if first.startswith("<class ") else first
+
+
+def write_apart(
+    connection: Connection, rows: Sequence[int], write: Callable[[Sequence[int]], object]
+) -> dict[int, str]:
+    """Write rows, all but those that the database refuses. Return these, with the reasons.
+
+    What is refused is halved until it is one row. A row may refer to one that comes later, so the refused ones are
+    tried again as long as that helps.
+    """
+    refused = _halved(connection, rows, write)
+    while refused:
+        again = _halved(connection, sorted(refused), write)
+        if len(again) == len(refused):
+            break
+        refused = again
+    return refused
+
+
+def _halved(connection: Connection, rows: Sequence[int], write: Callable[[Sequence[int]], object]) -> dict[int, str]:
+    try:
+        with connection.begin_nested():
+            write(rows)
+    except DBAPIError as error:
+        reason = why_refused(error)
+        if reason is None:
+            raise
+    else:
+        return {}
+    if len(rows) == 1:
+        return {rows[0]: reason}
+    middle = len(rows) // 2
+    return _halved(connection, rows[:middle], write) | _halved(connection, rows[middle:], write)
+
+
+def copy_apart(
+    connection: Connection, target: str, source: str, columns: Sequence[tuple[str, Column]]
+) -> list[Refusal]:
+    """Upsert the rows of a table with a key into another, all but those that this refuses. Return these.
+
+    Names are quoted already.
+    """
+    check_at_once(connection)
+    order = ", ".join(name for name, column in columns if column.is_key)
+    names = ", ".join(name for name, _ in columns)
+
+    def part(first: int, rows: int) -> str:
+        return f"SELECT {names} FROM {source} ORDER BY {order} LIMIT {rows} OFFSET {first}"  # noqa: S608 (quoted)
+
+    def copy(rows: Sequence[int]) -> None:
+        parts = [part(rows[0], len(rows))] if isinstance(rows, range) else [part(row, 1) for row in rows]
+        for one in parts:
+            connection.exec_driver_sql(dialect_of(connection).copying(target, f"({one})", columns))
+
+    count = connection.exec_driver_sql(f"SELECT count(*) FROM {source}").scalar_one()  # noqa: S608 (quoted)
+    refused: list[Refusal] = []
+    for row, reason in sorted(write_apart(connection, range(count), copy).items()):
+        record = connection.exec_driver_sql(part(row, 1)).mappings().one()
+        refused.append(Refusal(reason, dict(record), row))
+    return refused
