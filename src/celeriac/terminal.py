@@ -10,8 +10,7 @@ import shutil
 import sys
 import tempfile
 import textwrap
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
@@ -22,6 +21,7 @@ from celeriac.core import codec
 from celeriac.core.errors import CommandLineWrong, FamilyAbsent
 from celeriac.core.exits import ExitCode
 from celeriac.core.findings import Finding, Status
+from celeriac.core.text_table import Column, fitted
 from celeriac.settings import wants_colour
 
 if TYPE_CHECKING:
@@ -42,34 +42,14 @@ App = Annotated[
 #: The option of each command that scripts may call.
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-_GAP = "  "
 #: The characters of a bar of progress.
 _BAR = 30
 _GRAVITY = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "red"}
 #: The columns to the left of a finding's text, and the fewest for the text in which it is wrapped.
 _BESIDE, _NARROWEST = 19, 30
+#: The columns whose cells have the colours of states.
+_STATES = ("state", "last run")
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Column:
-    """A column of a table, and how it may shrink in a narrow terminal.
-
-    Attributes:
-        name: the title.
-        shortest: the width in characters to which it may be cut; None: never cut it.
-        keeps_end: whether to cut off the beginning of a cell, rather than the end.
-        dispensable: the order in which columns are left out, highest first; 0: never.
-        right: whether to align cells to the right.
-        colour: the colour of a cell, or None.
-    """
-
-    name: str
-    shortest: int | None = None
-    keeps_end: bool = False
-    dispensable: int = 0
-    right: bool = False
-    colour: Callable[[str], str | None] = lambda _cell: None
 
 
 def run(app: str | None, action: Callable[[JobApp], Awaitable[T]]) -> T:
@@ -153,6 +133,56 @@ def print_facts(facts: Mapping[str, Any], as_json: bool) -> None:
         print_table([Column(name="what"), Column(name="value")], shown)
 
 
+def print_rows(
+    rows: Sequence[Mapping[str, Any]],
+    names: Sequence[str],
+    *,
+    as_json: Any = None,
+    nothing: str = "",
+    shrinking: Collection[str] = (),
+    keeping_end: Collection[str] = (),
+    colours: Mapping[str, str] | None = None,
+) -> None:
+    """Print fields of rows as a table, or `as_json` in its place.
+
+    Args:
+        rows: what has the fields.
+        names: of the fields, which are the columns.
+        as_json: what `--json` prints; None without that option.
+        nothing: what to say if there are no rows.
+        shrinking: columns that may be cut in a narrow terminal.
+        keeping_end: those of them whose beginning is cut off.
+        colours: by what a cell of a state says.
+    """
+    if as_json is not None:
+        print_json(as_json)
+    elif not rows:
+        typer.echo(nothing)
+    else:
+        columns = [
+            Column(
+                name=name.replace("_", " "),
+                shortest=20 if name in (*shrinking, *keeping_end) else None,
+                keeps_end=name in keeping_end,
+                right=all(_is_number(row[name]) for row in rows),
+                colour=(colours or {}).get if name in _STATES else lambda _: None,
+            )
+            for name in names
+        ]
+        print_table(columns, [[_row_cell(row[name]) for name in names] for row in rows])
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _row_cell(value: Any) -> str:
+    """Return a value as the text of a row's cell. Scripts that read lines get numbers without commas."""
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    return f"{value:,}" if isinstance(value, int) and is_terminal() else shown_cell(value)
+
+
 def shown_cell(value: Any) -> str:
     """Return a value as the text of a table's cell."""
     if value is None:
@@ -223,55 +253,6 @@ def age(moment: datetime | None) -> str:
         return ""
     seconds = max(0, int((datetime.now(UTC) - moment).total_seconds()))
     return next((f"{seconds // size}{unit}" for size, unit in _UNITS if seconds >= size), "0s")
-
-
-def fitted(
-    columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int, *, coloured: bool = False
-) -> list[str]:
-    """Return the lines of a table of `width` characters, its head first. Leave empty columns out."""
-    table = [(column, [row[i] for row in rows]) for i, column in enumerate(columns)]
-    table = [(column, cells) for column, cells in table if any(cells)]
-    while _width(natural := [_natural(*part) for part in table]) > width:
-        dispensable = max((column.dispensable for column, _ in table), default=0)
-        if not dispensable:
-            break
-        table = [(column, cells) for column, cells in table if column.dispensable != dispensable]
-    widths = _cut([column for column, _ in table], natural, width)
-    lines = [_line([(column, column.name) for column, _ in table], widths, coloured=False)]
-    for number in range(len(rows)):
-        lines.append(_line([(column, cells[number]) for column, cells in table], widths, coloured=coloured))
-    return lines
-
-
-def _natural(column: Column, cells: Sequence[str]) -> int:
-    return max(len(column.name), *map(len, cells))
-
-
-def _width(widths: Sequence[int]) -> int:
-    return sum(widths) + len(_GAP) * (len(widths) - 1)
-
-
-def _cut(columns: Sequence[Column], widths: Sequence[int], width: int) -> list[int]:
-    """Narrow the widest column that may be cut, until the table fits or no column can shrink further."""
-    left = list(widths)
-    while _width(left) > width:
-        can_give = [i for i, c in enumerate(columns) if c.shortest is not None and left[i] > c.shortest]
-        if not can_give:
-            break
-        left[max(can_give, key=left.__getitem__)] -= 1
-    return left
-
-
-def _line(cells: Sequence[tuple[Column, str]], widths: Sequence[int], *, coloured: bool) -> str:
-    shown: list[str] = []
-    for (column, cell), width in zip(cells, widths, strict=True):
-        text = cell
-        if len(cell) > width:
-            text = f"…{cell[len(cell) - width + 1 :]}" if column.keeps_end else f"{cell[: width - 1]}…"
-        padded = text.rjust(width) if column.right else text.ljust(width)
-        colour = column.colour(cell) if coloured else None
-        shown.append(padded if colour is None else typer.style(padded, fg=colour))
-    return _GAP.join(shown).rstrip()
 
 
 def printable(text: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from celeriac.core.findings import Finding, Status, ok
-from celeriac.terminal import Column, finding_lines, fitted, print_table
+from celeriac.core.text_table import Column, fitted
+from celeriac.terminal import finding_lines, print_rows, print_table
 
 JOB = "0f8fad5b-d9cb-469f-a165-70867728950e"
 COLUMNS = [
@@ -16,6 +17,8 @@ COLUMNS = [
     Column(name="done", right=True),
     Column(name="age", right=True),
 ]
+
+NOBODY = {"name": "b", "first_key": None}
 
 
 def test_a_row_of_jobs_fits_80_columns_and_keeps_its_id_whole() -> None:
@@ -50,3 +53,25 @@ def test_findings_are_wrapped_in_a_terminal_and_what_is_to_be_copied_is_not() ->
     assert more[-1] == " " * 19 + finding.snippet
     assert [len(finding_lines([finding], width)) for width in (None, 20)] == [3, 3]
     assert finding_lines([ok("spf\x07", "a\x1b[2J\nb")], None)[0].endswith("spf\\x07      a\\x1b[2J\\nb")
+
+
+def test_rows_in_a_pipe_have_numbers_as_scripts_read_them(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"name": "a", "first_key": None, "rows": 12345, "here": True}, {**NOBODY, "rows": 1, "here": False}]
+    print_rows(rows, ["name", "first_key", "rows", "here"])
+    assert capsys.readouterr().out == "name\tfirst key\trows\there\na\t\t12345\tyes\nb\t\t1\t\n"
+
+
+def test_rows_in_a_terminal_have_numbers_as_people_read_them(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    print_rows([{**NOBODY, "rows": 12345}, {**NOBODY, "rows": 1}], ["name", "rows"])
+    assert capsys.readouterr().out == "name    rows\nb     12,345\nb          1\n"
+
+
+def test_no_rows_are_said_to_be_none_and_json_is_printed_in_place_of_a_table(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    print_rows([], ["name"], nothing="no policies")
+    print_rows([], ["name"], nothing="no policies", as_json=[])
+    assert capsys.readouterr().out == "no policies\n[]\n"

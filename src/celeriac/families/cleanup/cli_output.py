@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from celeriac.terminal import Column, print_facts, print_json, print_table, shown_cell
+from celeriac.terminal import Column, print_facts, print_rows, print_table, shown_cell
 
 if TYPE_CHECKING:
     from celeriac.families.cleanup.dry_run import Preview
@@ -17,22 +17,15 @@ _COLOURS = {"done": "green", "failed": "red", "paused": "yellow", "budget": "yel
 
 def list_rows(rows: Sequence[Mapping[str, Any]], names: Sequence[str], whole: Any, as_json: bool, nothing: str) -> None:
     """Print rows as a table, or `whole` as JSON. Without any, say so."""
-    if as_json:
-        print_json(whole)
-    elif not rows:
-        typer.echo(nothing)
-    else:
-        columns = [
-            Column(
-                name=name,
-                shortest=16 if name in ("error", "file", "last run") else None,
-                keeps_end=name == "file",
-                colour=_COLOURS.get if name in ("state", "last run") else lambda _: None,
-                right=name in ("rows", "bytes", "number"),
-            )
-            for name in names
-        ]
-        print_table(columns, [[shown_cell(row[name]) for name in names] for row in rows])
+    print_rows(
+        rows,
+        names,
+        as_json=whole if as_json else None,
+        nothing=nothing,
+        shrinking=("error", "last run"),
+        keeping_end=["file"],
+        colours=_COLOURS,
+    )
 
 
 def print_preview(seen: Preview) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic
 
+from celeriac.core.remaining import remaining
+
 #: Tells percent from 0 to 100, and a text.
 Report = Callable[[float, str], None]
 
@@ -63,16 +65,6 @@ def _seconds(microseconds: str) -> float:
         return int(microseconds) / 1_000_000
     except ValueError:  # "N/A", before the first packet
         return 0.0
-
-
-def remaining(seconds: float) -> str:
-    """`45 s`, `3:20 min` or `2:05 h`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60}:{whole % 60:02d} min"
-    return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
 
 
 def part(report: Report, begin: float, end: float) -> Report:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
@@ -16,10 +16,10 @@ from celeriac.terminal import (
     Column,
     print_facts,
     print_json,
+    print_rows,
     print_table,
     report,
     run_in_family,
-    shown_cell,
     watch,
 )
 
@@ -87,7 +87,7 @@ def show(name: Name, app: App = None, as_json: AsJson = False) -> None:
     print_facts({**facts, "schedules": schedules, "running": found["running"], "last run": state}, False)
     names = ("name", "table", "mode", "primary_key", "cursor", "parent")
     typer.echo()
-    _table(names, [{**stream} for stream in found["streams"]])
+    print_rows(found["streams"], names)
     if last is not None and last["streams"]:
         typer.echo()
         _counts(last["streams"])
@@ -139,7 +139,7 @@ def dry_run(name: Name, stream: Streams = None, app: App = None, as_json: AsJson
     for stream_name, seen in outcome["streams"].items():
         more = ", and there are more pages" if seen["more"] else ""
         typer.echo(f"{stream_name}: {seen['received']} records on the first page{more} {seen['note']}".rstrip())
-        _table(("name", "kind", "key", "change", "field"), seen["columns"])
+        print_rows(seen["columns"], ("name", "kind", "key", "change", "field"))
         for one in seen["rejected"]:
             typer.echo(f"rejected, at {one['position']}: {one['reason']}")
 
@@ -160,7 +160,8 @@ def runs(name: Name, limit: Limit = 20, app: App = None, as_json: AsJson = False
         for one in found
     ]
     names = ("id", "state", "started_at", "ended_at", "in", "rejected", "error")
-    _table(names, rows, as_json=found if as_json else None, nothing="no runs", shrinking="error")
+    given = found if as_json else None
+    print_rows(rows, names, as_json=given, nothing="no runs", shrinking=["error"], colours=_COLOURS)
 
 
 @sync.command()
@@ -175,7 +176,7 @@ def state(name: Name, app: App = None, as_json: AsJson = False) -> None:
 
     found = _run(app, act)
     names = ("stream", "phase", "full", "page", "cursor", "pending")
-    _table(names, found, as_json=found if as_json else None, nothing="nothing has been read yet")
+    print_rows(found, names, as_json=found if as_json else None, nothing="nothing has been read yet")
 
 
 @sync.command()
@@ -197,7 +198,8 @@ def rejects(
 
     found = _run(app, act)
     names = ("stream", "page", "position", "reason", "record")
-    _table(names, found, as_json=found if as_json else None, nothing="no rejected records", shrinking="record")
+    given = found if as_json else None
+    print_rows(found, names, as_json=given, nothing="no rejected records", shrinking=["record"])
 
 
 @sync.command()
@@ -259,36 +261,4 @@ def _in_short(found: Mapping[str, Any]) -> list[str]:
 
 
 def _counts(streams: Mapping[str, Mapping[str, Any]]) -> None:
-    _table(("stream", *_COUNTS), [{"stream": name, **counts} for name, counts in streams.items()])
-
-
-def _table(
-    names: Sequence[str],
-    rows: Sequence[Mapping[str, Any]],
-    *,
-    as_json: Any = None,
-    nothing: str = "",
-    shrinking: str = "",
-) -> None:
-    """Print rows as a table, or `as_json` in its place."""
-    if as_json is not None:
-        print_json(as_json)
-    elif not rows:
-        typer.echo(nothing)
-    else:
-        columns = [
-            Column(
-                name=name.replace("_", " "),
-                right=name in _COUNTS,
-                shortest=20 if name == shrinking else None,
-                colour=_COLOURS.get if name == "state" else lambda _: None,
-            )
-            for name in names
-        ]
-        print_table(columns, [[_cell(row[name]) for name in names] for row in rows])
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else ""
-    return f"{value:,}" if isinstance(value, int) else shown_cell(value)
+    print_rows([{"stream": name, **counts} for name, counts in streams.items()], ("stream", *_COUNTS))

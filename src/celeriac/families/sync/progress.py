@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from celeriac.core.context import JobContext
+from celeriac.core.remaining import Rate
 from celeriac.families.sync.counts import Counts
 
 #: How often at most a run says how far it is, in seconds.
@@ -20,15 +21,14 @@ class Progress:
         self._job = job
         self._expected = expected
         self._clock = clock
-        self._began = clock()
+        self._rate = Rate("records", clock)
         self._next = 0.0
         self._counts: dict[str, Counts] = {}
-        self._before: dict[str, int] = {}
 
     def begin(self, stream: str, counts: Counts) -> None:
         """A stream goes on after so many records."""
-        self._before[stream] = counts.received
         self._counts[stream] = counts
+        self._rate.go_on(self._done)
 
     def see(self, stream: str, counts: Counts) -> None:
         """Report what a stream has counted so far."""
@@ -39,15 +39,14 @@ class Progress:
 
     def report(self, stream: str) -> None:
         """Report now."""
-        done = sum(each.received for each in self._counts.values())
-        here = done - sum(self._before.values())
-        seconds = max(self._clock() - self._began, 0.001)
-        rate = here / seconds
+        done = self._done
         total = self._total(done)
-        message = f"{stream}: {self._counts[stream].pages:,} pages, {done:,} records, {rate:,.0f} records/s"
-        if total is not None and rate and total > done:
-            message += f", about {(total - done) / rate:,.0f} s left"
-        self._job.progress(done, total, message)
+        told = self._rate.see(done, total)
+        self._job.progress(done, total, f"{stream}: {self._counts[stream].pages:,} pages, {told}")
+
+    @property
+    def _done(self) -> int:
+        return sum(each.received for each in self._counts.values())
 
     def _total(self, done: int) -> int | None:
         """How many records there will be, if each stream has been read as a whole before."""

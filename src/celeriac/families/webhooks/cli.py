@@ -14,7 +14,7 @@ from celeriac.core.errors import CommandLineWrong
 from celeriac.core.faults import sentence
 from celeriac.families.webhooks import WebhooksFamily
 from celeriac.families.webhooks.model import DeliveryState
-from celeriac.terminal import App, AsJson, Column, print_facts, print_json, print_table, run_in_family, shown_cell
+from celeriac.terminal import App, AsJson, print_facts, print_json, print_rows, run_in_family
 
 if TYPE_CHECKING:
     from celeriac.families.webhooks.actions import Actions
@@ -46,7 +46,7 @@ def endpoints(owner: Owner = None, limit: Limit = 50, app: App = None, as_json: 
 
     found = _run(app, act)
     columns = ("id", "enabled", "failures", "owner", "event_types", "url")
-    _table(found, columns, as_json, nothing="no endpoints", shrinking="url")
+    print_rows(found, columns, as_json=found if as_json else None, nothing="no endpoints", shrinking=["url"])
 
 
 @webhooks.command()
@@ -169,7 +169,9 @@ def deliveries(
         return [DeliveryView.of(one).model_dump(mode="json") for one in found]
 
     columns = ("id", "state", "attempts", "status", "type", "event", "endpoint", "error")
-    _table(_run(app, act), columns, as_json, nothing="no deliveries", shrinking="error")
+    found = _run(app, act)
+    given = found if as_json else None
+    print_rows(found, columns, as_json=given, nothing="no deliveries", shrinking=["error"], colours=_COLOURS)
 
 
 @webhooks.command()
@@ -188,7 +190,7 @@ def show(delivery_id: DeliveryId, app: App = None, as_json: AsJson = False) -> N
         print_json({**facts, "log": log})
         return
     print_facts(facts, as_json)
-    _table(log, ("number", "at", "milliseconds", "status", "error", "excerpt"), False, nothing="", shrinking="excerpt")
+    print_rows(log, ("number", "at", "milliseconds", "status", "error", "excerpt"), shrinking=["excerpt"])
 
 
 @webhooks.command()
@@ -259,17 +261,3 @@ def _form(kind: type[M], values: dict[str, Any]) -> M:
 
 def _utc(moment: datetime | None) -> str | None:
     return None if moment is None else f"{moment.replace(tzinfo=None).isoformat()}Z"
-
-
-def _table(rows: list[dict[str, Any]], names: tuple[str, ...], as_json: bool, *, nothing: str, shrinking: str) -> None:
-    if as_json:
-        print_json(rows)
-    elif not rows:
-        typer.echo(nothing)
-    else:
-        colours = {"state": _COLOURS.get}
-        columns = [
-            Column(name=name, shortest=20 if name == shrinking else None, colour=colours.get(name, lambda _: None))
-            for name in names
-        ]
-        print_table(columns, [[shown_cell(row[name]) for name in names] for row in rows])

@@ -14,7 +14,6 @@ from celeriac.families.cleanup.errors import TableRefused
 from celeriac.families.cleanup.keys import read_position, write_position
 from celeriac.families.cleanup.pace import Pace
 from celeriac.families.cleanup.patterns import filled, hashed
-from celeriac.families.cleanup.telling import shown
 from celeriac.families.cleanup.work import archive_name
 
 
@@ -87,8 +86,3 @@ def test_names_of_archives_are_files_names_and_differ_for_each_run_and_table() -
     names = {archive_name("p" * 64, run, number, "Größe, ../x" * 20) for run in runs for number in (1, 2)}
     assert len(names) == 2 * len(runs)
     assert all(checked_name(name) for name in names)
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (75, "1 min 15 s"), (7260, "2 h 01 min")])
-def test_times_are_shown_for_people(seconds: float, text: str) -> None:
-    assert shown(seconds) == text

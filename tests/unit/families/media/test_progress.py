@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-from celeriac.families.media.progress import FfmpegProgress, part, remaining, titled
+from celeriac.families.media.progress import FfmpegProgress, part, titled
 
 
 class Told:
@@ -54,13 +52,6 @@ def test_without_a_duration_nothing_is_reported() -> None:
     told = Told(None)
     assert told.block(frame=1, out_time_us=1)
     assert told.reports == []
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0, "0 s"), (59.4, "59 s"), (60, "1:00 min"), (200, "3:20 min"), (7500, "2:05 h")]
-)
-def test_remaining_time(seconds: float, text: str) -> None:
-    assert remaining(seconds) == text
 
 
 def test_parts_of_the_work() -> None:
