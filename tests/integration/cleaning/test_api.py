@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from celeriac import Celeriac, Settings
+from celeriac.families.cleanup import CleanupFamily, CleanupSettings
 from tests.integration.cleaning.conftest import ITEMS, OLD, ORDERS, RECENT, Shop
 from tests.support.cleanup_api import CleanupApi
 from tests.support.jobs_client import problem
@@ -127,6 +129,27 @@ async def test_a_run_that_is_cancelled_while_it_waits_gives_its_lock_back_althou
     flag.unlink()
     assert (await api.run("waiting"))["state"] == "done"
     assert shop.ids("events") == set()
+
+
+async def test_a_schedule_goes_on_after_a_run_that_somebody_else_has_cancelled_while_it_waited(
+    api: CleanupApi, shop: Shop, cleaning_settings: Settings, own_settings: dict[str, str]
+) -> None:
+    stranger, beat = Celeriac("stranger", settings=cleaning_settings), Celeriac("beat", settings=cleaning_settings)
+    family = beat.include_family(CleanupFamily, CleanupSettings.model_validate(own_settings))
+    flag = shop.file.with_name("stop")
+    flag.touch()
+    try:
+        job = await api.begin("waiting")
+        await api.jobs.reached(job, "retrying")
+        await stranger.client.cancel(job)  # which knows of no lock
+        flag.unlink()
+        scheduled = await beat.client.submit(family.run.call(policy="waiting"))
+        assert (await api.result(scheduled.id))["state"] == "done"
+        assert (await api.call("GET", f"/runs/{job}"))["state"] == "cancelled"
+    finally:
+        flag.unlink(missing_ok=True)
+        await stranger.client.aclose()
+        await beat.client.aclose()
 
 
 async def test_a_policy_that_runs_is_not_run_again_and_a_key_yields_the_same_job(api: CleanupApi) -> None:

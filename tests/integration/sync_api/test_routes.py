@@ -7,9 +7,9 @@ import asyncio
 import httpx2
 import pytest
 
-from celeriac import Settings
+from celeriac import Celeriac, Settings
 from celeriac.asgi import create_api
-from celeriac.families.sync import SyncSettings
+from celeriac.families.sync import SyncFamily, SyncSettings
 from tests.support.api_server import NO_TLS, serving
 from tests.support.jobs_client import problem
 from tests.support.sync_api import SyncApi
@@ -180,6 +180,31 @@ async def test_the_lock_of_a_job_that_was_cancelled_while_it_waited_is_no_hindra
     with shop.telling("/slow", (200, {}, [{"id": 1}])):
         again = await syncs.run("slow")
     assert (await syncs.result(again["id"]))["state"] == "done"
+
+
+async def test_a_schedule_goes_on_after_a_run_that_somebody_else_has_cancelled_while_it_waited(
+    syncs: Syncs, shop: SyncApi, sync_settings: Settings, sync_family_settings: SyncSettings
+) -> None:
+    async def is_waiting() -> bool:
+        response = await syncs.client.get(f"/sync/runs/{job['id']}")
+        return response.status_code == 200 and response.json()["state"] == "waiting"
+
+    stranger, beat = Celeriac("stranger", settings=sync_settings), Celeriac("beat", settings=sync_settings)
+    family = beat.include_family(SyncFamily, sync_family_settings)
+    try:
+        with shop.telling("/slow", "500"):
+            job = await syncs.call("POST", "/syncs/slow/runs", ok=202, json={})
+            await eventually(is_waiting, "the run waits for the source")
+            await stranger.client.cancel(job["id"])  # which knows of no lock
+        with shop.telling("/slow", (200, {}, [{"id": 1}])):
+            scheduled = await beat.client.submit(family.call("slow"))
+            await syncs.ended(scheduled.id)
+        assert (await syncs.result(scheduled.id))["state"] == "done"
+        lost = await syncs.call("GET", f"/runs/{job['id']}")
+        assert lost["ended_at"] is not None
+    finally:
+        await stranger.client.aclose()
+        await beat.client.aclose()
 
 
 async def test_a_host_that_asks_to_be_left_alone_is_shown_and_asked_again_at_once(syncs: Syncs, shop: SyncApi) -> None:

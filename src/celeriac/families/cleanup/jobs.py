@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from celeriac.client.job import Job
+from celeriac.client.standing import has_ended
 from celeriac.core.context import JobContext
 from celeriac.core.errors import DatabaseRefused
 from celeriac.core.retry import Retry
@@ -45,7 +46,8 @@ def register(app: JobApp, policies: Policies, places: Places, settings: CleanupS
         """Run a policy, or go on with the run of this job. It ends earlier if `rows` or `seconds` are given."""
         chosen = policies.get(policy).within(rows=rows, seconds=seconds)
         place = places.of(chosen)
-        return await Runner(chosen, place, job, gates_of(chosen, places.databases)).run(who)
+        gates = gates_of(chosen, places.databases)
+        return await Runner(chosen, place, job, gates, lambda holder: has_ended(app.client, holder)).run(who)
 
     return run
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import sha256
 
 from sqlalchemy import Connection
@@ -48,10 +48,23 @@ _OF_POSITION = frozenset({"connection", "table", "where", "action", "columns", "
 _LONGEST_ERROR = 2000
 
 
+async def _unknown(job_id: str) -> bool:
+    return False
+
+
 class Runner:
     """Runs policies, for the job and for tests."""
 
-    def __init__(self, policy: Policy, place: Place, job: JobContext, gates: Sequence[Gate] = ()) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        place: Place,
+        job: JobContext,
+        gates: Sequence[Gate] = (),
+        has_ended: Callable[[str], Awaitable[bool]] = _unknown,
+    ) -> None:
+        """`gates` are asked before each transaction. `has_ended` says whether a job will not go on."""
+        self._has_ended = has_ended
         self._policy = policy
         self._place = place
         self._job = job
@@ -77,7 +90,7 @@ class Runner:
         secrets = await asyncio.to_thread(read_secrets, policy)
         digest = digest_of(policy)
         try:
-            taken = await settled(database.write(lambda c: locks.acquire(c, policy.name, self._job.id, digest)))
+            taken = await self._take(digest)
         except locks.Paused:
             await database.write(self._let_go)
             return self._nothing("paused", "the policy is paused")
@@ -96,6 +109,17 @@ class Runner:
             renewal=Renewal(policy, planned.of_root(), secrets) if policy.columns else None,
         )
         return await self._watched(cleaning)
+
+    async def _take(self, digest: str) -> locks.Lease | Busy:
+        """Take the lock. A job that somebody cancelled while it waited may have kept it, and does not go on."""
+        database, name = self._place.database, self._policy.name
+        taken = await settled(database.write(lambda c: locks.acquire(c, name, self._job.id, digest)))
+        if not isinstance(taken, Busy) or not await self._has_ended(taken.holder):
+            return taken
+        lost = taken.holder
+        await database.write(lambda c: locks.LEASES.free(c, lost, name))
+        await database.write(lambda c: records.end_lost_run(c, lost, RunState.CANCELLED))
+        return await settled(database.write(lambda c: locks.acquire(c, name, self._job.id, digest)))
 
     async def _watched(self, cleaning: Cleaning) -> RunResult:
         """Do the work, and record how it ends."""

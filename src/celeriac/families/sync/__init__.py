@@ -39,6 +39,7 @@ class SyncFamily(JobFamily):
     shortcuts: ClassVar[Mapping[str, str]] = {"sync": "add", "sync_source": "source"}
 
     def __init__(self, host: Host) -> None:
+        from celeriac.client.standing import has_ended
         from celeriac.database.named import NamedDatabases
         from celeriac.families.sync.definitions import Definitions, read_folder
         from celeriac.families.sync.destinations import Destinations
@@ -57,7 +58,12 @@ class SyncFamily(JobFamily):
             may_create=True,
         )
         self.destinations = Destinations(self.connections, lambda: host.database, self._files_of)
-        self.runner = Runner(self.destinations, self._make_source, round(self.settings.sync_retention * 1000))
+        self.runner = Runner(
+            self.destinations,
+            self._make_source,
+            round(self.settings.sync_retention * 1000),
+            lambda job_id: has_ended(host.app.client, job_id),
+        )
         self.job = register(host.app, self.definitions, self.runner, self.settings.sync_queue)
         self.dry_run_job = register_dry_run(host.app, self.definitions, self.runner, self.settings.sync_queue)
         if self.settings.sync_folder is not None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -54,8 +54,10 @@ class Runner:
         destinations: Destinations,
         make_source: Callable[[Definition], Source],
         keep_ms: int,
+        has_ended: Callable[[str], Awaitable[bool]],
     ) -> None:
-        """`keep_ms`: for how long runs are listed."""
+        """`keep_ms`: for how long runs are listed. `has_ended` says whether a job will not go on."""
+        self._has_ended = has_ended
         self._destinations = destinations
         self._make_source = make_source
         self._keep_ms = keep_ms
@@ -82,7 +84,7 @@ class Runner:
         chosen = chosen_streams(sync, streams)
         database = self._destinations.database(sync)
         began = time.monotonic()
-        held = await database.write(lambda connection: LEASES.take(connection, sync.name, job.id))
+        held = await self._take(database, sync, job)
         if isinstance(held, Busy):
             reason = f"job {held.holder} is running the sync {sync.name!r}"
             await database.write(lambda connection: end_lost_run(connection, job.id, reason))
@@ -108,6 +110,16 @@ class Runner:
             await attempt.fail(error)
             raise
         return SyncOutcome(sync=sync.name, state="done", streams=done, seconds=round(time.monotonic() - began, 3))
+
+    async def _take(self, database: Database, sync: Sync, job: JobContext) -> Lease | Busy:
+        """Take the lock. A job that somebody cancelled while it waited may have kept it, and does not go on."""
+        taken = await database.write(lambda connection: LEASES.take(connection, sync.name, job.id))
+        if isinstance(taken, Lease) or not await self._has_ended(taken.holder):
+            return taken
+        lost = taken.holder
+        await database.write(lambda connection: LEASES.free(connection, lost, sync.name))
+        await database.write(lambda connection: end_lost_run(connection, lost, "its job has ended while it waited"))
+        return await database.write(lambda connection: LEASES.take(connection, sync.name, job.id))
 
     async def abandon(self, job_id: str, definitions: Iterable[Definition]) -> None:
         """Release the lock of a job that is cancelled while it waits for another attempt."""
