@@ -226,6 +226,31 @@ async def test_archived_rows_are_put_back_and_into_another_table(api: CleanupApi
     assert {table: one["skipped"] for table, one in result.items()} == {"orders": OLD, "order_items": ITEMS * OLD}
     refused = await api.jobs.finished(await api.restore(**asked, table="orders", on_conflict="fail"))
     assert refused["error"]["type"] == "ArchiveRefused"
+    await _look_at_records_of_restores(api, run)
+
+
+async def _look_at_records_of_restores(api: CleanupApi, run: str) -> None:
+    """Who has restored what, and how many rows, is in the list of runs and in the audit; the policy's run stays."""
+    runs = await pages(api, "/policies/old-orders/runs", "runs", limit=50)
+    *restores, cleaned = runs
+    assert (cleaned["id"], cleaned["kind"]) == (run, "clean")
+    assert {(one["kind"], one["who"]) for one in restores} == {("restore", "api:ann")}
+    everything = {"orders": OLD, "order_items": ITEMS * OLD}
+    assert [(one["state"], one["rows"]) for one in reversed(restores)] == [
+        ("done", {"old_orders": OLD}),
+        ("done", everything),
+        ("done", {}),
+        ("failed", {}),
+    ]
+    assert "ArchiveRefused" in restores[0]["error"]
+    chunks = await pages(api, "/policies/old-orders/audit", "chunks", limit=50, run=restores[2]["id"])
+    assert {chunk["action"] for chunk in chunks} == {"restore"}
+    assert all(chunk["file"] and chunk["file_sha256"] for chunk in chunks)
+    sums = {table: sum(c["rows"] for c in chunks if c["table"] == table) for table in everything}
+    assert sums == everything
+    assert (await api.show("old-orders"))["last_run"]["id"] == run
+    nothing = await api.jobs.finished(await api.restore(policy="old-orders", run=restores[2]["id"]))
+    assert "has archived no rows" in nothing["error"]["message"]
 
 
 async def restored(api: CleanupApi, **form: Any) -> dict[str, Any]:

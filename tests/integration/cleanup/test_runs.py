@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from celeriac.core.context import JobContext
 from celeriac.core.errors import LeaseLost, RunLater
-from celeriac.families.cleanup import locks
+from celeriac.families.cleanup import locks, views
 from celeriac.families.cleanup.errors import PolicyInvalid, TableRefused
 from celeriac.families.cleanup.holds import Hold
+from celeriac.families.cleanup.runs import Runner
 from tests.support.cleanup_shop import NEW, OLD, Shop, policy
 
 
@@ -180,6 +182,32 @@ async def test_a_pause_takes_effect_within_one_chunk_and_a_later_run_goes_on(sho
     await shop.database.write(lambda c: locks.resume(c, "old-orders"))
     assert (await shop.run(policy(action="archive"), "job-3")).rows == {"orders": 30}
     assert len(await shop.archived()) == 50
+
+
+async def test_a_run_that_was_paused_before_it_began_is_one_to_go_on_with(shop: Shop) -> None:
+    await shop.add_orders(12)
+    await shop.database.write(lambda c: locks.pause(c, "old-orders", force=False))
+    for job in ("job-1", "job-2"):
+        assert (await shop.run(policy(), job, who="ann")).state == "paused"
+    runs = await shop.query("SELECT id, state, who, ended_at IS NOT NULL FROM celeriac_cleanup_run")
+    assert [(*run[:3], bool(run[3])) for run in runs] == [("job-1", "paused", "ann", True)], "one is enough"
+    found = await shop.database.look(lambda c: views.state_of(c, policy()))
+    assert found.last_run is not None and found.last_run.state == "paused"
+
+
+async def test_a_run_that_goes_on_tells_of_what_it_has_done_before(shop: Shop) -> None:
+    await shop.add_orders(60)
+    told: list[tuple[float, float | None]] = []
+    job = JobContext(id="job-1", report=lambda _, progress: told.append((progress.done, progress.total)))
+
+    async def hold() -> Hold | None:
+        return Hold("busy", 3600) if len(await shop.ids()) == 40 else None
+
+    with pytest.raises(RunLater):
+        await Runner(policy(chunk={"rows": 10}), shop.place, job, [hold]).run("test")
+    assert told == [(10, 50), (20, 50)]
+    await Runner(policy(chunk={"rows": 30}), shop.place, job).run("test")
+    assert told[2:] == [(50, 50)]
 
 
 async def test_a_pause_while_a_run_waits_ends_that_and_the_next_one_goes_on(shop: Shop) -> None:

@@ -16,6 +16,7 @@ class RunView(BaseModel):
 
     id: str
     policy: str
+    kind: str = Field(description="`clean`, or `restore` for one that has put archived rows back")
     who: str = Field(description="Who has asked for it")
     state: str = Field(description="`running`, `done`, `budget`, `paused`, `failed` or `cancelled`")
     rows: dict[str, int] = Field(description="How many rows of each table were changed")
@@ -31,6 +32,7 @@ class RunView(BaseModel):
         return cls(
             id=run.id,
             policy=run.policy,
+            kind=run.kind,
             who=run.who,
             state=run.state,
             rows=run.rows,
@@ -111,7 +113,7 @@ class AuditView(BaseModel):
     rows: int
     first_key: str = Field(description="The key of its first row, in JSON")
     last_key: str
-    sql_sha256: str = Field(description="The SHA-256 of its statements, which the run names")
+    sql_sha256: str = Field(description="The SHA-256 of its statements, which the run names; empty for a restore")
     file: str | None = Field(description="The file of the archive that has its rows")
     file_offset: int | None = Field(description="Where in that file they begin")
     file_length: int | None

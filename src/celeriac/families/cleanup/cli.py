@@ -148,7 +148,9 @@ def runs(name: Name, limit: Limit = 20, app: App = None, as_json: AsJson = False
 
     found = _run(app, act)
     shown = [{**one, "rows": sum(one["rows"].values())} for one in found]
-    list_rows(shown, ("id", "state", "rows", "seconds", "who", "started_at", "error"), found, as_json, "no runs")
+    list_rows(
+        shown, ("id", "kind", "state", "rows", "seconds", "who", "started_at", "error"), found, as_json, "no runs"
+    )
 
 
 @cleanup.command()

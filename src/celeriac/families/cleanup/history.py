@@ -164,7 +164,7 @@ def _files(connection: Connection, policy: str, run_id: str | None, folder: Path
         return []
     ends = func.max(_c.file_offset + _c.file_length)
     query = select(_c.run_id, _c.step, _c.file, func.sum(_c.row_count), ends).join(run_table, _c.run_id == _r.id)
-    query = query.where(_r.policy == policy, _c.file.is_not(None))
+    query = query.where(_r.policy == policy, _c.action == "archive", _c.file.is_not(None))
     if run_id is not None:
         query = query.where(_c.run_id == run_id)
     grouped = query.group_by(_r.started_at, _c.run_id, _c.step, _c.file)

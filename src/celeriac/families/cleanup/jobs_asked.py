@@ -42,8 +42,6 @@ def register_restore(
     async def restore(job: JobContext, asked: RestoreForm, who: str) -> RestoreResult:
         """Put the rows of an archive back. A second run leaves those alone that are there."""
         chosen = policies.get(asked.policy)
-        return await restore_run(
-            places.of(chosen), chosen, asked, lambda done, of: job.progress(done, of, f"{done:,} rows")
-        )
+        return await restore_run(places.of(chosen), chosen, asked, job, who)
 
     return restore

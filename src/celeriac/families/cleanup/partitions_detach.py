@@ -256,7 +256,7 @@ class Detaching:
         return rows
 
     def _entry(self, connection: Connection, one: UnderWay, rows: int, sha256: str) -> Entry:
-        number = kept.next_number(connection, self.run_id)
+        number = records.next_number(connection, self.run_id)
         counted = min(rows, _MOST_COUNTED)
         return Entry(number, one.step[:512], "delete", counted, "[]", "[]", sha256)
 

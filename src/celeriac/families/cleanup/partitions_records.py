@@ -13,6 +13,7 @@ from celeriac.families.cleanup.archives_model import Member
 from celeriac.families.cleanup.archives_table import TableName
 from celeriac.families.cleanup.partitions import Partition
 from celeriac.families.cleanup.partitions_tables import partition_chunk_table, partition_table
+from celeriac.families.cleanup.records import next_number
 from celeriac.families.cleanup.tables import chunk_table
 
 _HAS_DEFAULT = text("SELECT partdefid <> 0 FROM pg_partitioned_table WHERE partrelid = to_regclass(:name)")
@@ -129,12 +130,6 @@ def forget(connection: Connection, policy: str, oid: int) -> None:
     """Forget a partition that is gone."""
     forget_members(connection, policy, oid)
     connection.execute(delete(partition_table).where(_p.policy == policy, _p.oid == oid))
-
-
-def next_number(connection: Connection, run_id: str) -> int:
-    """Return the number of a run's next entry of the audit."""
-    last = select(func.coalesce(func.max(chunk_table.c.number), 0)).where(chunk_table.c.run_id == run_id)
-    return int(connection.execute(last).scalar_one()) + 1
 
 
 def has_default(connection: Connection, table: TableName) -> bool:

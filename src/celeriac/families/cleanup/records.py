@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -61,16 +61,22 @@ class Entry:
 _LOST = "its job was lost, or has given up; another run has taken over"
 
 
+class Kind(StrEnum):
+    """What a run does."""
+
+    CLEAN = "clean"
+    RESTORE = "restore"
+
+
 def open_run(connection: Connection, run_id: str, policy: str, who: str, digest: str, sql: str) -> OpenRun:
     """Record a run that begins, or that goes on after its worker was lost or its job was tried again."""
     row = connection.execute(select(run_table).where(_r.id == run_id)).one_or_none()
     if row is None:
         now = connection.execute(select(now_ms())).scalar_one()
-        fresh = {"id": run_id, "policy": policy, "who": who, "state": RunState.RUNNING, "cutoff": now}
-        fresh |= {"digest": digest, "sql": sql, "milliseconds": 0, "started_at": now}
-        lost = update(run_table).where(_r.policy == policy, _r.state == RunState.RUNNING)
+        lost = update(run_table).where(_r.policy == policy, _r.kind == Kind.CLEAN, _r.state == RunState.RUNNING)
         connection.execute(lost.values(state=RunState.FAILED, error=_LOST, ended_at=now))
-        connection.execute(insert(run_table).values(fresh))
+        fresh = _Fresh(run_id, policy, Kind.CLEAN, who, RunState.RUNNING, digest, sql)
+        connection.execute(insert(run_table).values(fresh.values(int(now))))
         return OpenRun(run_id, int(now), 1, 0, 0, is_resumed=False)
     again = {"state": RunState.RUNNING, "digest": digest, "sql": sql, "error": None, "ended_at": None}
     connection.execute(update(run_table).where(_r.id == run_id).values(again))
@@ -79,6 +85,60 @@ def open_run(connection: Connection, run_id: str, policy: str, who: str, digest:
     )
     number, rows = connection.execute(query).one()
     return OpenRun(run_id, int(row.cutoff), int(number) + 1, int(rows), int(row.milliseconds), is_resumed=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fresh:
+    """A run that begins."""
+
+    id: str
+    policy: str
+    kind: Kind
+    who: str
+    state: RunState
+    digest: str
+    sql: str
+
+    def values(self, now: int) -> dict[str, Any]:
+        """Return its row."""
+        return {**asdict(self), "cutoff": now, "started_at": now, "milliseconds": 0}
+
+
+def open_restore(connection: Connection, run_id: str, policy: str, who: str, asked: str) -> None:
+    """Record a restore that begins, or that its job begins again. `asked` is what is to be restored, as JSON."""
+    again = update(run_table).where(_r.id == run_id).values(state=RunState.RUNNING, error=None, ended_at=None)
+    if connection.execute(again).rowcount != 1:
+        now = connection.execute(select(now_ms())).scalar_one()
+        fresh = _Fresh(run_id, policy, Kind.RESTORE, who, RunState.RUNNING, "", asked)
+        connection.execute(insert(run_table).values(fresh.values(int(now))))
+
+
+def write_restored(connection: Connection, run_id: str, table: str, rows: int, member: Member | None) -> None:
+    """Add rows that were put back to the audit, in the transaction that writes them. `member` is where they were."""
+    if rows:
+        entry = Entry(next_number(connection, run_id), table[:512], Kind.RESTORE, rows, "[]", "[]", "", member)
+        write_entry(connection, run_id, entry)
+
+
+def end_restore(connection: Connection, run_id: str, state: RunState, error: str | None = None) -> None:
+    """Record how a restore has ended."""
+    values = {"state": state, "error": error, "ended_at": now_ms(), "milliseconds": now_ms() - _r.started_at}
+    connection.execute(update(run_table).where(_r.id == run_id).values(values))
+
+
+def record_paused(connection: Connection, run_id: str, policy: str, who: str, digest: str) -> None:
+    """Record that a run was paused before it began, so that a resume goes on with it. One such run is enough."""
+    last = select(_r.state).where(_r.policy == policy, _r.kind == Kind.CLEAN).order_by(_r.started_at.desc()).limit(1)
+    if connection.execute(last).scalar() != RunState.PAUSED:
+        now = connection.execute(select(now_ms())).scalar_one()
+        fresh = _Fresh(run_id, policy, Kind.CLEAN, who, RunState.PAUSED, digest, "{}")
+        connection.execute(insert(run_table).values({**fresh.values(int(now)), "ended_at": now}))
+
+
+def next_number(connection: Connection, run_id: str) -> int:
+    """Return the number of a run's next entry of the audit."""
+    last = select(func.coalesce(func.max(_c.number), 0)).where(_c.run_id == run_id)
+    return int(connection.execute(last).scalar_one()) + 1
 
 
 def end_run(connection: Connection, run: OpenRun, state: RunState, began: float, error: str | None = None) -> None:
@@ -119,7 +179,8 @@ def write_entry(connection: Connection, run_id: str, entry: Entry) -> None:
 def members(connection: Connection, run_id: str, step: str) -> Sequence[Member]:
     """Return what a run has archived of a table, in order."""
     query = select(_c.file, _c.file_offset, _c.file_length, _c.row_count, _c.file_sha256)
-    query = query.where(_c.run_id == run_id, _c.step == step, _c.file.is_not(None)).order_by(_c.number)
+    archived = (_c.run_id == run_id, _c.step == step, _c.action == "archive", _c.file.is_not(None))
+    query = query.where(*archived).order_by(_c.number)
     return [Member(*row) for row in connection.execute(query)]
 
 
@@ -134,7 +195,7 @@ def last_rate(connection: Connection, policy: str) -> float | None:
     if not inspect(connection).has_table(run_table.name):
         return None
     query = select(_r.milliseconds, func.sum(_c.row_count)).join(chunk_table, _c.run_id == _r.id)
-    query = query.where(_r.policy == policy, _r.milliseconds > 0, _r.ended_at.is_not(None))
+    query = query.where(_r.policy == policy, _r.kind == Kind.CLEAN, _r.milliseconds > 0, _r.ended_at.is_not(None))
     row = connection.execute(
         query.group_by(_r.id, _r.milliseconds, _r.started_at).order_by(_r.started_at.desc())
     ).first()

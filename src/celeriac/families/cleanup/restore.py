@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel
+from sqlalchemy import Connection
 
 from celeriac.core.errors import NotInstalled
 from celeriac.core.extras import absent, advice
@@ -24,12 +25,14 @@ from celeriac.families.cleanup.archives_model import Manifest, Member, read_mani
 from celeriac.families.cleanup.archives_table import TableName
 from celeriac.families.cleanup.errors import ArchiveDamaged, ArchiveRefused
 from celeriac.families.cleanup.restore_rows import Inserting, OnConflict
-from celeriac.families.cleanup.restore_tables import Copying
+from celeriac.families.cleanup.restore_tables import CopiedChunk, Copying, Key
 
 _PIECE = 1 << 20
 
 #: Is called after each transaction with the rows that are done, and those of the whole archive.
 Progress = Callable[[int, int], None]
+#: Is called in each transaction with the rows that it has written, and where they were.
+Record = Callable[[Connection, int, Member | None], None]
 
 
 class Restored(BaseModel):
@@ -61,6 +64,7 @@ async def restore(
     on_conflict: OnConflict = "skip",
     committed: Sequence[Member] = (),
     progress: Progress | None = None,
+    record: Record | None = None,
 ) -> Restored:
     """Write the rows of an archive into a table.
 
@@ -71,15 +75,16 @@ async def restore(
         on_conflict: what to do with a row whose key is in the table: `skip` it, or `fail`, which undoes its chunk.
         committed: members that the audit knows, for files of runs that ended on another machine.
         progress: is called after each transaction.
+        record: is called in each of them.
 
     Raises:
         ArchiveDamaged: a file has changed since it was written. Nothing was restored.
         ArchiveRefused: the rows cannot be written. The message says why, and which.
         StorageUnavailable: a file cannot be read.
     """
-    tell = progress or _tell_nobody
+    tell, note = progress or _tell_nobody, record or _note_nothing
     if isinstance(source, TableName):
-        return await _from_table(database, source, table, on_conflict, tell)
+        return await _from_table(database, source, table, on_conflict, tell, note)
     files = [await in_thread(lambda path=path: _checked(path, committed)) for path in source]
     if not files:
         raise ArchiveRefused("name at least one file of an archive")
@@ -92,11 +97,19 @@ async def restore(
         )
         for member in file.members:
             columns = await in_thread(lambda file=file, member=member: _read(file, member))
-            count = await database.write(
-                lambda connection, columns=columns, inserting=inserting, place=f"{file.path}, byte {member.offset:,}": (
-                    inserting.insert(connection, columns, place)
-                )
-            )
+
+            def write(
+                connection: Connection,
+                inserting: Inserting = inserting,
+                member: Member = member,
+                columns: Sequence[Sequence[object]] = columns,
+                place: str = f"{file.path}, byte {member.offset:,}",
+            ) -> int:
+                rows = inserting.insert(connection, columns, place)
+                note(connection, rows, member)
+                return rows
+
+            count = await database.write(write)
             done += member.rows
             result.restored += count
             result.skipped += member.rows - count
@@ -108,17 +121,29 @@ def _tell_nobody(done: int, whole: int) -> None:
     pass
 
 
+def _note_nothing(connection: Connection, rows: int, member: Member | None) -> None:
+    pass
+
+
 async def _from_table(
-    database: Database, source: TableName, table: TableName, on_conflict: OnConflict, tell: Progress
+    database: Database, source: TableName, table: TableName, on_conflict: OnConflict, tell: Progress, note: Record
 ) -> Restored:
     copying = await database.look(lambda connection: Copying.plan(connection, source, table, on_conflict))
     result = Restored(rows=copying.rows)
-    done, after = 0, None
+    done = 0
+    after: Key | None = None
     while True:
-        step = await database.write(lambda connection, after=after: copying.next(connection, after))
+
+        def copy(connection: Connection, after: Key | None = after) -> CopiedChunk | None:
+            copied = copying.next(connection, after)
+            note(connection, copied.copied if copied else 0, None)
+            return copied
+
+        step: CopiedChunk | None = await database.write(copy)
         if step is None:
             return result
-        done, after = done + step.rows, step.last
+        done += step.rows
+        after = step.last
         result.restored += step.copied
         result.skipped += step.rows - step.copied
         tell(done, result.rows)

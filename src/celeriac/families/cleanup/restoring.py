@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel
 from sqlalchemy import Connection
 
+from celeriac.core.context import JobContext
+from celeriac.core.errors import DatabaseUnavailable
 from celeriac.families.cleanup import records
 from celeriac.families.cleanup.archives_model import Member
 from celeriac.families.cleanup.archives_table import TableName
@@ -17,10 +21,11 @@ from celeriac.families.cleanup.forms import RestoreForm
 from celeriac.families.cleanup.places import Place
 from celeriac.families.cleanup.plans import Step
 from celeriac.families.cleanup.policy import ArchiveTo, Policy
+from celeriac.families.cleanup.records import RunState
 from celeriac.families.cleanup.restore import Restored, restore
+from celeriac.families.cleanup.settled import settled
 
-#: Is called with the rows that are done, and those of all archives.
-Progress = Callable[[int, int], None]
+_LONGEST_ERROR = 2000
 
 
 class RestoreResult(BaseModel):
@@ -38,8 +43,8 @@ class _Part:
     target: TableName
 
 
-async def restore_run(place: Place, policy: Policy, form: RestoreForm, tell: Progress) -> RestoreResult:
-    """Put the rows of an archive back, those first to which others refer.
+async def restore_run(place: Place, policy: Policy, form: RestoreForm, job: JobContext, who: str) -> RestoreResult:
+    """Put the rows of an archive back, those first to which others refer. The audit has who asked for what.
 
     Raises:
         ArchiveRefused: there is nothing to restore, or the rows cannot be written.
@@ -47,13 +52,34 @@ async def restore_run(place: Place, policy: Policy, form: RestoreForm, tell: Pro
         TableRefused: a table may not be written.
     """
     parts = await place.database.look(lambda connection: _parts(connection, place, policy, form))
+    asked, database = form.model_dump_json(exclude_none=True), place.database
+    await database.write(lambda c: records.open_restore(c, job.id, policy.name, who, asked))
+    try:
+        result = await _restored(place, parts, form, job)
+    except asyncio.CancelledError:
+        if job.cancel_requested():
+            await settled(database.write(lambda c: records.end_restore(c, job.id, RunState.CANCELLED)))
+        raise  # else the worker stops, and another one goes on
+    except Exception as error:
+        says = f"{type(error).__name__}: {error}"[:_LONGEST_ERROR]
+        with suppress(DatabaseUnavailable):
+            await database.write(lambda c: records.end_restore(c, job.id, RunState.FAILED, says))
+        raise
+    await database.write(lambda c: records.end_restore(c, job.id, RunState.DONE))
+    return result
+
+
+async def _restored(place: Place, parts: Sequence[_Part], form: RestoreForm, job: JobContext) -> RestoreResult:
     whole = sum(member.rows for part in parts for member in part.members)
     done, result = 0, RestoreResult(tables={})
     for part in parts:
         before = done
 
         def told(rows: int, of: int, before: int = before) -> None:
-            tell(before + rows, max(whole, of))
+            job.progress(before + rows, max(whole, of), f"{before + rows:,} rows")
+
+        def note(connection: Connection, rows: int, member: Member | None, table: str = str(part.target)) -> None:
+            records.write_restored(connection, job.id, table, rows, member)
 
         restored = await restore(
             place.database,
@@ -62,6 +88,7 @@ async def restore_run(place: Place, policy: Policy, form: RestoreForm, tell: Pro
             on_conflict=form.on_conflict,
             committed=part.members,
             progress=told,
+            record=note,
         )
         done += restored.rows
         result.tables[str(part.target)] = restored

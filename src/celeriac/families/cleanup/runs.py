@@ -92,7 +92,7 @@ class Runner:
         try:
             taken = await self._take(digest)
         except locks.Paused:
-            await database.write(self._let_go)
+            await database.write(lambda c: self._let_go(c, who, digest))
             return self._nothing("paused", "the policy is paused")
         if isinstance(taken, Busy):
             await database.write(lambda c: records.end_lost_run(c, self._job.id, RunState.FAILED))
@@ -152,13 +152,20 @@ class Runner:
                 await database.write(lambda c: _ensure_archive(c, planned))
             await database.read(lambda c: require_keys(c, planned, cleaning.run.cutoff_ms))
             total = await database.read(lambda c: count_rows(c, planned, cleaning.run.cutoff_ms))
-            cleaning.tell = Teller(self._job, total)
+            cleaning.tell = Teller(self._job, total, await self._done_before(cleaning))
             if self._policy.partitions == "detach":
                 return await detach_partitions(cleaning, self._place.archives)
             state = await (clean_partitions(cleaning) if self._policy.partitions else cleaning.go())
             return state, await cleaning.filing.complete() if planned.to_files else []
         except DBAPIError as error:
             raise _refused(error) from error
+
+    async def _done_before(self, cleaning: Cleaning) -> int:
+        """Return how many rows of the policy's table this run has done in other processes."""
+        rows = await self._place.database.read(lambda c: records.counts(c, cleaning.run.id))
+        if self._policy.partitions == "detach":
+            return sum(rows.values())
+        return rows.get(cleaning.plan.root.path, 0)
 
     async def _end(self, cleaning: Cleaning, state: RunState, files: list[ArchivedFile]) -> RunResult:
         rows = await settled(self._place.database.write(lambda c: self._write_end(c, cleaning, state)))
@@ -190,10 +197,11 @@ class Runner:
         records.end_run(connection, cleaning.run, state, self._began, error)
         return records.counts(connection, cleaning.run.id)
 
-    def _let_go(self, connection: Connection) -> None:
-        """Record that this job's run is paused, if it has begun before, and give its lock back to the next one."""
+    def _let_go(self, connection: Connection, who: str, digest: str) -> None:
+        """Record that this job's run is paused, and give its lock back to the next one."""
         locks.LEASES.free(connection, self._job.id, self._policy.name)
         records.end_lost_run(connection, self._job.id, RunState.PAUSED)
+        records.record_paused(connection, self._job.id, self._policy.name, who, digest)
 
     def _nothing(self, state: str, reason: str) -> RunResult:
         return RunResult(policy=self._policy.name, run=self._job.id, state=state, reason=reason)

@@ -20,7 +20,7 @@ from celeriac.families.cleanup.work import RunResult
 
 
 class Submissions:
-    """What callers of the API and of the commands may enqueue. The audit has `who` of a run; a restore only its job."""
+    """What callers of the API and of the commands may enqueue. The audit has `who` asked for it."""
 
     def __init__(
         self,

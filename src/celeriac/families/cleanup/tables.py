@@ -20,12 +20,14 @@ lock_table = Table(
     Column("digest", String(64), nullable=False, default=""),
 )
 
-#: One run, which has the id of its job. `cutoff` is the moment that counts as now for it. `sql` has its statements.
+#: One run, which has the id of its job. `kind` is `clean`, or `restore` for one that puts rows back. `cutoff` is the
+#: moment that counts as now for it. `sql` has its statements, or what was asked to be restored.
 run_table = Table(
     "celeriac_cleanup_run",
     metadata,
     Column("id", String(128), primary_key=True),
     Column("policy", String(64), nullable=False),
+    Column("kind", String(10), nullable=False),
     Column("who", String(200), nullable=False),
     Column("state", String(10), nullable=False),
     Column("cutoff", BigInteger, nullable=False),

@@ -9,12 +9,15 @@ from celeriac.core.remaining import Rate
 class Teller:
     """Reports the progress of a job."""
 
-    def __init__(self, job: JobContext, total: int) -> None:
-        """`total` is the number of rows that this process has before it."""
+    def __init__(self, job: JobContext, left: int, before: int = 0) -> None:
+        """`left` is the number of rows that this process has before it. Others have done some `before`."""
         self._job = job
-        self._total = total
+        self._before = before
+        self._total = before + left
         self._rate = Rate("rows")
+        self._rate.go_on(before)
 
     def __call__(self, done: int) -> None:
-        """Take note of the rows that are done."""
+        """Take note of the rows that this process has done."""
+        done += self._before
         self._job.progress(done, max(self._total, done), self._rate.see(done, self._total))

@@ -18,6 +18,8 @@ class Run(BaseModel):
 
     id: str
     policy: str
+    kind: str
+    """`clean`, or `restore`."""
     who: str
     state: str
     rows: dict[str, int]
@@ -67,7 +69,7 @@ def state_of(connection: Connection, policy: Policy) -> PolicyState:
     if not has_tables(connection):
         return PolicyState(**shown, paused=False, holder=None, position=None, last_run=None)
     lock = connection.execute(select(lock_table).where(lock_table.c.policy == policy.name)).one_or_none()
-    of_policy = select(run_table).where(run_table.c.policy == policy.name)
+    of_policy = select(run_table).where(run_table.c.policy == policy.name, run_table.c.kind == records.Kind.CLEAN)
     last = connection.execute(of_policy.order_by(run_table.c.started_at.desc(), run_table.c.id).limit(1)).one_or_none()
     return PolicyState(
         **shown,

@@ -27,6 +27,7 @@ def upgrade() -> None:
         "celeriac_cleanup_run",
         sa.Column("id", sa.String(128), nullable=False),
         sa.Column("policy", sa.String(64), nullable=False),
+        sa.Column("kind", sa.String(10), nullable=False),
         sa.Column("who", sa.String(200), nullable=False),
         sa.Column("state", sa.String(10), nullable=False),
         sa.Column("cutoff", sa.BigInteger(), nullable=False),
