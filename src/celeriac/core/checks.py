@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, cast
 
-from celeriac.core.clock import to_datetime, to_ms
+from celeriac.core.clock import aware, to_datetime, to_ms
 from celeriac.core.errors import InvalidMessage
 
 #: Characters of an id, and of any other name that a message carries.
@@ -135,8 +135,7 @@ def time_ms(headers: Mapping[str, Any], name: str) -> int | None:
     if not text:  # Celery reads that as no time
         return None
     try:
-        moment = datetime.fromisoformat(text)
-        return to_ms(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+        return to_ms(aware(datetime.fromisoformat(text)))
     except (TypeError, ValueError, OverflowError):
         raise InvalidMessage(f"headers.{name} must be a time in ISO 8601; it is {shown(text)}") from None
 
@@ -144,8 +143,7 @@ def time_ms(headers: Mapping[str, Any], name: str) -> int | None:
 def due_at(headers: Mapping[str, Any]) -> datetime | None:
     """Return when the task of a message is due; None if its headers have no valid time."""
     try:
-        moment = time_ms(headers, "eta")
-        return None if moment is None else to_datetime(moment)
+        return to_datetime(time_ms(headers, "eta"))
     except (ValueError, OverflowError):
         return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from typing import overload
 
 
 def now_ms() -> int:
@@ -11,9 +12,28 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def to_datetime(ms: int) -> datetime:
-    """Convert milliseconds since the epoch to an aware UTC datetime."""
-    return datetime.fromtimestamp(ms / 1000, UTC)
+@overload
+def to_datetime(ms: int) -> datetime: ...
+@overload
+def to_datetime(ms: int | None) -> datetime | None: ...
+def to_datetime(ms: int | None) -> datetime | None:
+    """Convert milliseconds since the epoch to an aware UTC datetime. No time stays none."""
+    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def aware(moment: datetime) -> datetime:
+    """Return a time with a time zone. One without is UTC."""
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def read_moment(text: str) -> datetime | None:
+    """Return the moment of an ISO timestamp or date, in UTC unless it has a zone; None if the text is neither."""
+    if len(text) < 10 or text[4] != "-" or text[7] != "-":
+        return None
+    try:
+        return aware(datetime.fromisoformat(text))
+    except ValueError:
+        return None
 
 
 def to_ms(moment: datetime) -> int:

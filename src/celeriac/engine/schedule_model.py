@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from celeriac.core.exact import Exact
 from celeriac.engine.cron import Cron
 
 
-class Schedule(BaseModel):
+class Schedule(Exact):
     """When beat begins a run. A wrong one is refused when it is read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
     cron: str | None = Field(default=None, max_length=200)
     """`minute hour day month weekday`: `15 3 * * *`."""

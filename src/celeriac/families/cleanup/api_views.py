@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any, Self, overload
+from datetime import datetime
+from typing import Any, Self
 
 from pydantic import BaseModel, Field
 
+from celeriac.core.clock import to_datetime
 from celeriac.families.cleanup.policy import Policy
 from celeriac.families.cleanup.views import AuditEntry, PolicyState, Run
 
@@ -37,10 +38,10 @@ class RunView(BaseModel):
             state=run.state,
             rows=run.rows,
             error=run.error,
-            cutoff=moment(run.cutoff),
+            cutoff=to_datetime(run.cutoff),
             seconds=run.milliseconds / 1000,
-            started_at=moment(run.started_at),
-            ended_at=moment(run.ended_at),
+            started_at=to_datetime(run.started_at),
+            ended_at=to_datetime(run.ended_at),
         )
 
 
@@ -123,7 +124,7 @@ class AuditView(BaseModel):
     @classmethod
     def of(cls, entry: AuditEntry) -> Self:
         """Show a chunk."""
-        return cls(**entry.model_dump(exclude={"at"}), at=moment(entry.at))
+        return cls(**entry.model_dump(exclude={"at"}), at=to_datetime(entry.at))
 
 
 class AuditPage(BaseModel):
@@ -136,12 +137,3 @@ class AuditPage(BaseModel):
 def schedule_of(policy: Policy) -> str | None:
     """Say when a policy runs; None: only when it is asked to."""
     return None if policy.schedule is None else str(policy.schedule)
-
-
-@overload
-def moment(milliseconds: int) -> datetime: ...
-@overload
-def moment(milliseconds: int | None) -> datetime | None: ...
-def moment(milliseconds: int | None) -> datetime | None:
-    """Return a time of the database."""
-    return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)

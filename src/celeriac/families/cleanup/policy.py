@@ -8,14 +8,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     field_validator,
     model_validator,
 )
 
+from celeriac.core.exact import Exact
 from celeriac.engine.schedule_model import Schedule
 from celeriac.families.cleanup.conditions import check_expression, names_of_parameters
 from celeriac.families.cleanup.patterns import check_pattern
@@ -44,11 +43,7 @@ Name = Annotated[str, Field(min_length=1, max_length=128)]
 Scalar = str | int | float | bool | None
 
 
-class _Exact(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
-
-
-class Age(_Exact):
+class Age(Exact):
     """Rows whose time in a column is longer ago."""
 
     column: Name
@@ -59,7 +54,7 @@ class Age(_Exact):
     """For a column with numbers: whether they are seconds or milliseconds since 1970."""
 
 
-class Where(_Exact):
+class Where(Exact):
     """The condition that a row has to meet."""
 
     age: Age | None = None
@@ -83,20 +78,20 @@ class Where(_Exact):
         return self
 
 
-class ArchiveTo(_Exact):
+class ArchiveTo(Exact):
     """Another table of the same database, to which rows are moved."""
 
     table: Name
 
 
-class Hashed(_Exact):
+class Hashed(Exact):
     """A text in its place that says nothing, and is the same for the same text: an HMAC with a secret."""
 
     hash: Annotated[str, AfterValidator(check_place)]
     """Where the secret is: `env:VARIABLE` or `file:PATH`."""
 
 
-class Pattern(_Exact):
+class Pattern(Exact):
     """A text in its place that is made for each row: `user-{key}@example.invalid`."""
 
     pattern: str = Field(min_length=1, max_length=1000)
@@ -111,7 +106,7 @@ class Pattern(_Exact):
 Change = Hashed | Pattern | Scalar
 
 
-class Child(_Exact):
+class Child(Exact):
     """A table whose rows go before the rows to which they refer."""
 
     table: Name
@@ -120,7 +115,7 @@ class Child(_Exact):
     children: tuple[Child, ...] = ()
 
 
-class Chunk(_Exact):
+class Chunk(Exact):
     """How large a transaction may become."""
 
     rows: int = Field(default=5000, ge=1, le=10_000)
@@ -129,14 +124,14 @@ class Chunk(_Exact):
     """How long one should take. The number of rows follows."""
 
 
-class Budget(_Exact):
+class Budget(Exact):
     """When a run has done enough. The next one goes on from there."""
 
     rows: int | None = Field(default=None, ge=1)
     seconds: float | None = Field(default=None, gt=0)
 
 
-class Policy(_Exact):
+class Policy(Exact):
     """A policy of cleanup."""
 
     name: str = Field(min_length=1, max_length=64)

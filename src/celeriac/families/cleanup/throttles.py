@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from celeriac.core.errors import CeleriacError
+from celeriac.core.exact import Exact
 from celeriac.core.printable import one_line, shortened
 from celeriac.database.engine import Database
 from celeriac.families.cleanup.holds import Hold
@@ -28,9 +29,7 @@ _REASON_SHOWN = 300
 OpenDatabase = Callable[[str], Database]
 
 
-class _Throttle(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
+class _Throttle(Exact):
     pause: float = Field(default=2.0, gt=0, le=3600)
     """Seconds after which to look again. It doubles, up to a minute, while the run is held."""
 

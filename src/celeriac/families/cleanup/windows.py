@@ -12,8 +12,9 @@ from functools import cached_property
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
+from celeriac.core.exact import Exact
 from celeriac.families.cleanup.holds import Hold
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -24,10 +25,8 @@ _ONE_DAY = timedelta(days=1)
 _DAYS_AHEAD = 15
 
 
-class Window(BaseModel):
+class Window(Exact):
     """When a policy may run."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     hours: str = "00:00-24:00"
     """From when to when: `22:00-06:00`."""

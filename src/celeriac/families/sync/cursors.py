@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from celeriac.core.clock import aware, read_moment
 from celeriac.families.sync.pages import Record
 
 #: How far our clock may be behind that of a source which does not tell its own.
@@ -30,10 +31,10 @@ def rank(value: Any) -> Rank:
         CursorWrong: it is neither a number, nor a moment, nor a text.
     """
     if isinstance(value, str):
-        moment = _moment(value)
+        moment = read_moment(value)
         return ("text", value) if moment is None else ("moment", moment)
     if isinstance(value, datetime):
-        return "moment", _in_utc(value)
+        return "moment", aware(value)
     if isinstance(value, date):
         return "moment", datetime(value.year, value.month, value.day, tzinfo=UTC)
     if isinstance(value, int | float | Decimal) and not isinstance(value, bool) and value == value:  # not NaN
@@ -135,20 +136,6 @@ def _earlier(text: str, moment: datetime, lookback: float) -> str:
     zone = datetime.fromisoformat(text).tzinfo
     shown = (before if zone is None else before.astimezone(zone)).isoformat(text[10])
     return f"{shown[:-6]}Z" if text.endswith("Z") else shown[:-6] if zone is None else shown
-
-
-def _moment(text: str) -> datetime | None:
-    """Return the moment of an ISO timestamp or date, in UTC unless it has a zone; None if it is none."""
-    if len(text) < 10 or text[4] != "-" or text[7] != "-":
-        return None
-    try:
-        return _in_utc(datetime.fromisoformat(text))
-    except ValueError:
-        return None
-
-
-def _in_utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
 def _stored(value: Any) -> JsonValue:

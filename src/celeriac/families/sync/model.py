@@ -9,8 +9,6 @@ from hashlib import sha256
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
     StringConstraints,
@@ -19,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from celeriac.core.exact import Exact
 from celeriac.engine.schedule_model import Schedule
 from celeriac.families.sync.http.model import HttpSource, HttpStream
 from celeriac.families.sync.kinds import Kind
@@ -34,12 +33,6 @@ _LONGEST_TABLE = 52
 BESIDE = "__refresh"
 #: Fields of a source that do not change what its pages are.
 _HOW = {"auth", "rate", "attempts", "backoff", "connect_timeout", "read_timeout", "timeout", "max_response_mb"}
-
-
-class Strict(BaseModel):
-    """A part of a definition. It refuses fields that it does not know, and its errors never show what was given."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class Mode(StrEnum):
@@ -74,7 +67,7 @@ class Deletes(StrEnum):
     """It deletes them."""
 
 
-class Parent(Strict):
+class Parent(Exact):
     """The stream whose records have the children that another stream reads, once for each."""
 
     stream: Name
@@ -83,7 +76,7 @@ class Parent(Strict):
     """Fields of the parent that paths may name, `{parent.id}`. The child's rows have them as `<stream>_<field>`."""
 
 
-class Stream(Strict):
+class Stream(Exact):
     """One kind of records, and the table that they go to."""
 
     name: Name
@@ -144,7 +137,7 @@ class Stream(Strict):
         return self.table or self.name
 
 
-class DatabaseDestination(Strict):
+class DatabaseDestination(Exact):
     """Tables of a database."""
 
     connection: Name
@@ -155,7 +148,7 @@ class DatabaseDestination(Strict):
     """What the names of all tables begin with."""
 
 
-class FileDestination(Strict):
+class FileDestination(Exact):
     """Files of the run's job, `<stream>-<number>.jsonl.gz` or `.parquet`."""
 
     files: Literal["jsonl", "parquet"]
@@ -164,7 +157,7 @@ class FileDestination(Strict):
     """Most records of one file. A run that is killed goes on after the last file."""
 
 
-class PythonSource(Strict):
+class PythonSource(Exact):
     """A source that the application has, made with `@app.sync_source`."""
 
     python: Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -187,7 +180,7 @@ def _kind_of_destination(given: Any) -> str:
     return "files" if isinstance(given, FileDestination) else "database"
 
 
-class Sync(Strict):
+class Sync(Exact):
     """Reads streams of a source into a destination."""
 
     name: Name

@@ -112,7 +112,7 @@ class RunView(BaseModel):
                 "state": run.state,
                 "error": run.error,
                 "started_at": to_datetime(run.started_at),
-                "ended_at": None if run.ended_at is None else to_datetime(run.ended_at),
+                "ended_at": to_datetime(run.ended_at),
                 "streams": {name: counted(counts) for name, counts in run.counts.items()},
             }
         )

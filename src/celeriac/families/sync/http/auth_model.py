@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from celeriac.families.sync.http.exact import Exact
+from celeriac.core.exact import Exact
 from celeriac.families.sync.http.urls import HttpUrl
 from celeriac.families.sync.secrets import SecretPlace
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any, cast
 
 import orjson
 from pydantic import JsonValue
 
 from celeriac.core.checks import shown
+from celeriac.core.clock import read_moment
 from celeriac.families.sync.errors import SourceFailed
 from celeriac.families.sync.http.pagination_model import KeysetPagination
 from celeriac.families.sync.http.paginator import Paginator, Question, Reply, Turn, ask_for_size, says_last, token_error
@@ -184,17 +184,7 @@ def _comparable(values: Values) -> Any:
 
     How a database sorts texts depends on its collation, so that their order says nothing here.
     """
-    return [_moment(value) if isinstance(value, str) else value for value in values]
-
-
-def _moment(text: str) -> Any:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return _Unordered(text)
-    return (
-        _Unordered(text) if len(text) < len("2026-01-01") else moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    )
+    return [(read_moment(value) or _Unordered(value)) if isinstance(value, str) else value for value in values]
 
 
 class _Unordered:

@@ -6,8 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
+from celeriac.core.exact import Exact
 from celeriac.families.sync.http.auth_model import Auth, QueryAuth
-from celeriac.families.sync.http.exact import Exact
 from celeriac.families.sync.http.pagination_model import LinkPagination, Pagination
 from celeriac.families.sync.http.paths import PathText
 from celeriac.families.sync.http.templates import check_template

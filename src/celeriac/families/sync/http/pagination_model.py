@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from celeriac.families.sync.http.exact import Exact
+from celeriac.core.exact import Exact
 from celeriac.families.sync.http.paths import PathText
 
 _Name = Annotated[str, Field(min_length=1, max_length=200)]

@@ -8,6 +8,7 @@ from pydantic import JsonValue
 from yarl import URL
 
 from celeriac.core.checks import shown
+from celeriac.core.clock import aware
 from celeriac.families.sync.errors import SourceFailed
 from celeriac.families.sync.http.model import HttpSource, HttpStream, ParamValue, Since
 from celeriac.families.sync.http.paginator import Question
@@ -66,8 +67,7 @@ def _moment(since: Since, cursor: str | int | float) -> datetime:
     """Read a time. One without an offset is UTC."""
     try:
         if isinstance(cursor, str):
-            moment = datetime.fromisoformat(cursor)
-            return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+            return aware(datetime.fromisoformat(cursor)).astimezone(UTC)
         return datetime.fromtimestamp(cursor / 1000 if abs(cursor) >= _LATEST else cursor, UTC)
     except (ValueError, OverflowError, OSError):
         raise SourceFailed(

@@ -1,4 +1,4 @@
-"""The base of all models that describe an HTTP source."""
+"""The base of models of definitions, such as those in YAML files."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Exact(BaseModel):
-    """A model that knows all of its fields, and whose errors never show what was given: it may be a secret."""
+    """A model that knows all of its fields. Its errors never show what was given: it may be a secret."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
