@@ -61,7 +61,7 @@ def test_parts_may_be_shared_and_repeated(tmp_path: Path) -> None:
         ("# nothing but this", "is empty: "),
         ("\0", "is not YAML: "),
         (b"\xff\xfe\xff", "is not UTF-8"),
-        ("[" * 100_000, "is not YAML: "),
+        ("[\n" * 1_000, "is not YAML: "),
         ("#" * 1_000_001, "is larger than 1,000,000 bytes"),
         ("parts: [{size: 1, color: red}]", "parts.0.color: Extra inputs are not permitted"),
         ("parts: [{size: many}]", "parts.0.size: Input should be a valid integer"),
