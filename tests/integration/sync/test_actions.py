@@ -51,16 +51,16 @@ async def test_how_a_sync_stands_its_runs_and_rejected_records(syncs: SyncJobs) 
     syncs.define(ORDERS)
     await syncs.outcome(PAGES)
     await syncs.run({"orders": [[{"id": 3}], SourceFailed("gone"), []]})
-    state = (await syncs.family.actions.state("shop"))["orders"]
+    state = (await syncs.family.looks.state("shop"))["orders"]
     assert (state.phase, state.cursor, state.pending, state.place.page) == ("reading", 2, 3, 1)
-    (failed, succeeded), following = await syncs.family.actions.runs("shop", limit=2)
+    (failed, succeeded), following = await syncs.family.looks.runs("shop", limit=2)
     assert following is None
     assert (failed.state, failed.error, failed.counts["orders"].received) == ("failed", "gone", 1)
     assert (succeeded.state, succeeded.counts["orders"].written) == ("succeeded", 2)
     assert succeeded.ended_at is not None
-    (reject,), _ = await syncs.family.actions.rejects("shop", stream="orders", limit=9)
+    (reject,), _ = await syncs.family.looks.rejects("shop", stream="orders", limit=9)
     assert (reject.page, reject.position, reject.record) == (0, 1, '{"v":"b"}')
-    assert (await syncs.family.actions.rejects("shop", after=reject.number, limit=9))[0] == []
+    assert (await syncs.family.looks.rejects("shop", after=reject.number, limit=9))[0] == []
 
 
 async def test_a_reset_has_the_next_run_read_everything(syncs: SyncJobs) -> None:
@@ -69,7 +69,7 @@ async def test_a_reset_has_the_next_run_read_everything(syncs: SyncJobs) -> None
     assert await syncs.family.actions.reset("shop", StreamsForm()) == ["orders"]
     await syncs.outcome(PAGES)
     assert syncs.source.asked[0].cursor is None
-    assert len((await syncs.family.actions.rejects("shop", limit=9))[0]) == 1
+    assert len((await syncs.family.looks.rejects("shop", limit=9))[0]) == 1
 
 
 async def test_unknown_names_say_which_there_are(syncs: SyncJobs) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from celeriac.demo import Demo
     from celeriac.families.sync.actions import Actions
     from celeriac.families.sync.definitions import Definition, MakeSource
+    from celeriac.families.sync.hosts import Hosts
+    from celeriac.families.sync.looks import Looks
     from celeriac.families.sync.model import Sync
     from celeriac.families.sync.pages import Source
 
@@ -172,8 +174,22 @@ class SyncFamily(JobFamily):
         return self.job.call(sync=name, streams=streams, full=full)
 
     @cached_property
+    def looks(self) -> Looks:
+        """What its API and its commands show."""
+        from celeriac.families.sync.looks import Looks
+
+        return Looks(self)
+
+    @cached_property
+    def hosts(self) -> Hosts:
+        """The hosts of its syncs' APIs."""
+        from celeriac.families.sync.hosts import Hosts
+
+        return Hosts(self.host.app, self.definitions)
+
+    @cached_property
     def actions(self) -> Actions:
-        """What its commands do."""
+        """What its API and its commands do."""
         from celeriac.families.sync.actions import Actions
 
         return Actions(self)

@@ -19,8 +19,7 @@ def create_sync_router(family: SyncFamily, **options: Any) -> APIRouter:
     """Make the API of syncs, to include under a prefix such as `/sync`. `options` go to `fastapi.APIRouter`."""
     options.setdefault("tags", ["sync"])
     router = APIRouter(route_class=bounded_route(family.host.settings.max_body_bytes), **options)
-    actions = family.actions
-    add_sync_routes(router, actions)
-    add_history_routes(router, actions)
-    add_host_routes(router, actions)
+    add_sync_routes(router, family.looks, family.actions)
+    add_history_routes(router, family.looks)
+    add_host_routes(router, family.hosts)
     return router

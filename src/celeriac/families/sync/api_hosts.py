@@ -6,14 +6,14 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from celeriac.families.sync.actions import Actions
 from celeriac.families.sync.api_syncs import Name
+from celeriac.families.sync.hosts import Hosts
 from celeriac.families.sync.views import HostView
 from celeriac.http.jobs import in_time
 from celeriac.http.problems import responses
 
 
-def add_host_routes(router: APIRouter, actions: Actions) -> None:
+def add_host_routes(router: APIRouter, hosts: Hosts) -> None:
     """Add the hosts to `router`."""
 
     @router.get(
@@ -21,8 +21,8 @@ def add_host_routes(router: APIRouter, actions: Actions) -> None:
     )
     async def show_host(name: Name) -> Any:
         """For how long the API has asked to be left alone (`Retry-After`). No sync of its host asks it meanwhile."""
-        async with in_time(actions.app):
-            return await actions.host(name)
+        async with in_time(hosts.app):
+            return await hosts.show(name)
 
     @router.post(
         "/syncs/{name}/host/reopen",
@@ -35,5 +35,5 @@ def add_host_routes(router: APIRouter, actions: Actions) -> None:
 
         The response says how long it would have been.
         """
-        async with in_time(actions.app):
-            return await actions.reopen_host(name)
+        async with in_time(hosts.app):
+            return await hosts.reopen(name)

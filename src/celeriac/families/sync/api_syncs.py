@@ -11,6 +11,7 @@ from fastapi import APIRouter, Body, Depends, Path, Request, Response
 from celeriac.families.sync.actions import Actions
 from celeriac.families.sync.errors import SyncBusy
 from celeriac.families.sync.forms import RunForm, StreamsForm, SyncName
+from celeriac.families.sync.looks import Looks
 from celeriac.families.sync.views import (
     ResetView,
     RunView,
@@ -33,23 +34,23 @@ def database_of(name: str) -> str:
     return f"of the sync {name!r}"
 
 
-def add_sync_routes(router: APIRouter, actions: Actions) -> None:
+def add_sync_routes(router: APIRouter, looks: Looks, actions: Actions) -> None:
     """Add the syncs to `router`."""
-    _add_reading(router, actions)
+    _add_reading(router, looks)
     _add_running(router, actions)
     _add_steering(router, actions)
 
 
-def _add_reading(router: APIRouter, actions: Actions) -> None:
+def _add_reading(router: APIRouter, looks: Looks) -> None:
     @router.get("/syncs", response_model=SyncList, summary="Syncs")
     async def list_syncs() -> Any:
         """The syncs of the application. They come from its configuration: files of `CELERIAC_SYNC_FOLDER`, or code."""
-        return SyncList(syncs=[SyncView.of(one, actions.schedules(one.sync.name)) for one in actions.all()])
+        return SyncList(syncs=[SyncView.of(one, looks.schedules(one.sync.name)) for one in looks.all()])
 
     @router.get("/syncs/{name}", response_model=SyncWithRuns, summary="A sync", responses=responses(404, 422, 503))
     async def show_sync(name: Name) -> Any:
-        async with in_time(actions.app, database=database_of(name)):
-            found = await actions.overview(name)
+        async with in_time(looks.app, database=database_of(name)):
+            found = await looks.overview(name)
         last = RunView.of(found.last_run) if found.last_run is not None else None
         return SyncWithRuns.of(found.definition, found.schedules, last_run=last, running=found.running)
 
@@ -58,8 +59,8 @@ def _add_reading(router: APIRouter, actions: Actions) -> None:
     )
     async def show_state(name: Name) -> Any:
         """How far each stream is. One that was never read is not among them."""
-        async with in_time(actions.app, database=database_of(name)):
-            state = await actions.state(name)
+        async with in_time(looks.app, database=database_of(name)):
+            state = await looks.state(name)
         return StateView(streams=[StreamStateView.of(stream, one) for stream, one in state.items()])
 
 

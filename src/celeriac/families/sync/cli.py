@@ -25,7 +25,6 @@ from celeriac.terminal import (
 
 if TYPE_CHECKING:
     from celeriac.engine.app import JobApp
-    from celeriac.families.sync.actions import Actions
 
 T = TypeVar("T")
 
@@ -43,10 +42,13 @@ _COUNTS = ("in", "written", "rejected", "deleted", "pages", "repeated_pages", "r
 def list_syncs(app: App = None, as_json: AsJson = False) -> None:
     """List the syncs of the application."""
 
-    async def act(actions: Actions) -> list[dict[str, Any]]:
+    async def act(family: SyncFamily) -> list[dict[str, Any]]:
         from celeriac.families.sync.views import SyncView
 
-        return [SyncView.of(one, actions.schedules(one.sync.name)).model_dump(mode="json") for one in actions.all()]
+        return [
+            SyncView.of(one, family.looks.schedules(one.sync.name)).model_dump(mode="json")
+            for one in family.looks.all()
+        ]
 
     found = _run(app, act)
     if as_json:
@@ -68,10 +70,10 @@ def list_syncs(app: App = None, as_json: AsJson = False) -> None:
 def show(name: Name, app: App = None, as_json: AsJson = False) -> None:
     """Show a sync: its streams, its last run, and the job that runs it now."""
 
-    async def act(actions: Actions) -> dict[str, Any]:
+    async def act(family: SyncFamily) -> dict[str, Any]:
         from celeriac.families.sync.views import RunView, SyncWithRuns
 
-        found = await actions.overview(name)
+        found = await family.looks.overview(name)
         last = RunView.of(found.last_run) if found.last_run is not None else None
         shown = SyncWithRuns.of(found.definition, found.schedules, last_run=last, running=found.running)
         return shown.model_dump(mode="json", by_alias=True)
@@ -104,14 +106,14 @@ def run(
 ) -> None:
     """Run a sync, and print the job. A worker does the work."""
 
-    async def act(actions: Actions) -> dict[str, Any]:
+    async def act(family: SyncFamily) -> dict[str, Any]:
         from celeriac.families.sync.forms import RunForm
 
-        job = await actions.run(name, RunForm(streams=stream or None, full=full))
+        job = await family.actions.run(name, RunForm(streams=stream or None, full=full))
         if not follow:
             return {"job": job.id}
-        await watch(actions.app, job.id, unit="records")
-        return {"job": job.id, **await actions.app.client.result(job.id)}
+        await watch(family.host.app, job.id, unit="records")
+        return {"job": job.id, **await family.host.app.client.result(job.id)}
 
     outcome = _run(app, act)
     if as_json or not follow:
@@ -126,10 +128,10 @@ def run(
 def dry_run(name: Name, stream: Streams = None, app: App = None, as_json: AsJson = False) -> None:
     """Read the first page of each stream, and show what would become of it. Nothing is written."""
 
-    async def act(actions: Actions) -> dict[str, Any]:
+    async def act(family: SyncFamily) -> dict[str, Any]:
         from celeriac.families.sync.forms import StreamsForm
 
-        seen = await actions.look(name, StreamsForm(streams=stream or None))
+        seen = await family.actions.look(name, StreamsForm(streams=stream or None))
         return seen.model_dump(mode="json", by_alias=True)
 
     outcome = _run(app, act)
@@ -148,10 +150,10 @@ def dry_run(name: Name, stream: Streams = None, app: App = None, as_json: AsJson
 def runs(name: Name, limit: Limit = 20, app: App = None, as_json: AsJson = False) -> None:
     """List the runs of a sync, the newest first."""
 
-    async def act(actions: Actions) -> list[dict[str, Any]]:
+    async def act(family: SyncFamily) -> list[dict[str, Any]]:
         from celeriac.families.sync.views import RunView
 
-        found, _ = await actions.runs(name, limit=limit)
+        found, _ = await family.looks.runs(name, limit=limit)
         return [RunView.of(one).model_dump(mode="json", by_alias=True) for one in found]
 
     found = _run(app, act)
@@ -168,10 +170,10 @@ def runs(name: Name, limit: Limit = 20, app: App = None, as_json: AsJson = False
 def state(name: Name, app: App = None, as_json: AsJson = False) -> None:
     """Show how far each stream of a sync is."""
 
-    async def act(actions: Actions) -> list[dict[str, Any]]:
+    async def act(family: SyncFamily) -> list[dict[str, Any]]:
         from celeriac.families.sync.views import StreamStateView
 
-        found = await actions.state(name)
+        found = await family.looks.state(name)
         return [StreamStateView.of(one, each).model_dump(mode="json", by_alias=True) for one, each in found.items()]
 
     found = _run(app, act)
@@ -190,10 +192,10 @@ def rejects(
 ) -> None:
     """List records that were not written, with the reasons."""
 
-    async def act(actions: Actions) -> list[dict[str, Any]]:
+    async def act(family: SyncFamily) -> list[dict[str, Any]]:
         from celeriac.families.sync.views import RejectView
 
-        found, _ = await actions.rejects(name, stream=stream, run=run_id, limit=limit)
+        found, _ = await family.looks.rejects(name, stream=stream, run=run_id, limit=limit)
         return [RejectView.of(one).model_dump(mode="json") for one in found]
 
     found = _run(app, act)
@@ -206,10 +208,10 @@ def rejects(
 def reset(name: Name, stream: Streams = None, app: App = None, as_json: AsJson = False) -> None:
     """Have streams read from the beginning by the next run. Rows stay: that run replaces them."""
 
-    async def act(actions: Actions) -> dict[str, Any]:
+    async def act(family: SyncFamily) -> dict[str, Any]:
         from celeriac.families.sync.forms import StreamsForm
 
-        return {"streams": await actions.reset(name, StreamsForm(streams=stream or None))}
+        return {"streams": await family.actions.reset(name, StreamsForm(streams=stream or None))}
 
     print_facts(_run(app, act), as_json)
 
@@ -223,8 +225,8 @@ def host(
 ) -> None:
     """Show for how long the API has asked to be left alone (Retry-After). A run that waits goes on in five minutes."""
 
-    async def act(actions: Actions) -> dict[str, Any]:
-        found = await (actions.reopen_host(name) if reopen else actions.host(name))
+    async def act(family: SyncFamily) -> dict[str, Any]:
+        found = await (family.hosts.reopen(name) if reopen else family.hosts.show(name))
         return found.model_dump(mode="json")
 
     print_facts(_run(app, act), as_json)
@@ -242,10 +244,10 @@ def check(
     report([check_file(path, own) for path in files], as_json)
 
 
-def _run(app: str | None, action: Callable[[Actions], Awaitable[T]]) -> T:
+def _run(app: str | None, action: Callable[[SyncFamily], Awaitable[T]]) -> T:
     async def act(_: JobApp, family: SyncFamily) -> T:
         try:
-            return await action(family.actions)
+            return await action(family)
         finally:
             await family.connections.dispose()
 

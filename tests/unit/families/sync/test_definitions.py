@@ -104,8 +104,8 @@ def test_a_schedule_has_a_time_zone_of_its_own(tmp_path: Path) -> None:
     scheduled = celeriac.conf.beat_schedule["celeriac.sync.shop"]
     assert (scheduled["task"], scheduled["kwargs"]["sync"]) == ("celeriac.sync.run", "shop")
     assert repr(scheduled["schedule"]) == "<cron: 30 2 * * * Europe/Berlin>"
-    assert family.actions.schedules("shop") == ["cron 30 2 * * * Europe/Berlin"]
-    assert family.actions.schedules("often") == ["every 60 s"]
+    assert family.looks.schedules("shop") == ["cron 30 2 * * * Europe/Berlin"]
+    assert family.looks.schedules("often") == ["every 60 s"]
 
 
 def test_a_wrong_file_is_named(tmp_path: Path) -> None:
