@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from celeriac.core.durations import parse
 from celeriac.core.exact import Exact
 from celeriac.engine.cron import Cron
+
+
+def _seconds(value: Any) -> Any:
+    """A number is seconds, as in all of Celeriac. A text has its unit."""
+    return parse(value).total_seconds() if isinstance(value, str) else value
 
 
 class Schedule(Exact):
@@ -15,8 +22,8 @@ class Schedule(Exact):
 
     cron: str | None = Field(default=None, max_length=200)
     """`minute hour day month weekday`: `15 3 * * *`."""
-    every: float | None = Field(default=None, gt=0, le=366 * 86_400)
-    """Or after how many seconds again."""
+    every: Annotated[float | None, BeforeValidator(_seconds)] = Field(default=None, gt=0, le=366 * 86_400)
+    """Or after what time again: `15min`, or a number of seconds."""
     timezone: str | None = Field(default=None, max_length=100)
     """The time zone's name, for `cron`: `Europe/Berlin`. Unset: that of the application."""
 

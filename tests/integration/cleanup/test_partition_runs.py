@@ -19,7 +19,7 @@ POLICY: dict[str, Any] = {
     "name": "old-events",
     "connection": "shop",
     "table": "events",
-    "where": {"age": {"column": "at", "older_than": "0s"}},
+    "where": {"age": {"column": "at", "older_than": "1s"}},
     "action": "archive",
 }
 

@@ -30,7 +30,7 @@ def policy(**changes: Any) -> Policy:
         "name": "old-events",
         "connection": "shop",
         "table": "events",
-        "where": {"age": {"column": "at", "older_than": "0s"}},
+        "where": {"age": {"column": "at", "older_than": "1s"}},
         "action": "archive",
         "partitions": "chunk",
         "chunk": {"rows": 100},

@@ -18,6 +18,8 @@ from celeriac.engine.schedule_model import Schedule
         ({"cron": "0 0 30 2 *"}, "cron", "Bad day-of-month"),
         ({"cron": "0 3 * * *", "timezone": "Mars/Olympus"}, "timezone", "'Mars/Olympus' is no time zone"),
         ({"cron": "0 3 * * *", "timezone": "../etc/passwd"}, "timezone", "is no time zone"),
+        ({"every": "15"}, "every", "expected a number with a unit: 90d"),
+        ({"every": "0min"}, "every", "greater than 0"),
         ({"every": 0}, "every", "greater than 0"),
         ({"every": float("inf")}, "every", "finite"),
         ({"every": 60, "timezone": "Europe/Berlin"}, "", "`timezone` has a meaning for `cron` only"),
@@ -38,3 +40,4 @@ def test_it_is_told_in_words() -> None:
     assert str(Schedule(cron="0  3 * * *", timezone="Europe/Berlin")) == "cron 0 3 * * * Europe/Berlin"
     assert str(Schedule(cron="0 3 * * *")) == "cron 0 3 * * *"
     assert str(Schedule(every=1800)) == "every 1800 s"
+    assert Schedule.model_validate({"every": "30min"}) == Schedule(every=1800)

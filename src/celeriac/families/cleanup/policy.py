@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     Field,
     field_validator,
     model_validator,
 )
 
+from celeriac.core.durations import Duration
 from celeriac.core.exact import Exact
 from celeriac.engine.schedule_model import Schedule
 from celeriac.families.cleanup.conditions import check_expression, names_of_parameters
@@ -22,23 +21,9 @@ from celeriac.families.cleanup.throttles import Throttle
 from celeriac.families.cleanup.windows import Window
 from celeriac.secret import check_place
 
-_UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 #: Our own parameters in statements begin with this.
 RESERVED = "celeriac_"
 
-
-def _duration(value: Any) -> Any:
-    """Read `90d`, `12h`, `26w`, `30min` or `45s`. What is something else is left to pydantic."""
-    if isinstance(value, str) and not value.startswith("P"):  # P90D is ISO 8601
-        number = value.rstrip("abcdefghijklmnopqrstuvwxyz").rstrip()
-        seconds = _UNITS.get(value[len(number) :].strip())
-        if not (number.isascii() and number.isdigit()) or seconds is None:
-            raise ValueError("expected a number with a unit: 90d, 12h, 26w, 30min or 45s")
-        return timedelta(seconds=int(number) * seconds)
-    return value
-
-
-Duration = Annotated[timedelta, BeforeValidator(_duration), Field(ge=timedelta(0), le=timedelta(days=36_500))]
 Name = Annotated[str, Field(min_length=1, max_length=128)]
 Scalar = str | int | float | bool | None
 
