@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 
+from celeriac.core.context import JobContext
 from celeriac.families.cleanup import locks
-from celeriac.families.cleanup.errors import TableRefused
+from celeriac.families.cleanup.errors import ArchiveRefused, TableRefused
+from celeriac.families.cleanup.forms import RestoreForm
 from celeriac.families.cleanup.policy import Policy
+from celeriac.families.cleanup.restore import Restored
+from celeriac.families.cleanup.restoring import RestoreResult, restore_run
 from tests.support.cleanup_partitions import Calendar
 from tests.support.cleanup_shop import Shop
 from tests.support.postgres import PostgresServer
@@ -111,3 +115,42 @@ async def test_a_table_without_partitions_is_refused(calendar: Calendar, events:
 def test_a_policy_for_partitions_cannot_ask_for_less_than_all_of_one(more: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         Policy.model_validate({**POLICY, "partitions": "detach", **more})
+
+
+async def restored(events: Shop, policy: Policy, **asked: Any) -> RestoreResult:
+    form = RestoreForm.model_validate({"policy": policy.name, "run": "job-1", **asked})
+    return await restore_run(events.place, policy, form, JobContext(id=f"restore {asked}"), "somebody")
+
+
+@pytest.mark.parametrize("table", [None, "events", "public.events_old"])
+async def test_what_went_with_its_partition_is_put_back_into_the_table(
+    calendar: Calendar, events: Shop, table: str | None
+) -> None:
+    policy = Policy.model_validate({**POLICY, "partitions": "detach"})
+    before = await calendar.query("SELECT * FROM events ORDER BY id")
+    assert (await events.run(policy)).rows == {"public.events_old": 700}
+    with pytest.raises(ArchiveRefused, match=r"no partition of relation .* Create a partition for them"):
+        await restored(events, policy, table=table)
+    await calendar.execute(
+        "CREATE TABLE events_again PARTITION OF events FOR VALUES FROM ('2019-01-01') TO ('2020-02-01')"
+    )
+    result = await restored(events, policy, table=table)
+    assert result.tables == {"events": Restored(rows=700, restored=700)}
+    assert await calendar.query("SELECT * FROM events ORDER BY id") == before
+
+
+async def test_several_partitions_go_into_one_other_table(calendar: Calendar, events: Shop) -> None:
+    await calendar.execute(
+        "CREATE TABLE events_older PARTITION OF events FOR VALUES FROM ('2019-01-01') TO ('2020-01-01')",
+        "INSERT INTO events SELECT n, '2019-01-05', 'older' FROM generate_series(2001, 2100) AS n",
+        "CREATE TABLE looked_at (LIKE events INCLUDING ALL)",
+    )
+    events.tables.add("shop.looked_at")
+    policy = Policy.model_validate({**POLICY, "partitions": "detach"})
+    await events.run(policy)
+    with pytest.raises(
+        ArchiveRefused, match=r"table: the policy has events, public\.events_old, public\.events_older, and"
+    ):
+        await restored(events, policy, table="public.events_now")
+    assert (await restored(events, policy, into="looked_at")).tables == {"looked_at": Restored(rows=800, restored=800)}
+    assert len(await events.ids("looked_at")) == 800

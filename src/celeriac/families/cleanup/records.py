@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, inspect, select, update
 
+from celeriac.core import codec
 from celeriac.database.clock import now_ms
 from celeriac.families.cleanup.archives_model import Member
 from celeriac.families.cleanup.tables import chunk_table, run_table
@@ -182,6 +183,18 @@ def members(connection: Connection, run_id: str, step: str) -> Sequence[Member]:
     archived = (_c.run_id == run_id, _c.step == step, _c.action == "archive", _c.file.is_not(None))
     query = query.where(*archived).order_by(_c.number)
     return [Member(*row) for row in connection.execute(query)]
+
+
+def archived_steps(connection: Connection, run_id: str) -> list[str]:
+    """Return the tables of a run that have rows in files, as the audit names them, in the order in which they came."""
+    query = select(_c.step).where(_c.run_id == run_id, _c.action == "archive", _c.file.is_not(None))
+    return [str(step) for step in connection.execute(query.group_by(_c.step).order_by(func.min(_c.number))).scalars()]
+
+
+def planned_steps(connection: Connection, run_id: str) -> set[str]:
+    """Return the tables that a run had statements for. Partitions that go as a whole are not among them."""
+    written = connection.execute(select(_r.sql).where(_r.id == run_id, _r.kind == Kind.CLEAN)).scalar()
+    return set(codec.loads(written)) if written else set()
 
 
 def counts(connection: Connection, run_id: str) -> dict[str, int]:

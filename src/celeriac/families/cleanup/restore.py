@@ -45,6 +45,14 @@ class Restored(BaseModel):
     skipped: int = 0
     """Rows whose key was in the table already."""
 
+    def plus(self, other: Restored) -> Restored:
+        """Return the sum of both."""
+        return Restored(
+            rows=self.rows + other.rows,
+            restored=self.restored + other.restored,
+            skipped=self.skipped + other.skipped,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class _File:

@@ -152,6 +152,11 @@ def refused_rows(what: str, insert: Callable[[], int]) -> int:
     try:
         return insert()
     except (IntegrityError, DataError) as error:
+        if _without_partition(error):
+            raise ArchiveRefused(
+                f"{what}: {_first_line(error)}. Create a partition for them (CREATE TABLE … PARTITION OF … FOR VALUES "
+                "…), or restore them into another table with `into`. Their chunk is undone"
+            ) from error
         raise ArchiveRefused(f"{what}: {_first_line(error)}. Their chunk is undone") from error
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", "")[:2] in (
@@ -162,6 +167,12 @@ def refused_rows(what: str, insert: Callable[[], int]) -> int:
         ):  # data, integrity, types and rights, a view's check
             raise ArchiveRefused(f"{what}: {_first_line(error)}. Their chunk is undone") from error
         raise
+
+
+def _without_partition(error: DBAPIError) -> bool:
+    """Return whether a partitioned table of Postgres has no partition for a row. No constraint is named then."""
+    says = getattr(error.orig, "__cause__", None)
+    return getattr(error.orig, "sqlstate", "") == "23514" and getattr(says, "constraint_name", "") is None
 
 
 def _first_line(error: DBAPIError) -> str:

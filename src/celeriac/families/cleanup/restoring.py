@@ -1,28 +1,24 @@
-"""Restores what a run has archived: finds its files by the audit, and the tables by the policy."""
+"""Restores what a run has archived, and records in the audit who asked for it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
 
 from pydantic import BaseModel
 from sqlalchemy import Connection
 
 from celeriac.core.context import JobContext
 from celeriac.core.errors import DatabaseUnavailable
-from celeriac.families.cleanup import records
+from celeriac.families.cleanup import records, restore_parts
 from celeriac.families.cleanup.archives_model import Member
-from celeriac.families.cleanup.archives_table import TableName
-from celeriac.families.cleanup.errors import ArchiveRefused, TableRefused
 from celeriac.families.cleanup.forms import RestoreForm
 from celeriac.families.cleanup.places import Place
-from celeriac.families.cleanup.plans import Step
-from celeriac.families.cleanup.policy import ArchiveTo, Policy
+from celeriac.families.cleanup.policy import Policy
 from celeriac.families.cleanup.records import RunState
 from celeriac.families.cleanup.restore import Restored, restore
+from celeriac.families.cleanup.restore_parts import Part
 from celeriac.families.cleanup.settled import settled
 
 _LONGEST_ERROR = 2000
@@ -34,15 +30,6 @@ class RestoreResult(BaseModel):
     tables: dict[str, Restored]
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """The archive of one table, and the table that gets its rows."""
-
-    source: Sequence[Path] | TableName
-    members: Sequence[Member]
-    target: TableName
-
-
 async def restore_run(place: Place, policy: Policy, form: RestoreForm, job: JobContext, who: str) -> RestoreResult:
     """Put the rows of an archive back, those first to which others refer. The audit has who asked for what.
 
@@ -51,7 +38,7 @@ async def restore_run(place: Place, policy: Policy, form: RestoreForm, job: JobC
         ArchiveDamaged: a file has changed since it was written. Nothing of it was restored.
         TableRefused: a table may not be written.
     """
-    parts = await place.database.look(lambda connection: _parts(connection, place, policy, form))
+    parts = await place.database.look(lambda connection: restore_parts.parts(connection, place, policy, form))
     asked, database = form.model_dump_json(exclude_none=True), place.database
     await database.write(lambda c: records.open_restore(c, job.id, policy.name, who, asked))
     try:
@@ -69,7 +56,7 @@ async def restore_run(place: Place, policy: Policy, form: RestoreForm, job: JobC
     return result
 
 
-async def _restored(place: Place, parts: Sequence[_Part], form: RestoreForm, job: JobContext) -> RestoreResult:
+async def _restored(place: Place, parts: Sequence[Part], form: RestoreForm, job: JobContext) -> RestoreResult:
     whole = sum(member.rows for part in parts for member in part.members)
     done, result = 0, RestoreResult(tables={})
     for part in parts:
@@ -91,52 +78,6 @@ async def _restored(place: Place, parts: Sequence[_Part], form: RestoreForm, job
             record=note,
         )
         done += restored.rows
-        result.tables[str(part.target)] = restored
+        shown = str(part.target)
+        result.tables[shown] = result.tables.get(shown, Restored()).plus(restored)
     return result
-
-
-def _parts(connection: Connection, place: Place, policy: Policy, form: RestoreForm) -> list[_Part]:
-    if policy.action != "archive":
-        raise ArchiveRefused(f"policy {policy.name} archives nothing: its action is {policy.action}")
-    steps = [*place.plan(connection, policy).root.walk()][::-1]
-    chosen = [step for step in steps if form.table in (None, step.path)]
-    if not chosen:
-        raise ArchiveRefused(f"table: the policy has {', '.join(step.path for step in steps)}, and not {form.table}")
-    if isinstance(policy.archive, ArchiveTo):
-        if form.run is not None:
-            raise ArchiveRefused(f"run: the table {policy.archive.table} has the rows of all runs; leave it out")
-        return [_Part(TableName.parse(policy.archive.table), (), _target(place, policy, form, chosen[0]))]
-    return _parts_of_run(connection, place, policy, form, chosen)
-
-
-def _parts_of_run(
-    connection: Connection, place: Place, policy: Policy, form: RestoreForm, chosen: Sequence[Step]
-) -> list[_Part]:
-    if form.run is None:
-        raise ArchiveRefused("run: say which run to restore")
-    found = {step.path: records.members(connection, form.run, step.path) for step in chosen}
-    archived = [step for step in chosen if found[step.path]]
-    if not archived:
-        raise ArchiveRefused(f"run: {form.run} has archived no rows of {', '.join(found)}")
-    if form.into is not None and len(archived) > 1:
-        raise ArchiveRefused(f"table: say which one to restore into {form.into}: {', '.join(found)}")
-    return [
-        _Part(
-            [place.archives / file for file in dict.fromkeys(member.file for member in found[step.path])],
-            found[step.path],
-            _target(place, policy, form, step),
-        )
-        for step in archived
-    ]
-
-
-def _target(place: Place, policy: Policy, form: RestoreForm, step: Step) -> TableName:
-    """Return the table that gets the rows: its name is from the database, or from the settings."""
-    if form.into is None:
-        return TableName(step.shape.schema, step.shape.name)
-    for allowed in place.tables:
-        if allowed == f"{policy.connection}.{form.into}":
-            return TableName.parse(allowed.removeprefix(f"{policy.connection}."))
-    raise TableRefused(
-        f"into: {form.into} may not be written: add {policy.connection}.{form.into} to CELERIAC_CLEANUP_TABLES"
-    )
