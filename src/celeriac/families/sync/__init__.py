@@ -210,7 +210,9 @@ class SyncFamily(JobFamily):
     async def check(cls, own: Any) -> Sequence[Finding]:
         from celeriac.database.checks import check_connections
 
-        return await check_connections(own.sync_connections, family=cls.name, setting="CELERIAC_SYNC_CONNECTIONS")
+        return await check_connections(
+            own.sync_connections, family=cls.name, setting="CELERIAC_SYNC_CONNECTIONS", may_create=True
+        )
 
     @classmethod
     def demo(cls) -> type[Demo]:
