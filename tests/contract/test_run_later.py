@@ -69,6 +69,19 @@ async def test_a_job_that_waits_to_be_run_says_why_and_can_be_cancelled(jobs: La
 
 
 @pytest.mark.parametrize("form", FORMS)
+async def test_a_job_that_is_cancelled_at_the_moment_at_which_it_begins_to_wait_is_told_of(
+    jobs: LaterJobs, form: str
+) -> None:
+    handle = await jobs.forms[form].enqueue(times=1, seconds=3600, cancelled=True)
+
+    async def is_told() -> bool:
+        return (await handle.status()).state is JobState.CANCELLED and "told" in jobs.trace.of(handle.id)
+
+    await eventually(is_told, "its application is told")
+    assert jobs.trace.of(handle.id) == ["attempt 1 of 1", "told"]
+
+
+@pytest.mark.parametrize("form", FORMS)
 async def test_a_job_cannot_wait_for_ever(jobs: LaterJobs, form: str) -> None:
     handle = await jobs.forms[form].enqueue(times=1, seconds=1e12)
     with pytest.raises(JobFailed, match="ten years"):

@@ -6,7 +6,10 @@ import os
 import signal
 from typing import Any
 
+import redis
+
 from celeriac import Celeriac, Job, JobContext, Retry, RunLater, Settings
+from celeriac.store import keys
 from tests.support.contract_jobs import Trace
 
 FORMS = ("async", "def", "isolated")
@@ -19,14 +22,19 @@ class LaterJobs:
         self.app = app
         self.trace = trace = Trace(app.broker_address)
 
-        def wait_for_turn(job: JobContext, times: int, seconds: float = 0.05) -> int:
+        def wait_for_turn(job: JobContext, times: int, seconds: float = 0.05, cancelled: bool = False) -> int:
             trace.add(job.id, f"attempt {job.attempt} of {job.attempts}")
+            if cancelled:
+                with redis.Redis.from_url(app.broker_address) as broker:  # without a message: it is seen too late
+                    broker.hset(keys.record(job.id), "cancel", "1")
             if len(trace.of(job.id)) <= times:
                 raise RunLater(seconds, "not its turn")
             return job.attempt
 
-        async def wait_for_turn_async(job: JobContext, times: int, seconds: float = 0.05) -> int:
-            return wait_for_turn(job, times, seconds)
+        async def wait_for_turn_async(
+            job: JobContext, times: int, seconds: float = 0.05, cancelled: bool = False
+        ) -> int:
+            return wait_for_turn(job, times, seconds, cancelled)
 
         async def told(job_id: str) -> None:
             trace.add(job_id, "told")

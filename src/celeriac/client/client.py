@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+from celeriac.client.cancelling import tell_cancelled
 from celeriac.client.enqueuer import Enqueuer
 from celeriac.client.options import NO_OPTIONS, EnqueueOptions
 from celeriac.client.waiting import POLL_S, Waiter
@@ -26,8 +26,6 @@ from celeriac.store.jobs import enqueueing, payloads, reader, results
 from celeriac.store.jobs import transitions as store
 from celeriac.store.redis import server
 from celeriac.store.redis.connection import deadline
-
-logger = logging.getLogger(__name__)
 
 #: The id before the first event, and that of the first event of a job that was not scheduled, which is not stored.
 _START = "0-0"
@@ -176,17 +174,8 @@ class JobClient:
         if steered.verdict not in ("requested", "cancelled"):
             raise WrongState(f"job {job_id} has {steered.verdict} already and cannot be cancelled")
         if steered.verdict == "cancelled":
-            await self._tell_cancelled(steered.record)
+            await tell_cancelled(self._specs.get(steered.record.task), job_id)
         return steered.record
-
-    async def _tell_cancelled(self, record: JobRecord) -> None:
-        """Tell the job's application, as no worker does. The job stays cancelled whatever comes of that."""
-        spec = self._specs.get(record.task)
-        if spec is not None and spec.options.on_cancelled is not None:
-            try:
-                await spec.options.on_cancelled(record.id)
-            except Exception:
-                logger.exception("what follows the cancellation of job %s has failed", record.id)
 
     async def forget(self, job_id: str) -> None:
         """Take a job out of the list, and let what is left of it go within an hour. For jobs of our own."""

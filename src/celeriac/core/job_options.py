@@ -24,7 +24,7 @@ class JobOptions:
         timeout: longest time of one attempt in seconds; None means no limit.
         exposed: whether callers of the job API may submit the job.
         isolate: whether the job runs in its own process, which is killed to stop it.
-        on_cancelled: is called with the id of a job that was cancelled while no worker ran it.
+        on_cancelled: is called with the id of a job that was cancelled, by whoever has ended it.
         log_result: whether logs and events have what it returned.
     """
 

@@ -207,8 +207,8 @@ class JobApp(ConfiguredApp):
             timeout: how long one attempt may take, in seconds. Default: no limit.
             exposed: whether callers of the job API may submit it.
             isolate: run it in a process of its own, which is killed when the job is cancelled or takes too long.
-            on_cancelled: called with the job's id by whoever cancels it while no worker runs it, such as the API. A job
-                that runs hears of it itself.
+            on_cancelled: called with the job's id when it has been cancelled: by the API, say, or by its worker if that
+                ran it. A job that runs hears of it itself before. It may be called twice.
             log_result: whether the worker's log and Celery's events have what it returned. Not if people are in it.
 
         Raises:

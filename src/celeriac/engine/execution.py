@@ -200,6 +200,7 @@ class Executor:
         task.request.celeriac_settled = True
         task.backend.mark_as_revoked(task.request.id, "cancelled", request=task.request)
         task.send_event("task-revoked", terminated=True, signum=None, expired=False)
+        task.tell_cancelled(task.request.id)
         raise Ignore from None
 
     def _end_failed(self, task: JobTask, attempt: Attempt, error: Exception) -> NoReturn:

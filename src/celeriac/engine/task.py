@@ -12,12 +12,14 @@ from celery.app.task import get_actual_ignore_result
 from celery.exceptions import Ignore, Reject
 from celery.exceptions import Retry as CeleryRetry
 
+from celeriac.client.cancelling import tell_cancelled
 from celeriac.core.errors import BrokerUnavailable, JobAborted
 from celeriac.core.records import Failure
 from celeriac.core.spec import JobSpec
 from celeriac.core.states import JobState
 from celeriac.engine import bridge
 from celeriac.engine.isolation.errors import is_attempt
+from celeriac.engine.loop import job_loop
 from celeriac.engine.publication import stored_by
 from celeriac.engine.tracebacks import format_error
 from celeriac.engine.transport import is_receipt
@@ -137,6 +139,10 @@ class Task(CeleryTask):  # pyright: ignore[reportMissingTypeArgument]
         failure.__cause__ = error
         return failure
 
+    def tell_cancelled(self, job_id: str) -> None:
+        """Tell the application that the job was cancelled, if its job asks for that."""
+        return
+
     def _mark_as_ignored(self, request: Any) -> None:
         self.backend.mark_as_ignored(request)
 
@@ -165,6 +171,7 @@ class Task(CeleryTask):  # pyright: ignore[reportMissingTypeArgument]
             self.backend.tell_end(request.id, cancelled=cancelled, cause="cancelled" if cancelled else LOST.message)
         if permit.verdict == "cancelled":
             self.send_event("task-revoked", terminated=False, signum=None, expired=False)
+            self.tell_cancelled(request.id)
         self.backend.repeat_chord_part(request)
         raise Ignore
 
@@ -190,6 +197,16 @@ class JobTask(Task):
     async def perform(self, request: Any) -> Any:
         """Run one attempt on the event loop of the asyncio worker."""
         return await self.app.executor.perform(self, request)
+
+    def tell_cancelled(self, job_id: str) -> None:
+        """Call `on_cancelled` on the event loop of the jobs, and wait for it."""
+        if self.spec.options.on_cancelled is None:
+            return
+        telling = tell_cancelled(self.spec, job_id)
+        if bridge.can_wait():
+            bridge.wait(telling)
+        else:
+            job_loop().submit(telling).result()
 
     def _mark_as_ignored(self, request: Any) -> None:
         is_wanted = not get_actual_ignore_result(self, request)
