@@ -36,6 +36,10 @@ class Refresh:
     def begin(self, connection: Connection, key: Sequence[str], *, is_fresh: bool) -> Known:
         """Return the table beside, which is empty if the pass `is_fresh`. It has all columns of the table."""
         target = self._table.look(connection, key)
+        names = {path.replace(".", "_").casefold() for path in key}
+        mine = [replace(column, is_key=True) for name, column in target.others.items() if name in names]
+        if target.exists:  # before the end, when its types may be others
+            self._table.check_key(connection, [*target.columns, *mine])
         if is_fresh:
             self._check_ours(connection)
             self.staging.drop(connection)

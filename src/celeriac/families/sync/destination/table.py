@@ -9,6 +9,7 @@ from sqlalchemy import Connection, delete, insert, inspect, select, update
 from sqlalchemy.types import NullType
 
 from celeriac.families.sync.columns import Changes, Column, Known
+from celeriac.families.sync.destination.collations import advice, loose_columns
 from celeriac.families.sync.destination.dialects import Data, Dialect, dialect_of
 from celeriac.families.sync.destination.found_types import casts_of, found_kind, is_widened
 from celeriac.families.sync.errors import SyncFailed
@@ -115,8 +116,21 @@ class SqlTable:
                 f"table {self.id}: nothing keeps its key ({listed}) unique, so rows cannot be replaced by it; add a "
                 "primary key or a unique index of these columns"
             )
+        self._check_exact(connection, key)
         if connection.dialect.name in ("mysql", "mariadb"):
             self._check_only(key, {column.name.casefold() for column in columns}, indexed)
+
+    def _check_exact(self, connection: Connection, key: set[str]) -> None:
+        """
+        Raises:
+            SyncFailed: a key is compared in such a way that two records may be one row.
+        """
+        for name, how in loose_columns(connection, self.name, self.schema, self.quoted(connection)).items():
+            if name.casefold() in key:
+                raise SyncFailed(
+                    f"table {self.id}: its key {name} takes different texts for the same ({how}), such as 'a' and 'A', "
+                    f"so that two records would be one row: make it {advice(connection.dialect.name)}"
+                )
 
     def _check_only(self, key: set[str], written: set[str], indexed: Sequence[set[str]]) -> None:
         """MySQL replaces a row because of any unique index: then that of another key, whose record would be lost.
