@@ -222,6 +222,13 @@ EXPRESSIONS: list[tuple[str, str | bytes, list[tuple[str, str, str]]]] = [
         rb"^Message-ID:\s*(\S+)",
         [("", "Message-ID:", ""), ("", "Message-ID:\n", ""), ("Message-ID:", " ", "")],
     ),
+    (
+        "match",
+        rb'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+',
+        [("", '"', ""), ("", 'a"', ""), ('"', "a", ""), ('"', "\\", ""), ('"', "a\\n", ""), ("", '"a"b', '"')],
+    ),
+    ("match", rb'[^"{}\[\],:]*+', [("", "a", ""), ("", "a", '"')]),
+    ("match", rb'(?:[^"\\]++|\\.)*+', [("", "a", ""), ("", "\\", ""), ("", "a\\", ""), ("", "a\\n", "\\")]),
 ]
 
 #: Expressions that a class is given, by where they are given to it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import tracemalloc
 from collections.abc import AsyncGenerator
@@ -83,10 +84,12 @@ async def test_only_a_part_of_a_large_page_is_in_memory(api: SyncApi) -> None:
 @pytest.mark.parametrize(
     ("body", "records", "kind", "fault"),
     [
-        (b'{"data": [' + b'{"a": 1},' * 500 + b"NaN]}", "data", SourceFailed, "the answer is no JSON"),
+        (b'{"data": [' + b'{"a": 1},' * 500 + b"}]}", "data", SourceFailed, "the answer is no JSON"),
+        (b'{"data": [' + b'{"a": 1},' * 500 + b"]}", "data", SourceFailed, "the answer is no JSON"),
+        (b'{"data": [' + b'{"a": 1},' * 500 + b'1], "data": []}', "data", SourceFailed, "has two lists"),
         (b'{"data": [' + b'{"a": 1},' * 500, "data", SourceUnavailable, "ends too early"),
         (b'{"data": {"a": "' + b"x" * 5_000 + b'"}}', "data", SourceFailed, "has no list at records: 'data'"),
-        (b'{"other": ["' + b"x" * 5_000 + b'"]}', "data", SourceFailed, "has no list at records: 'data'"),
+        (b'{"other": ["' + b"x" * 5_000 + b'"]}', "data", SourceFailed, "has nothing at records: 'data'"),
         (b'{"error": "no", "data": [' + b"1," * 500 + b"1]}", "data", SourceFailed, "with an error at 'error': 'no'"),
     ],
 )
@@ -106,15 +109,17 @@ async def test_values_are_the_same_in_pieces_and_in_whole_pages(api: SyncApi) ->
         "float": 0.1,
         "nested": {"list": [1.5, {"x": 2.25}], "text": "ü€😀", "none": None, "true": True},
     }
-    import json
-
-    body = json.dumps([record, 7, {"id": 2, "pad": "x" * 2_000}]).encode()
+    odd = [b'{"id": 3, "v": NaN}', b'{"id": 4, "v": 1e400}', b'{"id": 5, "v": "\\ud800"}', b'{"id": 6, "v": %s}']
+    listed = [json.dumps(one).encode() for one in (record, 7, {"id": 2, "pad": "x" * 2_000})]
+    body = b"[" + b", ".join([*listed, *odd[:3], odd[3] % (b"7" * 5_000), b'{"id": 7}']) + b"]"
     api.told["/x"] = [(200, {}, body)]
     whole = await read(api.url, HttpStream(path="x"))
     pieces = await read(api.url, HttpStream(path="x"), **STREAMED)
     assert [one for page in whole for one in page.records] == [one for page in pieces for one in page.records]
-    assert whole[0].records[0] == record
-    assert [(one.position, one.record) for page in pieces for one in page.refused] == [(1, 7)]
+    assert whole[0].records[0] == record and ids(whole) == [1, 2, 7]
+    refused = [[(one.position, one.reason) for page in pages for one in page.refused] for pages in (whole, pieces)]
+    assert refused[0] == refused[1] and [position for position, _ in refused[0]] == [1, 3, 4, 5, 6]
+    assert refused[0][-1][1] == "has a whole number of thousands of digits"
 
 
 async def test_a_large_page_that_comes_again_is_a_loop(api: SyncApi) -> None:

@@ -36,7 +36,7 @@ class SyncFamily(JobFamily):
     name = "sync"
     summary = "Records of other people's APIs, kept up to date in databases and files"
     extra = "celeriac[sync]"
-    requires = ("aiohttp", "ijson", "jsonpath", "yaml", "obstore", "sqlalchemy", "alembic")
+    requires = ("aiohttp", "jsonpath", "yaml", "obstore", "sqlalchemy", "alembic")
     settings_class: ClassVar[type[FamilySettings]] = SyncSettings
     shortcuts: ClassVar[Mapping[str, str]] = {"sync": "add", "sync_source": "source"}
 

@@ -56,15 +56,13 @@ def decode(body: bytes) -> Decoded:
             pass  # the standard library's parser takes more, and tells more
     try:
         text = body.decode("utf-8-sig")
-        return Decoded(json.loads(text, parse_float=_exact_enough), is_strict=False)
+        return Decoded(json.loads(text, parse_float=_exact_enough, parse_int=_whole), is_strict=False)
     except UnicodeDecodeError:
         raise NotJson("it is not UTF-8", is_cut=False) from None
     except RecursionError:
         raise NotJson("it is nested too deep", is_cut=False) from None
     except json.JSONDecodeError as error:
         raise NotJson(f"{error.msg} at character {error.pos:,}", is_cut=_is_cut(error)) from None
-    except ValueError:  # a number of more digits than Python reads
-        raise NotJson("it has a number of thousands of digits", is_cut=False) from None
 
 
 def _is_cut(error: json.JSONDecodeError) -> bool:
@@ -81,21 +79,18 @@ def _exact_enough(text: str) -> float | Decimal:
     return number if math.isinf(number) or Decimal(repr(number)) == exact else exact
 
 
-def plain(value: Any) -> Any:
-    """Return what ijson has read with floats in place of its decimals, as `decode` has them."""
-    if isinstance(value, Decimal):
-        return float(value)
-    if isinstance(value, dict):
-        members = cast("dict[str, Any]", value)
-        for name, member in members.items():
-            if isinstance(member, Decimal | dict | list):
-                members[name] = plain(member)
-    elif isinstance(value, list):
-        items = cast("list[Any]", value)
-        for at, item in enumerate(items):
-            if isinstance(item, Decimal | dict | list):
-                items[at] = plain(item)
-    return cast("Any", value)
+class _TooLong:
+    """Stands for a whole number of more digits than Python reads. Its record is refused, and not its page."""
+
+    def __repr__(self) -> str:
+        return "a number of thousands of digits"
+
+
+def _whole(text: str) -> int | _TooLong:
+    try:
+        return int(text)
+    except ValueError:
+        return _TooLong()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +131,8 @@ def _why_refused(item: Any) -> str | None:
             return _TOO_DEEP
         if not_unicode_at(item) is not None:
             return FAULT
-        # what is left is whole numbers beyond 64 bits
-    return "has NaN or Infinity, which JSON has no numbers for" if _has_nan(item) else None
+        # what is left is whole numbers beyond 64 bits, or of too many digits
+    return _odd_number(item)
 
 
 def _number(value: Any) -> Any:
@@ -146,15 +141,17 @@ def _number(value: Any) -> Any:
     raise TypeError
 
 
-def _has_nan(value: Any) -> bool:
+def _odd_number(value: Any) -> str | None:
     todo = [value]
     while todo:
         found = todo.pop()
+        if isinstance(found, _TooLong):
+            return "has a whole number of thousands of digits"
         if isinstance(found, float):
             if not math.isfinite(found):
-                return True
+                return "has NaN or Infinity, which JSON has no numbers for"
         elif isinstance(found, dict):
             todo += cast("dict[str, Any]", found).values()
         elif isinstance(found, list):
             todo += cast("list[Any]", found)
-    return False
+    return None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
 from celeriac.families.sync.http.bodies import check_error, items_at
-from celeriac.families.sync.http.decoding import Examined, NotJson, decode, examine
+from celeriac.families.sync.http.decoding import Decoded, Examined, NotJson, decode, examine
 from celeriac.families.sync.http.exchange import Answer
 from celeriac.families.sync.http.guard import LoopGuard
 from celeriac.families.sync.http.model import HttpSource, HttpStream
@@ -77,25 +78,24 @@ class OnePage:
         fed = 0
         async for piece in _all(begun, pieces):
             digest.update(piece)
-            body.feed(piece)
+            with _reading(answer):
+                body.feed(piece)
             fed += len(piece)
             if len(body) >= _PIECE_RECORDS or (fed >= _PIECE_BYTES and body):
                 fed = 0
                 yield self._piece(answer, body.take())
-        body.end()
+        with _reading(answer):
+            body.end()
         check_error(self._plan.error, body.find, self._plan.hide)
         self._guard.check_content(hash(digest.digest()), self._place.page)
-        examined = self._look_at(body.take())
-        yield self._last(answer, examined, body.find)
+        taken = body.take()
+        yield self._last(answer, self._look_at(taken.value, is_strict=taken.is_strict), body.find)
 
     def _whole(self, answer: Answer, body: bytes) -> Page:
         if answer.response.status == _NO_CONTENT:
             return self._last(answer, Examined([], [], 0), find_in(None))
-        try:
+        with _reading(answer):
             decoded = decode(body)
-        except NotJson as error:
-            kind = answer.response.content_type
-            raise Passing(f"the answer is no JSON ({kind}): {error}", is_outage=error.is_cut) from None
         find = find_in(decoded.value)
         check_error(self._plan.error, find, self._plan.hide)
         items = items_at(self._plan.records, decoded.value)
@@ -112,12 +112,13 @@ class OnePage:
         self._turn.count += len(examined.refused)  # they are on the page as well: without them, it would seem short
         if not skipped:
             return Examined(self._turn.take(examined.records), examined.refused, examined.digest)
-        before, rest = examine(items[:skipped]), examine(items[skipped:], self._seen - len(items) + skipped)
+        before = examine(items[:skipped], is_strict=is_strict)
+        rest = examine(items[skipped:], self._seen - len(items) + skipped, is_strict=is_strict)
         self._turn.take(before.records)
         return Examined(self._turn.take(rest.records), rest.refused, examined.digest)
 
-    def _piece(self, answer: Answer, items: list[Any]) -> Page:
-        examined = self._look_at(items)
+    def _piece(self, answer: Answer, taken: Decoded) -> Page:
+        examined = self._look_at(taken.value, is_strict=taken.is_strict)
         after = Place(self._place.token, max(self._seen, self._place.skip), self._place.page)
         return self._page(answer, examined, after)
 
@@ -130,6 +131,15 @@ class OnePage:
         sent, self._question.sent = self._question.sent, 0
         moment = _moment_of(answer.headers.get("Date", ""))
         return Page(examined.records, after, self._place.page, examined.refused, moment, sent)
+
+
+@contextmanager
+def _reading(answer: Answer) -> Generator[None]:
+    try:
+        yield
+    except NotJson as error:
+        kind = answer.response.content_type
+        raise Passing(f"the answer is no JSON ({kind}): {error}", is_outage=error.is_cut) from None
 
 
 async def _all(begun: list[bytes], pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:

@@ -1,31 +1,62 @@
-"""Parses a large body while it comes, so that no more of it is in memory than the records that nobody has taken yet."""
+"""Reads a large body while it comes, so that no more of it is in memory than the records that nobody has taken yet.
+
+It only looks for brackets and strings, to find where records end. What is between is read as small bodies are, so each
+value is the same, and so is what is refused.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from enum import Enum, auto
 from typing import Any
 
-import ijson
-import ijson.common
-from ijson import sendable_list
-
 from celeriac.families.sync.errors import SourceFailed
-from celeriac.families.sync.http.decoding import plain
+from celeriac.families.sync.http.bodies import items_at
+from celeriac.families.sync.http.decoding import Decoded, NotJson, decode
+from celeriac.families.sync.http.paginator import find_in
 from celeriac.families.sync.http.passing import Passing
-from celeriac.families.sync.http.paths import MISSING
+from celeriac.families.sync.http.paths import compile_path
+
+#: All before the next bracket, or before a string that is not complete; before the next mark; and the rest of a string.
+_TO_BRACKET = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
+_TO_MARK = re.compile(rb'[^"{}\[\],:]*+')
+_IN_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
+_QUOTE, _COLON, _BACKSLASH, _LIST, _END = b'":\\[]'
+_OPENING, _CLOSING = b"{[", b"}]"
+
+
+class _Where(Enum):
+    AROUND = auto()
+    RECORDS = auto()
+    LEFT_OUT = auto()
 
 
 class StreamedBody:
-    """One body. Its parser is yajl's, which takes valid JSON only, and writes `?` for half of a surrogate pair."""
+    """One body. What is around its records is kept where a path leads into it, and else left out."""
 
     def __init__(self, records: str, values: Sequence[str]) -> None:
-        """Look for the list at the path `records`, and for single values at the paths `values`."""
-        self._items: list[Any] = sendable_list()
-        self._beside = _Beside(records, values)
-        self._parsers = [
-            ijson.items_coro(self._items, f"{records}.item" if records else "item"),
-            ijson.parse_coro(self._beside),
-        ]
+        """Look for the list at the path `records`, and for what is at the paths `values`."""
+        self._records = records
+        self._wanted = {records, *values}
+        self._items: list[Any] = []
+        self._is_strict = True
+        self._has_list = False
+        self._around = bytearray()
+        self._body: Any = None
+        #: What was not cut off yet, how far it was looked at, and where the string begins in which that ends.
+        self._buffer = bytearray()
+        self._at = 0
+        self._string: int | None = None
+        self._where = _Where.AROUND
+        #: Open brackets among the records, or in what is left out; the end of the last whole record.
+        self._depth = 0
+        self._whole = 0
+        self._is_first = True
+        #: The paths of open brackets around the records, None inside a list; and the last string.
+        self._open: list[str | None] = []
+        self._path: str | None = ""
+        self._name = b""
 
     def __len__(self) -> int:
         return len(self._items)
@@ -33,59 +64,147 @@ class StreamedBody:
     def feed(self, piece: bytes) -> None:
         """
         Raises:
-            SourceFailed: it is no JSON.
+            NotJson: it is no JSON.
+            SourceFailed: the list of records comes twice.
         """
-        try:
-            for parser in self._parsers:
-                parser.send(piece)
-        except ijson.common.JSONError:
-            raise SourceFailed("the answer is no JSON") from None
+        self._buffer += piece
+        while self._step():
+            pass
+        if self._whole:
+            self._read(self._whole)
+        elif self._where is _Where.LEFT_OUT or (self._where is _Where.AROUND and self._string is None):
+            self._cut(self._at)
 
     def end(self) -> None:
         """
         Raises:
             Passing: the body is not whole.
-            SourceFailed: it has no list of records.
+            NotJson: it is no JSON.
         """
-        try:
-            for parser in self._parsers:
-                parser.close()
-        except ijson.common.JSONError:
-            raise Passing("the JSON of the answer ends too early") from None
-        if not self._beside.has_list:
-            raise SourceFailed(f"the body has no list at records: {self._beside.records!r}")
+        if self._string is not None or self._open or self._where is not _Where.AROUND:
+            raise Passing("the JSON of the answer ends too early")
+        self._cut(len(self._buffer))
+        self._body = decode(bytes(self._around)).value
 
-    def take(self) -> list[Any]:
-        """Return the items that have come since the last call."""
-        items = [plain(item) for item in self._items]
-        self._items.clear()
-        return items
+    def take(self) -> Decoded:
+        """Return the items that have come since the last call.
+
+        Raises:
+            SourceFailed: the whole body has no list of records.
+        """
+        if self._body is not None and not self._has_list:
+            return Decoded(items_at(compile_path(self._records), self._body))
+        taken = Decoded(self._items, self._is_strict)
+        self._items, self._is_strict = [], True
+        return taken
 
     def find(self, path: str) -> Any:
         """Return what was at one of the paths, or MISSING."""
-        return self._beside.values.get(path, MISSING)
+        return find_in(self._body)(path)
 
+    def _step(self) -> bool:
+        """Go on to the next bracket, mark or end of a string. Return False if that has not come yet."""
+        buffer = self._buffer
+        if self._string is not None:
+            self._at = _IN_STRING.match(buffer, self._at).end()  # pyright: ignore[reportOptionalMemberAccess]
+            if self._at == len(buffer) or buffer[self._at] == _BACKSLASH:
+                return False
+            self._at += 1
+            self._name, self._string = bytes(buffer[self._string : self._at]), None
+            return True
+        to = _TO_MARK if self._where is _Where.AROUND else _TO_BRACKET
+        self._at = to.match(buffer, self._at).end()  # pyright: ignore[reportOptionalMemberAccess] (it may be empty)
+        if self._at == len(buffer):
+            return False
+        mark = buffer[self._at]
+        self._at += 1
+        if mark == _QUOTE:
+            self._string = self._at - 1
+        elif self._where is _Where.AROUND:
+            self._see(mark)
+        else:
+            self._count(mark)
+        return True
 
-#: What stands for an object and a list that were not looked into.
-_OPENED: dict[str, Any] = {"start_map": {}, "start_array": []}
-
-
-class _Beside:
-    """Keeps single values at some paths, and notices the beginning of the list of records."""
-
-    def __init__(self, records: str, wanted: Sequence[str]) -> None:
-        self.records = records
-        self.has_list = False
-        self.values: dict[str, Any] = {}
-        self._wanted = frozenset((records, *wanted))
-
-    def send(self, event: tuple[str, str, Any]) -> None:
-        prefix, kind, value = event
-        if prefix not in self._wanted or kind in ("map_key", "end_map", "end_array"):
+    def _count(self, mark: int) -> None:
+        """Look at a bracket among the records, or in what is left out."""
+        self._depth += 1 if mark in _OPENING else -1
+        if self._where is _Where.RECORDS and self._depth == 1:
+            self._whole = self._at
+        if self._depth:
             return
-        if prefix == self.records:
-            self.has_list |= kind == "start_array" or (kind == "null" and bool(prefix))
-        self.values[prefix] = _OPENED.get(kind, plain(value))
+        if self._where is _Where.RECORDS:
+            if mark != _END:
+                raise NotJson("its list of records ends with a brace", is_cut=False)
+            self._read(self._at - 1)
+        self._where = _Where.LEFT_OUT
+        self._cut(self._at)
+        self._where = _Where.AROUND
 
-    def close(self) -> None:
-        """Have nothing to end."""
+    def _see(self, mark: int) -> None:
+        """Look at a mark around the records."""
+        if mark in _OPENING:
+            if mark == _LIST and self._path == self._records:
+                self._begin_records()
+            elif self._is_wanted(self._path):
+                self._open.append(self._path if mark != _LIST else None)
+                self._path = self._open[-1]
+            else:
+                self._leave_out(b"[]" if mark == _LIST else b"{}", _Where.LEFT_OUT)
+        elif mark in _CLOSING:
+            if not self._open:
+                raise NotJson("it has a bracket too many", is_cut=False)
+            self._open.pop()
+            self._path = None  # until the next name
+        elif mark == _COLON and self._open and self._open[-1] is not None:
+            name = str(decode(self._name or b'""').value)
+            self._path = f"{self._open[-1]}.{name}" if self._open[-1] else name
+
+    def _is_wanted(self, path: str | None) -> bool:
+        if path is None or not path:
+            return True
+        return any(
+            path == one or one.startswith(f"{path}.") or (one and path.startswith(f"{one}.")) for one in self._wanted
+        )
+
+    def _begin_records(self) -> None:
+        if self._has_list:
+            raise SourceFailed(f"the body has two lists at records: {self._records!r}")
+        self._has_list = True
+        self._leave_out(b"[]", _Where.RECORDS)
+
+    def _leave_out(self, instead: bytes, where: _Where) -> None:
+        self._cut(self._at, last=1)
+        self._around += instead
+        self._where, self._depth = where, 1
+
+    def _read(self, end: int) -> None:
+        """Read the records up to there, and cut them off."""
+        content = bytes(self._buffer[:end]).strip(b" \t\r\n")
+        if not self._is_first and content:
+            if not content.startswith(b","):
+                raise NotJson("a comma is missing between two records", is_cut=False)
+            content = content[1:]
+            if not content.strip(b" \t\r\n"):
+                raise NotJson("its list of records ends with a comma", is_cut=False)
+        try:
+            decoded = decode(b"[" + content + b"]")
+        except NotJson as error:
+            raise NotJson(str(error), is_cut=False) from None  # the list is whole
+        self._items += decoded.value
+        self._is_strict &= decoded.is_strict
+        self._is_first = False
+        self._drop(end)
+
+    def _cut(self, end: int, last: int = 0) -> None:
+        """Cut off what is around the records, up to there; keep it, but for the `last` bytes."""
+        if self._where is _Where.AROUND:
+            self._around += self._buffer[: end - last]
+        self._drop(end)
+
+    def _drop(self, end: int) -> None:
+        del self._buffer[:end]
+        self._at -= end
+        self._whole = 0
+        if self._string is not None:
+            self._string = max(0, self._string - end)
