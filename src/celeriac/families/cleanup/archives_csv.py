@@ -12,19 +12,16 @@ import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from celeriac.core.errors import CeleriacError
 from celeriac.families.cleanup.archives_cells import (
-    Row,
-    columns_of,
     kind_named,
     kind_of_column,
-    same_values,
     write_column,
 )
 from celeriac.families.cleanup.archives_folder import (
     create,
-    in_thread,
     lock,
     read_back,
     reopen,
@@ -45,80 +42,45 @@ from celeriac.families.cleanup.archives_model import (
     read_manifest,
     write_manifest,
 )
-from celeriac.families.cleanup.errors import ArchiveDamaged, ArchiveRefused
+from celeriac.families.cleanup.archives_threaded import ThreadedArchive, check_unchanged, refuse_all_but_last
 
 _ENDING = ".csv.gz"
 
 
-class CsvArchive:
+class CsvArchive(ThreadedArchive):
     """An archive as CSV.gz. Its file is created with the first chunk, whose values say what the columns are."""
 
-    def __init__(
-        self, folder: Path, name: str, columns: Sequence[ArchiveColumn], committed: Sequence[Member] = ()
-    ) -> None:
-        self._folder = folder
-        self._name = name
-        self._columns = columns
-        self._committed = committed
-        self._segment: _Segment | None = None
-        self._is_closed = False
-
-    async def open(self) -> None:
-        """Go on with the file of the last committed member, if it is here, and cut off what is not committed."""
-        await in_thread(self._open)
-
-    async def append(self, rows: Sequence[Row]) -> Member:
-        """See `Archive`."""
-        if self._is_closed:
-            raise ArchiveRefused("the archive was closed, or could not be written: open it again")
-        return await in_thread(lambda: self._append(rows), self._truncate)
-
-    async def truncate(self, member: Member) -> None:
-        """See `Archive`."""
-        await in_thread(lambda: self._truncate(member))
-
-    async def close(self) -> list[ArchiveFile]:
-        """See `Archive`."""
-        return await in_thread(self._close)
-
-    async def release(self) -> None:
-        """See `Archive`."""
-        await in_thread(self._release)
+    _segment: _Segment | None = None
 
     def _open(self) -> None:
         with translated(self._folder):
-            _remove(leftovers(self._folder, self._name, _ENDING, self._committed))
-        self._segment = _Segment.resume(self._folder, self._columns, self._committed)
+            _remove(leftovers(self._folder, self._name, _ENDING, self._members))
+        self._segment = _Segment.resume(self._folder, self._columns, self._members)
 
-    def _append(self, rows: Sequence[Row]) -> Member:
-        if not rows:
-            raise ArchiveRefused("a chunk without rows cannot be archived")
-        columns = columns_of(rows, len(self._columns))
+    def _write(self, columns: Sequence[Sequence[Any]], count: int) -> Member:
         if self._segment is None:
             self._segment = _Segment.begin(self._folder, self._name, self._columns, columns)
         try:
-            return self._segment.append(columns, len(rows))
+            return self._segment.append(columns, count)
         except (CeleriacError, OSError):
             self._is_closed = True
             raise
 
     def _truncate(self, member: Member) -> None:
-        if self._segment is None or not self._segment.ends_with(member):
-            raise ArchiveRefused(f"{member.file}: only the last member can be taken back")
-        self._segment.cut(member.offset)
+        segment = self._segment
+        refuse_all_but_last([] if segment is None else segment.members, member)
+        if segment is not None:
+            segment.cut(member.offset)
 
-    def _close(self) -> list[ArchiveFile]:
-        try:
-            own = [] if self._segment is None else self._segment.complete()
-            return [*self._earlier(), *own]
-        finally:
-            self._release()
+    def _complete(self) -> list[ArchiveFile]:
+        own = [] if self._segment is None else self._segment.complete()
+        return [*self._earlier(), *own]
 
     def _earlier(self) -> Iterator[ArchiveFile]:
         """Complete the other files of the run that are here."""
         current = "" if self._segment is None else self._segment.file
-        for file in dict.fromkeys(member.file for member in self._committed):
-            members = [member for member in self._committed if member.file == file]
+        for file in dict.fromkeys(member.file for member in self._members):
+            members = [member for member in self._members if member.file == file]
             if file != current and (segment := _Segment.reopen(self._folder / file, members)) is not None:
                 try:
                     yield from segment.complete()
@@ -126,10 +88,10 @@ class CsvArchive:
                     segment.release()
 
     def _release(self) -> None:
+        super()._release()
         if self._segment is not None:
             self._segment.release()
         self._segment = None
-        self._is_closed = True
 
 
 class _Segment:
@@ -140,7 +102,7 @@ class _Segment:
         self._opened = opened
         self._columns = columns
         self._kinds = [kind_named(column.kind) for column in columns]
-        self._members = list(members)
+        self.members = list(members)
         self.end = members[-1].end if members else os.fstat(opened).st_size
 
     @property
@@ -227,44 +189,32 @@ class _Segment:
             try:
                 write_all(self._opened, data, self.end)
                 found = read_back(self._path, self._opened, self.end, len(data))
-                self._compare(member, found, columns)
+                check_unchanged(self._path, self._columns, columns, decode(self._path, member, found, self._kinds))
             except BaseException:
                 with suppress(OSError):  # the first error says more
                     os.ftruncate(self._opened, self.end)
                 raise
-        self._members.append(member)
+        self.members.append(member)
         self.end = member.end
         return member
-
-    def _compare(self, member: Member, found: bytes, written: Sequence[Sequence[object]]) -> None:
-        again = decode(self._path, member, found, self._kinds)
-        for column, one, other in zip(self._columns, written, again, strict=True):
-            if list(one) != list(other) and not same_values(one, other):
-                raise ArchiveDamaged(
-                    f"{self._path}: values of the column {column.name!r} changed when they were written"
-                )
-
-    def ends_with(self, member: Member) -> bool:
-        """Return whether it is the last member here."""
-        return bool(self._members) and self._members[-1] == member
 
     def cut(self, end: int) -> None:
         """Take back what begins at that offset."""
         with translated(self._path):
             os.ftruncate(self._opened, end)
-        while self._members and self._members[-1].offset >= end:
-            self._members.pop()
+        while self.members and self.members[-1].offset >= end:
+            self.members.pop()
         self.end = end
 
     def complete(self) -> list[ArchiveFile]:
         """Read all of it once more, and write the manifest. A file without rows is removed."""
         with translated(self._path):
-            if not self._members:
+            if not self.members:
                 _remove([self._path])
                 return []
-            sha256 = check_members(self._path, self._opened, self._members)
-            file = ArchiveFile(self._path, sum(member.rows for member in self._members), self.end, sha256)
-            write_manifest(self._path, completed("csv.gz", self._columns, [file], self._members))
+            sha256 = check_members(self._path, self._opened, self.members)
+            file = ArchiveFile(self._path, sum(member.rows for member in self.members), self.end, sha256)
+            write_manifest(self._path, completed("csv.gz", self._columns, [file], self.members))
             return [file]
 
     def release(self) -> None:

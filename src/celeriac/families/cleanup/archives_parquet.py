@@ -21,17 +21,13 @@ from pyarrow import parquet
 
 from celeriac.families.cleanup.archives_cells import (
     Kind,
-    Row,
-    columns_of,
     kind_named,
     kind_of_column,
     read_column,
-    same_values,
     write_column,
 )
 from celeriac.families.cleanup.archives_folder import (
     create,
-    in_thread,
     read_at,
     read_back,
     reopen,
@@ -49,6 +45,7 @@ from celeriac.families.cleanup.archives_model import (
     stem_of,
     write_manifest,
 )
+from celeriac.families.cleanup.archives_threaded import ThreadedArchive, check_unchanged, refuse_all_but_last
 from celeriac.families.cleanup.errors import ArchiveDamaged, ArchiveRefused
 
 _ENDING = ".parquet"
@@ -65,61 +62,32 @@ _PLAIN = {
 }
 
 
-class ParquetArchive:
+class ParquetArchive(ThreadedArchive):
     """An archive as Parquet. Each time that it is opened it begins new files, which have a manifest in common."""
 
     def __init__(
         self, folder: Path, name: str, columns: Sequence[ArchiveColumn], committed: Sequence[Member] = ()
     ) -> None:
-        self._folder = folder
-        self._name = name
-        self._columns = columns
-        self._members = list(committed)
+        super().__init__(folder, name, columns, committed)
         self._stem = f"{name}.{secrets.token_hex(4)}"
         self._count = 0
-        self._is_closed = False
-
-    async def open(self) -> None:
-        """Remove files that no transaction has committed."""
-        await in_thread(self._open)
-
-    async def append(self, rows: Sequence[Row]) -> Member:
-        """See `Archive`."""
-        if self._is_closed:
-            raise ArchiveRefused("the archive was closed: open it again")
-        return await in_thread(lambda: self._append(rows), self._truncate)
-
-    async def truncate(self, member: Member) -> None:
-        """See `Archive`."""
-        await in_thread(lambda: self._truncate(member))
-
-    async def close(self) -> list[ArchiveFile]:
-        """See `Archive`."""
-        await self.release()
-        return await in_thread(self._complete)
-
-    async def release(self) -> None:
-        """See `Archive`."""
-        self._is_closed = True
 
     def _open(self) -> None:
         with translated(self._folder):
             for path in leftovers(self._folder, self._name, _ENDING, self._members):
                 path.unlink(missing_ok=True)
 
-    def _append(self, rows: Sequence[Row]) -> Member:
-        if not rows:
-            raise ArchiveRefused("a chunk without rows cannot be archived")
-        columns = columns_of(rows, len(self._columns))
+    def _write(self, columns: Sequence[Sequence[Any]], count: int) -> Member:
         data = _packed(columns, self._columns)
         self._count += 1
         path = self._folder / f"{self._stem}.{self._count:06}{_ENDING}"
-        member = Member(path.name, 0, len(data), len(rows), hashlib.sha256(data).hexdigest())
+        member = Member(path.name, 0, len(data), count, hashlib.sha256(data).hexdigest())
         with translated(path):
             opened = create(path)
             try:
                 write_all(opened, data, 0)
-                self._compare(path, read_back(path, opened, 0, len(data)), member, columns)
+                again = decode(path, member, read_back(path, opened, 0, len(data)))
+                check_unchanged(path, self._columns, columns, again)
                 sync_folder(self._folder)
             except BaseException:
                 path.unlink(missing_ok=True)
@@ -129,20 +97,14 @@ class ParquetArchive:
         self._members.append(member)
         return member
 
-    def _compare(self, path: Path, found: bytes, member: Member, written: Sequence[Sequence[Any]]) -> None:
-        for column, one, other in zip(self._columns, written, decode(path, member, found), strict=True):
-            if list(one) != list(other) and not same_values(one, other):
-                raise ArchiveDamaged(f"{path}: values of the column {column.name!r} changed when they were written")
-
     def _truncate(self, member: Member) -> None:
-        if not self._members or self._members[-1] != member:
-            raise ArchiveRefused(f"{member.file}: only the last member can be taken back")
+        refuse_all_but_last(self._members, member)
         with translated(self._folder / member.file):
             (self._folder / member.file).unlink(missing_ok=True)
         self._members.pop()
 
     def _complete(self) -> list[ArchiveFile]:
-        """Check the files of this run that are here, and write the manifests of those that belong together."""
+        """Write the manifests of those that belong together."""
         found: list[ArchiveFile] = []
         for stem in dict.fromkeys(stem_of(member.file) for member in self._members):
             members = [member for member in self._members if stem_of(member.file) == stem]
