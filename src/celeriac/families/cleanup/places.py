@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -14,6 +14,7 @@ from celeriac.database.named import NamedDatabases
 from celeriac.families.cleanup.errors import PolicyInvalid
 from celeriac.families.cleanup.plans import plan
 from celeriac.families.cleanup.policy import Policy
+from celeriac.families.cleanup.pruning import Keeping
 from celeriac.families.cleanup.settings import CleanupSettings
 from celeriac.families.cleanup.shapes import Catalogue, Shape
 from celeriac.families.cleanup.work import Plan
@@ -31,6 +32,7 @@ class Place:
     database: Database
     tables: frozenset[str]
     archives: Path
+    keeping: Keeping = field(default_factory=Keeping)
 
     def plan(self, connection: Connection, policy: Policy) -> Plan:
         """Plan a policy's work, and have the database check its SQL.
@@ -60,6 +62,7 @@ class Places:
             settings.cleanup_connections, setting="CELERIAC_CLEANUP_CONNECTIONS", migrations=lambda: [history()]
         )
         self._tables = frozenset(settings.cleanup_tables)
+        self._keeping = Keeping(settings.cleanup_retention, settings.cleanup_audit_retention)
         self._archives = settings.cleanup_archives or data_dir / "cleanup-archives"
 
     def check(self, policy: Policy) -> None:
@@ -86,4 +89,4 @@ class Places:
         Raises:
             UnknownConnection: the setting does not name its connection.
         """
-        return Place(self.databases.get(policy.connection), self._tables, self._archives)
+        return Place(self.databases.get(policy.connection), self._tables, self._archives, self._keeping)

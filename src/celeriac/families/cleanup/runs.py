@@ -32,6 +32,7 @@ from celeriac.families.cleanup.partitions_run import detach_partitions
 from celeriac.families.cleanup.partitions_walk import clean_partitions
 from celeriac.families.cleanup.places import Place
 from celeriac.families.cleanup.policy import Hashed, Policy
+from celeriac.families.cleanup.pruning import prune
 from celeriac.families.cleanup.records import RunState
 from celeriac.families.cleanup.running import Cleaning
 from celeriac.families.cleanup.settled import settled
@@ -169,6 +170,7 @@ class Runner:
 
     async def _end(self, cleaning: Cleaning, state: RunState, files: list[ArchivedFile]) -> RunResult:
         rows = await settled(self._place.database.write(lambda c: self._write_end(c, cleaning, state)))
+        await prune(self._place.database, self._place.keeping)
         return RunResult(
             policy=self._policy.name,
             run=cleaning.run.id,

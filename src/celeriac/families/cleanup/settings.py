@@ -27,6 +27,11 @@ class CleanupSettings(FamilySettings):
     """Folder with policies, one in each `NAME.yaml`."""
     cleanup_archives: Path | None = None
     """Folder of archives. Its parent has to exist. Unset: `cleanup-archives` in `data_dir`."""
+    cleanup_retention: float = Field(default=90 * 86400.0, ge=3600, allow_inf_nan=False)
+    """Seconds for which runs that have changed nothing are listed. Older ones are forgotten after a run."""
+    cleanup_audit_retention: float = Field(default=3650 * 86400.0, ge=3600, allow_inf_nan=False)
+    """Seconds for which runs that have changed rows are kept, with their audit. `cleanup restore` finds archives by it:
+    keep it as long as these. Archives stay."""
     cleanup_queue: str | None = Field(default=None, min_length=1, max_length=100)
     """Queue of the jobs that clean. Unset: the application's own."""
 
