@@ -5,9 +5,19 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    WithJsonSchema,
+    WrapSerializer,
+)
 
 _UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+#: A context of pydantic's `model_dump`: durations are shown to people, who write `90d`.
+AS_WRITTEN = {"durations": "as written"}
 _EXPECTED = "expected a number with a unit: 90d, 12h, 26w, 30min or 45s"
 
 
@@ -40,5 +50,19 @@ def _positive(value: timedelta) -> timedelta:
     return value
 
 
-#: More than nothing, and a hundred years at most.
-Duration = Annotated[timedelta, BeforeValidator(_read), AfterValidator(_positive), Field(le=timedelta(days=36_500))]
+def _written(value: timedelta, write: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:
+    seconds = value.total_seconds()
+    units = (unit for unit in ("d", "h", "min", "s") if info.context is AS_WRITTEN and seconds % _UNITS[unit] == 0)
+    unit = next(units, None)
+    return write(value) if unit is None else f"{seconds / _UNITS[unit]:.0f}{unit}"
+
+
+#: More than nothing, and a hundred years at most. Programs are shown ISO 8601.
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(_read),
+    AfterValidator(_positive),
+    WrapSerializer(_written, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "duration"}),
+    Field(le=timedelta(days=36_500)),
+]

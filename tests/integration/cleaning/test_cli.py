@@ -65,6 +65,8 @@ async def test_a_paused_policy_does_not_run(terminal: Terminal, shop: Shop) -> N
     assert (await terminal.json("resume", "names"))["begun"] is None
     code, printed, _ = await terminal.run("run", "names", "--follow")
     assert code == 0 and "customers 10" in printed
+    code, printed, _ = await terminal.run("show", "old-orders")
+    assert code == 0 and "older_than: 365d" in printed
     code, printed, _ = await terminal.run("show", "names")
     assert code == 0 and "pattern: user-{key}@example.invalid" in printed and "last run: state\tdone" in printed
 

@@ -61,11 +61,13 @@ def show(name: Name, app: App = None, as_json: AsJson = False) -> None:
     """Show a policy: its definition, its state, and its last run."""
 
     async def act(_: JobApp, family: CleanupFamily) -> dict[str, Any]:
+        from celeriac.core.durations import AS_WRITTEN
         from celeriac.families.cleanup.api_views import PolicyWithDefinition
 
         policy, state = family.actions.policy(name), await family.actions.show(name)
         shown = PolicyWithDefinition.of(policy, state, definition=policy).model_dump(mode="json")
-        return shown if as_json else {**shown, "definition": policy.model_dump(mode="json", exclude_unset=True)}
+        as_written = policy.model_dump(mode="json", exclude_unset=True, context=AS_WRITTEN)
+        return shown if as_json else {**shown, "definition": as_written}
 
     found = _run(app, act)
     if as_json:

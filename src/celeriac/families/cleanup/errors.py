@@ -9,12 +9,15 @@ CeleriacError
 │   ├── RowsKept                the database keeps rows that it was told to delete: a trigger or a rule does that
 │   └── RowsReferred            rows of a table that the policy leaves alone refer to rows that should go
 ├── ChunkUnstable               rows of a chunk changed again and again while they were to be deleted; try later
-└── UnknownPolicy               no policy has that name
+├── NotMeasured                 what a throttle looks at cannot be measured; the run waits
+├── BudgetInvalid               a run asks for a larger budget than its policy has
+├── UnknownPolicy               no policy has that name
+└── UnknownRun                  no run of a cleanup has that id
 """
 
 from __future__ import annotations
 
-from celeriac.core.errors import CeleriacError, ConfigurationError, JobRefused
+from celeriac.core.errors import CeleriacError, ConfigurationError, JobRefused, SubmissionInvalid
 
 
 class ArchiveDamaged(CeleriacError):
@@ -47,6 +50,18 @@ class RowsKept(CleanupRefused):
 
 class ChunkUnstable(CeleriacError):
     """Rows of a chunk changed again and again while they were to be deleted. None of them is deleted. Try later."""
+
+
+class NotMeasured(CeleriacError):
+    """What a throttle looks at cannot be measured. The message says why. The run waits."""
+
+
+class BudgetInvalid(SubmissionInvalid):
+    """A run asks for a larger budget than its policy has. The message names both."""
+
+
+class UnknownRun(JobRefused, LookupError):
+    """No run of a cleanup has that id, or it is older than `CELERIAC_CLEANUP_RETENTION`."""
 
 
 class UnknownPolicy(JobRefused, LookupError):

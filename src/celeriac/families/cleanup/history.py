@@ -14,11 +14,11 @@ from celeriac.core.errors import BrokerUnavailable, UnknownJob
 from celeriac.database.anywhere import find_anywhere
 from celeriac.engine.app import JobApp
 from celeriac.families.cleanup import views
+from celeriac.families.cleanup.errors import UnknownRun
 from celeriac.families.cleanup.jobs import RUN
 from celeriac.families.cleanup.places import Places
 from celeriac.families.cleanup.policies import Policies
 from celeriac.families.cleanup.policy import Policy
-from celeriac.families.cleanup.refusals import UnknownRun
 from celeriac.families.cleanup.tables import chunk_table, run_table
 from celeriac.families.cleanup.views import AuditEntry, Run, entry_of, has_tables, run_of
 

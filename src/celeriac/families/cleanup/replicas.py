@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from celeriac.core.errors import CeleriacError
+from celeriac.families.cleanup.errors import NotMeasured
 
 _MB = 1024 * 1024
 # Programs that only keep the log apply nothing: they are no replicas.
@@ -26,10 +26,6 @@ _AT_REPLICA = text(
 #: The names of MySQL's and MariaDB's statement and column, the newer ones first.
 _MYSQL = (("SHOW REPLICA STATUS", "Seconds_Behind_Source"), ("SHOW SLAVE STATUS", "Seconds_Behind_Master"))
 _SYNTAX_ERROR = 1064
-
-
-class LagUnknown(CeleriacError):
-    """It cannot be said how far a replica is behind. The message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +49,14 @@ def lags_at_primary(connection: Connection) -> Sequence[Lag]:
     """Ask the database itself.
 
     Raises:
-        LagUnknown: it is not Postgres, or its user may not see it.
+        NotMeasured: it is not Postgres, or its user may not see it.
     """
     if connection.dialect.name != "postgresql":
-        raise LagUnknown("only Postgres knows its replicas: name their connections in `replicas`")
+        raise NotMeasured("only Postgres knows its replicas: name their connections in `replicas`")
     lags: list[Lag] = []
     for found in connection.execute(_AT_PRIMARY):
         if found.state is None:
-            raise LagUnknown(f"{found.name} is shown without its state: GRANT pg_monitor to the connection's user")
+            raise NotMeasured(f"{found.name} is shown without its state: GRANT pg_monitor to the connection's user")
         lags.append(Lag(str(found.name), float(found.lag or 0), int(found.behind)))
     return lags
 
@@ -69,21 +65,21 @@ def lag_of_replica(connection: Connection, name: str) -> Lag:
     """Ask a replica.
 
     Raises:
-        LagUnknown: it is none, or replication has stopped.
+        NotMeasured: it is none, or replication has stopped.
     """
     if connection.dialect.name == "postgresql":
         return _lag_of_postgres(connection, name)
     if connection.dialect.name in ("mysql", "mariadb"):
         return _lag_of_mysql(connection, name)
-    raise LagUnknown(f"{name} is no replica: {connection.dialect.name} has none")
+    raise NotMeasured(f"{name} is no replica: {connection.dialect.name} has none")
 
 
 def _lag_of_postgres(connection: Connection, name: str) -> Lag:
     found = connection.execute(_AT_REPLICA).one()
     if not found.is_replica:
-        raise LagUnknown(f"{name} is no replica: it accepts writes")
+        raise NotMeasured(f"{name} is no replica: it accepts writes")
     if not found.is_connected:
-        raise LagUnknown(f"the replica {name} is not connected to its primary")
+        raise NotMeasured(f"the replica {name} is not connected to its primary")
     behind = int(found.behind or 0)
     return Lag(name, float(found.lag or 0) if behind else 0.0, behind)
 
@@ -97,9 +93,9 @@ def _lag_of_mysql(connection: Connection, name: str) -> Lag:
                 raise
             continue  # the names of another version
         if found is None:
-            raise LagUnknown(f"{name} is no replica")
+            raise NotMeasured(f"{name} is no replica")
         seconds = found.get(column, found.get("Seconds_Behind_Master"))
         if seconds is None:
-            raise LagUnknown(f"replication of {name} has stopped")
+            raise NotMeasured(f"replication of {name} has stopped")
         return Lag(name, float(seconds))
-    raise LagUnknown(f"{name} does not say whether it is a replica")
+    raise NotMeasured(f"{name} does not say whether it is a replica")

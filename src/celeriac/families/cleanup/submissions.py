@@ -10,10 +10,10 @@ from celeriac.core.spec import Call
 from celeriac.engine.app import JobApp
 from celeriac.families.cleanup.actions import Actions
 from celeriac.families.cleanup.dry_run import Preview
+from celeriac.families.cleanup.errors import BudgetInvalid
 from celeriac.families.cleanup.forms import RestoreForm, ResumeForm, RunForm
 from celeriac.families.cleanup.policy import Budget, Policy
 from celeriac.families.cleanup.records import RunState
-from celeriac.families.cleanup.refusals import BudgetInvalid
 from celeriac.families.cleanup.restoring import RestoreResult
 from celeriac.families.cleanup.views import PolicyState
 from celeriac.families.cleanup.work import RunResult

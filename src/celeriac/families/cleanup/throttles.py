@@ -19,6 +19,7 @@ from celeriac.core.errors import CeleriacError
 from celeriac.core.exact import Exact
 from celeriac.core.printable import one_line, shortened
 from celeriac.database.engine import Database
+from celeriac.families.cleanup.errors import NotMeasured
 from celeriac.families.cleanup.holds import Hold
 from celeriac.families.cleanup.replicas import Lag, lag_of_replica, lags_at_primary
 
@@ -79,7 +80,7 @@ class SqlProbe(_Throttle):
         try:
             number = float(found)
         except (TypeError, ValueError):
-            raise _NotMeasured(f"the query gives {str(found)[:100]!r}, which is no number") from None
+            raise NotMeasured(f"the query gives {str(found)[:100]!r}, which is no number") from None
         return None if number <= self.above else f"the query gives {number:g}, which is above {self.above:g}"
 
 
@@ -119,10 +120,6 @@ class Flag(_Throttle):
 
 
 Throttle = Annotated[ReplicaLag | SqlProbe | Load | Flag, Field(discriminator="kind")]
-
-
-class _NotMeasured(CeleriacError):
-    """A throttle cannot be measured."""
 
 
 class Throttling:

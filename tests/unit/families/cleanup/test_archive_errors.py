@@ -11,13 +11,16 @@ from tests.support.family_errors import assert_survives_pickling, assert_tree_is
 EXAMPLES = [
     errors.ArchiveDamaged("x is damaged"),
     errors.ArchiveRefused("no"),
+    errors.BudgetInvalid("rows: the policy allows 5, and 6 were asked for"),
     errors.ChunkUnstable("orders change"),
     errors.CleanupRefused("no"),
+    errors.NotMeasured("the replica is not connected"),
     errors.PolicyInvalid("table: there is none"),
     errors.RowsKept("rows of orders stay"),
     errors.RowsReferred("items refer to orders"),
     errors.TableRefused("orders has no key"),
     errors.UnknownPolicy("no policy is named x"),
+    errors.UnknownRun("no run has the id x"),
 ]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from celeriac.core.durations import AS_WRITTEN
 from celeriac.core.faults import sentence
 from celeriac.families.cleanup.conditions import check_expression, for_sqlalchemy, names_of_parameters
 from celeriac.families.cleanup.errors import PolicyInvalid, UnknownPolicy
@@ -29,6 +30,14 @@ def why(**changes: Any) -> str:
 )
 def test_ages_have_a_unit(text: str, seconds: int) -> None:
     assert Age.model_validate({"column": "at", "older_than": text}).older_than == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(("text", "iso"), [("365d", "P1Y"), ("36h", "P1DT12H"), ("90min", "PT1H30M"), ("7s", "PT7S")])
+def test_an_age_is_shown_to_people_as_they_write_it_and_to_programs_as_iso(text: str, iso: str) -> None:
+    age = Age.model_validate({"column": "at", "older_than": text})
+    assert age.model_dump(mode="json")["older_than"] == iso
+    assert age.model_dump(mode="json", context=AS_WRITTEN)["older_than"] == text
+    assert Age.model_validate(age.model_dump(mode="json")) == age
 
 
 def test_a_secret_in_the_place_of_its_place_is_not_shown() -> None:
