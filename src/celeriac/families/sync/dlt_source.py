@@ -28,11 +28,11 @@ def dlt_source(make: Callable[..., Any]) -> Callable[..., AsyncGenerator[SourceP
         @app.sync_source
         @dlt_source
         def issues(source: SourceContext, repository: str) -> DltResource:
-            return github_issues(repository, since=dlt.sources.incremental("updated_at", initial_value=source.cursor))
+            return github_issues(repository, since=dlt.sources.incremental("updated_at"))
 
-    dlt's own state lives as long as one pass over the stream. If the rows of an incremental resource are in ascending
-    order (`row_order="asc"`), an interrupted pass goes on there. Other resources are read again, and what was written
-    is left out.
+    dlt's own state is kept with the stream's: a run begins with that of the last one that was complete. If the rows of
+    an incremental resource are in ascending order (`row_order="asc"`), an interrupted pass goes on there. Other
+    resources are read again from where the run has begun, and what was written is left out.
 
     Raises:
         SyncInvalid: no parameter of the function is a `SourceContext`.
@@ -51,7 +51,7 @@ def dlt_source(make: Callable[..., Any]) -> Callable[..., AsyncGenerator[SourceP
         reading = _Reading(make.__name__, lambda: make(**arguments), asked)
         try:
             while batch := await asyncio.get_running_loop().run_in_executor(thread, reading.next_batch):
-                yield SourcePage(batch.items, token=batch.state)
+                yield SourcePage(batch.items, token=batch.state, kept=batch.kept)
         finally:
             thread.submit(reading.close)
             _end(thread, wait=False)
@@ -61,10 +61,11 @@ def dlt_source(make: Callable[..., Any]) -> Callable[..., AsyncGenerator[SourceP
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Items, and dlt's state after exactly these; None: it cannot go on there."""
+    """Items, and dlt's state after exactly these; None: it cannot go on there. `kept` is its state at the end."""
 
     items: list[Any]
     state: str | None
+    kept: str | None = None
 
 
 class _Reading:
@@ -101,7 +102,7 @@ class _Reading:
                 item = _plain(next(self._items))
             except StopIteration:
                 self._is_over = True
-                return _Batch(items, None)
+                return _Batch(items, None, kept=self._dumped())
             except Exception as error:
                 raise self._fault(error) from error
             before, self._noted = self._noted, self._dumped()
@@ -123,8 +124,9 @@ class _Reading:
         from dlt.common.configuration.container import Container
         from dlt.common.pipeline import StateInjectableContext
 
-        if isinstance(self._asked.token, str):
-            self._state = json.typed_loads(self._asked.token)
+        before = self._asked.kept if self._asked.token is None else self._asked.token
+        if isinstance(before, str):
+            self._state = json.typed_loads(before)
         self._resource = self._chosen(self._make())
         context = StateInjectableContext(state=cast("Any", self._state))
         with Container().injectable_context(context):

@@ -47,6 +47,7 @@ class Page:
         source_time_ms: when the source answered, by its own clock; None: unknown.
         requests: how many HTTP requests it took, with those that failed.
         is_missing: whether the API knows nothing of it: a parent has no children, or the path is wrong.
+        kept: what the source wants to have when it is asked the next time; only that of the last page counts.
     """
 
     records: Sequence[Record]
@@ -56,6 +57,7 @@ class Page:
     source_time_ms: int | None = None
     requests: int = 1
     is_missing: bool = False
+    kept: JsonValue = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +69,14 @@ class Asked:
         place: where to begin: where the last committed page has ended.
         cursor: the value of the cursor from which on records are wanted, with the lookback taken off; None: all.
         parent: the record's fields of the parent whose children are wanted, for `{parent.id}` in a path; None: none.
+        kept: what the source had kept at the end of the last pass; None: nothing, or all records are wanted.
     """
 
     stream: str
     place: Place = field(default_factory=Place)
     cursor: JsonValue = None
     parent: Record | None = None
+    kept: JsonValue = None
 
 
 class Source(Protocol):

@@ -32,12 +32,14 @@ class SourceContext:
         cursor: the value of the stream's cursor from which on records are wanted; None: all.
         parent: the record of the parent whose children are wanted; None: the stream has none.
         token: what the last `SourcePage` before an interruption had; None: begin at the beginning.
+        kept: what the source has kept at the end of the last complete run; None: nothing, or all records are wanted.
     """
 
     stream: str
     cursor: JsonValue = None
     parent: Record | None = None
     token: JsonValue = None
+    kept: JsonValue = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +51,14 @@ class SourcePage:
         token: anything that JSON has: a cursor, a number, a URL. It comes back as `SourceContext.token`. None: nothing.
         time_ms: what the source's own clock says, in milliseconds since the epoch; None: unknown.
         requests: how many requests the page took.
+        kept: anything that JSON has, which is stored when the run is complete, and comes back as `SourceContext.kept`.
     """
 
     records: Iterable[Record]
     token: JsonValue = None
     time_ms: int | None = None
     requests: int = 0
+    kept: JsonValue = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,7 @@ class FunctionReader:
         arguments = dict(self._arguments)
         if self._source.context is not None:
             arguments[self._source.context] = SourceContext(
-                stream=asked.stream, cursor=asked.cursor, parent=asked.parent, token=asked.place.token
+                stream=asked.stream, cursor=asked.cursor, parent=asked.parent, token=asked.place.token, kept=asked.kept
             )
         pages = _Pages(self._source.name, asked.place)
         async with aclosing(self._source.function(**arguments)) as generator:
@@ -121,6 +125,7 @@ class _Pages:
         #: How many items since the token have come, and how many of them were written before.
         self._seen, self._written = 0, place.skip
         self._waiting: list[Any] = []
+        self._kept: JsonValue = None
         self._tokens = Seen()
         self._tokens.first(hash(orjson.dumps(place.token)), self._page)
 
@@ -143,11 +148,12 @@ class _Pages:
     def last(self) -> Page:
         """Return the last page. It may be empty."""
         records, refused = self._take()
-        return Page(records, None, self._page, refused, requests=0)
+        return Page(records, None, self._page, refused, requests=0, kept=self._kept)
 
     def _flushed(self, given: SourcePage) -> Page:
         records, refused = self._take()
         page = self._page
+        self._kept = self._kept if given.kept is None else given.kept
         if given.token is not None:
             self._check(given.token)
             self._token, self._page, self._seen, self._written = given.token, page + 1, 0, 0

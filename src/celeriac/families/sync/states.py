@@ -12,7 +12,7 @@ from sqlalchemy import Connection, and_, bindparam, delete, insert, or_, select,
 from celeriac.core.ids import new_id
 from celeriac.database.clock import now_ms
 from celeriac.families.sync.counts import Counts
-from celeriac.families.sync.pages import Place
+from celeriac.families.sync.pages import Page, Place
 from celeriac.families.sync.tables import parent_table as parents
 from celeriac.families.sync.tables import state_table as states
 
@@ -34,6 +34,7 @@ class State:
         pending: the greatest cursor of this pass.
         counts: what this pass has counted.
         done_run: the run that has ended the last pass.
+        kept: what the source has kept for the next pass.
     """
 
     phase: str = IDLE
@@ -46,6 +47,7 @@ class State:
     pending: JsonValue = None
     counts: Counts = field(default_factory=Counts)
     done_run: str = ""
+    kept: JsonValue = None
 
 
 _this = and_(
@@ -62,7 +64,7 @@ _storing = (
                 name: bindparam(name)
                 for name in (
                     *("phase", "pass", "is_full", "fingerprint", "origin", "place", "cursor", "pending", "counts"),
-                    "done_run",
+                    *("done_run", "kept"),
                 )
             },
             "updated_at": now_ms(),
@@ -92,6 +94,7 @@ def store(connection: Connection, sync: str, stream: str, state: State, parent: 
         "pending": state.pending,
         "counts": state.counts.as_dict(),
         "done_run": state.done_run,
+        "kept": state.kept,
     }
     if connection.execute(_storing, {**key, **values}).rowcount == 0:
         row = {"sync": sync, "stream": stream, "parent": parent, **values}
@@ -116,7 +119,29 @@ def begun(state: State, *, fingerprint: str, origin: str, is_full: bool | None) 
         fingerprint=fingerprint,
         origin=origin,
         cursor=state.cursor if state.origin == origin else None,
+        kept=state.kept if state.origin == origin else None,
     )
+
+
+def of_parent(before: State, of_stream: State) -> State:
+    """Return the state with which the children of one parent are read, or read on, in the pass of their stream."""
+    if before.pass_id == of_stream.pass_id:
+        return before
+    same = before.origin == of_stream.origin
+    return State(
+        phase=READING,
+        pass_id=of_stream.pass_id,
+        is_full=of_stream.is_full,
+        origin=of_stream.origin,
+        cursor=before.cursor if same else None,
+        kept=before.kept if same else None,
+    )
+
+
+def behind(state: State, page: Page, pending: JsonValue) -> State:
+    """Return the state behind a page. What the source keeps is that of the last one."""
+    kept = state.kept if page.after is not None or page.kept is None else page.kept
+    return replace(state, place=page.after or Place(), pending=pending, kept=kept)
 
 
 def forget(connection: Connection, sync: str, streams: Sequence[str]) -> None:
@@ -149,6 +174,7 @@ def _state(row: Any) -> State:
         pending=row["pending"],
         counts=Counts.of(row["counts"]),
         done_run=row["done_run"],
+        kept=row["kept"],
     )
 
 

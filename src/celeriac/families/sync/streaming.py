@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from pydantic import JsonValue
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
@@ -31,11 +32,13 @@ from celeriac.families.sync.states import (
     READING,
     State,
     begun,
+    behind,
     drop_parents_not_seen,
     forget,
     forget_children,
     load,
     next_parents,
+    of_parent,
     store,
     store_parents,
 )
@@ -78,6 +81,7 @@ class StreamPass:
         self._waiting = Waiting()
         self._rejections = Rejections(sync.name, stream)
         self._has_news = False
+        self._kept: JsonValue = None
 
     @property
     def counts(self) -> Counts:
@@ -109,6 +113,7 @@ class StreamPass:
             return state
 
         self._state = await self._database.write(begin)
+        self._kept = self._state.kept
         self._began(self._stream.name, self._state.counts)
         if self._state.phase == IDLE:
             return self._state.counts
@@ -141,8 +146,9 @@ class StreamPass:
     async def _read_all(self) -> None:
         await self._read(self._state, None, self._store_own)
 
-    def _store_own(self, connection: Connection, place: Place, pending: Any, is_last: bool) -> None:
-        self._state = replace(self._state, place=place, pending=pending, phase=READ if is_last else READING)
+    def _store_own(self, connection: Connection, page: Page, pending: Any) -> None:
+        phase = READING if page.after is not None else READ
+        self._state = replace(behind(self._state, page, pending), phase=phase)
         store(connection, self._sync.name, self._stream.name, self._state)
 
     async def _read_children(self) -> None:
@@ -160,35 +166,30 @@ class StreamPass:
 
     async def _read_of_parent(self, key: str, fields: dict[str, Any]) -> None:
         before = await self._database.read(lambda c: load(c, self._sync.name, self._stream.name, key))
-        own = before
-        if before.pass_id != self._state.pass_id:
-            own = State(
-                phase=READING,
-                pass_id=self._state.pass_id,
-                is_full=self._state.is_full,
-                origin=self._state.origin,
-                cursor=before.cursor if before.origin == self._state.origin else None,
-            )
+        own = of_parent(before, self._state)
 
-        def store_child(connection: Connection, place: Place, pending: Any, is_last: bool) -> None:
-            cursor = later(own.cursor, pending) if is_last else own.cursor
-            child = replace(own, place=place, pending=pending, cursor=cursor, phase=IDLE if is_last else READING)
+        def store_child(connection: Connection, page: Page, pending: Any) -> None:
+            child = behind(own, page, pending)
+            if page.after is None:
+                child = replace(child, cursor=later(own.cursor, pending), phase=IDLE)
             store(connection, self._sync.name, self._stream.name, child, key)
             store(connection, self._sync.name, self._stream.name, self._state)
 
         await self._read(own, fields, store_child)
 
     async def _read(
-        self, start: State, parent: Record | None, store_place: Callable[[Connection, Place, Any, bool], None]
+        self, start: State, parent: Record | None, store_place: Callable[[Connection, Page, Any], None]
     ) -> None:
         highest = Highest(start.pending)
         cursor = None if start.is_full else less(start.cursor, self._stream.lookback)
-        asked = Asked(stream=self._stream.name, place=start.place, cursor=cursor, parent=parent and nested(parent))
+        kept = None if start.is_full else start.kept
+        fields = parent and nested(parent)
+        asked = Asked(stream=self._stream.name, place=start.place, cursor=cursor, parent=fields, kept=kept)
         async with contextlib.aclosing(prefetched(self._source.pages(asked))) as pages:
             async for page in pages:
                 await self._take(page if parent is None else with_parent(self._stream, page, parent), highest)
                 if page.after is None or self._writer.is_due:
-                    await self._commit(page.after, highest.value, store_place)
+                    await self._commit(page, highest.value, store_place)
                 if page.after is None:
                     is_later = later(start.cursor, highest.value) != start.cursor
                     self._has_news |= start.is_full or start.cursor is None or is_later
@@ -209,9 +210,7 @@ class StreamPass:
                     fields = {path: get(record) for path, get in self._fields.items()}
                     waiting.add_parent(record, key_of([get(record) for get in self._key]), fields)
 
-    async def _commit(
-        self, after: Place | None, pending: Any, store_place: Callable[[Connection, Place, Any, bool], None]
-    ) -> None:
+    async def _commit(self, last: Page, pending: Any, store_place: Callable[[Connection, Page, Any], None]) -> None:
         await self._writer.prepare(self._state)
         waiting, before = self._waiting, self._state
         name, stream = self._sync.name, self._stream.name
@@ -226,7 +225,7 @@ class StreamPass:
                 store_rejects(connection, name, stream, self._run, page, those)
             if parents := waiting.parents(refused):
                 store_parents(connection, name, stream, before.pass_id, parents)
-            store_place(connection, after or Place(), pending, after is None)
+            store_place(connection, last, pending)
 
         try:
             await self._write(commit)
@@ -292,7 +291,8 @@ class StreamPass:
 
         def store_idle(connection: Connection) -> None:
             self._held.fence(connection)
-            store(connection, self._sync.name, self._stream.name, replace(read, phase=IDLE, place=Place()))
+            idle = replace(read, phase=IDLE, place=Place(), kept=self._kept)
+            store(connection, self._sync.name, self._stream.name, idle)
             if with_children:
                 forget_children(connection, self._sync.name, self._stream.name, read.pass_id)
 

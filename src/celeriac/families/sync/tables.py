@@ -44,6 +44,7 @@ LEASES = Leases(lock_table, what="the sync", lasting_ms=120_000)
 #: page to its last, over as many runs as that takes. `phase` is idle, reading or read (a refresh, not swapped yet).
 #: `cursor` is where the next pass begins; it becomes the greatest value of this pass, `pending`, when that ends.
 #: `done_run` is the run that has ended the last one: another attempt of its job does not begin a new one.
+#: `kept` is what the source itself wants to have at the next pass.
 state_table = Table(
     "celeriac_sync_state",
     metadata,
@@ -60,6 +61,7 @@ state_table = Table(
     Column("cursor", _VALUE),
     Column("pending", _VALUE),
     Column("counts", _VALUE),
+    Column("kept", _VALUE),
     Column("updated_at", BigInteger, nullable=False),
 )
 

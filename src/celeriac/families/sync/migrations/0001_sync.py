@@ -33,6 +33,7 @@ def upgrade() -> None:
         sa.Column("cursor", sa.Text()),
         sa.Column("pending", sa.Text()),
         sa.Column("counts", sa.Text()),
+        sa.Column("kept", sa.Text()),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("sync", "stream", "parent", name="pk_celeriac_sync_state"),
     )
