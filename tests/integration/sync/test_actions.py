@@ -56,7 +56,7 @@ async def test_how_a_sync_stands_its_runs_and_rejected_records(syncs: SyncJobs) 
     (failed, succeeded), following = await syncs.family.looks.runs("shop", limit=2)
     assert following is None
     assert (failed.state, failed.error, failed.counts["orders"].received) == ("failed", "gone", 1)
-    assert (succeeded.state, succeeded.counts["orders"].written) == ("succeeded", 2)
+    assert (succeeded.state, succeeded.counts["orders"].written) == ("done", 2)
     assert succeeded.ended_at is not None
     (reject,), _ = await syncs.family.looks.rejects("shop", stream="orders", limit=9)
     assert (reject.page, reject.position, reject.record) == (0, 1, '{"v":"b"}')

@@ -38,7 +38,7 @@ async def test_a_sync_is_run_and_looked_at_from_a_terminal(terminal: Terminal) -
     (orders,) = await terminal.json("state", "shop")
     assert (orders["stream"], orders["phase"]) == ("orders", "idle")
     newest, *_ = await terminal.json("runs", "shop", "--limit", "1")
-    assert (newest["id"], newest["state"]) == (outcome["job"], "succeeded")
+    assert (newest["id"], newest["state"]) == (outcome["job"], "done")
     code, shown, _ = await terminal.run("show", "shop")
     assert code == 0
     assert outcome["job"] in shown and "env:SHOP_KEY" not in shown and "orders" in shown
@@ -53,7 +53,7 @@ async def test_tables_are_for_people(terminal: Terminal) -> None:
         (["list"], ["shop", "family", "every 86400 s"]),
         (["run", "untidy", "--follow"], ["things", "in", "rejected"]),
         (["rejects", "untidy"], ["it has no id, which is its key"]),
-        (["runs", "untidy"], ["succeeded"]),
+        (["runs", "untidy"], ["done"]),
         (["state", "untidy"], ["things", "idle"]),
         (["dry-run", "untidy"], ["things: 4 records on the first page", "integer", "rejected, at 1"]),
     ):

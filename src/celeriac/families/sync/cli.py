@@ -34,7 +34,7 @@ Name = Annotated[str, typer.Argument(help="The sync's name; `celeriac sync list`
 Streams = Annotated[list[str] | None, typer.Option("--stream", help="Only this stream; repeatable.")]
 Limit = Annotated[int, typer.Option(min=1, max=200, help="How many, the newest first.")]
 
-_COLOURS = {"succeeded": "green", "failed": "red", "waiting": "yellow", "cancelled": "yellow"}
+_COLOURS = {"done": "green", "failed": "red", "waiting": "yellow", "cancelled": "yellow"}
 _COUNTS = ("in", "written", "rejected", "deleted", "pages", "repeated_pages", "requests")
 
 

@@ -178,7 +178,7 @@ class _Attempt:
             await source.close()
         if failed:
             raise _failure(failed)
-        await self.note("succeeded", None)
+        await self.note("done", None)
         await self._database.write(self._held.release)
         return done
 

@@ -94,7 +94,7 @@ class RunView(BaseModel):
 
     id: str
     sync: str
-    state: Literal["running", "waiting", "succeeded", "failed", "cancelled"] = Field(
+    state: Literal["running", "waiting", "done", "failed", "cancelled"] = Field(
         description="`waiting`: its job is tried again, as the source or the database was away"
     )
     error: str | None
