@@ -1,16 +1,11 @@
-"""A process that runs a policy, and kills itself (SIGKILL) at its n-th act: a write, a statement, a commit.
-
-    python -m tests.support.cleanup_worker URL ARCHIVES JOB POLICY_AS_JSON DIE_AT
-
-With DIE_AT 0 it lives, and prints how many such points there were.
-"""
+"""A process that runs a policy, and kills itself (SIGKILL) at its n-th act: a write, a statement, a commit."""
 
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from functools import wraps
@@ -23,7 +18,8 @@ from sqlalchemy.engine import Engine
 from celeriac.families.cleanup.policy import Policy
 from tests.support.cleanup_shop import Shop
 
-_ROOT = Path(__file__).parents[2]
+#: The test's own process is forked, as it has all imported: that takes a new one a second.
+_forking = multiprocessing.get_context("fork")
 
 
 class Points:
@@ -51,27 +47,18 @@ class Points:
         return call
 
 
-async def run_apart(shop: Shop, chosen: Policy, job: str, die_at: int) -> tuple[int, str]:
-    """Run a policy in a process of its own, which kills itself at a point, or lives with 0."""
-    command = [
-        "-m",
-        "tests.support.cleanup_worker",
-        shop.url,
-        str(shop.archives),
-        job,
-        chosen.model_dump_json(exclude_unset=True),
-        str(die_at),
-    ]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, *command, cwd=_ROOT, env=dict(os.environ), stdout=asyncio.subprocess.PIPE
-    )
-    output, _ = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, output.decode()
+async def run_apart(shop: Shop, chosen: Policy, job: str, die_at: int) -> int:
+    """Run a policy in a process of its own, which kills itself at a point, or lives with 0. Return its exit code."""
+    given = (shop.url, str(shop.archives), job, chosen.model_dump_json(exclude_unset=True), die_at)
+    process = _forking.Process(target=main, args=given)
+    process.start()
+    await asyncio.to_thread(process.join)
+    assert process.exitcode is not None
+    return process.exitcode
 
 
-def main(url: str, archives: str, job: str, policy: str, die_at: str) -> None:
-    points = Points(int(die_at))
+def main(url: str, archives: str, job: str, policy: str, die_at: int) -> None:
+    points = Points(die_at)
     for name in ("pwrite", "fsync", "ftruncate", "replace", "unlink"):
         setattr(os, name, points.around(getattr(os, name)))
     event.listen(Engine, "before_cursor_execute", lambda *_: points.reach())
@@ -79,8 +66,7 @@ def main(url: str, archives: str, job: str, policy: str, die_at: str) -> None:
     event.listen(Engine, "commit", lambda *_: points.reach())
     chosen = Policy.model_validate_json(policy)
     shop = Shop(url, Path(archives), tables={f"{chosen.connection}.{chosen.table}"})
-    result = asyncio.run(_run(shop, chosen, job))
-    print(result.state, points.count, flush=True)
+    asyncio.run(_run(shop, chosen, job))
 
 
 async def _run(shop: Shop, policy: Policy, job: str) -> Any:
@@ -88,7 +74,3 @@ async def _run(shop: Shop, policy: Policy, job: str) -> Any:
         return await shop.run(policy, job)
     finally:
         await shop.database.dispose()
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -212,7 +212,7 @@ async def test_a_worker_that_is_killed_anywhere_loses_no_row_of_any_partition(ev
 async def _kill_often(shop: Shop, chosen: Policy, *, kills: int) -> None:
     points, killed = Random(20), 0
     while killed < kills:
-        code, _ = await run_apart(shop, chosen, "job-1", points.randrange(60, 130))
+        code = await run_apart(shop, chosen, "job-1", points.randrange(60, 130))
         await look(shop)
         if code == 0:
             break
