@@ -76,3 +76,21 @@ async def test_a_record_without_its_key_is_no_line(files: SyncJobs) -> None:
     ran = await files.run({"orders": [[{"id": 1}, {"name": "x"}, {"id": 2, "v": float("nan")}]]})
     assert ran.result["streams"]["orders"]["rejected"] == 2
     assert await lines(files, ran, "orders-000000000001.jsonl.gz") == [{"id": 1}]
+
+
+async def test_a_file_whose_state_was_not_stored_comes_again_under_its_name(files: SyncJobs) -> None:
+    files.define(ORDERS, destination={"files": "jsonl", "records": 10})
+    database = files.app.database
+    await database.ensure_schema()
+    refuse = (
+        "CREATE TRIGGER refuse BEFORE UPDATE ON celeriac_sync_state WHEN NEW.counts LIKE '%\"received\":20,%' "
+        "BEGIN SELECT RAISE(ABORT, 'killed here'); END"
+    )
+    await database.write(lambda c: c.exec_driver_sql(refuse))
+    first = await files.run({"orders": numbered(3, 10)})
+    assert "killed here" in str(first.error)
+    await database.write(lambda c: c.exec_driver_sql("DROP TRIGGER refuse"))
+    second = await files.run({"orders": numbered(3, 10)})
+    names = second.result["streams"]["orders"]["files"]
+    assert names == ["orders-000000000011.jsonl.gz", "orders-000000000021.jsonl.gz"]
+    assert await lines(files, first, names[0]) == await lines(files, second, names[0])

@@ -122,6 +122,18 @@ async def test_values_are_the_same_in_pieces_and_in_whole_pages(api: SyncApi) ->
     assert refused[0][-1][1] == "has a whole number of thousands of digits"
 
 
+async def test_records_have_their_places_on_the_whole_page(api: SyncApi) -> None:
+    items: list[Any] = [7 if number % 10 == 0 else {"id": number} for number in range(3_000)]
+    for options in (STREAMED, {}):
+        api.told["/x"] = [(200, {}, items)]
+        pages = await read(api.url, HttpStream(path="x"), **options)
+        assert (len(pages) > 1) is bool(options)
+        for page in pages:
+            assert list(page.positions) == [record["id"] for record in page.records]
+        refused = [one.position for page in pages for one in page.refused]
+        assert refused == list(range(0, 3_000, 10))
+
+
 async def test_a_large_page_that_comes_again_is_a_loop(api: SyncApi) -> None:
     api.told["/x"] = [(200, {}, [{"id": number} for number in range(1_000)])]
     stream = HttpStream.model_validate({"path": "x", "pagination": {"type": "page"}})

@@ -101,6 +101,16 @@ async def test_parents_without_children_are_no_fault_while_others_have_some(sync
         assert 0 < outcome["streams"]["orders"]["in"] < 250
 
 
+async def test_a_rejected_record_is_listed_with_its_place_on_the_page(syncs: SyncJobs) -> None:
+    async with sync_api() as api:
+        define(syncs, api, {"name": "orders", "primary_key": "id", "http": {"path": "x"}})
+        api.told["/x"] = [(200, {}, [7, {"id": 1}, {"name": "no key"}, "x", {"id": 2}, {"name": "neither"}])]
+        await syncs.outcome()
+        assert await syncs.rows("SELECT position FROM celeriac_sync_reject ORDER BY position") == [
+            (0,), (2,), (3,), (5,)
+        ]  # fmt: skip
+
+
 async def test_a_dry_run_asks_for_one_page(syncs: SyncJobs) -> None:
     async with sync_api() as api:
         define(syncs, api, ORDERS)

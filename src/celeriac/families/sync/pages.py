@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from pydantic import JsonValue
@@ -48,6 +48,7 @@ class Page:
         requests: how many HTTP requests it took, with those that failed.
         is_missing: whether the API knows nothing of it: a parent has no children, or the path is wrong.
         kept: what the source wants to have when it is asked the next time; only that of the last page counts.
+        positions: the place of each record on the whole page, with what was refused; (): as in `records`.
     """
 
     records: Sequence[Record]
@@ -58,6 +59,11 @@ class Page:
     requests: int = 1
     is_missing: bool = False
     kept: JsonValue = None
+    positions: Sequence[int] = ()
+
+    def placed(self, refused: Iterable[Refusal]) -> list[Refusal]:
+        """Return refusals by their places among `records` with those on the page."""
+        return [replace(one, position=self.positions[one.position]) if self.positions else one for one in refused]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

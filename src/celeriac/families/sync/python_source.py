@@ -147,32 +147,34 @@ class _Pages:
 
     def last(self) -> Page:
         """Return the last page. It may be empty."""
-        records, refused = self._take()
-        return Page(records, None, self._page, refused, requests=0, kept=self._kept)
+        records, refused, positions = self._take()
+        return Page(records, None, self._page, refused, requests=0, kept=self._kept, positions=positions)
 
     def _flushed(self, given: SourcePage) -> Page:
-        records, refused = self._take()
+        records, refused, positions = self._take()
         page = self._page
         self._kept = self._kept if given.kept is None else given.kept
         if given.token is not None:
             self._check(given.token)
             self._token, self._page, self._seen, self._written = given.token, page + 1, 0, 0
         after = Place(self._token, max(self._seen, self._written), self._page)
-        return Page(records, after, page, refused, given.time_ms, given.requests)
+        return Page(records, after, page, refused, given.time_ms, given.requests, positions=positions)
 
-    def _take(self) -> tuple[list[Record], list[Refusal]]:
-        """Return what waits, without what was written before."""
+    def _take(self) -> tuple[list[Record], list[Refusal], list[int]]:
+        """Return what waits, without what was written before: records, what is none, and the records' places."""
         start, items = self._seen, self._waiting
         self._seen, self._waiting = start + len(items), []
         begin = max(start, min(self._written, self._seen))
         records: list[Record] = []
         refused: list[Refusal] = []
+        positions: list[int] = []
         for position, item in enumerate(items[begin - start :], begin):
             if isinstance(item, Mapping) and all(type(name) is str for name in cast("Mapping[Any, Any]", item)):
                 records.append(cast("Record", item))
+                positions.append(position)
             else:
                 refused.append(Refusal("is no object whose names are text", item, position))
-        return records, refused
+        return records, refused, positions
 
     def _check(self, token: JsonValue) -> None:
         try:

@@ -221,7 +221,7 @@ class StreamPass:
             self._held.fence(connection)
             refused = self._writer.write(connection)
             self._state = replace(before, counts=before.counts + waiting.counts.rejecting(len(refused)))
-            for page, those in (*waiting.refused, (waiting.page, refused)):
+            for page, those in (*waiting.refused, (last.page, last.placed(refused))):
                 store_rejects(connection, name, stream, self._run, page, those)
             if parents := waiting.parents(refused):
                 store_parents(connection, name, stream, before.pass_id, parents)
@@ -235,7 +235,7 @@ class StreamPass:
         self._writer.clear()
         self._waiting = Waiting()
         self._report(stream, self._state.counts)
-        for _, those in (*waiting.refused, (waiting.page, refused)):
+        for _, those in (*waiting.refused, (last.page, refused)):
             self._rejections.see(those)
         if self._state.counts.rejected > before.counts.rejected:  # else somebody has looked at them, maybe
             self._rejections.check_most(self._state.counts)

@@ -18,12 +18,10 @@ class Waiting:
     Attributes:
         counts: what they add, if nothing more is refused.
         refused: what was refused so far, with the numbers of the pages.
-        page: the number of the last page.
     """
 
     counts: Counts = field(default_factory=Counts)
     refused: list[tuple[int, Sequence[Refusal]]] = field(default_factory=list[tuple[int, Sequence[Refusal]]])
-    page: int = 0
     _parents: list[tuple[Record, str, dict[str, Any]]] = field(default_factory=list[tuple[Record, str, dict[str, Any]]])
 
     def add(self, page: Page, shaped: Shaped, what: str) -> None:
@@ -32,7 +30,7 @@ class Waiting:
         Raises:
             CountsWrong: not each of its records is among the written or the rejected.
         """
-        refused = [*page.refused, *shaped.rejected]
+        refused = [*page.refused, *page.placed(shaped.rejected)]
         if refused:
             self.refused.append((page.page, refused))
         counts = Counts(
@@ -44,7 +42,6 @@ class Waiting:
         )
         counts.check(what)
         self.counts += counts
-        self.page = page.page
 
     def add_parent(self, record: Record, key: str, fields: dict[str, Any]) -> None:
         """Take note of a record that has children."""

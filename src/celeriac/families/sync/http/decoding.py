@@ -100,6 +100,7 @@ class Examined:
     records: Sequence[Record]
     refused: list[Refusal]
     digest: int
+    positions: Sequence[int] = ()
 
 
 def examine(items: list[Any], start: int = 0, *, is_strict: bool = True) -> Examined:
@@ -109,16 +110,18 @@ def examine(items: list[Any], start: int = 0, *, is_strict: bool = True) -> Exam
     except TypeError:  # some hold what it does not write
         content = b""
     if content and is_strict and set(map(type, items)) <= _OBJECTS:
-        return Examined(items, [], hash(content))
+        return Examined(items, [], hash(content), range(start, start + len(items)))
     records: list[Record] = []
+    positions: list[int] = []
     refused: list[Refusal] = []
     for position, item in enumerate(items, start):
         why = _why_refused(item)
         if why is None:
             records.append(item)
+            positions.append(position)
         else:
             refused.append(Refusal(why, item, position))
-    return Examined(records, refused, hash(repr(items)))
+    return Examined(records, refused, hash(repr(items)), positions)
 
 
 def _why_refused(item: Any) -> str | None:

@@ -111,11 +111,19 @@ class OnePage:
         self._seen += len(items)
         self._turn.count += len(examined.refused)  # they are on the page as well: without them, it would seem short
         if not skipped:
-            return Examined(self._turn.take(examined.records), examined.refused, examined.digest)
+            return self._without_ties(examined, examined.digest)
         before = examine(items[:skipped], is_strict=is_strict)
         rest = examine(items[skipped:], self._seen - len(items) + skipped, is_strict=is_strict)
         self._turn.take(before.records)
-        return Examined(self._turn.take(rest.records), rest.refused, examined.digest)
+        return self._without_ties(rest, examined.digest)
+
+    def _without_ties(self, examined: Examined, digest: int) -> Examined:
+        """Leave out what another page has given, and keep the places of the others."""
+        records, positions = self._turn.take(examined.records), examined.positions
+        if len(records) < len(examined.records):
+            places = {id(record): place for record, place in zip(examined.records, positions, strict=True)}
+            positions = [places[id(record)] for record in records]
+        return Examined(records, examined.refused, digest, positions)
 
     def _piece(self, answer: Answer, taken: Decoded) -> Page:
         examined = self._look_at(taken.value, is_strict=taken.is_strict)
@@ -130,7 +138,8 @@ class OnePage:
     def _page(self, answer: Answer, examined: Examined, after: Place | None) -> Page:
         sent, self._question.sent = self._question.sent, 0
         moment = _moment_of(answer.headers.get("Date", ""))
-        return Page(examined.records, after, self._place.page, examined.refused, moment, sent)
+        page, positions = self._place.page, examined.positions
+        return Page(examined.records, after, page, examined.refused, moment, sent, positions=positions)
 
 
 @contextmanager
