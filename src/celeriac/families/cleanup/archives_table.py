@@ -74,12 +74,21 @@ def ensure_archive_table(connection: Connection, source: TableName, target: Tabl
     _check(connection, source, target)
 
 
-def copy_statement(connection: Connection, source: TableName, target: TableName, where: str) -> str:
-    """Return the SQL that copies those rows of `source`, with the columns that it has now."""
+def copy_statement(
+    connection: Connection, source: TableName, target: TableName, where: str, key: Sequence[str] = ()
+) -> str:
+    """Return the SQL that copies those rows of `source`, with the columns that it has now.
+
+    Rows whose `key` is in `target` stay out.
+    """
+    old, new = source.quoted(connection), target.quoted(connection)
+    if key:
+        same = " AND ".join(f"{new}.{one} = {old}.{one}" for one in (quoted(connection, name) for name in key))
+        where += f" AND NOT EXISTS (SELECT 1 FROM {new} WHERE {same})"  # noqa: S608 (quoted names)
     columns = ", ".join(quoted(connection, name) for name in columns_of_table(connection, source))
     return (
-        f"INSERT INTO {target.quoted(connection)} ({columns}) "  # noqa: S608 (quoted names)
-        f"SELECT {columns} FROM {source.quoted(connection)} WHERE {where}"
+        f"INSERT INTO {new} ({columns}) "  # noqa: S608 (quoted names)
+        f"SELECT {columns} FROM {old} WHERE {where}"
     )
 
 

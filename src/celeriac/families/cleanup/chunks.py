@@ -15,6 +15,7 @@ from celeriac.families.cleanup.archives_columns import use_exact_texts
 from celeriac.families.cleanup.archives_table import TableName
 from celeriac.families.cleanup.errors import RowsReferred
 from celeriac.families.cleanup.locks import Lease
+from celeriac.families.cleanup.moves import copy_rows
 from celeriac.families.cleanup.records import Entry
 from celeriac.families.cleanup.statements import Key, Parameters, Row, Statements
 
@@ -123,7 +124,7 @@ def _remove(connection: Connection, chunk: Chunk) -> None:
     if _are_referred(connection, chunk):
         raise ChunkReferred
     if chunk.moved_to is not None:
-        connection.execute(statements.move_to(connection, chunk.moved_to), chunk.parameters)
+        copy_rows(connection, statements, chunk.moved_to, chunk.parameters, len(rows))
     if _deleted(connection, chunk, returning=False) != len(rows):
         _refuse_kept(connection, chunk)
         raise ChunkChanged

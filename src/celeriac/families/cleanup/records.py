@@ -105,6 +105,16 @@ class _Fresh:
         return {**asdict(self), "cutoff": now, "started_at": now, "milliseconds": 0}
 
 
+@dataclass(frozen=True, slots=True)
+class Putting:
+    """Rows that one transaction of a restore has put back: where they were in a file, or the last key from a table."""
+
+    rows: int
+    file: str | None
+    offset: int | None
+    last_key: str
+
+
 def open_restore(connection: Connection, run_id: str, policy: str, who: str, asked: str) -> None:
     """Record a restore that begins, or that its job begins again. `asked` is what is to be restored, as JSON."""
     again = update(run_table).where(_r.id == run_id).values(state=RunState.RUNNING, error=None, ended_at=None)
@@ -114,11 +124,22 @@ def open_restore(connection: Connection, run_id: str, policy: str, who: str, ask
         connection.execute(insert(run_table).values(fresh.values(int(now))))
 
 
-def write_restored(connection: Connection, run_id: str, table: str, rows: int, member: Member | None) -> None:
-    """Add rows that were put back to the audit, in the transaction that writes them. `member` is where they were."""
+def write_restored(
+    connection: Connection, run_id: str, table: str, rows: int, member: Member | None, last_key: str
+) -> None:
+    """Add rows that were put back to the audit, in the transaction that writes them.
+
+    `member` is where they were in a file, and `last_key` which came last from a table.
+    """
     if rows:
-        entry = Entry(next_number(connection, run_id), table[:512], Kind.RESTORE, rows, "[]", "[]", "", member)
+        entry = Entry(next_number(connection, run_id), table[:512], Kind.RESTORE, rows, "[]", last_key, "", member)
         write_entry(connection, run_id, entry)
+
+
+def restored_by(connection: Connection, run_id: str) -> Sequence[Putting]:
+    """Return what a restore has put back so far, in order."""
+    query = select(_c.row_count, _c.file, _c.file_offset, _c.last_key).where(_c.run_id == run_id)
+    return [Putting(*row) for row in connection.execute(query.order_by(_c.number))]
 
 
 def end_restore(connection: Connection, run_id: str, state: RunState, error: str | None = None) -> None:
@@ -149,10 +170,10 @@ def end_run(connection: Connection, run: OpenRun, state: RunState, began: float,
     connection.execute(update(run_table).where(_r.id == run.id).values(values))
 
 
-def end_lost_run(connection: Connection, run_id: str, state: RunState) -> None:
+def end_lost_run(connection: Connection, run_id: str, state: RunState, error: str | None = None) -> None:
     """Record the end of a run that no worker is at."""
     still = update(run_table).where(_r.id == run_id, _r.state == RunState.RUNNING)
-    connection.execute(still.values(state=state, ended_at=now_ms()))
+    connection.execute(still.values(state=state, error=error, ended_at=now_ms()))
 
 
 def write_entry(connection: Connection, run_id: str, entry: Entry) -> None:

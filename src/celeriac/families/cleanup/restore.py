@@ -24,6 +24,8 @@ from celeriac.families.cleanup.archives_members import check_member, decode
 from celeriac.families.cleanup.archives_model import Manifest, Member, read_manifest
 from celeriac.families.cleanup.archives_table import TableName
 from celeriac.families.cleanup.errors import ArchiveDamaged, ArchiveRefused
+from celeriac.families.cleanup.keys import read_position
+from celeriac.families.cleanup.records import Putting
 from celeriac.families.cleanup.restore_rows import Inserting, OnConflict
 from celeriac.families.cleanup.restore_tables import CopiedChunk, Copying, Key
 
@@ -31,8 +33,8 @@ _PIECE = 1 << 20
 
 #: Is called after each transaction with the rows that are done, and those of the whole archive.
 Progress = Callable[[int, int], None]
-#: Is called in each transaction with the rows that it has written, and where they were.
-Record = Callable[[Connection, int, Member | None], None]
+#: Is called in each transaction with the rows that it has written, and where they were: in a file, or up to which key.
+Record = Callable[[Connection, int, Member | None, Key | None], None]
 
 
 class Restored(BaseModel):
@@ -73,6 +75,7 @@ async def restore(
     committed: Sequence[Member] = (),
     progress: Progress | None = None,
     record: Record | None = None,
+    before: Sequence[Putting] = (),
 ) -> Restored:
     """Write the rows of an archive into a table.
 
@@ -84,6 +87,7 @@ async def restore(
         committed: members that the audit knows, for files of runs that ended on another machine.
         progress: is called after each transaction.
         record: is called in each of them.
+        before: what an earlier attempt has recorded. It is not written again.
 
     Raises:
         ArchiveDamaged: a file has changed since it was written. Nothing was restored.
@@ -92,18 +96,23 @@ async def restore(
     """
     tell, note = progress or _tell_nobody, record or _note_nothing
     if isinstance(source, TableName):
-        return await _from_table(database, source, table, on_conflict, tell, note)
+        return await _from_table(database, source, table, on_conflict, tell, note, before)
     files = [await in_thread(lambda path=path: _checked(path, committed)) for path in source]
     if not files:
         raise ArchiveRefused("name at least one file of an archive")
     result = Restored(rows=sum(member.rows for file in files for member in file.members))
-    done = 0
+    done, known = 0, {(one.file, one.offset): one.rows for one in before}
     for file in files:
         names = [column.name for column in file.manifest.columns]
         inserting = await database.look(
             lambda connection, names=names: Inserting.plan(connection, table, names, on_conflict)
         )
         for member in file.members:
+            if (rows := known.get((member.file, member.offset))) is not None:
+                done += member.rows
+                result.restored += rows
+                result.skipped += member.rows - rows
+                continue
             columns = await in_thread(lambda file=file, member=member: _read(file, member))
 
             def write(
@@ -114,7 +123,7 @@ async def restore(
                 place: str = f"{file.path}, byte {member.offset:,}",
             ) -> int:
                 rows = inserting.insert(connection, columns, place)
-                note(connection, rows, member)
+                note(connection, rows, member, None)
                 return rows
 
             count = await database.write(write)
@@ -129,22 +138,34 @@ def _tell_nobody(done: int, whole: int) -> None:
     pass
 
 
-def _note_nothing(connection: Connection, rows: int, member: Member | None) -> None:
+def _note_nothing(connection: Connection, rows: int, member: Member | None, last: Key | None) -> None:
     pass
 
 
 async def _from_table(
-    database: Database, source: TableName, table: TableName, on_conflict: OnConflict, tell: Progress, note: Record
+    database: Database,
+    source: TableName,
+    table: TableName,
+    on_conflict: OnConflict,
+    tell: Progress,
+    note: Record,
+    before: Sequence[Putting],
 ) -> Restored:
     copying = await database.look(lambda connection: Copying.plan(connection, source, table, on_conflict))
     result = Restored(rows=copying.rows)
     done = 0
     after: Key | None = None
+    if before:
+        after = last = read_position(before[-1].last_key)[0] or ()
+        done = await database.look(lambda connection: copying.count_up_to(connection, last))
+        result.restored = sum(one.rows for one in before)
+        result.skipped = done - result.restored
     while True:
 
         def copy(connection: Connection, after: Key | None = after) -> CopiedChunk | None:
             copied = copying.next(connection, after)
-            note(connection, copied.copied if copied else 0, None)
+            if copied is not None:
+                note(connection, copied.copied, None, copied.last)
             return copied
 
         step: CopiedChunk | None = await database.write(copy)

@@ -77,6 +77,12 @@ class Copying:
         copied = refused_rows(what, lambda: self._copy(connection, after, found[-1]))
         return CopiedChunk(len(found), copied, found[-1])
 
+    def count_up_to(self, connection: Connection, last: Key) -> int:
+        """Count the rows of the archive up to a key."""
+        where = self._beyond(connection, "<=", "last")
+        sql = f"SELECT count(*) FROM {self.source.quoted(connection)} WHERE {where}"  # noqa: S608 (quoted names)
+        return int(connection.execute(text(sql), _named("last", last)).scalar_one())
+
     def _keys(self, connection: Connection, after: Key | None) -> list[Key]:
         dialect = connection.dialect.name
         names = [quoted(connection, name) for name in self.key]

@@ -14,11 +14,13 @@ from celeriac.core.errors import DatabaseUnavailable
 from celeriac.families.cleanup import records, restore_parts
 from celeriac.families.cleanup.archives_model import Member
 from celeriac.families.cleanup.forms import RestoreForm
+from celeriac.families.cleanup.keys import write_key
 from celeriac.families.cleanup.places import Place
 from celeriac.families.cleanup.policy import Policy
 from celeriac.families.cleanup.records import RunState
 from celeriac.families.cleanup.restore import Restored, restore
 from celeriac.families.cleanup.restore_parts import Part
+from celeriac.families.cleanup.restore_tables import Key
 from celeriac.families.cleanup.settled import settled
 
 _LONGEST_ERROR = 2000
@@ -59,14 +61,17 @@ async def restore_run(place: Place, policy: Policy, form: RestoreForm, job: JobC
 async def _restored(place: Place, parts: Sequence[Part], form: RestoreForm, job: JobContext) -> RestoreResult:
     whole = sum(member.rows for part in parts for member in part.members)
     done, result = 0, RestoreResult(tables={})
+    before = await place.database.read(lambda c: records.restored_by(c, job.id))
     for part in parts:
-        before = done
+        start = done
 
-        def told(rows: int, of: int, before: int = before) -> None:
-            job.progress(before + rows, max(whole, of), f"{before + rows:,} rows")
+        def told(rows: int, of: int, start: int = start) -> None:
+            job.progress(start + rows, max(whole, of), f"{start + rows:,} rows")
 
-        def note(connection: Connection, rows: int, member: Member | None, table: str = str(part.target)) -> None:
-            records.write_restored(connection, job.id, table, rows, member)
+        def note(
+            connection: Connection, rows: int, member: Member | None, last: Key | None, table: str = str(part.target)
+        ) -> None:
+            records.write_restored(connection, job.id, table, rows, member, write_key(last or ()))
 
         restored = await restore(
             place.database,
@@ -76,6 +81,7 @@ async def _restored(place: Place, parts: Sequence[Part], form: RestoreForm, job:
             committed=part.members,
             progress=told,
             record=note,
+            before=before,
         )
         done += restored.rows
         shown = str(part.target)

@@ -170,16 +170,19 @@ class Statements:
         return self._text(f"SELECT count(*) FROM {self.rows} WHERE {self._below(parents)}")  # noqa: S608
 
     def move_to(self, connection: Connection, target: TableName) -> TextClause:
-        """Copy rows by their keys into an archive's table."""
+        """Copy rows by their keys into an archive's table. Those whose keys are there stay out."""
         source = TableName(self.step.shape.schema, self.step.shape.name)
-        return self._text(copy_statement(connection, source, target, self._among_keys))
+        key = [name for name in self.step.shape.key if name in self._types]  # SQLite's row number is no column
+        return self._text(copy_statement(connection, source, target, self._among_keys, key))
+
+    def read_whole(self, table: str) -> TextClause:
+        """Read all columns of rows by their keys, from this table or from one like it."""
+        return self._text(f"SELECT {self._all} FROM {table} WHERE {self._among_keys}")  # noqa: S608
 
     @cached_property
     def sample(self) -> TextClause:
         """Read a few rows of the policy's table, for people."""
-        wording = self.wording
-        parts = [reading(wording.quoted(one.name), one.declared, self.dialect) for one in self.step.shape.columns]
-        return self._text(f"SELECT {', '.join(parts)} FROM {self.rows} WHERE {self._next(self.condition)}")  # noqa: S608
+        return self._text(f"SELECT {self._all} FROM {self.rows} WHERE {self._next(self.condition)}")  # noqa: S608
 
     @cached_property
     def main(self) -> Sequence[TextClause]:
@@ -207,6 +210,11 @@ class Statements:
         return self.wording.among_parameters(
             "parents", columns, self._types, [one for one in values if None not in one]
         )
+
+    @property
+    def _all(self) -> str:
+        columns = self.step.shape.columns
+        return ", ".join(reading(self._quoted(one.name), one.declared, self.dialect) for one in columns)
 
     def _select(self, where: str) -> TextClause:
         return self._text(f"SELECT {self.reading.sql} FROM {self.rows} WHERE {self._next(where)}")  # noqa: S608
