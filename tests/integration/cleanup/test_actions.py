@@ -10,7 +10,8 @@ import pytest
 from pydantic import SecretStr
 
 from celeriac import Celeriac, Settings
-from celeriac.core.errors import JobFailed
+from celeriac.client.options import EnqueueOptions
+from celeriac.core.errors import JobFailed, WrongState
 from celeriac.core.states import JobState
 from celeriac.engine.in_process import InProcessJobs
 from celeriac.families.cleanup import CleanupFamily, CleanupSettings, locks
@@ -170,3 +171,37 @@ async def test_names_of_policies_connections_and_tables_are_checked_at_the_start
         app.family.add(policy(name="other", table="people"))
     app.app.cleanup(policy(name="other"))
     assert app.actions.policy("other").table == "orders"
+
+
+async def test_a_run_does_what_its_asker_has_seen_or_nothing(app: App, tmp_path: Path) -> None:
+    await app.shop.add_orders(60)
+    file = tmp_path / "policies" / "old-orders.yaml"
+    seen = (await app.actions.fresh("old-orders")).digest()
+    file.write_text(POLICY.replace("action: archive", "action: delete"))  # that is what the worker finds
+    await app.shop.database.write(lambda c: locks.acquire(c, "old-orders", "job-1", ""))  # it had waited before
+    job = await app.app.client.submit(
+        app.family.run.call(policy="old-orders", seen=seen), EnqueueOptions(job_id="job-1")
+    )
+    with pytest.raises(JobFailed, match=r"another definition of it than whoever asked .* give the same file"):
+        await app.app.client.result(job.id)
+    assert len(await app.shop.ids()) == 60
+    assert (await app.actions.show("old-orders")).holder is None
+    await app.run("old-orders")  # a schedule, which has seen nothing
+    assert await app.shop.ids() == list(range(6, 61, 6))
+    [run], _ = await app.family.history.runs("old-orders")
+    assert run.state == "done" and await app.shop.archived() == []
+
+
+async def test_the_file_of_a_policy_counts_as_it_is_when_a_run_begins(app: App, tmp_path: Path) -> None:
+    await app.shop.add_orders(60)
+    file = tmp_path / "policies" / "old-orders.yaml"
+    file.write_text(POLICY.replace("  age:", "  sql: id <= 7\n  age:"))
+    assert (await app.actions.dry_run("old-orders")).rows == 6
+    await app.run("old-orders")
+    assert len(await app.shop.ids()) == 54
+    file.write_text("connection: shop")
+    with pytest.raises(WrongState, match=r"old-orders\.yaml: .*table"):
+        await app.actions.dry_run("old-orders")
+    job = await app.run("old-orders")
+    with pytest.raises(JobFailed, match=r"PolicyInvalid: .*old-orders\.yaml: .*table"):
+        await app.app.client.result(job)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import inspect
 
+from celeriac.core.errors import JobFailed, WrongState
 from celeriac.families.sync.dry_run import StreamPreview, dry_run
 from celeriac.families.sync.errors import SourceFailed, UnknownSync
 from celeriac.families.sync.forms import RunForm, StreamsForm
+from celeriac.families.sync.python_source import SourceContext
 from tests.support.sync_jobs import ListedSource, SyncJobs
 
 ORDERS = {"name": "orders", "primary_key": "id", "cursor": "id"}
@@ -78,3 +82,32 @@ async def test_unknown_names_say_which_there_are(syncs: SyncJobs) -> None:
         await syncs.family.actions.run("x", RunForm())
     with pytest.raises(UnknownSync, match="the sync 'shop' has no stream 'x'; it has: orders"):
         await syncs.family.actions.run("shop", RunForm(streams=["x"]))
+
+
+async def test_a_run_is_of_the_definition_that_its_asker_has_seen(tmp_path: Path) -> None:
+    folder = tmp_path / "syncs"
+    folder.mkdir()
+    file = folder / "shop.yaml"
+    written = "source: {python: given}\nstreams: [{name: orders, primary_key: id}]\ndestination: {connection: main}\n"
+    file.write_text(written)
+    syncs = SyncJobs(tmp_path / "own", {"main": f"sqlite:///{tmp_path / 'main.db'}"}, sync_folder=folder)
+    family = syncs.family
+
+    @family.source
+    async def given(context: SourceContext) -> AsyncIterator[dict[str, Any]]:
+        yield {"id": 1, "stream": context.stream}
+
+    seen = (await family.definitions.fresh("shop")).sync.digest()
+    file.write_text(written.replace("orders", "customers"))
+    job = await syncs.app.client.submit(family.job.call(sync="shop", seen=seen))
+    with pytest.raises(JobFailed, match=r"another definition of it than whoever asked .* give the same file"):
+        await syncs.app.client.result(job.id)
+    assert set(await syncs.database.look(lambda c: inspect(c).get_table_names())) & {"orders", "customers"} == set()
+
+    job = await family.actions.run("shop", RunForm())  # it asks anew
+    assert (await syncs.app.client.get(job.id)).state == "succeeded"
+    assert await syncs.rows("SELECT stream FROM customers") == [("customers",)]
+    file.write_text("source: {python: given}")
+    with pytest.raises(WrongState, match=r"shop\.yaml: .*streams"):
+        await family.actions.run("shop", RunForm())
+    await syncs.close()

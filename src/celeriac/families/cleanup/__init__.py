@@ -50,7 +50,7 @@ class CleanupFamily(JobFamily):
         self.host = host
         self.settings = cast(CleanupSettings, host.own)
         self.places = Places(self.settings, host.settings.data_dir)
-        self.policies = Policies(self._added)
+        self.policies = Policies(self._schedule, self.places.check)
         self.run = register(host.app, self.policies, self.places, self.settings)
         self.look = register_dry_run(host.app, self.policies, self.places, self.settings)
         self.restore = register_restore(host.app, self.policies, self.places, self.settings)
@@ -110,8 +110,7 @@ class CleanupFamily(JobFamily):
 
         return create_cleanup_router(self, **options)
 
-    def _added(self, policy: Policy) -> None:
-        self.places.check(policy)
+    def _schedule(self, policy: Policy) -> None:
         name, when = policy.name, policy.schedule
         if when is not None:
             call = self.run.call(policy=name)

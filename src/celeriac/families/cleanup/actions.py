@@ -12,6 +12,7 @@ from celeriac.core.errors import UnknownJob, WrongState
 from celeriac.engine.app import JobApp
 from celeriac.families.cleanup import dry_run, locks, records, views
 from celeriac.families.cleanup.dry_run import Preview
+from celeriac.families.cleanup.errors import PolicyInvalid
 from celeriac.families.cleanup.places import Places
 from celeriac.families.cleanup.policies import Policies
 from celeriac.families.cleanup.policy import Policy
@@ -32,6 +33,18 @@ class Actions:
     async def list(self) -> list[PolicyState]:
         """Return all policies with their states."""
         return [await self.show(policy.name) for policy in self._policies]
+
+    async def fresh(self, name: str) -> Policy:
+        """Return a policy as its file has it now.
+
+        Raises:
+            UnknownPolicy: there is none of that name.
+            WrongState: its file is gone by now, or wrong.
+        """
+        try:
+            return await self._policies.fresh(name)
+        except PolicyInvalid as error:
+            raise WrongState(str(error)) from None
 
     def policy(self, name: str) -> Policy:
         """Return a policy as it is configured.
@@ -57,7 +70,7 @@ class Actions:
             UnknownPolicy: there is none of that name.
             CleanupRefused: a run would be refused for the same reason.
         """
-        policy = self._policies.get(name)
+        policy = await self.fresh(name)
         return await dry_run.preview(self._places.of(policy), policy)
 
     async def pause(self, name: str, *, force: bool = False) -> PolicyState:

@@ -27,7 +27,7 @@ def register_dry_run(app: JobApp, policies: Policies, places: Places, settings: 
     )
     async def look(policy: str) -> Preview:
         """Count the rows that a run would change, and show some of them. Nothing is changed."""
-        chosen = policies.get(policy)
+        chosen = await policies.fresh(policy)
         return await dry_run.preview(places.of(chosen), chosen)
 
     return look
@@ -41,7 +41,7 @@ def register_restore(
     @app.job(name="celeriac.cleanup.restore", retry=_RETRY, exposed=False, queue=settings.cleanup_queue)
     async def restore(job: JobContext, asked: RestoreForm, who: str) -> RestoreResult:
         """Put the rows of an archive back. A second run leaves those alone that are there."""
-        chosen = policies.get(asked.policy)
+        chosen = await policies.fresh(asked.policy)
         return await restore_run(places.of(chosen), chosen, asked, job, who)
 
     return restore

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,12 +12,18 @@ from celeriac.families.cleanup.policy import Policy
 
 
 class Policies:
-    """All policies, by name."""
+    """All policies, by name. Those of files are read again when a run of them is asked for, and when it begins."""
 
-    def __init__(self, on_added: Callable[[Policy], None] = lambda policy: None) -> None:
-        """`on_added` is called with each policy, and may refuse it."""
+    def __init__(
+        self,
+        on_added: Callable[[Policy], None] = lambda policy: None,
+        check: Callable[[Policy], None] = lambda policy: None,
+    ) -> None:
+        """`check` is called with each policy that was read, and may refuse it; `on_added` once, when it is new."""
         self._named: dict[str, Policy] = {}
+        self._files: dict[str, Path] = {}
         self._on_added = on_added
+        self._check = check
 
     def __iter__(self) -> Iterator[Policy]:
         return iter(sorted(self._named.values(), key=lambda policy: policy.name))
@@ -32,6 +39,22 @@ class Policies:
             raise UnknownPolicy(f"no policy of cleanup is named {name[:100]!r}: {known}")
         return self._named[name]
 
+    async def fresh(self, name: str) -> Policy:
+        """Return the policy of that name as its file has it now. Policies of code stay as they are.
+
+        Raises:
+            UnknownPolicy: there is none.
+            PolicyInvalid: the file is gone, or wrong.
+        """
+        file = self._files.get(name)
+        if file is not None:
+            policy = await asyncio.to_thread(_read, file)
+            if policy.name != name:
+                raise PolicyInvalid(f"{file}: it defined the policy {name!r} before, and now {policy.name!r}")
+            self._check(policy)
+            self._named[name] = policy
+        return self.get(name)
+
     def add(self, policy: Policy) -> None:
         """
         Raises:
@@ -39,6 +62,7 @@ class Policies:
         """
         if policy.name in self._named:
             raise PolicyInvalid(f"two policies of cleanup are named {policy.name!r}")
+        self._check(policy)
         self._on_added(policy)
         self._named[policy.name] = policy
 
@@ -50,9 +74,11 @@ class Policies:
         """
         for file in files_of(folder):
             try:
-                self.add(read_policy(file))
+                policy = read_policy(file)
+                self.add(policy)
             except PolicyInvalid as error:
                 raise PolicyInvalid(f"{file}: {error}") from None
+            self._files[policy.name] = file
 
 
 def read_policy(file: Path) -> Policy:
@@ -65,3 +91,14 @@ def read_policy(file: Path) -> Policy:
         return read_model(file, Policy, "a policy")
     except ValueError as error:
         raise PolicyInvalid(str(error)) from None
+
+
+def _read(file: Path) -> Policy:
+    """
+    Raises:
+        PolicyInvalid: the message names the file as well.
+    """
+    try:
+        return read_policy(file)
+    except PolicyInvalid as error:
+        raise PolicyInvalid(f"{file}: {error}") from None

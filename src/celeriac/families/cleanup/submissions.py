@@ -52,11 +52,11 @@ class Submissions:
         Raises:
             UnknownPolicy: there is none of that name.
             BudgetInvalid: it asks for more than the policy allows.
-            WrongState: it is paused, or a job works on it, which the message names.
+            WrongState: it is paused, a job works on it, or its file is wrong by now. The message says which.
         """
-        policy = self._actions.policy(name)
+        policy = await self._actions.fresh(name)
         _check_budget(form, policy.budget)
-        budget = {"rows": form.rows, "seconds": form.seconds}
+        budget = {"rows": form.rows, "seconds": form.seconds, "seen": policy.digest()}
         call = self._run.call(policy=policy.name, who=who, **{k: v for k, v in budget.items() if v is not None})
         state = await self._actions.show(name)
         if state.paused:

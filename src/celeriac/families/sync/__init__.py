@@ -51,7 +51,7 @@ class SyncFamily(JobFamily):
 
         self.host = host
         self.settings = cast(SyncSettings, host.own)
-        self.definitions = Definitions()
+        self.definitions = Definitions(self._check_connection)
         self.sources = PythonSources()
         self.connections = NamedDatabases(
             self.settings.sync_connections,
@@ -128,6 +128,10 @@ class SyncFamily(JobFamily):
                     raise SyncInvalid(f"{definition.where}: source: {error}") from None
 
     def _add(self, definition: Definition) -> None:
+        self.definitions.add(definition)
+        self._schedule(definition)
+
+    def _check_connection(self, definition: Definition) -> None:
         from celeriac.families.sync.model import FileDestination
 
         destination = definition.sync.destination
@@ -137,8 +141,6 @@ class SyncFamily(JobFamily):
                 f"{definition.where}: destination.connection: none is named {destination.connection!r}; "
                 f"CELERIAC_SYNC_CONNECTIONS names them: {known}"
             )
-        self.definitions.add(definition)
-        self._schedule(definition)
 
     def _schedule(self, definition: Definition) -> None:
         name, when = definition.sync.name, definition.sync.schedule

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import Connection
 
 from celeriac.client.options import EnqueueOptions
-from celeriac.core.errors import JobExists
+from celeriac.core.errors import JobExists, WrongState
 from celeriac.core.ids import new_id
 from celeriac.core.records import JobRecord
 from celeriac.core.spec import Call
 from celeriac.database.leases import Busy
 from celeriac.families.sync.definitions import Definition
 from celeriac.families.sync.dry_run import DryRunOutcome, dry_run
-from celeriac.families.sync.errors import SyncBusy
+from celeriac.families.sync.errors import SyncBusy, SyncInvalid
 from celeriac.families.sync.forms import RunForm, StreamsForm
 from celeriac.families.sync.history import forget_rejects
 from celeriac.families.sync.running import chosen_streams
@@ -43,9 +43,9 @@ class Actions:
             UnknownSync: there is no such sync, or no such stream.
             SyncBusy: a job runs it.
         """
-        definition = self._looks.get(name)
+        definition = await self._fresh(name)
         chosen_streams(definition.sync, form.streams)
-        call = self._family.job.call(sync=name, streams=form.streams, full=form.full)
+        call = self._family.job.call(sync=name, streams=form.streams, full=form.full, seen=definition.sync.digest())
         holder = await self._looks.ask(definition, lambda connection: LEASES.holder(connection, name), nothing=None)
         if holder is None:
             return await self._submit(call, key)
@@ -61,7 +61,7 @@ class Actions:
             UnknownSync: there is no such sync, or no such stream.
             SourceFailed, SourceUnavailable: it does not give its first page.
         """
-        definition, runner = self._looks.get(name), self._family.runner
+        definition, runner = await self._fresh(name), self._family.runner
         return await dry_run(definition, runner.destinations, runner.source(definition), form.streams)
 
     async def dry_run(self, name: str, form: StreamsForm, *, key: str | None = None) -> JobRecord:
@@ -70,7 +70,8 @@ class Actions:
         Raises:
             UnknownSync: there is no such sync, or no such stream.
         """
-        chosen_streams(self._looks.get(name).sync, form.streams)
+        definition = await self._fresh(name)
+        chosen_streams(definition.sync, form.streams)
         return await self._submit(self._family.dry_run_job.call(sync=name, streams=form.streams), key)
 
     async def reset(self, name: str, form: StreamsForm) -> list[str]:
@@ -101,6 +102,18 @@ class Actions:
         if busy is not None:
             raise SyncBusy(name, busy.holder)
         return streams
+
+    async def _fresh(self, name: str) -> Definition:
+        """Return a definition as its file has it now.
+
+        Raises:
+            UnknownSync: there is none of that name.
+            WrongState: its file is gone by now, or wrong.
+        """
+        try:
+            return await self._family.definitions.fresh(name)
+        except SyncInvalid as error:
+            raise WrongState(str(error)) from None
 
     async def _submit(self, call: Call[Any], key: str | None) -> JobRecord:
         return await self.app.client.submit(call, EnqueueOptions(idempotency_key=key))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,17 @@ class Definition:
     sync: Sync
     where: str
     source: MakeSource | None = None
+    file: Path | None = None
 
 
 @dataclass(slots=True)
 class Definitions:
-    """All syncs of an application, by name."""
+    """All syncs of an application, by name. Files are read again when a run is asked for, and when it begins.
 
+    `check` is called with each definition, and may refuse it.
+    """
+
+    check: Callable[[Definition], None] = lambda definition: None
     _named: dict[str, Definition] = field(default_factory=dict[str, Definition])
 
     def __iter__(self) -> Iterator[Definition]:
@@ -45,13 +51,34 @@ class Definitions:
             raise UnknownSync(f"no sync is named {name[:100]!r}; those of this application: {known}")
         return found
 
+    async def fresh(self, name: str) -> Definition:
+        """Return the sync of that name as its file has it now. Those of code stay as they are.
+
+        Raises:
+            UnknownSync: there is none.
+            SyncInvalid: the file is gone, or wrong, or another sync has the table.
+        """
+        known = self.get(name)
+        if known.file is not None:
+            found = await asyncio.to_thread(read_file, known.file)
+            if found.sync.name != name:
+                raise SyncInvalid(f"{known.file}: it defined the sync {name!r} before, and now {found.sync.name!r}")
+            self._check(found, [one for one in self._named.values() if one.sync.name != name])
+            self._named[name] = found
+        return self.get(name)
+
     def add(self, definition: Definition) -> None:
         """
         Raises:
-            SyncInvalid: another one has the name, or the table.
+            SyncInvalid: another one has the name, or the table, or it cannot be used here.
         """
+        self._check(definition, list(self._named.values()))
+        self._named[definition.sync.name] = definition
+
+    def _check(self, definition: Definition, others: Sequence[Definition]) -> None:
+        self.check(definition)
         name = definition.sync.name
-        for other in self._named.values():
+        for other in others:
             for one, another in ((definition.sync, other.sync), (other.sync, definition.sync)):
                 if shared := one.tables(Mode.FULL_REFRESH) & another.tables():
                     raise SyncInvalid(
@@ -63,7 +90,6 @@ class Definitions:
                 raise SyncInvalid(
                     f"{definition.where}: name: {other.where} defines the sync {other.sync.name!r} already"
                 )
-        self._named[name] = definition
 
 
 def read_definition(given: Any, where: str) -> Sync:
@@ -95,6 +121,6 @@ def read_file(file: Path) -> Definition:
         SyncInvalid: it cannot be read, or is wrong.
     """
     try:
-        return Definition(read_model(file, Sync, "a sync"), file.name)
+        return Definition(read_model(file, Sync, "a sync"), file.name, file=file)
     except ValueError as error:
         raise SyncInvalid(f"{file}: {error}") from None

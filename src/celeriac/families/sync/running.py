@@ -128,6 +128,12 @@ class Runner:
                 await database.write(lambda connection: LEASES.free(connection, job_id))
                 await database.write(lambda connection: note_run(connection, job_id, "cancelled"))
 
+    async def give_up(self, job: JobContext, definition: Definition, why: str) -> None:
+        """Release the lock that an earlier attempt of a job may have kept."""
+        database = self._destinations.database(definition.sync)
+        await database.write(lambda connection: LEASES.free(connection, job.id, definition.sync.name))
+        await database.write(lambda connection: end_lost_run(connection, job.id, why))
+
     def source(self, definition: Definition) -> Source:
         """Make the source of a sync."""
         return self._make_source(definition)
