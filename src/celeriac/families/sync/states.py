@@ -12,6 +12,7 @@ from sqlalchemy import Connection, and_, bindparam, delete, insert, or_, select,
 from celeriac.core.ids import new_id
 from celeriac.database.clock import now_ms
 from celeriac.families.sync.counts import Counts
+from celeriac.families.sync.cursors import later
 from celeriac.families.sync.pages import Page, Place
 from celeriac.families.sync.tables import parent_table as parents
 from celeriac.families.sync.tables import state_table as states
@@ -34,6 +35,7 @@ class State:
         pending: the greatest cursor of this pass.
         counts: what this pass has counted.
         done_run: the run that has ended the last pass.
+        has_news: whether this pass has read more than records at the cursor, which came before.
         kept: what the source has kept for the next pass.
     """
 
@@ -47,6 +49,7 @@ class State:
     pending: JsonValue = None
     counts: Counts = field(default_factory=Counts)
     done_run: str = ""
+    has_news: bool = False
     kept: JsonValue = None
 
 
@@ -64,7 +67,7 @@ _storing = (
                 name: bindparam(name)
                 for name in (
                     *("phase", "pass", "is_full", "fingerprint", "origin", "place", "cursor", "pending", "counts"),
-                    *("done_run", "kept"),
+                    *("done_run", "has_news", "kept"),
                 )
             },
             "updated_at": now_ms(),
@@ -94,6 +97,7 @@ def store(connection: Connection, sync: str, stream: str, state: State, parent: 
         "pending": state.pending,
         "counts": state.counts.as_dict(),
         "done_run": state.done_run,
+        "has_news": state.has_news,
         "kept": state.kept,
     }
     if connection.execute(_storing, {**key, **values}).rowcount == 0:
@@ -121,6 +125,11 @@ def begun(state: State, *, fingerprint: str, origin: str, is_full: bool | None) 
         cursor=state.cursor if state.origin == origin else None,
         kept=state.kept if state.origin == origin else None,
     )
+
+
+def has_news(start: State, pending: JsonValue) -> bool:
+    """Return whether there was more to read from `start` on than records at the cursor, which came before."""
+    return start.is_full or start.cursor is None or later(start.cursor, pending) != start.cursor
 
 
 def of_parent(before: State, of_stream: State) -> State:
@@ -174,6 +183,7 @@ def _state(row: Any) -> State:
         pending=row["pending"],
         counts=Counts.of(row["counts"]),
         done_run=row["done_run"],
+        has_news=row["has_news"],
         kept=row["kept"],
     )
 

@@ -36,6 +36,7 @@ from celeriac.families.sync.states import (
     drop_parents_not_seen,
     forget,
     forget_children,
+    has_news,
     load,
     next_parents,
     of_parent,
@@ -80,7 +81,6 @@ class StreamPass:
         self._fields = {path: getter(path) for path in sync.fields_of_parents(stream.name)}
         self._waiting = Waiting()
         self._rejections = Rejections(sync.name, stream)
-        self._has_news = False
         self._kept: JsonValue = None
 
     @property
@@ -131,7 +131,7 @@ class StreamPass:
         """
         stream, counts = self._stream, self._state.counts
         try:
-            if self._has_news:  # else these are records at the cursor, which a run before has rejected
+            if self._state.has_news:  # else these are records at the cursor, which a run before has rejected
                 self._rejections.check_written(counts)
         except SyncFailed:
             await self._give_up(self._state, with_children=True)
@@ -188,11 +188,11 @@ class StreamPass:
         async with contextlib.aclosing(prefetched(self._source.pages(asked))) as pages:
             async for page in pages:
                 await self._take(page if parent is None else with_parent(self._stream, page, parent), highest)
+                if page.after is None and has_news(start, highest.value):
+                    self._state = replace(self._state, has_news=True)
                 if page.after is None or self._writer.is_due:
                     await self._commit(page, highest.value, store_place)
                 if page.after is None:
-                    is_later = later(start.cursor, highest.value) != start.cursor
-                    self._has_news |= start.is_full or start.cursor is None or is_later
                     return
         raise SyncFailed(f"stream {self._stream.name}: its source has stopped without saying that it is complete")
 

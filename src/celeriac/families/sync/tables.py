@@ -44,6 +44,7 @@ LEASES = Leases(lock_table, what="the sync", lasting_ms=120_000)
 #: page to its last, over as many runs as that takes. `phase` is idle, reading or read (a refresh, not swapped yet).
 #: `cursor` is where the next pass begins; it becomes the greatest value of this pass, `pending`, when that ends.
 #: `done_run` is the run that has ended the last one: another attempt of its job does not begin a new one.
+#: `has_news`: this pass has read more than records at the cursor, which came before.
 #: `kept` is what the source itself wants to have at the next pass.
 state_table = Table(
     "celeriac_sync_state",
@@ -57,6 +58,7 @@ state_table = Table(
     Column("fingerprint", String(64), nullable=False),
     Column("origin", String(64), nullable=False),
     Column("done_run", String(100), nullable=False),
+    Column("has_news", Boolean, nullable=False),
     Column("place", _VALUE),
     Column("cursor", _VALUE),
     Column("pending", _VALUE),

@@ -29,6 +29,7 @@ def upgrade() -> None:
         sa.Column("fingerprint", sa.String(64), nullable=False),
         sa.Column("origin", sa.String(64), nullable=False),
         sa.Column("done_run", sa.String(100), nullable=False),
+        sa.Column("has_news", sa.Boolean(), nullable=False),
         sa.Column("place", sa.Text()),
         sa.Column("cursor", sa.Text()),
         sa.Column("pending", sa.Text()),
