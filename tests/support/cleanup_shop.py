@@ -26,6 +26,18 @@ ITEMS = (
     "CREATE TABLE order_items (id INTEGER PRIMARY KEY, order_id INTEGER NOT NULL, what VARCHAR(20), "
     "FOREIGN KEY (order_id) REFERENCES orders (id){rule})"
 )
+ITEMS_AT_COLUMN = (
+    "CREATE TABLE order_items (id INTEGER PRIMARY KEY, order_id INTEGER NOT NULL REFERENCES orders (id){rule}, "
+    "what VARCHAR(20))"
+)
+#: Ways to write the same foreign key. MySQL tells tables apart by the case of their names.
+ITEMS_IN_ALL_FORMS = {
+    "at table": ITEMS,
+    "at column": ITEMS_AT_COLUMN,
+    "other case": ITEMS.replace("(order_id)", "(ORDER_ID)").replace("orders (id)", "{orders} (ID)"),
+    "other case at column": ITEMS_AT_COLUMN.replace("orders (id)", "{orders} (ID)"),
+    "no columns": ITEMS_AT_COLUMN.replace(" (id)", "{implied}"),
+}
 
 
 @dataclass
@@ -55,6 +67,11 @@ class Shop:
         await self.create(ORDERS)
         rows = [_order(n, NEW if n % new_every == 0 else OLD) for n in range(1, count + 1)]
         await self.insert("orders", rows)
+
+    async def add_items_table(self, rule: str, form: str = "at table") -> None:
+        """Create the table of items, with one of the forms of its foreign key."""
+        orders, implied = ("orders", " (id)") if self.database.dialect == "mysql" else ("Orders", "")
+        await self.create(ITEMS_IN_ALL_FORMS[form].format(rule=rule, orders=orders, implied=implied))
 
     async def insert(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
         names = ", ".join(rows[0])

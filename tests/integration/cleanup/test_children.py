@@ -8,10 +8,13 @@ import pytest
 
 from celeriac.families.cleanup.errors import PolicyInvalid, RowsReferred, TableRefused
 from celeriac.families.cleanup.holds import Hold
-from tests.support.cleanup_shop import ITEMS, OLD, ORDERS, Shop, policy
+from tests.support.cleanup_shop import ITEMS, ITEMS_AT_COLUMN, ITEMS_IN_ALL_FORMS, OLD, ORDERS, Shop, policy
 
 NOTES = (
     "CREATE TABLE notes (id INTEGER PRIMARY KEY, item_id INTEGER, FOREIGN KEY (item_id) REFERENCES order_items (id))"
+)
+TREE_AT_COLUMN = (
+    "CREATE TABLE tree (id INTEGER PRIMARY KEY, parent_id INTEGER REFERENCES tree (id){rule}, created_at TIMESTAMP)"
 )
 TREE = (
     "CREATE TABLE tree (id INTEGER PRIMARY KEY, parent_id INTEGER, created_at TIMESTAMP, "
@@ -19,10 +22,10 @@ TREE = (
 )
 
 
-async def make(shop: Shop, *, orders: int = 12, items: int = 3, rule: str = "") -> None:
+async def make(shop: Shop, *, orders: int = 12, items: int = 3, rule: str = "", form: str = "at table") -> None:
     """Orders of which each sixth is young, and a few items of each."""
     await shop.add_orders(orders)
-    await shop.create(ITEMS.format(rule=rule))
+    await shop.add_items_table(rule, form)
     rows = [
         {"id": 100 * order + n, "order_id": order, "what": f"thing {n}"}
         for order in range(1, orders + 1)
@@ -37,9 +40,10 @@ async def make_notes(shop: Shop) -> None:
     shop.tables.add("shop.notes")
 
 
+@pytest.mark.parametrize("form", ITEMS_IN_ALL_FORMS)
 @pytest.mark.parametrize("rule", ["", " ON DELETE CASCADE"])
-async def test_children_are_found_and_go_first_with_archives_of_their_own(shop: Shop, rule: str) -> None:
-    await make(shop, rule=rule)
+async def test_children_are_found_and_go_first_with_archives_of_their_own(shop: Shop, rule: str, form: str) -> None:
+    await make(shop, rule=rule, form=form)
     await make_notes(shop)
     result = await shop.run(policy(action="archive", children="auto", chunk={"rows": 4}))
 
@@ -72,8 +76,9 @@ async def test_a_child_without_a_foreign_key_needs_its_columns(shop: Shop) -> No
         await shop.run(policy(children=[{"table": "order_items"}]))
 
 
-async def test_children_that_would_vanish_uncounted_are_refused(shop: Shop) -> None:
-    await make(shop, rule=" ON DELETE CASCADE")
+@pytest.mark.parametrize("form", ITEMS_IN_ALL_FORMS)
+async def test_children_that_would_vanish_uncounted_are_refused(shop: Shop, form: str) -> None:
+    await make(shop, rule=" ON DELETE CASCADE", form=form)
     with pytest.raises(TableRefused, match=r"rows of order_items would vanish.*`children: auto`"):
         await shop.run(policy())
     assert len(await shop.ids()) == 12
@@ -97,17 +102,19 @@ async def test_children_that_are_not_listed_and_stay_stand_in_the_way(shop: Shop
     assert (await shop.run(policy(where=where), "job-2")).rows == {"orders": 3}
 
 
-async def test_references_that_the_database_empties_stand_in_nobodys_way(shop: Shop) -> None:
+@pytest.mark.parametrize("form", [ITEMS, ITEMS_AT_COLUMN])
+async def test_references_that_the_database_empties_stand_in_nobodys_way(shop: Shop, form: str) -> None:
     await shop.add_orders(12)
-    await shop.create(ITEMS.format(rule=" ON DELETE SET NULL").replace("NOT NULL", ""))
+    await shop.create(form.format(rule=" ON DELETE SET NULL").replace("NOT NULL", ""))
     await shop.insert("order_items", [{"id": n, "order_id": n, "what": "x"} for n in range(1, 13)])
     assert (await shop.run(policy(children="auto"))).rows == {"orders": 10}
     assert await shop.query("SELECT count(*) FROM order_items WHERE order_id IS NULL") == [(10,)]
 
 
+@pytest.mark.parametrize("form", ["at table", "at column"])
 @pytest.mark.parametrize("rule", ["", " ON DELETE CASCADE"])
-async def test_a_child_that_appears_meanwhile_has_the_chunk_done_again(shop: Shop, rule: str) -> None:
-    await make(shop, rule=rule)
+async def test_a_child_that_appears_meanwhile_has_the_chunk_done_again(shop: Shop, rule: str, form: str) -> None:
+    await make(shop, rule=rule, form=form)
     added = False
 
     async def add() -> Hold | None:
@@ -144,9 +151,10 @@ async def test_children_stay_if_their_parent_is_wanted_again(shop: Shop) -> None
     assert {row // 100 for row in await shop.ids("order_items")} == {2}
 
 
+@pytest.mark.parametrize("form", [TREE, TREE_AT_COLUMN])
 @pytest.mark.parametrize("rule", ["", " ON DELETE CASCADE"])
-async def test_a_tree_goes_from_its_leaves_and_what_young_rows_refer_to_stays(shop: Shop, rule: str) -> None:
-    await shop.create(TREE.format(rule=rule))
+async def test_a_tree_goes_from_its_leaves_and_what_young_rows_refer_to_stays(shop: Shop, rule: str, form: str) -> None:
+    await shop.create(form.format(rule=rule))
     old, new = OLD.replace(tzinfo=None), OLD.replace(tzinfo=None, year=2100)
     rows: list[dict[str, Any]] = [
         {"id": 1, "parent_id": None, "created_at": old},

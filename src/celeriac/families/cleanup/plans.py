@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from celeriac.families.cleanup.errors import PolicyInvalid, TableRefused
 from celeriac.families.cleanup.patterns import SHORTEST_HASH
 from celeriac.families.cleanup.policy import Child, Hashed, Pattern, Policy
-from celeriac.families.cleanup.shapes import Catalogue, Reference, Shape
+from celeriac.families.cleanup.references import Reference
+from celeriac.families.cleanup.shapes import Catalogue, Shape
 
 #: More levels of children than this are a mistake.
 _DEEPEST = 10
@@ -81,47 +82,92 @@ class _Planner:
             raise TableRefused(f"more than {_DEEPEST} tables refer to each other in a row: {' ← '.join(path)}")
         own = [one for one in shape.references if (one.schema, one.table) == (shape.schema, shape.name)]
         others = [one for one in shape.references if one not in own]
-        children = self._auto(others, path) if isinstance(wanted, str) else self._listed(shape, others, wanted, path)
+        children = (
+            self._auto(shape, others, path) if isinstance(wanted, str) else self._listed(shape, others, wanted, path)
+        )
         links = tuple(Link(one.columns, one.to_columns) for one in own if not one.empties)
         return Step(".".join(path), shape, link, tuple(children), links)
 
-    def _auto(self, references: Sequence[Reference], path: tuple[str, ...]) -> Iterator[Step]:
+    def _auto(self, to: Shape, references: Sequence[Reference], path: tuple[str, ...]) -> Iterator[Step]:
+        taken: list[tuple[str, Link]] = []
         for reference in references:
-            if reference.empties:
+            link = Link(reference.columns, reference.to_columns)
+            if reference.empties or (reference.shown, link) in taken:
                 continue  # the database empties the reference, and the row stays
+            _require_whole(to, reference)
             shape = self._catalogue.shape_of(reference.schema, reference.table)
-            if shape.shown in path:
+            if _is_on(path, shape):
                 raise TableRefused(
                     f"tables refer to each other in a circle: {' ← '.join((*path, shape.shown))}; list `children` "
                     "yourself, without the last one"
                 )
             _require_allowed(shape, self._allowed, self._policy, f", which refers to {path[-1]}")
-            yield self.step(shape, Link(reference.columns, reference.to_columns), "auto", (*path, shape.shown))
+            yield self.step(shape, link, "auto", (*path, _step_name(shape, link, taken)))
 
     def _listed(
         self, shape: Shape, references: Sequence[Reference], wanted: Sequence[Child], path: tuple[str, ...]
     ) -> Iterator[Step]:
-        covered: list[tuple[str | None, str, tuple[str, ...]]] = []
+        taken: list[tuple[str, Link]] = []
         for child in wanted:
             found = self._catalogue.shape(child.table)
             _require_allowed(found, self._allowed, self._policy)
-            if found.shown in path:
+            if _is_on(path, found):
                 raise TableRefused(f"`children` leads in a circle: {' ← '.join((*path, found.shown))}")
             link = _link(shape, found, child, references)
-            covered.append((found.schema, found.name, link.columns))
-            yield self.step(found, link, child.children, (*path, found.shown))
+            if (found.shown, link) in taken:
+                raise PolicyInvalid(f"children: {found.shown} is listed twice, by the same columns")
+            yield self.step(found, link, child.children, (*path, _step_name(found, link, taken)))
         for one in references:
-            if one.cascades and (one.schema, one.table, one.columns) not in covered:
-                name = f"{one.schema}.{one.table}" if one.schema else one.table
+            if one.cascades:
+                _require_whole(shape, one)
+            if one.cascades and (one.shown, Link(one.columns, one.to_columns)) not in taken:
                 raise TableRefused(
-                    f"rows of {name} would vanish with those of {shape.shown} (ON DELETE CASCADE), without an archive "
-                    f"and uncounted: list {name} in `children`, or write `children: auto`"
+                    f"rows of {one.shown} would vanish with those of {shape.shown} (ON DELETE CASCADE), without an "
+                    f"archive and uncounted: list {one.shown} in `children`, or write `children: auto`"
                 )
+
+
+def _step_name(shape: Shape, link: Link, taken: list[tuple[str, Link]]) -> str:
+    """Return the name of a child's step, and note the child. Of a table that refers twice, each way is a step."""
+    others = [one for name, one in taken if name == shape.shown]
+    taken.append((shape.shown, link))
+    if not others:
+        return shape.shown
+    columns = ", ".join(link.columns)
+    if link.columns in [one.columns for one in others]:
+        columns += f" to {', '.join(link.to_columns)}"
+    return f"{shape.shown} ({columns})"
+
+
+def _is_on(path: Sequence[str], shape: Shape) -> bool:
+    return any(name == shape.shown or name.startswith(f"{shape.shown} (") for name in path)
+
+
+def _require_whole(shape: Shape, one: Reference) -> None:
+    """
+    Raises:
+        TableRefused: the rows that refer to a table's rows cannot be told by the values of their columns.
+    """
+    if one.is_kin:
+        raise TableRefused(
+            f"rows of {one.shown} refer to {shape.shown}, and both are parts of one table: they would go whether they "
+            "meet the condition or not. Take the foreign key away"
+        )
+    if one.part and not _is_by_key(shape, one):
+        raise TableRefused(
+            f"rows of {one.shown} refer to rows of {one.part} alone by {', '.join(one.to_columns)}, which rows of "
+            f"other parts of {shape.shown} may have as well: have the foreign key name its key ({', '.join(shape.key)})"
+        )
+
+
+def _is_by_key(shape: Shape, one: Reference) -> bool:
+    return set(shape.key) <= set(one.to_columns)
 
 
 def _link(shape: Shape, child: Shape, wanted: Child, references: Sequence[Reference]) -> Link:
     """Find how the child refers to the table."""
     known = [one for one in references if (one.schema, one.table) == (child.schema, child.name)]
+    known = [one for one in known if not one.part or _is_by_key(shape, one)]
     if wanted.columns:
         for name in wanted.columns:
             child.column(name)

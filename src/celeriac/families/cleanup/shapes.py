@@ -11,6 +11,7 @@ from sqlalchemy.exc import NoSuchTableError
 from sqlalchemy.types import Date, DateTime, Integer, Numeric, String, TypeEngine
 
 from celeriac.families.cleanup.errors import TableRefused
+from celeriac.families.cleanup.references import Reference, read_references
 
 #: SQLite's own number of a row, for tables without a primary key.
 ROWID = "rowid"
@@ -51,26 +52,6 @@ class Column:
     def length(self) -> int | None:
         """Characters that a text may have; None: no limit."""
         return self.type.length if isinstance(self.type, String) else None
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """A foreign key: `columns` of one table refer to `to_columns` of another one."""
-
-    schema: str | None
-    table: str
-    columns: tuple[str, ...]
-    to_columns: tuple[str, ...]
-    on_delete: str
-
-    @property
-    def cascades(self) -> bool:
-        return self.on_delete == "CASCADE"
-
-    @property
-    def empties(self) -> bool:
-        """Whether the database takes the reference away when its row goes: nothing stands in the way then."""
-        return self.on_delete in ("SET NULL", "SET DEFAULT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +114,20 @@ class Catalogue:
 
     def shape_of(self, schema: str | None, table: str) -> Shape:
         """The same, with the schema apart."""
-        place = (self._named(schema), table)
+        place = (self._named(schema), self._spelt(table))
         if place not in self._shapes:
             self._shapes[place] = self._read(*place)
         return self._shapes[place]
 
     def _named(self, schema: str | None) -> str | None:
         return None if schema == self._inspector.default_schema_name else schema
+
+    def _spelt(self, table: str) -> str:
+        """Return a table's name as the database has it: SQLite takes `Orders` for `orders`."""
+        if self._connection.dialect.name != "sqlite":
+            return table
+        query = text("SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name = :name COLLATE NOCASE")
+        return str(self._connection.execute(query, {"name": table}).scalar() or table)
 
     def _read(self, schema: str | None, table: str) -> Shape:
         place = (schema, table)
@@ -209,34 +197,5 @@ class Catalogue:
 
     def _incoming_of(self, schema: str | None, table: str) -> Sequence[Reference]:
         if self._incoming is None:
-            self._incoming = self._read_references()
+            self._incoming = read_references(self._connection, self._named)
         return self._incoming.get((schema, table), [])
-
-    def _read_references(self) -> Mapping[tuple[str | None, str], list[Reference]]:
-        incoming: dict[tuple[str | None, str], list[Reference]] = {}
-        partitions = self._partitions()
-        for schema in self._schemas():
-            for (_, table), keys in self._inspector.get_multi_foreign_keys(schema=schema).items():
-                if (schema, table) in partitions:
-                    continue  # its partitioned table has the same
-                for key in keys:
-                    to = (self._named(key["referred_schema"]), key["referred_table"])
-                    on_delete = str((key.get("options") or {}).get("ondelete") or "NO ACTION").upper()
-                    columns, to_columns = tuple(key["constrained_columns"]), tuple(key["referred_columns"])
-                    incoming.setdefault(to, []).append(Reference(schema, table, columns, to_columns, on_delete))
-        return incoming
-
-    def _schemas(self) -> list[str | None]:
-        """The schemas in which there may be tables that refer to others."""
-        if self._connection.dialect.name != "postgresql":
-            return [None]
-        return [self._named(name) for name in self._inspector.get_schema_names() if name != "information_schema"]
-
-    def _partitions(self) -> set[tuple[str | None, str]]:
-        if self._connection.dialect.name != "postgresql":
-            return set()
-        query = text(
-            "SELECT nspname, relname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace "
-            "WHERE relispartition"
-        )
-        return {(self._named(str(schema)), str(table)) for schema, table in self._connection.execute(query)}
