@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
-from celeriac.core.faults import sentence
+from celeriac.core.fault_words import told
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -47,8 +47,7 @@ def validated(model: type[Model], given: Any, what: str) -> Model:
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        faults = error.errors(include_url=False, include_input=False, include_context=False)
-        raise ValueError(sentence(faults, what)) from None
+        raise ValueError(told(model, given, error, what)) from None
 
 
 def _load(file: Path) -> Any:

@@ -84,7 +84,7 @@ async def test_a_stream_is_the_resource_of_its_name() -> None:
     assert pages[-1].after is None and sum(len(page.records) for page in pages) == 1
     with pytest.raises(SourceFailed, match="has no resource 'nothing', but customers, orders"):
         await pages_of(mine, Asked(stream="nothing"), region="eu")
-    with pytest.raises(SyncInvalid, match="source mine: region: Field required"):
+    with pytest.raises(SyncInvalid, match="source mine: region: is missing"):
         await pages_of(mine)
 
 

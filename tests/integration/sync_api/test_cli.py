@@ -129,7 +129,7 @@ async def test_a_definition_is_checked_without_connecting(
     details = [one["detail"] for one in said["findings"]]
     assert details[0] == "shop: orders into main"
     assert "destination.connection: none is named 'nowhere'" in details[1]
-    assert "bad.yaml: streams.0.primarykey: " in details[2]
+    assert "bad.yaml: streams.orders.primarykey: is unknown: did you mean `primary_key`?" in details[2]
     assert "never.yaml: schedule.cron: '99 * * * *' is not" in details[3]
     assert (await terminal.run("check", str(good), str(bad)))[0] == ExitCode.FAILURE
 

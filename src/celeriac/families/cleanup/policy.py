@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
+    Discriminator,
     Field,
+    Tag,
     field_validator,
     model_validator,
 )
@@ -43,9 +45,11 @@ class Where(Exact):
     """The condition that a row has to meet."""
 
     age: Age | None = None
+    """Rows are old enough."""
     sql: str | None = Field(default=None, min_length=1, max_length=10_000)
     """An SQL expression, such as `status = :status`. Its values are `parameters`."""
     parameters: Mapping[str, Scalar | list[str] | list[int]] = Field(default_factory=dict[str, Any])
+    """Values of the `:names` in `sql`, which are bound."""
 
     @model_validator(mode="after")
     def _complete(self) -> Where:
@@ -67,6 +71,7 @@ class ArchiveTo(Exact):
     """Another table of the same database, to which rows are moved."""
 
     table: Name
+    """Its name. `CELERIAC_CLEANUP_TABLES` has to allow it."""
 
 
 class Hashed(Exact):
@@ -80,6 +85,7 @@ class Pattern(Exact):
     """A text in its place that is made for each row: `user-{key}@example.invalid`."""
 
     pattern: str = Field(min_length=1, max_length=1000)
+    """The text. `{key}` is the row's key; `{digits:6}` and `{letters:8}` are made up, the same each time."""
 
     @field_validator("pattern")
     @classmethod
@@ -88,16 +94,28 @@ class Pattern(Exact):
         return value
 
 
-Change = Hashed | Pattern | Scalar
+def _kind_of_change(given: Any) -> str:
+    """Tell changes apart by what they have, so that a fault is that of one kind."""
+    if isinstance(given, Hashed) or (isinstance(given, Mapping) and "hash" in given):
+        return "hash"
+    return "pattern" if isinstance(given, Pattern | Mapping) else "constant"
+
+
+Change = Annotated[
+    Annotated[Hashed, Tag("hash")] | Annotated[Pattern, Tag("pattern")] | Annotated[Scalar, Tag("constant")],
+    Discriminator(_kind_of_change),
+]
 
 
 class Child(Exact):
     """A table whose rows go before the rows to which they refer."""
 
     table: Name
+    """Its name. `CELERIAC_CLEANUP_TABLES` has to allow it."""
     columns: tuple[Name, ...] = ()
     """The columns that refer to the other table's key. Needed only if the database has no foreign key, or several."""
     children: tuple[Child, ...] = ()
+    """Tables that refer to this one."""
 
 
 class Chunk(Exact):
@@ -113,19 +131,24 @@ class Budget(Exact):
     """When a run has done enough. The next one goes on from there."""
 
     rows: int | None = Field(default=None, ge=1)
+    """After this many rows, those of children counted as well. It ends with the chunk that gets there."""
     seconds: float | None = Field(default=None, gt=0)
+    """After this many seconds of work."""
 
 
 class Policy(Exact):
     """A policy of cleanup."""
 
     name: str = Field(min_length=1, max_length=64)
+    """Its name in the API, in commands and messages. Default: that of its file."""
     connection: Name
     """A name of `CELERIAC_CLEANUP_CONNECTIONS`."""
     table: Name
     """`table` or `schema.table`, which `CELERIAC_CLEANUP_TABLES` has to allow."""
     where: Where
+    """Which rows."""
     action: Literal["delete", "archive", "anonymise", "update"]
+    """What is done with them. `archive` deletes them once they are archived."""
     archive: Literal["csv.gz", "parquet"] | ArchiveTo = "csv.gz"
     """For the action `archive`: the files' format, or another table."""
     columns: Mapping[Name, Change] = Field(default_factory=dict[str, Change])
@@ -137,7 +160,9 @@ class Policy(Exact):
     `detach`, for partitions by the age column: detach those that are wholly old, and drop them. Rows in younger
     partitions stay until these are old. Unset: rows go in the order of the key, whatever partition they are in."""
     chunk: Chunk = Chunk()
+    """How large a transaction may become."""
     budget: Budget = Budget()
+    """When a run has done enough."""
     window: Window | None = None
     """When it may run. Outside of it, a run waits, and holds no slot of a worker."""
     throttles: tuple[Throttle, ...] = ()

@@ -102,6 +102,7 @@ class Flag(_Throttle):
 
     kind: Literal["flag"]
     file: Path
+    """The whole path, from `/` on, on the worker's machine."""
 
     @field_validator("file")
     @classmethod

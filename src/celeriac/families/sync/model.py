@@ -61,6 +61,7 @@ class Deletes(StrEnum):
     """What a full refresh does with rows that the source has no more."""
 
     KEEP = "keep"
+    """It leaves them."""
     SOFT = "soft"
     """It sets their `celeriac_deleted_at`."""
     HARD = "hard"
@@ -94,7 +95,8 @@ class Stream(Exact):
     parent: Parent | None = None
     """The stream whose records have these as children."""
     columns: Mapping[Path, Kind] = Field(default_factory=dict[str, Kind])
-    """Types of fields. They do not change; a value that does not fit rejects its record. Others are inferred."""
+    """Types of fields, `{total: numeric}`. They do not change: a value that does not fit rejects its record.
+    Others are inferred."""
     on_new_column: OnNewColumn = OnNewColumn.ADD
     """What to do with fields that are new."""
     deletes: Deletes = Deletes.HARD
@@ -127,6 +129,9 @@ class Stream(Exact):
             raise ValueError("allow_empty: it is for mode: full_refresh, and for streams with a parent")
         if self.http.since is not None and not self.cursor:
             raise ValueError("http.since: needs a cursor")
+        for wanted in sorted(self.http.fields_of_parent):
+            if not any(f"{wanted}.".startswith(f"{field}.") for field in (self.parent.fields if self.parent else ())):
+                raise ValueError(f"http: {{parent.{wanted}}} needs {wanted!r} among the fields of `parent`")
         if any(self.columns.get(path) is Kind.JSON for path in self.primary_key):
             raise ValueError("columns: a field of the primary_key cannot be json")
         return self
@@ -206,18 +211,22 @@ class Sync(Exact):
         for kind, given in (("name", names), ("table", tables)):
             if twice := next((one for one in given if given.count(one) > 1), None):
                 raise ValueError(f"streams: two have the {kind} {twice!r}")
-        for number, stream in enumerate(self.streams):
-            self._check_parent(number, stream)
+        for stream in self.streams:
+            self._check_parent(stream)
             if "http" in stream.model_fields_set and not isinstance(self.source, HttpSource):
-                raise ValueError(f"streams.{number}.http: the source is no HTTP API")
+                raise ValueError(f"streams.{stream.name}.http: the source is no HTTP API")
             if f"{self._prefix}{stream.table_name}".casefold().startswith("celeriac_"):
-                raise ValueError(f"streams.{number}.table: names with celeriac_ are those of Celeriac's own tables")
+                raise ValueError(
+                    f"streams.{stream.name}.table: names with celeriac_ are those of Celeriac's own tables"
+                )
             if stream.table_name.casefold().endswith(BESIDE):
-                raise ValueError(f"streams.{number}.table: names that end with {BESIDE} are those beside a refresh")
+                raise ValueError(
+                    f"streams.{stream.name}.table: names that end with {BESIDE} are those beside a refresh"
+                )
             if len(f"{self._prefix}{stream.table_name}".encode()) > _LONGEST_TABLE:
-                raise ValueError(f"streams.{number}.table: more than {_LONGEST_TABLE} bytes with the table_prefix")
+                raise ValueError(f"streams.{stream.name}.table: more than {_LONGEST_TABLE} bytes with the table_prefix")
             if isinstance(self.destination, FileDestination) and stream.mode is Mode.FULL_REFRESH:
-                raise ValueError(f"streams.{number}.mode: files cannot be refreshed; use incremental or append")
+                raise ValueError(f"streams.{stream.name}.mode: files cannot be refreshed; use incremental or append")
         return self
 
     def tables(self, *modes: Mode) -> set[tuple[str, str, str]]:
@@ -235,18 +244,18 @@ class Sync(Exact):
     def _prefix(self) -> str:
         return "" if isinstance(self.destination, FileDestination) else self.destination.table_prefix
 
-    def _check_parent(self, number: int, stream: Stream) -> None:
+    def _check_parent(self, stream: Stream) -> None:
         if stream.parent is None:
             return
         parent = next((other for other in self.streams if other.name == stream.parent.stream), None)
         if parent is None or parent.name == stream.name:
-            raise ValueError(f"streams.{number}.parent.stream: no other stream is named {stream.parent.stream!r}")
+            raise ValueError(f"streams.{stream.name}.parent.stream: no other stream is named {stream.parent.stream!r}")
         if parent.parent is not None:
-            raise ValueError(f"streams.{number}.parent.stream: {parent.name!r} has a parent itself, which is too deep")
-        if not parent.primary_key:
             raise ValueError(
-                f"streams.{number}.parent.stream: {parent.name!r} has no primary_key to tell parents apart"
+                f"streams.{stream.name}.parent.stream: {parent.name!r} has a parent itself, which is too deep"
             )
+        if not parent.primary_key:
+            raise ValueError(f"streams.{stream.name}.parent.stream: {parent.name!r} needs a primary_key")
 
     def stream(self, name: str) -> Stream | None:
         """Return the stream of that name."""

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any, cast, get_type_hints
 
 import orjson
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, JsonValue, create_model
 
 from celeriac.core.checks import shown
-from celeriac.core.faults import sentence
+from celeriac.core.yaml_files import validated
 from celeriac.families.sync.errors import SourceFailed, SyncInvalid
 from celeriac.families.sync.pages import Asked, Page, Place, Record, Refusal
 from celeriac.families.sync.seen import Seen
@@ -78,9 +78,9 @@ class NamedSource:
             SyncInvalid: one is missing, unknown, or of another type.
         """
         try:
-            checked = self.parameters.model_validate(dict(arguments))
-        except ValidationError as error:
-            raise SyncInvalid(f"source {self.name}: {sentence(error.errors(), 'parameters')}") from None
+            checked = validated(self.parameters, dict(arguments), "parameters")
+        except ValueError as error:
+            raise SyncInvalid(f"source {self.name}: {error}") from None
         return FunctionReader(self, {name: getattr(checked, name) for name in self.parameters.model_fields})
 
 

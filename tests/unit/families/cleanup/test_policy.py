@@ -11,18 +11,20 @@ import pytest
 from pydantic import ValidationError
 
 from celeriac.core.durations import AS_WRITTEN
-from celeriac.core.faults import sentence
+from celeriac.core.yaml_files import validated
 from celeriac.families.cleanup.conditions import check_expression, for_sqlalchemy, names_of_parameters
 from celeriac.families.cleanup.errors import PolicyInvalid, UnknownPolicy
 from celeriac.families.cleanup.policies import Policies, read_policy
 from celeriac.families.cleanup.policy import Age, Policy
 from tests.support.cleanup_shop import policy
 
+PLAIN = policy().model_dump(mode="json", exclude_unset=True)
+
 
 def why(**changes: Any) -> str:
-    with pytest.raises(ValidationError) as refused:
-        policy(**changes)
-    return sentence(refused.value.errors(), "the policy")
+    with pytest.raises(ValueError, match=r".") as refused:
+        validated(Policy, {**PLAIN, **changes}, "the policy")
+    return str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -78,11 +80,48 @@ def test_a_lifetime_is_the_longest_age() -> None:
         ({"chunk": {"rows": 0}}, "chunk.rows"),
         ({"schedule": {"cron": "99 * * * *"}}, "schedule.cron: '99 * * * *' is not `minute hour day month weekday`"),
         ({"schedule": {"cron": "0 3 * * *", "timezone": "X/Y"}}, "schedule.timezone: 'X/Y' is no time zone"),
-        ({"tabel": "orders"}, "tabel: Extra inputs are not permitted"),
+        ({"children": "automatic"}, "children: must be 'auto' or a list, such as [a, b]"),
+        ({"children": {"table": "a"}}, "children: must be 'auto' or a list, such as [a, b]"),
+        ({"action": "archive", "archive": "zip"}, "must be 'csv.gz' or 'parquet' or have fields of its own: `table`"),
+        ({"action": "update", "columns": {"note": [1]}}, "columns.note: must be a text (in quotes, if it looks like "),
+        ({"where": {"sql": "a = :b", "parameters": {"b": {}}}}, "where.parameters.b: must be a text (in quotes, if "),
+        ({"throttles": [{"kind": "lod"}]}, "throttles.0.kind: must be one of replica_lag, sql, load, flag"),
+        ({"throttles": [{"kind": "load"}]}, "throttles.0.above: is missing"),
+        ({"tabel": "orders"}, "tabel: is unknown: did you mean `table`?"),
     ],
 )
 def test_a_fault_is_named_with_its_field(changes: dict[str, Any], message: str) -> None:
-    assert message in why(**changes)
+    told = why(**changes)
+    assert message in told
+    assert not re.search(r"[Ii]nput|tuple|literal|dictionary|Extra|Field", told)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (
+            {"children": [{"tabel": "a"}]},
+            "children.0.table: is missing; children.0.tabel: is unknown: did you mean `table`?",
+        ),
+        ({"action": "archive", "archive": {"table": 1}}, "archive.table: must be a text (in quotes, if it looks like "),
+        (
+            {"action": "anonymise", "columns": {"note": {"hash": "hunter2"}}},
+            "columns.note.hash: give the place of the ",
+        ),
+        (
+            {"action": "anonymise", "columns": {"note": {"patern": "x"}}},
+            "columns.note.pattern: is missing; columns.note.",
+        ),
+        (
+            {"where": {"sql": "a = :b", "parameters": {"b": [{}]}}},
+            "where.parameters.b.0: must be a text (in quotes, if ",
+        ),
+    ],
+)
+def test_of_several_ways_to_write_something_only_that_which_was_meant_is_told(
+    changes: dict[str, Any], told: str
+) -> None:
+    assert why(**changes).startswith(told)
 
 
 def test_a_secret_that_stands_where_its_place_should_is_not_shown() -> None:

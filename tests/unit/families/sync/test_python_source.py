@@ -128,9 +128,9 @@ def test_sources_have_names_of_their_own_and_typed_parameters() -> None:
         sources.add(single)
     with pytest.raises(SyncInvalid, match=r"no source is named 'x'; those with @app\.sync_source: lists, single"):
         sources.get("x")
-    with pytest.raises(SyncInvalid, match="source single: count: Input should be a valid integer"):
+    with pytest.raises(SyncInvalid, match="source single: count: must be a whole number"):
         sources.get("single").open({"count": "many"})
-    with pytest.raises(SyncInvalid, match="source single: other: Extra inputs"):
+    with pytest.raises(SyncInvalid, match="source single: other: is unknown: known here"):
         sources.get("single").open({"other": 1})
 
 

@@ -18,7 +18,9 @@ class HeaderAuth(Exact):
 
     type: Literal["header"]
     name: _Name
+    """The header's name, such as `X-Api-Key`."""
     value: SecretPlace
+    """Where its value is."""
 
 
 class QueryAuth(Exact):
@@ -26,7 +28,9 @@ class QueryAuth(Exact):
 
     type: Literal["query"]
     name: _Name
+    """The parameter's name."""
     value: SecretPlace
+    """Where its value is."""
 
 
 class BasicAuth(Exact):
@@ -34,7 +38,9 @@ class BasicAuth(Exact):
 
     type: Literal["basic"]
     user: Annotated[str, Field(max_length=200)]
+    """The user's name, which is no secret."""
     password: SecretPlace
+    """Where the password is."""
 
 
 class BearerAuth(Exact):
@@ -42,6 +48,7 @@ class BearerAuth(Exact):
 
     type: Literal["bearer"]
     token: SecretPlace
+    """Where the token is."""
 
 
 class OAuth2Auth(Exact):
@@ -49,9 +56,13 @@ class OAuth2Auth(Exact):
 
     type: Literal["oauth2"]
     token_url: HttpUrl
+    """Where tokens are issued."""
     client_id: Annotated[str, Field(min_length=1, max_length=500)]
+    """The client's id, which is no secret."""
     client_secret: SecretPlace
+    """Where the client's secret is."""
     scope: str | None = None
+    """What the token is to allow."""
     params: dict[str, str] = Field(default_factory=dict)
     """More fields of the token request, such as `audience`."""
     credentials_in: Literal["header", "body"] = "header"

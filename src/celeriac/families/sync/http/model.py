@@ -10,7 +10,7 @@ from celeriac.core.exact import Exact
 from celeriac.families.sync.http.auth_model import Auth, QueryAuth
 from celeriac.families.sync.http.pagination_model import LinkPagination, Pagination
 from celeriac.families.sync.http.paths import PathText
-from celeriac.families.sync.http.templates import check_template
+from celeriac.families.sync.http.templates import check_template, fields_in
 from celeriac.families.sync.http.urls import HttpUrl, Origin
 
 ParamValue = str | int | float | bool | list[str]
@@ -25,7 +25,9 @@ class Rate(Exact):
     """A budget of requests, which all syncs of one host share, in all workers."""
 
     requests: int = Field(ge=1, le=1_000_000)
+    """How many requests may be sent."""
     seconds: float = Field(default=1, gt=0, le=86_400)
+    """In how many seconds."""
     concurrency: int | None = Field(default=None, ge=1, le=10_000)
     """How many requests may be under way at a time; unset: each stream has one."""
 
@@ -45,6 +47,7 @@ class Since(Exact):
     """The parameter that asks for records from a value of the stream's cursor on."""
 
     param: str = Field(min_length=1, max_length=200)
+    """Its name."""
     format: Literal["as_is", "iso", "epoch_seconds", "epoch_milliseconds"] = "as_is"
     """How the value is written. ISO times and numbers are converted into each other, in UTC."""
     first: str | int | None = None
@@ -61,8 +64,18 @@ class HttpStream(Exact):
     records: PathText | None = None
     """Where the list of records is in the body; empty: the body is the list. `$` makes the whole body one record."""
     pagination: Pagination | None = None
+    """How its next page is asked for."""
     error: ErrorRule | None = None
+    """How its answers say that they are errors."""
     since: Since | None = None
+    """How to ask for what has changed since the last run. Needs the stream's `cursor`."""
+
+    @property
+    def fields_of_parent(self) -> set[str]:
+        """The fields of the parent's record that it needs."""
+        return set[str]().union(
+            *(fields_in(text) for text in (self.path, *self.params.values()) if isinstance(text, str))
+        )
 
     @field_validator("path")
     @classmethod
@@ -85,23 +98,31 @@ class HttpSource(Exact):
     """An API that is read by HTTP GET."""
 
     type: Literal["http"] = "http"
+    """What it is, for readers."""
     url: HttpUrl
     """Where it is, such as `https://api.example.com/v1`. Paths of streams are below it."""
     also: list[Origin] = Field(default_factory=list)
     """Other origins that next URLs and redirects may lead to. They get the credentials, too."""
     headers: dict[str, str] = Field(default_factory=dict)
+    """Headers of each request. Credentials go into `auth`."""
     params: Params = Field(default_factory=dict)
     """Parameters of each stream's query."""
     auth: Auth | None = None
+    """How requests prove who sends them."""
     pagination: Pagination = Field(default_factory=LinkPagination)
+    """How the next page is asked for."""
     records: PathText = ""
+    """Where the list of records is in the body: a dotted path, or JSONPath from `$` on. Empty: the body is the list."""
     error: ErrorRule | None = None
+    """How an answer with status 200 says that it is an error."""
     rate: Rate | None = None
+    """How many requests the API may be sent."""
     attempts: int = Field(default=6, ge=1, le=100)
     """How often a page is asked for, while errors come that may pass."""
     backoff: float = Field(default=0.5, ge=0, le=60)
     """Seconds before the second attempt. They double each time, up to 30."""
     connect_timeout: _Seconds = 10
+    """Seconds in which a connection has to be made."""
     read_timeout: _Seconds = 60
     """Seconds for which the API may be silent."""
     timeout: _Seconds = 300

@@ -17,6 +17,7 @@ class LinkPagination(Exact):
 
     type: Literal["link"] = "link"
     rel: _Name = "next"
+    """The relation that it gives to that URL."""
 
 
 class NextUrlPagination(Exact):
@@ -24,6 +25,7 @@ class NextUrlPagination(Exact):
 
     type: Literal["next_url"]
     path: PathText
+    """Where it is in the body."""
 
 
 class CursorPagination(Exact):
@@ -72,7 +74,9 @@ class PageNumberPagination(_Sized):
 
     type: Literal["page"]
     param: _Name = "page"
+    """The parameter of the query that takes the number."""
     first: int = Field(default=1, ge=0)
+    """The number of the first page."""
 
 
 class OffsetPagination(_Sized):
@@ -80,6 +84,7 @@ class OffsetPagination(_Sized):
 
     type: Literal["offset"]
     param: _Name = "offset"
+    """The parameter of the query that takes the number of records to skip."""
 
 
 class KeysetPagination(_Sized):

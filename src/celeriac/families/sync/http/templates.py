@@ -24,6 +24,11 @@ def check_template(text: str) -> None:
     _parts(text)
 
 
+def fields_in(text: str) -> set[str]:
+    """Return the fields of the parent that a text has."""
+    return {path for _, path in _parts(text) if path}
+
+
 def fill_path(text: str, parent: Record | None) -> str:
     """Return the path with the parent's fields in it, quoted, so that no value can lead to another path.
 
