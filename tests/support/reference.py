@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import inspect
 import json
@@ -10,7 +9,6 @@ import re
 from collections.abc import Callable, Iterator
 from enum import Enum
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +37,12 @@ from celeriac.discovery import present, settings_classes
 from celeriac.engine import options
 from celeriac.engine.app import JobApp
 from celeriac.engine.options import Fate, Option, Where
+from celeriac.families.cleanup.policy import Policy
 from celeriac.families.reports.rendering.described import attributes_of
 from celeriac.families.reports.rendering.model import CsvOptions, Layout, Theme
 from celeriac.families.reports.request import ColumnChoice, ReportRequest
+from celeriac.families.sync.model import Sync
+from tests.support.reference_definitions import attribute_docstrings, definition
 from tests.support.workers import ROOT
 
 REFERENCE = ROOT / "docs" / "reference"
@@ -65,17 +66,6 @@ def settings() -> str:
             field = kind.model_fields[name]
             rows.append(f"| `CELERIAC_{name.upper()}` | {_default(field.default)} | {_cell(described[name])} |")
     return "\n".join(rows)
-
-
-def attribute_docstrings(kind: type) -> dict[str, str]:
-    """The strings that stand below the attributes of a class."""
-    body = ast.parse(inspect.getsource(kind)).body[0].body  # type: ignore[attr-defined]
-    found: dict[str, str] = {}
-    for before, after in pairwise(body):
-        target = getattr(before, "target", None) or (before.targets[0] if isinstance(before, ast.Assign) else None)
-        if isinstance(target, ast.Name) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
-            found[target.id] = inspect.cleandoc(str(after.value.value))
-    return found
 
 
 def transitions() -> str:
@@ -323,6 +313,8 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "report-theme": members(Theme, "font_folder"),
     "report-csv": members(CsvOptions),
     "report-columns": members(ColumnChoice),
+    "sync-definition": definition(Sync),
+    "cleanup-policy": definition(Policy),
     "celery-command-line": celery_options(options.COMMAND_LINE, "--"),
     "celery-settings": celery_options(options.SETTINGS),
     "celery-transport-options": celery_options(options.TRANSPORT),

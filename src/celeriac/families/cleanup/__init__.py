@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from celeriac.families.cleanup.settings import CleanupSettings
@@ -17,18 +18,55 @@ if TYPE_CHECKING:
     from celeriac.demo import Demo
     from celeriac.families.cleanup.actions import Actions
     from celeriac.families.cleanup.history import History
-    from celeriac.families.cleanup.policy import Policy
+    from celeriac.families.cleanup.policy import (
+        Age,
+        ArchiveTo,
+        Budget,
+        Child,
+        Chunk,
+        Hashed,
+        Pattern,
+        Policy,
+        Schedule,
+        Where,
+    )
     from celeriac.families.cleanup.submissions import Submissions
+    from celeriac.families.cleanup.throttles import Flag, Load, ReplicaLag, SqlProbe
+    from celeriac.families.cleanup.windows import Window
 
-__all__ = ["CleanupFamily", "CleanupSettings", "Policy"]
+#: The models of policies, by the modules that have them. pydantic builds one when somebody asks for it.
+_MODELS = {
+    "policy": ("Policy", "Where", "Age", "ArchiveTo", "Hashed", "Pattern", "Child", "Chunk", "Budget", "Schedule"),
+    "windows": ("Window",),
+    "throttles": ("ReplicaLag", "SqlProbe", "Load", "Flag"),
+}
+
+__all__ = [
+    "Age",
+    "ArchiveTo",
+    "Budget",
+    "Child",
+    "Chunk",
+    "CleanupFamily",
+    "CleanupSettings",
+    "Flag",
+    "Hashed",
+    "Load",
+    "Pattern",
+    "Policy",
+    "ReplicaLag",
+    "Schedule",
+    "SqlProbe",
+    "Where",
+    "Window",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name != "Policy":
+    module = next((module for module, names in _MODELS.items() if name in names), None)
+    if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from celeriac.families.cleanup.policy import Policy  # pydantic builds it when somebody asks for it
-
-    return Policy
+    return getattr(import_module(f"{__name__}.{module}"), name)
 
 
 class CleanupFamily(JobFamily):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast, overload
 
 from celeriac.families.sync.errors import SyncInvalid
@@ -21,13 +22,79 @@ if TYPE_CHECKING:
     from celeriac.families.sync.actions import Actions
     from celeriac.families.sync.definitions import Definition, MakeSource
     from celeriac.families.sync.hosts import Hosts
+    from celeriac.families.sync.http.auth_model import BasicAuth, BearerAuth, HeaderAuth, OAuth2Auth, QueryAuth
+    from celeriac.families.sync.http.model import ErrorRule, HttpSource, HttpStream, Rate, Since
+    from celeriac.families.sync.http.pagination_model import (
+        CursorPagination,
+        KeysetPagination,
+        LinkPagination,
+        NextUrlPagination,
+        OffsetPagination,
+        PageNumberPagination,
+    )
     from celeriac.families.sync.looks import Looks
-    from celeriac.families.sync.model import Sync
+    from celeriac.families.sync.model import (
+        DatabaseDestination,
+        FileDestination,
+        Parent,
+        PythonSource,
+        Schedule,
+        Stream,
+        Sync,
+    )
     from celeriac.families.sync.pages import Source
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-__all__ = ["SyncFamily", "SyncSettings"]
+#: The models of definitions, by the modules that have them. pydantic builds one when somebody asks for it.
+_MODELS = {
+    "model": ("Sync", "Stream", "Parent", "DatabaseDestination", "FileDestination", "PythonSource", "Schedule"),
+    "http.model": ("HttpSource", "HttpStream", "Rate", "ErrorRule", "Since"),
+    "http.auth_model": ("HeaderAuth", "QueryAuth", "BasicAuth", "BearerAuth", "OAuth2Auth"),
+    "http.pagination_model": (
+        "LinkPagination",
+        "NextUrlPagination",
+        "CursorPagination",
+        "PageNumberPagination",
+        "OffsetPagination",
+        "KeysetPagination",
+    ),
+}
+
+__all__ = [
+    "BasicAuth",
+    "BearerAuth",
+    "CursorPagination",
+    "DatabaseDestination",
+    "ErrorRule",
+    "FileDestination",
+    "HeaderAuth",
+    "HttpSource",
+    "HttpStream",
+    "KeysetPagination",
+    "LinkPagination",
+    "NextUrlPagination",
+    "OAuth2Auth",
+    "OffsetPagination",
+    "PageNumberPagination",
+    "Parent",
+    "PythonSource",
+    "QueryAuth",
+    "Rate",
+    "Schedule",
+    "Since",
+    "Stream",
+    "Sync",
+    "SyncFamily",
+    "SyncSettings",
+]
+
+
+def __getattr__(name: str) -> Any:
+    module = next((module for module, names in _MODELS.items() if name in names), None)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{module}"), name)
 
 
 class SyncFamily(JobFamily):

@@ -87,7 +87,7 @@ class Stream(Exact):
     mode: Mode = Mode.INCREMENTAL
     """How records come into the table."""
     primary_key: tuple[Path, ...] = ()
-    """Fields that tell records apart."""
+    """Fields that tell records apart: one, or a list."""
     cursor: Path | None = None
     """Field that only grows when a record changes, such as `updated_at`: a number, a time stamp or a text."""
     lookback: float = Field(default=0, ge=0, allow_inf_nan=False)
@@ -189,7 +189,7 @@ class Sync(Exact):
     """Reads streams of a source into a destination."""
 
     name: Name
-    """Its name in the API, in commands and messages."""
+    """Its name in the API, in commands and messages. Default: that of its file."""
     source: Annotated[
         Annotated[HttpSource, Tag("http")] | Annotated[PythonSource, Tag("python")], Discriminator(_kind_of_source)
     ]
