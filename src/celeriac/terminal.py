@@ -21,6 +21,7 @@ from celeriac.core import codec
 from celeriac.core.errors import CommandLineWrong, FamilyAbsent
 from celeriac.core.exits import ExitCode
 from celeriac.core.findings import Finding, Status
+from celeriac.core.states import JobState
 from celeriac.core.text_table import Column, fitted
 from celeriac.settings import wants_colour
 
@@ -44,6 +45,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 #: The characters of a bar of progress.
 _BAR = 30
+#: Goes back to the beginning of a line, and empties it.
+_CLEAR = "\r\x1b[K"
 _GRAVITY = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "red"}
 #: The columns to the left of a finding's text, and the fewest for the text in which it is wrapped.
 _BESIDE, _NARROWEST = 19, 30
@@ -191,12 +194,19 @@ def shown_cell(value: Any) -> str:
 
 
 async def watch(application: JobApp, job_id: str, *, unit: str) -> None:
-    """Show a job's progress on the terminal of stderr until it has ended. `unit` is what it counts."""
-    if not sys.stderr.isatty():
-        await application.client.wait(job_id)
-        return
+    """Show on stderr why and until when a job waits, until it has ended; on a terminal, its progress as well.
+
+    `unit` is what it counts.
+    """
+    shows_progress, reason = sys.stderr.isatty(), ""
     async for event in application.client.events(job_id):
-        if event is None or event.name != "progress":
+        if event is not None and event.data.get("state") == JobState.RETRYING:
+            record = await application.client.get(job_id)
+            if record.error is not None and record.delay_until is not None and record.error.message != reason:
+                reason = record.error.message
+                until = f"{record.delay_until.astimezone():%Y-%m-%d %H:%M:%S}"
+                sys.stderr.write(f"{_CLEAR if shows_progress else ''}waits until {until}: {printable(reason)}\n")
+        if event is None or event.name != "progress" or not shows_progress:
             continue
         done, total = event.data["done"], event.data["total"]
         share = min(1.0, done / total) if total else 0.0
@@ -205,7 +215,8 @@ async def watch(application: JobApp, job_id: str, *, unit: str) -> None:
         line = f"{bar} {shown}  {printable(event.data['message'])}"
         sys.stderr.write(f"\r{line[: shutil.get_terminal_size().columns - 1]}\x1b[K")
         sys.stderr.flush()
-    sys.stderr.write("\r\x1b[K")
+    if shows_progress:
+        sys.stderr.write(_CLEAR)
 
 
 def report(findings: Sequence[Finding], as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -12,6 +13,7 @@ from pydantic import SecretStr
 
 from celeriac import JobFailed, JobHandle, JobState, Settings
 from celeriac.store import keys
+from celeriac.terminal import watch
 from tests.support import later_jobs
 from tests.support.broker import fragile_broker
 from tests.support.fixtures import LEASE, WORKERS, worker_environment
@@ -66,6 +68,26 @@ async def test_a_job_that_waits_to_be_run_says_why_and_can_be_cancelled(jobs: La
     await handle.cancel()
     assert (await handle.status()).state is JobState.CANCELLED
     assert jobs.trace.of(handle.id) == ["attempt 1 of 1", "told"]  # by `on_cancelled`, since no worker had it
+
+
+async def test_whoever_follows_a_job_is_told_why_it_waits_and_until_when(
+    jobs: LaterJobs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    handle = await jobs.forms["async"].enqueue(times=1, seconds=3600)
+    following = asyncio.create_task(watch(jobs.app, handle.id, unit="rows"))
+    shown = ""
+
+    def is_told() -> bool:
+        nonlocal shown
+        shown += capsys.readouterr().err
+        return "\n" in shown
+
+    await eventually(is_told, "it is told")
+    until = (await handle.status()).delay_until
+    assert until is not None
+    assert shown == f"waits until {until.astimezone():%Y-%m-%d %H:%M:%S}: not its turn\n"
+    await handle.cancel()
+    await following
 
 
 @pytest.mark.parametrize("form", FORMS)

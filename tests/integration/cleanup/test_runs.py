@@ -300,10 +300,16 @@ async def test_a_long_wait_gives_the_slot_back_and_nothing_is_open_meanwhile(sho
     with pytest.raises(RunLater) as later:
         await shop.run(policy(chunk={"rows": 10}))
     assert (later.value.seconds, later.value.reason) == (3600, "the window is closed")
+    waiting = (await shop.database.look(lambda c: views.state_of(c, policy()))).last_run
+    assert waiting is not None
+    assert (waiting.state, waiting.error, waiting.ended_at) == ("waiting", "the window is closed", None)
     assert len(await shop.ids()) == 40
     assert (await shop.run(policy(), "job-2")).state == "skipped"
     shop.gates = []
     assert (await shop.run(policy())).rows == {"orders": 50}
+    done = (await shop.database.look(lambda c: views.state_of(c, policy()))).last_run
+    assert done is not None and (done.state, done.error) == ("done", None)
+    assert done.milliseconds >= waiting.milliseconds
 
 
 async def test_a_cancelled_run_leaves_whole_chunks_and_a_complete_archive(shop: Shop) -> None:

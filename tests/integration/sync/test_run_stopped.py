@@ -59,6 +59,8 @@ async def test_a_run_whose_worker_stops_keeps_the_lock_for_the_worker_that_goes_
     assert kept is not None
     assert kept.holder == "job-1"
     assert await syncs.rows("SELECT state, ended_at FROM celeriac_sync_run") == [("running", None)]
+    (run,) = await syncs.database.read(lambda c: list_runs(c, "shop", 10))
+    assert (run.counts["orders"].received, run.counts["orders"].pages) == (10, 2), "what it has counted until now"
     syncs.source = ListedSource({"orders": numbered(4, 5)})
     definition = syncs.family.definitions.get("shop")
     outcome = await syncs.family.runner.run(JobContext(id="job-1"), definition, streams=None, full=False)

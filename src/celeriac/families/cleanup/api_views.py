@@ -19,7 +19,7 @@ class RunView(BaseModel):
     policy: str
     kind: str = Field(description="`clean`, or `restore` for one that has put archived rows back")
     who: str = Field(description="Who has asked for it")
-    state: str = Field(description="`running`, `done`, `budget`, `paused`, `failed` or `cancelled`")
+    state: str = Field(description="`running`, `waiting`, `done`, `budget`, `paused`, `failed` or `cancelled`")
     rows: dict[str, int] = Field(description="How many rows of each table were changed")
     error: str | None
     cutoff: datetime = Field(description="The moment from which ages are counted")

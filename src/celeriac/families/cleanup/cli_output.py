@@ -12,7 +12,11 @@ from celeriac.terminal import Column, print_facts, print_rows, print_table, show
 if TYPE_CHECKING:
     from celeriac.families.cleanup.dry_run import Preview
 
-_COLOURS = {"done": "green", "failed": "red", "paused": "yellow", "budget": "yellow", "cancelled": "yellow"}
+_COLOURS = {
+    "done": "green",
+    "failed": "red",
+    **dict.fromkeys(("waiting", "paused", "budget", "cancelled"), "yellow"),
+}
 
 
 def list_rows(rows: Sequence[Mapping[str, Any]], names: Sequence[str], whole: Any, as_json: bool, nothing: str) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, 
 
 from celeriac.database.clock import now_ms
 from celeriac.database.engine import Database
-from celeriac.families.cleanup.records import RunState
+from celeriac.families.cleanup.records import UNDER_WAY
 from celeriac.families.cleanup.tables import chunk_table, run_table
 
 log = logging.getLogger("celeriac")
@@ -59,7 +59,7 @@ def _old(seconds: float, condition: ColumnElement[bool]) -> Select[tuple[str]]:
     newer = run_table.alias("newer").c
     is_not_last = exists().where(newer.policy == _r.policy, newer.kind == _r.kind, newer.started_at > _r.started_at)
     is_old = _r.started_at < now_ms() - round(1000 * seconds)
-    return select(_r.id).where(is_old, is_not_last, _r.state != RunState.RUNNING, condition)
+    return select(_r.id).where(is_old, is_not_last, _r.state.not_in(UNDER_WAY), condition)
 
 
 def _has_audit() -> ColumnElement[bool]:

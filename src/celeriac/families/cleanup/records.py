@@ -22,6 +22,8 @@ class RunState(StrEnum):
     """How a run stands."""
 
     RUNNING = "running"
+    WAITING = "waiting"
+    """Its job is run again later: it is throttled, outside its window, or the database was away."""
     DONE = "done"
     """It has looked at every row."""
     BUDGET = "budget"
@@ -30,6 +32,10 @@ class RunState(StrEnum):
     """Somebody has paused the policy. A run after that goes on."""
     FAILED = "failed"
     CANCELLED = "cancelled"
+
+
+#: Of runs that have not ended.
+UNDER_WAY = (RunState.RUNNING, RunState.WAITING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +80,7 @@ def open_run(connection: Connection, run_id: str, policy: str, who: str, digest:
     row = connection.execute(select(run_table).where(_r.id == run_id)).one_or_none()
     if row is None:
         now = connection.execute(select(now_ms())).scalar_one()
-        lost = update(run_table).where(_r.policy == policy, _r.kind == Kind.CLEAN, _r.state == RunState.RUNNING)
+        lost = update(run_table).where(_r.policy == policy, _r.kind == Kind.CLEAN, _r.state.in_(UNDER_WAY))
         connection.execute(lost.values(state=RunState.FAILED, error=_LOST, ended_at=now))
         fresh = _Fresh(run_id, policy, Kind.CLEAN, who, RunState.RUNNING, digest, sql)
         connection.execute(insert(run_table).values(fresh.values(int(now))))
@@ -172,8 +178,15 @@ def end_run(connection: Connection, run: OpenRun, state: RunState, began: float,
 
 def end_lost_run(connection: Connection, run_id: str, state: RunState, error: str | None = None) -> None:
     """Record the end of a run that no worker is at."""
-    still = update(run_table).where(_r.id == run_id, _r.state == RunState.RUNNING)
+    still = update(run_table).where(_r.id == run_id, _r.state.in_(UNDER_WAY))
     connection.execute(still.values(state=state, error=error, ended_at=now_ms()))
+
+
+def note_waiting(connection: Connection, run: OpenRun, why: str, began: float) -> None:
+    """Record why a run waits, unless somebody has ended it. `began` is when this process began."""
+    taken = run.done_ms + round(1000 * (time.monotonic() - began))
+    still = update(run_table).where(_r.id == run.id, _r.state.in_(UNDER_WAY))
+    connection.execute(still.values(state=RunState.WAITING, error=why, milliseconds=taken))
 
 
 def write_entry(connection: Connection, run_id: str, entry: Entry) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -132,13 +133,19 @@ class Runner:
             if self._job.cancel_requested():
                 await self._end_early(cleaning, RunState.CANCELLED)
             raise  # else the worker stops, and another one goes on
-        except (RunLater, LeaseLost):
+        except RunLater as later:
+            await cleaning.filing.release()
+            await self._note_waiting(cleaning, later.reason)
+            raise
+        except LeaseLost:
             await cleaning.filing.release()
             raise
         except Exception as error:
             await cleaning.filing.release()
             if self._job.is_last_attempt or not isinstance(error, PASSING) or isinstance(error, DatabaseRefused):
                 await self._end_early(cleaning, RunState.FAILED, f"{type(error).__name__}: {error}"[:_LONGEST_ERROR])
+            else:
+                await self._note_waiting(cleaning, str(error)[:_LONGEST_ERROR])
             raise
         return await self._end(cleaning, state, files)
 
@@ -182,6 +189,11 @@ class Runner:
             files=files,
             hints=await hints.after(self._place.database, cleaning.plan, rows),
         )
+
+    async def _note_waiting(self, cleaning: Cleaning, why: str) -> None:
+        """Record why the run waits, if the database is there. What has happened before is what counts."""
+        with contextlib.suppress(DatabaseUnavailable, DBAPIError):
+            await self._place.database.write(lambda c: records.note_waiting(c, cleaning.run, why, self._began))
 
     async def _end_early(self, cleaning: Cleaning, state: RunState, error: str | None = None) -> None:
         """Record the end as well as that is possible. What has gone wrong before is what counts."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, and_, delete, insert, or_, select, update
@@ -12,6 +12,7 @@ from celeriac.database.clock import now_ms
 from celeriac.families.sync.converting import to_json
 from celeriac.families.sync.counts import Counts
 from celeriac.families.sync.pages import Refusal
+from celeriac.families.sync.states import IDLE, all_of
 from celeriac.families.sync.tables import reject_table as rejects
 from celeriac.families.sync.tables import run_table as runs
 
@@ -85,13 +86,22 @@ def list_runs(connection: Connection, sync: str, limit: int, after: tuple[int, s
     if after is not None:
         began, run = after
         query = query.where(or_(runs.c.started_at < began, and_(runs.c.started_at == began, runs.c.id > run)))
-    return [_run(row) for row in connection.execute(query).mappings()]
+    return [_so_far(connection, _run(row)) for row in connection.execute(query).mappings()]
 
 
 def find_run(connection: Connection, run: str) -> Run | None:
     """Return the run of an id."""
     row = connection.execute(select(runs).where(runs.c.id == run)).mappings().first()
-    return None if row is None else _run(row)
+    return None if row is None else _so_far(connection, _run(row))
+
+
+def _so_far(connection: Connection, run: Run) -> Run:
+    """Return a run that has not ended with what its streams have counted until now, which their states have."""
+    if run.ended_at is not None:
+        return run
+    states = all_of(connection, run.sync)
+    own = {name: one.counts for name, one in states.items() if one.phase != IDLE or one.done_run == run.id}
+    return replace(run, counts={**run.counts, **own})
 
 
 def _run(row: Any) -> Run:
