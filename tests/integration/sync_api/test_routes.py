@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 
 import httpx2
 import pytest
@@ -56,7 +57,7 @@ async def test_a_run_reads_all_pages_and_is_listed(syncs: Syncs, shop: SyncApi) 
     assert outcome["in"] == outcome["written"] + outcome["rejected"]
     run = await syncs.call("GET", f"/runs/{job['id']}")
     assert (run["id"], run["sync"], run["state"], run["error"]) == (job["id"], "shop", "done", None)
-    assert run["started_at"] <= run["ended_at"]
+    assert datetime.fromisoformat(run["started_at"]) <= datetime.fromisoformat(run["ended_at"])
     assert run["streams"]["orders"]["in"] == outcome["in"]
     assert syncs.rows("SELECT count(*), min(id), max(id) FROM orders") == [(250, 1, len(shop.orders))]
     shown = await syncs.call("GET", "/syncs/shop")
