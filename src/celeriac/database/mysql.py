@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, event
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
@@ -53,7 +53,7 @@ class MysqlEngine(ThreadedEngine):
         return await super().run(function, write=write)
 
     def _open(self) -> Engine:
-        return create_engine(
+        engine = create_engine(
             self._url,
             json_serializer=codec.dumps_text,
             json_deserializer=codec.loads,
@@ -63,6 +63,8 @@ class MysqlEngine(ThreadedEngine):
             isolation_level="READ COMMITTED",  # no locks on gaps, which would hold up writers of other rows
             hide_parameters=True,  # errors, and so logs, have the statement without its values: some are secrets
         )
+        event.listen(engine, "connect", _use_utc)
+        return engine
 
     def _write(self, engine: Engine, function: Callable[[Connection], T]) -> T:
         with self._translated(), engine.begin() as connection:
@@ -84,3 +86,9 @@ class MysqlEngine(ThreadedEngine):
             if error.connection_invalidated or code in _TROUBLE:
                 raise DatabaseUnavailable(shown(self._url), str(error.orig)) from error
             raise
+
+
+def _use_utc(connection: Any, _: object) -> None:
+    """Give and take moments in UTC. In the server's zone, one hour of autumn is there twice."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET time_zone = '+00:00'")

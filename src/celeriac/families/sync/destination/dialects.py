@@ -221,11 +221,12 @@ def dialect_of(connection: Connection) -> Dialect:
 
 
 def use_utc(connection: Connection) -> None:
-    """Have this transaction write moments in UTC into columns that have no time zone, whatever the server's own is."""
+    """Have this transaction write moments in UTC into columns that have no time zone, whatever the server's own is.
+
+    All that Celeriac does on MySQL is in UTC.
+    """
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("SET LOCAL TIME ZONE 'UTC'")
-    elif connection.dialect.name in ("mysql", "mariadb"):
-        connection.exec_driver_sql("SET time_zone = '+00:00'")
 
 
 def be_strict(connection: Connection) -> None:
