@@ -14,9 +14,10 @@ from celeriac.client.options import EnqueueOptions
 from celeriac.core.errors import JobFailed, WrongState
 from celeriac.core.states import JobState
 from celeriac.engine.in_process import InProcessJobs
-from celeriac.families.cleanup import CleanupFamily, CleanupSettings, locks
+from celeriac.families.cleanup import CleanupFamily, CleanupSettings, locks, records
 from celeriac.families.cleanup.errors import PolicyInvalid, UnknownPolicy
 from tests.support.cleanup_shop import ITEMS, Shop, policy
+from tests.support.waiting import eventually
 
 POLICY = """
 connection: shop
@@ -205,3 +206,27 @@ async def test_the_file_of_a_policy_counts_as_it_is_when_a_run_begins(app: App, 
     job = await app.run("old-orders")
     with pytest.raises(JobFailed, match=r"PolicyInvalid: .*old-orders\.yaml: .*table"):
         await app.app.client.result(job)
+
+
+async def test_the_audit_begins_with_the_newest_chunk(app: App) -> None:
+    await app.shop.add_orders(60)
+    job = await app.run("old-orders")
+    first, cursor = await app.family.history.audit("old-orders", limit=2)
+    rest, _ = await app.family.history.audit("old-orders", cursor=cursor)
+    numbers = [entry.number for entry in (*first, *rest)]
+    assert numbers == list(range(len(numbers), 0, -1)) and len(numbers) >= 5
+    assert (await app.family.run.handle(job).result()).chunks == len(numbers)
+
+
+async def test_the_time_of_a_run_that_was_forced_to_end_counts(app: App) -> None:
+    await app.shop.add_orders(60)
+    held = await app.shop.database.write(lambda c: locks.acquire(c, "old-orders", "job-that-hangs", ""))
+    assert isinstance(held, locks.Lease)
+    begun = await app.shop.database.write(
+        lambda c: records.open_run(c, "job-that-hangs", "old-orders", "ada", "", "{}")
+    )
+    await eventually(lambda: app.shop.database.read(lambda c: records.milliseconds(c, begun.id) > 0), "time goes by")
+    await app.actions.pause("old-orders", force=True)
+    [run], _ = await app.family.history.runs("old-orders")
+    assert run.ended_at is not None
+    assert run.milliseconds == run.ended_at - run.started_at > 0

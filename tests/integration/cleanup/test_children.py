@@ -223,3 +223,19 @@ async def test_keys_of_several_columns_link_children(shop: Shop) -> None:
     result = await shop.run(policy(children="auto", chunk={"rows": 3}, where={"sql": "shop = 1"}))
     assert result.rows == {"orders": 5, "orders.order_items": 10}
     assert await shop.query("SELECT DISTINCT shop FROM order_items") == [(2,)]
+
+
+async def test_a_budget_counts_rows_of_children_and_is_never_passed(shop: Shop) -> None:
+    await make(shop)
+    await make_notes(shop)
+    states: list[str] = []
+    for number in range(1, 30):
+        small = policy(action="archive", children="auto", chunk={"rows": 4}, budget={"rows": 7})
+        result = await shop.run(small, f"job-{number}")
+        assert sum(result.rows.values()) <= 7
+        states.append(result.state)
+        if result.state == "done":
+            break
+    assert states == ["budget"] * 10 + ["done"]  # 70 rows
+    assert await shop.ids() == [6, 12]
+    assert len(await shop.archived()) == 10 and len(await shop.archived("orders.order_items")) == 30

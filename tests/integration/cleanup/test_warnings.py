@@ -137,3 +137,50 @@ async def test_a_refusal_of_a_trigger_is_none_of_references(lite: Shop) -> None:
     with pytest.raises(CleanupRefused, match="not today") as caught:
         await lite.run(policy())
     assert "refer" not in str(caught.value).partition("not today")[2]
+
+
+@pytest.mark.parametrize("archive", [None, {"table": "orders_old"}], ids=str)
+async def test_rows_in_the_way_are_named_by_their_foreign_key(shop: Shop, archive: Any) -> None:
+    await shop.add_orders(12)
+    await shop.create(ITEMS.format(rule=""), "CREATE INDEX items_of_order ON order_items (order_id)")
+    changes: dict[str, Any] = {} if archive is None else {"action": "archive", "archive": archive}
+    assert await warnings(shop, **changes) == []
+    await shop.insert("order_items", [{"id": 1, "order_id": 6, "what": "x"}])  # of an order that stays
+    assert await warnings(shop, **changes) == []
+    await shop.insert("order_items", [{"id": 2, "order_id": 7, "what": "x"}])
+    [warning] = await warnings(shop, **changes)
+    assert "rows of order_items refer to rows of orders that should go (order_id, ON DELETE" in warning
+    assert ("archive to files, and list it" if archive else "there: list it in `children`") in warning
+    if archive is None:
+        assert await warnings(shop, children="auto") == []
+    with pytest.raises(RowsReferred):
+        await shop.run(policy(**changes))
+
+
+async def test_a_dry_run_measures_throttles_once(postgres: Shop) -> None:
+    await postgres.add_orders(12)
+    throttles = [
+        {"kind": "sql", "sql": "SELECT nope", "above": 1},
+        {"kind": "sql", "sql": "SELECT count(*) FROM orders", "above": 100},
+        {"kind": "sql", "sql": "SELECT count(*) FROM orders", "above": 5},
+    ]
+    wrong, high = await warnings(postgres, throttles=throttles)
+    assert "a run would wait now: sql: it cannot be measured: " in wrong and 'column "nope" does not exist' in wrong
+    assert high == "a run would wait now: sql: the query gives 12, which is above 5"
+
+
+async def test_a_dry_run_shows_what_values_become(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    await shop.add_orders(12)
+    columns = {"note": {"pattern": "note {key}"}, "status": None}
+    seen = await preview(shop.place, policy(action="anonymise", columns=columns))
+    assert (seen.sample[2][0], seen.sample[2][3]) == (3, None)
+    assert seen.becomes == {"note": ["note 1", "note 2", None, "note 4", "note 5"], "status": [None] * 5}
+    hidden = policy(action="anonymise", columns={"note": {"hash": "env:PEPPER"}})
+    monkeypatch.delenv("PEPPER", raising=False)
+    seen = await preview(shop.place, hidden)
+    assert seen.becomes == {} and "what values become is not shown" in seen.warnings[0]
+    monkeypatch.setenv("PEPPER", "s3cret")
+    seen = await preview(shop.place, hidden)
+    await shop.run(hidden)
+    notes = await shop.query("SELECT note FROM orders WHERE id IN (1, 2, 3, 4, 5) ORDER BY id")
+    assert seen.becomes == {"note": [note for (note,) in notes]}

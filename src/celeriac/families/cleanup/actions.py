@@ -71,7 +71,7 @@ class Actions:
             CleanupRefused: a run would be refused for the same reason.
         """
         policy = await self.fresh(name)
-        return await dry_run.preview(self._places.of(policy), policy)
+        return await dry_run.preview(self._places.of(policy), policy, self._places.databases.get)
 
     async def pause(self, name: str, *, force: bool = False) -> PolicyState:
         """Pause a policy. Nothing more is committed from now on; the chunk that is under way is taken back.

@@ -23,7 +23,7 @@ class RunView(BaseModel):
     rows: dict[str, int] = Field(description="How many rows of each table were changed")
     error: str | None
     cutoff: datetime = Field(description="The moment from which ages are counted")
-    seconds: float = Field(description="How long it has worked, until it ended or was interrupted")
+    seconds: float = Field(description="From its beginning to its end, or until now, with all that it has waited")
     started_at: datetime
     ended_at: datetime | None
 

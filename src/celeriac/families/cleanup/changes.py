@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from celeriac.families.cleanup.errors import PolicyInvalid
 from celeriac.families.cleanup.patterns import filled, hashed
 from celeriac.families.cleanup.policy import Hashed, Pattern, Policy
-from celeriac.families.cleanup.statements import Parameters, Row, Statements
+from celeriac.families.cleanup.statements import Key, Parameters, Row, Statements
+from celeriac.secret import read_secret
 
 Make = Callable[[Any, Sequence[Any]], Any]
 
@@ -36,11 +38,34 @@ class Renewal:
 
     def __call__(self, rows: Sequence[Row]) -> list[Parameters]:
         """Return the parameters of updates. Rows that have their new values need none."""
-        keys = self._statements.keys(rows)
         found: list[Parameters] = []
-        for key, old in zip(keys, self._statements.reading.pick(rows, self._columns), strict=True):
-            new = [make(value, key) for make, value in zip(self._makes, old, strict=True)]
+        for key, old, new in self.compared(rows):
             if any(one != other or (one is None) != (other is None) for one, other in zip(new, old, strict=True)):
                 parameters = {f"celeriac_value_{at}": value for at, value in enumerate(new)}
                 found.append(parameters | {f"celeriac_key_{at}": value for at, value in enumerate(key)})
         return found
+
+    def compared(self, rows: Sequence[Row]) -> Iterator[tuple[Key, Sequence[Any], list[Any]]]:
+        """Give the key of each row, the values of its columns, and what these become."""
+        keys = self._statements.keys(rows)
+        for key, old in zip(keys, self._statements.reading.pick(rows, self._columns), strict=True):
+            yield key, old, [make(value, key) for make, value in zip(self._makes, old, strict=True)]
+
+
+def read_secrets(policy: Policy) -> Mapping[str, bytes]:
+    """Read the secrets of a policy's hashes, by their places.
+
+    Raises:
+        PolicyInvalid: one is not there.
+    """
+    found: dict[str, bytes] = {}
+    for name, change in policy.columns.items():
+        if isinstance(change, Hashed):
+            try:
+                secret = read_secret(change.hash)
+            except ValueError as error:
+                raise PolicyInvalid(f"columns.{name}: {error}") from None
+            if not secret:
+                raise PolicyInvalid(f"columns.{name}: {change.hash} is empty, or not set")
+            found[change.hash] = secret.encode()
+    return found

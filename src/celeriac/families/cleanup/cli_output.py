@@ -49,6 +49,10 @@ def print_preview(seen: Preview) -> None:
         typer.echo("\nthe first rows:")
         cells = [[shown_cell(value) for value in row] for row in seen.sample]
         print_table([Column(name=name, shortest=6) for name in seen.columns], cells)
+    if seen.becomes:
+        typer.echo("\nwhat becomes of them:")
+        cells = [[shown_cell(value) for value in row] for row in zip(*seen.becomes.values(), strict=True)]
+        print_table([Column(name=name, shortest=6) for name in seen.becomes], cells)
 
 
 def in_short(outcome: Mapping[str, Any]) -> dict[str, Any]:

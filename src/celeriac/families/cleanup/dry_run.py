@@ -12,8 +12,11 @@ from sqlalchemy import Connection, select
 
 from celeriac.core.printable import shortened
 from celeriac.database.clock import now_ms
+from celeriac.families.cleanup.changes import Renewal, read_secrets
 from celeriac.families.cleanup.chunks import fetch
+from celeriac.families.cleanup.errors import PolicyInvalid
 from celeriac.families.cleanup.hints import heirs_left
+from celeriac.families.cleanup.in_the_way import rows_in_the_way
 from celeriac.families.cleanup.indexes import slow_references
 from celeriac.families.cleanup.partitions import Partition
 from celeriac.families.cleanup.partitions_chosen import partitions_of
@@ -22,7 +25,8 @@ from celeriac.families.cleanup.plans import Step
 from celeriac.families.cleanup.policy import ArchiveTo, Policy
 from celeriac.families.cleanup.records import last_rate
 from celeriac.families.cleanup.shapes import ROWID
-from celeriac.families.cleanup.statements import Parameters, Statements
+from celeriac.families.cleanup.statements import Parameters, Row, Statements
+from celeriac.families.cleanup.throttles import OpenDatabase, Throttling
 from celeriac.families.cleanup.work import Plan, require_keys
 
 _SAMPLE = 5
@@ -66,18 +70,22 @@ class Preview(BaseModel):
     """What makes a run slow, or leaves rows where they are."""
     sample: list[list[Any]]
     """The first rows, as texts of up to 200 characters."""
+    becomes: dict[str, list[Any]]
+    """For columns that get new values: what those of the first rows become."""
     estimated_seconds: float | None
     estimated_from: str
     cutoff: int | None
 
 
-async def preview(place: Place, policy: Policy) -> Preview:
+async def preview(place: Place, policy: Policy, open_database: OpenDatabase | None = None) -> Preview:
     """Look at what a policy would do. No table is created for it, and nothing is locked.
 
     Raises:
         CleanupRefused: a run would be refused for the same reason.
     """
-    return await place.database.look(lambda connection: _preview(connection, place, policy))
+    found = await place.database.look(lambda connection: _preview(connection, place, policy))
+    throttling = Throttling(policy.throttles, place.database, open_database or (lambda name: place.database))
+    return found.model_copy(update={"warnings": [*found.warnings, *await throttling.reasons()]})
 
 
 def _preview(connection: Connection, place: Place, policy: Policy) -> Preview:
@@ -98,6 +106,7 @@ def _preview(connection: Connection, place: Place, policy: Policy) -> Preview:
     seconds = time.monotonic() - began
     estimated, source = _estimate(connection, policy, sum(step.rows for step in steps), len(measured), seconds)
     age = policy.where.age
+    becomes, secretless = _new_values(policy, root, measured[:_SAMPLE])
     return Preview(
         policy=policy.name,
         action=policy.action,
@@ -105,8 +114,14 @@ def _preview(connection: Connection, place: Place, policy: Policy) -> Preview:
         rows=rows,
         steps=steps,
         columns=list(root.step.shape.names),
-        warnings=[*slow_references(connection, planned), *_left_alone(planned)],
+        warnings=[
+            *rows_in_the_way(connection, planned, condition),
+            *slow_references(connection, planned),
+            *_left_alone(planned),
+            *secretless,
+        ],
         sample=[] if shown is None else _sample(connection, shown, condition),
+        becomes=becomes,
         estimated_seconds=estimated,
         estimated_from=source,
         cutoff=None if age is None else now - round(1000 * age.older_than.total_seconds()),
@@ -183,6 +198,18 @@ def _archive(policy: Policy) -> str | None:
 def _sample(connection: Connection, statements: Statements, condition: Parameters) -> list[list[Any]]:
     rows = fetch(connection, statements.sample, condition | {"celeriac_limit": _SAMPLE})
     return [[_shown(value) for value in row] for row in rows]
+
+
+def _new_values(policy: Policy, statements: Statements, rows: Sequence[Row]) -> tuple[dict[str, list[Any]], list[str]]:
+    """Return what columns of these rows become. A secret may be on the workers only, which is no fault."""
+    if not policy.columns:
+        return {}, []
+    try:
+        renewal = Renewal(policy, statements, read_secrets(policy))
+    except PolicyInvalid as error:
+        return {}, [f"{error}, here: what values become is not shown, and a run needs it on its worker"]
+    new = [[_shown(value) for value in values] for _, _, values in renewal.compared(rows)]
+    return {name: [values[at] for values in new] for at, name in enumerate(policy.columns)}, []
 
 
 def _shown(value: Any) -> Any:

@@ -82,7 +82,7 @@ class History:
     async def audit(
         self, name: str, run_id: str | None = None, *, cursor: str | None = None, limit: int = 50
     ) -> tuple[list[AuditEntry], str | None]:
-        """Return chunks of a policy or of one of its runs, those of the newest run first, and the next page's cursor.
+        """Return chunks of a policy or of one of its runs, the newest first, and the next page's cursor.
 
         Raises:
             UnknownPolicy: there is none of that name.
@@ -149,10 +149,10 @@ def _audit(
     if run_id is not None:
         query = query.where(_c.run_id == run_id)
     if after is not None:
-        same = and_(_c.run_id == after.run_id, _c.number > after.number)
+        same = and_(_c.run_id == after.run_id, _c.number < after.number)
         at_once = and_(_r.started_at == after.started_at, or_(_c.run_id > after.run_id, same))
         query = query.where(or_(_r.started_at < after.started_at, at_once))
-    ordered = query.order_by(_r.started_at.desc(), _c.run_id, _c.number).limit(limit + 1)
+    ordered = query.order_by(_r.started_at.desc(), _c.run_id, _c.number.desc()).limit(limit + 1)
     rows = connection.execute(ordered).mappings().all()
     found = [entry_of(row) for row in rows[:limit]]
     following = _After(rows[limit - 1]["started_at"], found[-1].number, found[-1].run) if len(rows) > limit else None

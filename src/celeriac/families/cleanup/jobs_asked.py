@@ -28,7 +28,7 @@ def register_dry_run(app: JobApp, policies: Policies, places: Places, settings: 
     async def look(policy: str) -> Preview:
         """Count the rows that a run would change, and show some of them. Nothing is changed."""
         chosen = await policies.fresh(policy)
-        return await dry_run.preview(places.of(chosen), chosen)
+        return await dry_run.preview(places.of(chosen), chosen, places.databases.get)
 
     return look
 

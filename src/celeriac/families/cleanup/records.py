@@ -237,6 +237,12 @@ def counts(connection: Connection, run_id: str) -> dict[str, int]:
     return {str(step): int(rows) for step, rows in connection.execute(query)}
 
 
+def milliseconds(connection: Connection, run_id: str) -> int:
+    """Return the time from a run's beginning to its end, or until now."""
+    query = select(func.coalesce(_r.ended_at, now_ms()) - _r.started_at).where(_r.id == run_id)
+    return int(connection.execute(query).scalar_one())
+
+
 def last_rate(connection: Connection, policy: str) -> float | None:
     """Return the rows per second of the last run of a policy that has changed some; None if there was none."""
     if not inspect(connection).has_table(run_table.name):

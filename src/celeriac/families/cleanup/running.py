@@ -142,6 +142,9 @@ class Cleaning:
             self._ahead.start(position, self._read(statements, condition, size, keys[-1]))
         among = condition | statements.given_keys(keys)
         await self._children(root, rows, Guard(statements, keys, among))
+        if self.plan.policy.budget.rows is not None and (left := self._limit(len(rows))) < len(rows):
+            rows, keys = rows[:left], keys[:left]  # rows of children have used up the rest
+            among, position = condition | statements.given_keys(keys), write_position(keys[-1], self._partition)
         changed = await self._commit(root, rows, keys, among, position=position)
         self._position = position
         self._roots += len(rows)
@@ -165,6 +168,8 @@ class Cleaning:
             if not rows:
                 return removed
             await self._children(child, rows, guard)
+            if self.plan.policy.budget.rows is not None:
+                rows = rows[: self._limit(len(rows))]
             keys = statements.keys(rows)
             among = statements.given_keys(keys)
             await self._commit(child, rows, keys, among, position=self._position, guard=guard)

@@ -7,7 +7,7 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
 
 from sqlalchemy import Connection
@@ -25,21 +25,20 @@ from celeriac.core.errors import (
 from celeriac.database.leases import Busy
 from celeriac.families.cleanup import hints, locks, records
 from celeriac.families.cleanup.archives_table import TableName, ensure_archive_table
-from celeriac.families.cleanup.changes import Renewal
-from celeriac.families.cleanup.errors import ChunkUnstable, CleanupRefused, PolicyInvalid
+from celeriac.families.cleanup.changes import Renewal, read_secrets
+from celeriac.families.cleanup.errors import ChunkUnstable, CleanupRefused
 from celeriac.families.cleanup.filing import Filing
 from celeriac.families.cleanup.partitions_chosen import count_rows
 from celeriac.families.cleanup.partitions_run import detach_partitions
 from celeriac.families.cleanup.partitions_walk import clean_partitions
 from celeriac.families.cleanup.places import Place
-from celeriac.families.cleanup.policy import Hashed, Policy
+from celeriac.families.cleanup.policy import Policy
 from celeriac.families.cleanup.pruning import prune
 from celeriac.families.cleanup.records import RunState
 from celeriac.families.cleanup.running import Cleaning
 from celeriac.families.cleanup.settled import settled
 from celeriac.families.cleanup.telling import Teller
 from celeriac.families.cleanup.work import ArchivedFile, Gate, Plan, RunResult, require_keys
-from celeriac.secret import read_secret
 
 log = logging.getLogger("celeriac")
 
@@ -177,15 +176,17 @@ class Runner:
 
     async def _end(self, cleaning: Cleaning, state: RunState, files: list[ArchivedFile]) -> RunResult:
         rows = await settled(self._place.database.write(lambda c: self._write_end(c, cleaning, state)))
+        taken = await self._place.database.read(lambda c: records.milliseconds(c, cleaning.run.id))
+        before = 0 if self._policy.partitions == "detach" else cleaning.run.next_number - 1
         await prune(self._place.database, self._place.keeping)
         return RunResult(
             policy=self._policy.name,
             run=cleaning.run.id,
             state=state,
             rows=rows,
-            chunks=cleaning.chunks,
+            chunks=before + cleaning.chunks,
             repeated_chunks=cleaning.repeated,
-            seconds=round(time.monotonic() - self._began, 3),
+            seconds=taken / 1000,
             files=files,
             hints=await hints.after(self._place.database, cleaning.plan, rows),
         )
@@ -240,22 +241,3 @@ def _ensure_archive(connection: Connection, planned: Plan) -> None:
 def digest_of(policy: Policy) -> str:
     """Return what tells policies apart whose positions mean something else."""
     return sha256(policy.model_dump_json(include=set(_OF_POSITION)).encode()).hexdigest()
-
-
-def read_secrets(policy: Policy) -> Mapping[str, bytes]:
-    """Read the secrets of a policy's hashes, by their places.
-
-    Raises:
-        PolicyInvalid: one is not there.
-    """
-    found: dict[str, bytes] = {}
-    for name, change in policy.columns.items():
-        if isinstance(change, Hashed):
-            try:
-                secret = read_secret(change.hash)
-            except ValueError as error:
-                raise PolicyInvalid(f"columns.{name}: {error}") from None
-            if not secret:
-                raise PolicyInvalid(f"columns.{name}: {change.hash} is empty, or not set")
-            found[change.hash] = secret.encode()
-    return found

@@ -18,6 +18,7 @@ from celeriac.families.cleanup.conditions import for_sqlalchemy
 from celeriac.families.cleanup.plans import Link, Step
 from celeriac.families.cleanup.policy import ArchiveTo, Policy
 from celeriac.families.cleanup.reading import Reading, Row
+from celeriac.families.cleanup.shapes import Reference
 from celeriac.families.cleanup.wording import Key, Parameters, Wording
 
 __all__ = ["Key", "Parameters", "Row", "Statements"]
@@ -168,6 +169,12 @@ class Statements:
     def count_below(self, parents: Sequence[Statements]) -> TextClause:
         """Count the rows that refer to some on which there is work. `parents` are the tables above, nearest first."""
         return self._text(f"SELECT count(*) FROM {self.rows} WHERE {self._below(parents)}")  # noqa: S608
+
+    def any_reference(self, table: str, reference: Reference, parents: Sequence[Statements]) -> TextClause:
+        """Look for a row of another table that refers to some on which there is work. `parents` as before."""
+        columns, to = self.wording.names(reference.columns), self.wording.names(reference.to_columns)
+        wanted = f"SELECT {to} FROM {self.rows} WHERE {self._below(parents)}"  # noqa: S608
+        return self._text(f"SELECT 1 FROM {table} WHERE ({columns}) IN ({wanted}) LIMIT 1")  # noqa: S608
 
     def move_to(self, connection: Connection, target: TableName) -> TextClause:
         """Copy rows by their keys into an archive's table. Those whose keys are there stay out."""

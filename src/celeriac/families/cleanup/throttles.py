@@ -148,6 +148,11 @@ class Throttling:
         self._held = 0
         return None
 
+    async def reasons(self) -> list[str]:
+        """Measure each once, and say for which of them a run would wait now."""
+        found = [(throttle.kind, await self._reason(throttle)) for throttle in self._throttles]
+        return [f"a run would wait now: {kind}: {reason}" for kind, reason in found if reason is not None]
+
     async def _reason(self, throttle: Throttle) -> str | None:
         try:
             async with asyncio.timeout(_PATIENCE_S):

@@ -26,6 +26,7 @@ class Run(BaseModel):
     error: str | None
     cutoff: int
     milliseconds: int
+    """From its beginning to its end, or until now, with all that it has waited."""
     started_at: int
     ended_at: int | None
 
@@ -90,8 +91,9 @@ def run(connection: Connection, run_id: str) -> Run | None:
 
 def run_of(connection: Connection, row: Any) -> Run:
     """Return a run from its row."""
-    fields = {name: getattr(row, name) for name in Run.model_fields if name != "rows"}
-    return Run(**fields, rows=records.counts(connection, row.id))
+    fields = {name: getattr(row, name) for name in Run.model_fields if name not in ("rows", "milliseconds")}
+    taken = records.milliseconds(connection, row.id)
+    return Run(**fields, milliseconds=taken, rows=records.counts(connection, row.id))
 
 
 def entry_of(row: Mapping[Any, Any]) -> AuditEntry:

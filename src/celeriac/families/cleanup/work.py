@@ -54,6 +54,7 @@ class RunResult(BaseModel):
     rows: dict[str, int] = {}
     """Rows of each table that were changed, in the whole run."""
     chunks: int = 0
+    """In the whole run, as `seconds` are. The latter have all that it has waited."""
     repeated_chunks: int = 0
     """Chunks whose rows had changed before they could be deleted, and which were read again."""
     seconds: float = 0.0
