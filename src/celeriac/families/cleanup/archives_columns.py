@@ -2,6 +2,7 @@
 
 Python lacks what some types of Postgres hold: infinity and years before Christ in dates, months in intervals, the
 bounds of arrays, numbers of JSON. The driver fails on them, or gives something else. The database's own text is exact.
+MySQL's text of a FLOAT has six digits, and that of the same number as a DOUBLE has all.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from sqlalchemy import Connection
 _EXACT = frozenset(
     {
         *("smallint", "integer", "bigint", "numeric", "real", "double precision", "float", "boolean"),
-        *("text", "character varying", "varchar", "character", "char", "bytea", "uuid"),
+        *("text", "character varying", "varchar", "character", "bpchar", "bytea", "uuid"),
     }
 )
 
@@ -28,6 +29,8 @@ def is_read_as_text(declared: str, dialect: str) -> bool:
 
 def reading(quoted: str, declared: str, dialect: str) -> str:
     """Return the SQL that reads a column whose name is quoted."""
+    if dialect in ("mysql", "mariadb") and declared.lower().startswith("float"):
+        return f"{quoted} + 0e0"
     return f"CAST({quoted} AS text)" if is_read_as_text(declared, dialect) else quoted
 
 

@@ -28,11 +28,13 @@ class Reading:
         parts = [wording.quoted(name) for name in self._place]
         places: list[int] = []
         for column in step.shape.columns if whole else ():
-            if column.name in self._place and not is_read_as_text(column.declared, wording.dialect):
+            name = wording.quoted(column.name)
+            exact = reading(name, column.declared, wording.dialect)
+            if column.name in self._place and exact == name:
                 places.append(self._place[column.name])
             else:
                 places.append(len(parts))
-                parts.append(reading(wording.quoted(column.name), column.declared, wording.dialect))
+                parts.append(exact)
         self.sql = ", ".join(parts)
         self.has_texts = (
             any(is_read_as_text(column.declared, wording.dialect) for column in step.shape.columns) and whole

@@ -120,7 +120,8 @@ class Inserting:
     def _found(self, connection: Connection, keys: Sequence[Row], names: Sequence[str]) -> list[Row]:
         """Return the rows that have those keys."""
         key = ", ".join(quoted(connection, name) for name in self.key)
-        read = ", ".join(quoted(connection, name) for name in names)
+        dialect = connection.dialect.name
+        read = ", ".join(reading(quoted(connection, one), self.types.get(one, ""), dialect) for one in names)
         sql = f"SELECT {read} FROM {self.table.quoted(connection)} WHERE ({key}) IN :keys"  # noqa: S608 (quoted names)
         wanted = [one[0] for one in keys] if len(self.key) == 1 else list(keys)
         found = connection.execute(text(sql).bindparams(bindparam("keys", expanding=True)), {"keys": wanted})
@@ -136,7 +137,8 @@ class Inserting:
         for at, row in enumerate(found):
             wanted = by_key.get(tuple(row[place] for place in places), row) if places else sent[at]
             if wanted != row and not same_values(wanted, row):
-                name = next(name for name, *two in zip(self.names, wanted, row, strict=True) if two[0] != two[1])
+                values = zip(self.names, wanted, row, strict=True)
+                name = next(name for name, one, other in values if not same_values([one], [other]))
                 raise ArchiveRefused(
                     f"the column {name!r} of {self.table} would change values of the archive: its type is "
                     f"{self.types.get(name, 'another one')}. Restore into a table with the columns of the original"

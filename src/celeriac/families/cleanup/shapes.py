@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Inspector, inspect, text
 from sqlalchemy.exc import NoSuchTableError
 from sqlalchemy.types import Date, DateTime, Integer, Numeric, String, TypeEngine
 
+from celeriac.families.cleanup.archives_table import TableName, columns_of_table
 from celeriac.families.cleanup.errors import TableRefused
 from celeriac.families.cleanup.references import Reference, read_references
 
@@ -142,11 +143,12 @@ class Catalogue:
         dialect = self._connection.dialect
         if dialect.name in ("mysql", "mariadb"):
             self._require_transactions(schema, table)
+        declared = columns_of_table(self._connection, TableName(schema, table))
         columns = tuple(
             Column(
                 name=str(one["name"]),
                 type=one["type"],
-                declared=one["type"].compile(dialect) if str(one["type"]) != "NULL" else "",
+                declared=declared.get(one["name"], ""),
                 is_nullable=bool(one["nullable"]),
                 is_generated="computed" in one,
             )
