@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from celeriac.core.errors import LeaseLost, RunLater
 from celeriac.database.leases import Lease
 from celeriac.families.sync.errors import SourceFailed, SourceUnavailable
+from celeriac.families.sync.forms import StreamsForm
 from celeriac.families.sync.tables import LEASES
-from tests.support.sync_jobs import SyncJobs
+from tests.support.sync_jobs import ListedSource, SyncJobs
 from tests.support.waiting import eventually
 
 ORDERS = {"name": "orders", "primary_key": "id", "cursor": "changed"}
@@ -225,3 +228,25 @@ async def test_a_source_that_asks_for_patience_keeps_the_lock_for_its_job(syncs:
     await syncs.app.client.submit(syncs.family.call("shop"))
     assert seen == [0, 1]
     assert syncs.jobs.all[-1].error is None
+
+
+@pytest.mark.parametrize("cursor", ["chagned", "meta.changed"])
+async def test_a_cursor_that_no_record_has_fails_the_run_and_the_dry_run_warns_of_it(
+    syncs: SyncJobs, cursor: str
+) -> None:
+    syncs.define({**ORDERS, "cursor": cursor})
+    pages = [[{"id": 1, "changed": 1}], [{"id": 2, "changed": 2}]]
+    said = f"no record has the cursor '{cursor}'; they have id, changed"
+    syncs.source = ListedSource({"orders": pages})
+    seen = await syncs.family.actions.look("shop", StreamsForm())
+    assert seen.streams["orders"].note == said
+    for _ in range(2):  # it stays wrong
+        ran = await syncs.run({"orders": pages})
+        assert str(ran.error) == f"stream orders: {said}; correct `cursor`, or leave it out"
+    assert await syncs.rows("SELECT count(*) FROM orders") == [(2,)]
+
+
+async def test_a_cursor_that_some_record_has_or_that_is_null_is_right(syncs: SyncJobs) -> None:
+    syncs.define(ORDERS)
+    for pages in ([[{"id": 1}], [{"id": 2, "changed": 2}]], [[{"id": 3, "changed": None}]], [[]]):
+        assert (await syncs.outcome({"orders": pages}))["state"] == "done"

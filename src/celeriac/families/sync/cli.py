@@ -140,8 +140,12 @@ def dry_run(name: Name, stream: Streams = None, app: App = None, as_json: AsJson
         return
     for stream_name, seen in outcome["streams"].items():
         more = ", and there are more pages" if seen["more"] else ""
-        typer.echo(f"{stream_name}: {seen['received']} records on the first page{more} {seen['note']}".rstrip())
+        typer.echo(f"{stream_name}: {seen['received']} records on the first page{more}")
+        if seen["note"]:
+            typer.echo(f"warning: {seen['note']}")
         print_rows(seen["columns"], ("name", "kind", "key", "change", "field"))
+        if seen["rejected_count"]:
+            typer.echo(f"{seen['rejected_count']} of {seen['received']} records would be rejected")
         for one in seen["rejected"]:
             typer.echo(f"rejected, at {one['position']}: {one['reason']}")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -12,10 +12,15 @@ from typing import Any
 from pydantic import JsonValue
 
 from celeriac.core.clock import aware, read_moment
-from celeriac.families.sync.pages import Record
+from celeriac.families.sync.errors import SourceFailed
+from celeriac.families.sync.model import Stream
+from celeriac.families.sync.pages import Page, Record
+from celeriac.families.sync.paths import getter, has
 
 #: How far our clock may be behind that of a source which does not tell its own.
 _UNKNOWN_CLOCK_MS = 86_400_000
+#: Fields of records that an error names.
+_FIELDS_SHOWN = 20
 
 Rank = tuple[str, Any]
 
@@ -85,6 +90,42 @@ def judge(
         except CursorWrong as error:
             faults[position] = str(error)
     return faults
+
+
+class CursorField:
+    """The field of a stream's cursor. A misspelt one would have each run read all records, and never say so."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._name, self._path = stream.name, stream.cursor
+        self._get = getter(stream.cursor) if stream.cursor else None
+        self._received = 0
+        self._others = dict[str, None]()
+        self._is_there = False
+
+    def judge(self, page: Page, highest: Highest) -> Mapping[int, str]:
+        """Do as `judge` does, if there is a cursor, and note whether records have it."""
+        if self._path is None or self._get is None:
+            return {}
+        self._received += len(page.records) + len(page.refused)
+        if not self._is_there:
+            self._is_there = any(has(record, self._path) for record in page.records)
+            self._others.update(dict.fromkeys(name for record in page.records for name in record))
+        return judge(page.records, self._get, highest, page.source_time_ms)
+
+    @property
+    def fault(self) -> str:
+        """What is wrong, if no record has it."""
+        if self._is_there or not self._others:
+            return ""
+        return f"no record has the cursor {self._path!r}; they have {', '.join(list(self._others)[:_FIELDS_SHOWN])}"
+
+    def check(self, received: int) -> None:
+        """
+        Raises:
+            SourceFailed: of as many records, which are all of a pass, none has the field.
+        """
+        if self.fault and received == self._received:
+            raise SourceFailed(f"stream {self._name}: {self.fault}; correct `cursor`, or leave it out")
 
 
 def _sort_alike(values: Sequence[Any]) -> bool:

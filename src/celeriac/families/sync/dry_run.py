@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from celeriac.core import codec
 from celeriac.families.sync.columns import Changes, Column, Known
 from celeriac.families.sync.converting import to_json
-from celeriac.families.sync.cursors import Highest, judge, less
+from celeriac.families.sync.cursors import CursorField, Highest, less
 from celeriac.families.sync.definitions import Definition
 from celeriac.families.sync.destinations import Destinations
 from celeriac.families.sync.model import FileDestination, Mode, Stream, Sync
@@ -50,7 +50,8 @@ class StreamPreview(BaseModel):
 
     received: int = Field(description="How many records the page has")
     records: list[JsonValue] = Field(description="The first of them; a long one is shown as the beginning of its JSON")
-    rejected: list[RejectedView]
+    rejected: list[RejectedView] = Field(description="The first of the records that would be rejected")
+    rejected_count: int = Field(default=0, description="How many records of the page would be rejected")
     columns: list[ColumnView]
     more: bool = Field(description="Whether there are further pages")
     requests: int
@@ -116,19 +117,18 @@ def _first_parent(sync: Sync, stream: Stream, pages: Mapping[str, Page]) -> Reco
 
 def _preview(dialect: str, stream: Stream, page: Page, known: Known) -> StreamPreview:
     shaper = Shaper(stream, dialect, known, stream.primary_key)
-    faults: Mapping[int, str] = {}
-    if stream.cursor is not None:
-        faults = judge(page.records, getter(stream.cursor), Highest(), page.source_time_ms)
-    shaped = shaper.shape(page.records, faults)
+    cursor = CursorField(stream)
+    shaped = shaper.shape(page.records, cursor.judge(page, Highest()))
     refused = [*page.refused, *shaped.rejected]
     return StreamPreview(
         received=len(page.records) + len(page.refused),
         records=[_shown(record) for record in page.records[:_SHOWN]],
         rejected=[_rejected(one) for one in refused[:_SHOWN]],
+        rejected_count=len(refused),
         columns=[_column(one, shaped.changes) for one in shaped.columns],
         more=page.after is not None,
         requests=page.requests,
-        note="the API knows nothing (404) of the children of the first parent" if page.is_missing else "",
+        note="the API knows nothing (404) of the children of the first parent" if page.is_missing else cursor.fault,
     )
 
 

@@ -20,6 +20,18 @@ def nested(fields: Mapping[str, Any]) -> dict[str, Any]:
     return record
 
 
+def has(record: Record, path: str) -> bool:
+    """Return whether a record has the field at a path, be it null."""
+    if path in record:
+        return True
+    value: Any = record
+    for part in path.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            return False
+        value = cast("Mapping[str, Any]", value)[part]
+    return True
+
+
 def getter(path: str) -> Callable[[Record], Any]:
     """Return a function that returns the field at `path`, or None. A field whose name has the dots goes first."""
     parts = path.split(".")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from celeriac.database.engine import Database
 from celeriac.database.leases import Lease
 from celeriac.families.sync.counts import Counts
-from celeriac.families.sync.cursors import Highest, judge, later, less
+from celeriac.families.sync.cursors import CursorField, Highest, later, less
 from celeriac.families.sync.destination.refusing import why_refused
 from celeriac.families.sync.destination.writer import Writer
 from celeriac.families.sync.errors import SourceFailed, SyncFailed
@@ -76,7 +76,7 @@ class StreamPass:
         self._source, self._database, self._held, self._writer = source, database, held, writer
         self._run, self._report, self._began = run, report, began
         self._state = State()
-        self._cursor = getter(stream.cursor) if stream.cursor else None
+        self._cursor = CursorField(stream)
         self._key = [getter(path) for path in stream.primary_key]
         self._fields = {path: getter(path) for path in sync.fields_of_parents(stream.name)}
         self._waiting = Waiting()
@@ -133,6 +133,7 @@ class StreamPass:
         try:
             if self._state.has_news:  # else these are records at the cursor, which a run before has rejected
                 self._rejections.check_written(counts)
+            self._cursor.check(counts.received)
         except SyncFailed:
             await self._give_up(self._state, with_children=True)
             raise
@@ -197,10 +198,7 @@ class StreamPass:
         raise SyncFailed(f"stream {self._stream.name}: its source has stopped without saying that it is complete")
 
     async def _take(self, page: Page, highest: Highest) -> None:
-        faults: Mapping[int, str] = {}
-        if self._cursor is not None:
-            faults = judge(page.records, self._cursor, highest, page.source_time_ms)
-        shaped = await self._writer.take(page, faults)
+        shaped = await self._writer.take(page, self._cursor.judge(page, highest))
         waiting = self._waiting
         waiting.add(page, shaped, f"stream {self._stream.name}, page {page.page}")
         if self._fields:
