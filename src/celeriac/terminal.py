@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 import textwrap
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
@@ -217,6 +217,12 @@ async def watch(application: JobApp, job_id: str, *, unit: str) -> None:
         sys.stderr.flush()
     if shows_progress:
         sys.stderr.write(_CLEAR)
+
+
+def warn_of(errors: Iterable[Exception]) -> None:
+    """Name on stderr what is wrong beside what the command is about."""
+    for error in errors:
+        typer.echo(f"warning: {printable(str(error))}", err=True)
 
 
 def report(findings: Sequence[Finding], as_json: bool) -> None:

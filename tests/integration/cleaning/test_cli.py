@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import sys
 from contextlib import closing
@@ -129,6 +130,21 @@ async def test_the_doctor_names_policies_that_would_be_slow_or_refused(terminal:
     assert "cleanup: policy far-away" not in said, "its connection does not answer"
     said = {one["check"]: one for one in (await terminal.findings(family="doctor"))["findings"]}
     assert said["cleanup: policy old-orders"]["status"] == "ok"
+
+
+async def test_a_wrong_file_keeps_nobody_from_pausing_another_policy(
+    terminal: Terminal, cleaned_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shutil.copytree(cleaned_folder / "policies", tmp_path / "policies")
+    (tmp_path / "policies" / "bad.yaml").write_text("connection: nowhere")
+    monkeypatch.setenv("CELERIAC_CLEANUP_FOLDER", str(tmp_path / "policies"))
+    code, printed, errors = await terminal.run("pause", "old-orders")
+    assert (code, "paused" in printed) == (0, True)
+    assert errors.startswith(f"warning: {tmp_path}/policies/bad.yaml: table: is missing")
+    assert (await terminal.run("resume", "old-orders"))[0] == 0
+    findings = (await terminal.findings(family="doctor"))["findings"]
+    (found,) = [one for one in findings if one["check"] == "cleanup: policies"]
+    assert (found["status"], "bad.yaml: table: is missing" in found["detail"]) == ("fail", True)
 
 
 async def test_the_doctor_looks_at_connections_and_at_the_archives(terminal: Terminal, shop: Shop) -> None:

@@ -134,6 +134,26 @@ async def test_a_definition_is_checked_without_connecting(
     assert (await terminal.run("check", str(good), str(bad)))[0] == ExitCode.FAILURE
 
 
+async def test_a_wrong_file_is_named_by_commands_and_by_the_doctor(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    good = """
+        source: {url: "https://api.example.com"}
+        streams: [{name: orders, primary_key: id}]
+        destination: {connection: main}
+    """
+    (tmp_path / "good.yaml").write_text(good)
+    (tmp_path / "bad.yaml").write_text(good.replace("streams", "stream"))
+    (tmp_path / "lost.yaml").write_text(good.replace("main", "nowhere").replace("orders", "others"))
+    monkeypatch.setenv("CELERIAC_SYNC_FOLDER", str(tmp_path))
+    code, printed, errors = await terminal.run("list")
+    assert (code, "good" in printed) == (0, True)
+    assert f"warning: {tmp_path}/bad.yaml: streams: is missing" in errors and "none is named 'nowhere'" in errors
+    findings = {one["check"]: one["status"] for one in (await terminal.findings(family="doctor"))["findings"]}
+    found = {name: status for name, status in findings.items() if name.endswith(".yaml")}
+    assert found == {"sync: good.yaml": "ok", "sync: bad.yaml": "fail", "sync: lost.yaml": "fail"}
+
+
 async def test_the_doctor_tells_which_connections_answer(terminal: Terminal) -> None:
     code, printed, _ = await terminal.run("--json", family="doctor")
     findings = {one["check"]: one for one in json.loads(printed)["findings"]}

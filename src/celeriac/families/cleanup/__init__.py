@@ -94,6 +94,7 @@ class CleanupFamily(JobFamily):
         self.restore = register_restore(host.app, self.policies, self.places, self.settings)
         if self.settings.cleanup_folder is not None:
             self.policies.add_folder(self.settings.cleanup_folder)
+        host.app.when_complete(self.policies.check_complete)
 
     def add(self, policy: Policy) -> Policy:
         """Add a policy: `app.cleanup(Policy(...))`.

@@ -37,14 +37,16 @@ async def _check_policies(own: CleanupSettings) -> Sequence[Finding]:
     if own.cleanup_folder is None:
         return []
     places, policies = Places(own, Path()), Policies()
+    policies.add_folder(own.cleanup_folder)
+    unusable = [
+        fail("cleanup: policies", str(error), "correct the file: no worker starts until then")
+        for error in policies.unusable
+    ]
     try:
-        policies.add_folder(own.cleanup_folder)
         findings = await asyncio.gather(*(_check_policy(places, policy) for policy in policies))
-    except PolicyInvalid as error:
-        return [fail("cleanup: policies", str(error), "correct the file: no worker starts until then")]
     finally:
         await places.databases.dispose()
-    return [finding for finding in findings if finding is not None]
+    return [*unusable, *(finding for finding in findings if finding is not None)]
 
 
 async def _check_policy(places: Places, policy: Policy) -> Finding | None:
@@ -85,5 +87,7 @@ def check_file(path: Path, own: CleanupSettings) -> Finding:
     try:
         Places(own, Path()).check(policy)
     except PolicyInvalid as error:
-        return warn(path.name, f"not with the settings of here: {error}", "a worker with these settings does not start")
+        return warn(
+            path.name, f"the settings of this shell do not fit: {error}", "a worker with these settings does not start"
+        )
     return ok(path.name, f"{policy.name}: {policy.action} rows of {policy.connection}.{policy.table}")

@@ -20,6 +20,7 @@ from celeriac.terminal import (
     print_json,
     report,
     run_in_family,
+    warn_of,
     watch,
 )
 
@@ -217,7 +218,11 @@ def check(
 
 
 def _run(app: str | None, action: Callable[[JobApp, CleanupFamily], Awaitable[T]]) -> T:
-    return run_in_family(app, CleanupFamily, action)
+    async def act(application: JobApp, family: CleanupFamily) -> T:
+        warn_of(family.policies.unusable)
+        return await action(application, family)
+
+    return run_in_family(app, CleanupFamily, act)
 
 
 async def _end_of(application: JobApp, job_id: str) -> dict[str, Any]:

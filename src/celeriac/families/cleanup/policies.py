@@ -22,6 +22,8 @@ class Policies:
         """`check` is called with each policy that was read, and may refuse it; `on_added` once, when it is new."""
         self._named: dict[str, Policy] = {}
         self._files: dict[str, Path] = {}
+        self.unusable: list[PolicyInvalid] = []
+        """What is wrong with files of the folder. Others can still be paused and looked at."""
         self._on_added = on_added
         self._check = check
 
@@ -36,7 +38,8 @@ class Policies:
         """
         if name not in self._named:
             known = ", ".join(sorted(self._named)) or "there are none"
-            raise UnknownPolicy(f"no policy of cleanup is named {name[:100]!r}: {known}")
+            unusable = "".join(f"; {error}" for error in self.unusable)
+            raise UnknownPolicy(f"no policy of cleanup is named {name[:100]!r}: {known}{unusable}")
         return self._named[name]
 
     async def fresh(self, name: str) -> Policy:
@@ -67,18 +70,23 @@ class Policies:
         self._named[policy.name] = policy
 
     def add_folder(self, folder: Path) -> None:
-        """Add the policies of all files in a folder.
-
-        Raises:
-            PolicyInvalid: the message names the file and the field.
-        """
+        """Add the policies of all files in a folder, but for those that are `unusable`."""
         for file in files_of(folder):
             try:
                 policy = read_policy(file)
                 self.add(policy)
             except PolicyInvalid as error:
-                raise PolicyInvalid(f"{file}: {error}") from None
-            self._files[policy.name] = file
+                self.unusable.append(PolicyInvalid(f"{file}: {error}"))
+            else:
+                self._files[policy.name] = file
+
+    def check_complete(self) -> None:
+        """
+        Raises:
+            PolicyInvalid: a file cannot be used. The message names it, and the field.
+        """
+        if self.unusable:
+            raise self.unusable[0]
 
 
 def read_policy(file: Path) -> Policy:

@@ -110,7 +110,7 @@ class SyncFamily(JobFamily):
     def __init__(self, host: Host) -> None:
         from celeriac.client.standing import has_ended
         from celeriac.database.named import NamedDatabases
-        from celeriac.families.sync.definitions import Definitions, read_folder
+        from celeriac.families.sync.definitions import Definitions
         from celeriac.families.sync.destinations import Destinations
         from celeriac.families.sync.jobs import register, register_dry_run
         from celeriac.families.sync.python_source import PythonSources
@@ -136,8 +136,7 @@ class SyncFamily(JobFamily):
         self.job = register(host.app, self.definitions, self.runner, self.settings.sync_queue)
         self.dry_run_job = register_dry_run(host.app, self.definitions, self.runner, self.settings.sync_queue)
         if self.settings.sync_folder is not None:
-            for definition in read_folder(self.settings.sync_folder):
-                self._add(definition)
+            self.definitions.add_folder(self.settings.sync_folder, self._add)
         host.app.when_complete(self._check_complete)
 
     def add(self, sync: Sync | Mapping[str, Any], *, source: MakeSource | None = None) -> Sync:
@@ -182,10 +181,12 @@ class SyncFamily(JobFamily):
         """Check what syncs say of sources that are declared after them.
 
         Raises:
-            SyncInvalid: a source is unknown, or its arguments are wrong.
+            SyncInvalid: a file cannot be used, a source is unknown, or its arguments are wrong.
         """
         from celeriac.families.sync.model import PythonSource
 
+        if self.definitions.unusable:
+            raise self.definitions.unusable[0]
         for definition in self.definitions:
             source = definition.sync.source
             if definition.source is None and isinstance(source, PythonSource):
@@ -277,11 +278,9 @@ class SyncFamily(JobFamily):
 
     @classmethod
     async def check(cls, own: Any) -> Sequence[Finding]:
-        from celeriac.database.checks import check_connections
+        from celeriac.families.sync.checks import check_syncs
 
-        return await check_connections(
-            own.sync_connections, family=cls.name, setting="CELERIAC_SYNC_CONNECTIONS", may_create=True
-        )
+        return await check_syncs(own)
 
     @classmethod
     def demo(cls) -> type[Demo]:

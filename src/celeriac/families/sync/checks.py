@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from celeriac.core.findings import Finding, fail, ok, warn
+from celeriac.core.findings import Finding, Status, fail, ok, warn
+from celeriac.core.yaml_files import files_of
+from celeriac.database.checks import check_connections
 from celeriac.families.sync.definitions import read_file
 from celeriac.families.sync.errors import SyncInvalid
 from celeriac.families.sync.model import FileDestination
 from celeriac.families.sync.settings import SyncSettings
+
+
+async def check_syncs(own: SyncSettings) -> list[Finding]:
+    """Report for `celeriac doctor` whether connections answer, and whether a worker could use the folder's files."""
+    connections = await check_connections(
+        own.sync_connections, family="sync", setting="CELERIAC_SYNC_CONNECTIONS", may_create=True
+    )
+    files = [] if own.sync_folder is None else [check_file(file, own) for file in files_of(own.sync_folder)]
+    for one in files:  # what is a warning where files are written is a worker that does not start here
+        status = Status.OK if one.status is Status.OK else Status.FAIL
+        connections = [*connections, replace(one, check=f"sync: {one.check}", status=status)]
+    return list(connections)
 
 
 def check_file(path: Path, own: SyncSettings) -> Finding:
@@ -25,7 +40,7 @@ def check_file(path: Path, own: SyncSettings) -> Finding:
         known = ", ".join(own.sync_connections) or "there are none"
         return warn(
             path.name,
-            f"not with the settings of here: destination.connection: none is named {connection!r}: {known}",
+            f"not with the settings of this shell: destination.connection: none is named {connection!r}: {known}",
             "a worker with these settings does not start; name it in CELERIAC_SYNC_CONNECTIONS",
         )
     return ok(path.name, f"{sync.name}: {streams} into {connection}")

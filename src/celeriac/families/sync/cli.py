@@ -20,6 +20,7 @@ from celeriac.terminal import (
     print_table,
     report,
     run_in_family,
+    warn_of,
     watch,
 )
 
@@ -250,6 +251,7 @@ def check(
 
 def _run(app: str | None, action: Callable[[SyncFamily], Awaitable[T]]) -> T:
     async def act(_: JobApp, family: SyncFamily) -> T:
+        warn_of(family.definitions.unusable)
         try:
             return await action(family)
         finally:

@@ -35,6 +35,8 @@ class Definitions:
 
     check: Callable[[Definition], None] = lambda definition: None
     _named: dict[str, Definition] = field(default_factory=dict[str, Definition])
+    unusable: list[SyncInvalid] = field(default_factory=list[SyncInvalid])
+    """What is wrong with files of the folder. Other syncs can still be looked at."""
 
     def __iter__(self) -> Iterator[Definition]:
         return iter(sorted(self._named.values(), key=lambda one: one.sync.name))
@@ -48,7 +50,8 @@ class Definitions:
         found = self._named.get(name)
         if found is None:
             known = ", ".join(sorted(self._named)) or "there are none"
-            raise UnknownSync(f"no sync is named {name[:100]!r}; those of this application: {known}")
+            unusable = "".join(f"; {error}" for error in self.unusable)
+            raise UnknownSync(f"no sync is named {name[:100]!r}; those of this application: {known}{unusable}")
         return found
 
     async def fresh(self, name: str) -> Definition:
@@ -66,6 +69,14 @@ class Definitions:
             self._check(found, [one for one in self._named.values() if one.sync.name != name])
             self._named[name] = found
         return self.get(name)
+
+    def add_folder(self, folder: Path, add: Callable[[Definition], None]) -> None:
+        """Call `add` with the definition of each file in a folder, but for those that are `unusable`."""
+        for file in files_of(folder):
+            try:
+                add(read_file(file))
+            except SyncInvalid as error:
+                self.unusable.append(error)
 
     def add(self, definition: Definition) -> None:
         """
@@ -102,16 +113,6 @@ def read_definition(given: Any, where: str) -> Sync:
         return validated(Sync, given, "a sync")
     except ValueError as error:
         raise SyncInvalid(f"{where}: {error}") from None
-
-
-def read_folder(folder: Path) -> Iterator[Definition]:
-    """Read the definitions of a folder.
-
-    Raises:
-        SyncInvalid: a file cannot be read, or is wrong.
-    """
-    for file in files_of(folder):
-        yield read_file(file)
 
 
 def read_file(file: Path) -> Definition:

@@ -176,8 +176,14 @@ def test_a_file_has_its_name_and_its_faults_with_field_and_path(tmp_path: Path) 
         policies.add(policies.get("old-orders"))
 
     (tmp_path / "bad.yaml").write_text(good.replace("90d", "soon"))
-    with pytest.raises(PolicyInvalid, match=r"bad\.yaml: where\.age\.older_than: expected a number with a unit"):
-        Policies().add_folder(tmp_path)
+    policies = Policies()
+    policies.add_folder(tmp_path)
+    told = r"bad\.yaml: where\.age\.older_than: expected a number with a unit"
+    with pytest.raises(PolicyInvalid, match=told):
+        policies.check_complete()
+    assert policies.get("old-orders").name == "old-orders", "others can still be paused"
+    with pytest.raises(UnknownPolicy, match=told):
+        policies.get("bad")
 
 
 def test_a_file_that_is_no_policy_is_refused(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from celeriac import Celeriac, Settings
 from celeriac.families.sync import SyncFamily, SyncSettings
 from celeriac.families.sync.definitions import read_definition, read_file
-from celeriac.families.sync.errors import SyncInvalid
+from celeriac.families.sync.errors import SyncInvalid, UnknownSync
 from celeriac.families.sync.http.model import HttpSource
 from celeriac.families.sync.model import Sync
 
@@ -160,11 +160,19 @@ def test_a_schedule_has_a_time_zone_of_its_own(tmp_path: Path) -> None:
     assert family.looks.schedules("often") == ["every 60 s"]
 
 
-def test_a_wrong_file_is_named(tmp_path: Path) -> None:
+def test_a_wrong_file_is_named_and_stops_workers_but_not_the_commands_of_other_syncs(tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text("- 1")
+    (tmp_path / "shop.yaml").write_text(json.dumps(SHOP))
+    celeriac = app(tmp_path, sync_folder=tmp_path)
+    told = f"{tmp_path}/bad.yaml: is something else: expected the fields of a sync"
     with pytest.raises(SyncInvalid) as refused:
-        app(tmp_path, sync_folder=tmp_path)
-    assert f"{tmp_path}/bad.yaml: is something else: expected the fields of a sync" in str(refused.value)
+        celeriac.check_complete()
+    assert told in str(refused.value)
+    definitions = celeriac.family(SyncFamily).definitions
+    assert definitions.get("shop").sync.name == "shop"
+    with pytest.raises(UnknownSync) as unknown:
+        definitions.get("bad")
+    assert told in str(unknown.value)
 
 
 def test_a_file_gives_its_name_to_a_sync_without_one(tmp_path: Path) -> None:
