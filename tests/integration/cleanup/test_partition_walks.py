@@ -156,6 +156,27 @@ async def test_a_partition_that_somebody_drops_meanwhile_ends_no_run(events: Sho
     assert (await events.run(policy())).rows == {"events": 1000}
 
 
+@pytest.mark.parametrize("form", ["csv.gz", "parquet"])
+async def test_a_partition_that_is_dropped_in_the_middle_leaves_no_gap_in_the_archive(events: Shop, form: str) -> None:
+    dropped: list[int] = []
+
+    async def look() -> None:
+        [(left,)] = await events.query("SELECT count(*) FROM events WHERE at = '2020-02-01'")
+        if 0 < left < 500 and not dropped:
+            dropped.append(left)
+            await events.create("DROP TABLE events_2")
+
+    events.gates = [look]
+    result = await events.run(policy(archive=form))
+    assert dropped
+    assert (result.state, result.rows) == ("done", {"events": OLD - dropped[0]})
+    assert sum(file.rows for file in result.files) == OLD - dropped[0]
+    audited = {row[0] for row in await events.query("SELECT file FROM celeriac_cleanup_chunk")}
+    there = {path.name for path in events.archives.iterdir() if not path.name.endswith(".json")}
+    assert there == audited, "nothing of the chunk that was not deleted"
+    assert all("-1-events." in name for name in there), "the archive has the name of the table, and of no partition"
+
+
 async def _meanwhile(shop: Shop, statement: str) -> None:
     """Run a statement when the first partition is empty, while the run knows of the second."""
     left = [statement]

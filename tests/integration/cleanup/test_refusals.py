@@ -158,6 +158,21 @@ async def test_a_table_without_transactions_is_refused(mariadb_server: MariadbSe
     await shop.database.dispose()
 
 
+async def test_a_run_that_fails_with_a_damaged_archive_has_ended_all_the_same(shop: Shop) -> None:
+    await shop.add_orders(60)
+
+    async def damage() -> None:
+        for path in shop.archives.glob("*.csv.gz"):
+            path.write_bytes(path.read_bytes()[:60] + b"no archive" + path.read_bytes()[70:])
+            await shop.execute("ALTER TABLE orders RENAME TO gone")
+            shop.gates = ()
+
+    shop.gates = [damage]
+    with pytest.raises(CleanupRefused, match="refuses a statement of the policy"):
+        await shop.run(policy(action="archive", chunk={"rows": 10}))
+    assert await runs(shop) == [("failed", None)]
+
+
 async def test_a_run_whose_job_was_lost_has_failed_once_another_one_begins(shop: Shop) -> None:
     await shop.add_orders(12)
     await shop.run(policy(), "lost")

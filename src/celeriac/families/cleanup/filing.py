@@ -22,6 +22,7 @@ class Filing:
         self._plan = plan
         self._run_id = run_id
         self._folder = folder
+        self._tables = {step.path: step.shape.name for step in plan.root.walk()}
         self._open: dict[str, Archive] = {}
 
     async def of(self, step: Step) -> Archive:
@@ -32,7 +33,8 @@ class Filing:
         return self._open[step.path]
 
     async def _opened(self, step: Step, committed: Sequence[Member]) -> Archive:
-        name = archive_name(self._plan.policy.name, self._run_id, self._plan.number(step), step.shape.name)
+        table = self._tables[step.path]  # and not a partition of it: the archive has the rows of all
+        name = archive_name(self._plan.policy.name, self._run_id, self._plan.number(step), table)
         columns = [ArchiveColumn(column.name, column.declared) for column in step.shape.columns]
         form = cast(Format, self._plan.policy.archive)
         return await open_archive(form, self._folder, name, columns, committed=committed)

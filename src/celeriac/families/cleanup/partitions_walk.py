@@ -38,6 +38,7 @@ async def clean_partitions(cleaning: Cleaning) -> RunState:
         except ProgrammingError:
             if await database.read(lambda c, one=partition: _is_there(c, one)):
                 raise
+            await cleaning.filing.release()  # its last chunk may be in the archive, and is cut off when that is opened
             log.warning("somebody has dropped the partition %s while a cleanup was at it", partition.table)
             continue
         if state is not RunState.DONE:

@@ -201,6 +201,9 @@ class Runner:
         try:
             if cleaning.plan.to_files:
                 await cleaning.filing.complete()
+        except Exception as another:
+            log.warning("archives of run %s of %s are not complete: %s", cleaning.run.id, self._policy.name, another)
+        try:
             await settled(self._place.database.write(lambda c: self._write_end(c, cleaning, state, error)))
         except Exception as another:
             log.warning("the end of run %s of %s is not recorded: %s", cleaning.run.id, self._policy.name, another)
