@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from celeriac.families.sync.counts import Counts
 from celeriac.families.sync.errors import TooManyRejected
@@ -26,17 +26,29 @@ class Rejections:
         """Take note of records."""
         self._reasons.update(one.reason for one in refused)
 
-    def check_most(self, counts: Counts) -> None:
+    def check_end(self, counts: Counts, refused: Sequence[Refusal]) -> None:
+        """Judge what the table refuses of a refresh. If the refresh fails, none of its rows stays.
+
+        Raises:
+            TooManyRejected: it refuses more than the stream allows, or all.
+        """
+        if refused:
+            self.see(refused)
+            self.check_most(counts, "the next run reads them again")
+            self.check_written(counts)
+
+    def check_most(self, counts: Counts, then: str = "") -> None:
         """
         Raises:
-            TooManyRejected: there are more than the stream allows.
+            TooManyRejected: there are more than the stream allows. `then` says what the next run does.
         """
         most = self._stream.max_rejected
         if counts.rejected > most:
+            lists = f"`celeriac sync rejects {self._sync}` lists them"
+            goes_on = f"the next run goes on behind them: {lists}, and a run with --full reads them again"
             raise TooManyRejected(
                 f"stream {self._stream.name}: {counts.rejected:,} of {counts.received:,} records were rejected, and "
-                f"max_rejected is {most:,}{self._told()}; the next run goes on behind them: `celeriac sync rejects "
-                f"{self._sync}` lists them, and a run with --full reads them again"
+                f"max_rejected is {most:,}{self._told()}; {f'{then}: {lists}' if then else goes_on}"
             )
 
     def check_written(self, counts: Counts) -> None:

@@ -153,6 +153,12 @@ def behind(state: State, page: Page, pending: JsonValue) -> State:
     return replace(state, place=page.after or Place(), pending=pending, kept=kept)
 
 
+def ended(state: State, counts: Counts, run: str) -> State:
+    """Return the state of a stream whose pass a run has completed: its cursor moves."""
+    cursor = later(state.cursor, state.pending)
+    return replace(state, phase=IDLE, place=Place(), cursor=cursor, pending=None, counts=counts, done_run=run)
+
+
 def forget(connection: Connection, sync: str, streams: Sequence[str]) -> None:
     """Forget how far streams are, with the parents that they have found."""
     for table in (states, parents):

@@ -34,6 +34,7 @@ from celeriac.families.sync.states import (
     begun,
     behind,
     drop_parents_not_seen,
+    ended,
     forget,
     forget_children,
     has_news,
@@ -251,46 +252,38 @@ class StreamPass:
         """Complete the pass: the cursor moves, and a refresh replaces the rows."""
         self._state.counts.check(f"stream {self._stream.name}")
         await self._writer.prepare_end()
-        read = self._state
+        read, name, stream = self._state, self._sync.name, self._stream.name
+        refused: Sequence[Refusal] = ()
 
         def end(connection: Connection) -> State:
+            nonlocal refused
             self._held.fence(connection)
-            ended = self._writer.end(connection)
-            counts = read.counts.rejecting(len(ended.refused)) + Counts(deleted=ended.deleted)
-            if ended.refused:
-                name, stream = self._sync.name, self._stream.name
-                store_rejects(connection, name, stream, self._run, read.place.page, ended.refused)
-                self._rejections.see(ended.refused)
-                self._rejections.check_most(counts)
-                self._rejections.check_written(counts)
+            done = self._writer.end(connection)
+            refused = done.refused
+            counts = read.counts.rejecting(len(refused)) + Counts(deleted=done.deleted)
+            self._rejections.check_end(counts, refused)
+            store_rejects(connection, name, stream, self._run, read.place.page, refused)
             if read.is_full and self._fields:
-                drop_parents_not_seen(connection, self._sync.name, self._stream.name, read.pass_id)
-            state = replace(
-                read,
-                phase=IDLE,
-                place=Place(),
-                cursor=later(read.cursor, read.pending),
-                pending=None,
-                counts=counts,
-                done_run=self._run,
-            )
-            store(connection, self._sync.name, self._stream.name, state)
+                drop_parents_not_seen(connection, name, stream, read.pass_id)
+            state = ended(read, counts, self._run)
+            store(connection, name, stream, state)
             return state
 
         try:
             self._state = await self._write(end)
         except (SyncFailed, DBAPIError):  # what the database refuses now, it refuses again
-            await self._give_up(read)
+            await self._give_up(read, refused)
             raise
         await self._writer.clean_up()
 
-    async def _give_up(self, read: State, *, with_children: bool = False) -> None:
+    async def _give_up(self, read: State, refused: Sequence[Refusal] = (), *, with_children: bool = False) -> None:
         """Have the next run read anew what this one could not write; also the children whose cursors have moved."""
 
         def store_idle(connection: Connection) -> None:
             self._held.fence(connection)
             idle = replace(read, phase=IDLE, place=Place(), kept=self._kept)
             store(connection, self._sync.name, self._stream.name, idle)
+            store_rejects(connection, self._sync.name, self._stream.name, self._run, read.place.page, refused)
             if with_children:
                 forget_children(connection, self._sync.name, self._stream.name, read.pass_id)
 

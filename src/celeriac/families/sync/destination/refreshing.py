@@ -6,10 +6,11 @@ rows of the refresh before: one that fails, or is killed, changes nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect
 
 from celeriac.families.sync.columns import Changes, Column, Known
 from celeriac.families.sync.destination.dialects import be_strict, dialect_of, use_utc
@@ -110,7 +111,8 @@ class Refresh:
         use_utc(connection)
         be_strict(connection)
         if parts_rows and keys:
-            refused = copy_apart(connection, target, staging, named)
+            most = math.inf if self._refers_to_itself(connection) else self._stream.max_rejected
+            refused = copy_apart(connection, target, staging, named, most)
         else:
             refused = []
             connection.exec_driver_sql(dialect_of(connection).copying(target, staging, named))
@@ -131,6 +133,11 @@ class Refresh:
         else:
             statement = f"DELETE FROM {target}" + (f" WHERE {vanished}" if vanished else "")  # noqa: S608 (quoted)
         return connection.exec_driver_sql(statement).rowcount
+
+    def _refers_to_itself(self, connection: Connection) -> bool:
+        """Return whether rows may be refused only until others are there."""
+        there = inspect(connection).get_foreign_keys(self._table.name, self._table.schema)
+        return any(one["referred_table"].casefold() == self._table.name.casefold() for one in there)
 
     def _has_rows(self, connection: Connection, table: SqlTable) -> bool:
         query = f"SELECT 1 FROM {table.quoted(connection)} LIMIT 1"  # noqa: S608 (quoted)

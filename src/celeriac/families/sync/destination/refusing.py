@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -11,6 +12,9 @@ from sqlalchemy.exc import DBAPIError
 from celeriac.families.sync.columns import Column
 from celeriac.families.sync.destination.dialects import check_at_once, dialect_of
 from celeriac.families.sync.pages import Refusal
+
+#: The values of a row's key.
+Key = tuple[Any, ...]
 
 #: SQLite's codes for a constraint, a value of a wrong type (a key that is to be an integer), and one that is too large.
 _SQLITE = frozenset({sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG})
@@ -55,10 +59,13 @@ def write_apart(
 ) -> dict[int, str]:
     """Write rows, all but those that the database refuses. Return these, with the reasons.
 
-    What is refused is halved until it is one row. A row may refer to one that comes later, so the refused ones are
-    tried again as long as that helps.
+    What is refused is halved until it is one row.
     """
-    refused = _halved(connection, rows, write)
+    return _again(connection, _halved(connection, rows, write), write)
+
+
+def _again(connection: Connection, refused: dict[int, str], write: Callable[[Sequence[int]], object]) -> dict[int, str]:
+    """Try refused rows again as long as that helps: a row may refer to one that comes later."""
     while refused:
         again = _halved(connection, sorted(refused), write)
         if len(again) == len(refused):
@@ -84,27 +91,64 @@ def _halved(connection: Connection, rows: Sequence[int], write: Callable[[Sequen
 
 
 def copy_apart(
-    connection: Connection, target: str, source: str, columns: Sequence[tuple[str, Column]]
+    connection: Connection, target: str, source: str, columns: Sequence[tuple[str, Column]], most: float
 ) -> list[Refusal]:
     """Upsert the rows of a table with a key into another, all but those that this refuses. Return these.
 
-    Names are quoted already.
+    Names are quoted already. It stops once more than `most` are refused, as then none is to stay.
     """
     check_at_once(connection)
-    order = ", ".join(name for name, column in columns if column.is_key)
-    names = ", ".join(name for name, _ in columns)
+    rows = _Rows(connection, source, columns)
+    keys: dict[int, Key] = {}
 
-    def part(first: int, rows: int) -> str:
-        return f"SELECT {names} FROM {source} ORDER BY {order} LIMIT {rows} OFFSET {first}"  # noqa: S608 (quoted)
+    def copy(numbers: Sequence[int]) -> None:
+        parts = [(numbers[0], numbers[-1])] if isinstance(numbers, range) else [(one, one) for one in numbers]
+        for first, last in parts:
+            select, values = rows.between(keys[first], keys[last])
+            connection.exec_driver_sql(dialect_of(connection).copying(target, f"({select})", columns), values)
 
-    def copy(rows: Sequence[int]) -> None:
-        parts = [part(rows[0], len(rows))] if isinstance(rows, range) else [part(row, 1) for row in rows]
-        for one in parts:
-            connection.exec_driver_sql(dialect_of(connection).copying(target, f"({one})", columns))
+    refused: dict[int, str] = {}
+    count, last = 0, None
+    while found := rows.keys_after(last):
+        numbers = range(count, count + len(found))
+        keys |= dict(zip(numbers, found, strict=True))
+        refused |= _halved(connection, numbers, copy)
+        if len(refused) > most:
+            refused = _again(connection, refused, copy)
+            if len(refused) > most:
+                break
+        keys = {number: keys[number] for number in refused}
+        count, last = numbers.stop, found[-1]
+    else:
+        refused = _again(connection, refused, copy)
+    return [Refusal(reason, rows.row(keys[number]), number) for number, reason in sorted(refused.items())]
 
-    count = connection.exec_driver_sql(f"SELECT count(*) FROM {source}").scalar_one()  # noqa: S608 (quoted)
-    refused: list[Refusal] = []
-    for row, reason in sorted(write_apart(connection, range(count), copy).items()):
-        record = connection.exec_driver_sql(part(row, 1)).mappings().one()
-        refused.append(Refusal(reason, dict(record), row))
-    return refused
+
+class _Rows:
+    """The rows of a table in the order of their keys, a part at a time: a position would cost all rows before it."""
+
+    _PART = 500
+
+    def __init__(self, connection: Connection, table: str, columns: Sequence[tuple[str, Column]]) -> None:
+        self._connection = connection
+        self._table = table
+        self._names = ", ".join(name for name, _ in columns)
+        keys = [name for name, column in columns if column.is_key]
+        self._key = ", ".join(keys)
+        mark = {"qmark": "?", "numeric_dollar": "${}"}.get(connection.dialect.paramstyle, "%s")
+        self._marks = [", ".join(mark.format(n + len(keys) * turn + 1) for n in range(len(keys))) for turn in (0, 1)]
+
+    def keys_after(self, last: Key | None) -> list[Key]:
+        """Return the next keys."""
+        behind = "" if last is None else f"WHERE ({self._key}) > ({self._marks[0]})"
+        query = f"SELECT {self._key} FROM {self._table} {behind} ORDER BY {self._key} LIMIT {self._PART}"  # noqa: S608
+        return [tuple(row) for row in self._connection.exec_driver_sql(query, last or ())]
+
+    def between(self, first: Key, last: Key) -> tuple[str, Key]:
+        """Return a query for the rows from one key to another, and its values."""
+        where = f"({self._key}) >= ({self._marks[0]}) AND ({self._key}) <= ({self._marks[1]})"
+        return f"SELECT {self._names} FROM {self._table} WHERE {where}", first + last  # noqa: S608 (quoted)
+
+    def row(self, key: Key) -> dict[str, Any]:
+        """Return one row."""
+        return dict(self._connection.exec_driver_sql(*self.between(key, key)).mappings().one())
