@@ -59,3 +59,18 @@ async def test_records_that_are_only_appended_need_no_exact_key(syncs: SyncJobs)
     syncs.define({**ORDERS, "mode": "append"})
     await syncs.outcome({"orders": [[{"code": "a", "n": 1}, {"code": "A", "n": 2}]]})
     assert await syncs.rows("SELECT n FROM orders ORDER BY n") == [(1,), (2,)]
+
+
+@pytest.mark.parametrize("mode", ["incremental", "append", "full_refresh"])
+@pytest.mark.parametrize("how", ["REPLACE", "IGNORE"])
+async def test_a_constraint_of_sqlite_that_would_drop_rows_in_silence_rejects_records(
+    syncs: SyncJobs, how: str, mode: str
+) -> None:
+    if syncs.database.dialect != "sqlite":
+        pytest.skip("others have no such constraints")
+    table = f"CREATE TABLE orders (code INTEGER PRIMARY KEY, n TEXT UNIQUE ON CONFLICT {how})"
+    await syncs.database.write(lambda c: c.exec_driver_sql(table))
+    syncs.define({**ORDERS, "mode": mode})
+    outcome = await syncs.outcome({"orders": [[{"code": 1, "n": "a"}, {"code": 2, "n": "a"}, {"code": 3, "n": "b"}]]})
+    assert (outcome["streams"]["orders"]["written"], outcome["streams"]["orders"]["rejected"]) == (2, 1)
+    assert await syncs.rows("SELECT code FROM orders ORDER BY code") == [(1,), (3,)]

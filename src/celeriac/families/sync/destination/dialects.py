@@ -64,6 +64,7 @@ class Sqlite:
     """Columns whose type was inferred have none in the database: one that it gives them would change later values.
 
     Where `0123` comes into a column that was INTEGER, SQLite stores 123. The kinds are in `celeriac_sync_column`.
+    OR ABORT: else a constraint of the table's that says ON CONFLICT REPLACE, or IGNORE, would drop rows in silence.
     """
 
     name = "sqlite"
@@ -82,7 +83,7 @@ class Sqlite:
 
     def upsert(self, table: str, columns: Sequence[tuple[str, Column]]) -> str:
         places = ", ".join("?" * len(columns))
-        return f"INSERT INTO {table} ({_listed(columns)}) VALUES ({places}){_on_conflict(columns)}"  # noqa: S608
+        return f"INSERT OR ABORT INTO {table} ({_listed(columns)}) VALUES ({places}){_on_conflict(columns)}"  # noqa: S608
 
     def write(self, connection: Connection, statement: str, data: Data) -> int | None:
         return connection.exec_driver_sql(statement, list(zip(*data, strict=True))).rowcount
@@ -99,7 +100,8 @@ class Sqlite:
     def copying(self, target: str, source: str, columns: Sequence[tuple[str, Column]]) -> str:
         # WHERE true: else the parser takes ON for that of a join
         names = _listed(columns)
-        return f"INSERT INTO {target} ({names}) SELECT {names} FROM {source} AS given WHERE true{_on_conflict(columns)}"  # noqa: S608
+        rows = f"SELECT {names} FROM {source} AS given WHERE true"  # noqa: S608 (quoted)
+        return f"INSERT OR ABORT INTO {target} ({names}) {rows}{_on_conflict(columns)}"
 
 
 class Postgres:
