@@ -8,9 +8,9 @@ from celeriac.core.retry import Retry
 from celeriac.engine.app import JobApp
 from celeriac.families.sync.definitions import Definitions
 from celeriac.families.sync.dry_run import DryRunOutcome, dry_run
-from celeriac.families.sync.errors import SyncFailed
+from celeriac.families.sync.errors import SyncFailed, SyncInvalid, UnknownSync
 from celeriac.families.sync.outcome import SyncOutcome
-from celeriac.families.sync.running import OUTAGES, Runner
+from celeriac.families.sync.running import OUTAGES, Runner, chosen_streams
 
 RUN = "celeriac.sync.run"
 #: Outages last as long as they last. Whatever else goes wrong does so again.
@@ -44,10 +44,14 @@ def register(app: JobApp, definitions: Definitions, runner: Runner, queue: str |
 
         `seen` is the digest of the definition as whoever asks has seen it. A schedule takes it as it is.
         """
-        definition = await definitions.fresh(sync)
-        if seen not in (None, definition.sync.digest()):
-            await runner.give_up(job, definition, _CHANGED.format(sync))
-            raise SyncFailed(_CHANGED.format(sync))
+        try:
+            definition = await definitions.fresh(sync)
+            chosen_streams(definition.sync, streams)
+            if seen not in (None, definition.sync.digest()):
+                raise SyncFailed(_CHANGED.format(sync))
+        except (UnknownSync, SyncInvalid, SyncFailed) as error:  # an attempt before may wait in the list
+            await runner.abandon(job.id, definitions, str(error))
+            raise
         return await runner.run(job, definition, streams=streams, full=full)
 
     return run

@@ -93,21 +93,19 @@ class Runner:
         try:
             done = await attempt.run(chosen, full=full)
         except LeaseLost as error:
-            lost = str(error)
-            with contextlib.suppress(DatabaseUnavailable):
-                await database.write(lambda connection: end_lost_run(connection, job.id, lost))
+            await attempt.lose(error)
             raise
         except asyncio.CancelledError:
             if not job.cancel_requested():
                 raise  # the worker stops: another one goes on with this job
             with contextlib.suppress(Exception):  # the lease ends by itself
-                await asyncio.shield(attempt.stop())
+                await asyncio.shield(attempt.end("cancelled"))
             raise
         except (*OUTAGES, RunLater, RetryAfter) as error:
             await attempt.wait(error)
             raise
         except Exception as error:
-            await attempt.fail(error)
+            await attempt.end("failed", error)
             raise
         return SyncOutcome(sync=sync.name, state="done", streams=done, seconds=round(time.monotonic() - began, 3))
 
@@ -121,18 +119,22 @@ class Runner:
         await database.write(lambda connection: end_lost_run(connection, lost, "its job has ended while it waited"))
         return await database.write(lambda connection: LEASES.take(connection, sync.name, job.id))
 
-    async def abandon(self, job_id: str, definitions: Iterable[Definition]) -> None:
-        """Release the lock of a job that is cancelled while it waits for another attempt."""
+    async def abandon(self, job_id: str, definitions: Iterable[Definition], why: str | None = None) -> None:
+        """Release the lock that an earlier attempt of a job has kept.
+
+        `why` says why its next attempt is refused; without it, the job was cancelled while it waited.
+        """
+
+        def leave(connection: Connection) -> None:
+            LEASES.free(connection, job_id)
+            if why is None:
+                note_run(connection, job_id, "cancelled")
+            else:
+                end_lost_run(connection, job_id, why)
+
         for database in {self._destinations.database(one.sync) for one in definitions}:
             with contextlib.suppress(DatabaseUnavailable):  # the lease ends by itself
-                await database.write(lambda connection: LEASES.free(connection, job_id))
-                await database.write(lambda connection: note_run(connection, job_id, "cancelled"))
-
-    async def give_up(self, job: JobContext, definition: Definition, why: str) -> None:
-        """Release the lock that an earlier attempt of a job may have kept."""
-        database = self._destinations.database(definition.sync)
-        await database.write(lambda connection: LEASES.free(connection, job.id, definition.sync.name))
-        await database.write(lambda connection: end_lost_run(connection, job.id, why))
+                await database.write(leave)
 
     def source(self, definition: Definition) -> Source:
         """Make the source of a sync."""
@@ -184,7 +186,7 @@ class _Attempt:
             await source.close()
         if failed:
             raise _failure(failed)
-        await self.note("done", None)
+        await self._database.write(lambda c: note_run(c, self._job.id, "done", self._counts))
         await self._database.write(self._held.release)
         return done
 
@@ -232,30 +234,43 @@ class _Attempt:
         progress.report(stream.name)
         return StreamOutcome.of(counts, files=await writer.files(), ignored=sorted(writer.ignored))
 
-    async def note(self, state: str, error: Exception | None) -> None:
-        """Note how the run stands."""
+    async def end(self, state: str, error: Exception | None = None) -> None:
+        """Note that the run has failed or was cancelled, and give up the lock. Its successor notes that otherwise."""
         said = None if error is None else str(error)
-        await self._database.write(lambda c: note_run(c, self._job.id, state, self._counts, said))
 
-    async def fail(self, error: Exception) -> None:
-        """Note that the run has failed, and give up the lock."""
-        await self.note("failed", error)
-        await self._database.write(self._held.release)
+        def end(connection: Connection) -> None:
+            self._held.fence(connection)
+            note_run(connection, self._job.id, state, self._counts, said)
+            self._held.release(connection)
 
-    async def stop(self) -> None:
-        """Note that the run was cancelled, and give up the lock."""
-        await self.note("cancelled", None)
-        await self._database.write(self._held.release)
+        with contextlib.suppress(LeaseLost):
+            await self._database.write(end)
+
+    async def lose(self, error: LeaseLost) -> None:
+        """Note that another run has the lock; but if that is another attempt of this job, it goes on."""
+        said = str(error)
+
+        def lose(connection: Connection) -> None:
+            holder = LEASES.holder(connection, self._sync.name)
+            if holder is None or holder.holder != self._job.id:
+                end_lost_run(connection, self._job.id, said)
+
+        with contextlib.suppress(DatabaseUnavailable):
+            await self._database.write(lose)
 
     async def wait(self, error: Exception) -> None:
         """Keep the lock until the next attempt of this job, which takes it over."""
         lease = _OUTAGE_MS
         if isinstance(error, RunLater):
             lease = round(error.seconds * 1000) + LEASES.lasting_ms
-        said = error if isinstance(error, CeleriacError) else None
+        said = str(error) if isinstance(error, CeleriacError) else None
+
+        def wait(connection: Connection) -> None:
+            self._held.fence(connection, for_ms=lease)
+            note_run(connection, self._job.id, "waiting", self._counts, said)
+
         with contextlib.suppress(DatabaseUnavailable, LeaseLost):  # it may be what the attempt has ended for
-            await self._database.write(lambda connection: self._held.fence(connection, for_ms=lease))
-            await self.note("waiting", said)
+            await self._database.write(wait)
 
 
 def chosen_streams(sync: Sync, names: Sequence[str] | None) -> list[Stream]:
