@@ -16,6 +16,7 @@ from celeriac.families.cleanup.forms import RestoreForm
 from celeriac.families.cleanup.places import Place
 from celeriac.families.cleanup.plans import Step
 from celeriac.families.cleanup.policy import ArchiveTo, Policy
+from celeriac.families.cleanup.views import has_tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def parts(connection: Connection, place: Place, policy: Policy, form: RestoreFor
 def _of_run(
     connection: Connection, place: Place, policy: Policy, form: RestoreForm, run: str, steps: Sequence[Step]
 ) -> list[Part]:
-    found = _archived(connection, run, steps)
+    found = _archived(connection, run, steps) if has_tables(connection) else []
     known = {step.path for step in steps} | {name for name, _ in found}
     if form.table is not None:
         if form.table not in known:
