@@ -11,10 +11,10 @@ from sqlalchemy import Connection
 
 from celeriac.core import codec
 from celeriac.families.sync.columns import Changes, Column, Known
-from celeriac.families.sync.converting import to_json
 from celeriac.families.sync.cursors import CursorField, Highest, less
 from celeriac.families.sync.definitions import Definition
 from celeriac.families.sync.destinations import Destinations
+from celeriac.families.sync.history import text_of
 from celeriac.families.sync.model import FileDestination, Mode, Stream, Sync
 from celeriac.families.sync.pages import Asked, Page, Record, Refusal, Source
 from celeriac.families.sync.parents import with_parent
@@ -160,10 +160,7 @@ def _rejected(refusal: Refusal) -> RejectedView:
 
 def _shown(record: Any) -> JsonValue:
     """Return a record as JSON; as the beginning of its text if it is long, or is no JSON."""
-    try:
-        text = to_json(record)
-    except ValueError:
-        text = repr(record)
+    text = text_of(record)
     if len(text) <= _LONGEST:
         with contextlib.suppress(ValueError):
             return codec.loads(text)

@@ -127,7 +127,7 @@ def store_rejects(
             "page": page,
             "position": one.position,
             "reason": _storable(one.reason, _LONGEST_REASON),
-            "record": _storable(_shown(one.record), _LONGEST_RECORD),
+            "record": _storable(text_of(one.record), _LONGEST_RECORD),
         }
         for one in refused
     ]
@@ -160,11 +160,16 @@ def forget_rejects(connection: Connection, sync: str, streams: Sequence[str]) ->
     connection.execute(delete(rejects).where(rejects.c.sync == sync, rejects.c.stream.in_(streams)))
 
 
-def _shown(record: Any) -> str:
+def text_of(record: Any) -> str:
+    """Write a rejected record, whatever it is."""
     try:
         return to_json(record)
     except ValueError:
+        pass
+    try:
         return repr(record)
+    except RecursionError:
+        return "(a record that is nested too deep to be shown)"
 
 
 def _storable(text: str, most: int) -> str:

@@ -140,7 +140,6 @@ def test_a_fraction_that_no_float_holds_stays_exact_where_a_page_has_long_number
         (b"<html>nothing of JSON is here</html>", False),
         (b"OK", False),
         (b'{"a": 1} and then something else that is none', False),
-        (b"[" * 100_000 + b"]" * 100_000, False),
         (b'["\xff"]', False),
     ],
 )

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, cast
@@ -24,7 +25,11 @@ _OBJECTS = frozenset({dict})
 #: A value that is cut may end in a part of `false`, or of an escape such as `\\u00e9`.
 _LONGEST_WORD = 7
 #: How deep orjson writes what it was given, so that records are stored as they came.
-_TOO_DEEP = "is nested deeper than 254 levels"
+_MOST_LEVELS = 254
+_TOO_DEEP = f"is nested deeper than {_MOST_LEVELS} levels"
+#: How deep a body is read. What is deeper is left out: records keep enough of it to be refused.
+DEEPEST = 2 * _MOST_LEVELS
+_STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]++|\\.?)*+"?|[\[{\]}]', re.DOTALL)
 
 
 class NotJson(ValueError):
@@ -44,11 +49,22 @@ class Decoded:
 
 
 def decode(body: bytes) -> Decoded:
-    """Read JSON in UTF-8.
+    """Read JSON in UTF-8. Of a body that is nested too deep for a parser, read what is not.
 
     Raises:
         NotJson: it is none.
     """
+    try:
+        return _decode(body)
+    except RecursionError:
+        pass
+    try:
+        return _decode(_without_depths(body))
+    except RecursionError:
+        raise NotJson("it is nested too deep", is_cut=False) from None
+
+
+def _decode(body: bytes) -> Decoded:
     if _LONG_NUMBER not in body.translate(_DIGITS):
         try:
             return Decoded(orjson.loads(body))
@@ -59,10 +75,25 @@ def decode(body: bytes) -> Decoded:
         return Decoded(json.loads(text, parse_float=_exact_enough, parse_int=_whole), is_strict=False)
     except UnicodeDecodeError:
         raise NotJson("it is not UTF-8", is_cut=False) from None
-    except RecursionError:
-        raise NotJson("it is nested too deep", is_cut=False) from None
     except json.JSONDecodeError as error:
         raise NotJson(f"{error.msg} at character {error.pos:,}", is_cut=_is_cut(error)) from None
+
+
+def _without_depths(body: bytes) -> bytes:
+    """Return JSON with null in place of all lists and objects that are nested too deep."""
+    kept = bytearray()
+    depth = end = 0
+    for found in _STRING_OR_BRACKET.finditer(body):
+        mark = body[found.start()]
+        if mark in b"[{":
+            depth += 1
+            if depth == DEEPEST + 1:
+                kept += body[end : found.start()] + b"null"
+        elif mark in b"]}":
+            depth -= 1
+            if depth == DEEPEST:
+                end = found.end()
+    return bytes(kept if depth > DEEPEST else kept + body[end:])
 
 
 def _is_cut(error: json.JSONDecodeError) -> bool:
@@ -114,47 +145,68 @@ def examine(items: list[Any], start: int = 0, *, is_strict: bool = True) -> Exam
     records: list[Record] = []
     positions: list[int] = []
     refused: list[Refusal] = []
+    seen: list[Any] = []
     for position, item in enumerate(items, start):
         why = _why_refused(item)
         if why is None:
             records.append(item)
             positions.append(position)
         else:
-            refused.append(Refusal(why, item, position))
-    return Examined(records, refused, hash(repr(items)), positions)
+            refused.append(Refusal(why, _top_of(item), position))
+        seen.append(item if why is None else refused[-1].record)
+    return Examined(records, refused, hash(repr(seen)), positions)
 
 
 def _why_refused(item: Any) -> str | None:
     if not isinstance(item, dict):
         return "is no object"
-    try:
-        orjson.dumps(item, default=_number)
-    except TypeError as error:
-        if "ecursion" in str(error):
-            return _TOO_DEEP
-        if not_unicode_at(item) is not None:
-            return FAULT
-        # what is left is whole numbers beyond 64 bits, or of too many digits
-    return _odd_number(item)
+    why = _fault_in(item)
+    if why is None and not_unicode_at(item) is not None:
+        return FAULT
+    return why
 
 
-def _number(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return float(value)
-    raise TypeError
-
-
-def _odd_number(value: Any) -> str | None:
-    todo = [value]
+def _fault_in(value: Any) -> str | None:
+    todo = [(value, 1)]
+    fault: str | None = None
     while todo:
-        found = todo.pop()
+        found, level = todo.pop()
         if isinstance(found, _TooLong):
-            return "has a whole number of thousands of digits"
-        if isinstance(found, float):
+            fault = fault or "has a whole number of thousands of digits"
+        elif isinstance(found, float):
             if not math.isfinite(found):
-                return "has NaN or Infinity, which JSON has no numbers for"
-        elif isinstance(found, dict):
-            todo += cast("dict[str, Any]", found).values()
-        elif isinstance(found, list):
-            todo += cast("list[Any]", found)
-    return None
+                fault = fault or "has NaN or Infinity, which JSON has no numbers for"
+        elif isinstance(found, dict | list):
+            if level > _MOST_LEVELS:
+                return _TOO_DEEP
+            todo += [(part, level + 1) for part in _parts(found)]
+    return fault
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    return cast("dict[str, Any]", value).values() if isinstance(value, dict) else cast("list[Any]", value)
+
+
+def _top_of(value: Any) -> Any:
+    """Return a value without what is nested too deep: whoever shows it would fail."""
+    top: list[Any] = [value]
+    todo: list[tuple[Any, int]] = [(top, 0)]
+    while todo:
+        outer, level = todo.pop()
+        for place, inner in _placed(outer):
+            if isinstance(inner, dict | list):
+                copied = _copied(inner) if level < _MOST_LEVELS else None
+                outer[place] = copied
+                if copied is not None:
+                    todo.append((copied, level + 1))
+    return top[0]
+
+
+def _copied(value: Any) -> Any:
+    return dict(cast("dict[str, Any]", value)) if isinstance(value, dict) else list(cast("list[Any]", value))
+
+
+def _placed(value: Any) -> list[tuple[Any, Any]]:
+    return list(
+        cast("dict[str, Any]", value).items() if isinstance(value, dict) else enumerate(cast("list[Any]", value))
+    )

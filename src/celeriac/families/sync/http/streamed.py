@@ -13,7 +13,7 @@ from typing import Any
 
 from celeriac.families.sync.errors import SourceFailed
 from celeriac.families.sync.http.bodies import items_at
-from celeriac.families.sync.http.decoding import Decoded, NotJson, decode
+from celeriac.families.sync.http.decoding import DEEPEST, Decoded, NotJson, decode
 from celeriac.families.sync.http.paginator import find_in
 from celeriac.families.sync.http.passing import Passing
 from celeriac.families.sync.http.paths import compile_path
@@ -53,7 +53,7 @@ class StreamedBody:
         self._depth = 0
         self._whole = 0
         self._is_first = True
-        #: The paths of open brackets around the records, None inside a list; and the last string.
+        #: The paths of open brackets around the records, None inside a list or a value that is kept; the last string.
         self._open: list[str | None] = []
         self._path: str | None = ""
         self._name = b""
@@ -146,9 +146,10 @@ class StreamedBody:
         if mark in _OPENING:
             if mark == _LIST and self._path == self._records:
                 self._begin_records()
-            elif self._is_wanted(self._path):
-                self._open.append(self._path if mark != _LIST else None)
-                self._path = self._open[-1]
+            elif len(self._open) == DEEPEST:
+                self._leave_out(b"null", _Where.LEFT_OUT)
+            elif self._path is None or self._leads_on(self._path) or self._is_inside(self._path):
+                self._enter(mark)
             else:
                 self._leave_out(b"[]" if mark == _LIST else b"{}", _Where.LEFT_OUT)
         elif mark in _CLOSING:
@@ -160,12 +161,17 @@ class StreamedBody:
             name = str(decode(self._name or b'""').value)
             self._path = f"{self._open[-1]}.{name}" if self._open[-1] else name
 
-    def _is_wanted(self, path: str | None) -> bool:
-        if path is None or not path:
-            return True
-        return any(
-            path == one or one.startswith(f"{path}.") or (one and path.startswith(f"{one}.")) for one in self._wanted
-        )
+    def _enter(self, mark: int) -> None:
+        """Go into a value that is kept. Only a path that leads on is kept as well: names are a stranger's choice."""
+        is_on_a_path = mark != _LIST and self._path is not None and self._leads_on(self._path)
+        self._open.append(self._path if is_on_a_path else None)
+        self._path = self._open[-1]
+
+    def _leads_on(self, path: str) -> bool:
+        return not path or any(one.startswith(f"{path}.") for one in self._wanted)
+
+    def _is_inside(self, path: str) -> bool:
+        return any(path == one or (one and path.startswith(f"{one}.")) for one in self._wanted)
 
     def _begin_records(self) -> None:
         if self._has_list:
