@@ -149,6 +149,20 @@ def test_what_is_no_json_is_either_cut_or_wrong(body: bytes, is_cut: bool) -> No
     assert refused.value.is_cut == is_cut
 
 
+@pytest.mark.parametrize("digits", ["1e99999999999999999999", "-1e99999999999999999999", "1e400"])
+def test_a_number_beyond_all_doubles_refuses_its_record_and_not_its_page(digits: str) -> None:
+    decoded = decode(b'[{"id": 1}, {"id": 2, "v": %s}, {"id": 3, "v": 1e-99999999999999999999}]' % digits.encode())
+    examined = examine(decoded.value, is_strict=decoded.is_strict)
+    assert examined.records == [{"id": 1}, {"id": 3, "v": 0.0}]
+    assert [one.reason for one in examined.refused] == ["has NaN or Infinity, which JSON has no numbers for"]
+
+
+def test_a_number_too_small_for_a_double_is_zero_wherever_it_comes() -> None:
+    for beside in (b"1", b"1" * 30):
+        value = decode(b"[%s, 1e-99999999999999999999, -1e-400, 0.000e-7]" % beside).value
+        assert value[1:] == [0, 0, 0] and set(map(type, value[1:])) == {float}
+
+
 def nested(levels: int) -> Any:
     value: Any = 1
     for _ in range(levels):

@@ -104,10 +104,12 @@ def _is_cut(error: json.JSONDecodeError) -> bool:
 
 
 def _exact_enough(text: str) -> float | Decimal:
-    """Return a float, or a decimal if that says something else."""
+    """Return a float, or a decimal if that says something else. What is too large or too small for one is none."""
     number = float(text)
+    if math.isinf(number) or not number:
+        return number
     exact = Decimal(text)
-    return number if math.isinf(number) or Decimal(repr(number)) == exact else exact
+    return number if Decimal(repr(number)) == exact else exact
 
 
 class _TooLong:
