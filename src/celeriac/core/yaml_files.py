@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 from pydantic import BaseModel, ValidationError
 
 from celeriac.core.fault_words import told
+from celeriac.core.yaml_tree import check_tree
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -59,8 +60,12 @@ def _load(file: Path) -> Any:
         if len(content) > _LARGEST:
             raise ValueError(f"is larger than {_LARGEST:,} bytes, which no definition is")
         text = content.decode()
-        _refuse_twice(cast("Any", yaml).compose(text, yaml.SafeLoader), yaml.MappingNode)
-        return yaml.safe_load(text)
+        loader = cast("Any", yaml).SafeLoader(text)
+        root = loader.get_single_node()
+        if root is None:
+            return None
+        check_tree(loader, root, text)
+        return loader.construct_document(root)
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -70,26 +75,3 @@ def _load(file: Path) -> Any:
         raise ValueError(f"{line}is not YAML: {error.problem}") from None
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(f"is not YAML: {' '.join(str(error).split())}") from None
-
-
-def _refuse_twice(root: Any, mapping: type[Any]) -> None:
-    """
-    Raises:
-        ValueError: a key is in a mapping twice. YAML forbids that, and its parser takes the last one in silence.
-    """
-    waiting, seen = [root], set[int]()
-    while waiting:
-        node = waiting.pop()
-        if id(node) in seen or not isinstance(getattr(node, "value", None), list):
-            continue
-        seen.add(id(node))  # an anchor may be inside itself
-        if not isinstance(node, mapping):
-            waiting += node.value
-            continue
-        lines: dict[str, int] = {}
-        for key, value in node.value:
-            waiting += (key, value)
-            name, line = str(key.value), key.start_mark.line + 1
-            if name in lines:
-                raise ValueError(f"line {line}: `{name}` is given twice, in line {lines[name]} as well")
-            lines[name] = line

@@ -72,6 +72,58 @@ def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, content: str | byt
     assert told in why(tmp_path, content)
 
 
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("!!bool foo", "its tag !!bool says that it is true or false, which it is not; take the tag away"),
+        ("!!int ''", "its tag !!int says that it is a whole number, which it is not"),
+        ("!!int foo", "its tag !!int says that it is a whole number, which it is not"),
+        ("!!float x", "its tag !!float says that it is a number, which it is not"),
+        ("!!timestamp foo", "its tag !!timestamp says that it is a date or time, which it is not"),
+        ("!!binary é", "its tag !!binary says that it is base64, which it is not"),
+        ("!!omap foo", "its tag !!omap says that it is something else, which it is not"),
+        ("!!set x", "its tag !!set says that it is something else"),
+        ("!!python/name:os.system", "the tag !!python/name:os.system has no meaning here; take it away"),
+        ("!mine x", "the tag !mine has no meaning here; take it away"),
+        ("2026-99-99", "it is read as a date or time, and cannot be that; put it into quotes if it is a text"),
+        ("2026-01-01 25:00:00", "it is read as a date or time, and cannot be that"),
+        ("9" * 5_000, "it is read as a whole number, and cannot be that"),
+        ("0b_", "it is read as a whole number, and cannot be that"),
+        ("[1, {b: !!int foo}]", "its tag !!int says that it is a whole number, which it is not"),
+    ],
+)
+def test_a_value_that_is_none_of_its_type_is_told_with_its_line_and_place(
+    tmp_path: Path, value: str, told: str
+) -> None:
+    place = "notes.a.1.b" if value.startswith("[") else "notes.a"
+    assert why(tmp_path, f"parts: [{{size: 1}}]\nnotes:\n  a: {value}\n").startswith(f"line 3: {place}: {told}")
+
+
+def test_a_key_that_is_none_of_its_type_is_told_as_well(tmp_path: Path) -> None:
+    assert why(tmp_path, "parts: []\n? !!int foo\n: 1\n").startswith("line 2: foo: its tag !!int says")
+
+
+@pytest.mark.parametrize("kind", ["lists", "mappings", "merges"])
+def test_aliases_that_stand_for_too_much_are_refused(tmp_path: Path, kind: str) -> None:
+    levels = ["free:", "- &l0 {x: 1}"]
+    for level in range(1, 10):
+        names = [f"*l{level - 1}"] * 10
+        listed = ", ".join(names)
+        many = {
+            "lists": f"[{listed}]",
+            "mappings": "{" + ", ".join(f"k{number}: {name}" for number, name in enumerate(names)) + "}",
+            "merges": f"{{<<: [{listed}]}}",
+        }
+        levels.append(f"- &l{level} {many[kind]}")
+    told = why(tmp_path, "\n".join(["parts: [{size: 1}]", *levels]))
+    assert "with what its aliases stand for, it has more than 100,000 values" in told
+    assert told.startswith("line ") and "free." in told
+
+
+def test_an_alias_of_what_it_is_a_part_of_is_refused(tmp_path: Path) -> None:
+    assert why(tmp_path, "parts:\n- &a\n  size: *a\n") == "line 2: parts.0.size: an alias stands for a part of itself"
+
+
 def test_a_list_with_wrong_parts_is_not_said_to_be_too_short(tmp_path: Path) -> None:
     assert why(tmp_path, "parts: [{size: many}]").count("parts") == 1
 
