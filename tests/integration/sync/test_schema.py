@@ -226,6 +226,8 @@ async def test_hostile_names_of_fields_become_columns(syncs: SyncJobs) -> None:
         "\n",
     ]
     names += ["select", "$1", "%s", "%(a)s", "{}", "naïve", "\\", "ID"]
+    names += ["ctid", "xmin", "xmax", "cmin", "CMAX", "tableoid", "oid", "rowid", "_rowid_", "row_start"]
+    names += ["DB_ROW_ID", "db_trx_id", "DB_ROLL_PTR", "FTS_DOC_ID", "FTS_DOC_ID_INDEX"]
     await syncs.outcome({"orders": [[{"id": 1, **{name: number for number, name in enumerate(names)}}]]})
     await syncs.outcome({"orders": [[{"id": 2, **{name: number for number, name in enumerate(names)}, "late%": "x"}]]})
     known = await syncs.rows("SELECT field, name FROM celeriac_sync_column")
@@ -256,6 +258,21 @@ async def test_text_that_the_database_cannot_hold_is_rejected_and_not_cut(syncs:
     assert outcome["streams"]["orders"]["rejected"] == (1 if has_nul else 2)
     written = await values(syncs, "t")
     assert written[0] == ("a\0b" if has_nul else "fine")
+
+
+async def test_a_record_with_a_field_whose_name_no_database_keeps_is_rejected_alone(syncs: SyncJobs) -> None:
+    syncs.define(ORDERS)
+    page: list[dict[str, Any]] = [{"id": 1}, {"id": 2, "a\0b": 7}, {"id": 3, "c\ud800": 7}, {"id": 4, "d\0": None}]
+    has_nul = syncs.database.dialect != "postgresql"
+    for first in (0, 10):  # a new table, and an old one
+        outcome = await syncs.outcome({"orders": [[{**record, "id": first + record["id"]} for record in page]]})
+        assert outcome["streams"]["orders"]["rejected"] == (1 if has_nul else 2)
+    written = [1, 2, 4, 11, 12, 14] if has_nul else [1, 4, 11, 14]
+    assert await syncs.rows("SELECT id FROM orders ORDER BY id") == [(number,) for number in written]
+    reasons = {reason for _, _, reason in await rejects(syncs)}
+    told = "holds half of a surrogate pair, which is not a character"
+    expected = {f"the name of its field 'c\\ud800' {told}"}
+    assert reasons == (expected if has_nul else expected | {"the name of its field 'a\\x00b' has a NUL"})
 
 
 async def test_too_many_rejected_records_end_the_run_and_stay_listed(syncs: SyncJobs) -> None:

@@ -7,8 +7,10 @@ same name.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from hashlib import sha256
+
+from celeriac.core.text import FAULT, is_unicode
 
 #: Postgres allows this many bytes, MySQL one more character.
 _LONGEST = 63
@@ -21,6 +23,11 @@ _LAST = "\uffff"
 MOST_COLUMNS = 500
 #: What a soft delete sets.
 DELETED_AT = "celeriac_deleted_at"
+#: Names that each table has already, by the database's kind, or that its engine keeps for itself.
+TAKEN: Mapping[str, Collection[str]] = {
+    "postgresql": ("tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"),
+    **dict.fromkeys(("mysql", "mariadb"), ("FTS_DOC_ID", "DB_ROW_ID", "DB_TRX_ID", "DB_ROLL_PTR")),
+}
 
 
 def column_name(field: str, taken: Collection[str] = ()) -> str:
@@ -35,3 +42,12 @@ def column_name(field: str, taken: Collection[str] = ()) -> str:
 
 def _cut(text: str, most: int) -> str:
     return text.encode()[:most].decode(errors="ignore")
+
+
+def fault_of_field(field: str, dialect: str) -> str | None:
+    """Return why no column can be noted for a field; None: one can."""
+    if not is_unicode(field):
+        return f"the name of its field {field[:100]!r} {FAULT}"
+    if "\0" in field and dialect == "postgresql":
+        return f"the name of its field {field[:100]!r} has a NUL"
+    return None

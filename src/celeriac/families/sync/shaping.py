@@ -11,7 +11,7 @@ from celeriac.families.sync.converting import Holder, TooNarrow, widest
 from celeriac.families.sync.errors import SchemaStopped
 from celeriac.families.sync.kinds import Kind, inferred
 from celeriac.families.sync.model import Mode, OnNewColumn, Stream
-from celeriac.families.sync.names import MOST_COLUMNS, column_name
+from celeriac.families.sync.names import MOST_COLUMNS, TAKEN, column_name, fault_of_field
 from celeriac.families.sync.pages import Record, Refusal
 from celeriac.families.sync.paths import getter
 
@@ -74,7 +74,7 @@ class Shaper:
         found = dict(faults or {})
         changes = Changes()
         self._find_keys(records, found, changes)
-        self._find_new(records, changes)
+        self._find_new(records, found, changes)
         data: list[Sequence[Any]] = [
             self._converted(place, records, found, changes) for place in range(len(self.columns))
         ]
@@ -106,7 +106,7 @@ class Shaper:
                 if kind is not None:
                     self._add(path, kind, changes, is_fixed=True, is_key=True)
 
-    def _find_new(self, records: Sequence[Record], changes: Changes) -> None:
+    def _find_new(self, records: Sequence[Record], faults: dict[int, str], changes: Changes) -> None:
         for path, kind in list(self._pending.items()):
             self._add(path, kind, changes, is_fixed=True)
             del self._pending[path]
@@ -124,7 +124,13 @@ class Shaper:
             self.ignored.update(new)
             return
         for name, kind in new.items():
-            self._add(name, kind, changes)
+            why = fault_of_field(name, self._dialect)
+            if why is None:
+                self._add(name, kind, changes)
+                continue
+            for position, record in enumerate(records):
+                if record.get(name) is not None:
+                    faults.setdefault(position, why)
 
     def _add(
         self,
@@ -140,7 +146,7 @@ class Shaper:
                 f"has more than {MOST_COLUMNS} fields, such as {path[:100]!r}; are these keys of an object that are "
                 "data? Declare it as json, or use on_new_column: ignore"
             )
-        taken = [column.name for column in self.columns]
+        taken = [*(column.name for column in self.columns), *TAKEN.get(self._dialect, ())]
         name = column_name(path.replace(".", "_") if is_fixed else path, taken)
         there = self._others.pop(name.casefold(), None)
         if there is None:
