@@ -86,7 +86,7 @@ async def test_only_a_part_of_a_large_page_is_in_memory(api: SyncApi) -> None:
     [
         (b'{"data": [' + b'{"a": 1},' * 500 + b"}]}", "data", SourceFailed, "the answer is no JSON"),
         (b'{"data": [' + b'{"a": 1},' * 500 + b"]}", "data", SourceFailed, "the answer is no JSON"),
-        (b'{"data": [' + b'{"a": 1},' * 500 + b'1], "data": []}', "data", SourceFailed, "has two lists"),
+        (b'{"data": [' + b'{"a": 1},' * 500 + b'1], "data": []}', "data", SourceFailed, "has records: 'data' twice"),
         (b'{"data": [' + b'{"a": 1},' * 500, "data", SourceUnavailable, "ends too early"),
         (b'{"data": {"a": "' + b"x" * 5_000 + b'"}}', "data", SourceFailed, "has no list at records: 'data'"),
         (b'{"other": ["' + b"x" * 5_000 + b'"]}', "data", SourceFailed, "has nothing at records: 'data'"),
@@ -132,6 +132,33 @@ async def test_records_have_their_places_on_the_whole_page(api: SyncApi) -> None
             assert list(page.positions) == [record["id"] for record in page.records]
         refused = [one.position for page in pages for one in page.refused]
         assert refused == list(range(0, 3_000, 10))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"data": {"items": [{"id": 1}], "items": [{"id": 2}]}}',
+        b'{"data": {"items": [{"id": 1, "n": %s}], "items": null}}' % (b"1" * 5_000),
+        b'{"data": {"items": [{"id": 1}]}, "data": {"items": []}}',
+        b'{"data": {"items": null, "items": [{"id": 1, "v": NaN}]}}',
+    ],
+)
+async def test_records_that_are_there_twice_are_an_error_in_pieces_and_in_whole_pages(
+    api: SyncApi, body: bytes
+) -> None:
+    for options in ({"reading": {"whole_bytes": 1}}, {}):
+        api.told["/x"] = [(200, {}, body)]
+        with pytest.raises(SourceFailed, match=r"records: 'data\.items' twice; nothing says which"):
+            await read(api.url, HttpStream(path="x", records="data.items"), attempts=1, **options)
+
+
+async def test_names_inside_of_records_may_be_that_of_their_list(api: SyncApi) -> None:
+    body = b'{"items": [{"id": 1, "items": ["items"], "x": 1, "x": 2}, {"id": 2, "items": 1, "items": NaN}, {"id": 3}]}'
+    for options in ({"reading": {"whole_bytes": 1}}, {}):
+        api.told["/x"] = [(200, {}, body)]
+        pages = await read(api.url, HttpStream(path="x", records="items"), attempts=1, **options)
+        assert ids(pages) == [1, 3]
+        assert pages[0].records[0] == {"id": 1, "items": ["items"], "x": 2}
 
 
 async def test_a_large_page_that_comes_again_is_a_loop(api: SyncApi) -> None:

@@ -128,5 +128,5 @@ def test_what_no_path_leads_to_is_not_kept() -> None:
 
 
 def test_two_lists_of_records_are_an_error() -> None:
-    with pytest.raises(SourceFailed, match="two lists"):
+    with pytest.raises(SourceFailed, match="the body has records: 'data' twice"):
         streamed(b'{"data": [{}], "data": []}', "data", 5)

@@ -17,7 +17,7 @@ from celeriac.families.sync.http.paginations import make_paginator
 from celeriac.families.sync.http.paginator import Question, Reply, find_in
 from celeriac.families.sync.http.passing import Passing, moment_of
 from celeriac.families.sync.http.paths import compile_path
-from celeriac.families.sync.http.streamed import StreamedBody
+from celeriac.families.sync.http.streamed import StreamedBody, check_once
 from celeriac.families.sync.http.urls import Bounds
 from celeriac.families.sync.pages import Page, Place
 
@@ -98,6 +98,7 @@ class OnePage:
             decoded = decode(body)
         find = find_in(decoded.value)
         check_error(self._plan.error, find, self._plan.hide)
+        check_once(self._plan.records, body, decoded.value)
         items = items_at(self._plan.records, decoded.value)
         examined = self._look_at(items, is_strict=decoded.is_strict)
         if items:

@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Any
 
+import orjson
+
 from celeriac.families.sync.errors import SourceFailed
 from celeriac.families.sync.http.bodies import items_at
 from celeriac.families.sync.http.decoding import DEEPEST, Decoded, NotJson, decode
 from celeriac.families.sync.http.paginator import find_in
 from celeriac.families.sync.http.passing import Passing
-from celeriac.families.sync.http.paths import compile_path
+from celeriac.families.sync.http.paths import JsonPath, compile_path
 
 #: All before the next bracket, or before a string that is not complete; before the next mark; and the rest of a string.
 _TO_BRACKET = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
@@ -41,7 +43,7 @@ class StreamedBody:
         self._wanted = {records, *values}
         self._items: list[Any] = []
         self._is_strict = True
-        self._has_list = False
+        self._has_list = self._has_records = False
         self._around = bytearray()
         self._body: Any = None
         #: What was not cut off yet, how far it was looked at, and where the string begins in which that ends.
@@ -65,7 +67,7 @@ class StreamedBody:
         """
         Raises:
             NotJson: it is no JSON.
-            SourceFailed: the list of records comes twice.
+            SourceFailed: what the path of the records leads to comes twice.
         """
         self._buffer += piece
         while self._step():
@@ -160,6 +162,8 @@ class StreamedBody:
         elif mark == _COLON and self._open and self._open[-1] is not None:
             name = str(decode(self._name or b'""').value)
             self._path = f"{self._open[-1]}.{name}" if self._open[-1] else name
+            if self._records and self._path == self._records:
+                self._note_records()
 
     def _enter(self, mark: int) -> None:
         """Go into a value that is kept. Only a path that leads on is kept as well: names are a stranger's choice."""
@@ -173,9 +177,14 @@ class StreamedBody:
     def _is_inside(self, path: str) -> bool:
         return any(path == one or (one and path.startswith(f"{one}.")) for one in self._wanted)
 
+    def _note_records(self) -> None:
+        if self._has_records:
+            raise SourceFailed(f"the body has records: {self._records!r} twice; nothing says which of them counts")
+        self._has_records = True
+
     def _begin_records(self) -> None:
-        if self._has_list:
-            raise SourceFailed(f"the body has two lists at records: {self._records!r}")
+        if not self._records:
+            self._note_records()
         self._has_list = True
         self._leave_out(b"[]", _Where.RECORDS)
 
@@ -214,3 +223,31 @@ class StreamedBody:
         self._whole = 0
         if self._string is not None:
             self._string = max(0, self._string - end)
+
+
+def check_once(path: JsonPath, body: bytes, value: Any) -> None:
+    """Refuse a body that is in memory for what it is refused for when it comes in pieces. Parsers take the last one.
+
+    Args:
+        path: of the records.
+        body: as it came.
+        value: what a parser has made of it.
+
+    Raises:
+        SourceFailed: what the path leads to is there twice.
+    """
+    if not path.prefix:
+        return
+    name = orjson.dumps(path.prefix.rpartition(".")[2])
+    count = body.count(name)
+    if count > 1 and not _has(value, name, count):
+        reading = StreamedBody(path.prefix, ())
+        reading.feed(body)
+
+
+def _has(value: Any, name: bytes, count: int) -> bool:
+    """Return whether a value has all the names that its text had: then none of them was there twice."""
+    try:
+        return orjson.dumps(value).count(name) == count
+    except TypeError:  # it holds what orjson does not write
+        return False
