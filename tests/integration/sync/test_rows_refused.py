@@ -228,3 +228,48 @@ async def test_mysql_refuses_too_long_values_even_if_its_server_would_cut_them(s
         await syncs.database.write(lambda c: c.exec_driver_sql("SET GLOBAL sql_mode = DEFAULT"))
     assert outcome["streams"]["moods"]["rejected"] == 2
     assert [row[0] for row in await syncs.rows("SELECT id FROM moods")] == [1]
+
+
+RAISING = {
+    "P0004": "ASSERT NEW.qty < 3, 'too many'",
+    "SHOP1": "IF NEW.qty > 2 THEN RAISE EXCEPTION 'too many' USING ERRCODE = 'SHOP1'; END IF",
+}
+
+
+@pytest.mark.parametrize("state", RAISING)
+async def test_what_a_trigger_raises_rejects_the_row_whatever_its_code_is(syncs: SyncJobs, state: str) -> None:
+    if syncs.database.dialect != "postgresql":
+        pytest.skip("others have one code for it")
+    await make_table(
+        syncs,
+        f"CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {RAISING[state]}; RETURN NEW; END $$",
+        "CREATE TRIGGER looking BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION look()",
+    )
+    syncs.define(ORDERS)
+    page = [{"id": n, **GOOD, "code": f"c{n}", "qty": n} for n in (1, 2, 3)]
+    assert (await syncs.outcome({"orders": [page]}))["streams"]["orders"]["rejected"] == 1
+    assert await syncs.rows("SELECT id FROM orders ORDER BY id") == [(1,), (2,)]
+    assert await rejects(syncs) == [(0, 2, "too many")]
+
+
+@pytest.mark.parametrize("mode", ["incremental", "append", "full_refresh"])
+async def test_a_row_that_a_trigger_leaves_out_is_rejected(syncs: SyncJobs, mode: str) -> None:
+    leaving = {
+        "postgresql": [
+            "CREATE FUNCTION leave() RETURNS trigger LANGUAGE plpgsql AS "
+            "'BEGIN IF NEW.qty > 2 THEN RETURN NULL; END IF; RETURN NEW; END'",
+            "CREATE TRIGGER leaving BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION leave()",
+        ],
+        "sqlite": [
+            "CREATE TRIGGER leaving BEFORE INSERT ON orders WHEN NEW.qty > 2 BEGIN SELECT RAISE(IGNORE); END",
+        ],
+    }
+    if syncs.database.dialect not in leaving:
+        pytest.skip("no trigger of MySQL can leave a row out without an error")
+    await make_table(syncs, *leaving[syncs.database.dialect])
+    syncs.define({**ORDERS, "mode": mode})
+    page = [{"id": n, **GOOD, "code": f"c{n}", "qty": n} for n in (1, 2, 3)]
+    outcome = (await syncs.outcome({"orders": [page]}))["streams"]["orders"]
+    assert (outcome["written"], outcome["rejected"]) == (2, 1)
+    assert await syncs.rows("SELECT id FROM orders ORDER BY id") == [(1,), (2,)]
+    assert [row[2] for row in await rejects(syncs)] == ["a trigger or a rule of the table leaves it out"]

@@ -16,7 +16,7 @@ from celeriac.database.engine import Database
 from celeriac.database.leases import Lease
 from celeriac.families.sync.counts import Counts
 from celeriac.families.sync.cursors import CursorField, Highest, later, less
-from celeriac.families.sync.destination.refusing import why_refused
+from celeriac.families.sync.destination.refusing import RowsLeftOut, why_refused
 from celeriac.families.sync.destination.writer import Writer
 from celeriac.families.sync.errors import SourceFailed, SyncFailed
 from celeriac.families.sync.history import store_rejects
@@ -243,7 +243,7 @@ class StreamPass:
         """Run a transaction. If rows are what the database refuses, run it again, with these parted from the others."""
         try:
             return await self._database.write(transact)
-        except DBAPIError as error:
+        except (DBAPIError, RowsLeftOut) as error:
             if why_refused(error) is None or not self._writer.part_rows():
                 raise
         return await self._database.write(transact)

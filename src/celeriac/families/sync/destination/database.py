@@ -13,7 +13,7 @@ from celeriac.database.leases import Lease
 from celeriac.families.sync.columns import Changes, Column, Known
 from celeriac.families.sync.destination.dialects import be_strict, check_at_once, use_utc
 from celeriac.families.sync.destination.refreshing import Refresh
-from celeriac.families.sync.destination.refusing import write_apart
+from celeriac.families.sync.destination.refusing import RowsLeftOut, write_apart
 from celeriac.families.sync.destination.table import SqlTable
 from celeriac.families.sync.destination.writer import Ended
 from celeriac.families.sync.errors import CountsWrong
@@ -146,6 +146,8 @@ class DatabaseWriter:
     ) -> None:
         written = self._table.write(connection, self._statements[columns], data)
         has_values = self._stream.mode is Mode.APPEND or any(not column.is_key for column in columns)
+        if written is not None and has_values and written < rows:
+            raise RowsLeftOut(self._table.id, rows, written)
         if written is not None and has_values and written != rows:
             raise CountsWrong(f"table {self._table.id}: of {rows:,} rows, {written:,} were written")
 

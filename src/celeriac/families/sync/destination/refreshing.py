@@ -14,7 +14,7 @@ from sqlalchemy import Connection, inspect
 
 from celeriac.families.sync.columns import Changes, Column, Known
 from celeriac.families.sync.destination.dialects import be_strict, dialect_of, use_utc
-from celeriac.families.sync.destination.refusing import copy_apart
+from celeriac.families.sync.destination.refusing import copy_apart, copy_rows
 from celeriac.families.sync.destination.table import SqlTable
 from celeriac.families.sync.destination.writer import Ended
 from celeriac.families.sync.errors import SyncFailed
@@ -115,7 +115,8 @@ class Refresh:
             refused = copy_apart(connection, target, staging, named, most)
         else:
             refused = []
-            connection.exec_driver_sql(dialect_of(connection).copying(target, staging, named))
+            count = connection.exec_driver_sql(f"SELECT count(*) FROM {staging}").scalar_one()  # noqa: S608 (quoted)
+            copy_rows(connection, target, staging, named, count)
         if self._stream.deletes is Deletes.SOFT:
             back = f"UPDATE {target} SET {DELETED_AT} = NULL WHERE {DELETED_AT} IS NOT NULL AND {there}"  # noqa: S608
             connection.exec_driver_sql(back)

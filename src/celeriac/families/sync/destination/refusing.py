@@ -9,8 +9,10 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from celeriac.database.triggers import is_of_trigger
 from celeriac.families.sync.columns import Column
 from celeriac.families.sync.destination.dialects import check_at_once, dialect_of
+from celeriac.families.sync.errors import CountsWrong
 from celeriac.families.sync.pages import Refusal
 
 #: The values of a row's key.
@@ -18,9 +20,9 @@ Key = tuple[Any, ...]
 
 #: SQLite's codes for a constraint, a value of a wrong type (a key that is to be an integer), and one that is too large.
 _SQLITE = frozenset({sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG})
-#: Postgres' classes and codes for: values, constraints, the condition of a view, what a trigger raises, a value that is
-#: too large for an index, and two rows with one key in one statement: single ones have that fault no more.
-_POSTGRES = ("22", "23", "44", "P0001", "54000", "21000")
+#: Postgres' classes and codes for: values, constraints, the condition of a view, a value that is too large for an
+#: index, and two rows with one key in one statement: single ones have that fault no more.
+_POSTGRES = ("22", "23", "44", "54000", "21000")
 #: MySQL's and MariaDB's errors for: null (1048, 1263, 1364), keys (1062, 1586, 1216, 1452), values that do not fit
 #: (1264, 1265, 1292, 1366, 1367, 1406, 1411, 1416, 1690, 1118), partitions (1526), triggers (1644), JSON (3140, 3141),
 #: CHECK (3819, 4025).
@@ -32,12 +34,28 @@ _MYSQL = frozenset(
 )
 
 
-def why_refused(error: DBAPIError) -> str | None:
+class RowsLeftOut(CountsWrong):
+    """The database has written fewer rows than it was given, and has said nothing."""
+
+    def __init__(self, table: str, rows: int, written: int) -> None:
+        self.table, self.rows, self.written = table, rows, written
+        super().__init__(
+            f"table {table}: of {rows:,} rows, {written:,} were written: a trigger or a rule of the table leaves rows "
+            "out. Change it, or give the table a key, by which such rows are told from the others"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.table, self.rows, self.written)
+
+
+def why_refused(error: DBAPIError | RowsLeftOut) -> str | None:
     """Return why the database refuses the values of a row; None: they are not what is wrong.
 
     What may pass (a lock, a full disk, a broken connection) and what is wrong for each row alike, such as a missing
     privilege, is no fault of a row's.
     """
+    if isinstance(error, RowsLeftOut):
+        return "a trigger or a rule of the table leaves it out"
     cause = error.orig
     arguments: tuple[object, ...] = getattr(cause, "args", ())
     if isinstance(cause, sqlite3.Error):
@@ -45,7 +63,7 @@ def why_refused(error: DBAPIError) -> str | None:
     if len(arguments) > 1 and isinstance(arguments[0], int):  # MySQL's: its driver has SQLSTATE only at times
         return str(arguments[1]) if arguments[0] in _MYSQL else None
     state = str(getattr(cause, "sqlstate", None) or "")
-    return _words(str(cause)) if state.startswith(_POSTGRES) else None
+    return _words(str(cause)) if state.startswith(_POSTGRES) or is_of_trigger(error) else None
 
 
 def _words(told: str) -> str:
@@ -78,7 +96,7 @@ def _halved(connection: Connection, rows: Sequence[int], write: Callable[[Sequen
     try:
         with connection.begin_nested():
             write(rows)
-    except DBAPIError as error:
+    except (DBAPIError, RowsLeftOut) as error:
         reason = why_refused(error)
         if reason is None:
             raise
@@ -88,6 +106,25 @@ def _halved(connection: Connection, rows: Sequence[int], write: Callable[[Sequen
         return {rows[0]: reason}
     middle = len(rows) // 2
     return _halved(connection, rows[:middle], write) | _halved(connection, rows[middle:], write)
+
+
+def copy_rows(
+    connection: Connection,
+    target: str,
+    source: str,
+    columns: Sequence[tuple[str, Column]],
+    rows: int,
+    values: Key = (),
+) -> None:
+    """Upsert all rows of a table or query into another table. Names are quoted already.
+
+    Raises:
+        RowsLeftOut: this has not taken all of them. MySQL cannot say.
+    """
+    written = connection.exec_driver_sql(dialect_of(connection).copying(target, source, columns), values).rowcount
+    is_told = connection.dialect.name in ("sqlite", "postgresql") and any(not one.is_key for _, one in columns)
+    if is_told and written < rows:
+        raise RowsLeftOut(target, rows, written)
 
 
 def copy_apart(
@@ -105,7 +142,7 @@ def copy_apart(
         parts = [(numbers[0], numbers[-1])] if isinstance(numbers, range) else [(one, one) for one in numbers]
         for first, last in parts:
             select, values = rows.between(keys[first], keys[last])
-            connection.exec_driver_sql(dialect_of(connection).copying(target, f"({select})", columns), values)
+            copy_rows(connection, target, f"({select})", columns, last - first + 1, values)
 
     refused: dict[int, str] = {}
     count, last = 0, None
