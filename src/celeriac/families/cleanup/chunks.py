@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, CursorResult, TextClause, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from celeriac.database.triggers import is_of_trigger
 from celeriac.families.cleanup import locks, records
 from celeriac.families.cleanup.archives_cells import same_rows
 from celeriac.families.cleanup.archives_columns import use_exact_texts
 from celeriac.families.cleanup.archives_table import TableName
-from celeriac.families.cleanup.errors import RowsReferred
+from celeriac.families.cleanup.errors import CleanupRefused, RowsReferred
 from celeriac.families.cleanup.locks import Lease
 from celeriac.families.cleanup.moves import copy_rows
 from celeriac.families.cleanup.records import Entry
@@ -85,6 +86,7 @@ def commit(connection: Connection, chunk: Chunk) -> int:
         LeaseLost: another worker has the policy.
         Paused: somebody has paused it.
         RowsReferred: rows of a table that is left alone refer to them.
+        CleanupRefused: a trigger wants them to stay as they are.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text(f"SET LOCAL lock_timeout = {_LOCK_WAIT_MS}"))
@@ -93,14 +95,32 @@ def commit(connection: Connection, chunk: Chunk) -> int:
     locks.fence(connection, chunk.lease, chunk.position)
     if chunk.guard is not None:
         _hold(connection, chunk.guard)
-    changed = len(chunk.rows)
-    if chunk.renew is not None:
-        changed = _update(connection, chunk, chunk.renew)
-    else:
-        _remove(connection, chunk)
+    try:
+        changed = _change(connection, chunk)
+    except DBAPIError as error:
+        if is_of_trigger(error):
+            raise CleanupRefused(_said_by_trigger(error, chunk)) from error
+        raise
     if changed:
         records.write_entry(connection, chunk.run_id, replace(chunk.entry, rows=changed))
     return changed
+
+
+def _change(connection: Connection, chunk: Chunk) -> int:
+    if chunk.renew is not None:
+        return _update(connection, chunk, chunk.renew)
+    _remove(connection, chunk)
+    return len(chunk.rows)
+
+
+def _said_by_trigger(error: DBAPIError, chunk: Chunk) -> str:
+    """Say what a trigger has said. Of which row, only it knows."""
+    what, entry = "delete" if chunk.renew is None else "change", chunk.entry
+    says = str(error.orig).splitlines()[0].rpartition("'>: ")[2]
+    return (
+        f"a trigger refuses to {what} rows of {chunk.statements.table}, from {entry.first_key} to {entry.last_key}: "
+        f"{says}. Leave such rows out of the condition, or change the trigger"
+    )
 
 
 def _hold(connection: Connection, guard: Guard) -> None:
