@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from celeriac import Celeriac, Settings
 from celeriac.families.cleanup import CleanupFamily, CleanupSettings
@@ -150,6 +151,24 @@ async def test_a_schedule_goes_on_after_a_run_that_somebody_else_has_cancelled_w
         flag.unlink(missing_ok=True)
         await stranger.client.aclose()
         await beat.client.aclose()
+
+
+async def test_a_run_begins_at_once_after_the_broker_has_lost_the_job_that_waited(
+    api: CleanupApi, shop: Shop, cleaning_settings: Settings
+) -> None:
+    flag = shop.file.with_name("stop")
+    flag.touch()
+    try:
+        lost = await api.begin("waiting")
+        await api.jobs.reached(lost, "retrying")
+        assert cleaning_settings.broker_url is not None
+        with redis.Redis.from_url(cleaning_settings.broker_url.get_secret_value()) as broker:
+            broker.flushall()
+    finally:
+        flag.unlink()
+    assert (await api.run("waiting"))["state"] == "done"
+    assert shop.ids("events") == set()
+    assert (await api.call("GET", f"/runs/{lost}"))["state"] == "failed"
 
 
 async def test_a_policy_that_runs_is_not_run_again_and_a_key_yields_the_same_job(api: CleanupApi) -> None:

@@ -90,6 +90,15 @@ class Actions:
             await self._write(name, lambda connection: records.end_lost_run(connection, holder, RunState.PAUSED))
         return await self.show(name)
 
+    async def free(self, name: str, holder: str) -> None:
+        """Take the lock away from a job that the broker does not know any more. If it lives, it commits nothing."""
+
+        def act(connection: Connection) -> None:
+            locks.LEASES.free(connection, holder, name)
+            records.end_lost_run(connection, holder, RunState.FAILED, "the broker has lost its job")
+
+        await self._write(name, act)
+
     async def resume(self, name: str) -> None:
         """Allow runs again.
 

@@ -102,12 +102,13 @@ class Submissions:
         raise WrongState(f"job {running} works on policy {policy.name}")
 
     async def _running(self, state: PolicyState) -> str | None:
-        """Return the job that works on the policy. One that was lost for good has given it back."""
+        """Return the job that works on the policy. One that the broker has lost will not go on: its lock is free."""
         if state.holder is None:
             return None
         try:
             is_over = (await self._app.client.get(state.holder)).state.finished
         except UnknownJob:
+            await self._actions.free(state.name, state.holder)
             return None
         return None if is_over else state.holder
 
