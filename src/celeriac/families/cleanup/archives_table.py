@@ -108,7 +108,7 @@ def columns_of_table(connection: Connection, table: TableName) -> Mapping[str, s
             found = connection.execute(_OF_MYSQL, {"schema": table.schema, "name": table.name})
     columns = {str(name): str(kind) for name, kind in found}
     if not columns:
-        raise ArchiveRefused(f"there is no table {table}")
+        raise ArchiveRefused(f"there is no table {table}: create it, or name its schema, as in schema.table")
     return columns
 
 

@@ -60,7 +60,7 @@ def in_short(outcome: Mapping[str, Any]) -> dict[str, Any]:
     rows = [f"{table} {count:,}" for table, count in outcome["rows"].items()]
     files = [file["path"] for file in outcome["files"]]
     told = {name: outcome[name] for name in ("job", "state", "reason", "chunks", "repeated_chunks", "seconds")}
-    return {**told, "rows": rows, "files": "\n".join(files), "hints": outcome["hints"]}
+    return {**told, "rows": rows, "files": files, "hints": outcome["hints"]}
 
 
 def of_last_run(policy: Mapping[str, Any]) -> dict[str, Any]:
