@@ -25,6 +25,8 @@ _LOCKED = 1205
 _REFUSED = frozenset({1044, 1045, 1049, 1698})
 #: The error for: the transaction was in the way of another one, and may be repeated. How often that is done.
 _DEADLOCK, _REPEATS = 1213, 5
+#: The error for a savepoint that has gone with such a transaction: it comes in place of the other. It has other uses.
+_GONE = 1305
 _CONNECT_S = 10
 
 
@@ -77,7 +79,7 @@ class MysqlEngine(ThreadedEngine):
         except DBAPIError as error:
             arguments = getattr(error.orig, "args", ())
             code = arguments[0] if arguments else None
-            if code == _DEADLOCK:
+            if code == _DEADLOCK or (code == _GONE and "SAVEPOINT" in str(error.orig)):
                 raise _InTheWay(shown(self._url), str(error.orig)) from error
             if code in _REFUSED:
                 raise DatabaseRefused(shown(self._url), str(error.orig)) from error

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from celeriac.core.errors import DatabaseUnavailable
 from celeriac.database.engine import Database
-from celeriac.families.sync.destination.refusing import why_refused
+from celeriac.families.sync.destination.refusing import why_refused, write_apart
 from celeriac.families.sync.errors import SyncFailed
 from tests.support.sync_jobs import SyncJobs
 
@@ -273,3 +273,32 @@ async def test_a_row_that_a_trigger_leaves_out_is_rejected(syncs: SyncJobs, mode
     assert (outcome["written"], outcome["rejected"]) == (2, 1)
     assert await syncs.rows("SELECT id FROM orders ORDER BY id") == [(1,), (2,)]
     assert [row[2] for row in await rejects(syncs)] == ["a trigger or a rule of the table leaves it out"]
+
+
+async def test_a_deadlock_while_rows_are_parted_has_the_transaction_run_again(syncs: SyncJobs) -> None:
+    """MySQL ends the transaction with its savepoint, and then says that there is no such savepoint."""
+    if syncs.database.dialect != "mysql":
+        pytest.skip("others say what it was")
+    more = [f"INSERT INTO shops VALUES ({n})" for n in range(2, 50)]
+    await make_table(syncs, *more)
+    other = Database(str(syncs.url), is_ours=False)
+    ours_holds, theirs_holds = threading.Event(), threading.Event()
+    tries: list[int] = []
+
+    def ours(connection: Connection) -> dict[int, str]:
+        tries.append(len(tries))
+        connection.exec_driver_sql("SELECT * FROM shops WHERE id = 1 FOR UPDATE")
+        ours_holds.set()
+        theirs_holds.wait(60)
+        take = "SELECT * FROM shops WHERE id = 2 FOR UPDATE"
+        return write_apart(connection, [0], lambda rows: connection.exec_driver_sql(take))
+
+    def theirs(connection: Connection) -> None:
+        ours_holds.wait(60)
+        connection.exec_driver_sql("DELETE FROM shops WHERE id > 1")  # so much that the other transaction is ended
+        theirs_holds.set()
+        connection.exec_driver_sql("SELECT * FROM shops WHERE id = 1 FOR UPDATE")
+
+    refused, _ = await asyncio.gather(syncs.database.write(ours), other.write(theirs))
+    await other.dispose()
+    assert (refused, tries) == ({}, [0, 1])
