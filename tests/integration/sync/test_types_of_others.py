@@ -108,3 +108,46 @@ async def test_a_second_spelling_of_a_key_on_a_page_is_a_later_version_of_its_ro
     outcome = await things.outcome({"things": [page]})
     assert outcome["streams"]["things"]["written"] == 2
     assert await things.rows("SELECT amount FROM things") == [(9,)]
+
+
+SIZED = """
+CREATE DOMAIN price AS numeric(6, 2);
+CREATE DOMAIN dear AS price CHECK (VALUE > 1);
+CREATE DOMAIN flags AS bit(3);
+CREATE TABLE things (
+    id bigint PRIMARY KEY, cost price, most dear, marks flags, costs numeric(6, 2)[], codes varchar(3)[],
+    at_time time(0)
+)
+"""
+
+
+@pytest.mark.parametrize("mode", ["incremental", "full_refresh"])
+async def test_a_cast_neither_rounds_nor_cuts(tmp_path: Path, postgres_server: PostgresServer, mode: str) -> None:
+    syncs = SyncJobs(tmp_path / "own", {"main": await postgres_server.create_database()})
+    await syncs.database.write(lambda c: [c.exec_driver_sql(one) for one in SIZED.split(";")])
+    syncs.define({"name": "things", "primary_key": "id", "mode": mode})
+    good = {
+        "cost": 1.2,
+        "most": "2.50",
+        "marks": "101",
+        "costs": [1.5, None],
+        "codes": ["abc", ""],
+        "at_time": "12:30:00.0",
+    }
+    bad = {
+        "cost": 1.239,
+        "most": "2.501",
+        "marks": "10101",
+        "costs": [1.5, 1.239],
+        "codes": ["abcd"],
+        "at_time": "12:30:00.5",
+    }
+    page = [{"id": 0, **good}, {"id": 1}, *({"id": n, **good, name: bad[name]} for n, name in enumerate(bad, 2))]
+    outcome = (await syncs.outcome({"things": [page]}))["streams"]["things"]
+    assert (outcome["written"], outcome["rejected"]) == (2, len(bad))
+    for (reason,) in await syncs.rows("SELECT reason FROM celeriac_sync_reject"):
+        assert "would be cut or rounded" in reason or "bit string length 5 does not match type bit(3)" in reason
+    shown = ", ".join(f"{name}::text" for name in good)
+    whole = ("1.20", "2.50", "101", "{1.50,NULL}", '{abc,""}', "12:30:00")
+    assert await syncs.rows(f"SELECT id, {shown} FROM things ORDER BY id") == [(0, *whole), (1, *([None] * 6))]
+    await syncs.close()

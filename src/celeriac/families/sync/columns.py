@@ -23,6 +23,7 @@ class Column:
         is_fixed: whether its type stays as it is: it was declared, or is a key's.
         is_key: whether it belongs to the primary key.
         cast: the type of a column of Postgres that is of the user's own, to which texts are cast, such as `uuid`.
+        whole: that type without its length or digits, if it has some: a cast would cut or round values.
         is_required: whether the database has it refuse null.
     """
 
@@ -33,6 +34,7 @@ class Column:
     is_fixed: bool = False
     is_key: bool = False
     cast: str = ""
+    whole: str = ""
     is_required: bool = False
 
 

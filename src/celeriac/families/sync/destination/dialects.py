@@ -124,12 +124,22 @@ class Postgres:
 
     def upsert(self, table: str, columns: Sequence[tuple[str, Column]]) -> str:
         places = range(1, len(columns) + 1)
-        kinds = [(place, column.kind, column.cast) for place, (_, column) in zip(places, columns, strict=True)]
-        arrays = ", ".join(f"${place}::{self._TYPES[kind]}[]" for place, kind, _ in kinds)
-        casts = ", ".join(f"c{place}::{cast}" if cast else f"c{place}" for place, _, cast in kinds)
+        placed = [(place, column) for place, (_, column) in zip(places, columns, strict=True)]
+        arrays = ", ".join(f"${place}::{self._TYPES[column.kind]}[]" for place, column in placed)
+        casts = ", ".join(self._cast(f"c{place}", column) for place, column in placed)
         names = ", ".join(f"c{place}" for place in places)
         rows = f"SELECT {casts} FROM unnest({arrays}) AS given ({names})"  # noqa: S608
         return f"INSERT INTO {table} ({_listed(columns)}) {rows}{_on_conflict(columns)}"
+
+    def _cast(self, value: str, column: Column) -> str:
+        """A value that the cast would cut or round is refused, in words that the second cast cannot read."""
+        cast, whole = column.cast, column.whole
+        if whole == "bit varying":  # where the column itself refuses another length
+            return f"{value}::{whole}"
+        if not whole:
+            return f"{value}::{cast}" if cast else value
+        loses = f"{value}::{cast}::{whole} IS DISTINCT FROM {value}::{whole}"
+        return f"CASE WHEN {loses} THEN ({value} || ' would be cut or rounded')::{cast} ELSE {value}::{cast} END"
 
     def write(self, connection: Connection, statement: str, data: Data) -> int | None:
         return connection.exec_driver_sql(statement, tuple(data)).rowcount

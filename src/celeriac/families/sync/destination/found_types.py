@@ -23,20 +23,30 @@ from celeriac.families.sync.columns import Limit
 from celeriac.families.sync.kinds import Kind
 
 _MYSQL = ("mysql", "mariadb")
-#: Types of Postgres that are no text to it, as SQL names them: without the length, to which a cast would cut. Texts,
-#: and domains of them, need no cast.
+#: Types of Postgres that are no text to it, as SQL names them. Texts, and domains of them, need no cast. `whole` is the
+#: type without the length or the digits to which a cast would cut or round, of a domain that of its values.
 _CASTS = text("""
-    SELECT attname, CASE typname WHEN 'bit' THEN 'bit varying' ELSE format_type(atttypid, -1) END AS kind
-    FROM pg_attribute JOIN pg_type ON pg_type.oid = atttypid
-    WHERE attrelid = to_regclass(:name) AND attnum > 0 AND NOT attisdropped AND typcategory <> 'S'
+    WITH RECURSIVE based AS (
+        SELECT attname, format_type(atttypid, atttypmod) AS kind, atttypid AS type, atttypmod AS size
+        FROM pg_attribute WHERE attrelid = to_regclass(:name) AND attnum > 0 AND NOT attisdropped
+        UNION ALL
+        SELECT attname, kind, typbasetype, GREATEST(size, typtypmod)
+        FROM based JOIN pg_type ON pg_type.oid = type WHERE typtype = 'd'
+    )
+    SELECT attname, kind, CASE WHEN size < 0 THEN '' WHEN typname = 'bit' THEN 'bit varying'
+        ELSE format_type(type, -1) END AS whole
+    FROM based JOIN pg_type ON pg_type.oid = type WHERE typtype <> 'd' AND typcategory <> 'S'
 """)
 
 
-def casts_of(connection: Connection, table: str) -> dict[str, str]:
-    """Return the types of a table's columns to which texts have to be cast, by the columns' names."""
+def casts_of(connection: Connection, table: str) -> dict[str, tuple[str, str]]:
+    """Return the types of a table's columns to which texts have to be cast, by the columns' names.
+
+    The second one is the type that tells whether the cast would cut or round a value; empty if it never does.
+    """
     if connection.dialect.name != "postgresql":
         return {}
-    return {row.attname: row.kind for row in connection.execute(_CASTS, {"name": table})}
+    return {row.attname: (row.kind, row.whole) for row in connection.execute(_CASTS, {"name": table})}
 
 
 def is_widened(kind: TypeEngine[Any], dialect: str, cast: str) -> bool:

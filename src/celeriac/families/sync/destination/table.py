@@ -74,6 +74,7 @@ class SqlTable:
                         is_fixed=row["is_fixed"] or bool(real.cast),
                         is_key=is_key,
                         cast=real.cast,
+                        whole=real.whole,
                     )
                 )
         return Known(columns, there, exists=True)
@@ -84,7 +85,7 @@ class SqlTable:
         for one in inspect(connection).get_columns(self.name, self.schema):
             name, dialect = one["name"], connection.dialect.name
             kind, limit = found_kind(one["type"], dialect)
-            cast = casts.get(name, "") if kind is Kind.TEXT else ""
+            cast, whole = casts.get(name, ("", "")) if kind is Kind.TEXT else ("", "")
             # SQLite would make numbers of texts in a column that has the type of numbers, and cannot change that
             is_fixed = dialect == "sqlite" and kind is not Kind.TEXT and not isinstance(one["type"], NullType)
             # JSON has times as texts: whoever has made a column for times has declared how to read them
@@ -92,7 +93,14 @@ class SqlTable:
             limit = None if is_fixed and kind is Kind.TEXT else limit
             is_required = not one["nullable"]
             found[name.casefold()] = Column(
-                field=name, name=name, kind=kind, limit=limit, is_fixed=is_fixed, cast=cast, is_required=is_required
+                field=name,
+                name=name,
+                kind=kind,
+                limit=limit,
+                is_fixed=is_fixed,
+                cast=cast,
+                whole=whole,
+                is_required=is_required,
             )
         return found
 
