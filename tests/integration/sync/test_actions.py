@@ -11,9 +11,10 @@ from sqlalchemy import inspect
 
 from celeriac.core.errors import JobFailed, WrongState
 from celeriac.families.sync.dry_run import StreamPreview, dry_run
-from celeriac.families.sync.errors import SourceFailed, UnknownSync
+from celeriac.families.sync.errors import SourceFailed, SyncBusy, UnknownSync
 from celeriac.families.sync.forms import RunForm, StreamsForm
 from celeriac.families.sync.python_source import SourceContext
+from celeriac.families.sync.tables import LEASES
 from tests.support.sync_jobs import ListedSource, SyncJobs
 
 ORDERS = {"name": "orders", "primary_key": "id", "cursor": "id"}
@@ -111,3 +112,14 @@ async def test_a_run_is_of_the_definition_that_its_asker_has_seen(tmp_path: Path
     with pytest.raises(WrongState, match=r"shop\.yaml: .*streams"):
         await family.actions.run("shop", RunForm())
     await syncs.close()
+
+
+async def test_the_lock_of_a_job_that_the_broker_does_not_know_is_not_taken_from_it(syncs: SyncJobs) -> None:
+    """The broker may have lost its records, and the job be at work."""
+    syncs.define(ORDERS)
+    await syncs.outcome(PAGES)
+    await syncs.database.write(lambda c: LEASES.take(c, "shop", "job-forgotten"))
+    with pytest.raises(SyncBusy):
+        await syncs.family.actions.run("shop", RunForm())
+    holder = await syncs.database.read(lambda c: LEASES.holder(c, "shop"))
+    assert holder is not None and holder.holder == "job-forgotten"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import Connection
 
+from celeriac.client.standing import has_ended
 from celeriac.core.errors import BrokerUnavailable, UnknownJob
 from celeriac.database.anywhere import find_anywhere
 from celeriac.database.engine import Database
@@ -127,10 +128,7 @@ class Looks:
 
     async def is_alive(self, job_id: str) -> bool:
         """Return whether a job that has a lock may still go on. One that was cancelled while it waited has kept it."""
-        try:
-            return not (await self.app.client.get(job_id)).state.finished
-        except UnknownJob:
-            return False
+        return not await has_ended(self.app.client, job_id)
 
     def database(self, definition: Definition) -> Database:
         """Return the database that has the state of a sync."""
