@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection
 
 from celeriac.client.job import Job
-from celeriac.client.standing import has_ended
+from celeriac.client.standing import end_of
 from celeriac.core.context import JobContext
 from celeriac.core.errors import DatabaseRefused
 from celeriac.core.retry import Retry
@@ -67,7 +67,7 @@ def register(app: JobApp, policies: Policies, places: Places, settings: CleanupS
             raise CleanupRefused(_CHANGED.format(policy))
         chosen = whole.within(rows=rows, seconds=seconds)
         gates = gates_of(chosen, places.databases)
-        return await Runner(chosen, place, job, gates, lambda holder: has_ended(app.client, holder)).run(who)
+        return await Runner(chosen, place, job, gates, lambda holder: end_of(app.client, holder)).run(who)
 
     return run
 

@@ -65,7 +65,7 @@ class Entry:
 
 
 #: Of a run that has neither ended nor kept its lock, when another one begins.
-_LOST = "its job was lost, or has given up; another run has taken over"
+LOST = "its job was lost, or has given up; another run has taken over"
 
 
 class Kind(StrEnum):
@@ -81,7 +81,7 @@ def open_run(connection: Connection, run_id: str, policy: str, who: str, digest:
     if row is None:
         now = connection.execute(select(now_ms())).scalar_one()
         lost = update(run_table).where(_r.policy == policy, _r.kind == Kind.CLEAN, _r.state.in_(UNDER_WAY))
-        connection.execute(lost.values(state=RunState.FAILED, error=_LOST, ended_at=now))
+        connection.execute(lost.values(state=RunState.FAILED, error=LOST, ended_at=now))
         fresh = _Fresh(run_id, policy, Kind.CLEAN, who, RunState.RUNNING, digest, sql)
         connection.execute(insert(run_table).values(fresh.values(int(now))))
         return OpenRun(run_id, int(now), 1, 0, 0, is_resumed=False)

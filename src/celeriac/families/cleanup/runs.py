@@ -22,6 +22,7 @@ from celeriac.core.errors import (
     StorageFull,
     StorageUnavailable,
 )
+from celeriac.core.states import JobState
 from celeriac.database.leases import Busy
 from celeriac.families.cleanup import hints, locks, records
 from celeriac.families.cleanup.archives_table import TableName, ensure_archive_table
@@ -49,8 +50,8 @@ _OF_POSITION = frozenset({"connection", "table", "where", "action", "columns", "
 _LONGEST_ERROR = 2000
 
 
-async def _unknown(job_id: str) -> bool:
-    return False
+async def _unknown(job_id: str) -> JobState | None:
+    return None
 
 
 class Runner:
@@ -62,10 +63,10 @@ class Runner:
         place: Place,
         job: JobContext,
         gates: Sequence[Gate] = (),
-        has_ended: Callable[[str], Awaitable[bool]] = _unknown,
+        end_of: Callable[[str], Awaitable[JobState | None]] = _unknown,
     ) -> None:
-        """`gates` are asked before each transaction. `has_ended` says whether a job will not go on."""
-        self._has_ended = has_ended
+        """`gates` are asked before each transaction. `end_of` says how a job has ended; None: it may go on."""
+        self._end_of = end_of
         self._policy = policy
         self._place = place
         self._job = job
@@ -83,7 +84,12 @@ class Runner:
         try:
             return await self._run(who)
         except DBAPIError as error:
-            raise _refused(error) from error
+            refused = _refused(error)
+            await self._give_up(refused)
+            raise refused from error
+        except CleanupRefused as error:
+            await self._give_up(error)
+            raise
 
     async def _run(self, who: str) -> RunResult:
         database, policy = self._place.database, self._policy
@@ -112,14 +118,15 @@ class Runner:
         return await self._watched(cleaning)
 
     async def _take(self, digest: str) -> locks.Lease | Busy:
-        """Take the lock. A job that somebody cancelled while it waited may have kept it, and does not go on."""
+        """Take the lock. A job that has ended while it waited may have kept it, and does not go on."""
         database, name = self._place.database, self._policy.name
         taken = await settled(database.write(lambda c: locks.acquire(c, name, self._job.id, digest)))
-        if not isinstance(taken, Busy) or not await self._has_ended(taken.holder):
+        if not isinstance(taken, Busy) or (end := await self._end_of(taken.holder)) is None:
             return taken
-        lost = taken.holder
+        lost, is_cancelled = taken.holder, end is JobState.CANCELLED
+        how = (RunState.CANCELLED, None) if is_cancelled else (RunState.FAILED, records.LOST)
         await database.write(lambda c: locks.LEASES.free(c, lost, name))
-        await database.write(lambda c: records.end_lost_run(c, lost, RunState.CANCELLED))
+        await database.write(lambda c: records.end_lost_run(c, lost, *how))
         return await settled(database.write(lambda c: locks.acquire(c, name, self._job.id, digest)))
 
     async def _watched(self, cleaning: Cleaning) -> RunResult:
@@ -207,6 +214,16 @@ class Runner:
             await settled(self._place.database.write(lambda c: self._write_end(c, cleaning, state, error)))
         except Exception as another:
             log.warning("the end of run %s of %s is not recorded: %s", cleaning.run.id, self._policy.name, another)
+
+    async def _give_up(self, error: CleanupRefused) -> None:
+        """Record the end of what an earlier attempt has begun, if this one was refused before it went on with it."""
+        database, job, name = self._place.database, self._job.id, self._policy.name
+        says = f"{type(error).__name__}: {error}"[:_LONGEST_ERROR]
+        try:
+            await database.write(lambda c: locks.LEASES.free(c, job, name))
+            await database.write(lambda c: records.end_lost_run(c, job, RunState.FAILED, says))
+        except Exception as another:
+            log.warning("the end of run %s of %s is not recorded: %s", job, name, another)
 
     def _write_end(
         self, connection: Connection, cleaning: Cleaning, state: RunState, error: str | None = None
