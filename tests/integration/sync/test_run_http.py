@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
+
+import pytest
 
 from celeriac.families.sync.dry_run import dry_run
 from tests.support.sync_api import SyncApi, order, sync_api
@@ -57,6 +60,39 @@ async def test_children_are_asked_for_by_the_fields_of_their_parents(syncs: Sync
         outcome = await syncs.outcome()
         assert all("since=" in request for request in api.requests[before:] if request.startswith("/customers/"))
         assert outcome["streams"]["orders"]["in"] == 11  # the last of each customer again, and the new one
+
+
+async def test_a_credential_that_the_api_sends_back_is_hidden_in_what_is_told_of_rejected_records(
+    syncs: SyncJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = 'hunter2-"ä\\b'
+    monkeypatch.setenv("A_TOKEN", secret)
+    stream = {"name": "orders", "primary_key": "id", "http": {"path": "x"}, "columns": {"n": "integer"}}
+    records: list[Any] = [
+        {"id": 1},
+        {"v": f"Bearer {secret}"},
+        {"id": 2, "n": secret},
+        {"id": 3, "n": [secret, 10**30]},
+    ]
+    page = json.dumps(records).encode()
+    async with sync_api() as api:
+        source = {
+            "url": f"http://127.0.0.1:{api.port}",
+            "auth": {"type": "basic", "user": "me", "password": "env:A_TOKEN"},
+        }
+        definition = {"name": "shop", "source": source, "streams": [stream | {"max_rejected": 2}]}
+        syncs.family.add({**definition, "destination": {"connection": "main"}})
+        api.told["/x"] = [(200, {}, page)]
+        known = syncs.family.definitions.get("shop")
+        preview = await dry_run(known, syncs.family.destinations, syncs.family.runner.source(known), None)
+        told = preview.streams["orders"].model_dump_json()
+        api.told["/x"] = [(200, {}, page)]
+        ran = await syncs.run()
+    kept = await syncs.rows("SELECT reason, record FROM celeriac_sync_reject ORDER BY number")
+    assert len(kept) == 3 and "max_rejected is 2" in str(ran.error)
+    assert "Bearer ***" in kept[0][1] and "Bearer ***" in told
+    for text in (told, str(ran.error), str(kept)):
+        assert "***" in text and "hunter2" not in text
 
 
 async def test_a_path_that_no_parent_has_fails_the_run_and_names_it(syncs: SyncJobs) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field, JsonValue
@@ -20,6 +20,7 @@ from celeriac.families.sync.pages import Asked, Page, Record, Refusal, Source
 from celeriac.families.sync.parents import with_parent
 from celeriac.families.sync.paths import getter, nested
 from celeriac.families.sync.running import chosen_streams
+from celeriac.families.sync.secrets import hiding
 from celeriac.families.sync.shaping import Shaper
 from celeriac.families.sync.states import State, load
 
@@ -94,7 +95,9 @@ async def dry_run(
                 page = with_parent(stream, page, parent)
             pages[stream.name] = page
             if stream in chosen:
-                previews[stream.name] = _preview(destinations.database(sync).dialect, stream, page, known)
+                previews[stream.name] = _preview(
+                    destinations.database(sync).dialect, stream, page, known, hiding(source)
+                )
     finally:
         await source.close()
     return DryRunOutcome(sync=sync.name, streams=previews)
@@ -115,15 +118,15 @@ def _first_parent(sync: Sync, stream: Stream, pages: Mapping[str, Page]) -> Reco
     return {path: getter(path)(page.records[0]) for path in sync.fields_of_parents(stream.parent.stream)}
 
 
-def _preview(dialect: str, stream: Stream, page: Page, known: Known) -> StreamPreview:
+def _preview(dialect: str, stream: Stream, page: Page, known: Known, hide: Callable[[str], str]) -> StreamPreview:
     shaper = Shaper(stream, dialect, known, stream.primary_key)
     cursor = CursorField(stream)
     shaped = shaper.shape(page.records, cursor.judge(page, Highest()))
     refused = [*page.refused, *shaped.rejected]
     return StreamPreview(
         received=len(page.records) + len(page.refused),
-        records=[_shown(record) for record in page.records[:_SHOWN]],
-        rejected=[_rejected(one) for one in refused[:_SHOWN]],
+        records=[_shown(record, hide) for record in page.records[:_SHOWN]],
+        rejected=[_rejected(one, hide) for one in refused[:_SHOWN]],
         rejected_count=len(refused),
         columns=[_column(one, shaped.changes) for one in shaped.columns],
         more=page.after is not None,
@@ -154,13 +157,13 @@ def _column(column: Column, changes: Changes) -> ColumnView:
     return ColumnView(name=column.name, field=column.field, kind=column.kind.value, key=column.is_key, change=change)
 
 
-def _rejected(refusal: Refusal) -> RejectedView:
-    return RejectedView(position=refusal.position, reason=refusal.reason, record=_shown(refusal.record))
+def _rejected(refusal: Refusal, hide: Callable[[str], str]) -> RejectedView:
+    return RejectedView(position=refusal.position, reason=hide(refusal.reason), record=_shown(refusal.record, hide))
 
 
-def _shown(record: Any) -> JsonValue:
+def _shown(record: Any, hide: Callable[[str], str]) -> JsonValue:
     """Return a record as JSON; as the beginning of its text if it is long, or is no JSON."""
-    text = text_of(record)
+    text = hide(text_of(record))
     if len(text) <= _LONGEST:
         with contextlib.suppress(ValueError):
             return codec.loads(text)

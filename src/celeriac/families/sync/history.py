@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -114,9 +114,15 @@ def _run(row: Any) -> Run:
 
 
 def store_rejects(
-    connection: Connection, sync: str, stream: str, run: str, page: int, refused: Sequence[Refusal]
+    connection: Connection,
+    sync: str,
+    stream: str,
+    run: str,
+    page: int,
+    refused: Sequence[Refusal],
+    hide: Callable[[str], str] = str,
 ) -> None:
-    """Keep rejected records."""
+    """Keep rejected records, with what `hide` makes of their texts."""
     if not refused:
         return
     rows = [
@@ -126,8 +132,8 @@ def store_rejects(
             "run": run,
             "page": page,
             "position": one.position,
-            "reason": _storable(one.reason, _LONGEST_REASON),
-            "record": _storable(text_of(one.record), _LONGEST_RECORD),
+            "reason": _storable(hide(one.reason), _LONGEST_REASON),
+            "record": _storable(hide(text_of(one.record)), _LONGEST_RECORD),
         }
         for one in refused
     ]

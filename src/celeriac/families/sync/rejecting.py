@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from celeriac.families.sync.counts import Counts
 from celeriac.families.sync.errors import TooManyRejected
@@ -17,9 +17,11 @@ _SHOWN, _LONGEST = 3, 200
 class Rejections:
     """What one attempt at a stream has rejected."""
 
-    def __init__(self, sync: str, stream: Stream) -> None:
+    def __init__(self, sync: str, stream: Stream, hide: Callable[[str], str] = str) -> None:
+        """What is told of reasons is what `hide` makes of them."""
         self._sync = sync
         self._stream = stream
+        self._hide = hide
         self._reasons = Counter[str]()
 
     def see(self, refused: Iterable[Refusal]) -> None:
@@ -64,5 +66,7 @@ class Rejections:
 
     def _told(self) -> str:
         """Say the most frequent reasons, and how often each has come."""
-        shown = [f"{reason[:_LONGEST]} ({number:,})" for reason, number in self._reasons.most_common(_SHOWN)]
+        shown = [
+            f"{self._hide(reason)[:_LONGEST]} ({number:,})" for reason, number in self._reasons.most_common(_SHOWN)
+        ]
         return f": {'; '.join(shown)}" if shown else ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from typing import Annotated
 from urllib.parse import quote, quote_plus
 
@@ -44,9 +46,16 @@ class Secrets:
         """Hide another secret, such as a token that was issued."""
         if len(secret) >= _SHORTEST_HIDDEN:
             self._hidden.update((secret, quote(secret, safe=""), quote_plus(secret)))
+            self._hidden.add(repr(secret)[1:-1])
+            self._hidden.update(json.dumps(secret, ensure_ascii=is_ascii)[1:-1] for is_ascii in (True, False))
 
     def hide(self, text: str) -> str:
         """Return the text with a mask in place of each secret."""
         for secret in sorted(self._hidden, key=len, reverse=True):
             text = text.replace(secret, _MASK)
         return text
+
+
+def hiding(source: object) -> Callable[[str], str]:
+    """Return what hides the secrets that a source has used: an API may send them back. Sources of users have none."""
+    return getattr(source, "hide", str)

@@ -26,6 +26,7 @@ from celeriac.families.sync.parents import key_of, with_parent
 from celeriac.families.sync.paths import getter, nested
 from celeriac.families.sync.prefetching import prefetched
 from celeriac.families.sync.rejecting import Rejections
+from celeriac.families.sync.secrets import hiding
 from celeriac.families.sync.states import (
     IDLE,
     READ,
@@ -75,13 +76,13 @@ class StreamPass:
         """
         self._sync, self._stream = sync, stream
         self._source, self._database, self._held, self._writer = source, database, held, writer
-        self._run, self._report, self._began = run, report, began
+        self._run, self._report, self._began, self._hide = run, report, began, hiding(source)
         self._state = State()
         self._cursor = CursorField(stream)
         self._key = [getter(path) for path in stream.primary_key]
         self._fields = {path: getter(path) for path in sync.fields_of_parents(stream.name)}
         self._waiting = Waiting()
-        self._rejections = Rejections(sync.name, stream)
+        self._rejections = Rejections(sync.name, stream, self._hide)
         self._kept: JsonValue = None
 
     @property
@@ -221,7 +222,7 @@ class StreamPass:
             refused = self._writer.write(connection)
             self._state = replace(before, counts=before.counts + waiting.counts.rejecting(len(refused)))
             for page, those in (*waiting.refused, (last.page, last.placed(refused))):
-                store_rejects(connection, name, stream, self._run, page, those)
+                store_rejects(connection, name, stream, self._run, page, those, self._hide)
             if parents := waiting.parents(refused):
                 store_parents(connection, name, stream, before.pass_id, parents)
             store_place(connection, last, pending)
@@ -262,7 +263,7 @@ class StreamPass:
             refused = done.refused
             counts = read.counts.rejecting(len(refused)) + Counts(deleted=done.deleted)
             self._rejections.check_end(counts, refused)
-            store_rejects(connection, name, stream, self._run, read.place.page, refused)
+            store_rejects(connection, name, stream, self._run, read.place.page, refused, self._hide)
             if read.is_full and self._fields:
                 drop_parents_not_seen(connection, name, stream, read.pass_id)
             state = ended(read, counts, self._run)
@@ -283,7 +284,8 @@ class StreamPass:
             self._held.fence(connection)
             idle = replace(read, phase=IDLE, place=Place(), kept=self._kept)
             store(connection, self._sync.name, self._stream.name, idle)
-            store_rejects(connection, self._sync.name, self._stream.name, self._run, read.place.page, refused)
+            name, stream = self._sync.name, self._stream.name
+            store_rejects(connection, name, stream, self._run, read.place.page, refused, self._hide)
             if with_children:
                 forget_children(connection, self._sync.name, self._stream.name, read.pass_id)
 

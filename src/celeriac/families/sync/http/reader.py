@@ -52,6 +52,7 @@ class HttpReader:
         self._base = URL(source.url)
         self._whole_bytes = whole_bytes
         self._secrets = Secrets()
+        self.hide = self._secrets.hide
         secret_param = source.auth.name if isinstance(source.auth, QueryAuth) else None
         bounds = Bounds(self._base, source.also, secret_param)
         self._budget = Budget(limits, self._base, source.rate, patience_s)
