@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
 from contextlib import contextmanager
@@ -80,6 +81,7 @@ class OnePage:
             digest.update(piece)
             with _reading(answer):
                 body.feed(piece)
+            await asyncio.sleep(0)  # a packed answer has many pieces at once, and other jobs want to go on
             fed += len(piece)
             if len(body) >= _PIECE_RECORDS or (fed >= _PIECE_BYTES and body):
                 fed = 0
