@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from celeriac.core.context import JobContext
 from celeriac.families.sync.errors import TooManyRejected
 from celeriac.families.sync.outcome import SyncOutcome
+from celeriac.families.sync.pages import Asked, Page
 from tests.support.sync_jobs import ListedSource, SyncJobs
 
 ORDERS = {"name": "orders", "primary_key": "id", "cursor": "at"}
@@ -18,8 +20,16 @@ ORDERS = {"name": "orders", "primary_key": "id", "cursor": "at"}
 BAD = [{"at": 2}, {"at": 3}]
 
 
+class KeepingSource(ListedSource):
+    """Keeps the number of records that it has given, as a resource of dlt keeps its state."""
+
+    async def pages(self, asked: Asked) -> AsyncGenerator[Page]:
+        async for page in super().pages(asked):
+            yield replace(page, kept=len(page.records))
+
+
 async def attempt(syncs: SyncJobs, pages: dict[str, Sequence[Any]], job: JobContext) -> SyncOutcome:
-    syncs.source = ListedSource(pages)
+    syncs.source = KeepingSource(pages)
     definition = syncs.family.definitions.get("shop")
     return await syncs.family.runner.run(job, definition, streams=None, full=False)
 
@@ -58,3 +68,12 @@ async def test_a_record_at_the_cursor_that_was_rejected_before_fails_no_run(sync
     await syncs.outcome({"orders": [[{"id": 1, "at": 1}, {"at": 2}]]})
     outcome = await go_on_after_the_last_page(syncs, [{"at": 2}])
     assert outcome.streams["orders"].rejected == 1
+
+
+async def test_what_the_source_kept_with_them_does_not_hide_them_from_the_next_run(syncs: SyncJobs) -> None:
+    syncs.define(ORDERS)
+    await syncs.outcome({"orders": [[{"id": 1, "at": 1}]]})
+    with pytest.raises(TooManyRejected, match="none of its 2 records could be written"):
+        await go_on_after_the_last_page(syncs, BAD)
+    await syncs.outcome({"orders": [[{"id": 2, "at": 2}]]})
+    assert syncs.source.asked[0].kept is None

@@ -115,7 +115,8 @@ class StreamPass:
             return state
 
         self._state = await self._database.write(begin)
-        self._kept = self._state.kept
+        # Behind the last page, the state has what the next pass begins with. What this one began with is gone.
+        self._kept = None if self._state.phase == READ else self._state.kept
         self._began(self._stream.name, self._state.counts)
         if self._state.phase == IDLE:
             return self._state.counts

@@ -158,7 +158,7 @@ class Exchange:
         if status in _REDIRECTS:
             return SourceFailed(f"more than {_MOST_REDIRECTS} redirects")
         if status in _NOT_THERE:
-            return NotThere(f"the answer is {status}; is the stream's `path` right, below the source's `url`?")
+            return NotThere(f"the answer is {status}; is the stream's `http.path` right, below the source's `url`?")
         return SourceFailed(f"the answer is {status}{f'; {_NEEDS_CREDENTIALS}' if status in (401, 403) else ''}")
 
     async def _post(self, url: str, headers: dict[str, str], form: dict[str, str]) -> dict[str, Any]:
