@@ -3,48 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Coroutine, Mapping
+from collections.abc import Collection, Coroutine
 from typing import Any, TypeVar
 
 from celeriac.core.errors import DatabaseUnavailable
 
-K = TypeVar("K")
 T = TypeVar("T")
 
 
 async def find_anywhere(
-    lookups: Mapping[K, Coroutine[Any, Any, T | None]], homes: Coroutine[Any, Any, Collection[K]]
+    lookups: Collection[Coroutine[Any, Any, T | None]], is_nowhere: Coroutine[Any, Any, bool]
 ) -> T | None:
-    """Ask all databases at once, and return what the first one finds; None if there is nothing to find.
+    """Ask all databases at once, and return what the first one finds; None if no database has it.
 
     Args:
         lookups: what to ask each database.
-        homes: which of them may have it. The silence of the others says nothing.
+        is_nowhere: whether it is certain that none of them has it: then none is waited for.
 
     Raises:
-        DatabaseUnavailable: nothing was found, and one that may have it does not answer.
+        DatabaseUnavailable: nothing was found, and one of them does not answer.
     """
-    asking: dict[asyncio.Future[Any], K] = {asyncio.ensure_future(one): key for key, one in lookups.items()}
-    home = asyncio.ensure_future(homes)
-    pending: set[asyncio.Future[Any]] = {home, *asking}
-    candidates: Collection[K] = lookups
-    silent: dict[K, DatabaseUnavailable] = {}
+    asking = {asyncio.ensure_future(one) for one in lookups}
+    certain = asyncio.ensure_future(is_nowhere)
+    pending: set[asyncio.Future[Any]] = {certain, *asking}
+    silent: DatabaseUnavailable | None = None
     try:
-        while any(key in candidates and one in pending for one, key in asking.items()) or (silent and home in pending):
+        # What is certain makes an error of a silent database none, so it is waited for as well then.
+        while pending & asking or (silent is not None and certain in pending):
             done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-            if home in done:
-                candidates = home.result()
-            for one in done - {home}:
+            for one in done & asking:
                 try:
                     if (found := one.result()) is not None:
                         return found
                 except DatabaseUnavailable as error:
-                    silent[asking[one]] = error
+                    silent = error
+            if certain in done and certain.result():
+                return None
     finally:
-        for one in (home, *asking):
+        for one in (certain, *asking):
             one.cancel()
-        await asyncio.gather(home, *asking, return_exceptions=True)
-    for key, error in silent.items():
-        if key in candidates:
-            raise error
+        await asyncio.gather(certain, *asking, return_exceptions=True)
+    if silent is not None:
+        raise silent
     return None

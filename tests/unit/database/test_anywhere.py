@@ -1,4 +1,4 @@
-"""A question to several databases: the first answer counts, and the silence of those that cannot have it does not."""
+"""A question to several databases: the first one that knows counts, and a silent one may know."""
 
 from __future__ import annotations
 
@@ -23,28 +23,41 @@ async def away() -> str | None:
     raise DatabaseUnavailable("away", "no answer")
 
 
-async def among(*names: str) -> list[str]:
-    return list(names)
+async def saying(is_nowhere: bool) -> bool:
+    return is_nowhere
+
+
+async def mute() -> bool:
+    await asyncio.Event().wait()
+    return False
 
 
 async def test_what_one_database_has_is_found_although_others_are_away_or_mute() -> None:
-    lookups = {"a": away(), "b": never(), "c": having("the run")}
-    assert await find_anywhere(lookups, among("a", "b", "c")) == "the run"
+    assert await find_anywhere([away(), never(), having("the run")], saying(False)) == "the run"
 
 
-async def test_databases_that_cannot_have_it_are_not_waited_for() -> None:
-    assert await find_anywhere({"a": away(), "b": never(), "c": having(None)}, among("c")) is None
-    assert await find_anywhere({"a": away(), "b": never()}, among()) is None
+async def test_databases_are_not_waited_for_where_it_is_certain_that_none_has_it() -> None:
+    assert await find_anywhere([away(), never(), having(None)], saying(True)) is None
 
 
-async def test_the_silence_of_one_that_may_have_it_is_an_error() -> None:
+async def test_a_database_that_answers_late_is_waited_for() -> None:
+    asked, told = asyncio.Event(), asyncio.Event()
+
+    async def late() -> str | None:
+        asked.set()
+        await told.wait()
+        return "the run"
+
+    looking = asyncio.ensure_future(find_anywhere([having(None), late()], saying(False)))
+    await asked.wait()
+    told.set()
+    assert await looking == "the run"
+
+
+async def test_the_silence_of_one_is_an_error() -> None:
     with pytest.raises(DatabaseUnavailable, match="no answer"):
-        await find_anywhere({"a": away(), "c": having(None)}, among("a", "c"))
+        await find_anywhere([away(), having(None)], saying(False))
 
 
-async def test_nothing_is_found_once_all_have_said_so_whatever_becomes_of_the_rest() -> None:
-    async def unknown() -> list[str]:
-        await asyncio.Event().wait()
-        return []
-
-    assert await find_anywhere({"a": having(None), "c": having(None)}, unknown()) is None
+async def test_nothing_is_found_once_all_have_said_so_whatever_the_broker_says() -> None:
+    assert await find_anywhere([having(None), having(None)], mute()) is None

@@ -105,24 +105,24 @@ class History:
 
         Raises:
             UnknownRun: no database knows it.
-            DatabaseUnavailable: none that answers knows it, and one that may know it does not answer.
+            DatabaseUnavailable: none that answers knows it, and one does not answer.
         """
         asked = {policy.connection: policy for policy in self._policies}
-        lookups = {name: self._look(policy, lambda c: views.run(c, run_id)) for name, policy in asked.items()}
-        found = await find_anywhere(lookups, self._homes_of(run_id))
+        lookups = [self._look(policy, lambda c: views.run(c, run_id)) for policy in asked.values()]
+        found = await find_anywhere(lookups, self._is_of_another_job(run_id))
         if found is None:
             raise UnknownRun(f"no run of a cleanup has the id {run_id[:128]!r}")
         return found
 
-    async def _homes_of(self, run_id: str) -> list[str]:
-        """Return the connections that may have a run, by what the broker knows of its job."""
+    async def _is_of_another_job(self, run_id: str) -> bool:
+        """Return whether the broker knows that this is the id of a job that is no run.
+
+        What it knows of a run does not say where it is: its policy may have another name or another database by now.
+        """
         try:
-            job = await self._app.client.get(run_id)
-        except (UnknownJob, BrokerUnavailable):  # its record is gone, or cannot be read: the run may be anywhere
-            return [policy.connection for policy in self._policies]
-        if job.task != RUN:
-            return []
-        return [one.connection for one in self._policies if one.name == (job.arguments or {}).get("policy")]
+            return (await self._app.client.get(run_id)).task != RUN
+        except (UnknownJob, BrokerUnavailable):  # its record is gone, or cannot be read
+            return False
 
     async def _look(self, policy: Policy, function: Callable[[Connection], T]) -> T:
         return await self._places.of(policy).database.look(function)

@@ -89,26 +89,25 @@ class Looks:
 
         Raises:
             UnknownRun: there is none with that id.
-            DatabaseUnavailable: none was found, and a database that may have it did not answer.
+            DatabaseUnavailable: none was found, and a database did not answer.
         """
         look = partial(find_run, run=run_id)
         places = {self.database(one): one for one in self.all()}
-        lookups = {database: self.ask(one, look, nothing=None) for database, one in places.items()}
-        found = await find_anywhere(lookups, self._homes_of(run_id))
+        lookups = [self.ask(one, look, nothing=None) for one in places.values()]
+        found = await find_anywhere(lookups, self._is_of_another_job(run_id))
         if found is None:
             raise UnknownRun(f"no run with id {run_id[:128]!r} is known")
         return found
 
-    async def _homes_of(self, run_id: str) -> list[Database]:
-        """Return the databases that may have a run, by what the broker knows of its job."""
-        syncs = self.all()
+    async def _is_of_another_job(self, run_id: str) -> bool:
+        """Return whether the broker knows that this is the id of a job that is no run.
+
+        What it knows of a run does not say where it is: its sync may have another name or another database by now.
+        """
         try:
-            job = await self.app.client.get(run_id)
-        except (UnknownJob, BrokerUnavailable):  # its record is gone, or cannot be read: the run may be anywhere
-            return [self.database(one) for one in syncs]
-        if job.task != RUN:
-            return []
-        return [self.database(one) for one in syncs if one.sync.name == (job.arguments or {}).get("sync")]
+            return (await self.app.client.get(run_id)).task != RUN
+        except (UnknownJob, BrokerUnavailable):  # its record is gone, or cannot be read
+            return False
 
     async def state(self, name: str) -> dict[str, State]:
         """Return how far the streams of a sync are: those that have been read, or begun."""
