@@ -17,6 +17,8 @@ SecretPlace = Annotated[str, AfterValidator(check_place)]
 _MASK = "***"
 #: Shorter ones would make every text unreadable, and are no secrets.
 _SHORTEST_HIDDEN = 4
+#: What messages have where a text was cut, behind a quote maybe.
+_CUTS, _QUOTES = ("…", "..."), "'\" "
 
 
 class Secrets:
@@ -50,9 +52,20 @@ class Secrets:
             self._hidden.update(json.dumps(secret, ensure_ascii=is_ascii)[1:-1] for is_ascii in (True, False))
 
     def hide(self, text: str) -> str:
-        """Return the text with a mask in place of each secret."""
+        """Return the text with a mask in place of each secret, also of one that was cut in the middle."""
         for secret in sorted(self._hidden, key=len, reverse=True):
             text = text.replace(secret, _MASK)
+        for cut in _CUTS:
+            *ending, last = text.split(cut)
+            text = cut.join([*map(self._without_beginning, ending), last])
+        return text
+
+    def _without_beginning(self, text: str) -> str:
+        """Return a text that was cut with a mask in place of a secret that begins at its end."""
+        end = text.rstrip(_QUOTES)
+        for length in range(min(len(end), max(map(len, self._hidden), default=0)), _SHORTEST_HIDDEN - 1, -1):
+            if any(secret.startswith(end[-length:]) for secret in self._hidden):
+                return end[:-length] + _MASK + text[len(end) :]
         return text
 
 

@@ -11,7 +11,9 @@ import pytest
 from pydantic import ValidationError
 from yarl import URL
 
+from celeriac.core.checks import shown
 from celeriac.core.retry import Retry
+from celeriac.families.sync.converting import Holder
 from celeriac.families.sync.errors import SourceFailed, SourceUnavailable
 from celeriac.families.sync.http.decoding import NotJson, decode, examine
 from celeriac.families.sync.http.link_header import link_of
@@ -21,6 +23,7 @@ from celeriac.families.sync.http.paths import MISSING, compile_path
 from celeriac.families.sync.http.templates import fill_path, fill_value
 from celeriac.families.sync.http.unpacking import EncodingUnknown, Unpacker
 from celeriac.families.sync.http.urls import Bounds
+from celeriac.families.sync.kinds import Kind, Unstorable
 from celeriac.families.sync.secrets import Secrets
 
 URL_ = "https://api.example.com/v1"
@@ -266,6 +269,18 @@ def test_secrets_are_hidden_as_they_are_and_as_urls_have_them(monkeypatch: pytes
     secrets = Secrets()
     assert secrets.read("env:A_TOKEN") == "a b/ü&c"
     assert secrets.hide("x a b/ü&c y ?key=a%20b%2F%C3%BC%26c&k=a+b%2F%C3%BC%26c") == "x *** y ?key=***&k=***"
+
+
+def test_a_secret_that_was_cut_in_the_middle_is_hidden_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_TOKEN", "hunter2-is-long-enough")
+    secrets = Secrets()
+    secrets.read("env:A_TOKEN")
+    with pytest.raises(Unstorable) as refused:
+        Holder(Kind.INTEGER, "sqlite", is_fixed=True).one("x" * 40 + "hunter2-is-long-enough, and more")
+    assert secrets.hide(str(refused.value)) == f"'{'x' * 40}***… does not fit its type, integer"
+    told = shown("x" * 50 + " hunter2-is-long-enough")
+    assert "hunt" in told and "hunt" not in secrets.hide(told)
+    assert secrets.hide("no hunting … nor hunter2...") == "no hunting … nor ***..."
 
 
 def test_a_url_is_shown_without_the_parameter_of_the_credentials() -> None:
