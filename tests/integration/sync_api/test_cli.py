@@ -129,8 +129,8 @@ async def test_a_definition_is_checked_without_connecting(
     details = [one["detail"] for one in said["findings"]]
     assert details[0] == "shop: orders into main"
     assert "destination.connection: none is named 'nowhere'" in details[1]
-    assert "bad.yaml: streams.orders.primarykey: is unknown: did you mean `primary_key`?" in details[2]
-    assert "never.yaml: schedule.cron: '99 * * * *' is not" in details[3]
+    assert details[2].startswith("streams.orders.primarykey: is unknown: did you mean `primary_key`?")
+    assert details[3].startswith("schedule.cron: '99 * * * *' is not")
     assert (await terminal.run("check", str(good), str(bad)))[0] == ExitCode.FAILURE
 
 

@@ -6,11 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from celeriac.core.findings import Finding, Status, fail, ok, warn
-from celeriac.core.yaml_files import files_of
+from celeriac.core.yaml_files import files_of, read_model
 from celeriac.database.checks import check_connections
-from celeriac.families.sync.definitions import read_file
-from celeriac.families.sync.errors import SyncInvalid
-from celeriac.families.sync.model import FileDestination
+from celeriac.families.sync.model import FileDestination, Sync
 from celeriac.families.sync.settings import SyncSettings
 
 
@@ -29,8 +27,8 @@ async def check_syncs(own: SyncSettings) -> list[Finding]:
 def check_file(path: Path, own: SyncSettings) -> Finding:
     """Report whether the definition of a file can be used, and whether the settings fit. Connect to nothing."""
     try:
-        sync = read_file(path).sync
-    except SyncInvalid as error:
+        sync = read_model(path, Sync, "a sync")
+    except ValueError as error:
         return fail(path.name, str(error), "correct the file")
     streams = ", ".join(stream.name for stream in sync.streams)
     if isinstance(sync.destination, FileDestination):
