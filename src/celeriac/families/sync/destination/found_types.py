@@ -24,18 +24,23 @@ from celeriac.families.sync.kinds import Kind
 
 _MYSQL = ("mysql", "mariadb")
 #: Types of Postgres that are no text to it, as SQL names them. Texts, and domains of them, need no cast. `whole` is the
-#: type without the length or the digits to which a cast would cut or round, of a domain that of its values.
+#: type without the length or the digits to which a cast would cut or round, of a domain that of its values, of an
+#: array of a domain the array of these.
 _CASTS = text("""
     WITH RECURSIVE based AS (
-        SELECT attname, format_type(atttypid, atttypmod) AS kind, atttypid AS type, atttypmod AS size
+        SELECT attname, format_type(atttypid, atttypmod) AS kind, atttypid AS type, atttypmod AS size, '' AS many
         FROM pg_attribute WHERE attrelid = to_regclass(:name) AND attnum > 0 AND NOT attisdropped
         UNION ALL
-        SELECT attname, kind, typbasetype, GREATEST(size, typtypmod)
-        FROM based JOIN pg_type ON pg_type.oid = type WHERE typtype = 'd'
+        SELECT attname, kind, CASE own.typtype WHEN 'd' THEN own.typbasetype ELSE own.typelem END,
+            GREATEST(size, own.typtypmod), CASE own.typtype WHEN 'd' THEN many ELSE '[]' END
+        FROM based JOIN pg_type AS own ON own.oid = type LEFT JOIN pg_type AS each ON each.oid = own.typelem
+        WHERE own.typtype = 'd' OR (own.typcategory = 'A' AND each.typtype = 'd')
     )
-    SELECT attname, kind, CASE WHEN size < 0 THEN '' WHEN typname = 'bit' THEN 'bit varying'
-        ELSE format_type(type, -1) END AS whole
-    FROM based JOIN pg_type ON pg_type.oid = type WHERE typtype <> 'd' AND typcategory <> 'S'
+    SELECT attname, kind, CASE WHEN size < 0 OR (many <> '' AND own.typcategory = 'A') THEN ''
+        WHEN own.typname = 'bit' AND many = '' THEN 'bit varying' ELSE format_type(type, -1) || many END AS whole
+    FROM based JOIN pg_type AS own ON own.oid = type LEFT JOIN pg_type AS each ON each.oid = own.typelem
+    WHERE own.typtype <> 'd' AND NOT (own.typcategory = 'A' AND each.typtype IS NOT DISTINCT FROM 'd')
+        AND (own.typcategory <> 'S' OR many <> '')
 """)
 
 
