@@ -9,7 +9,7 @@ from sqlalchemy import Connection, update
 
 from celeriac.client.options import EnqueueOptions
 from celeriac.core.context import JobContext
-from celeriac.core.errors import LeaseLost
+from celeriac.core.errors import DatabaseRefused, LeaseLost
 from celeriac.families.sync.errors import SourceFailed, SourceUnavailable, SyncFailed
 from celeriac.families.sync.history import Run, begin_run, list_runs
 from celeriac.families.sync.outcome import SyncOutcome
@@ -55,6 +55,16 @@ async def test_a_run_that_waited_and_is_refused_then_ends_and_frees_the_lock(syn
     run = (await runs(syncs))["job-1"]
     assert (run.state, run.ended_at is not None) == ("failed", True)
     assert run.error is not None and "has no stream 'orders'" in run.error
+    assert await syncs.database.read(lambda c: LEASES.holder(c, "shop")) is None
+
+
+async def test_a_run_that_a_database_refuses_has_failed_and_does_not_wait(syncs: SyncJobs) -> None:
+    syncs.define(ORDERS)
+    ran = await syncs.run({"orders": [[{"id": 1}], DatabaseRefused("postgresql://shop@db/shop", "wrong password"), []]})
+    assert isinstance(ran.error, SyncFailed) and not ran.retry_delays
+    (run,) = (await runs(syncs)).values()
+    assert (run.state, run.ended_at is not None, run.counts["orders"].written) == ("failed", True, 1)
+    assert run.error is not None and "wrong password" in run.error
     assert await syncs.database.read(lambda c: LEASES.holder(c, "shop")) is None
 
 

@@ -50,7 +50,7 @@ class Reject:
 def begin_run(connection: Connection, run: str, sync: str) -> None:
     """Note that a run begins, or goes on. It has the lock, so others of the sync that have not ended are lost."""
     lost = (runs.c.sync == sync) & (runs.c.id != run) & runs.c.ended_at.is_(None)
-    why = f"its worker was lost, and job {run} has begun another run"
+    why = f"its worker was lost, or this database refused it, and job {run} has begun another run"
     connection.execute(update(runs).where(lost).values(state="failed", error=why, ended_at=now_ms()))
     ended = {"state": "running", "ended_at": None, "error": None}
     if connection.execute(update(runs).where(runs.c.id == run).values(**ended)).rowcount == 0:

@@ -101,6 +101,10 @@ class Runner:
             with contextlib.suppress(Exception):  # the lease ends by itself
                 await asyncio.shield(attempt.end("cancelled"))
             raise
+        except DatabaseRefused as error:  # another attempt would be refused, too
+            with contextlib.suppress(DatabaseUnavailable):  # as this is, maybe: then the next run notes it
+                await attempt.end("failed", error)
+            raise
         except (*OUTAGES, RunLater, RetryAfter) as error:
             await attempt.wait(error)
             raise
