@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from sqlalchemy import inspect
 
-from celeriac.core.errors import JobFailed, WrongState
+from celeriac.core.errors import JobFailed, LeaseLost, WrongState
+from celeriac.database.leases import Lease
 from celeriac.families.sync.dry_run import StreamPreview, dry_run
-from celeriac.families.sync.errors import SourceFailed, SyncBusy, UnknownSync
+from celeriac.families.sync.errors import SourceFailed, UnknownSync
 from celeriac.families.sync.forms import RunForm, StreamsForm
 from celeriac.families.sync.python_source import SourceContext
 from celeriac.families.sync.tables import LEASES
@@ -114,12 +115,37 @@ async def test_a_run_is_of_the_definition_that_its_asker_has_seen(tmp_path: Path
     await syncs.close()
 
 
-async def test_the_lock_of_a_job_that_the_broker_does_not_know_is_not_taken_from_it(syncs: SyncJobs) -> None:
-    """The broker may have lost its records, and the job be at work."""
+@pytest.mark.parametrize("asked", ["run", "reset"])
+async def test_who_asks_takes_the_lock_of_a_job_that_the_broker_has_lost_and_its_worker_commits_nothing(
+    syncs: SyncJobs, asked: str
+) -> None:
+    """The job will not go on after its worker. The worker may be at it still, which the fence sees to."""
+    syncs.define(ORDERS)
+    await syncs.outcome(PAGES)
+    lost = await syncs.database.write(lambda c: LEASES.take(c, "shop", "job-forgotten"))
+    assert isinstance(lost, Lease)
+    if asked == "run":
+        await syncs.family.actions.run("shop", RunForm())
+    else:
+        assert await syncs.family.actions.reset("shop", StreamsForm()) == ["orders"]
+    with pytest.raises(LeaseLost):
+        await syncs.database.write(lost.fence)
+
+
+async def test_a_run_that_nobody_has_asked_for_leaves_the_lock_to_a_job_that_the_broker_does_not_know(
+    syncs: SyncJobs,
+) -> None:
     syncs.define(ORDERS)
     await syncs.outcome(PAGES)
     await syncs.database.write(lambda c: LEASES.take(c, "shop", "job-forgotten"))
-    with pytest.raises(SyncBusy):
-        await syncs.family.actions.run("shop", RunForm())
+    skipped = await syncs.outcome(PAGES)  # as a schedule enqueues it
+    assert skipped["state"] == "skipped"
     holder = await syncs.database.read(lambda c: LEASES.holder(c, "shop"))
     assert holder is not None and holder.holder == "job-forgotten"
+
+
+async def test_a_run_is_found_although_its_sync_has_another_name_by_now(syncs: SyncJobs) -> None:
+    syncs.define(ORDERS)
+    ran = await syncs.run(PAGES)
+    syncs.redefine(ORDERS, name="store")
+    assert (await syncs.family.looks.run_of(ran.record.id)).sync == "shop"

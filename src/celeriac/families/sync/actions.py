@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import Connection
 
 from celeriac.client.options import EnqueueOptions
+from celeriac.client.standing import will_not_go_on
 from celeriac.core.errors import JobExists, WrongState
 from celeriac.core.ids import new_id
 from celeriac.core.records import JobRecord
@@ -17,7 +18,7 @@ from celeriac.families.sync.definitions import Definition
 from celeriac.families.sync.dry_run import DryRunOutcome, dry_run
 from celeriac.families.sync.errors import SyncBusy, SyncInvalid
 from celeriac.families.sync.forms import RunForm, StreamsForm
-from celeriac.families.sync.history import forget_rejects
+from celeriac.families.sync.history import end_lost_run, forget_rejects
 from celeriac.families.sync.running import chosen_streams
 from celeriac.families.sync.states import forget
 from celeriac.families.sync.tables import LEASES
@@ -49,7 +50,7 @@ class Actions:
         holder = await self._looks.ask(definition, lambda connection: LEASES.holder(connection, name), nothing=None)
         if holder is None:
             return await self._submit(call, key)
-        if await self._looks.is_alive(holder.holder):
+        if not await will_not_go_on(self.app.client, holder.holder):
             return await self._submitted(call, key, name, holder.holder)
         await self._free(definition, holder)
         return await self._submit(call, key)
@@ -96,7 +97,7 @@ class Actions:
             return None
 
         busy = await self._change(definition, forget_all)
-        if busy is not None and not await self._looks.is_alive(busy.holder):
+        if busy is not None and await will_not_go_on(self.app.client, busy.holder):
             await self._free(definition, busy)
             busy = await self._change(definition, forget_all)
         if busy is not None:
@@ -132,7 +133,13 @@ class Actions:
             raise SyncBusy(name, holder) from None
 
     async def _free(self, definition: Definition, kept: Busy) -> None:
-        await self._change(definition, lambda c: LEASES.free(c, kept.holder, definition.sync.name))
+        """Take the lock away from a job that will not go on. If its worker lives, it commits nothing."""
+
+        def act(connection: Connection) -> None:
+            LEASES.free(connection, kept.holder, definition.sync.name)
+            end_lost_run(connection, kept.holder, "its job has ended, or the broker has lost it")
+
+        await self._change(definition, act)
 
     async def _change(self, definition: Definition, function: Callable[[Connection], T]) -> T:
         """
