@@ -5,8 +5,9 @@ Each name below is imported at its first use, so that a process of the stack loa
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from celeriac.core.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from celeriac.application import Celeriac
@@ -98,55 +99,50 @@ __all__ = [
     "load_settings",
 ]
 
-_HOMES = {
-    "celeriac.application": ("Celeriac",),
-    "celeriac.client.handle": ("JobHandle",),
-    "celeriac.client.job": ("Job",),
-    "celeriac.client.limits": ("Limits", "Taken"),
-    "celeriac.core.context": ("Children", "JobContext"),
-    "celeriac.core.errors": (
-        "BrokerUnavailable",
-        "CeleriacError",
-        "ConfigurationError",
-        "IdempotencyConflict",
-        "InvalidArguments",
-        "InvalidJobDefinition",
-        "InvalidMessage",
-        "InvalidResult",
-        "JobAborted",
-        "JobCancelled",
-        "JobCrashed",
-        "JobExists",
-        "JobFailed",
-        "JobInterrupted",
-        "JobRefused",
-        "JobTimedOut",
-        "JobUnsuccessful",
-        "OutcomeNotStored",
-        "ResultTimeout",
-        "RetryAfter",
-        "RunLater",
-        "UnknownJob",
-        "UnknownTask",
-        "WrongState",
-    ),
-    "celeriac.core.limits": ("Limit", "Refused"),
-    "celeriac.core.records": ("Failure", "JobEvent", "JobRecord", "Progress"),
-    "celeriac.core.retry": ("Retry",),
-    "celeriac.core.spec": ("Call",),
-    "celeriac.core.states": ("JobState",),
-    "celeriac.engine.adoption": ("celery_settings",),
-    "celeriac.engine.job_logs": ("JobLogFilter",),
-    "celeriac.settings": ("Settings", "load_settings"),
-}
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(_HOME_OF[name]), name)
-    return value
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "application": ("Celeriac",),
+        "client.handle": ("JobHandle",),
+        "client.job": ("Job",),
+        "client.limits": ("Limits", "Taken"),
+        "core.context": ("Children", "JobContext"),
+        "core.errors": (
+            "BrokerUnavailable",
+            "CeleriacError",
+            "ConfigurationError",
+            "IdempotencyConflict",
+            "InvalidArguments",
+            "InvalidJobDefinition",
+            "InvalidMessage",
+            "InvalidResult",
+            "JobAborted",
+            "JobCancelled",
+            "JobCrashed",
+            "JobExists",
+            "JobFailed",
+            "JobInterrupted",
+            "JobRefused",
+            "JobTimedOut",
+            "JobUnsuccessful",
+            "OutcomeNotStored",
+            "ResultTimeout",
+            "RetryAfter",
+            "RunLater",
+            "UnknownJob",
+            "UnknownTask",
+            "WrongState",
+        ),
+        "core.limits": ("Limit", "Refused"),
+        "core.records": ("Failure", "JobEvent", "JobRecord", "Progress"),
+        "core.retry": ("Retry",),
+        "core.spec": ("Call",),
+        "core.states": ("JobState",),
+        "engine.adoption": ("celery_settings",),
+        "engine.job_logs": ("JobLogFilter",),
+        "settings": ("Settings", "load_settings"),
+    },
+)
 
 
 def __dir__() -> list[str]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from celeriac.core.lazy_names import lazy_names
 from celeriac.families.cleanup.settings import CleanupSettings
 from celeriac.family import FamilySettings, Host, JobFamily
 
@@ -34,13 +34,6 @@ if TYPE_CHECKING:
     from celeriac.families.cleanup.throttles import Flag, Load, ReplicaLag, SqlProbe
     from celeriac.families.cleanup.windows import Window
 
-#: The models of policies, by the modules that have them. pydantic builds one when somebody asks for it.
-_MODELS = {
-    "policy": ("Policy", "Where", "Age", "ArchiveTo", "Hashed", "Pattern", "Child", "Chunk", "Budget", "Schedule"),
-    "windows": ("Window",),
-    "throttles": ("ReplicaLag", "SqlProbe", "Load", "Flag"),
-}
-
 __all__ = [
     "Age",
     "ArchiveTo",
@@ -61,12 +54,15 @@ __all__ = [
     "Window",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    module = next((module for module, names in _MODELS.items() if name in names), None)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{module}"), name)
+# The models of policies, by the modules that have them. pydantic builds one when somebody asks for it.
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "policy": ("Policy", "Where", "Age", "ArchiveTo", "Hashed", "Pattern", "Child", "Chunk", "Budget", "Schedule"),
+        "windows": ("Window",),
+        "throttles": ("ReplicaLag", "SqlProbe", "Load", "Flag"),
+    },
+)
 
 
 class CleanupFamily(JobFamily):

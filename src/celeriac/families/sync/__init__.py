@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast, overload
 
+from celeriac.core.lazy_names import lazy_names
 from celeriac.families.sync.errors import SyncInvalid
 from celeriac.families.sync.settings import SyncSettings
 from celeriac.family import FamilySettings, Host, JobFamily
@@ -46,21 +46,6 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-#: The models of definitions, by the modules that have them. pydantic builds one when somebody asks for it.
-_MODELS = {
-    "model": ("Sync", "Stream", "Parent", "DatabaseDestination", "FileDestination", "PythonSource", "Schedule"),
-    "http.model": ("HttpSource", "HttpStream", "Rate", "ErrorRule", "Since"),
-    "http.auth_model": ("HeaderAuth", "QueryAuth", "BasicAuth", "BearerAuth", "OAuth2Auth"),
-    "http.pagination_model": (
-        "LinkPagination",
-        "NextUrlPagination",
-        "CursorPagination",
-        "PageNumberPagination",
-        "OffsetPagination",
-        "KeysetPagination",
-    ),
-}
-
 __all__ = [
     "BasicAuth",
     "BearerAuth",
@@ -89,12 +74,23 @@ __all__ = [
     "SyncSettings",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    module = next((module for module, names in _MODELS.items() if name in names), None)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{module}"), name)
+# The models of definitions, by the modules that have them. pydantic builds one when somebody asks for it.
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "model": ("Sync", "Stream", "Parent", "DatabaseDestination", "FileDestination", "PythonSource", "Schedule"),
+        "http.model": ("HttpSource", "HttpStream", "Rate", "ErrorRule", "Since"),
+        "http.auth_model": ("HeaderAuth", "QueryAuth", "BasicAuth", "BearerAuth", "OAuth2Auth"),
+        "http.pagination_model": (
+            "LinkPagination",
+            "NextUrlPagination",
+            "CursorPagination",
+            "PageNumberPagination",
+            "OffsetPagination",
+            "KeysetPagination",
+        ),
+    },
+)
 
 
 class SyncFamily(JobFamily):

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from celeriac.core.findings import Finding
+from celeriac.core.lazy_names import lazy_names
 from celeriac.families.webhooks.settings import WebhookSettings
 from celeriac.family import FamilySettings, Host, JobFamily
 
@@ -36,24 +37,15 @@ __all__ = [
     "verify",
 ]
 
-#: Public names, and the modules that have them. Each is imported when somebody asks for it.
-_MODULES = {
-    "IncomingEvent": "receiving",
-    "Received": "receiving",
-    "SignatureInvalid": "errors",
-    "VerifiedEvent": "verifying",
-    "receive": "receiving",
-    "sign": "signing",
-    "verify": "verifying",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "receiving": ("IncomingEvent", "Received", "receive"),
+        "errors": ("SignatureInvalid",),
+        "verifying": ("VerifiedEvent", "verify"),
+        "signing": ("sign",),
+    },
+)
 
 
 class WebhooksFamily(JobFamily):
