@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
 
+from celeriac.families.cleanup.dry_run import preview
 from celeriac.families.cleanup.errors import TableRefused
 from tests.integration.cleanup.test_partition_walks import OLD as OLD_EVENTS
 from tests.integration.cleanup.test_partition_walks import events
 from tests.integration.cleanup.test_partition_walks import policy as events_policy
 from tests.support.cleanup_shop import Shop, policy
 from tests.support.mariadb import MariadbServer
+from tests.support.postgres import PostgresServer
 
 __all__ = ["events"]
 
@@ -142,3 +145,38 @@ async def test_a_table_that_refers_twice_goes_by_both(shop: Shop, rule: str) -> 
     assert sorted(map(int, archived)) == [1, 2, 3, 4, 5, 7, 8, 9, 10, 11]
     assert await shop.ids() == [6, 12]
     assert await shop.ids("order_items") == [6]
+
+
+@pytest.fixture
+async def postgres(postgres_server: PostgresServer, tmp_path: Path) -> AsyncGenerator[Shop]:
+    shop = Shop(await postgres_server.create_database(), tmp_path / "archives")
+    await shop.add_orders(12)
+    yield shop
+    await shop.database.dispose()
+
+
+async def test_a_table_is_not_taken_for_one_above_another_whose_schema_has_its_name(postgres: Shop) -> None:
+    """Both `a` and `a.b` refer to orders: the rows of `a.b` do not depend on those of `a`."""
+    await postgres.create(
+        "CREATE SCHEMA a",
+        "CREATE TABLE a (id INTEGER PRIMARY KEY, o INTEGER REFERENCES orders)",
+        "CREATE TABLE a.b (id INTEGER PRIMARY KEY, o INTEGER REFERENCES orders)",
+        "INSERT INTO a.b SELECT id, id FROM orders",
+    )
+    postgres.tables |= {"shop.a", "shop.a.b"}
+    seen = await preview(postgres.place, policy(children="auto"))
+    assert {step.path: step.rows for step in seen.steps} == {"orders.a": 0, "orders.a.b": 10, "orders": 10}
+
+
+async def test_tables_that_the_audit_could_not_tell_apart_are_refused(postgres: Shop) -> None:
+    await postgres.create(
+        "CREATE SCHEMA a",
+        "CREATE SCHEMA b",
+        "CREATE TABLE a (id INTEGER PRIMARY KEY, o INTEGER REFERENCES orders)",
+        "CREATE TABLE b.c (id INTEGER PRIMARY KEY, o INTEGER REFERENCES a)",
+        "CREATE TABLE a.b (id INTEGER PRIMARY KEY, o INTEGER REFERENCES orders)",
+        "CREATE TABLE c (id INTEGER PRIMARY KEY, o INTEGER REFERENCES a.b)",
+    )
+    postgres.tables |= {"shop.a", "shop.a.b", "shop.b.c", "shop.c"}
+    with pytest.raises(TableRefused, match=r"the audit would call two tables orders\.a\.b\.c"):
+        await postgres.run(policy(action="archive", children="auto"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -28,17 +29,26 @@ class Step:
     """A table, and what has to go before its rows.
 
     Attributes:
-        path: the names of tables from the policy's one to this one.
+        names: of the tables from the policy's one to this one.
         link: how its rows refer to those of the table before it in the path; None: it is the policy's table.
         children: the tables whose rows go before.
         own: how rows of this table refer to others of it. Those that are referred to wait.
     """
 
-    path: str
+    names: tuple[str, ...]
     shape: Shape
     link: Link | None
     children: tuple[Step, ...]
     own: tuple[Link, ...]
+
+    @property
+    def path(self) -> str:
+        """Its name in the audit."""
+        return ".".join(self.names)
+
+    def above(self) -> list[str]:
+        """Return the paths of the steps above, nearest first."""
+        return [".".join(self.names[:count]) for count in range(len(self.names) - 1, 0, -1)]
 
     def walk(self) -> Iterator[Step]:
         """Give all steps, in the order in which rows go."""
@@ -63,9 +73,15 @@ def plan(policy: Policy, catalogue: Catalogue, allowed: Allowed) -> Step:
         _check_age(policy, shape)
     if not policy.removes:
         _check_changes(policy, shape)
-        return Step(shape.name, shape, None, (), ())
+        return Step((shape.name,), shape, None, (), ())
     planner = _Planner(policy, catalogue, allowed)
     step = planner.step(shape, None, policy.children, (shape.shown,))
+    paths = Counter(one.path for one in step.walk())
+    if twice := [path for path, count in paths.items() if count > 1]:
+        raise TableRefused(
+            f"the audit would call two tables {twice[0]}, as a schema has a table's name: rename one, or list "
+            "`children` without one of them"
+        )
     if step.own and policy.partitions is not None:
         raise TableRefused(f"rows of {shape.shown} refer to others of it: leave `partitions` out")
     return step
@@ -86,7 +102,7 @@ class _Planner:
             self._auto(shape, others, path) if isinstance(wanted, str) else self._listed(shape, others, wanted, path)
         )
         links = tuple(Link(one.columns, one.to_columns) for one in own if not one.empties)
-        return Step(".".join(path), shape, link, tuple(children), links)
+        return Step(path, shape, link, tuple(children), links)
 
     def _auto(self, to: Shape, references: Sequence[Reference], path: tuple[str, ...]) -> Iterator[Step]:
         taken: list[tuple[str, Link]] = []

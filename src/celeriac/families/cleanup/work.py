@@ -103,8 +103,7 @@ class Plan:
 
     def parents(self, step: Step) -> Sequence[Statements]:
         """Return the statements of the tables above a step, nearest first."""
-        above = [one for one in self.root.walk() if step.path != one.path and step.path.startswith(f"{one.path}.")]
-        return [self.statements[one.path] for one in sorted(above, key=lambda one: -len(one.path))]
+        return [self.statements[path] for path in step.above()]
 
     def number(self, step: Step) -> int:
         """The step's place, from 1, in the order in which rows go."""
