@@ -12,39 +12,32 @@ A partition that cannot go holds up no other one.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from celeriac.core.errors import LockTimedOut
 from celeriac.database.engine import Database
-from celeriac.families.cleanup import locks, records
+from celeriac.families.cleanup import locks
 from celeriac.families.cleanup import partitions_records as kept
 from celeriac.families.cleanup.archives import open_archive
 from celeriac.families.cleanup.archives_model import Archive, ArchiveColumn, ArchiveFile, Format, Member
-from celeriac.families.cleanup.archives_table import TableName
 from celeriac.families.cleanup.errors import ArchiveDamaged, ArchiveRefused, TableRefused
 from celeriac.families.cleanup.locks import Lease
-from celeriac.families.cleanup.partitions import OLDEST_VERSION, Partition
+from celeriac.families.cleanup.partitions import Partition
+from celeriac.families.cleanup.partitions_drop import check_version, detach, drop, name_now
 from celeriac.families.cleanup.partitions_records import UnderWay
 from celeriac.families.cleanup.partitions_rows import PartitionRows, name_of_oid
-from celeriac.families.cleanup.records import Entry
 from celeriac.families.cleanup.settled import settled
 
 log = logging.getLogger("celeriac")
 
-#: How long a statement waits for a lock. The first stops nobody who comes after it; the second does.
-_GENTLE_WAIT_MS, _BRIEF_WAIT_MS = 5000, 200
 _MOST_ROUNDS = 5
-_MOST_COUNTED = 2**31 - 1
-_IN_TREE = text("SELECT inhdetachpending FROM pg_inherits WHERE inhrelid = CAST(:oid AS oid)")
 
 T = TypeVar("T")
 Wait = Callable[[], Awaitable[None]]
@@ -92,7 +85,7 @@ class Detaching:
             LeaseLost, Paused: somebody else has the policy. What is under way stays so.
             DatabaseUnavailable, StorageUnavailable, StorageFull: another try goes on.
         """
-        await self.database.read(_check_version)
+        await self.database.read(check_version)
         begun = await self.database.read(lambda c: kept.under_way(c, self.lease.policy))
         found = Detached()
         for one in begun:
@@ -180,7 +173,7 @@ class Detaching:
 
     async def _opened(self, one: UnderWay) -> tuple[Archive, PartitionRows]:
         assert self.form is not None
-        rows = await self.database.read(lambda c: PartitionRows.of(c, one.oid, _now(c, one), self.chunk_rows))
+        rows = await self.database.read(lambda c: PartitionRows.of(c, one.oid, name_now(c, one), self.chunk_rows))
         committed = await self.database.read(lambda c: kept.members(c, self.lease.policy, one.oid))
         columns = [ArchiveColumn(name, kind) for name, kind in rows.columns.items()]
         name = f"{self.lease.policy}-partition-{one.oid}-{one.round}"
@@ -210,55 +203,15 @@ class Detaching:
         return fresh
 
     async def _detach(self, one: UnderWay) -> None:
-        """Take it out of its table, or finish doing so."""
         await self._write(lambda connection: None)  # only who holds the lease detaches
-        is_half = await self.database.read(lambda c: c.execute(_IN_TREE, {"oid": one.oid}).scalar())
-        if is_half is None:
-            return
-        if is_half:
-            await self.database.outside(lambda c: self._alter(c, one, " FINALIZE"))
-        elif await self.database.read(lambda c: kept.has_default(c, one.parent)):
-            # With a default partition, Postgres detaches only while nobody uses the table: wait briefly for that.
-            await self.database.write(lambda c: self._alter(c, one, ""))
-        else:
-            await self.database.outside(lambda c: self._alter(c, one, " CONCURRENTLY"))
-
-    def _alter(self, connection: Connection, one: UnderWay, how: str) -> None:
-        patience = _GENTLE_WAIT_MS if how else _BRIEF_WAIT_MS
-        connection.exec_driver_sql(f"SET {'SESSION' if how else 'LOCAL'} lock_timeout = {patience}")
-        try:
-            parent, own = one.parent.quoted(connection), _now(connection, one).quoted(connection)
-            connection.execute(text(f"ALTER TABLE {parent} DETACH PARTITION {own}{how}"))
-        finally:
-            if how:
-                with suppress(SQLAlchemyError):  # the connection may be gone
-                    connection.exec_driver_sql("RESET lock_timeout")
+        await detach(self.database, one)
 
     def _drop(self, connection: Connection, one: UnderWay) -> int | None:
-        """Drop it if its rows are those that are archived, and return how many; None: they are not."""
-        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {_GENTLE_WAIT_MS}")
-        table = _now(connection, one)
-        name = table.quoted(connection)
-        connection.execute(text(f"LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE"))
-        sql = f"DROP TABLE {name}"
-        sha256 = hashlib.sha256(sql.encode()).hexdigest()
-        if self.form is None:
-            rows = int(connection.execute(text(f"SELECT count(*) FROM {name}")).scalar_one())  # noqa: S608 (quoted name)
-            records.write_entry(connection, self.run_id, self._entry(connection, one, rows, sha256))
-        else:
-            rows, digest = PartitionRows.of(connection, one.oid, table, self.chunk_rows).digest(connection, table)
-            if (rows, digest) != (one.rows, one.digest):
-                return None
-            kept.to_audit(connection, self.lease.policy, one, self.run_id, sha256)
-        connection.execute(text(sql))
-        kept.forget(connection, self.lease.policy, one.oid)
-        locks.fence(connection, self.lease, self.lease.position)  # to compare may have taken long
+        chunk_rows = self.chunk_rows if self.form else None
+        rows = drop(connection, one, self.lease.policy, self.run_id, chunk_rows)
+        if rows is not None:
+            locks.fence(connection, self.lease, self.lease.position)  # to compare may have taken long
         return rows
-
-    def _entry(self, connection: Connection, one: UnderWay, rows: int, sha256: str) -> Entry:
-        number = records.next_number(connection, self.run_id)
-        counted = min(rows, _MOST_COUNTED)
-        return Entry(number, one.step[:512], "delete", counted, "[]", "[]", sha256)
 
     async def _write(self, function: Callable[[Connection], T]) -> T:
         """Call `function` in a transaction of who holds the lease."""
@@ -268,24 +221,3 @@ class Detaching:
             return function(connection)
 
         return await settled(self.database.write(fenced))
-
-
-def _now(connection: Connection, one: UnderWay) -> TableName:
-    """Return its name now. What was created under its old name is another table.
-
-    Raises:
-        TableRefused: it is gone.
-    """
-    found = name_of_oid(connection, one.oid)
-    if found is None:
-        raise TableRefused(f"somebody else has dropped {one.step}")
-    return found
-
-
-def _check_version(connection: Connection) -> None:
-    """
-    Raises:
-        TableRefused: the server is too old.
-    """
-    if int(connection.exec_driver_sql("SHOW server_version_num").scalar_one()) < OLDEST_VERSION:
-        raise TableRefused("partitions are detached from Postgres 14 on: leave `partitions` out")
