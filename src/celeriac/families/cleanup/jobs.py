@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
-
-from sqlalchemy import Connection
 
 from celeriac.client.job import Job
 from celeriac.client.standing import end_of
@@ -14,15 +12,15 @@ from celeriac.core.errors import DatabaseRefused
 from celeriac.core.retry import Retry
 from celeriac.database.named import NamedDatabases
 from celeriac.engine.app import JobApp
-from celeriac.families.cleanup import locks, records
-from celeriac.families.cleanup.errors import CleanupRefused
+from celeriac.families.cleanup.errors import CleanupRefused, UnknownPolicy
 from celeriac.families.cleanup.holds import Hold
 from celeriac.families.cleanup.places import Places
 from celeriac.families.cleanup.policies import Policies
 from celeriac.families.cleanup.policy import Policy
 from celeriac.families.cleanup.records import RunState
-from celeriac.families.cleanup.runs import PASSING, Runner
+from celeriac.families.cleanup.runs import LONGEST_ERROR, PASSING, Runner
 from celeriac.families.cleanup.settings import CleanupSettings
+from celeriac.families.cleanup.settling import settle
 from celeriac.families.cleanup.throttles import Throttling
 from celeriac.families.cleanup.work import Gate, RunResult
 
@@ -39,13 +37,17 @@ _CHANGED = (
 def register(app: JobApp, policies: Policies, places: Places, settings: CleanupSettings) -> Job[..., RunResult]:
     """Add the job to `app`."""
 
+    def homes(policy: str) -> Collection[str]:
+        """Return the connections that may have a lock of the policy."""
+        try:
+            return [policies.get(policy).connection]
+        except UnknownPolicy:
+            return list(places.databases)
+
     async def forget(job_id: str) -> None:
-        """A job was cancelled while it waited: give its lock back. Databases of other policies may be away."""
+        """A job was cancelled while it waited."""
         asked = (await app.client.get(job_id)).arguments or {}
-        policy = policies.get(str(asked.get("policy")))
-        database = places.of(policy).database
-        await database.write(lambda c: locks.LEASES.free(c, job_id, policy.name))
-        await database.write(lambda c: records.end_lost_run(c, job_id, RunState.CANCELLED))
+        await settle(places.databases, homes(str(asked.get("policy"))), job_id, RunState.CANCELLED)
 
     @app.job(name=RUN, retry=_RETRY, exposed=False, queue=settings.cleanup_queue, on_cancelled=forget)
     async def run(
@@ -60,22 +62,20 @@ def register(app: JobApp, policies: Policies, places: Places, settings: CleanupS
 
         `seen` is the digest of the policy as whoever asks has seen it. A schedule takes the policy as it is.
         """
-        whole = await policies.fresh(policy)
-        place = places.of(whole)
-        if seen not in (None, whole.digest()):
-            await place.database.write(lambda c: _give_up(c, job.id, policy))
-            raise CleanupRefused(_CHANGED.format(policy))
+        before = homes(policy)
+        try:
+            whole = await policies.fresh(policy)
+            if seen not in (None, whole.digest()):
+                raise CleanupRefused(_CHANGED.format(policy))
+        except (CleanupRefused, UnknownPolicy) as error:
+            says = f"{type(error).__name__}: {error}"[:LONGEST_ERROR]
+            await settle(places.databases, {*before, *homes(policy)}, job.id, RunState.FAILED, says)
+            raise
         chosen = whole.within(rows=rows, seconds=seconds)
         gates = gates_of(chosen, places.databases)
-        return await Runner(chosen, place, job, gates, lambda holder: end_of(app.client, holder)).run(who)
+        return await Runner(chosen, places.of(whole), job, gates, lambda holder: end_of(app.client, holder)).run(who)
 
     return run
-
-
-def _give_up(connection: Connection, job_id: str, policy: str) -> None:
-    """Give back what an earlier attempt of the job may have kept."""
-    locks.LEASES.free(connection, job_id, policy)
-    records.end_lost_run(connection, job_id, RunState.FAILED, _CHANGED.format(policy))
 
 
 def gates_of(policy: Policy, databases: NamedDatabases) -> Sequence[Gate]:

@@ -47,7 +47,7 @@ log = logging.getLogger("celeriac")
 PASSING = (DatabaseUnavailable, StorageUnavailable, StorageFull, ChunkUnstable, LeaseLost)
 #: What a position depends on: it is forgotten when one of these changes.
 _OF_POSITION = frozenset({"connection", "table", "where", "action", "columns", "partitions"})
-_LONGEST_ERROR = 2000
+LONGEST_ERROR = 2000
 
 
 async def _unknown(job_id: str) -> JobState | None:
@@ -149,9 +149,9 @@ class Runner:
         except Exception as error:
             await cleaning.filing.release()
             if self._job.is_last_attempt or not isinstance(error, PASSING) or isinstance(error, DatabaseRefused):
-                await self._end_early(cleaning, RunState.FAILED, f"{type(error).__name__}: {error}"[:_LONGEST_ERROR])
+                await self._end_early(cleaning, RunState.FAILED, f"{type(error).__name__}: {error}"[:LONGEST_ERROR])
             else:
-                await self._note_waiting(cleaning, str(error)[:_LONGEST_ERROR])
+                await self._note_waiting(cleaning, str(error)[:LONGEST_ERROR])
             raise
         return await self._end(cleaning, state, files)
 
@@ -218,7 +218,7 @@ class Runner:
     async def _give_up(self, error: CleanupRefused) -> None:
         """Record the end of what an earlier attempt has begun, if this one was refused before it went on with it."""
         database, job, name = self._place.database, self._job.id, self._policy.name
-        says = f"{type(error).__name__}: {error}"[:_LONGEST_ERROR]
+        says = f"{type(error).__name__}: {error}"[:LONGEST_ERROR]
         try:
             await database.write(lambda c: locks.LEASES.free(c, job, name))
             await database.write(lambda c: records.end_lost_run(c, job, RunState.FAILED, says))
