@@ -83,3 +83,24 @@ async def test_rows_that_refer_to_much_later_ones_are_not_taken_for_refused(sync
     outcome = await syncs.outcome({"orders": [page]})
     assert outcome["streams"]["orders"]["rejected"] == 1
     assert await syncs.rows("SELECT count(*) FROM orders") == [(1099,)]
+
+
+PARTS = {"name": "parts", "primary_key": "id", "parent": {"stream": "orders", "fields": ["id"]}}
+
+
+@pytest.mark.parametrize("key", ["BIGINT", "NUMERIC(9, 2)"])
+async def test_no_children_are_read_of_a_record_that_has_no_row(syncs: SyncJobs, key: str) -> None:
+    await make_table(
+        syncs,
+        f"CREATE TABLE orders (id {key} PRIMARY KEY, qty BIGINT CHECK (qty > 0))",
+        "INSERT INTO orders VALUES (2, 7)",
+    )
+    syncs.define(ORDERS, PARTS)
+    page = [{"id": n, "qty": int(n > 2)} for n in range(1, 5)]
+    parts = {f"parts/{n}": [[{"id": n * 10}]] for n in range(1, 5)}
+    outcome = await syncs.outcome({"orders": [page], **parts})
+    assert outcome["streams"]["orders"]["rejected"] == 2
+    asked = [one.parent["id"] for one in syncs.source.asked if one.parent is not None]
+    assert sorted(asked) == [2, 3, 4], "the old row of 2 stays, and 1 has none"
+    assert await syncs.rows("SELECT id FROM parts ORDER BY id") == [(20,), (30,), (40,)]
+    assert await syncs.rows("SELECT count(*) FROM orders") == [(3,)]

@@ -221,6 +221,12 @@ def drop_parents_not_seen(connection: Connection, sync: str, stream: str, pass_i
     )
 
 
+def forget_parents(connection: Connection, sync: str, stream: str, keys: Sequence[str]) -> int:
+    """Forget parents, so that nobody asks for their children. Return how many were known."""
+    those = and_(parents.c.sync == sync, parents.c.stream == stream, parents.c.key.in_(keys))
+    return connection.execute(delete(parents).where(those)).rowcount
+
+
 def next_parents(
     connection: Connection, sync: str, parent_stream: str, child: str, pass_id: str, *, limit: int
 ) -> list[tuple[str, dict[str, Any]]]:

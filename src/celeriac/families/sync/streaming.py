@@ -22,7 +22,7 @@ from celeriac.families.sync.errors import SourceFailed, SyncFailed
 from celeriac.families.sync.history import store_rejects
 from celeriac.families.sync.model import Stream, Sync
 from celeriac.families.sync.pages import Asked, Page, Place, Record, Refusal, Source
-from celeriac.families.sync.parents import key_of, with_parent
+from celeriac.families.sync.parents import forget_refused, key_of, with_parent
 from celeriac.families.sync.paths import getter, nested
 from celeriac.families.sync.prefetching import prefetched
 from celeriac.families.sync.rejecting import Rejections
@@ -267,6 +267,8 @@ class StreamPass:
             store_rejects(connection, name, stream, self._run, read.place.page, refused, self._hide)
             if read.is_full and self._fields:
                 drop_parents_not_seen(connection, name, stream, read.pass_id)
+            if self._fields and done.without_row:
+                forget_refused(connection, name, stream, done.without_row)
             state = ended(read, counts, self._run)
             store(connection, name, stream, state)
             return state

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from sqlalchemy import Connection, inspect
 
@@ -120,7 +121,20 @@ class Refresh:
         if self._stream.deletes is Deletes.SOFT:
             back = f"UPDATE {target} SET {DELETED_AT} = NULL WHERE {DELETED_AT} IS NOT NULL AND {there}"  # noqa: S608
             connection.exec_driver_sql(back)
-        return Ended(deleted, refused)
+        without_row = self._without_row(connection, key, columns) if refused else ()
+        return Ended(deleted, refused, without_row)
+
+    def _without_row(self, connection: Connection, key: Sequence[str], columns: Sequence[Column]) -> list[list[Any]]:
+        """Return the keys of the records that have no row in the table, neither theirs nor an older one."""
+        fields = {column.field: column for column in columns}
+        keys = [fields[path] for path in key]
+        quote = connection.dialect.identifier_preparer.quote_identifier
+        staging, target = self.staging.quoted(connection), self._table.quoted(connection)
+        names = ", ".join(quote(column.name) for column in keys)
+        same = " AND ".join(f"{target}.{quote(column.name)} = {staging}.{quote(column.name)}" for column in keys)
+        query = f"SELECT {names} FROM {staging} WHERE NOT EXISTS (SELECT 1 FROM {target} WHERE {same})"  # noqa: S608
+        rows = connection.exec_driver_sql(query)
+        return [[bool(v) if one.kind is Kind.BOOLEAN else v for one, v in zip(keys, row, strict=True)] for row in rows]
 
     def _delete(self, connection: Connection, vanished: str) -> int:
         """Delete or mark the rows for which `vanished` holds; all without it."""

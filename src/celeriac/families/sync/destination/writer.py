@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
@@ -15,10 +15,17 @@ from celeriac.families.sync.states import State
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What a refresh has done at its end: how many rows it has deleted, and which of its own the table refuses."""
+    """What a refresh has done at its end.
+
+    Attributes:
+        deleted: how many rows it has deleted, or marked so.
+        refused: which of its own the table refuses.
+        without_row: the keys of those that have no older row in the table either.
+    """
 
     deleted: int = 0
     refused: Sequence[Refusal] = ()
+    without_row: Sequence[Sequence[Any]] = ()
 
 
 class Writer(Protocol):
