@@ -32,6 +32,13 @@ async def lines(syncs: SyncJobs, ran: RanJob, name: str) -> list[dict[str, Any]]
     return [json.loads(line) for line in gzip.decompress(await content(syncs, ran, name)).splitlines()]
 
 
+def killing(at: int) -> str:
+    """A trigger that has no state stored of that many records."""
+    when = f"""WHEN NEW.counts LIKE '%"received":{at},%'"""
+    begin = "CREATE TRIGGER refuse BEFORE UPDATE ON celeriac_sync_state"
+    return f"{begin} {when} BEGIN SELECT RAISE(ABORT, 'killed here'); END"
+
+
 async def test_records_become_lines_of_json_in_files_of_some_size(files: SyncJobs) -> None:
     files.define(ORDERS, destination={"files": "jsonl", "records": 25})
     ran = await files.run({"orders": numbered(7, 10)})
@@ -82,11 +89,7 @@ async def test_a_file_whose_state_was_not_stored_comes_again_under_its_name(file
     files.define(ORDERS, destination={"files": "jsonl", "records": 10})
     database = files.app.database
     await database.ensure_schema()
-    refuse = (
-        "CREATE TRIGGER refuse BEFORE UPDATE ON celeriac_sync_state WHEN NEW.counts LIKE '%\"received\":20,%' "
-        "BEGIN SELECT RAISE(ABORT, 'killed here'); END"
-    )
-    await database.write(lambda c: c.exec_driver_sql(refuse))
+    await database.write(lambda c: c.exec_driver_sql(killing(at=20)))
     first = await files.run({"orders": numbered(3, 10)})
     assert "killed here" in str(first.error)
     await database.write(lambda c: c.exec_driver_sql("DROP TRIGGER refuse"))
@@ -94,3 +97,27 @@ async def test_a_file_whose_state_was_not_stored_comes_again_under_its_name(file
     names = second.result["streams"]["orders"]["files"]
     assert names == ["orders-000000000011.jsonl.gz", "orders-000000000021.jsonl.gz"]
     assert await lines(files, first, names[0]) == await lines(files, second, names[0])
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+async def test_of_several_jobs_each_record_is_in_one_file_if_the_later_one_of_a_name_counts(
+    files: SyncJobs, kind: str
+) -> None:
+    files.define(ORDERS, destination={"files": kind, "records": 10})
+    database, pages = files.app.database, numbered(4, 10)
+    await database.ensure_schema()
+    found: dict[str, list[dict[str, Any]]] = {}
+    for killed_at in (20, 30, 0):
+        refuse = killing(at=killed_at)
+        await database.write(lambda c, refuse=refuse: c.exec_driver_sql(refuse))
+        ran = await files.run({"orders": pages})
+        assert (ran.error is None) is (killed_at == 0)
+        await database.write(lambda c: c.exec_driver_sql("DROP TRIGGER refuse"))
+        for artifact in await files.app.storage.artifacts.of(ran.record.id):
+            if kind == "jsonl":
+                found[artifact.name] = await lines(files, ran, artifact.name)
+            else:
+                written = io.BytesIO(await content(files, ran, artifact.name))
+                found[artifact.name] = pyarrow.parquet.read_table(written).to_pylist()
+    assert [record for name in sorted(found) for record in found[name]] == [one for page in pages for one in page]
+    assert ran.result["streams"]["orders"]["in"] == 40
