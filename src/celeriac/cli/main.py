@@ -32,8 +32,8 @@ from celeriac.terminal import App, AsJson, report
 
 EXIT_CODES = (
     "Exit codes: 0 success; 1 failure; 2 the command line is wrong; 3 a setting is wrong; "
-    "4 the data directory or a port is in use; 5 the broker cannot be reached; 6 the application cannot be loaded; "
-    "7 an extra is not installed; 8 what the command is for does not allow it now."
+    "4 the data directory or a port is in use; 5 the broker, or a database, cannot be reached, or refuses; "
+    "6 the application cannot be loaded; 7 an extra is not installed; 8 what the command is for does not allow it now."
 )
 
 cli = typer.Typer(

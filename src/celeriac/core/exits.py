@@ -10,6 +10,7 @@ from celeriac.core.errors import (
     CeleriacError,
     CommandLineWrong,
     ConfigurationError,
+    DatabaseUnavailable,
     NotInstalled,
     ResourceBusy,
     StartFailed,
@@ -31,7 +32,7 @@ class ExitCode(IntEnum):
     BUSY = 4
     """The data directory or a port is in use."""
     UNAVAILABLE = 5
-    """The broker cannot be reached."""
+    """The broker, or a database, cannot be reached, or refuses."""
     APPLICATION = 6
     """The application cannot be loaded."""
     NOT_INSTALLED = 7
@@ -55,7 +56,7 @@ def exit_code(error: CeleriacError) -> ExitCode:
             return ExitCode.BUSY
         case ConfigurationError():
             return ExitCode.CONFIGURATION
-        case BrokerUnavailable():
+        case BrokerUnavailable() | DatabaseUnavailable():
             return ExitCode.UNAVAILABLE
         case WrongState():
             return ExitCode.STATE

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
 from pydantic import SecretStr
 
-from celeriac.core.errors import ConfigurationError, UnknownConnection
+from celeriac.core.errors import ConfigurationError, DatabaseRefused, DatabaseUnavailable, UnknownConnection
 from celeriac.database.engine import Database
 from celeriac.database.migrations import Migrations
 from celeriac.database.url import parse_database_url
@@ -69,6 +70,19 @@ class NamedDatabases:
             url = self._urls[name].get_secret_value()
             self._open[name] = Database(url, self._migrations, is_ours=False, may_create=self._may_create)
         return self._open[name]
+
+    @contextlib.contextmanager
+    def naming(self) -> Generator[None]:
+        """Say in a `DatabaseUnavailable` which connection it is, and what to do, for operators."""
+        try:
+            yield
+        except DatabaseUnavailable as error:
+            name = next((name for name, database in self._open.items() if database.address == error.url), None)
+            if name is None:
+                raise
+            place = f"the connection {name!r} in {self._setting}"
+            advice = f"correct {place}" if isinstance(error, DatabaseRefused) else f"start it, or correct {place}"
+            raise type(error)(error.url, f"{error.reason}; {advice}") from error.__cause__
 
     async def dispose(self) -> None:
         """Close all connections of this process."""

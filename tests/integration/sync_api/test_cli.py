@@ -161,3 +161,22 @@ async def test_the_doctor_tells_which_connections_answer(terminal: Terminal) -> 
     assert findings["sync: away"]["status"] == "fail"
     assert "hidden-password" not in printed
     assert code == ExitCode.FAILURE
+
+
+async def test_a_broker_or_a_database_that_is_away_is_one_line_that_says_what_to_do(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, printed, errors = await terminal.run("run", "away")
+    assert (code, printed) == (ExitCode.UNAVAILABLE, "")
+    assert errors.endswith("; start it, or correct the connection 'away' in CELERIAC_SYNC_CONNECTIONS\n")
+    assert errors.count("\n") == 1 and "hidden-password" not in errors
+    for url, why in (
+        ("redis://:hidden@127.0.0.1:1/0", "Connection refused"),
+        ("redis://:hidden@nowhere.invalid/0", "its host is not known"),
+    ):
+        monkeypatch.setenv("CELERIAC_BROKER_URL", url)
+        monkeypatch.delitem(sys.modules, "celeriac.worker")  # it reads that when imported
+        code, printed, errors = await terminal.run("run", "shop")
+        assert (code, printed) == (ExitCode.UNAVAILABLE, "")
+        assert why in errors and "hidden" not in errors and errors.count("\n") == 1
+        assert errors.endswith("; start it (`celeriac up` brings one), or correct CELERIAC_BROKER_URL\n")

@@ -220,7 +220,8 @@ def check(
 def _run(app: str | None, action: Callable[[JobApp, CleanupFamily], Awaitable[T]]) -> T:
     async def act(application: JobApp, family: CleanupFamily) -> T:
         warn_of(family.policies.unusable)
-        return await action(application, family)
+        with family.places.databases.naming():
+            return await action(application, family)
 
     return run_in_family(app, CleanupFamily, act)
 

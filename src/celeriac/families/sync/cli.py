@@ -253,7 +253,8 @@ def _run(app: str | None, action: Callable[[SyncFamily], Awaitable[T]]) -> T:
     async def act(_: JobApp, family: SyncFamily) -> T:
         warn_of(family.definitions.unusable)
         try:
-            return await action(family)
+            with family.connections.naming():
+                return await action(family)
         finally:
             await family.connections.dispose()
 

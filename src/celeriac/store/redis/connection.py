@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 from collections.abc import Generator
 from types import TracebackType
 from typing import Any, cast
@@ -175,11 +176,12 @@ def unavailable(error: Exception, seconds: float) -> BrokerUnavailable:
 
 @contextlib.contextmanager
 def naming(url: str) -> Generator[None]:
-    """Name the broker in a `BrokerUnavailable`, for its operators. Do not use this for callers of an API."""
+    """Name the broker in a `BrokerUnavailable`, and say what to do, for operators: not for callers of an API."""
     try:
         yield
     except BrokerUnavailable as error:
-        raise BrokerUnavailable(f"{without_secrets(url)}: {error}") from error.__cause__
+        advice = "start it (`celeriac up` brings one), or correct CELERIAC_BROKER_URL"
+        raise BrokerUnavailable(f"{without_secrets(url)}: {error}; {advice}") from error.__cause__
 
 
 def without_secrets(url: str) -> str:
@@ -209,6 +211,8 @@ def is_absence(error: Exception) -> bool:
 def _reason(error: Exception) -> str:
     """Return the system's reason for the lack of a connection, without an address, else the kind of the error."""
     causes = (error, error.__cause__, error.__context__)
+    if unknown := next((cause for cause in causes if isinstance(cause, socket.gaierror)), None):
+        return f"its host is not known: {unknown.strerror}"
     number = next((cause.errno for cause in causes if isinstance(cause, OSError) and cause.errno), None)
     return type(error).__name__ if number is None or number < 0 else os.strerror(number)
 
