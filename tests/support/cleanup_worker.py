@@ -23,14 +23,17 @@ _forking = multiprocessing.get_context("fork")
 
 
 class Points:
-    """Counts what the process does, and ends it at one point."""
+    """Counts what the process does, or one kind of that, and ends it at one point."""
 
-    def __init__(self, die_at: int) -> None:
+    def __init__(self, die_at: int, only: str = "") -> None:
         self._die_at = die_at
+        self._only = only
         self._lock = threading.Lock()
         self.count = 0
 
-    def reach(self) -> None:
+    def reach(self, what: str) -> None:
+        if self._only not in ("", what):
+            return
         with self._lock:
             self.count += 1
             if self.count == self._die_at:
@@ -39,17 +42,20 @@ class Points:
     def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
-            self.reach()
+            self.reach(function.__name__)
             result = function(*args, **kwargs)
-            self.reach()
+            self.reach(function.__name__)
             return result
 
         return call
 
 
-async def run_apart(shop: Shop, chosen: Policy, job: str, die_at: int) -> int:
-    """Run a policy in a process of its own, which kills itself at a point, or lives with 0. Return its exit code."""
-    given = (shop.url, str(shop.archives), job, chosen.model_dump_json(exclude_unset=True), die_at)
+async def run_apart(shop: Shop, chosen: Policy, job: str, die_at: int, *, only: str = "") -> int:
+    """Run a policy in a process of its own, which kills itself at a point, or lives with 0. Return its exit code.
+
+    With `only`, such as `pwrite`, points are before and behind calls of that function alone.
+    """
+    given = (shop.url, str(shop.archives), job, chosen.model_dump_json(exclude_unset=True), die_at, only)
     process = _forking.Process(target=main, args=given)
     process.start()
     await asyncio.to_thread(process.join)
@@ -57,13 +63,13 @@ async def run_apart(shop: Shop, chosen: Policy, job: str, die_at: int) -> int:
     return process.exitcode
 
 
-def main(url: str, archives: str, job: str, policy: str, die_at: int) -> None:
-    points = Points(die_at)
+def main(url: str, archives: str, job: str, policy: str, die_at: int, only: str) -> None:
+    points = Points(die_at, only)
     for name in ("pwrite", "fsync", "ftruncate", "replace", "unlink"):
         setattr(os, name, points.around(getattr(os, name)))
-    event.listen(Engine, "before_cursor_execute", lambda *_: points.reach())
-    event.listen(Engine, "after_cursor_execute", lambda *_: points.reach())
-    event.listen(Engine, "commit", lambda *_: points.reach())
+    event.listen(Engine, "before_cursor_execute", lambda *_: points.reach("statement"))
+    event.listen(Engine, "after_cursor_execute", lambda *_: points.reach("statement"))
+    event.listen(Engine, "commit", lambda *_: points.reach("statement"))
     chosen = Policy.model_validate_json(policy)
     shop = Shop(url, Path(archives), tables={f"{chosen.connection}.{chosen.table}"})
     asyncio.run(_run(shop, chosen, job))

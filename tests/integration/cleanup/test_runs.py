@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,8 @@ async def test_a_worker_that_lost_its_lease_commits_nothing_more(shop: Shop) -> 
         await shop.run(policy(action="archive", chunk={"rows": 10}))
     assert len(await shop.ids()) == 50
     assert len(await shop.archived()) == 10
+    [file] = shop.archives.glob("*.csv.gz")
+    assert len(gzip.decompress(file.read_bytes()).splitlines()) == 11, "the line of names, and what is committed"
 
 
 async def test_a_run_whose_lock_another_job_has_got_meanwhile_ends_in_the_list_as_well(shop: Shop) -> None:

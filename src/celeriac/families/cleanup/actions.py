@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from celeriac.core.errors import UnknownJob, WrongState
 from celeriac.engine.app import JobApp
 from celeriac.families.cleanup import dry_run, locks, records, views
+from celeriac.families.cleanup.archives_tails import cut_tails
 from celeriac.families.cleanup.dry_run import Preview
 from celeriac.families.cleanup.errors import PolicyInvalid
 from celeriac.families.cleanup.places import Places
@@ -18,6 +19,7 @@ from celeriac.families.cleanup.policies import Policies
 from celeriac.families.cleanup.policy import Policy
 from celeriac.families.cleanup.records import RunState
 from celeriac.families.cleanup.views import PolicyState
+from celeriac.families.cleanup.work import archives_of
 
 T = TypeVar("T")
 
@@ -88,6 +90,9 @@ class Actions:
             with contextlib.suppress(UnknownJob, WrongState):  # it is gone, or has ended
                 await self._app.client.cancel(holder)
             await self._write(name, lambda connection: records.end_lost_run(connection, holder, RunState.PAUSED))
+            place = self._places.of(self._policies.get(name))
+            ends = await place.database.read(lambda connection: records.ends(connection, holder))
+            await cut_tails(place.archives, archives_of(name, holder), ends)  # of a worker that was killed
         return await self.show(name)
 
     async def free(self, name: str, holder: str) -> None:

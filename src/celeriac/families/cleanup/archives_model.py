@@ -191,7 +191,7 @@ def leftovers(folder: Path, name: str, ending: str, committed: Sequence[Member])
     """Return the files of an archive of that name that no transaction has committed, and no manifest calls complete."""
     known = {member.file for member in committed}
     found = [path for path in folder.iterdir() if _is_file_of(path.name, name, ending) and path.name not in known]
-    return [path for path in found if not _is_complete(path)]
+    return [path for path in found if not is_complete(path)]
 
 
 def _is_file_of(file: str, name: str, ending: str) -> bool:
@@ -199,8 +199,9 @@ def _is_file_of(file: str, name: str, ending: str) -> bool:
     return file.endswith(ending) and stem.startswith(f"{name}.") and "." not in stem.removeprefix(f"{name}.")
 
 
-def _is_complete(path: Path) -> bool:
+def is_complete(path: Path) -> bool:
+    """Return whether a manifest says that the file is complete."""
     try:
-        return read_manifest(path).complete
+        return path.name in [one.file for one in read_manifest(path).files]
     except ArchiveDamaged:
         return False

@@ -10,8 +10,12 @@ from celeriac.database.engine import Database
 from celeriac.families.cleanup import records
 from celeriac.families.cleanup.archives import open_archive
 from celeriac.families.cleanup.archives_model import Archive, ArchiveColumn, Format, Member
+from celeriac.families.cleanup.archives_tails import cut_tails
 from celeriac.families.cleanup.plans import Step
-from celeriac.families.cleanup.work import ArchivedFile, Plan, archive_name
+from celeriac.families.cleanup.work import ArchivedFile, Plan, archive_name, archives_of
+
+#: Each run looks after those before it, so that more than the last are of machines that were away.
+_MOST_EARLIER = 5
 
 
 class Filing:
@@ -45,6 +49,12 @@ class Filing:
         for archive in opened:
             await archive.release()
 
+    async def cut_earlier(self) -> None:
+        """Cut off what earlier runs of the policy that were stopped have left in their files."""
+        policy = self._plan.policy.name
+        for run_id in await self._database.read(lambda c: records.stopped(c, policy, _MOST_EARLIER)):
+            await self._cut(run_id)
+
     async def complete(self) -> list[ArchivedFile]:
         """Check all files of the run that are here, and write their manifests."""
         await self.release()
@@ -57,4 +67,9 @@ class Filing:
                     files.append(
                         ArchivedFile(table=step.shape.shown, path=str(file.path), rows=file.rows, sha256=file.sha256)
                     )
+        await self._cut(self._run_id)  # files of which nothing is committed
         return files
+
+    async def _cut(self, run_id: str) -> None:
+        ends = await self._database.read(lambda c: records.ends(c, run_id))
+        await cut_tails(self._folder, archives_of(self._plan.policy.name, run_id), ends)

@@ -219,6 +219,20 @@ def members(connection: Connection, run_id: str, step: str) -> Sequence[Member]:
     return [Member(*row) for row in connection.execute(query)]
 
 
+def ends(connection: Connection, run_id: str) -> dict[str, int]:
+    """Return where what a run has committed ends, by the names of its files."""
+    query = select(_c.file, func.max(_c.file_offset + _c.file_length))
+    found = connection.execute(query.where(_c.run_id == run_id, _c.file.is_not(None)).group_by(_c.file))
+    return {str(file): int(end) for file, end in found}
+
+
+def stopped(connection: Connection, policy: str, most: int) -> list[str]:
+    """Return the runs of a policy that did not come to an end of their own, the newest first."""
+    early = (RunState.PAUSED, RunState.CANCELLED, RunState.FAILED)
+    query = select(_r.id).where(_r.policy == policy, _r.kind == Kind.CLEAN, _r.state.in_(early))
+    return list(connection.execute(query.order_by(_r.started_at.desc()).limit(most)).scalars())
+
+
 def archived_steps(connection: Connection, run_id: str) -> list[str]:
     """Return the tables of a run that have rows in files, as the audit names them, in the order in which they came."""
     query = select(_c.step).where(_c.run_id == run_id, _c.action == "archive", _c.file.is_not(None))

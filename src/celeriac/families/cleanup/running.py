@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from celeriac.core.errors import LockTimedOut, RunLater
+from celeriac.core.errors import LeaseLost, LockTimedOut, RunLater
 from celeriac.database.engine import Database
 from celeriac.families.cleanup import chunks, locks
 from celeriac.families.cleanup.ahead import ReadAhead
@@ -193,7 +193,7 @@ class Cleaning:
         began = time.monotonic()
         try:
             changed = await settled(self.database.write(lambda connection: chunks.commit(connection, chunk)))
-        except (ChunkChanged, locks.Paused):  # the transaction was rolled back, and the archive follows
+        except (ChunkChanged, locks.Paused, LeaseLost):  # the transaction was rolled back, and the archive follows
             await _take_back(archive, member)
             raise
         except LockTimedOut as error:  # of any other error, it may be committed: only the audit knows

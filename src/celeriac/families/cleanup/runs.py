@@ -106,12 +106,15 @@ class Runner:
             return self._nothing("skipped", f"job {taken.holder} works on the policy")
         sql = json.dumps({path: list(map(str, one.main)) for path, one in planned.statements.items()})
         run = await database.write(lambda c: records.open_run(c, self._job.id, policy.name, who, digest, sql))
+        filing = Filing(database, planned, run.id, self._place.archives)
+        if planned.to_files:
+            await filing.cut_earlier()
         cleaning = Cleaning(
             database=database,
             plan=planned,
             lease=taken,
             run=run,
-            filing=Filing(database, planned, run.id, self._place.archives),
+            filing=filing,
             gates=self._gates,
             renewal=Renewal(policy, planned.of_root(), secrets) if policy.columns else None,
         )

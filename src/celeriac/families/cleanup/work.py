@@ -151,10 +151,15 @@ def cutoff_for(column: Column, unit: str | None, moment: datetime, dialect: str)
 
 def archive_name(policy: str, run_id: str, number: int, table: str) -> str:
     """Return a name for the archive of one table of a run, which no other one has."""
+    return f"{archives_of(policy, run_id)}{number}-{_plain(table)[:40]}"
+
+
+def archives_of(policy: str, run_id: str) -> str:
+    """Return how the names of all archives of a run begin."""
     plain = _plain(run_id)
     if plain != run_id or len(plain) > 40:
         plain = f"{plain[:20]}-{sha256(run_id.encode()).hexdigest()[:20]}"
-    return f"{policy}-{plain}-{number}-{_plain(table)[:40]}"
+    return f"{policy}-{plain}-"
 
 
 def _plain(name: str) -> str:
