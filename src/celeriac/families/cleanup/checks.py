@@ -7,11 +7,14 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from sqlalchemy import Connection
+
 from celeriac.core.errors import DatabaseUnavailable
 from celeriac.core.files import writable_for_others
-from celeriac.core.findings import Finding, fail, ok, warn
+from celeriac.core.findings import Finding, Status, fail, ok, warn
 from celeriac.database.checks import check_connections
 from celeriac.families.cleanup.errors import CleanupRefused, PolicyInvalid
+from celeriac.families.cleanup.explained import explain_all
 from celeriac.families.cleanup.indexes import slow_references
 from celeriac.families.cleanup.places import Places
 from celeriac.families.cleanup.policies import Policies, read_policy
@@ -54,14 +57,30 @@ async def _check_policy(places: Places, policy: Policy) -> Finding | None:
     title = f"cleanup: policy {policy.name}"
     try:
         places.check(policy)
-        place = places.of(policy)
-        async with asyncio.timeout(_PATIENCE_S):
-            slow = await place.database.look(lambda c: slow_references(c, place.plan(c, policy)))
+        slow = await _tried(places, policy)
     except (DatabaseUnavailable, TimeoutError):
         return None
     except CleanupRefused as error:
         return fail(title, str(error), "its runs fail until then")
     return warn(title, "; ".join(slow), "its runs take long until then") if slow else ok(title, "can run")
+
+
+async def _tried(places: Places, policy: Policy) -> list[str]:
+    """Have the database look at a policy's tables and statements, and return what would make a run slow.
+
+    Raises:
+        CleanupRefused: a run would be refused.
+        DatabaseUnavailable, TimeoutError: it does not answer.
+    """
+    place = places.of(policy)
+
+    def look(connection: Connection) -> list[str]:
+        planned = place.plan(connection, policy)
+        explain_all(connection, planned)
+        return slow_references(connection, planned)
+
+    async with asyncio.timeout(_PATIENCE_S):
+        return await place.database.look(look)
 
 
 def _check_archives(folder: Path) -> Finding:
@@ -91,3 +110,25 @@ def check_file(path: Path, own: CleanupSettings) -> Finding:
             path.name, f"the settings of this shell do not fit: {error}", "a worker with these settings does not start"
         )
     return ok(path.name, f"{policy.name}: {policy.action} rows of {policy.connection}.{policy.table}")
+
+
+async def check_files_there(paths: Sequence[Path], own: CleanupSettings) -> list[Finding]:
+    """Report the same of several files, and whether their databases take them. Nothing is changed there."""
+    return await asyncio.gather(*(_check_file_there(path, own) for path in paths))
+
+
+async def _check_file_there(path: Path, own: CleanupSettings) -> Finding:
+    found = check_file(path, own)
+    if found.status is not Status.OK:
+        return found
+    places, policy = Places(own, Path()), read_policy(path)
+    try:
+        slow = await _tried(places, policy)
+    except (DatabaseUnavailable, TimeoutError) as error:
+        says = str(error) or f"no answer within {_PATIENCE_S:g} s"
+        return fail(path.name, f"connection {policy.connection}: {says}", "correct CELERIAC_CLEANUP_CONNECTIONS")
+    except CleanupRefused as error:
+        return fail(path.name, str(error), "correct the file, or the database: its runs fail until then")
+    finally:
+        await places.databases.dispose()
+    return warn(path.name, "; ".join(slow), "its runs take long until then") if slow else found

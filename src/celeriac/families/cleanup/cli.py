@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
@@ -208,13 +209,17 @@ def restore(
 @cleanup.command()
 def check(
     files: Annotated[list[Path], typer.Argument(help="Files with policies.", exists=True, dir_okay=False)],
+    connect: Annotated[
+        bool, typer.Option("--connect", help="Have their databases look at tables, SQL and rights.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check policies without connecting to anything. The exit code is 1 if one cannot be used."""
-    from celeriac.families.cleanup.checks import check_file
+    """Check policies, without connecting to anything unless asked to. The exit code is 1 if one cannot be used."""
+    from celeriac.families.cleanup.checks import check_file, check_files_there
 
     own = cast(CleanupSettings, CleanupFamily.read_settings())
-    report([check_file(path, own) for path in files], as_json)
+    found = asyncio.run(check_files_there(files, own)) if connect else [check_file(path, own) for path in files]
+    report(found, as_json)
 
 
 def _run(app: str | None, action: Callable[[JobApp, CleanupFamily], Awaitable[T]]) -> T:
