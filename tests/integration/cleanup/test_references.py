@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -126,6 +127,41 @@ async def test_rows_of_another_database_of_mysql_do_not_vanish(mariadb_server: M
     assert list(result.rows.values()) == [50, 50]
     assert len(await shop.ids(f"{other}.bills")) == 10
     await shop.database.dispose()
+
+
+@pytest.mark.parametrize(
+    ("grants", "refused", "warned"),
+    [
+        ([], "", "PROCESS"),
+        (["PROCESS ON *.*"], r"rows of {bills} would vanish .* has no rights on it", ""),
+        (["SELECT ON {bills}"], r"rows of {bills} would vanish .*MySQL hides its ON DELETE", ""),
+        (["SELECT ON *.*", "DELETE ON *.*"], r"rows of {bills} would vanish .*ON DELETE CASCADE", ""),
+    ],
+)
+async def test_rows_that_mysql_hides_do_not_vanish_unsaid(
+    mariadb_server: MariadbServer, tmp_path: Path, grants: list[str], refused: str, warned: str
+) -> None:
+    test = Shop(mariadb_server.create_database(), tmp_path / "archives")  # everybody has all rights on it
+    own, other, user = (f"{name}_{uuid4().hex[:12]}" for name in ("own", "other", "user"))
+    await test.create(f"CREATE DATABASE {own}", f"CREATE DATABASE {other}", f"CREATE USER {user}@localhost")
+    name = test.url.partition("?")[0].rpartition("/")[2]
+    owner = Shop(test.url.replace(name, own), tmp_path / "archives")
+    await owner.add_orders(12)
+    await owner.create(
+        f"CREATE TABLE {other}.bills (id INTEGER PRIMARY KEY, o INTEGER, FOREIGN KEY (o) REFERENCES {own}.orders (id) "
+        "ON DELETE CASCADE)",
+        f"GRANT SELECT, DELETE ON {own}.* TO {user}@localhost",
+        *(f"GRANT {one.format(bills=f'{other}.bills')} TO {user}@localhost" for one in grants),
+    )
+    shop = Shop(owner.url.replace("root@", f"{user}@"), tmp_path / "archives")
+    if refused:
+        with pytest.raises(TableRefused, match=refused.format(bills=f"{other}.bills")):
+            await preview(shop.place, policy())
+    else:
+        [warning] = (await preview(shop.place, policy())).warnings
+        assert warned in warning
+    for one in (test, owner, shop):
+        await one.database.dispose()
 
 
 @pytest.mark.parametrize("rule", ["", " ON DELETE CASCADE"])

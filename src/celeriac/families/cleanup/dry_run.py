@@ -15,6 +15,7 @@ from celeriac.database.clock import now_ms
 from celeriac.families.cleanup.changes import Renewal, read_secrets
 from celeriac.families.cleanup.chunks import fetch
 from celeriac.families.cleanup.errors import PolicyInvalid
+from celeriac.families.cleanup.hidden import may_be_hidden
 from celeriac.families.cleanup.hints import heirs_left
 from celeriac.families.cleanup.in_the_way import rows_in_the_way
 from celeriac.families.cleanup.indexes import slow_references
@@ -117,6 +118,7 @@ def _preview(connection: Connection, place: Place, policy: Policy) -> Preview:
         warnings=[
             *rows_in_the_way(connection, planned, condition),
             *slow_references(connection, planned),
+            *(may_be_hidden(connection, planned.root) if policy.removes else ()),
             *_left_alone(planned),
             *secretless,
         ],

@@ -12,6 +12,7 @@ from celeriac.database.engine import Database
 from celeriac.database.migrations import Migrations
 from celeriac.database.named import NamedDatabases
 from celeriac.families.cleanup.errors import PolicyInvalid
+from celeriac.families.cleanup.hidden import refuse_hidden
 from celeriac.families.cleanup.plans import plan
 from celeriac.families.cleanup.policy import Policy
 from celeriac.families.cleanup.pruning import Keeping
@@ -42,6 +43,8 @@ class Place:
             TableRefused: a table cannot be cleaned, or may not be.
         """
         root = plan(policy, Catalogue(connection), lambda shape: self._is_allowed(policy, shape))
+        if policy.removes:
+            refuse_hidden(connection, root)
         planned = Plan.of(policy, root, connection.dialect)
         try:
             statement = planned.of_root().read_first

@@ -138,7 +138,7 @@ class _Planner:
                 _require_whole(shape, one)
             if one.cascades and (one.shown, Link(one.columns, one.to_columns)) not in taken:
                 raise TableRefused(
-                    f"rows of {one.shown} would vanish with those of {shape.shown} (ON DELETE CASCADE), without an "
+                    f"rows of {one.shown} would vanish with those of {shape.shown} ({one.rule}), without an "
                     f"archive and uncounted: list {one.shown} in `children`, or write `children: auto`"
                 )
 

@@ -28,8 +28,8 @@ _OF_SQLITE = text(
 _OF_MYSQL = text(
     "SELECT k.table_schema AS `schema`, k.table_name AS `table`, k.referenced_table_schema AS to_schema, "
     "k.referenced_table_name AS to_table, k.constraint_name AS number, k.column_name AS `column`, "
-    "k.referenced_column_name AS to_column, r.delete_rule AS on_delete "
-    "FROM information_schema.key_column_usage k JOIN information_schema.referential_constraints r "
+    "k.referenced_column_name AS to_column, coalesce(r.delete_rule, 'HIDDEN') AS on_delete "
+    "FROM information_schema.key_column_usage k LEFT JOIN information_schema.referential_constraints r "
     "ON r.constraint_schema = k.constraint_schema AND r.constraint_name = k.constraint_name "
     "AND r.table_name = k.table_name "
     "WHERE k.referenced_table_name IS NOT NULL "
@@ -53,6 +53,7 @@ _OF_POSTGRES = text(
     "JOIN pg_class t ON t.oid = kin.oid JOIN pg_namespace tn ON tn.oid = t.relnamespace "
     "WHERE f.contype = 'f' AND f.conparentid = 0 ORDER BY n.nspname, c.relname, f.oid, tn.nspname, t.relname"
 )
+_HIDDEN = "HIDDEN"
 _RULES = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
 
 
@@ -75,7 +76,13 @@ class Reference:
 
     @property
     def cascades(self) -> bool:
-        return self.on_delete == "CASCADE"
+        """Whether its rows go by themselves, or may: MySQL hides the rule from users who may only read the table."""
+        return self.on_delete in ("CASCADE", _HIDDEN)
+
+    @property
+    def rule(self) -> str:
+        """What happens to its rows, for people."""
+        return f"ON DELETE {self.on_delete}" if self.on_delete != _HIDDEN else "or stop it: MySQL hides its ON DELETE"
 
     @property
     def empties(self) -> bool:
