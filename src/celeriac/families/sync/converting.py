@@ -21,6 +21,7 @@ _LEAST, _MOST = -(2**63), 2**63 - 1
 _MYSQL = ("mysql", "mariadb")
 _BOOL, _INT, _FLOAT, _STR = {bool}, {int}, {float}, {str}
 _OBJECTS = {dict, list}
+_NULL = type(None)
 
 
 def widest(kind: Kind, dialect: str, *, is_key: bool = False) -> Limit:
@@ -64,9 +65,7 @@ class Holder:
         Raises:
             TooNarrow: it has to be widened first.
         """
-        types = set(map(type, values))
-        types.discard(type(None))
-        if (converted := self._all(values, types)) is not None:
+        if (converted := self._all(values)) is not None:
             return converted, {}
         found: list[Any] = []
         faults: dict[int, str] = {}
@@ -102,11 +101,14 @@ class Holder:
             return Unstorable(f"{_shown(value)} does not fit its type, {self.kind}")
         return TooNarrow(kind)
 
-    def _all(self, values: Sequence[Any], types: set[type]) -> Sequence[Any] | None:
+    def _all(self, values: Sequence[Any]) -> Sequence[Any] | None:
         """Convert all values without a look at each, as almost all pages allow; None: one of them may not fit."""
+        types, some = set(map(type, values)), values
+        if _NULL in types:
+            types.discard(_NULL)
+            some = [value for value in values if value is not None]
         if not types or (types == _BOOL and self.kind is Kind.BOOLEAN):
             return values
-        some = [value for value in values if value is not None] if len(types) == 1 else values
         if types == _STR and self.kind is Kind.TEXT:
             return values if self._are_writable(some) else None
         if types == _INT and self.kind is Kind.INTEGER:
@@ -114,7 +116,10 @@ class Holder:
             return values if -most <= min(some) and max(some) <= most else None
         if types == _FLOAT and self.kind is Kind.DOUBLE:
             return values if math.isfinite(sum(some)) else None
-        return _dumped(values) if types <= _OBJECTS and self.kind is Kind.JSON else None
+        if types <= _OBJECTS and self.kind is Kind.JSON and (written := _dumped(some)) is not None:
+            rest = iter(written)
+            return written if some is values else [None if value is None else next(rest) for value in values]
+        return None
 
     def _are_writable(self, some: Sequence[str]) -> bool:
         if isinstance(self.limit, int) and max(map(len, some)) > self.limit:
@@ -173,10 +178,6 @@ def _fits(number: Decimal, whole: int, fraction: int) -> bool:
     return -after <= fraction and len(digits) + after <= whole
 
 
-def _boolean(value: Any, dialect: str) -> Any:
-    return value
-
-
 def _numeric(value: Any, dialect: str) -> Any:
     """SQLite has no exact type: what it would round is kept there as text."""
     if dialect != "sqlite":
@@ -188,10 +189,6 @@ def _numeric(value: Any, dialect: str) -> Any:
     if isinstance(value, int) and not _LEAST <= value <= _MOST:
         return str(value)
     return value
-
-
-def _double(value: Any, dialect: str) -> float:
-    return float(value)
 
 
 def _text(value: Any, dialect: str = "") -> str:
@@ -233,10 +230,10 @@ def _date(value: date, dialect: str) -> Any:
 
 
 _FOR_DRIVER: dict[Kind, Callable[[Any, str], Any]] = {
-    Kind.BOOLEAN: _boolean,
+    Kind.BOOLEAN: lambda value, dialect: value,
     Kind.INTEGER: lambda value, dialect: int(value),
     Kind.NUMERIC: _numeric,
-    Kind.DOUBLE: _double,
+    Kind.DOUBLE: lambda value, dialect: float(value),
     Kind.TEXT: _text,
     Kind.JSON: _json,
     Kind.TIMESTAMP: _timestamp,
@@ -262,13 +259,13 @@ def to_json(value: Any) -> str:
             raise ValueError(f"it cannot be written as JSON: {refused}") from None
 
 
-def _dumped(values: Sequence[Any]) -> list[str | None] | None:
+def _dumped(values: Sequence[Any]) -> list[str] | None:
     """Write objects and lists; None: one of them needs a closer look."""
     try:
-        written = [None if value is None else orjson.dumps(value).decode() for value in values]
+        written = list(map(bytes.decode, map(orjson.dumps, values)))
     except TypeError:
         return None
-    together = "".join(filter(None, written))
+    together = "".join(written)
     return None if "null" in together or "\\u0000" in together else written
 
 

@@ -31,11 +31,20 @@ class Counts:
     requests: int = 0
 
     def __add__(self, other: Counts) -> Counts:
-        mine, others = self.as_dict(), other.as_dict()
-        return Counts(**{name: mine[name] + others[name] for name in mine})
+        return Counts(
+            self.received + other.received,
+            self.written + other.written,
+            self.rejected + other.rejected,
+            self.deleted + other.deleted,
+            self.pages + other.pages,
+            self.repeated_pages + other.repeated_pages,
+            self.requests + other.requests,
+        )
 
     def rejecting(self, number: int) -> Counts:
         """Return them with some of the written records among the rejected."""
+        if not number:
+            return self
         return replace(self, written=self.written - number, rejected=self.rejected + number)
 
     def as_dict(self) -> dict[str, int]:

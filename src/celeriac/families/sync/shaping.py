@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from celeriac.families.sync.by_field import ByField
 from celeriac.families.sync.columns import Changes, Column, Known
 from celeriac.families.sync.converting import Holder, TooNarrow, widest
 from celeriac.families.sync.errors import SchemaStopped
@@ -13,7 +14,6 @@ from celeriac.families.sync.kinds import Kind, inferred
 from celeriac.families.sync.model import Mode, OnNewColumn, Stream
 from celeriac.families.sync.names import MOST_COLUMNS, TAKEN, column_name, fault_of_field
 from celeriac.families.sync.pages import Record, Refusal
-from celeriac.families.sync.paths import getter
 
 _SHOWN = 5
 
@@ -60,7 +60,6 @@ class Shaper:
         self._is_new = not known.exists
         self._key = tuple(key)
         self.columns = list(known.columns)
-        self._getters: dict[str, Callable[[Record], Any]] = {}
         self._fields = {column.field for column in self.columns}
         self._pending = {path: kind for path, kind in stream.columns.items() if path not in self._fields}
         self.ignored: set[str] = set()
@@ -73,10 +72,11 @@ class Shaper:
         """
         found = dict(faults or {})
         changes = Changes()
-        self._find_keys(records, found, changes)
-        self._find_new(records, found, changes)
+        fields = ByField(records)
+        self._find_keys(fields, found, changes)
+        self._find_new(fields, found, changes)
         data: list[Sequence[Any]] = [
-            self._converted(place, records, found, changes) for place in range(len(self.columns))
+            self._converted(place, fields, found, changes) for place in range(len(self.columns))
         ]
         rejected = [Refusal(found[position], records[position], position) for position in sorted(found)]
         kept: Sequence[int] = range(len(records))
@@ -91,9 +91,9 @@ class Shaper:
             self._is_new = False
         return Shaped(tuple(self.columns), last, left, rejected, rows - left, changes, versions, data, kept)
 
-    def _find_keys(self, records: Sequence[Record], faults: dict[int, str], changes: Changes) -> None:
+    def _find_keys(self, fields: ByField, faults: dict[int, str], changes: Changes) -> None:
         for path in self._key:
-            values = [self._get(path)(record) for record in records]
+            values = fields.at(path)
             types = set(map(type, values))
             is_odd = type(None) in types or dict in types or list in types
             for position, value in enumerate(values if is_odd else ()):
@@ -106,16 +106,15 @@ class Shaper:
                 if kind is not None:
                     self._add(path, kind, changes, is_fixed=True, is_key=True)
 
-    def _find_new(self, records: Sequence[Record], faults: dict[int, str], changes: Changes) -> None:
+    def _find_new(self, fields: ByField, faults: dict[int, str], changes: Changes) -> None:
         for path, kind in list(self._pending.items()):
             self._add(path, kind, changes, is_fixed=True)
             del self._pending[path]
-        fresh = set[str]().union(*records) - self._fields - self.ignored
-        if not fresh:
-            return
         new: dict[str, Kind] = {}
-        for name in dict.fromkeys(name for record in records for name in record if name in fresh):
-            kind = inferred(record.get(name) for record in records)
+        for name in fields.names:
+            if name in self._fields or name in self.ignored:
+                continue
+            kind = inferred(fields.named(name))
             if kind is not None:  # null says nothing about its type: the column comes with its first value
                 new[name] = kind
         if new and not self._is_new and self._stream.on_new_column is not OnNewColumn.ADD:
@@ -128,8 +127,8 @@ class Shaper:
             if why is None:
                 self._add(name, kind, changes)
                 continue
-            for position, record in enumerate(records):
-                if record.get(name) is not None:
+            for position, value in enumerate(fields.named(name)):
+                if value is not None:
                     faults.setdefault(position, why)
 
     def _add(
@@ -158,12 +157,9 @@ class Shaper:
         self._fields.add(path)
         changes.added[column.name] = column
 
-    def _converted(
-        self, place: int, records: Sequence[Record], faults: dict[int, str], changes: Changes
-    ) -> Sequence[Any]:
+    def _converted(self, place: int, fields: ByField, faults: dict[int, str], changes: Changes) -> Sequence[Any]:
         column = self.columns[place]
-        get = self._get(column.field) if "." in column.field else None
-        values = [record.get(column.field) for record in records] if get is None else list(map(get, records))
+        values = fields.at(column.field)
         may_change = self._is_new or self._stream.on_new_column is OnNewColumn.ADD or column.name in changes.added
         while True:
             is_fixed = column.is_fixed or (not may_change and self._stream.on_new_column is OnNewColumn.IGNORE)
@@ -195,11 +191,6 @@ class Shaper:
         for position, key in enumerate(keys):
             found.setdefault(key, []).insert(0, position)
         return sorted(found.values())
-
-    def _get(self, path: str) -> Callable[[Record], Any]:
-        if path not in self._getters:
-            self._getters[path] = getter(path)
-        return self._getters[path]
 
     def _stop(self, what: str) -> None:
         raise SchemaStopped(f"stream {self._stream.name}: a page {what}")
