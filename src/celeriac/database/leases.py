@@ -36,6 +36,7 @@ from sqlalchemy.exc import IntegrityError
 from celeriac.core.errors import LeaseLost
 from celeriac.database.clock import now_ms
 from celeriac.database.engine import Database
+from celeriac.database.prepared import Prepared
 
 log = logging.getLogger("celeriac")
 
@@ -91,7 +92,7 @@ class Lease:
         lasting = self.leases.lasting_ms if for_ms is None else for_ms
         if only_if is None and not values:
             given = {"of_name": self.name, "of_token": self.token, "lasting": lasting}
-            is_held = connection.execute(self.leases.prolonging, given).rowcount == 1
+            is_held = self.leases.prolonging.run(connection, given) == 1
         else:
             is_held = self._change(connection, only_if, until=now_ms() + lasting, **values)
         if not is_held:
@@ -151,8 +152,9 @@ class Leases:
         self.lasting_ms = lasting_ms
         (self.key,) = table.primary_key.columns
         ours = (self.key == bindparam("of_name")) & (table.c.token == bindparam("of_token"))
-        #: The statement of most fences, made once: some work has thousands of transactions a second.
-        self.prolonging = update(table).where(ours).values(until=now_ms() + bindparam("lasting", type_=BigInteger))
+        until = now_ms() + bindparam("lasting", type_=BigInteger)
+        #: The statement of most fences.
+        self.prolonging = Prepared(update(table).where(ours).values(until=until))
 
     def take(self, connection: Connection, name: str, holder: str) -> Lease | Busy:
         """Take a lease, unless another job holds it. The job that holds it gets it at once: its worker is gone."""

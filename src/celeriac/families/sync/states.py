@@ -11,6 +11,7 @@ from sqlalchemy import Connection, and_, bindparam, delete, insert, or_, select,
 
 from celeriac.core.ids import new_id
 from celeriac.database.clock import now_ms
+from celeriac.database.prepared import Prepared
 from celeriac.families.sync.counts import Counts
 from celeriac.families.sync.cursors import later
 from celeriac.families.sync.pages import Page, Place
@@ -58,7 +59,7 @@ _this = and_(
     states.c.stream == bindparam("of_stream"),
     states.c.parent == bindparam("of_parent"),
 )
-_storing = (
+_storing = Prepared(
     update(states)
     .where(_this)
     .values(
@@ -100,7 +101,7 @@ def store(connection: Connection, sync: str, stream: str, state: State, parent: 
         "has_news": state.has_news,
         "kept": state.kept,
     }
-    if connection.execute(_storing, {**key, **values}).rowcount == 0:
+    if _storing.run(connection, key | values) == 0:
         row = {"sync": sync, "stream": stream, "parent": parent, **values}
         connection.execute(insert(states).values(**row, updated_at=now_ms()))
 
