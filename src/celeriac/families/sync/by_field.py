@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from operator import itemgetter
-from typing import Any
+from typing import Any, cast
 
 from celeriac.families.sync.pages import Record
 from celeriac.families.sync.paths import getter
@@ -55,7 +55,7 @@ def turned(records: Sequence[Record]) -> Mapping[str, Sequence[Any]] | None:
     try:
         if len(names) == 1:
             return {names[0]: [record[names[0]] for record in records]}
-        values_of: Callable[[Record], tuple[Any, ...]] = itemgetter(*names)
+        values_of = cast("Callable[[Record], tuple[Any, ...]]", itemgetter(*names))
         return dict(zip(names, zip(*map(values_of, records), strict=True), strict=True))
     except KeyError:  # as many fields, and other ones
         return None

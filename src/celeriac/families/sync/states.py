@@ -148,10 +148,10 @@ def of_parent(before: State, of_stream: State) -> State:
     )
 
 
-def behind(state: State, page: Page, pending: JsonValue) -> State:
-    """Return the state behind a page. What the source keeps is that of the last one."""
+def behind(state: State, page: Page, pending: JsonValue, **values: Any) -> State:
+    """Return the state behind a page, with further `values`. What the source keeps is that of the last one."""
     kept = state.kept if page.after is not None or page.kept is None else page.kept
-    return replace(state, place=page.after or Place(), pending=pending, kept=kept)
+    return replace(state, place=page.after or Place(), pending=pending, kept=kept, **values)
 
 
 def ended(state: State, counts: Counts, run: str) -> State:

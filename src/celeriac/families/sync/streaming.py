@@ -152,7 +152,7 @@ class StreamPass:
 
     def _store_own(self, connection: Connection, page: Page, pending: Any) -> None:
         phase = READING if page.after is not None else READ
-        self._state = replace(behind(self._state, page, pending), phase=phase)
+        self._state = behind(self._state, page, pending, phase=phase)
         store(connection, self._sync.name, self._stream.name, self._state)
 
     async def _read_children(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -24,6 +25,22 @@ from celeriac.families.sync.shaping import Shaped, Shaper
 from celeriac.families.sync.states import IDLE, READING, State
 
 
+@dataclass(frozen=True, slots=True)
+class _Writing:
+    """How rows of these columns are written.
+
+    Attributes:
+        statement: writes rows.
+        has_times: whether one of them has moments.
+        is_counted: whether each row counts as written. One that has nothing but a key may be there already.
+    """
+
+    columns: Sequence[Column]
+    statement: str
+    has_times: bool
+    is_counted: bool
+
+
 class DatabaseWriter:
     """Writes into a table, or, for a full refresh, into one beside it that replaces its rows at the end."""
 
@@ -40,7 +57,7 @@ class DatabaseWriter:
         self._shaped: Shaped | None = None
         self._records: Sequence[Record] = ()
         self._parts_rows = False
-        self._statements: dict[tuple[Column, ...], str] = {}
+        self._writing: _Writing | None = None
 
     async def files(self) -> list[str]:
         """None: rows go into a table."""
@@ -95,7 +112,7 @@ class DatabaseWriter:
 
             await self._database.write(change)
             self._changes = Changes()
-            self._statements.clear()
+            self._writing = None
         return shaped
 
     async def prepare(self, state: State) -> None:
@@ -115,19 +132,17 @@ class DatabaseWriter:
         shaped = self._shaped
         if shaped is None or not shaped.rows:
             return []
-        columns = tuple(shaped.columns)
-        if columns not in self._statements:
-            self._statements[columns] = self._table.statement(connection, columns)
+        writing = self._writing_of(connection, shaped.columns)
         be_strict(connection)
-        if any(column.kind is Kind.TIMESTAMP for column in columns):
+        if writing.has_times:
             use_utc(connection)
         if not self._parts_rows:
-            self._write(connection, columns, shaped.data, shaped.rows)
+            self._write(connection, writing, shaped.data, shaped.rows)
             return []
         check_at_once(connection)
 
         def write(rows: Sequence[int], data: Sequence[Sequence[Any]] = shaped.data) -> None:
-            self._write(connection, columns, [[values[row] for row in rows] for values in data], len(rows))
+            self._write(connection, writing, [[values[row] for row in rows] for values in data], len(rows))
 
         refused: dict[int, str] = {}
         for row, reason in write_apart(connection, range(shaped.rows), write).items():
@@ -141,14 +156,18 @@ class DatabaseWriter:
         places = {shaped.positions[version]: reason for version, reason in refused.items()}
         return [Refusal(places[place], self._records[place], place) for place in sorted(places)]
 
-    def _write(
-        self, connection: Connection, columns: tuple[Column, ...], data: Sequence[Sequence[Any]], rows: int
-    ) -> None:
-        written = self._table.write(connection, self._statements[columns], data)
-        has_values = self._stream.mode is Mode.APPEND or any(not column.is_key for column in columns)
-        if written is not None and has_values and written < rows:
+    def _writing_of(self, connection: Connection, columns: Sequence[Column]) -> _Writing:
+        if self._writing is None or self._writing.columns != columns:
+            has_times = any(column.kind is Kind.TIMESTAMP for column in columns)
+            is_counted = self._stream.mode is Mode.APPEND or any(not column.is_key for column in columns)
+            self._writing = _Writing(columns, self._table.statement(connection, columns), has_times, is_counted)
+        return self._writing
+
+    def _write(self, connection: Connection, writing: _Writing, data: Sequence[Sequence[Any]], rows: int) -> None:
+        written = self._table.write(connection, writing.statement, data)
+        if written is not None and writing.is_counted and written < rows:
             raise RowsLeftOut(self._table.id, rows, written)
-        if written is not None and has_values and written != rows:
+        if written is not None and writing.is_counted and written != rows:
             raise CountsWrong(f"table {self._table.id}: of {rows:,} rows, {written:,} were written")
 
     def clear(self) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 from yarl import URL
 
@@ -22,6 +21,7 @@ LOOK_AGAIN_S = 300.0
 _NO_RATE = 100_000.0
 #: Units are fetched for so many seconds at once, and at most so many: else each request would ask the broker.
 _AHEAD_S, _MOST_AHEAD = 0.25, 100
+_NO_SLOT = nullcontext()
 
 
 def host_limit(url: str) -> Limit:
@@ -53,20 +53,17 @@ class Budget:
         self._units = 0
         self._valid_until = 0.0
 
-    @asynccontextmanager
-    async def request(self) -> AsyncGenerator[None]:
-        """Wait for the turn of one request, and hold its slot during the block.
+    async def turn(self) -> AbstractAsyncContextManager[object]:
+        """Wait for the turn of one request. What this returns holds its slot, as `async with`.
 
         Raises:
             RunLater: its turn comes later than a job should wait for it.
             BrokerUnavailable: the broker does not answer.
         """
-        if self._concurrency is None:
-            await self._take_unit()
-            yield
-            return
-        async with await self._take(1):
-            yield
+        if self._concurrency is not None:
+            return await self._take(1)
+        await self._take_unit()
+        return _NO_SLOT
 
     async def close(self, seconds: float) -> None:
         """Send nothing for a while, from no process, and wait here if it is short.

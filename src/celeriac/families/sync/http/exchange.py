@@ -99,17 +99,20 @@ class Exchange:
             SourceFailed: it has failed in a way that will not.
             RunLater: the host has no room for it for a while.
         """
-        shown = self._bounds.shown(question.url)
         try:
-            async with self._budget.request(), self._answered(question) as answer:
-                yield answer
+            async with await self._budget.turn():
+                answer = await self._answered(question)
+                async with answer.response:
+                    yield answer
         except (aiohttp.ClientError, OSError) as error:  # a TimeoutError is an OSError
-            raise Passing(f"GET {shown}: {self._explain(error)}") from None
+            raise Passing(f"GET {self._bounds.shown(question.url)}: {self._explain(error)}") from None
         except Passing as fault:
+            shown = self._bounds.shown(question.url)
             if shown not in fault.reason:
                 fault.reason = self._secrets.hide(f"GET {shown}: {fault.reason}")
             raise
         except SourceFailed as failure:
+            shown = self._bounds.shown(question.url)
             raise type(failure)(self._secrets.hide(f"GET {shown}: {failure}")) from None
 
     async def close(self) -> None:
@@ -118,8 +121,8 @@ class Exchange:
             await self._session.close()
             self._session = None
 
-    @asynccontextmanager
-    async def _answered(self, question: Question) -> AsyncGenerator[Answer]:
+    async def _answered(self, question: Question) -> Answer:
+        """Return the answer, which is open, and whose status is fine."""
         time_left_s = self._source.timeout
         url, params = question.url, question.params
         may_renew = True
@@ -130,12 +133,11 @@ class Exchange:
             began = time.monotonic()
             response = await self._send(question, full, {**question.headers, **own_headers}, time_left_s)
             time_left_s -= time.monotonic() - began
+            status = response.status
+            if 200 <= status < 300:
+                most = self._source.max_response_mb * 1_000_000
+                return Answer(response, self._bounds.without_secret(full), most, time_left_s)
             async with response:
-                status = response.status
-                if 200 <= status < 300:
-                    most = self._source.max_response_mb * 1_000_000
-                    yield Answer(response, self._bounds.without_secret(full), most, time_left_s)
-                    return
                 if status in _REDIRECTS and redirects < _MOST_REDIRECTS:
                     redirects += 1
                     url, params = self._bounds.next_of(full, response.headers.get("Location"), "the redirect"), {}

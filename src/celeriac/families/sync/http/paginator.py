@@ -28,6 +28,10 @@ class Question:
     #: How often it was sent since the last page.
     sent: int = 0
 
+    def again(self) -> Question:
+        """Return a copy, into which another page's token may be written."""
+        return Question(self.url, dict(self.params), dict(self.headers))
+
 
 @dataclass(slots=True)
 class Reply:

@@ -29,6 +29,8 @@ class DottedPath:
     def __init__(self, text: str) -> None:
         self.text = text
         self.parts = tuple(text.split(".")) if text else ()
+        #: The same for a parser of streams, which knows no indexes; None if it has one.
+        self.prefix = None if any(part.isdigit() for part in self.parts) else text
 
     def find(self, value: Any) -> Any:
         """Return what is there, or MISSING. A field whose name has the dots goes first."""
@@ -45,11 +47,6 @@ class DottedPath:
             else:
                 return MISSING
         return value
-
-    @property
-    def prefix(self) -> str | None:
-        """The same for a parser of streams, which knows no indexes; None if it has one."""
-        return None if any(part.isdigit() for part in self.parts) else self.text
 
 
 class QueryPath:

@@ -75,8 +75,9 @@ class HttpReader:
         plan = self._plans[asked.stream]
         guard = LoopGuard()
         place: Place | None = asked.place
+        first = question_for(self._base, self._source, plan.stream, asked)
         while place is not None:
-            question = question_for(self._base, self._source, plan.stream, asked)
+            question = first.again()
             plan.paginator.ask(question, place.token)
             try:
                 guard.check_token(place.token, place.page)
@@ -97,26 +98,22 @@ class HttpReader:
         """Yield one page, in pieces if it is large. Ask for it again while it fails in a way that may pass."""
         tries = Tries(self._source)
         while True:
+            reading = OnePage(plan, question, place, guard, self._whole_bytes)
             try:
-                async with aclosing(self._try(plan, question, place, guard)) as pieces:
-                    async for piece in pieces:
-                        yield piece
-                        tries.forget()
-                        place = piece.after or place
-                return
+                async with self._exchange.get(question) as answer:
+                    page, begun, pieces = await reading.begin(answer)
+                    if page is None:
+                        async with aclosing(reading.rest(answer, begun, pieces)) as rest:
+                            async for piece in rest:
+                                yield piece
+                                tries.forget()
+                                place = piece.after or place
+                        return
             except Passing as fault:
                 if fault.seconds is not None:
                     await self._budget.close(fault.seconds)
                 delay = max(tries.delay_after(fault), fault.seconds or 0)
-            await asyncio.sleep(delay)
-
-    async def _try(self, plan: Plan, question: Question, place: Place, guard: LoopGuard) -> AsyncGenerator[Page]:
-        reading = OnePage(plan, question, place, guard, self._whole_bytes)
-        async with self._exchange.get(question) as answer:
-            page, begun, pieces = await reading.begin(answer)
-            if page is None:
-                async with aclosing(reading.rest(answer, begun, pieces)) as rest:
-                    async for piece in rest:
-                        yield piece
-                return
-        yield page
+                await asyncio.sleep(delay)
+                continue
+            yield page
+            return
