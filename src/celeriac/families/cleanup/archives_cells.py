@@ -104,7 +104,10 @@ def write_column(values: Sequence[Any], kind: Kind) -> Sequence[str]:
         if NoneType in types:
             return [_NULL if value is None else write(value) for value in values]
         return list(map(write, values))
-    return [_write_any(value, kind) for value in values]
+    if kind is _TEXT:
+        return [_write_any(value, kind) for value in values]
+    own, write = kind.type, kind.write  # what is plain in the kind that most values have needs no second look
+    return [write(value) if type(value) is own else _write_any(value, kind) for value in values]
 
 
 def _write_texts(values: Sequence[Any], has_null: bool) -> Sequence[str]:

@@ -120,7 +120,7 @@ class _Segment:
             ColumnEntry(name=column.name, kind=kind.name, type=column.type)
             for column, kind in zip(columns, kinds, strict=True)
         ]
-        head = pack([[column.name for column in columns]])
+        head = pack([[column.name] for column in columns])
         path = folder / f"{name}.{secrets.token_hex(4)}{_ENDING}"
         with translated(path):
             opened = create(path)
@@ -183,7 +183,7 @@ class _Segment:
     def append(self, columns: Sequence[Sequence[object]], count: int) -> Member:
         """Write a member, and read it again."""
         cells = [write_column(column, kind) for column, kind in zip(columns, self._kinds, strict=True)]
-        data = pack(zip(*cells, strict=True))
+        data = pack(cells)
         member = Member(self._path.name, self.end, len(data), count, hashlib.sha256(data).hexdigest())
         with translated(self._path):
             try:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 import math
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from io import StringIO
 from typing import Any
 from uuid import UUID
 
@@ -45,11 +48,12 @@ COLUMNS: dict[str, list[Any]] = {
     "json": [{"a": [1, None, "\\x"]}, [1.5, "two"], None],
     "a mix, as SQLite allows": ["text", 1, 1.5, b"\x01", None, "\\", True, Decimal(1)],
 }
+_CELLS = st.text(st.sampled_from('a ,"\r\n\\\t\0ü')) | st.text(st.characters(codec="utf-8"))
 
 
 def through(values: list[Any]) -> list[Any]:
     kind = kind_of_column(values)
-    data = pack([[cell] for cell in write_column(values, kind)])
+    data = pack([write_column(values, kind)])
     member = Member("x.csv.gz", 0, len(data), len(values), "")
     return list(decode(None, member, data, [kind])[0])  # pyright: ignore[reportArgumentType]
 
@@ -66,6 +70,14 @@ def test_each_value_comes_back_as_it_was_and_as_what_it_was(values: list[Any]) -
 @given(st.lists(st.text(st.characters(codec="utf-8")) | st.none(), min_size=1))
 def test_any_text_comes_back(values: list[str | None]) -> None:
     assert through(values) == values
+
+
+@given(st.integers(1, 3).flatmap(lambda n: st.lists(st.lists(_CELLS, min_size=n, max_size=n), max_size=4)))
+def test_a_member_is_what_pythons_csv_writer_writes(rows: list[list[str]]) -> None:
+    written = StringIO(newline="")
+    csv.writer(written, lineterminator="\r\n").writerows(rows)
+    columns = list(zip(*rows, strict=True)) or [()]
+    assert gzip.decompress(pack(columns)).decode() == written.getvalue()
 
 
 def test_a_text_larger_than_what_csv_reads_by_default_comes_back() -> None:
@@ -102,7 +114,7 @@ def test_a_cell_that_nobody_wrote_is_an_error(cell: str) -> None:
 
 
 def test_a_member_that_lies_about_its_rows_is_damaged() -> None:
-    data = pack([["1"], ["2"]])
+    data = pack([["1", "2"]])
     with pytest.raises(ArchiveDamaged, match="has 2 rows, and should have 3"):
         decode(None, Member("x", 0, len(data), 3, ""), data, [kind_of_column([1])])  # pyright: ignore[reportArgumentType]
 
