@@ -103,6 +103,7 @@ def _add_one(router: APIRouter, suppressions: Suppressions) -> None:
     @router.delete(
         "/suppressions/{email:path}",  # a local part may have slashes
         status_code=204,
+        response_model=None,  # FastAPI 0.115 takes the annotation `None` for a body
         summary="Let an address get mail again",
         responses=responses(404, 422, 503),
     )

@@ -79,7 +79,11 @@ def _add_changing(router: APIRouter, actions: Actions) -> None:
         return EndpointView.of(await actions.change(endpoint_id, form))
 
     @router.delete(
-        "/endpoints/{endpoint_id}", status_code=204, summary="Delete an endpoint", responses=responses(404, 422, 503)
+        "/endpoints/{endpoint_id}",
+        status_code=204,
+        response_model=None,  # FastAPI 0.115 takes the annotation `None` for a body
+        summary="Delete an endpoint",
+        responses=responses(404, 422, 503),
     )
     async def delete_endpoint(endpoint_id: EndpointId) -> None:
         """Delete an endpoint with all of its deliveries. What is under way may still arrive."""
