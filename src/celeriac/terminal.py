@@ -208,15 +208,19 @@ async def watch(application: JobApp, job_id: str, *, unit: str) -> None:
                 sys.stderr.write(f"{_CLEAR if shows_progress else ''}waits until {until}: {printable(reason)}\n")
         if event is None or event.name != "progress" or not shows_progress:
             continue
-        done, total = event.data["done"], event.data["total"]
-        share = min(1.0, done / total) if total else 0.0
-        bar = ("█" * round(share * _BAR)).ljust(_BAR, "·")
-        shown = f"{share:4.0%}" if total else f"{done:,.0f} {unit}"
-        line = f"{bar} {shown}  {printable(event.data['message'])}"
+        line = progress_line(event.data["done"], event.data["total"], event.data["message"], unit)
         sys.stderr.write(f"\r{line[: shutil.get_terminal_size().columns - 1]}\x1b[K")
         sys.stderr.flush()
     if shows_progress:
         sys.stderr.write(_CLEAR)
+
+
+def progress_line(done: float, total: float | None, message: str, unit: str) -> str:
+    """Return how far a job is, in one line. Without a total, a bar would say nothing."""
+    if not total:
+        return f"{done:,.0f} {unit}  {printable(message)}"
+    share = min(1.0, done / total)
+    return f"{('█' * round(share * _BAR)).ljust(_BAR, '·')} {share:4.0%}  {printable(message)}"
 
 
 def warn_of(errors: Iterable[Exception]) -> None:

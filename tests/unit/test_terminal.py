@@ -6,7 +6,7 @@ import pytest
 
 from celeriac.core.findings import Finding, Status, ok
 from celeriac.core.text_table import Column, fitted
-from celeriac.terminal import finding_lines, print_rows, print_table
+from celeriac.terminal import finding_lines, print_rows, print_table, progress_line
 
 JOB = "0f8fad5b-d9cb-469f-a165-70867728950e"
 COLUMNS = [
@@ -75,3 +75,8 @@ def test_no_rows_are_said_to_be_none_and_json_is_printed_in_place_of_a_table(
     print_rows([], ["name"], nothing="no policies")
     print_rows([], ["name"], nothing="no policies", as_json=[])
     assert capsys.readouterr().out == "no policies\n[]\n"
+
+
+def test_progress_without_a_total_has_no_bar() -> None:
+    assert progress_line(1500, None, "orders: 3 pages", "records") == "1,500 records  orders: 3 pages"
+    assert progress_line(1, 4, "a\x1b[2J", "rows") == f"{'█' * 8}{'·' * 22}  25%  a\\x1b[2J"

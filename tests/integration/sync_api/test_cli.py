@@ -83,6 +83,7 @@ async def test_the_host_of_a_sync_is_asked_again_at_once(terminal: Terminal, sho
         assert (await terminal.json("host", "shop"))["closed_seconds"] > 3000
         assert (await terminal.json("host", "shop", "--reopen"))["closed_seconds"] > 3000
     assert await terminal.json("host", "shop") == {"host": f"127.0.0.1:{shop.port}", "closed_seconds": 0}
+    assert "to be left alone for\tno time: it may be asked" in (await terminal.run("host", "shop"))[1]
 
 
 async def test_a_busy_sync_and_unknown_names_are_refused(terminal: Terminal) -> None:

@@ -139,7 +139,9 @@ def dry_run(name: Name, stream: Streams = None, app: App = None, as_json: AsJson
     if as_json:
         print_json(outcome)
         return
-    for stream_name, seen in outcome["streams"].items():
+    for number, (stream_name, seen) in enumerate(outcome["streams"].items()):
+        if number:
+            typer.echo()
         more = ", and there are more pages" if seen["more"] else ""
         typer.echo(f"{stream_name}: {seen['received']} records on the first page{more}")
         if seen["note"]:
@@ -234,7 +236,10 @@ def host(
         found = await (family.hosts.reopen(name) if reopen else family.hosts.show(name))
         return found.model_dump(mode="json")
 
-    print_facts(_run(app, act), as_json)
+    found = _run(app, act)
+    left_alone = f"{found['closed_seconds']:,.0f} s" if found["closed_seconds"] else "no time: it may be asked"
+    what = "would be left alone for" if reopen else "to be left alone for"
+    print_facts(found if as_json else {"host": found["host"], what: left_alone}, as_json)
 
 
 @sync.command()

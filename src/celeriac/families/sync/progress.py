@@ -42,7 +42,8 @@ class Progress:
         done = self._done
         total = self._total(done)
         told = self._rate.see(done, total)
-        self._job.progress(done, total, f"{stream}: {self._counts[stream].pages:,} pages, {told}")
+        pages = self._counts[stream].pages
+        self._job.progress(done, total, f"{stream}: {pages:,} {'page' if pages == 1 else 'pages'}, {told}")
 
     @property
     def _done(self) -> int:
