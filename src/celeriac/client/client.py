@@ -22,7 +22,7 @@ from celeriac.core.records import JobEvent, JobRecord
 from celeriac.core.spec import Call, JobSpec
 from celeriac.core.states import JobState
 from celeriac.store import keys
-from celeriac.store.jobs import enqueueing, payloads, reader, results
+from celeriac.store.jobs import enqueueing, events, payloads, reader, results
 from celeriac.store.jobs import transitions as store
 from celeriac.store.redis import server
 from celeriac.store.redis.connection import deadline
@@ -150,7 +150,7 @@ class JobClient:
     async def has_events(self, job_id: str, after: str) -> bool:
         """Whether an event came after the event id `after`."""
         async with deadline(self._connections.timeout):
-            return bool(await reader.read_events(self._connections.current().broker, job_id, after, limit=1))
+            return bool(await events.read_events(self._connections.current().broker, job_id, after))
 
     async def cancel(self, job_id: str) -> JobRecord:
         """Cancel a job. If a worker runs it, ask that worker to stop it.
@@ -224,7 +224,7 @@ class JobClient:
             # Read the state first: a later read cannot miss an event that came before an end.
             over = (await self.get(job_id)).state.finished
             async with deadline(self._connections.timeout):
-                return await reader.read_events(self._connections.current().broker, job_id, after), over
+                return await events.read_events(self._connections.current().broker, job_id, after), over
         except BrokerUnavailable:
             return [], False
         except UnknownJob:

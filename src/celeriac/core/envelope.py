@@ -66,16 +66,16 @@ class MessageOptions:
 class Envelope:
     """The part that messages of one task with the same options share, encoded once."""
 
-    __slots__ = ("_before_correlation", "_before_id", "_end", "_root")
+    __slots__ = ("_before_correlation", "_before_shown", "_end", "_root")
 
     def __init__(self, task: str, options: MessageOptions, origin: str) -> None:
         headers, properties = orjson.dumps(_headers(task, options, origin)), orjson.dumps(_properties(options))
         canvas = options.canvas
         embed = {name: getattr(canvas, name) for name in ("callbacks", "errbacks", "chain", "chord")}
-        start = b'{"content-encoding":"utf-8","content-type":"application/json","headers":'
-        self._before_id = start + headers[:-1] + b',"id":'
+        self._before_shown = b"," + headers[1:-1] + b',"kwargsrepr":"'
         self._root = orjson.dumps(options.root_id) if options.root_id else None
-        self._before_correlation = b'},"properties":' + properties[:-1] + b',"correlation_id":'
+        content = b'"content-encoding":"utf-8","content-type":"application/json"'
+        self._before_correlation = b'"},' + content + b',"properties":' + properties[:-1] + b',"correlation_id":'
         self._end = _inside_quotes("," + codec.dumps_text(embed) + "]") + b'"}'
 
     def write(self, job_id: str, tag: str, arguments: bytes) -> bytes:
@@ -90,7 +90,8 @@ class Envelope:
         shown = quoted if len(text) <= _REPR_LENGTH else _inside_quotes(text[: _REPR_LENGTH - 3] + "...")
         return b"".join(
             (
-                *(self._before_id, quoted_id, b',"root_id":', self._root or quoted_id, b',"kwargsrepr":"', shown, b'"'),
+                # The id comes first: `take.lua` finds it there without a search.
+                *(b'{"headers":{"id":', quoted_id, b',"root_id":', self._root or quoted_id, self._before_shown, shown),
                 *(self._before_correlation, quoted_id, b',"delivery_tag":"', tag.encode()),
                 *(b'"},"body":"[[],', quoted, self._end),
             )

@@ -122,7 +122,7 @@ def parse_record(job_id: str, fields: Mapping[bytes, bytes]) -> JobRecord:
         started_at=moment("started"),
         finished_at=moment("finished"),
         delay_until=moment("delay_until"),
-        attempt=int(text.get("attempt", "0")),
+        attempt=int(text.get("attempt", "started" in text)),  # the first is not written: it goes with the start
         progress=Progress(**orjson.loads(text["progress"])) if "progress" in text else None,
         error=Failure(**orjson.loads(text["error"])) if "error" in text else None,
         parent_id=text.get("parent"),

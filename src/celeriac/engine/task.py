@@ -59,11 +59,11 @@ class Task(CeleryTask):  # pyright: ignore[reportMissingTypeArgument]
             raise Reject(str(error), requeue=True) from error
         self._obey(permit, request)
 
-    async def begin(self, request: Any, ask: Callable[[Beginning], Awaitable[Permit]]) -> None:
+    async def begin(self, request: Any, ask: Callable[[Callable[[], Beginning]], Awaitable[Permit]]) -> None:
         """Do what `before_start` does, in the asyncio worker. `ask` waits as long as the broker is absent."""
         if not _is_recorded(request):
             return
-        permit = await ask(self._beginning(request))
+        permit = await ask(lambda: self._beginning(request))
         if permit.verdict == "run":
             self._obey(permit, request)
         else:

@@ -34,8 +34,9 @@ from celeriac.engine.lease import Lease, lease_on
 from celeriac.engine.messages import Message
 from celeriac.engine.publication import storing_of, watched_for
 from celeriac.store.jobs.transitions import Publication
-from celeriac.store.messages.deliveries import Source, Taken, put_later, take, wait_for
+from celeriac.store.messages.deliveries import put_later
 from celeriac.store.messages.scheduled import drop_delayed
+from celeriac.store.messages.taking import Source, Taken, take, wait_for
 from celeriac.store.redis import runner
 from celeriac.store.redis.connection import BlockingClient
 from celeriac.store.redis.runner import run_blocking

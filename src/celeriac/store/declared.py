@@ -10,6 +10,7 @@ from celeriac.store.messages import (
     postponing,
     revocations,
     scheduled,
+    taking,
     worker_hold,
     worker_leases,
 )
@@ -26,6 +27,7 @@ _MODULES = (
     postponing,
     revocations,
     scheduled,
+    taking,
     worker_hold,
     worker_leases,
     limits,

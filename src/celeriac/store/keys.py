@@ -18,6 +18,8 @@ UNREADABLE = PREFIX + "unreadable"
 DEAD = PREFIX + "dead"
 #: Sorted set of receipts whose messages were brought back from vanished workers, by that time; trimmed.
 VOID = PREFIX + "void"
+#: String that is there while more listen to one kind of channel than scripts list: they publish for every job then.
+CROWD = PREFIX + "crowd"
 #: Sorted set of tasks that have been revoked, by that time in ms; trimmed.
 REVOKED = PREFIX + "revoked"
 #: Sorted set of workers by the time when their lease runs out; trimmed then.

@@ -18,8 +18,9 @@ from celeriac.engine.aio.endings import Delivery, Endings
 from celeriac.store import keys
 from celeriac.store.jobs.beginnings import Beginning, begin
 from celeriac.store.jobs.transitions import Publication, Transition
-from celeriac.store.messages import deliveries
-from celeriac.store.messages.deliveries import PlainResult, Source
+from celeriac.store.messages import taking
+from celeriac.store.messages.deliveries import PlainResult
+from celeriac.store.messages.taking import Source
 from celeriac.store.redis.connection import connect
 from celeriac.store.redis.pipeline import Pipeline
 
@@ -53,7 +54,7 @@ async def test_a_job_whose_end_cannot_be_written_keeps_no_other_from_ending(
 ) -> None:
     broker.lpush("mail", "a", "culprit", "b")
     source = Source("mail", ["mail"])
-    await pipeline.run(deliveries.take([source], worker="w", receipt="w/1", count=3, lease_ms=60_000))
+    await pipeline.run(taking.take([source], worker="w", receipt="w/1", count=3, lease_ms=60_000))
     ended: list[str] = []
     endings, asking = Endings(pipeline, "w", ended.append), Beginnings(pipeline)
     held = [Delivery(f"w/{n}", "mail", each, pipeline, asking) for n, each in ((1, "a"), (2, job_id), (3, "b"))]
@@ -77,7 +78,7 @@ async def test_a_job_whose_end_cannot_be_written_has_failed_for_all_who_wait_for
     pipeline: Pipeline, broker: redis.Redis, kept: str
 ) -> None:
     broker.lpush("mail", "culprit")
-    await pipeline.run(deliveries.take([Source("mail", ["mail"])], worker="w", receipt="w/1", count=1, lease_ms=60_000))
+    await pipeline.run(taking.take([Source("mail", ["mail"])], worker="w", receipt="w/1", count=1, lease_ms=60_000))
     asked = Beginning(job_id="a", task="send", queue="mail", worker="w", receipt="w/1", retention_ms=60_000)
     await pipeline.run(begin([asked]))
     endings = Endings(pipeline, "w", lambda _: None)
@@ -108,7 +109,7 @@ async def test_a_message_whose_end_meets_a_key_of_another_type_is_a_dead_letter_
 ) -> None:
     broker.lpush("mail", "a", "culprit", "b")
     source = Source("mail", ["mail"])
-    await pipeline.run(deliveries.take([source], worker="w", receipt="w/1", count=3, lease_ms=60_000))
+    await pipeline.run(taking.take([source], worker="w", receipt="w/1", count=3, lease_ms=60_000))
     asked = [
         Beginning(job_id=f"j{n}", task="send", queue="mail", worker="w", receipt=f"w/{n}", retention_ms=60_000)
         for n in (1, 2, 3)

@@ -18,7 +18,8 @@ from celeriac.core.inbound import Arrival
 from celeriac.engine.aio.fetching import Fetcher
 from celeriac.engine.lease import Lease
 from celeriac.store import keys
-from celeriac.store.messages.deliveries import Ending, Source, finish
+from celeriac.store.messages.deliveries import Ending, finish
+from celeriac.store.messages.taking import Source
 from celeriac.store.redis.connection import connect, connect_blocking
 from celeriac.store.redis.pipeline import Pipeline
 from tests.support.broker import fragile_broker

@@ -14,8 +14,8 @@ from typer.testing import CliRunner, Result
 from celeriac import BrokerUnavailable, ConfigurationError
 from celeriac.cli import ExitCode, cli
 from celeriac.store import keys
-from celeriac.store.messages import deliveries
-from celeriac.store.messages.deliveries import Source
+from celeriac.store.messages import taking
+from celeriac.store.messages.taking import Source
 from celeriac.store.messages.worker_hold import WorkerHold
 from celeriac.store.redis.runner import run_blocking
 
@@ -31,7 +31,7 @@ def message(number: int, task: str = "shop.send") -> bytes:
 
 def give_up(broker: redis.Redis, raw: bytes, queue: str = "mail", cause: str = "[bold]too late") -> None:
     broker.lpush(queue, raw)
-    run_blocking(broker, deliveries.take([Source(queue, [queue])], worker="w", receipt="w/1", count=1, lease_ms=60_000))
+    run_blocking(broker, taking.take([Source(queue, [queue])], worker="w", receipt="w/1", count=1, lease_ms=60_000))
     assert WorkerHold(broker, "w", lease=60).give_up("w/1", cause)
 
 

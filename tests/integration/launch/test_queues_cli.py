@@ -12,8 +12,8 @@ import redis
 
 from celeriac import Celeriac
 from celeriac.cli import ExitCode
-from celeriac.store.messages import deliveries
-from celeriac.store.messages.deliveries import Source
+from celeriac.store.messages import deliveries, taking
+from celeriac.store.messages.taking import Source
 from celeriac.store.redis.runner import run_blocking
 from tests.support.warm import run_celeriac
 from tests.support.workers import ROOT
@@ -36,7 +36,7 @@ def test_queues_are_listed_with_what_waits_is_delayed_and_is_held(broker: redis.
     broker.lpush("mail\x06\x163", _message("low"))
     broker.lpush("bills", _message("bill"))
     run_blocking(broker, deliveries.put_later("mail", "mail", _message("later"), int(time.time() * 1000) + 60_000))
-    take = deliveries.take([Source("bills", ["bills"])], worker="w", receipt="w/1", count=1, lease_ms=60_000)
+    take = taking.take([Source("bills", ["bills"])], worker="w", receipt="w/1", count=1, lease_ms=60_000)
     run_blocking(broker, take)
     broker.sadd("_kombu.binding.declared", "declared\x06\x16\x06\x16declared")
     queues: list[dict[str, Any]] = json.loads(_celeriac(broker_url, "queues", "--json"))

@@ -13,9 +13,9 @@ from redis.asyncio import Redis
 
 from celeriac import WrongState
 from celeriac.store import keys
-from celeriac.store.messages import deliveries
+from celeriac.store.messages import taking
 from celeriac.store.messages.dead_letters import DeadLetter, dead_letters, drop, replay
-from celeriac.store.messages.deliveries import Source
+from celeriac.store.messages.taking import Source
 from celeriac.store.messages.worker_hold import WorkerHold
 from celeriac.store.redis.connection import connect
 from celeriac.store.redis.runner import run_blocking
@@ -38,7 +38,7 @@ def message(number: int) -> bytes:
 def give_up(broker: redis.Redis, raw: bytes, list_key: str = QUEUE, cause: str = "rejected") -> bool:
     broker.lpush(list_key, raw)
     source = Source(QUEUE, [QUEUE, LOW])
-    run_blocking(broker, deliveries.take([source], worker="w", receipt="w/1", count=1, lease_ms=60_000))
+    run_blocking(broker, taking.take([source], worker="w", receipt="w/1", count=1, lease_ms=60_000))
     return WorkerHold(broker, "w", lease=60).give_up("w/1", cause)
 
 

@@ -11,8 +11,8 @@ import redis
 from celeriac.core.clock import now_ms
 from celeriac.core.envelope import EnvelopeWriter, MessageOptions
 from celeriac.store import keys
-from celeriac.store.messages import deliveries, worker_leases
-from celeriac.store.messages.deliveries import Source, Taken
+from celeriac.store.messages import deliveries, taking, worker_leases
+from celeriac.store.messages.taking import Source, Taken
 from celeriac.store.messages.worker_hold import WorkerHold
 from celeriac.store.redis.runner import run_blocking
 from tests.support.waiting import wait_until
@@ -28,7 +28,7 @@ def message(number: int) -> bytes:
 
 def take_some(broker: redis.Redis, count: int, *sources: Source, receipt: str = "w/1", lease: int = 60_000) -> Taken:
     worker = receipt.rpartition("/")[0]
-    call = deliveries.take(sources or (SOURCE,), worker=worker, receipt=receipt, count=count, lease_ms=lease)
+    call = taking.take(sources or (SOURCE,), worker=worker, receipt=receipt, count=count, lease_ms=lease)
     return run_blocking(broker, call)
 
 
@@ -285,7 +285,7 @@ def test_the_receipts_of_what_was_brought_back_are_void_for_a_time(broker: redis
 
 def claim(broker: redis.Redis, receipt: str, until: int) -> Taken:
     worker = receipt.rpartition("/")[0]
-    call = deliveries.take([SOURCE], worker=worker, receipt=receipt, count=1, lease_ms=60_000, claim_until_ms=until)
+    call = taking.take([SOURCE], worker=worker, receipt=receipt, count=1, lease_ms=60_000, claim_until_ms=until)
     return run_blocking(broker, call)
 
 

@@ -15,8 +15,9 @@ from redis.exceptions import DataError, ResponseError
 from celeriac.core.clock import now_ms
 from celeriac.store import keys
 from celeriac.store.jobs.transitions import Publication
-from celeriac.store.messages import deliveries
-from celeriac.store.messages.deliveries import Ending, PlainResult, Source, Taken
+from celeriac.store.messages import deliveries, taking
+from celeriac.store.messages.deliveries import Ending, PlainResult
+from celeriac.store.messages.taking import Source, Taken
 from celeriac.store.redis.connection import connect
 from celeriac.store.redis.pipeline import Pipeline
 from celeriac.store.redis.replies import Replies
@@ -37,7 +38,7 @@ async def pipeline_to(url: str) -> AsyncGenerator[Pipeline]:
 
 
 def take(number: int, count: int = 1) -> ScriptCall[Taken]:
-    return deliveries.take([QUEUE], worker="w", receipt=f"w/{number}", count=count, lease_ms=60_000)
+    return taking.take([QUEUE], worker="w", receipt=f"w/{number}", count=count, lease_ms=60_000)
 
 
 def publish(number: int) -> ScriptCall[list[str]]:

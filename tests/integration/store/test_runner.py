@@ -13,7 +13,7 @@ from celeriac.core.routing import Routing
 from celeriac.store import keys
 from celeriac.store.jobs import reader, results
 from celeriac.store.messages import queues, worker_leases
-from celeriac.store.messages.deliveries import wait_for
+from celeriac.store.messages.taking import wait_for
 from celeriac.store.redis.connection import connect
 from celeriac.store.redis.runner import atomically, receive, run, run_blocking, send, together
 from celeriac.store.redis.wire import Wire

@@ -17,8 +17,9 @@ from celeriac.store.jobs import beginnings, enqueueing, transitions
 from celeriac.store.jobs.beginnings import LOST_RUNS, Beginning, Permit
 from celeriac.store.jobs.enqueueing import FanOut, JobKind, NewJob
 from celeriac.store.jobs.transitions import Publication, Transition
-from celeriac.store.messages import deliveries, worker_leases
-from celeriac.store.messages.deliveries import Ending, Source
+from celeriac.store.messages import deliveries, taking, worker_leases
+from celeriac.store.messages.deliveries import Ending
+from celeriac.store.messages.taking import Source
 from celeriac.store.redis.runner import run_blocking
 
 RETENTION = 60_000
@@ -37,7 +38,7 @@ def enqueue(broker: redis.Redis, *given: NewJob) -> None:
 def take(broker: redis.Redis, worker: str, number: int = 1) -> str:
     """A worker takes the next message; the receipt."""
     receipt = f"{worker}/{number}"
-    call = deliveries.take([Source("q", ["q"])], worker=worker, receipt=receipt, count=1, lease_ms=60_000)
+    call = taking.take([Source("q", ["q"])], worker=worker, receipt=receipt, count=1, lease_ms=60_000)
     assert run_blocking(broker, call).messages
     return receipt
 

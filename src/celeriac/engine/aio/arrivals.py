@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from celeriac.core.background import background
 from celeriac.core.timing import RETRY_PAUSE_S
 from celeriac.store import keys
-from celeriac.store.messages.deliveries import Source, Taken, wait_for
+from celeriac.store.messages.taking import Source, Taken, wait_for
 from celeriac.store.redis.connection import Client
 from celeriac.store.redis.errors import RedisError
 from celeriac.store.redis.listener import Listener

@@ -15,7 +15,7 @@ from celeriac.engine.aio.pool import Pool
 from celeriac.engine.loop import job_loop
 from celeriac.engine.revocations import Revocations
 from celeriac.engine.transport import Channel
-from celeriac.store.messages.deliveries import Source
+from celeriac.store.messages.taking import Source
 from celeriac.store.redis.connection import connect
 
 #: How long connecting to the broker may take.
@@ -111,6 +111,8 @@ def _new_intake(consumer: Any, pool: Pool) -> Intake:
         channel.lease,
         capacity=lambda: pool.capacity,
         threads=pool.threads,
+        # Without records there is nothing to begin. A record on another server is not the queue's.
+        shown=consumer.hostname if getattr(consumer.app, "keeps_job_records", False) else "",
         order=order(),
     )
     consumer.guard.watch("the fetcher of messages", lambda: intake.has_ended)

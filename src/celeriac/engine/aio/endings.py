@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -17,9 +17,10 @@ from celeriac.core.states import JobState
 from celeriac.engine import bridge
 from celeriac.engine.aio.beginnings import Beginnings
 from celeriac.store.jobs import payloads
+from celeriac.store.jobs.beginnings import Beginning, Permit
 from celeriac.store.jobs.transitions import Transition
 from celeriac.store.messages.dead_letters import give_up
-from celeriac.store.messages.deliveries import Ending, Place, PlainResult, finish, put_back, put_off
+from celeriac.store.messages.deliveries import Ending, Place, PlainResult, Success, finish, put_back, put_off, succeed
 from celeriac.store.messages.postponing import postpone
 from celeriac.store.redis.connection import BlockingClient
 from celeriac.store.redis.pipeline import Pipeline
@@ -30,6 +31,8 @@ log = logging.getLogger("celeriac.engine")
 
 T = TypeVar("T")
 
+#: The permit of a job that began with its taking.
+_FIRST_RUN = Permit("run", run=1)
 #: The most endings in one script call, during which the server can do nothing else.
 _BATCH = 250
 _TOO_LATE = "message %s was acknowledged too late: another worker has it now, and runs its task again"
@@ -50,6 +53,9 @@ class Delivery:
         is_open: whether the end of the message is still to be decided.
         is_running: whether the task's function runs now. What it stores itself is written at once, not with the end.
         abandon: stops the task without recording anything.
+        has_begun: whether its job began with its taking, and does not run yet.
+        may_run: whether such a job may run without another look at its record, as nothing was waited for since.
+        began_at_once: whether such a job has been run without another look. Then nothing but this run has changed it.
     """
 
     receipt: str
@@ -62,9 +68,27 @@ class Delivery:
     is_open: bool = True
     is_running: bool = False
     abandon: Callable[[], None] | None = None
+    has_begun: bool = False
+    may_run: bool = False
+    began_at_once: bool = False
 
     def __post_init__(self) -> None:
         self.ending = Ending(self.receipt)
+        self.may_run = self.has_begun
+
+    async def permit(self, beginning: Callable[[], Beginning]) -> Permit:
+        """Return the job's permit to run. Ask for it, unless it was given with the taking."""
+        self.began_at_once, self.has_begun = self.may_run, False
+        return _FIRST_RUN if self.began_at_once else await self.beginnings.ask(beginning())
+
+    @property
+    def success(self) -> Success | None:
+        """The end in the form for `succeed`, if it is nothing but the success of a run that began at once."""
+        end = self.ending.end
+        if not self.began_at_once or self.before or self.ending.publications or not isinstance(end, Transition):
+            return None
+        is_success = end.state is JobState.SUCCEEDED
+        return Success(self.receipt, self.task_id, end.outcome, end.retention_ms) if is_success else None
 
 
 #: The delivery whose task runs in this context.
@@ -113,13 +137,15 @@ class Endings:
             self._pipeline.submit(call)
         ending = delivery.ending
         if ending.end is None and not ending.publications:
-            self._give(delivery, put_back(self._worker, delivery.receipt, place, lost=lost))
+            receipt, has_begun = delivery.receipt, delivery.has_begun
+            self._give(delivery, put_back(self._worker, receipt, place, lost=lost, has_begun=has_begun))
         else:
             self._give(delivery, finish(self._worker, [ending], losses=int(lost)))
 
     def put_off(self, delivery: Delivery, due_ms: int, *, limited: str = "") -> None:
         """Give a message back until it is due. `limited` names the task if that is over its rate limit."""
-        self._give(delivery, put_off(self._worker, delivery.receipt, delivery.queue, due_ms, limited=limited))
+        receipt, queue, has_begun = delivery.receipt, delivery.queue, delivery.has_begun
+        self._give(delivery, put_off(self._worker, receipt, queue, due_ms, limited=limited, has_begun=has_begun))
 
     def run_later(self, delivery: Delivery, seconds: float, reason: Failure) -> None:
         """Give back the message of a job that runs, and record that it waits."""
@@ -148,7 +174,12 @@ class Endings:
             self._on_ended(delivery.receipt)
 
     async def _finish(self, batch: list[Delivery]) -> None:
-        refused = await self._pipeline.run(finish(self._worker, [delivery.ending for delivery in batch]))
+        successes, others = _sorted(batch)
+        refused: dict[str, str] = {}
+        if successes:
+            refused |= await self._pipeline.run(succeed(self._worker, successes))
+        if others:
+            refused |= await self._pipeline.run(finish(self._worker, others))
         for delivery in batch if refused else ():
             reason = refused.get(delivery.ending.receipt)
             if reason:
@@ -186,6 +217,18 @@ class Endings:
             return await self._pipeline.run(call)
         except Exception:  # even the failure cannot be written: make the dead letter without an end
             return await self._pipeline.run(give_up(self._worker, delivery.receipt, cause))
+
+
+def _sorted(batch: Sequence[Delivery]) -> tuple[list[Success], list[Ending]]:
+    """Return the ends that `succeed` writes, and all others."""
+    successes, others = list[Success](), list[Ending]()
+    for delivery in batch:
+        success = delivery.success
+        if success is None:
+            others.append(delivery.ending)
+        else:
+            successes.append(success)
+    return successes, others
 
 
 def _failed(delivery: Delivery, cause: str) -> Transition | PlainResult | None:

@@ -19,7 +19,7 @@ from celeriac.core.context import JobSuspended
 from celeriac.core.errors import JobAborted, JobInterrupted, RunLater
 from celeriac.core.interrupt import Interruptible
 from celeriac.engine import bridge
-from celeriac.engine.aio import stacks
+from celeriac.engine.aio import endings, stacks
 from celeriac.engine.aio.failures import ErrorInfo
 from celeriac.engine.aio.limits import HardLimitPassed, Limited
 from celeriac.engine.aio.own_thread import OwnThread
@@ -122,6 +122,9 @@ class Execution:
         _current.set(self)
         try:
             if self._slots is not None:
+                delivery = endings.current.get()
+                if delivery is not None and not self._slots.free:
+                    delivery.may_run = False  # its job may be cancelled while it waits
                 await self._slots.reserve(may_leave=True)
                 self._has_slot = True
             self._callbacks.accepted(os.getpid(), time.monotonic())

@@ -14,7 +14,8 @@ from celeriac.core.clock import now_ms
 from celeriac.core.inbound import Arrival, read
 from celeriac.engine.aio.arrivals import HOLD_S, Arrivals, Claim
 from celeriac.engine.lease import Lease
-from celeriac.store.messages.deliveries import Source, Taken, put_back, put_off, take
+from celeriac.store.messages.deliveries import put_back, put_off
+from celeriac.store.messages.taking import Source, Taken, take
 from celeriac.store.redis.connection import Client
 from celeriac.store.redis.pipeline import Pipeline
 from celeriac.store.scripts.script import ScriptCall
@@ -48,10 +49,13 @@ class Fetcher:
         *,
         room: Callable[[], int],
         is_full: Callable[[], bool],
-        deliver: Callable[[str, str, Arrival], None],
+        deliver: Callable[[str, str, Arrival, bool], None],
+        shown: str = "",
         order: Any = None,
     ) -> None:
-        """`order` is the cycle of kombu's `queue_order_strategy`: which queue comes first. Default: each in turn."""
+        """`shown` is the worker's name for people: with it, jobs begin as they are taken, and `deliver` is told which.
+
+        `order` is the cycle of kombu's `queue_order_strategy`: which queue comes first. Default: each in turn."""
         self.changed = asyncio.Event()
         self._arrivals = Arrivals(client, pipeline)
         self._pipeline = pipeline
@@ -59,6 +63,7 @@ class Fetcher:
         self._room = room
         self._is_full = is_full
         self._deliver = deliver
+        self._shown = shown
         self._sources: dict[str, Source] = {}
         self._unheld: set[str] = set()  # queues without acknowledgement: nobody holds their messages
         self._order = round_robin_cycle() if order is None else order
@@ -139,24 +144,25 @@ class Fetcher:
             count=count,
             lease_ms=hold.lease_ms,
             claim_until_ms=until,
+            shown=self._shown,
         )
 
     def _receive(self, number: int, taken: Taken) -> None:
         """Deliver the messages of one `take` call. Their receipts count from `number`."""
         self._look_at = time.monotonic() + (_WAIT_S if taken.next_due is None else min(_WAIT_S, taken.next_due))
         self._ahead_ms = taken.now_ms - now_ms()
-        for offset, (queue, message) in enumerate(taken.messages):
-            self._receive_one(self._lease.receipt(number + offset), queue, message, taken.now_ms)
+        for offset, ((queue, message), begun) in enumerate(zip(taken.messages, taken.begun, strict=True)):
+            self._receive_one(self._lease.receipt(number + offset), queue, message, bool(begun), taken.now_ms)
 
-    def _receive_one(self, receipt: str, queue: str, message: bytes, server_ms: int) -> None:
+    def _receive_one(self, receipt: str, queue: str, message: bytes, has_begun: bool, server_ms: int) -> None:
         # Since the call was sent, the queue may have been removed, or a claim may have used up the room.
         is_wanted = queue in self._sources and not self._is_full()
         if not is_wanted and queue not in self._unheld:
-            self._pipeline.submit(put_back(self._lease.worker, receipt, "first"))
+            self._pipeline.submit(put_back(self._lease.worker, receipt, "first", has_begun=has_begun))
             return
         arrival = read(message, receipt)
         if arrival.due_ms is None or arrival.due_ms <= server_ms:
-            self._deliver(receipt, queue, arrival)
+            self._deliver(receipt, queue, arrival, has_begun)
         else:  # from a stock Celery producer, which puts messages with an ETA into the queue itself
             self._pipeline.submit(put_off(self._lease.worker, receipt, queue, arrival.due_ms))
 

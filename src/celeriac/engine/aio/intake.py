@@ -23,7 +23,7 @@ from celeriac.engine.causes import Cause, note, take_note
 from celeriac.engine.lease import Lease
 from celeriac.engine.messages import Message
 from celeriac.store.messages.dead_letters import give_up
-from celeriac.store.messages.deliveries import Source
+from celeriac.store.messages.taking import Source
 from celeriac.store.messages.worker_leases import held_by, renew
 from celeriac.store.redis.connection import Client
 from celeriac.store.redis.errors import RedisError
@@ -49,9 +49,10 @@ class Intake:
         *,
         capacity: Callable[[], int],
         threads: Slots,
+        shown: str = "",
         order: Any = None,
     ) -> None:
-        """`capacity` returns how many messages the worker may hold now. `Fetcher` explains `order`."""
+        """`capacity` returns how many messages the worker may hold now. `Fetcher` explains `shown` and `order`."""
         self.pipeline = Pipeline(client)
         self._beginnings = Beginnings(self.pipeline)
         self._loop = loop
@@ -69,7 +70,14 @@ class Intake:
         lease.on_lost = lambda: self._on_loop(self._look_for_lost_soon)
         self._endings = Endings(self.pipeline, lease.worker, self._on_ended)
         self._fetcher = Fetcher(
-            client, self.pipeline, lease, room=self._room, is_full=self._is_full, deliver=self._deliver, order=order
+            client,
+            self.pipeline,
+            lease,
+            room=self._room,
+            is_full=self._is_full,
+            deliver=self._deliver,
+            shown=shown,
+            order=order,
         )
         self._fetching: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -152,8 +160,10 @@ class Intake:
         room = self._capacity() - len(self._held)
         return room if self._threads.free else min(room, self._threads.room_to_wait)
 
-    def _deliver(self, receipt: str, queue: str, arrival: Arrival) -> None:
-        delivery = self._held[receipt] = Delivery(receipt, queue, arrival.task_id, self.pipeline, self._beginnings)
+    def _deliver(self, receipt: str, queue: str, arrival: Arrival, has_begun: bool) -> None:
+        delivery = self._held[receipt] = Delivery(
+            receipt, queue, arrival.task_id, self.pipeline, self._beginnings, has_begun=has_begun
+        )
         if not is_suspect(arrival):
             self._hand_over(delivery, arrival)
         elif self._suspects.admits(receipt):

@@ -129,8 +129,10 @@ class Tracer:
     async def _begin(self, execution: Execution, run: _TaskRun) -> None:
         delivery = endings.current.get()
         if self._begins and delivery is not None:
-            await self.task.begin(run.context, delivery.beginnings.ask)
+            await self.task.begin(run.context, delivery.permit)
         elif self._before_start is not None:
+            if delivery is not None:
+                delivery.has_begun = False  # it may do so by itself, and runs from here on
             await execution.aside(self._call_timed, self._before_start, *run.call)
 
     async def _perform(self, execution: Execution, context: Any) -> Any:

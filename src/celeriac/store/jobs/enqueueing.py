@@ -203,7 +203,7 @@ def enqueue(
 
 def new_record(job: NewJob, created_ms: int) -> JobRecord:
     """Make the record that `enqueue.lua` has just written for an accepted job."""
-    written = [*job.kind.fields, "created", str(created_ms), "updated", str(created_ms)]
+    written = [*job.kind.fields, "created", str(created_ms)]
     fields = {name.encode(): value.encode() for name, value in zip(written[::2], written[1::2], strict=True)}
     return parse_record(job.id, {**fields, b"arguments": job.arguments})
 

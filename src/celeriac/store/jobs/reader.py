@@ -7,10 +7,9 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from redis.asyncio import Redis
 
-from celeriac.core.records import JobEvent, JobRecord, parse_record
+from celeriac.core.records import JobRecord, parse_record
 from celeriac.store import keys
 from celeriac.store.redis.runner import atomically, together
 
@@ -128,9 +127,3 @@ def _split_cursor(cursor: str | None) -> tuple[int, str] | None:
         return None
     score, _, job_id = cursor.partition("_")
     return int(score), job_id
-
-
-async def read_events(client: Redis, job_id: str, after: str, limit: int = 200) -> list[JobEvent]:
-    """Read events of a job after the event id `after` (`0-0`: from the first that is still stored)."""
-    entries: list[Any] = await _commands(client).xrange(keys.events(job_id), min=f"({after}", max="+", count=limit)
-    return [JobEvent(raw.decode(), fields[b"name"].decode(), orjson.loads(fields[b"data"])) for raw, fields in entries]

@@ -1,38 +1,41 @@
-"""Script calls that move a message from its queue to a worker, and remove it or give it back.
-
-A worker that takes a message holds it until it acknowledges the message or gives it back. One step takes the message
-and records that, so no message is ever lost between. One lease covers all that a worker holds. Its messages are brought
-back when the lease runs out, or as soon as others know that the worker has ended.
-"""
+"""Script calls that end the delivery of a message: they remove it with its outcome, or give it back to its queue."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import orjson
 
-from celeriac.core.states import JobState
+from celeriac.core.clock import now_ms
 from celeriac.store import keys
-from celeriac.store.jobs.transitions import OPEN_LIFE_MS, Publication, Transition, TransitionRow, shared
-from celeriac.store.scripts.script import Argument, Command, Script, ScriptCall
+from celeriac.store.jobs.transitions import Publication, Transition, TransitionRow, shared
+from celeriac.store.scripts.script import Argument, Script, ScriptCall
 
-_QUEUED = orjson.dumps({"state": JobState.QUEUED.value})
-_RECORDS, _EVENTS = keys.record(""), keys.events("")
+_RECORDS, _EVENTS, _RESULTS = keys.record(""), keys.events(""), keys.result("")
 
 
-class _Take(NamedTuple):
-    worker: str
-    lease_ms: int
-    receipt: str
-    most: int
-    lists: int
+class _Succeed(NamedTuple):
     records: str
     events: str
-    queued_event: bytes
+    results: str
+
+
+class Success(NamedTuple):
+    """A job that began with its taking and has succeeded.
+
+    Attributes:
+        receipt: the receipt under which the worker holds its message.
+        id: the job.
+        outcome: the outcome to store, in Celery's format; empty if it is not wanted.
+        life_ms: life of its record and its outcome.
+    """
+
+    receipt: str
+    id: str
+    outcome: bytes
     life_ms: int
-    claim_until_ms: int | str
 
 
 class _Finish(NamedTuple):
@@ -71,6 +74,8 @@ class _PutBack(NamedTuple):
     due_ms: int | str = ""
     losses: int = 0
     mark: bytes = b""
+    now_ms: int = 0
+    records: str = ""
 
 
 class _PutLater(NamedTuple):
@@ -85,98 +90,18 @@ class _Recall(NamedTuple):
     after: bytes
 
 
-_TAKE = Script("take", _Take, when_full=True)
 _FINISH = Script(
     "finish",
     _Finish,
     {"ending": _Ending, "publication": _Publication, "transition": TransitionRow, "plain_result": PlainResultRow},
     when_full=True,
 )
+_SUCCEED = Script("succeed", _Succeed, {"job": Success}, when_full=True)
 _PUT_BACK = Script("put_back", _PutBack, when_full=True)
 _PUT_LATER = Script("put_later", _PutLater)
 _RECALL = Script("recall", _Recall, when_full=True)
 
 Place = Literal["first", "last"]
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A queue from which `take` takes.
-
-    Attributes:
-        queue: the queue's name.
-        lists: its lists, from the highest priority to the lowest.
-        held: whether the worker holds its messages until they are acknowledged.
-    """
-
-    queue: str
-    lists: Sequence[str]
-    held: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """The result of taking messages.
-
-    Attributes:
-        now_ms: the server's time.
-        messages: the queue and the unchanged message for each that was taken, in the order of receipts.
-        next_due: seconds until a delayed message of these queues is due; None if there is none.
-    """
-
-    now_ms: int
-    messages: list[tuple[str, bytes]]
-    next_due: float | None
-
-
-def take(
-    sources: Sequence[Source],
-    *,
-    worker: str,
-    receipt: str,
-    count: int,
-    lease_ms: int,
-    claim_until_ms: int | None = None,
-) -> ScriptCall[Taken]:
-    """Take up to `count` messages for `worker`, which holds those of held queues from then on.
-
-    It holds the first one under `receipt`, `<worker>/<number>`, and the others under the numbers that follow. The call
-    may be sent again if the reply was lost: it then replies the same messages.
-
-    With `claim_until_ms` the call is sent in advance, and runs when a message comes. It takes nothing after that time
-    (of the server's clock), or if the worker already holds a message or has lost its lease. Then `next_due` is 0.
-    """
-    script_keys = [keys.LEASES, keys.held(worker)]
-    for source in sources:
-        script_keys += [keys.delayed(source.queue), *source.lists]
-    args: list[Argument] = [
-        *_Take(
-            worker=worker,
-            lease_ms=lease_ms,
-            receipt=receipt,
-            most=count,
-            lists=len(sources[0].lists),
-            records=_RECORDS,
-            events=_EVENTS,
-            queued_event=_QUEUED,
-            life_ms=OPEN_LIFE_MS,
-            claim_until_ms="" if claim_until_ms is None else claim_until_ms,
-        )
-    ]
-    args += ["1" if source.held else "0" for source in sources]
-
-    def parse(reply: list[Any]) -> Taken:
-        now, due = reply[:2]
-        names = [source.queue for source in sources]
-        taken: list[tuple[str, bytes]] = [(names[n], raw) for n, raw in zip(reply[2::2], reply[3::2], strict=True)]
-        return Taken(now, taken, None if due < 0 else due / 1000)
-
-    return ScriptCall(_TAKE, script_keys, args, parse)
-
-
-def wait_for(list_key: str, seconds: float) -> Command:
-    """Wait until there is a message in a list. Takes nothing: it moves the last message to its own place."""
-    return ("BLMOVE", list_key, list_key, "RIGHT", "RIGHT", seconds)
 
 
 @dataclass(slots=True)
@@ -231,26 +156,40 @@ def finish(worker: str, endings: Sequence[Ending], *, losses: int | None = None)
     args: list[Argument] = [*_Finish(*shared(), losses="" if losses is None else losses)]
     for ending in endings:
         args += ending.arguments()
-
-    def parse(reply: list[bytes]) -> dict[str, str]:
-        texts = [text.decode() for text in reply]
-        return dict(zip(texts[::2], texts[1::2], strict=True))
-
-    return ScriptCall(_FINISH, [keys.held(worker), keys.JOB_INDEX], args, parse)
+    return ScriptCall(_FINISH, [keys.held(worker), keys.JOB_INDEX], args, _reasons)
 
 
-def put_back(worker: str, receipt: str, place: Place, *, lost: bool = False) -> ScriptCall[bool]:
+def _reasons(reply: list[bytes]) -> dict[str, str]:
+    texts = [text.decode() for text in reply]
+    return dict(zip(texts[::2], texts[1::2], strict=True))
+
+
+def succeed(worker: str, successes: Sequence[Success]) -> ScriptCall[dict[str, str]]:
+    """End jobs that began with their taking and have succeeded. Reply as `finish` does."""
+    args: list[Argument] = [*_Succeed(records=_RECORDS, events=_EVENTS, results=_RESULTS)]
+    for success in successes:
+        args += success
+    return ScriptCall(_SUCCEED, [keys.held(worker), keys.VOID, keys.CROWD], args, _reasons)
+
+
+def put_back(
+    worker: str, receipt: str, place: Place, *, lost: bool = False, has_begun: bool = False
+) -> ScriptCall[bool]:
     """Give a message back, as the first or the last of its queue. Reply False if the worker did not hold it any more.
 
     `lost` says that the process which ran it vanished. A message given back as the last counts that as a loss.
+    `has_begun` says that its job began with its taking, and has not run: it is queued again.
     """
-    return ScriptCall(_PUT_BACK, [keys.held(worker), ""], _PutBack(receipt, place, losses=int(lost)), bool)
+    args = _PutBack(receipt, place, losses=int(lost), now_ms=now_ms(), records=_RECORDS if has_begun else "")
+    return ScriptCall(_PUT_BACK, [keys.held(worker), ""], args, bool)
 
 
-def put_off(worker: str, receipt: str, queue: str, due_ms: int, *, limited: str = "") -> ScriptCall[bool]:
-    """Give a message back until it is due. `limited` names a task that is over its rate limit."""
-    mark = _mark(limited) if limited else b""
-    args = _PutBack(receipt, "later", due_ms=due_ms, mark=mark)
+def put_off(
+    worker: str, receipt: str, queue: str, due_ms: int, *, limited: str = "", has_begun: bool = False
+) -> ScriptCall[bool]:
+    """Give a message back until it is due. `limited` names a task over its rate limit; `has_begun` as in `put_back`."""
+    mark, records = _mark(limited) if limited else b"", _RECORDS if has_begun else ""
+    args = _PutBack(receipt, "later", due_ms=due_ms, mark=mark, now_ms=now_ms(), records=records)
     return ScriptCall(_PUT_BACK, [keys.held(worker), keys.delayed(queue)], args, bool)
 
 

@@ -10,6 +10,7 @@
 -- delayed zset    entries of one queue by the time they are due (ms)
 -- held    hash    receipt -> entry: the messages that one worker has taken and not acknowledged
 -- leases  zset    workers by the time until which their hold is respected (ms of the server's clock)
+-- crowd   string  is there while more listen to one kind of channel than a script should list
 -- void    zset    receipts under which a vanished worker held a message, by the time that it was brought back (ms)
 -- dead    stream  dead letters: entries {list, message, cause}
 -- An entry is a message with the list it belongs to: `<length>:<list><message>`.
@@ -51,6 +52,28 @@ local function delay(delayed, due_ms, entry)
   local added = redis.call('ZADD', delayed, due_ms, entry)
   if redis.call('ZRANGE', delayed, 0, 0)[1] == entry then redis.call('PUBLISH', delayed, due_ms) end
   return added
+end
+
+-- Returns the id of a message's task; nil if it has none. A message of Celeriac's client need not be parsed for it.
+local function task_of(message)
+  local id = string.match(message, '^{"headers":{"id":"([^"\\]+)","root_id":"')
+  if id then return id end
+  local _, parsed = pcall(cjson.decode, message)
+  local headers = type(parsed) == 'table' and parsed.headers
+  id = type(headers) == 'table' and headers.id
+  return type(id) == 'string' and id or nil
+end
+
+-- Returns a function that publishes on channels with this prefix, if somebody listens. To ask once is cheaper than to
+-- publish for each job, unless there is a crowd: then nobody is asked for a second.
+local function publisher(crowd, prefix)
+  local function publish(channel, message) redis.call('PUBLISH', channel, message) end
+  if redis.call('EXISTS', crowd) == 1 then return publish end
+  local channels = redis.call('PUBSUB', 'CHANNELS', prefix .. '*')
+  if #channels > 500 then redis.call('SET', crowd, 1, 'PX', 1000) end
+  local heard = {}
+  for _, channel in ipairs(channels) do heard[channel] = true end
+  return function(channel, message) if heard[channel] then publish(channel, message) end end
 end
 
 local function emit(events, life_ms, name, data)

@@ -37,7 +37,7 @@ for number = 1, tonumber(kind_count) do
     delayed = KEYS[3 + 2 * number],
     due_ms = due_ms,
     life_ms = life_ms + math.max(0, (due_ms or 0) - now_ms),
-    record = {'HSET', 'key', 'arguments', 'value', 'created', now_ms, 'updated', now_ms, unpack(ARGV, first + WIDTH.kind, last)},
+    record = {'HSET', 'key', 'arguments', 'value', 'created', now_ms, unpack(ARGV, first + WIDTH.kind, last)},
   }
   if fan_out then table.insert(kinds[number].record, 'parent_run'); table.insert(kinds[number].record, fan_out.run) end
   first = last + 1

@@ -1,30 +1,23 @@
 -- Takes the next messages of some queues for a worker, and records in the same step that the worker holds them.
 --
--- KEYS[1] leases  KEYS[2] what the worker holds
+-- KEYS[1] leases  KEYS[2] what the worker holds  KEYS[3] crowd
 -- then per queue: delayed messages, and its list of each priority, highest first
 -- ARGV  worker  lease_ms: lease (ms)  receipt of the first message: `<worker>/<number>`; the next ones follow it
 -- most: how many at most  lists per queue
 -- records: prefix of records  events: prefix of events  queued_event: event data for queued  life of a record (ms)
 -- claim_until_ms: '', or until when (ms) a claim is met: a call made in advance, for a worker that then holds nothing
+-- shown: '', or the worker's name for people: the jobs of Celeriac's client begin in this step where `begin` below allows it
 -- then per queue: '1' if its messages are held, '0' if they count as acknowledged
--- Returns {now (ms), ms until it is worth while to ask again or -1 (a delayed message is due then), number of the queue from 0, message, ...}
+-- Returns {now (ms), ms until it is worth while to ask again or -1 (a delayed message is due then),
+--   number of the queue from 0, message, 1 if its job has begun or 0, ...}
 
 local worker, lease_ms, receipt, most, lists, records, events, queued_event, life_ms,
-  claim_until_ms = unpack(ARGV, 1, WIDTH.args) -- fields: args
+  claim_until_ms, shown = unpack(ARGV, 1, WIDTH.args) -- fields: args
 
 lists = tonumber(lists)
-local queues = (#KEYS - 2) / (lists + 1)
+local first_queue = 4 -- among KEYS
+local queues = (#KEYS - first_queue + 1) / (lists + 1)
 local now_ms = server_time()
-
--- Returns the id of a message's task; nil if it has none. A message of Celeriac's client need not be parsed for it.
-local function task_of(message)
-  local id = string.match(message, '"id":"([^"\\]+)","root_id":"')
-  if id then return id end
-  local _, parsed = pcall(cjson.decode, message)
-  local headers = type(parsed) == 'table' and parsed.headers
-  id = type(headers) == 'table' and headers.id
-  return type(id) == 'string' and id or nil
-end
 
 -- Moves due messages to their queues. A job that waited for its time is queued then.
 local function promote(delayed)
@@ -49,9 +42,24 @@ local function promote(delayed)
   end
 end
 
+local begun = {}
+
+-- Begins the job of a message that was just taken, if it is its first run: that of a job with no parent, which was never
+-- scheduled or given back, and which nobody has touched since. Returns 1, or 0 if the worker has to ask `begin.lua`.
+local function begin(message, its_receipt)
+  local id = shown ~= '' and string.match(message, '^{"headers":{"id":"([^"\\]+)","root_id":"')
+  if not id then return 0 end
+  local record = records .. id
+  local state, run, parent, updated, created = unpack(redis.pcall('HMGET', record, 'state', 'run', 'parent', 'updated', 'created'))
+  if state ~= 'queued' or run or parent or updated or now_ms - created > life_ms / 30 then return 0 end
+  redis.call('HSET', record, 'state', 'running', 'run', 1, 'started', now_ms, 'worker', shown, 'receipt', its_receipt)
+  begun[#begun + 1] = id
+  return 1
+end
+
 local function number_of_queue(list)
-  for i = 3, #KEYS do
-    if KEYS[i] == list then return math.floor((i - 3) / (lists + 1)) end
+  for i = first_queue, #KEYS do
+    if KEYS[i] == list then return math.floor((i - first_queue) / (lists + 1)) end
   end
 end
 
@@ -67,6 +75,7 @@ if redis.call('HEXISTS', KEYS[2], receipt) == 1 then
     local list, message = split_entry(entry)
     reply[#reply + 1] = number_of_queue(list)
     reply[#reply + 1] = message
+    reply[#reply + 1] = 0
   end
   return reply
 end
@@ -78,7 +87,7 @@ if is_claim and (lease_end_ms <= now_ms or now_ms > tonumber(claim_until_ms) or 
 
 local next_due_ms = -1
 for queue = 0, queues - 1 do
-  local delayed = KEYS[3 + queue * (lists + 1)]
+  local delayed = KEYS[first_queue + queue * (lists + 1)]
   promote(delayed)
   local soonest = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]
   if soonest then
@@ -91,16 +100,20 @@ local reply, holding = {now_ms, next_due_ms}, {}
 local taken = 0
 for priority = 1, lists do
   for queue = 0, queues - 1 do
-    local list = KEYS[3 + queue * (lists + 1) + priority]
+    local list = KEYS[first_queue + queue * (lists + 1) + priority]
     -- Treat a key of another type as empty: an error would lose the messages taken before.
     local popped = taken < wanted and redis.pcall('RPOP', list, wanted - taken)
     for _, message in ipairs(popped and not popped.err and popped or {}) do
+      local has_begun = 0
       if ARGV[WIDTH.args + 1 + queue] == '1' then
-        holding[#holding + 1] = prefix .. string.format('%d', first + taken)
+        local its_receipt = prefix .. string.format('%d', first + taken)
+        holding[#holding + 1] = its_receipt
         holding[#holding + 1] = join_entry(list, message)
+        has_begun = begin(message, its_receipt)
       end
       reply[#reply + 1] = queue
       reply[#reply + 1] = message
+      reply[#reply + 1] = has_begun
       taken = taken + 1
     end
   end
@@ -111,5 +124,9 @@ if #holding > 0 then
   end
   -- A claim that is met does not prove that its worker lives.
   if not is_claim then redis.call('ZADD', KEYS[1], 'GT', now_ms + lease_ms, worker) end
+end
+if #begun > 0 then
+  local publish = publisher(KEYS[3], events)
+  for _, id in ipairs(begun) do publish(events .. id, 'state') end
 end
 return reply
