@@ -110,17 +110,17 @@ def parse_record(job_id: str, fields: Mapping[bytes, bytes]) -> JobRecord:
     def moment(name: str) -> datetime | None:
         return to_datetime(int(text[name])) if name in text else None
 
-    created = moment("created") or to_datetime(0)
+    created, started, finished = moment("created") or to_datetime(0), moment("started"), moment("finished")
     return JobRecord(
         id=job_id,
         task=text.get("task", ""),
         queue=text.get("queue", ""),
         state=JobState(text["state"]),
         created_at=created,
-        updated_at=moment("updated") or created,
+        updated_at=max(filter(None, (created, started, finished, moment("updated")))),
         arguments=codec.loads(text["arguments"]) if "arguments" in text else None,
-        started_at=moment("started"),
-        finished_at=moment("finished"),
+        started_at=started,
+        finished_at=finished,
         delay_until=moment("delay_until"),
         attempt=int(text.get("attempt", "started" in text)),  # the first is not written: it goes with the start
         progress=Progress(**orjson.loads(text["progress"])) if "progress" in text else None,
