@@ -14,6 +14,8 @@ import pytest
 import redis
 
 from celeriac import JobState
+from celeriac.engine.aio.pool import THREADS
+from celeriac.store import keys
 from tests.support.contract_jobs import ContractJobs
 from tests.support.fixtures import LEASE, StartWorker
 from tests.support.processes import is_alive
@@ -213,6 +215,24 @@ async def test_a_cold_shutdown_gives_back_what_runs(
     jobs.trace.open(gate)
     for handle in handles:
         assert await handle.result(timeout=60) == gate
+
+
+async def test_what_began_with_its_taking_and_never_ran_is_queued_again_after_a_cold_shutdown(
+    jobs: ContractJobs, start: StartWorker, module: str, broker: redis.Redis
+) -> None:
+    worker = start(module, pool="asyncio", concurrency=100, settings={"lease": 600})
+    gate = uuid4().hex
+    handles = await jobs.hold_sync.enqueue_many([{"gate": gate}] * 100)
+    await eventually(lambda: sum("start" in jobs.trace.of(handle.id) for handle in handles) >= THREADS, "all are busy")
+    worker.signal(signal.SIGQUIT)
+    assert worker.wait_end() == 0
+    idle = [handle for handle in handles if not jobs.trace.of(handle.id)]
+    assert {(await handle.status()).state for handle in idle} == {JobState.QUEUED}
+    start(module, pool="asyncio", concurrency=100)
+    jobs.trace.open(gate)
+    for handle in handles:
+        assert await handle.result(timeout=60) == gate
+    assert {broker.hget(keys.record(handle.id), "lost") for handle in idle} == {None}
 
 
 @pytest.mark.slow

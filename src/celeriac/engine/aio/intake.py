@@ -102,8 +102,11 @@ class Intake:
         return self._fetching is not None and self._fetching.done() and not self._closed
 
     async def written(self) -> None:
-        """Wait until the ends of all messages are written."""
+        """Wait until the ends of all messages are written. What has begun and never ran goes back to its queue."""
         await self._fetcher.aclose()  # first, because its pending calls would also be waited for
+        for delivery in reversed(self._held.values()):  # the oldest last, so that it is the first of its queue
+            if delivery.is_open and delivery.has_begun:
+                self._endings.give_back(delivery, "first")
         await self._endings.written()
 
     def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
