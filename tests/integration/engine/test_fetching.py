@@ -51,7 +51,7 @@ class Worker:
     seen: list[tuple[str, str]] = field(default_factory=list)
     fetcher: Fetcher = field(init=False)
 
-    def deliver(self, receipt: str, queue: str, arrival: Arrival) -> None:
+    def deliver(self, receipt: str, queue: str, arrival: Arrival, has_begun: bool) -> None:
         self.seen.append((receipt, arrival.task_id))
         if self.acknowledges:
             self.acknowledge(receipt)
