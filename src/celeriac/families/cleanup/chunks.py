@@ -17,7 +17,6 @@ from celeriac.families.cleanup.archives_table import TableName
 from celeriac.families.cleanup.errors import CleanupRefused, RowsReferred
 from celeriac.families.cleanup.locks import Lease
 from celeriac.families.cleanup.moves import copy_rows
-from celeriac.families.cleanup.ranges import Ranges
 from celeriac.families.cleanup.records import Entry
 from celeriac.families.cleanup.statements import Key, Parameters, Row, Statements
 
@@ -133,10 +132,8 @@ def _hold(connection: Connection, guard: Guard) -> None:
 def _remove(connection: Connection, chunk: Chunk) -> None:
     statements, rows = chunk.statements, chunk.rows
     width = statements.reading.width
-    if statements.ranges is not None and _remove_range(connection, chunk, statements.ranges):
-        return
     if statements.returns and chunk.moved_to is None:
-        gone = raw_rows(_deleted(connection, chunk, statements.take, chunk.parameters))
+        gone = _deleted(connection, chunk, returning=True)
         if not same_as(gone, rows, width):
             _refuse_kept(connection, chunk)
             raise ChunkChanged
@@ -148,22 +145,9 @@ def _remove(connection: Connection, chunk: Chunk) -> None:
         raise ChunkReferred
     if chunk.moved_to is not None:
         copy_rows(connection, statements, chunk.moved_to, chunk.parameters, len(rows))
-    if _deleted(connection, chunk, statements.delete, chunk.parameters).rowcount != len(rows):
+    if _deleted(connection, chunk, returning=False) != len(rows):
         _refuse_kept(connection, chunk)
         raise ChunkChanged
-
-
-def _remove_range(connection: Connection, chunk: Chunk, ranges: Ranges) -> bool:
-    """Delete the rows of a chunk as a range. Return False if other rows are in it, or none of it is as it was read."""
-    if not ranges.are_worth_a_try():
-        return False
-    parameters = chunk.parameters | ranges.parameters(chunk.rows)
-    is_whole = same_as(fetch(connection, ranges.read, parameters), chunk.rows, chunk.statements.reading.width)
-    ranges.had(others=not is_whole)
-    if is_whole and _deleted(connection, chunk, ranges.delete, parameters).rowcount != len(chunk.rows):
-        _refuse_kept(connection, chunk)
-        raise ChunkChanged
-    return is_whole
 
 
 def _refuse_kept(connection: Connection, chunk: Chunk) -> None:
@@ -196,9 +180,11 @@ def _are_referred(connection: Connection, chunk: Chunk) -> bool:
     return False
 
 
-def _deleted(connection: Connection, chunk: Chunk, statement: TextClause, parameters: Parameters) -> CursorResult[Any]:
+def _deleted(connection: Connection, chunk: Chunk, *, returning: bool) -> Any:
     try:
-        return connection.execute(statement, parameters)
+        statements = chunk.statements
+        result = connection.execute(statements.take if returning else statements.delete, chunk.parameters)
+        return raw_rows(result) if returning else result.rowcount
     except IntegrityError as error:
         if not _is_of_reference(error.orig):
             raise  # a trigger has refused

@@ -17,7 +17,6 @@ from celeriac.families.cleanup.archives_table import TableName, copy_statement
 from celeriac.families.cleanup.conditions import for_sqlalchemy
 from celeriac.families.cleanup.plans import Link, Step
 from celeriac.families.cleanup.policy import ArchiveTo, Policy
-from celeriac.families.cleanup.ranges import Ranges
 from celeriac.families.cleanup.reading import Reading, Row
 from celeriac.families.cleanup.shapes import Reference
 from celeriac.families.cleanup.wording import Key, Parameters, Wording
@@ -140,11 +139,6 @@ class Statements:
         return self._text(f"DELETE FROM {self.rows} WHERE {where}")  # noqa: S608
 
     @cached_property
-    def ranges(self) -> Ranges | None:
-        """The statements about chunks as ranges of keys, where these take less than lists do."""
-        return Ranges(self) if Ranges.suit(self) and not isinstance(self._policy.archive, ArchiveTo) else None
-
-    @cached_property
     def any_child(self) -> TextClause:
         """Look for a row that refers to some others."""
         where = self._among(self.link.columns, "parents")
@@ -201,10 +195,7 @@ class Statements:
     def main(self) -> Sequence[TextClause]:
         """The statements of most chunks, for people."""
         read = self.read_next if self.step.link is None else self.read_next_children
-        if self._policy.columns:
-            return [read, self.update]
-        removing = self.take if self.returns else self.delete
-        return [read, removing] if self.ranges is None else [read, self.ranges.delete, removing]
+        return [read, self.update if self._policy.columns else self.take if self.returns else self.delete]
 
     @cached_property
     def sha256(self) -> str:
@@ -242,14 +233,15 @@ class Statements:
 
     def _not_done(self) -> list[str]:
         """Leave out rows that have all their new values already, where the database can tell."""
-        changes = self._policy.columns
-        if not changes or not all(isinstance(one, str | int | float | bool | None) for one in changes.values()):
+        if not self._policy.columns or not all(map(_is_constant, self._policy.columns.values())):
             return []
         differs: list[str] = []
-        for number, (name, value) in enumerate(changes.items()):
+        for number, (name, value) in enumerate(self._policy.columns.items()):
             column = self._quoted(name)
-            has_other = f"{column} <> :celeriac_new_{number} OR {column} IS NULL"
-            differs.append(f"{column} IS NOT NULL" if value is None else has_other)
+            if value is None:
+                differs.append(f"{column} IS NOT NULL")
+            else:
+                differs.append(f"{column} <> :celeriac_new_{number} OR {column} IS NULL")
         return [f"({' OR '.join(differs)})"]
 
     def _not_referred(self, link: Link) -> str:
@@ -296,3 +288,7 @@ class Statements:
 
     def _text(self, sql: str) -> TextClause:
         return self.wording.text(sql)
+
+
+def _is_constant(change: object) -> bool:
+    return change is None or isinstance(change, str | int | float | bool)
