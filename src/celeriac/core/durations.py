@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from pydantic import (
     AfterValidator,
     BeforeValidator,
-    Field,
     SerializationInfo,
     SerializerFunctionWrapHandler,
     WithJsonSchema,
@@ -18,6 +17,7 @@ from pydantic import (
 _UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 #: A context of pydantic's `model_dump`: durations are shown to people, who write `90d`.
 AS_WRITTEN = {"durations": "as written"}
+_LONGEST = timedelta(days=36_500)
 _EXPECTED = "expected a number with a unit: 90d, 12h, 26w, 30min or 45s"
 
 
@@ -44,9 +44,12 @@ def _read(value: Any) -> Any:
     return parse(value if isinstance(value, str) else "")
 
 
-def _positive(value: timedelta) -> timedelta:
+def _bounded(value: timedelta) -> timedelta:
+    """Check the bounds here: pydantic 2.9 cannot compare what it has not parsed itself with a bound of a field."""
     if value <= timedelta(0):
         raise ValueError(f"that is no time at all; {_EXPECTED}")
+    if value > _LONGEST:
+        raise ValueError(f"that is too long: {_LONGEST.days}d at most")
     return value
 
 
@@ -61,8 +64,7 @@ def _written(value: timedelta, write: SerializerFunctionWrapHandler, info: Seria
 Duration = Annotated[
     timedelta,
     BeforeValidator(_read),
-    AfterValidator(_positive),
+    AfterValidator(_bounded),
     WrapSerializer(_written, when_used="json"),
     WithJsonSchema({"type": "string", "format": "duration"}),
-    Field(le=timedelta(days=36_500)),
 ]

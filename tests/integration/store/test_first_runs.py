@@ -348,6 +348,23 @@ def test_who_listens_hears_of_the_run_and_of_its_result(broker: redis.Redis, lis
     assert broker.exists(keys.CROWD) == (listeners > 500)
 
 
+def test_a_user_who_may_not_ask_who_listens_publishes_for_every_job(broker: redis.Redis, broker_url: str) -> None:
+    enqueue(broker, new("a"))
+    broker.acl_setuser(
+        "modest", enabled=True, passwords=["+secret"], keys=["*"], channels=["*"], commands=["+@all", "-pubsub"]
+    )
+    try:
+        with redis.Redis.from_url(broker_url, username="modest", password="secret") as modest, broker.pubsub() as heard:
+            heard.subscribe(keys.events("a"))
+            assert heard.get_message(timeout=30) is not None  # it has subscribed
+            assert begun(take(modest)) == [1]
+            assert heard_next(heard) == (keys.events("a"), b"state")
+            assert succeed(modest, ("w/1", "a")) == {}
+            assert heard_next(heard) == (keys.events("a"), b"state")
+    finally:
+        broker.acl_deluser("modest")
+
+
 def heard_next(heard: Any) -> tuple[str, bytes]:
     give_up = time.monotonic() + 30
     while time.monotonic() < give_up:

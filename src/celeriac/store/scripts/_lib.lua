@@ -69,7 +69,8 @@ end
 local function publisher(crowd, prefix)
   local function publish(channel, message) redis.call('PUBLISH', channel, message) end
   if redis.call('EXISTS', crowd) == 1 then return publish end
-  local channels = redis.call('PUBSUB', 'CHANNELS', prefix .. '*')
+  local channels = redis.pcall('PUBSUB', 'CHANNELS', prefix .. '*')
+  if channels.err then return publish end -- the user has no right to ask
   if #channels > 500 then redis.call('SET', crowd, 1, 'PX', 1000) end
   local heard = {}
   for _, channel in ipairs(channels) do heard[channel] = true end
