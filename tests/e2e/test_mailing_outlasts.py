@@ -81,6 +81,7 @@ async def steered(mailings: MailingApi, mailing_id: str, action: str) -> float:
     return asked
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 async def test_pause_resume_and_cancel_take_effect_at_once_and_outlast_a_kill_of_everything(tmp_path: Path) -> None:
     async with TimedSink() as sink:

@@ -30,6 +30,7 @@ async def test_an_endpoint_has_no_more_requests_at_a_time_than_it_asks_for(
     assert len(receiver.of("/three")) == 10
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 async def test_an_endpoint_has_no_more_requests_a_second_than_it_asks_for(hooks: Hooks, receiver: HookReceiver) -> None:
     await hooks.add(f"{receiver.url}/ten", rate=10)

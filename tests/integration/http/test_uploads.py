@@ -153,6 +153,7 @@ async def test_a_part_that_trickles_in_is_ended_and_what_has_arrived_is_kept(slo
         assert (await shown(client, path))["complete"]
 
 
+@pytest.mark.alone
 async def test_a_part_that_comes_fast_enough_takes_many_times_as_long(slow_file: ApiServer) -> None:
     async with httpx2.AsyncClient(verify=NO_TLS, base_url=slow_file.url, timeout=60) as http:
         client = JobsClient(http)

@@ -354,7 +354,8 @@ def test_a_user_who_may_not_ask_who_listens_publishes_for_every_job(broker: redi
         "modest", enabled=True, passwords=["+secret"], keys=["*"], channels=["*"], commands=["+@all", "-pubsub"]
     )
     try:
-        with redis.Redis.from_url(broker_url, username="modest", password="secret") as modest, broker.pubsub() as heard:
+        with redis.Redis.from_url(broker_url, single_connection_client=True) as modest, broker.pubsub() as heard:
+            modest.auth("secret", "modest")
             heard.subscribe(keys.events("a"))
             assert heard.get_message(timeout=30) is not None  # it has subscribed
             assert begun(take(modest)) == [1]
