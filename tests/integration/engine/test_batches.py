@@ -73,6 +73,27 @@ async def test_a_job_whose_end_cannot_be_written_keeps_no_other_from_ending(
     assert b"DataError" in letter[b"cause"]
 
 
+async def test_a_success_that_is_written_is_not_written_again_for_the_fault_of_another(
+    pipeline: Pipeline, broker: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker.lpush("mail", "a", "culprit")
+    source = Source("mail", ["mail"])
+    await pipeline.run(taking.take([source], worker="w", receipt="w/1", count=2, lease_ms=60_000))
+    endings, asking = Endings(pipeline, "w", lambda _: None), Beginnings(pipeline)
+    culprit: Any = None
+    first = Delivery("w/1", "mail", "a", pipeline, asking, began_at_once=True)
+    second = Delivery("w/2", "mail", culprit, pipeline, asking)
+    for delivery in (first, second):
+        state = JobState.SUCCEEDED
+        delivery.ending.end = Transition(job_id=delivery.task_id, state=state, task="send", retention_ms=60_000)
+        endings.finish(delivery)
+    async with asyncio.timeout(10):
+        await endings.written()
+    assert broker.hget(keys.record("a"), "state") == b"succeeded"
+    assert broker.xlen(keys.DEAD) == 1
+    assert "acknowledged too late" not in caplog.text
+
+
 @pytest.mark.parametrize("kept", ["record", "result"])
 async def test_a_job_whose_end_cannot_be_written_has_failed_for_all_who_wait_for_it(
     pipeline: Pipeline, broker: redis.Redis, kept: str

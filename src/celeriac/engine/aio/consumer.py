@@ -111,7 +111,7 @@ def _new_intake(consumer: Any, pool: Pool) -> Intake:
         channel.lease,
         capacity=lambda: pool.capacity,
         threads=pool.threads,
-        # Without records there is nothing to begin. A record on another server is not the queue's.
+        # A plain application keeps no records, so there is nothing to begin.
         shown=consumer.hostname if getattr(consumer.app, "keeps_job_records", False) else "",
         order=order(),
     )

@@ -88,7 +88,7 @@ class Delivery:
         if not self.began_at_once or self.before or self.ending.publications or not isinstance(end, Transition):
             return None
         is_success = end.state is JobState.SUCCEEDED
-        return Success(self.receipt, self.task_id, end.outcome, end.retention_ms) if is_success else None
+        return Success(self.receipt, end.job_id, end.outcome, end.retention_ms) if is_success else None
 
 
 #: The delivery whose task runs in this context.
@@ -165,21 +165,25 @@ class Endings:
         for delivery in batch:
             for call in delivery.before:
                 self._pipeline.submit(call)
-        try:
-            await self._finish(batch)
-        except Exception:  # one ending is at fault: write each alone, so that only that one fails
-            for delivery in batch:
-                await self._finish_alone(delivery)
+        # One after the other: what the first script has written must not be written again for a fault of the second.
+        successes = {delivery: success for delivery in batch if (success := delivery.success) is not None}
+        if successes:
+            await self._write_all([*successes], succeed(self._worker, [*successes.values()]))
+        others = [delivery for delivery in batch if delivery not in successes]
+        if others:
+            await self._write_all(others, finish(self._worker, [delivery.ending for delivery in others]))
         for delivery in batch:
             self._on_ended(delivery.receipt)
 
-    async def _finish(self, batch: list[Delivery]) -> None:
-        successes, others = _sorted(batch)
-        refused: dict[str, str] = {}
-        if successes:
-            refused |= await self._pipeline.run(succeed(self._worker, successes))
-        if others:
-            refused |= await self._pipeline.run(finish(self._worker, others))
+    async def _write_all(self, batch: Sequence[Delivery], call: ScriptCall[dict[str, str]]) -> None:
+        try:
+            await self._finish(batch, call)
+        except Exception:  # one ending is at fault: write each alone, so that only that one fails
+            for delivery in batch:
+                await self._finish_alone(delivery)
+
+    async def _finish(self, batch: Sequence[Delivery], call: ScriptCall[dict[str, str]]) -> None:
+        refused = await self._pipeline.run(call)
         for delivery in batch if refused else ():
             reason = refused.get(delivery.ending.receipt)
             if reason:
@@ -189,7 +193,7 @@ class Endings:
 
     async def _finish_alone(self, delivery: Delivery) -> None:
         try:
-            await self._finish([delivery])
+            await self._finish([delivery], finish(self._worker, [delivery.ending]))
         except Exception as error:
             await self._give_up(delivery, f"its outcome cannot be written: {safe_repr(error)}")
 
@@ -217,18 +221,6 @@ class Endings:
             return await self._pipeline.run(call)
         except Exception:  # even the failure cannot be written: make the dead letter without an end
             return await self._pipeline.run(give_up(self._worker, delivery.receipt, cause))
-
-
-def _sorted(batch: Sequence[Delivery]) -> tuple[list[Success], list[Ending]]:
-    """Return the ends that `succeed` writes, and all others."""
-    successes, others = list[Success](), list[Ending]()
-    for delivery in batch:
-        success = delivery.success
-        if success is None:
-            others.append(delivery.ending)
-        else:
-            successes.append(success)
-    return successes, others
 
 
 def _failed(delivery: Delivery, cause: str) -> Transition | PlainResult | None:

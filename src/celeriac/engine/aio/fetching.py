@@ -164,7 +164,8 @@ class Fetcher:
         if arrival.due_ms is None or arrival.due_ms <= server_ms:
             self._deliver(receipt, queue, arrival, has_begun)
         else:  # from a stock Celery producer, which puts messages with an ETA into the queue itself
-            self._pipeline.submit(put_off(self._lease.worker, receipt, queue, arrival.due_ms))
+            call = put_off(self._lease.worker, receipt, queue, arrival.due_ms, has_begun=has_begun)
+            self._pipeline.submit(call)
 
 
 async def _others_first() -> None:
